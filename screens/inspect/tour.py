@@ -66,14 +66,14 @@ class Tour(InspectPart):
         self._playing = self._host.start(self._play(), "tour")
 
     def key_pressed(self, key: str) -> bool:
-        """Change the pace, or end the tour. False if none is played, and the key is for somebody else."""
+        """Change the pace, or end the tour; a key that does more than that is then for somebody else."""
         if not self.is_playing:
             return False
         if key in PACE_KEYS:
             self._pace = min(max((self._pace or 0) - PACE_KEYS[key], 0), len(SECONDS_A_STAGE) - 1)
-        else:
-            self.stop()
-        return True
+            return True
+        self.stop()
+        return key in ("p", "escape")
 
     def stop(self) -> None:
         if self._playing is not None:

@@ -64,7 +64,7 @@ def test_every_stage_has_a_sentence_and_one_that_is_changed_names_what_changes_i
     ), "those before the context are counted, too"
 
 
-async def test_p_plays_the_forward_pass_to_its_end_any_other_key_stops_it_and_plus_and_minus_change_the_pace(
+async def test_p_plays_the_forward_pass_to_its_end_any_other_key_stops_it_and_acts_and_plus_and_minus_change_the_pace(
     inspect: Open, monkeypatch: pytest.MonkeyPatch, steps: list[Any]
 ) -> None:
     async with inspect() as pilot:
@@ -72,15 +72,23 @@ async def test_p_plays_the_forward_pass_to_its_end_any_other_key_stops_it_and_pl
         ids = {each.binding.id for each in screen.active_bindings.values()}
         assert {f"inspect.{action}" for stage in STAGES.values() for action in stage.keys} <= ids, "keys that a stage names"
         status = screen.query_one("#inspect-status", StatusLine)
-        for key in ("j", "p", "escape", "x", "question_mark"):
+        for key, does, back in (
+            ("p", lambda: stage_of(pilot) == "tokens", ""),
+            ("escape", lambda: stage_of(pilot) == "tokens", ""),
+            ("j", lambda: stage_of(pilot) == steps[1].stage, "k"),
+            ("x", lambda: bool(screen.selection.interventions), "x"),
+            ("question_mark", lambda: pilot.app.screen is not screen, "escape"),
+            ("1", lambda: pilot.app.current_mode == "home", "5"),
+        ):
             await pilot.go("p")
-            assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257.")
+            assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257."), key
             await pilot.go(key)
-            assert not screen._tour.is_playing
-            assert pilot.app.screen is screen
-            assert stage_of(pilot) == "tokens"
-            assert not screen.selection.interventions
-            assert "stops" not in status.left
+            await pilot.until(does)
+            assert not screen._tour.is_playing, key
+            await pilot.go(*[back] * bool(back))
+            await pilot.until(lambda: pilot.app.screen is screen and stage_of(pilot) == "tokens")
+            assert not screen.selection.interventions, key
+            assert "stops" not in status.left, key
         await pilot.press("p", "plus", "plus")
         assert screen._tour._pace == 0
         await pilot.press("minus")
