@@ -14,6 +14,7 @@ from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
+from screens.messages import Arrived
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.guess_view import GuessView
 from screens.widgets.token_strip import TokenStrip
@@ -27,6 +28,7 @@ class WidgetMessages(LabScreen):
     _interventions: InterventionKeys
     _time: TimeTravel
     _guessing: Guessing
+    _steps: ForwardPassList
 
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
@@ -35,6 +37,12 @@ class WidgetMessages(LabScreen):
     def say_location(self) -> None:
         """Show the place in view in the status line, where nothing else is said there."""
         raise NotImplementedError
+
+    @on(Arrived)
+    def _arrived(self) -> None:
+        """Leave the numbers and the list of interventions: the keys move along the stages again."""
+        if isinstance(self.focused, BlockView | InterventionList):
+            self._steps.focus()
 
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:

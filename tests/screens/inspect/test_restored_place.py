@@ -23,10 +23,10 @@ from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.run_hold import FirstPrompt, RunHold, RunRead
 from screens.inspect.selection import Prompt, Selection, within
-from screens.messages import OpenState
+from screens.messages import ModeChosen, OpenState, RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
-from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, InspectPilot, Open, to_stage
+from tests.screens.inspect.conftest import HEADS, LAYERS, FakeEngine, InspectPilot, Open, to_stage, way_through
 
 PLACE = ScreenState(mode="inspect", run="tale", prompt="The old dog", stage="matrix", layer=1, head=2, position=1)
 
@@ -192,6 +192,21 @@ async def test_before_the_engine_answers_keys_wait_the_tokens_of_a_prompt_or_a_s
         assert pilot.labels == ["H", chr(70_000)], "then the engine's own"
         assert line.mark == ""
         assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing
+
+
+@pytest.mark.parametrize("way", [ModeChosen("inspect"), RunChosen("tale", "inspect")], ids=["mode", "run"])
+@pytest.mark.parametrize("into", [["enter", "down"], ["x", "tab", "tab"]], ids=["numbers", "interventions"])
+async def test_who_comes_back_has_the_keys_on_the_stages_again(inspect: Open, app: LabApp, way: Any, into: list[str]) -> None:
+    async with inspect() as pilot:
+        await pilot.go(*to_stage("scores"), *into)
+        screen = pilot.screen
+        assert not isinstance(app.focused, ForwardPassList)
+        await pilot.press("1")
+        await pilot.until(lambda: app.current_mode == "home")
+        app.post_message(way)
+        await pilot.until(lambda: app.screen is screen and isinstance(app.focused, ForwardPassList))
+        await pilot.go("j")
+        assert pilot.screen.selection.stage == way_through()[len(to_stage("scores")) + 1].stage
 
 
 @pytest.mark.parametrize(("opened", "is_held"), [("tale", False), ("other", True), ("", True)])
