@@ -25,6 +25,8 @@ NAME_WIDTHS = (8, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
 WIDE_FROM = 28
 MARK = 2
+LENS_WORDS = "predicts if stopped"
+"""The logit lens in as many cells as the border of a narrow column has."""
 RANK_FROM = 20
 """Room from which the rank of the final answer is shown as well."""
 
@@ -108,6 +110,14 @@ class ForwardPassList(LineScrollView):
         self._build()
 
     watch_current = watch_veiled = on_resize = watch_steps
+
+    def border_words(self, above: int, below: int) -> str:
+        return super().border_words(above, below) or self.legend
+
+    @property
+    def legend(self) -> str:
+        """The words in the lower border where every line is in sight: the meaning of the tokens."""
+        return LENS_WORDS if any(row.lens is not None for row in self._rows) else ""
 
     def _build(self) -> None:
         self._set_rows()
@@ -266,9 +276,9 @@ class ForwardPassDrawing(ForwardPassList):
         groups = [row for row in self._rows if row.is_group and row.lens is not None]
         return {row.name: (lens_text(row, RANK_FROM), lens_text(row, SHORT_NOTE)) for row in groups}
 
-    def border_words(self, above: int, below: int) -> str:
-        words = super().border_words(above, below)
-        return self._drawing.legend if not words and self._drawing is not None else words
+    @property
+    def legend(self) -> str:
+        return (self._drawing.legend if self._drawing is not None else "") or super().legend
 
     @property
     def note_room(self) -> int:

@@ -394,12 +394,12 @@ async def test_what_is_read_late_of_a_run_neither_replaces_nor_is_told_of_the_ne
         assert screen.selection.prompt.text == "The big dog"
 
 
-async def test_the_rank_that_has_no_room_in_the_column_is_said_below(inspect: Open) -> None:
+async def test_the_column_says_what_its_words_are_and_a_rank_that_has_no_room_is_said_below(inspect: Open) -> None:
     async with inspect() as pilot:
         await pilot.go(*to_stage("embed"))
         column = pilot.screen.query_one(ForwardPassList)
         for size, is_said in (((80, 24), True), ((200, 60), False)):
             await pilot.resize_terminal(*size)
-            said = "logit lens: “ fast” ranks 7th" if is_said else ""
-            await pilot.until(lambda said=said: column.rank_sentence == said)
+            said = ("logit lens: “ fast” ranks 7th", "predicts if stopped") if is_said else ("", "")
+            await pilot.until(lambda said=said: (column.rank_sentence, column.border_subtitle[:19] * is_said) == said)
             assert ("rank 7" in column.draw(1).text) is not is_said
