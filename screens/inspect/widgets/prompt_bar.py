@@ -22,8 +22,6 @@ from screens.widgets.text_fitting import fit_ends
 from screens.widgets.token_shading import Shading
 from screens.widgets.token_strip import TokenStrip
 
-SHADED = "shaded: attention"
-"""What the shades of the tokens stand for, where there is no room for more."""
 SHORTEST_NAME, LEAST_MODEL = 5, 26
 """Cells below which a run's name is not cut; and those of the run with its step, before the shading is told of."""
 
@@ -107,10 +105,11 @@ class PromptBar(Vertical):
             self._shown_model = self._model_within(room)
             self._facts.right = (*self._settings, self._shown_model)
             return
-        self._shown_model = self._model_within(max(room - cell_len(SHADED) - 2, min(room, LEAST_MODEL)))
+        largest = probability(shading.limit, 0)
+        least = f"attention: █ {largest}"
+        self._shown_model = self._model_within(max(room - cell_len(least) - 2, min(room, LEAST_MODEL)))
         room -= cell_len(self._shown_model) + 2
-        scale = f", 0 to {probability(shading.limit, 0)}"
-        words = (f"shaded: {shading.words}{scale}", shading.brief + scale, SHADED + scale, SHADED)
+        words = (f"shaded: {shading.words}, 0 to {largest}", f"{shading.brief}, 0 to {largest}", least)
         said = [each for each in words if cell_len(each) <= room][:1]
         self._facts.right = (*self._settings, self._shown_model, *said)
 
