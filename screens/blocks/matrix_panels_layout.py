@@ -132,18 +132,20 @@ class LaidMatrixPanels(Laid):
         if self.paints and bar >= 3:
             yield from legend_bar(self.scales[index], low, high, bar)
         else:
-            words = f"{low} to {high}"
-            yield fit(words if cell_len(words) <= width else f"{low}…{high}", width), "dim"
+            ends = f"±{high}" if self.scales[index] == "diverging" else f"0…{high}"
+            yield self._that_fits(index, f"{low} to {high}", ends), "dim"
 
     def _readout(self, index: int) -> str:
         value = float(self.values[index][self.place])
-        width = self.widths[index]
         if math.isnan(value):
-            return fit("masked", width)
+            return self._that_fits(index, "masked", MASKED)
         if self._is_share(index):
-            return fit(probability(value), width)
-        text = significant(value, 4)
-        return fit(text if cell_len(text) <= width else significant(value, 2), width)
+            return self._that_fits(index, probability(value), probability(value, 0))
+        return self._that_fits(index, significant(value, 4), significant(value, 2))
+
+    def _that_fits(self, index: int, *words: str) -> str:
+        """The first of these that is no wider than the matrix; "" if all are: half a number is another one."""
+        return next((each for each in words if cell_len(each) <= self.widths[index]), "")
 
     def _header(self, width: int) -> tuple[ColouredPiece, ...]:
         """Numbers of the columns, of all or of each fifth or tenth, and ▾ over that of the cursor."""

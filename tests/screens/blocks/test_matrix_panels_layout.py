@@ -57,6 +57,17 @@ def test_every_line_fits(size: int, width: int, paints: bool) -> None:
         assert {cell_len(text_of(laid.line(y))) for y in range(laid.height)} <= {laid.width - 1, laid.width}
 
 
+@pytest.mark.parametrize("paints", [True, False])
+def test_the_scale_and_the_number_over_a_narrow_matrix_are_whole_or_left_out(paints: bool) -> None:
+    for size, width in ((size, width) for size in (1, 2, 3, 4, 6, 11) for width in range(25, 70)):
+        laid = lay(size, width, paints=paints)
+        if isinstance(laid, LaidMatrixPanels):
+            for line in (text_of(laid.line(y)) for y in (1, 2)):
+                parts = [line[start + 1 :][:wide] for start, wide in zip(laid.starts, laid.widths, strict=True)]
+                assert not any(part.rstrip().endswith("…") for part in parts), (size, width, line)
+    assert text_of(together(6, 45).line(1)).split()[:2] == ["±50", "0…12"]
+
+
 def test_largest_gets_the_widest_cells() -> None:
     for room in (60, 100, 150):
         found = fitting(CELL_WIDTHS, room, 11, 2)
