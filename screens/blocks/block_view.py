@@ -106,7 +106,7 @@ class BlockView(PieceView):
 
     def show(self, view: View) -> None:
         """Draw a view; one of the same stage keeps scroll position and cursor."""
-        same, seen = self.view is not None and view.stage == self.view.stage, self._sees_kept(self.window)
+        same, seen = self.view is not None and view.stage == self.view.stage, self._sees_followed(self.window)
         held = self.laid.spot(self.cursor).ref if same and self.holds_cursor and self.cursor is not None else ""
         self.view = view
         self.wait(False)
@@ -126,8 +126,10 @@ class BlockView(PieceView):
                 self._reveal_followed(followed, margin=1)
                 self.cursor = followed if self.cursor is not None else None
         elif followed is not None and same:  # a sentence above it may have grown
-            self.top += self.laid.spot(followed).line - self._followed_line if self.top else 0
-            self._keep_in_sight(seen)
+            if self.top:
+                self.top += self.laid.spot(followed).line - self._followed_line
+            elif seen and not self.has_focus:
+                self._reveal(self.laid.spot(followed), margin=0)
         self._followed, self._followed_line = followed, self.laid.spot(followed).line if followed is not None else 0
         self._tell()
 
@@ -233,25 +235,18 @@ class BlockView(PieceView):
                 self._strips = {key: strip for key, strip in self._strips.items() if key[0] not in changed}
 
     def on_resize(self) -> None:
-        seen, self._height = self._sees_kept(self._height), self.window
+        seen, self._height = self._sees_followed(self._height), self.window
         if self.room != self._laid_for:
             self._lay_out_anew()
             self.post_message(self.WidthChanged(self.room))
         if not self.top:
             self.show_head()  # nobody has scrolled yet, and there may be less room now
-        self._keep_in_sight(seen)
-
-    @property
-    def _kept(self) -> CellCursor | None:
-        """The number to keep in sight: the one under the cursor, else one in the selected row of a matrix."""
-        return self.cursor if self.spot is not None else self.laid.followed() if self.laid.follows_row else None
-
-    def _sees_kept(self, lines: int) -> bool:
-        return (kept := self._kept) is not None and self.top <= self.laid.spot(kept).line < self.top + lines
-
-    def _keep_in_sight(self, seen: bool) -> None:
-        if seen and (kept := self._kept) is not None:
+        if (kept := self.cursor if self.has_focus else self.laid.followed() if seen else None) is not None:
             self._reveal(self.laid.spot(kept), margin=0)
+
+    def _sees_followed(self, lines: int) -> bool:
+        """True if the selected row of a matrix is among so many lines in sight."""
+        return self.laid.follows_row and self.top <= self._followed_line < self.top + lines
 
     def notify_style_update(self) -> None:
         super().notify_style_update()

@@ -112,12 +112,7 @@ class ForwardPassList(LineScrollView):
     watch_current = watch_veiled = on_resize = watch_steps
 
     def border_words(self, above: int, below: int) -> str:
-        return super().border_words(above, below) or self.legend
-
-    @property
-    def legend(self) -> str:
-        """The words in the lower border where every line is in sight: the meaning of the tokens."""
-        return LENS_WORDS if any(row.lens is not None for row in self._rows) else ""
+        return super().border_words(above, below) or LENS_WORDS * any(row.lens is not None for row in self._rows)
 
     def _build(self) -> None:
         self._set_rows()
@@ -276,9 +271,9 @@ class ForwardPassDrawing(ForwardPassList):
         groups = [row for row in self._rows if row.is_group and row.lens is not None]
         return {row.name: (lens_text(row, RANK_FROM), lens_text(row, SHORT_NOTE)) for row in groups}
 
-    @property
-    def legend(self) -> str:
-        return (self._drawing.legend if self._drawing is not None else "") or super().legend
+    def border_words(self, above: int, below: int) -> str:
+        legend = self._drawing.legend if self._drawing is not None and not above and not below else ""
+        return legend or super().border_words(above, below)
 
     @property
     def note_room(self) -> int:
