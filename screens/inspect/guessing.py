@@ -208,9 +208,8 @@ class Guessing(InspectPart):
         self._state = state
         for each in (self._host, self._columns):
             each.set_class(state != "none", "-guessing")
-        is_open = state == "open"
         for veil in (self._bar, self._second.strip, self._columns.steps, *self._columns.predictions):
-            veil.veiled = is_open
+            veil.veiled = state == "open"
         self._see()
 
     def before_action(self, name: str) -> None:

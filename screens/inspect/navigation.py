@@ -101,8 +101,7 @@ class Navigation(InspectPart):
         self._list = steps
 
     def action_step(self, by: int) -> None:
-        steps = self._list.steps
-        if steps:
+        if steps := self._list.steps:
             index = min(max(index_of(self._host.selection, steps) + by, 0), len(steps) - 1)
             self._go(at_step(self._host.selection, steps[index]), f"No stage comes {_side(by)} this one.")
 

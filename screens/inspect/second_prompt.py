@@ -39,9 +39,7 @@ class SecondPrompt(InspectPart):
         return self._host.has_class("-two") and self._host.has_class("-narrow")
 
     def is_enabled(self, action: str) -> bool:
-        if action == "other_pane":
-            return self._is_one_pane
-        return True
+        return action != "other_pane" or self._is_one_pane
 
     @property
     def hint(self) -> str:

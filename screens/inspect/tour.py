@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import cast
 
 from textual.binding import Binding
 from textual.worker import Worker
@@ -12,7 +11,6 @@ from lab.inspect.interventions import describe_interventions
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.about_key import About
-from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
@@ -62,7 +60,7 @@ class Tour(InspectPart):
             self._host.say("The tour needs the model, which is still being loaded.")
             return
         if self._pace is None:
-            self._pace = PACE_OF[cast(AppState, self._host.app).preferences.animation]
+            self._pace = PACE_OF[self._host.lab.preferences.animation]
         self._playing = self._host.start(self._play(), "tour")
 
     def key_pressed(self, key: str) -> bool:

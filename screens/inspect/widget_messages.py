@@ -28,7 +28,6 @@ class WidgetMessages(LabScreen):
     _interventions: InterventionKeys
     _time: TimeTravel
     _guessing: Guessing
-    _steps: ForwardPassList
 
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
@@ -40,9 +39,8 @@ class WidgetMessages(LabScreen):
 
     @on(Arrived)
     def _arrived(self) -> None:
-        """Leave the numbers and the list of interventions: the keys move along the stages again."""
         if isinstance(self.focused, BlockView | InterventionList):
-            self._steps.focus()
+            self.query_one(ForwardPassList).focus()  # the keys move along the stages again
 
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:

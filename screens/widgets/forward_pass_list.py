@@ -25,8 +25,6 @@ NAME_WIDTHS = (8, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
 WIDE_FROM = 28
 MARK = 2
-LENS_WORDS = "predicts if stopped"
-"""The logit lens in as many cells as the border of a narrow column has."""
 RANK_FROM = 20
 """Room from which the rank of the final answer is shown as well."""
 
@@ -112,7 +110,8 @@ class ForwardPassList(LineScrollView):
     watch_current = watch_veiled = on_resize = watch_steps
 
     def border_words(self, above: int, below: int) -> str:
-        return super().border_words(above, below) or LENS_WORDS * any(row.lens is not None for row in self._rows)
+        lens = "predicts if stopped" if any(row.lens is not None for row in self._rows) else ""
+        return super().border_words(above, below) or lens
 
     def _build(self) -> None:
         self._set_rows()
@@ -250,8 +249,7 @@ class ForwardPassDrawing(ForwardPassList):
         self._drawing: Drawing | None = None
         """None where the list is shown."""
 
-    def watch_changed(self) -> None:
-        self._build()
+    watch_changed = ForwardPassList.watch_steps
 
     def _build(self) -> None:
         if not self.steps or not fits(self.room, self.window):

@@ -204,8 +204,7 @@ class LineScrollView(Widget, can_focus=True):
     def action_scroll_by(self, by: int) -> None:
         self.top += by
 
-    def action_leaf(self, by: int) -> None:
-        self.page(by)
+    action_leaf = page
 
 
 SCROLL_KEYS: list[BindingType] = [

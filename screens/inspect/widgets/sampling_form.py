@@ -84,12 +84,8 @@ class SamplingForm(Horizontal):
 
     def load(self, settings: SamplingSettings) -> None:
         """Fill the fields and put the cursor into the first."""
-        values = (
-            "0" if settings.greedy else f"{settings.temperature:g}",
-            str(settings.top_k),
-            f"{settings.top_p:g}",
-            str(settings.seed),
-        )
+        heat = 0 if settings.greedy else settings.temperature
+        values = (f"{heat:g}", str(settings.top_k), f"{settings.top_p:g}", str(settings.seed))
         fields = list(self.query(Input))
         for field, value in zip(fields, values, strict=True):
             field.value = value

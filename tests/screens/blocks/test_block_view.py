@@ -106,8 +106,8 @@ async def test_matrices_open_with_their_sentence_wherever_the_selected_row_is(li
 
 async def test_the_selected_row_stays_in_sight_where_the_sentence_grows_or_there_is_less_room() -> None:
     def pattern(tokens: int, sentence: str) -> View:
-        view = seeded(1, tokens)
-        assert isinstance(matrix := view.blocks[0], Matrix)
+        matrix = seeded(1, tokens).blocks[0]
+        assert isinstance(matrix, Matrix)
         matrix.selected = (tokens - 1, 0)
         return View("matrix", "m", sentence, [MatrixPanels([matrix], 0), Paragraph("More.")])
 

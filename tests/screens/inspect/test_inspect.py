@@ -401,5 +401,5 @@ async def test_the_column_says_what_its_words_are_and_a_rank_that_has_no_room_is
         for size, is_said in (((80, 24), True), ((200, 60), False)):
             await pilot.resize_terminal(*size)
             said = ("logit lens: “ fast” ranks 7th", "predicts if stopped") if is_said else ("", "")
-            await pilot.until(lambda said=said: (column.rank_sentence, column.border_subtitle[:19] * is_said) == said)
+            await pilot.until(lambda said=said: (column.rank_sentence, column.border_subtitle[: len(said[1])]) == said)
             assert ("rank 7" in column.draw(1).text) is not is_said
