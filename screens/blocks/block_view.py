@@ -100,13 +100,12 @@ class BlockView(PieceView):
         self._prepared = PreparedViews()
         self._title, self._laid_for, self._height, self._paints = "", 0, 0, False
         self._followed: CellCursor | None = None
-        self._followed_line = 0
-        self._panel = 0
+        self._followed_line = self._panel = 0
         self._clicked: CellCursor | None = None  # the number that was clicked on last
 
     def show(self, view: View) -> None:
         """Draw a view; one of the same stage keeps scroll position and cursor."""
-        same, seen = self.view is not None and view.stage == self.view.stage, self._sees_followed(self.window)
+        same, seen = self.view is not None and view.stage == self.view.stage, self.laid.shows_row(self.top, self.window)
         held = self.laid.spot(self.cursor).ref if same and self.holds_cursor and self.cursor is not None else ""
         self.view = view
         self.wait(False)
@@ -235,7 +234,7 @@ class BlockView(PieceView):
                 self._strips = {key: strip for key, strip in self._strips.items() if key[0] not in changed}
 
     def on_resize(self) -> None:
-        seen, self._height = self._sees_followed(self._height), self.window
+        seen, self._height = self.laid.shows_row(self.top, self._height), self.window
         if self.room != self._laid_for:
             self._lay_out_anew()
             self.post_message(self.WidthChanged(self.room))
@@ -243,10 +242,6 @@ class BlockView(PieceView):
             self.show_head()  # nobody has scrolled yet, and there may be less room now
         if (kept := self.cursor if self.has_focus else self.laid.followed() if seen else None) is not None:
             self._reveal(self.laid.spot(kept), margin=0)
-
-    def _sees_followed(self, lines: int) -> bool:
-        """True if the selected row of a matrix is among so many lines in sight."""
-        return self.laid.follows_row and self.top <= self._followed_line < self.top + lines
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -341,14 +336,12 @@ class BlockView(PieceView):
     def action_move(self, rows: int, columns: int) -> None:
         if self.cursor is None:
             self.top += rows
-            return
-        self.cursor = self.laid.move(self.cursor, rows, columns)
-        self._tell()
+        else:
+            self.place(self.laid.move(self.cursor, rows, columns))
 
     def action_row_end(self, side: int) -> None:
         if self.cursor is not None:
-            self.cursor = self.laid.move(self.cursor, 0, side * self.laid.blocks[self.cursor[0]].columns)
-            self._tell()
+            self.place(self.laid.move(self.cursor, 0, side * self.laid.blocks[self.cursor[0]].columns))
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the number clicked on. Enter on it is a second click, or the first where it leads elsewhere."""
@@ -357,8 +350,7 @@ class BlockView(PieceView):
             return
         is_again = self._clicked is not None and self._clicked == self.cursor and (found == self._clicked or event.chain > 1)
         if not is_again:
-            self.cursor = found
-            self._tell()
+            self.place(found)
         self._clicked = None if is_again else found
         if is_again or self.laid.spot(found).destination is not None:
             self.app.simulate_key("enter")

@@ -229,6 +229,11 @@ class Page:
         followed = self.followed()
         return followed is not None and self.blocks[followed[0]].keeps_cursor
 
+    def shows_row(self, top: int, lines: int) -> bool:
+        """True if the selected row of a matrix is among so many lines from `top` on."""
+        followed = self.followed() if self.follows_row else None
+        return followed is not None and top <= self.spot(followed).line < top + lines
+
     def end_with_table_below(self, cursor: CellCursor, window: int) -> int:
         """The last line of the table right below the matrices that the cursor is in, where both fit into so many lines; else the
         cursor's own line.
