@@ -184,9 +184,9 @@ class LessonReader(Vertical):
         self.set_class(self.live is None, "-text-only")
         if self.live is None:
             self.live_only = False
+        self._tell_key()
         if not self._is_preview:
             self.take_focus()
-            self._tell_key()
             self.post_message(self.StepShown(lesson, self.step, self._is_back))
         self.refresh_bindings()
 
@@ -204,8 +204,8 @@ class LessonReader(Vertical):
     @on(events.DescendantBlur)
     def _tell_key(self) -> None:
         """In a field, the key that goes on is typed."""
-        is_last = self.lesson is not None and self.step == len(self.lesson.steps) - 1 and not self._is_preview
-        words = f"✓ done · space {self.after}" if is_last else GO_ON
+        is_last = self.lesson is not None and self.step == len(self.lesson.steps) - 1
+        words = "enter reads it" if self._is_preview else f"✓ done · space {self.after}" if is_last else GO_ON
         self.query_one(LessonText).further = "" if isinstance(self.screen.focused, Input) else words
 
     def on_resize(self) -> None:

@@ -19,6 +19,7 @@ from lab.core.visible_text import shortened, visible
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_settings
 from models.config import DEFAULT_PRESET, PRESETS
+from screens.about_key import About
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
@@ -87,7 +88,8 @@ it. The cost is updated as you type. `!` marks a wrong field; a sentence says wh
 its tokenizer stay; the learning rate is low, so that the weights keep what they hold.
 """
     BINDINGS = [
-        Binding("down", "row(1)", "Field below", id="form.next", show=False, tooltip="The field below"),
+        Binding("down", "row(1)", "Field", id="form.next", key_display="↑↓", tooltip="The field below")
+        | About(words="the fields; enter changes one", also=("form.previous",)),
         Binding("up", "row(-1)", "Field above", id="form.previous", show=False, tooltip="The field above"),
     ]
 
@@ -164,7 +166,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             value = typed or self.defaults.get(name, "")
             if (value not in ("", USUAL[name])) if name in USUAL else (typed != getattr(Settings(), name)):
                 changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
-        words = f" · {len(changed)} changed: {', '.join(changed)}" if changed else " · nothing changed"
+        words = f" · not as usual: {', '.join(changed)}" if changed else " · all as usual"
         self.query_one("#more", Button).label = Text(f"{'▾' if self.opened else '▸'} more: {HOLDS}{words}")
 
     watch_settings = _name_more
