@@ -105,7 +105,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         self._lesson: LessonAhead | None = None
         self._filter_problem = ""
         self._awaited = ""
-        """Name of the imported run that the cursor goes to once it is listed."""
+        """Name of a new run, or of one chosen elsewhere, that the cursor goes to once it is listed."""
 
     def compose_body(self) -> ComposeResult:
         yield PipelineMap(id="path")
@@ -120,6 +120,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
 
     def on_mount(self) -> None:
         self.watch(self.lab, "runs", self._show_runs)
+        self.watch(self.lab, "run_name", self._follow_run, init=False)
         self.call_after_refresh(self._show_machine)
         self.call_after_refresh(self._read_lesson)
 
@@ -131,6 +132,11 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
             table.show_run(self._awaited)
             self._awaited = ""
         self._read_curves()
+
+    def _follow_run(self, name: str) -> None:
+        if self.lab.runs_known:  # else it is only the first of those that have been found
+            self._awaited = name
+            self._show_runs(self.lab.runs)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._read_curves)
@@ -314,7 +320,6 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
 
     @on(ModelImport.Finished)
     def _imported(self, message: ModelImport.Finished) -> None:
-        self._awaited = message.name
         self.notify(f"Imported {message.name}.", markup=False)
         self.post_message(RunChosen(message.name))
         self.post_message(RunsChanged())

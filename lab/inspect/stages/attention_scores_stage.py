@@ -171,6 +171,10 @@ def _masked(context: StageContext) -> list[str]:
     return [*rows, f"… {whole(len(future) - MASKED)} more"] if len(future) > MASKED else rows
 
 
+NEARLY_EVEN = 1.5
+"""A largest share of attention below so many times an even one says little: the head hardly chooses there."""
+
+
 def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
     """The most attended token of the `pattern` (i + 1,) of a query; `is_before`: an intervention changes it afterwards."""
     if context.position == 0:
@@ -181,6 +185,8 @@ def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
     sentence += f"{context.here} pays {probability(float(pattern[key]))} of its attention to {target}"
     if key == 0 and context.position > 1:
         sentence += ", a first-token sink" if pattern[0] >= SINK else ", the first token"
+    if pattern[key] < NEARLY_EVEN / len(pattern):
+        sentence += f"; an even share is {probability(1 / len(pattern))}"
     off = context.off("attn.z", context.head)
     if off == "✗ off":
         sentence += "; the head is off: its output is zero"

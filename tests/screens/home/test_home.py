@@ -23,6 +23,7 @@ from screens.home.next_step import next_step
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
+from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import FactList
 from tests.fixture_types import Open
@@ -164,6 +165,10 @@ async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, list
         await until(pilot, lambda: len(app.runs) == 3)
         assert table_of(app).selected.name == "older"
         assert lines(pilot)[2].startswith("▸  older")
+        make_run("newest", created=6000.0)
+        app.post_message(RunChosen("newest"))  # as Train does when it has made a run
+        app.read_runs()
+        await until(pilot, lambda: (run := table_of(app).selected) is not None and run.name == "newest")
 
 
 async def test_a_size_of_a_scaling_experiment_is_not_chosen_unasked(

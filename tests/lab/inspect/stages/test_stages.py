@@ -174,7 +174,7 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     scores = engine.view(stage="scores", head=1)
     assert scores.sentence.endswith("a first-token sink.")
     alike = engine.view(stage="scores", head=0)
-    assert alike.sentence.endswith("pays 8.3% of its attention to “The”, the first token.")
+    assert alike.sentence.endswith("pays 8.3% of its attention to “The”, the first token; an even share is 8.3%.")
     assert "sink" not in engine.view(stage="heads", position=1).sentence
 
 
