@@ -28,7 +28,7 @@ class Tour(InspectPart):
 
     BINDINGS = (
         Binding("p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass, a sentence on each stage; any key stops")
-        | About("Move", place=2, rank=4, synonyms="play animation walk through demo forward pass"),
+        | About("Move", place=2, synonyms="play animation walk through demo forward pass"),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:
