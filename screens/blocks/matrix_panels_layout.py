@@ -259,10 +259,11 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
     if chosen is None:
         assert together is not None
         return together
-    after = choices[(panel + 1) % len(choices)]
     matrix = panels.matrices[chosen]
-    following = "all" if after is None else panels.matrices[after].title
-    matrix = structs.replace(matrix, legend=" · ".join(part for part in (matrix.legend, f"v: {following}") if part))
+    others = (choices[(panel + ahead) % len(choices)] for ahead in range(1, len(choices)))
+    titles = ["all" if each is None else panels.matrices[each].title for each in others]
+    told = (f"{matrix.title} · v shows {words}" for words in (", then ".join(titles), titles[0]))
+    matrix = structs.replace(matrix, title=next((words for words in told if cell_len(words) <= width), matrix.title))
     alone = lay(matrix, width, beside.matrices[chosen] if beside else None)
     alone.follows = alone.keeps_cursor = True
     alone.sticky = len(alone.head)

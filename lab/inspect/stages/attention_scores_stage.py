@@ -190,6 +190,8 @@ def _sentence(context: StageContext, pattern: Numbers, is_before: bool) -> str:
     off = context.off("attn.z", context.head)
     if off == "✗ off":
         sentence += "; the head is off: its output is zero"
+    if context.array(f"{context.block}attn.attn_scores")[context.head, context.position, key] < 0:
+        sentence += ". Its score is below 0: only differences between scores count"
     return sentence + "."
 
 

@@ -146,14 +146,16 @@ def test_panels_take_turns_as_their_room_allows() -> None:
         laid = lay(11, 50, panel=panel)
         assert isinstance(laid, LaidHeatmap)
         titles.append(laid.matrix.title)
-        assert "v: " in laid.matrix.legend
-    assert titles == ["pattern", "raw", "scaled", "pattern"], "the largest first"
+    first = "pattern · v shows raw, then scaled"
+    assert titles == [first, "raw · v shows scaled, then pattern", "scaled · v shows pattern, then raw", first]
+    assert lay(11, 30).matrix.title == "pattern · v shows raw", "as many as there is room for"
+    assert lay(11, 15).matrix.title == "pattern"
     for paints in (True, False):
         alone = lay(8, 51, paints=paints)
         assert isinstance(alone, LaidMatrix)
         assert turns(8, 51, 4, paints=paints) == [*[type(alone)] * 3, LaidMatrixPanels]
-        assert (alone.matrix.title, alone.format is not None) == ("pattern", True), "numbers that have room only alone"
-        assert "v: raw" in alone.matrix.legend
+        title = "pattern · v shows raw, then scaled, then all"
+        assert (alone.matrix.title, alone.format is not None) == (title, True), "numbers that have room only alone"
 
 
 def test_columns_have_all_their_numbers_or_those_of_a_ruler() -> None:

@@ -1,6 +1,7 @@
 """Every number of every view against a second GPT-2 in numpy, the oracle."""
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,20 @@ def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: In
         assert f"pays {100 * pattern[position, key]:.1f}% of its attention to {target}" in view.sentence
     first = engine.view(stage="scores", position=0)
     assert first.sentence == "“The” is the first token: it can attend only to itself (100%)."
+
+
+def test_where_the_highest_score_is_negative_only_differences_are_said_to_count(
+    tiny: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
+    values = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values
+    found = set()
+    for layer, head, position in product(range(2), range(2), range(1, 12)):
+        highest = values[f"blocks.{layer}.attn.attn_scores"][head, position, : position + 1].max()
+        for stage in ("scores", "matrix"):
+            said = engine.view(stage=stage, layer=layer, head=head, position=position).sentence
+            assert ("Its score is below 0: only differences between scores count." in said) == (highest < 0)
+        found.add(bool(highest < 0))
+    assert found == {True, False}
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
