@@ -34,7 +34,7 @@ from screens.inspect.second_prompt import SecondPrompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
-from screens.inspect.tour import Tour
+from screens.inspect.tour import HINT, Tour
 from screens.inspect.view_export import ViewExport
 from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
 from screens.inspect.widget_messages import WidgetMessages
@@ -139,8 +139,7 @@ class InspectScreen(WidgetMessages):
         self._restored = RestoredPlace(self, self.sampling.keep_for_undo)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
         self._tour = Tour(self, self._steps)
-        drawn = SampledTokenTransition(self, self._bar, self.sampling)
-        drawing = (AttentionShading(self, self._bar), ViewTransition(self), drawn)
+        drawing = AttentionShading(self, self._bar), ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling)
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
@@ -358,13 +357,14 @@ class InspectScreen(WidgetMessages):
 
     def say(self, words: str, *, error: bool = False) -> None:
         self._status.say(words, error=error)
+        self._status.set_class(HINT in words, "-next")
 
     def say_location(self) -> None:
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = "m offers newer weights" if newer_best(self.lab, self.model) is not None else ""
             own = self._guessing.hint or self._interventions.told or self._second.hint
-            hint = own or " · ".join(filter(None, (self.sampling.told, self._interventions.hint, newer)))
+            hint = own or " · ".join(filter(None, (self.sampling.told, self._tour.hint or self._interventions.hint, newer)))
             words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
             self.say(self._tour.caption or words)
 

@@ -49,6 +49,7 @@ class PromptEditing(InspectPart):
         self._opened_with = text
         self._bar.edit(self._opened_with)
         self._host.refresh_bindings()
+        self._host.say_location()
 
     def would_be_lost(self) -> str:
         return "the prompt being typed" if self._bar.is_typing and self._bar.editor.text != self._opened_with else ""

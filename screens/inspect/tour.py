@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual.binding import Binding
 from textual.worker import Worker
@@ -19,6 +20,7 @@ from screens.widgets.forward_pass_list import ForwardPassList
 
 SECONDS_A_STAGE = (1.5, 3.0, 5.0, 8.0)
 """Paces, the fastest first; at the slowest two sentences can be read twice."""
+HINT = "New here? p plays the tour of the model, layer by layer"
 PACE_OF = {"fast": 0, "normal": 1, "slow": 2, "off": 1}
 """The pace to begin with, by the speed of animation in the user's preferences."""
 
@@ -40,6 +42,16 @@ class Tour(InspectPart):
         self._shown: Selection | None = None
         """What the tour has selected last."""
         self._place = ""
+        self._has_moved = False
+
+    @property
+    def hint(self) -> str:
+        """The tour's key, for the status line at the first stage; "" once the user has moved or taken it."""
+        is_first = isinstance(self._host.model, Ready) and self._host.selection.shows == "tokens" and self._host.is_free
+        return HINT if is_first and not self._has_moved else ""
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        self._has_moved = self._has_moved or (old.run == new.run and replace(old, width=new.width) != new)
 
     @property
     def is_playing(self) -> bool:
@@ -61,6 +73,7 @@ class Tour(InspectPart):
             return
         if self._pace is None:
             self._pace = PACE_OF[self._host.lab.preferences.animation]
+        self._has_moved = True
         self._playing = self._host.start(self._play(), "tour")
 
     def key_pressed(self, key: str) -> bool:

@@ -9,10 +9,11 @@ from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import Prediction
 from screens.inspect.selection import Selection
-from screens.inspect.tour import tour_sentence, tour_stops
+from screens.inspect.tour import HINT, tour_sentence, tour_stops
+from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
-from tests.screens.inspect.conftest import InspectPilot, Open
+from tests.screens.inspect.conftest import SIZES, InspectPilot, Open
 
 
 def test_a_tour_shows_one_layer_in_full_and_of_the_others_what_they_add() -> None:
@@ -101,6 +102,27 @@ async def test_p_plays_the_forward_pass_to_its_end_any_other_key_stops_it_and_ac
         await pilot.settle()
         assert stage_of(pilot) == steps[-1].stage
         assert "stops" not in status.left
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(("keys", "token"), [(("left",), "3 “ dog”"), (("p", "escape"), "4 “ ran”"), (("j", "k"), "4 “ ran”")])
+async def test_the_first_sight_leads_to_the_tour_until_it_is_taken_or_the_user_has_moved(
+    inspect: Open, make_run: Any, size: tuple[int, int], keys: tuple[str, ...], token: str
+) -> None:
+    make_run("other")
+    async with inspect(size=size) as pilot:
+        status = pilot.screen.query_one("#inspect-status", StatusLine)
+        first = f"stage 1/31 · {HINT}"
+        assert (pilot.status, status.has_class("-next"), status.size.height) == (first, True, 1)
+        await pilot.go("e")
+        assert HINT not in pilot.status, "there p is a letter"
+        await pilot.go("escape")
+        pilot.app.post_message(RunChosen("other"))
+        await pilot.until(lambda: pilot.screen.selection.run == "other")
+        await pilot.settle()
+        assert pilot.status == first, "another model is no move"
+        await pilot.walk(*keys)
+        assert (pilot.status, status.has_class("-next")) == (f"stage 1/31 · x hides token {token}", False)
 
 
 def stage_of(pilot: InspectPilot) -> str:
