@@ -8,7 +8,7 @@ from typing import Literal
 
 from lab.engine.client import EngineDied, EngineError, Superseded
 from lab.inspect.stages.stage_registry import LAYER
-from lab.views.blocks import HeadAttention, LensPath, ModelFacts, View
+from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
 from screens.about_key import About, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
@@ -74,7 +74,7 @@ class AnswersInSight:
             self._seen.add(answers(selection, path, facts, "attention", layer)[here])
         elif view.stage in OF_ATTENTION:
             self._seen.add(answers(selection, path, facts, "attention", layer, head)[here])
-        elif view.stage == "lens":
+        elif any(isinstance(block, TextGrid) for block in view.blocks):
             self._seen.update(answers(selection, path, facts, "next token"))
 
     def has(self, selection: Selection, path: LensPath, facts: ModelFacts) -> bool:

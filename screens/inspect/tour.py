@@ -47,11 +47,10 @@ class Tour(InspectPart):
     @property
     def hint(self) -> str:
         """The tour's key, for the status line at the first stage; "" once the user has moved or taken it."""
-        is_first = isinstance(self._host.model, Ready) and self._host.selection.shows == "tokens" and self._host.is_free
-        return HINT if is_first and not self._has_moved else ""
+        return HINT if not self._has_moved and isinstance(self._host.model, Ready) and self._host.is_free else ""
 
     def selection_changed(self, old: Selection, new: Selection) -> None:
-        self._has_moved = self._has_moved or (old.run == new.run and replace(old, width=new.width) != new)
+        self._has_moved |= new.stage != "tokens" or (old.run == new.run and replace(old, width=new.width) != new)
 
     @property
     def is_playing(self) -> bool:

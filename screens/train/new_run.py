@@ -11,7 +11,7 @@ from typing import Any
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.widgets import Button
+from textual.widgets import Button, Static
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
@@ -38,7 +38,7 @@ from screens.messages import SettingsCopied
 from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, suggested_text
 from screens.train.run_form import RunForm
 from screens.train.run_header import without_options
-from screens.train.run_preview import TextEnds
+from screens.train.run_preview import model_picture, text_ends
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3
@@ -257,7 +257,7 @@ class NewRun(PlannedRun):
         step_seconds = self.known_step_seconds(plan)
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
-        form.show_run(plan.run)
+        form.query_one("#form-model", Static).update(model_picture(plan.run) if plan.run is not None else "")
         form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = describe_text(
             self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
@@ -298,7 +298,7 @@ class NewRun(PlannedRun):
     @latest("count")
     async def _count_tokens(self, key: CountKey) -> None:
         self.workers.cancel_group(self, "search")
-        self.query_one(TextEnds).show(None)
+        self.query_one("#form-ends", Static).update("")
         text, name, problem = await in_thread(count_text, key)
         first_time = self._text.bytes is None
         self._text, self._text_name, self._text_problem = text, name, problem
@@ -313,7 +313,7 @@ class NewRun(PlannedRun):
         try:
             split = await still_wanted(run_split_process(key.text, lambda done, total: None))
             self._text = replace(self._text, copied=split.copied)
-            self.query_one(TextEnds).show(split)
+            self.query_one("#form-ends", Static).update(text_ends(split))
         except UserError as error:
             self._text_problem = ("validation" if key.text.holdout.source else "", str(error))
         self.plan_again()

@@ -16,13 +16,10 @@ from textual.widgets import Button, Input, Label, Static
 
 from lab.core.machine import gpu_count
 from lab.core.visible_text import shortened, visible
-from lab.planning.resolve_run import ResolvedRun
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_settings
 from models.config import DEFAULT_PRESET, PRESETS
 from screens.about_key import About
-from screens.plot.line_plot import LinePlot
-from screens.train.run_preview import ModelPicture, TextEnds, schedule_figure
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
@@ -31,10 +28,8 @@ IN_SIGHT = ("preset", "length", "name")
 HOLDS = "learning rate, batch, context …"
 LINES_FOR_ALL = 50
 """Lines of a screen that has room for the settings under `more` from the start."""
-LINES_FOR_MODEL = {False: 38, True: 54}
-"""Lines of a screen that has room for the model under the settings, by whether those under `more` are in sight."""
-WIDE, VERY_WIDE = 100, 160
-"""Columns of a screen that has room for the model, and for the learning rate and the text beside it."""
+VERY_WIDE = 160
+"""Columns of a screen that has room for the text under the cost."""
 SHAPE = ("layers", "heads", "width", "context")
 USUAL = {name: str(getattr(PRESETS[DEFAULT_PRESET], name)) for name in SHAPE} | {"dropout": "0"}
 """Settings that the shape and the text decide, with their values by default."""
@@ -142,37 +137,21 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                         for setting in rest[start : start + COLUMNS]:
                             yield Field(setting, getattr(self.settings, setting.name))
             yield Static(id="field-help", markup=False)
-            yield ModelPicture(id="form-model")
+            yield Static(id="form-model")
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
             yield Static("What to expect", id="cost-title", classes="heading")
             yield FactList(id="cost")
-            schedule = LinePlot(id="form-schedule")
-            schedule.disabled = True  # it has no cursor and no zoom
-            yield schedule
-            yield TextEnds(id="form-ends")
+            yield Static(id="form-ends")
 
     def on_mount(self) -> None:
         self.opened = self.app.size.height >= LINES_FOR_ALL
 
     def on_resize(self) -> None:
-        """Show the pictures of the run where the settings leave room for them."""
-        width, height = self.app.size
-        is_roomy = width >= WIDE and height >= LINES_FOR_MODEL[self.opened]
-        self.set_class(is_roomy, "-model")
-        self.set_class(is_roomy and width >= VERY_WIDE, "-pictures")
-
-    def show_run(self, run: ResolvedRun | None) -> None:
-        """Draw the planned run; nothing where a setting is wrong."""
-        model, schedule = self.query_one(ModelPicture), self.query_one("#form-schedule", LinePlot)
-        model.visible = schedule.visible = run is not None
-        if run is not None:
-            model.show(run.model)
-            schedule.figure = schedule_figure(run.train)
+        self.set_class(self.app.size.width >= VERY_WIDE, "-huge")
 
     def watch_opened(self) -> None:
         self.query_one("#form-more").display = self.opened
-        self.on_resize()
         self.watch_cost(self.cost)
         self._name_more()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from lab.core.errors import UserError
 from lab.inspect.stages.all_heads_stage import heads, thumbnails
 from lab.inspect.stages.attention_output_stage import attn_out, values
-from lab.inspect.stages.attention_scores_stage import matrix, qkv, scores
+from lab.inspect.stages.attention_scores_stage import VERY_WIDE, matrix, qkv, scores
 from lab.inspect.stages.embedding_stage import embed, tokens
 from lab.inspect.stages.embedding_tables_stage import neighbours, positions
 from lab.inspect.stages.kv_cache_stage import cache
@@ -56,4 +56,8 @@ def stage_view(name: str, context: StageContext) -> Slices[View]:
     if name not in STAGES:
         raise UserError(f"There is no stage called {name}; the stages are {', '.join(STAGES)}.")
     shown = STAGES[name].view(context)
-    return shown if isinstance(shown, View) else (yield from shown)
+    view = shown if isinstance(shown, View) else (yield from shown)
+    if name == "tokens" and (context.width or 0) >= VERY_WIDE:  # there is room for their way through the model
+        embedded, predicted = (yield from stage_view("embed", context)), (yield from stage_view("lens", context))
+        view.blocks += [embedded.blocks[0], *predicted.blocks]
+    return view

@@ -16,6 +16,7 @@ from screens.blocks.bars_and_shades import bar
 from screens.widgets.text_fitting import fit
 
 OTHERS = "others"
+NAMED_FROM = 0.01  # probability of a token among the others
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,16 @@ class PredictionRow:
     before: float | None = None
     """Its probability without the interventions; None where there are none."""
     is_token: bool = True
+    names: str = ""
+    """Of all others, the likely ones: tokens that have no row for lack of room."""
 
 
 def rows_now(top: Sequence[Prediction], count: int) -> list[PredictionRow]:
     """The most probable tokens in `count` rows, the last of which is all others."""
     shown = [PredictionRow(each.label, each.probability) for each in top[: max(1, count - 1)]]
     rest = max(0.0, 1 - sum(row.now for row in shown))
-    return [*shown, PredictionRow(OTHERS, rest, is_token=False)][:count] if rest > 0 else shown[:count]
+    names = ", ".join(each.label.strip() for each in top[len(shown) :] if each.probability >= NAMED_FROM)
+    return [*shown, PredictionRow(OTHERS, rest, None, False, names)][:count] if rest > 0 else shown[:count]
 
 
 def rows_on_a_line(effect: Effect, count: int) -> list[PredictionRow]:
@@ -145,7 +149,7 @@ def _row(rows: list[PredictionRow], at: int, width: int) -> list[Piece]:
     label = min(LONGEST_LABEL, max(cell_len(each.label.strip() or each.label) for each in rows))
     number = CHANGE if row.before is not None else PERCENT + 1
     cells = max(0, width - label - number - 2)
-    bar_pieces = _bar(row, cells)
+    bar_pieces = [(row.names[:cells], "label")] if row.names else _bar(row, cells)
     space = " " * (cells - sum(len(text) for text, _ in bar_pieces))
     name = fit(row.label.strip() or row.label, label) + " "
     return [(name, _kind(row, at)), *bar_pieces, (space, "number"), (fit(_numbers(row), number, "right"), "number")]

@@ -12,6 +12,7 @@ from screens.inspect.widgets.prediction_panel import (
     PredictionPanel,
     PredictionRow,
     _bar,
+    _row,
     rows_before_and_after,
     rows_now,
     rows_on_a_line,
@@ -33,6 +34,11 @@ def test_the_rows_make_up_the_whole_distribution() -> None:
     assert [row.label for row in rows_now(TOP, 3)] == ["a", "b", "others"]
     for count in (2, 3, 4):
         assert sum(row.now for row in rows_now(TOP, count)) == pytest.approx(1)
+    unlikely = Prediction(9, "z", 0.005)
+    for count, names in ((2, "b, c"), (3, "c"), (4, "")):
+        assert rows_now([*TOP, unlikely], count)[-1].names == names, "those without a row are named, if they are likely"
+    row = "".join(text for text, _ in _row(rows_now(TOP, 2), 1, 28))
+    assert row.split() == ["others", "b,", "c", "60.0%"]
     for count in (2, 3, 4, 5):
         rows = rows_before_and_after(EFFECT, count)
         assert len(rows) == count

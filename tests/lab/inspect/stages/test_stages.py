@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lab.inspect.stages.attention_scores_stage import VERY_WIDE
 from lab.inspect.stages.stage_context import MOST_CHARACTERS, PromptTokens
 from lab.inspect.stages.stage_registry import IN_LAYERS
 from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip
@@ -191,6 +192,12 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     alike = engine.view(stage="scores", head=0)
     assert alike.sentence.endswith("pays 8.3% of its attention to “The”, the first token; an even share is 8.3%.")
     assert "sink" not in engine.view(stage="heads", position=1).sentence
+
+
+def test_a_very_wide_screen_shows_the_tokens_way_through_the_model_too(tiny: Any, engine: InProcessEngine) -> None:
+    narrow, wide = (engine.view(stage="tokens", width_hint=width).blocks for width in (VERY_WIDE - 1, VERY_WIDE))
+    assert wide[: len(narrow)] == narrow
+    assert wide[len(narrow) :] == [engine.view(stage="embed").blocks[0], *engine.view(stage="lens").blocks]
 
 
 def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: InProcessEngine) -> None:
