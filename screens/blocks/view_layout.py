@@ -220,8 +220,9 @@ class Page:
         return None
 
     def followed(self) -> CellCursor | None:
-        """The selected cell to keep in sight; None if there is none."""
-        return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.follows), None)
+        """The selected cell to keep in sight, where the view begins with its block; None if there is none."""
+        first = self.first()
+        return first if first is not None and self.blocks[first[0]].follows else None
 
     @property
     def follows_row(self) -> bool:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from lab.views.blocks import Array, Destination, TextGrid
+from lab.views.blocks import Array, Cell, Column, Destination, Table, TextGrid, View
 from screens.blocks.text_grid_layout import lay_text_grid, level
+from screens.blocks.view_layout import lay_view
 from screens.colour import Heat
 from tests.screens.blocks.conftest import drawn, text_of
 
@@ -67,3 +68,9 @@ def test_paper_is_the_probability_marks_need_no_colour_and_a_cell_leads_to_its_t
 
 def test_anything_but_zero_shows() -> None:
     assert (level(0.0), level(0.001), level(1.0)) == (" ", "▁", "█")
+
+
+def test_a_view_follows_the_selected_cell_of_the_grid_that_it_begins_with() -> None:
+    table = Table([Column("token")], [[Cell("The", 1.0)]])
+    for blocks, followed in (([grid()], (0, 1, 1)), ([grid(), table], (0, 1, 1)), ([table, grid()], None)):
+        assert lay_view(View("lens", "", "", blocks), 60).followed() == followed

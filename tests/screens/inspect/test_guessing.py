@@ -7,7 +7,7 @@ from time import process_time
 from msgspec import structs
 
 from lab.lessons.learner.predictions import read_predictions
-from lab.views.blocks import Array, HeadAttention, LensPath, Token, View
+from lab.views.blocks import Array, HeadAttention, LensPath, TextGrid, Token, View
 from screens.inspect.guessing import AnswersInSight, next_place
 from screens.inspect.selection import Selection
 from screens.widgets.guess_view import IN_SIGHT, GuessView
@@ -105,6 +105,11 @@ def test_views_of_several_heads_or_positions_show_all_of_them() -> None:
         at = [seen.has(Selection("tale", stage="scores", position=position), whole, FACTS) for position in (2, 1)]
         assert sum(at) == same, stage
         assert seen.has(Selection("tale", stage="scores", position=2, head=1), whole, FACTS) is bool(others), stage
+    for stage in ("lens", "tokens"):
+        seen = AnswersInSight()
+        for blocks, shown in (([], False), ([TextGrid("", [], [], [], _nothing(), [])], True)):
+            seen.see_view(Selection("tale", stage=stage, position=2), whole, FACTS, View(stage, "", "", blocks))
+            assert seen.has(Selection("tale", position=0), whole, FACTS) is shown, "a grid has the prediction at every token"
     seen.see_shading(Selection("tale"), whole, FACTS, HeadAttention(1, 0, 2, _nothing(), _nothing()))
     assert seen.has(Selection("tale", stage="values", layer=1, position=2), whole, FACTS)
 
