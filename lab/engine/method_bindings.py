@@ -183,6 +183,7 @@ class ModelMethods:
             sampling=params.sampling,
             edits=(yield from resolve_edits(self.models, opened, params)),
             inputs=params.inputs,
+            width=params.width_hint,
         )
         result = yield from run_experiment(params.name, context)
         result.view.step = opened.step

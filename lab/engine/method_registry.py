@@ -139,6 +139,7 @@ class ExperimentParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fie
     head: int = 0
     inputs: dict[str, str] = {}
     """What was typed for it, by name."""
+    width_hint: int = 0
 
 
 class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

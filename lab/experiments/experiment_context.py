@@ -53,6 +53,8 @@ class ExperimentContext:
     edits: tuple[Edit, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Texts typed for the experiment, by name."""
+    width: int = 0
+    """Width of the view on screen in columns; 0 where it is not known."""
 
     @property
     def model(self) -> "GPT":

@@ -19,10 +19,10 @@ from lab.views.softmax_table import softmax
 from models.tokenizers.token_labels import printable
 from models.unembed import Slices
 
-WIDTH = 58
-"""Character cells of a line beside its label: what there is room for beside the lessons on a screen of 120 columns."""
-NUMBERS, TOP = 4, 3
-"""Numbers shown of a vector; tokens shown of the logits and of their softmax."""
+WIDTH, GAP = 72, 2
+"""Least width that labels and lines are made for, the room beside the lessons on a screen of 120 columns; cells between them."""
+NUMBERS, TOP = 16, 8
+"""Most numbers shown of a vector; most tokens shown of the logits and of their softmax."""
 
 
 @experiment
@@ -32,6 +32,8 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     Raises: UserError: if there is no prompt.
     """
     at = yield from context.stage_context()
+    tokens = f"→ {counted(len(at.ids), 'token')}"
+    width = max(WIDTH, context.width) - GAP - max(len("→ next token"), len(tokens))
     lenses = yield from logit_lens(at)
     probabilities = softmax(at.logits)
     top = largest(at.logits, TOP)
@@ -43,18 +45,18 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     logits = [f"“{at.tokenizer.label(id_)}” {significant(float(at.logits[id_]))}" for id_ in top]
     shares = [f"“{at.tokenizer.label(id_)}” {probability(float(probabilities[id_]), digits=2)}" for id_ in top]
     lines = [
-        ("text", _end(printable(at.tokenizer.decode_bytes(at.ids)))),
-        ("→ tokens", counted(len(at.ids), "token") + ": " + _last([at.label(i) for i in range(len(at.ids))], "│")),
-        ("→ ids", _last([str(id_) for id_ in at.ids], "  ")),
-        ("→ vectors", _first(vector, f" … {whole(at.config.width)} numbers per token")),
+        ("text", _end(printable(at.tokenizer.decode_bytes(at.ids)), width)),
+        (tokens, _last([at.label(i) for i in range(len(at.ids))], "│", width)),
+        ("→ ids", _last([str(id_) for id_ in at.ids], "  ", width)),
+        ("→ vectors", _first(vector, f" … {whole(at.config.width)} numbers per token", width)),
         ("→ layers", f"{layers} to the vector: norm (length) {significant(before)} → {significant(after)}"),
-        ("→ logits", _first(logits, f" … {whole(len(probabilities))} in all")),
-        ("→ softmax", _first(shares, " … sum 100%")),
+        ("→ logits", _first(logits, f" … {whole(len(probabilities))} in all", width)),
+        ("→ softmax", _first(shares, " … sum 100%", width)),
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
-        ("→ text", _end(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])))),
+        ("→ text", _end(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])), width)),
     ]
     table = Table(
-        [Column("", "left"), Column("", "left")], [[Cell(name, style="strong"), Cell(_cut(line))] for name, line in lines]
+        [Column("", "left"), Column("", "left")], [[Cell(name, style="strong"), Cell(_cut(line, width))] for name, line in lines]
     )
     measures: dict[str, Measure] = {
         "tokens": len(at.ids),
@@ -66,38 +68,39 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     }
     shown = probability(float(probabilities[top[0]]), digits=2)
     sentence = f"After {at.here} the model gives “{best}” the highest probability: {shown}."
-    return ExperimentResult(View("whole_path", "from text to the next token", sentence, [table]), measures)
+    return ExperimentResult(View("whole_path", "from text to the next token", sentence, [table]), measures, width=context.width)
 
 
-def _end(text: str) -> str:
+def _end(text: str, width: int) -> str:
     """The end of a text, as much of it as a line holds."""
     kept = text
-    while cell_len(kept) > WIDTH - 1:
+    while cell_len(kept) > width - 1:
         kept = kept[1:]
     return kept if kept == text else f"…{kept}"
 
 
-def _first(words: Sequence[str], end: str) -> str:
+def _first(words: Sequence[str], end: str, width: int) -> str:
     """The first words, as many as a line holds with its `end`."""
     shown = list(words)
-    while len(shown) > 1 and cell_len("  ".join(shown) + end) > WIDTH:
+    while len(shown) > 1 and cell_len("  ".join(shown) + end) > width:
         shown.pop()
     return "  ".join(shown) + end
 
 
-def _last(words: Sequence[str], between: str) -> str:
+def _last(words: Sequence[str], between: str, width: int) -> str:
     """The last words with `between` between them, as many as a line holds."""
-    shown = list(words)
-    while len(shown) > 1 and cell_len(between.join(shown)) > WIDTH - 14:
-        shown.pop(0)
-    return ("… " if len(shown) < len(words) else "") + between.join(shown)
+    shown, cut = list(words), ""
+    while len(shown) > 1 and cell_len(cut + between.join(shown)) > width:
+        del shown[0]
+        cut = "… "
+    return cut + between.join(shown)
 
 
-def _cut(line: str) -> str:
+def _cut(line: str, width: int) -> str:
     kept = line
-    while cell_len(kept) > WIDTH - 1:
+    while cell_len(kept) > width - 1:
         kept = kept[:-1]
-    return line if cell_len(line) <= WIDTH else f"{kept}…"
+    return line if cell_len(line) <= width else f"{kept}…"
 
 
 LAYERS_IN_HALVES = 4

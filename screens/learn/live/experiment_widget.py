@@ -19,6 +19,7 @@ from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from screens.about_key import keyless
+from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.engine_view import EngineView, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
@@ -60,6 +61,8 @@ class ExperimentWidget(PlaceView):
         self.inputs = {name: value for name, value in self.options.items() if name not in ("run", "prompt", *self.OPTIONS)}
         self.chosen, self.choices = self._choices()
         self.typed, _, self._first_text = (part.strip() for part in self.options.get("typed", "").partition("="))
+        self._made_for = 0
+        """Width that the lines in view were made for; 0 where they do not depend on it."""
         self.runs = 0
         """Number of times that it was run again."""
 
@@ -103,10 +106,19 @@ class ExperimentWidget(PlaceView):
             head=self.head_index,
             sampling=SamplingSettings(seed=self.runs),
             inputs={**self.inputs, self.typed: self.query_one(Input).value} if self.typed else self.inputs,
+            width_hint=self.view.room,
         )
 
     def view_of(self, result: ExperimentResult) -> View:
+        self._made_for = result.width
+        self.call_later(self._fit)
         return result.view
+
+    @on(BlockView.WidthChanged)
+    def _fit(self) -> None:
+        """Ask again where the lines were made for another width."""
+        if self._made_for not in (0, self.view.room):
+            self.ask()
 
     def words_of(self, result: ExperimentResult) -> str:
         return result.missing

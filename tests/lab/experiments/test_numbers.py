@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.experiment_registry import EXPERIMENTS
-from lab.experiments.prompt_to_token import WIDTH, nearest_cosine
+from lab.experiments.prompt_to_token import GAP, WIDTH, nearest_cosine
 from lab.experiments.sizes import config_of
 from lab.experiments.tokens import MEASURED
 from lab.lessons.conditions import parse_experiment_guess
@@ -257,11 +257,17 @@ def test_the_path_ends_in_the_model_s_own_next_token(text_run: MakeTextRun, meas
 
 
 def test_the_lines_fit_beside_their_labels_whatever_the_prompt(text_run: MakeTextRun, measure: Measure) -> None:
-    tiny = text_run(context=64)
+    tiny = text_run(context=128)
     prompt = "一 long prompt of very many words\n" * 3
-    lines = {row[0].text: row[1].text for row in rows(measure("whole_path", tiny, prompt))}
-    assert max(map(cell_len, lines.values())) <= WIDTH
-    assert re.fullmatch(rf"… .*\b{tiny.tokenizer.encode(prompt)[-1]}", lines["→ ids"]), "its end is what predicts"
+    ids = tiny.tokenizer.encode(prompt)
+    for width, room, is_whole in ((0, WIDTH, False), (1, WIDTH, False), (100, 100, False), (600, 600, True)):
+        found = rows(measure("whole_path", tiny, prompt, width=width))
+        lines = {row[0].text: row[1].text for row in found}
+        widest = max(map(cell_len, lines)) + GAP + max(map(cell_len, lines.values()))
+        assert room - 8 < widest <= room or is_whole
+        assert re.fullmatch(rf"{'' if is_whole else '… '}.*\b{ids[-1]}", lines["→ ids"]), "its end is what predicts"
+        assert (len(lines["→ ids"].split()) == len(ids)) is is_whole
+        assert lines[f"→ {len(ids)} tokens"].startswith("… ") is not is_whole
 
 
 def test_the_lens_settles_where_the_final_norm_and_head_first_give_the_answer(text_run: MakeTextRun, measure: Measure) -> None:

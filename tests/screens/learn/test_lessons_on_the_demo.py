@@ -43,6 +43,10 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
         drawn = [view.render_line(y).text.rstrip(" │") for y in range(view.size.height)]
         assert any(line.endswith("64 numbers per token") for line in drawn), "the whole path has room beside the lessons"
         assert not [line for line in drawn if line.endswith("…")]
+        assert any("│ a│ big│" in line and "…" not in line for line in drawn), "all tokens"
+        await resize(pilot, 200, 60)
+        await until(pilot, lambda: any(len(view.render_line(y).text.rstrip(" │")) > 120 for y in range(view.size.height)))
+        await resize(pilot, 120, 40)
         await press(pilot, "z")
         assert not lessons_beside.display
         assert view.outer_size.width == 120, "enlarged it takes theirs"
