@@ -116,7 +116,7 @@ def sentence_on(texts: Titled) -> str:
     borders, others = len(second.ids) - 1, len(first.ids) - 1
     words = (
         f"{shared:,} of the {borders:,} borders between {other}'s tokens are borders in {one} too, which has {others - shared:,} "
-        "others."
+        f"other{'s' * (others - shared != 1)}."
     )
     if inside := borders + others - 2 * shared - int((first.begins != second.begins).sum()):
         words += f" Of those that only one has, {inside:,} {'lies' if inside == 1 else 'lie'} inside a character, without a ^."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.reactive import var
 from textual.worker import get_current_worker
@@ -19,7 +20,7 @@ from screens.tokens.text_box import TextBox
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import FlowTokens, JoinedCharacters, TokenFlow
 from screens.tokens.tokens_page import TextPage
-from screens.tokens.vocabulary_list import CountRequest
+from screens.tokens.vocabulary_list import CountRequest, VocabularyList
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lab.tokenization.token_facts import TokenFamilies
     from lab.tokenization.token_frequencies import TokenFrequencies
     from lab.tokenization.tokenized_text import TokenizedText
+    from lab.tokenization.vocabulary_index import VocabularyIndex
 
 MOST_COUNTED = 64_000_000
 """Bytes of a text in use whose tokens are counted unasked: some 20 seconds in the background."""
@@ -64,7 +66,7 @@ class Background:
 
 
 class StripPage(TextPage):
-    """The tokens, coloured in turn, and the card of the chosen one."""
+    """The tokens, coloured in turn, and the card of the chosen one; where there is room, its neighbours in the vocabulary."""
 
     LINK = PageLink("strip", "strip", synonyms="compression token colours type text encode tokenize")
     REST = "#tokens-flow"
@@ -75,6 +77,7 @@ class StripPage(TextPage):
         #tokens-special.-shown { display: block; }
         #tokens-flow { height: 1fr; min-height: 4; }
         #tokens-card { height: 8; }
+        #tokens-vocabulary { width: 1fr; height: 1fr; display: none; }
     }
     """
     BINDINGS = [
@@ -109,14 +112,20 @@ class StripPage(TextPage):
         self._choose_later: tuple[str, int] | None = None
         """A text and the token to choose in it once it is shown."""
         self._counting: CountRequest | None = None
+        self._index: VocabularyIndex | None = None
 
     def compose(self) -> ComposeResult:
         yield SizeBars(id="tokens-sizes")
         yield StatusLine(most_lines=2, id="tokens-special")
         flow = TokenFlow(id="tokens-flow")
         flow.border_title = TITLES["text"]
-        yield flow
-        yield TokenCard(id="tokens-card")
+        vocabulary = VocabularyList(id="tokens-vocabulary")
+        vocabulary.can_focus = False  # it follows the chosen token; its own page has keys
+        with Horizontal():
+            with Vertical():
+                yield flow
+                yield TokenCard(id="tokens-card")
+            yield vocabulary
 
     def on_mount(self) -> None:
         for name in ("text_source", "text_encoding", "text_cleaning"):
@@ -128,12 +137,16 @@ class StripPage(TextPage):
             self._shown = None
             self.query_one(TokenFlow).show(FlowTokens())
             self.query_one(TokenCard).show(CardFacts(""))
+            self.query_one(VocabularyList).show(None, None)
         self.ask()
         self._count()
 
     def watch_is_shown(self) -> None:
         super().watch_is_shown()
         self._count()
+
+    def on_resize(self) -> None:
+        self._list_vocabulary()
 
     @property
     def is_settled(self) -> bool:
@@ -270,6 +283,9 @@ class StripPage(TextPage):
         title = f"token {whole(index + 1)} of {whole(len(ids))}: {quoted_label(tokenizer, id_)} = {id_}"
         card = CardFacts(title, token_facts.tree_rows(tokenizer, id_), facts, relatives)
         self.query_one(TokenCard).show(card)
+        listed = self.query_one(VocabularyList)
+        listed.cursor = id_
+        listed.top = id_ - listed.window // 2
 
     def _corpus_fact(self, known: Background | None, id_: int) -> str:
         from lab.tokenization.token_facts import frequency_fact
@@ -300,4 +316,23 @@ class StripPage(TextPage):
 
     def _know(self, named: NamedTokenizer, found: Background) -> None:
         self._background[named] = found
+        self._show_card(self.query_one(TokenFlow).chosen)
+        self._list_vocabulary()
+
+    @latest("vocabulary")
+    async def _list_vocabulary(self) -> None:
+        """List the vocabulary with its counts as far as they are known, where there is room for it."""
+        named, listed = self.named, self.query_one(VocabularyList)
+        if named is None or not listed.display:
+            return
+        from lab.core.number_format import counted
+        from lab.tokenization.vocabulary_facts import VocabularyFacts
+        from lab.tokenization.vocabulary_index import VocabularyIndex
+
+        if self._index is None or self._index.tokenizer is not named.tokenizer:
+            self._index = await in_thread(VocabularyIndex, named.tokenizer)
+        known = self._background.get(named)
+        facts = VocabularyFacts(self._index, known.frequencies if known else None)
+        listed.show(facts, facts.ordered(facts.marks("all"), "id"))
+        listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ searches it"
         self._show_card(self.query_one(TokenFlow).chosen)

@@ -46,7 +46,8 @@ NONE_JOINED = JoinedCharacters(NO_TOKENS, NO_TOKENS)
 
 @dataclass(frozen=True, eq=False)
 class FlowLayout:
-    """Tokens in rows of at most `room` cells, `gap` cells behind each. A row with joined characters has a line for them above."""
+    """Tokens in rows of at most `room` cells, `gap` cells behind each, with `below` lines under them. Above a row with joined
+    characters is a line for these."""
 
     widths: Sequence[int]
     """Cells of each token, no wider than the room."""
@@ -61,11 +62,12 @@ class FlowLayout:
     joined: JoinedCharacters
     joined_firsts: Sequence[int]
     joined_ends: Sequence[int]
+    below: int = 0
 
-    def row_at(self, line: int) -> tuple[int, bool]:
-        """The row that a line belongs to; True for the row's tokens, False for the line above them."""
-        row = bisect_left(self.lines, line)
-        return row, row < len(self.lines) and self.lines[row] == line
+    def row_at(self, line: int) -> tuple[int, int]:
+        """The row that a line belongs to, and the line's place in it: 0 for the tokens, -1 above them, 1 below."""
+        row = bisect_left(self.lines, line - self.below)
+        return row, line - self.lines[row] if row < len(self.lines) else -1
 
     def row_of(self, token: int) -> int:
         return bisect_right(self.rows, token) - 1
@@ -94,13 +96,16 @@ class FlowLayout:
         return [Joined(self.joined.label_of(at), self.joined_firsts[at], self.joined_ends[at]) for at in range(first, end)]
 
 
-def lay_tokens(widths: Ints, breaks: Ints, room: int, gap: int = 0, joined: JoinedCharacters = NONE_JOINED) -> FlowLayout:
+def lay_tokens(
+    widths: Ints, breaks: Ints, room: int, gap: int = 0, joined: JoinedCharacters = NONE_JOINED, below: int = 0
+) -> FlowLayout:
     """Wrap tokens into rows, a joined character's into one where they fit. After each of `breaks` a row ends."""
     widths = np.minimum(widths, max(1, room - gap))
     ends = np.cumsum(widths + gap)
     if not len(joined.firsts):
         rows = wrap_rows(ends, breaks, room)
-        return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, range(len(rows)), len(rows), joined, (), ())
+        lines = range(0, len(rows) * (1 + below), 1 + below)
+        return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, lines, len(lines) * (1 + below), joined, (), (), below)
     joined_firsts, joined_ends = joined.firsts.tolist(), joined.ends.tolist()
 
     def whole_characters(start: int, end: int) -> int:
@@ -114,8 +119,9 @@ def lay_tokens(widths: Ints, breaks: Ints, room: int, gap: int = 0, joined: Join
     starts = np.array(rows)
     first_joined = np.searchsorted(joined.ends, starts, "right")
     has_joined = np.append(joined.firsts, len(widths))[first_joined] < np.append(starts[1:], len(widths))
-    lines = (np.arange(len(rows)) + np.cumsum(has_joined)).tolist()
-    return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, lines, lines[-1] + 1, joined, joined_firsts, joined_ends)
+    at = (np.arange(len(rows)) * (1 + below) + np.cumsum(has_joined)).tolist()
+    height = at[-1] + 1 + below
+    return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, at, height, joined, joined_firsts, joined_ends, below)
 
 
 BAR = "│"
@@ -134,7 +140,7 @@ class FlowTokens:
     joined: JoinedCharacters = NONE_JOINED
     special: frozenset[int] = field(default_factory=frozenset)
     has_bars: bool = False
-    """True for digits, which run together whatever their paper."""
+    """True for digits, which run together whatever their paper. Other tokens have their ids below them where there is room."""
 
 
 def joined_line(layout: FlowLayout, row: int) -> list[tuple[str, bool]]:
@@ -173,8 +179,8 @@ class TokenFlow(CachedLinesView):
     }
     """
     HELP = (
-        "**The tokens.** Below are the bytes of the chosen one, its merges and its relatives; a click chooses, too. A character "
-        "of several tokens stands in a bracket over their bytes."
+        "**The tokens.** Each has its id under it where there is room. The card has the bytes of the chosen one, its merges and "
+        "its relatives; a click chooses, too. A character of several tokens stands in a bracket over their bytes."
     )
     BINDINGS = [
         Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token")
@@ -215,6 +221,10 @@ class TokenFlow(CachedLinesView):
         tokens = self._tokens
         gap = 1 if tokens.has_bars or not palette_of(self).paints else 0
         self._layout = lay_tokens(tokens.widths, tokens.breaks, self.room, gap, tokens.joined)
+        if not tokens.has_bars and 2 * len(self._layout.rows) <= self.window:
+            widths = np.maximum(tokens.widths, [len(str(id)) for id in tokens.ids])
+            with_ids = lay_tokens(widths, tokens.breaks, self.room, 1, tokens.joined, below=1)
+            self._layout = with_ids if with_ids.height <= self.window else self._layout
         self.set_extent(self._layout.height, changed=())
         self._reveal()
         self.draw_changed()
@@ -243,34 +253,36 @@ class TokenFlow(CachedLinesView):
 
     def content_of(self, line: int) -> Hashable:
         layout, tokens = self._layout, self._tokens
-        row, is_tokens = layout.row_at(line)
-        if not is_tokens:
+        row, place = layout.row_at(line)
+        if place < 0:
             return tuple(joined_line(layout, row))
         of_row = layout.tokens_of(row)
         special = tuple(at - of_row.start for at in of_row if at in tokens.special) if tokens.special else ()
         chosen = self.chosen - of_row.start if self.chosen in of_row else None
-        return of_row.start % len(CYCLE), tuple(tokens.ids[of_row.start : of_row.stop]), special, chosen
+        return layout.below, place, of_row.start % len(CYCLE), tuple(tokens.ids[of_row.start : of_row.stop]), special, chosen
 
     def draw_content(self, line: int) -> Strip:
         layout, tokens = self._layout, self._tokens
-        row, is_tokens = layout.row_at(line)
-        base = self.style_of("")
-        if not is_tokens:
-            joined = self.style_of("flow--joined")
+        row, place = layout.row_at(line)
+        base, joined = self.style_of(""), self.style_of("flow--joined")
+        if place < 0:
             pieces = [Segment(text, joined if over else base) for text, over in joined_line(layout, row)]
             return Strip(pieces).adjust_cell_length(self.room, base)
         palette = palette_of(self)
         papers = [base + cycle_style(palette, at) if palette.paints else base for at in range(len(CYCLE))]
+        between = Segment(BAR if tokens.has_bars or not palette.paints else " ", self.style_of("flow--bar"))
         segments: list[Segment] = []
         for index in layout.tokens_of(row):
-            style = papers[index % len(CYCLE)]
+            style = joined if place else papers[index % len(CYCLE)]
             if index in tokens.special:
                 style += self.style_of("flow--special")
             if index == self.chosen:
                 style += self.style_of("flow--chosen")
-            segments.append(Segment(self._label(tokens.ids[index], layout.widths[index]), style))
+            id, width = tokens.ids[index], layout.widths[index]
+            label = str(id) if place else self._label(id, min(width, int(tokens.widths[index])))
+            segments += [Segment(label, style), Segment(" " * (width - cell_len(label)), base)]
             if layout.gap:
-                segments.append(Segment(BAR, self.style_of("flow--bar")))
+                segments.append(between)
         return Strip(segments).adjust_cell_length(self.room, base)
 
     def _label(self, id: int, width: int) -> str:

@@ -112,8 +112,12 @@ class TextPage(TokensPage):
             self.ask()
 
 
+GAP = 3
+"""Cells between two sources."""
+
+
 class SourceLine(StatusLine):
-    """`learn from  ‹ text notes.txt ›   run demo's text     the text box`: sources by name, the current one marked."""
+    """`learn from  ● text notes.txt   ○ run demo's text   ○ the text box`: sources by name, the current one marked."""
 
     @dataclass
     class Chosen(Message):
@@ -121,14 +125,15 @@ class SourceLine(StatusLine):
 
         source: Any
 
-    def __init__(self, label: str, *, id: str) -> None:
+    def __init__(self, label: str, hint: str = "", *, id: str) -> None:
+        """`hint`: a few words on the key that chooses."""
         super().__init__(id=id)
-        self._label = f"{label}  "
+        self._label, self._hint = f"{label}  ", hint
         self._words: list[tuple[Any, str]] = []
 
     def show(self, names: Mapping[Any, str], current: object) -> None:
-        self._words = [(source, f"‹ {name} ›" if source == current else f"  {name}  ") for source, name in names.items()]
-        self.left = self._label + " ".join(words for _, words in self._words)
+        self._words = [(source, f"{'●' if source == current else '○'} {name}") for source, name in names.items()]
+        self.left = self._label + (" " * GAP).join(filter(None, (*(words for _, words in self._words), self._hint)))
 
     @on(StatusLine.TextClicked)
     def _clicked(self, event: StatusLine.TextClicked) -> None:
@@ -137,4 +142,4 @@ class SourceLine(StatusLine):
         for source, words in self._words:
             if start <= event.at < start + cell_len(words):
                 self.post_message(self.Chosen(source))
-            start += cell_len(words) + 1
+            start += cell_len(words) + GAP

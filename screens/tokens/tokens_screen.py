@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.reactive import var
@@ -31,6 +31,8 @@ EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 123456
 """Stands for the text until some is typed. Short words, a rare one, multi-byte characters, a number: here tokenizers differ."""
 
 LONGEST_KEPT = 20_000
+HUGE, SHORT_TEXT = (160, 56), 400
+"""Width and height of a screen from which a text of at most so many characters is shown side by side below its strip."""
 
 
 class TokensScreen(TextSources):
@@ -52,8 +54,13 @@ class TokensScreen(TextSources):
         &.-tall #tokens-text { height: 8; }
         &.-tall SizeBars { height: 3; }
         &.-tall #tokens-card { height: 1fr; min-height: 11; }
+        &.-large #tokens-vocabulary { display: block; }
+        &.-large.-tall #tokens-card { max-height: 16; }
+        &.-both #tokens-text { height: 5; }
+        &.-both SideBySidePage { height: 18; }
     }
     """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (HUGE[0], "-large")]
     BINDINGS = [
         Binding("e,enter", "edit", "Edit", id="tokens.edit", key_display="e", tooltip="Edit the text")
         | About("Text", place=-1, synonyms="text input type"),
@@ -63,8 +70,8 @@ class TokensScreen(TextSources):
         *turn_bindings("tokens"),
     ]
 
-    source: var["TokenizerSource"] = var["TokenizerSource"]("gpt2")
-    """The current tokenizer: gpt2, bytes, or run for that of the current run."""
+    source: var["TokenizerSource"] = var["TokenizerSource"]("run")
+    """The current tokenizer: gpt2, bytes, or run for that of the current run, which Inspect shows too."""
     page: var[str] = var(StripPage.LINK.name)
 
     def __init__(self) -> None:
@@ -75,7 +82,7 @@ class TokensScreen(TextSources):
     def compose_body(self) -> ComposeResult:
         yield self.page_bar()
         yield TextBox(EXAMPLE, id="tokens-text")
-        yield SourceLine("c tokenizer", id="tokens-sources")
+        yield SourceLine("tokenizer", "c takes the next", id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
         for page_class in self.PAGES:
             page = page_class()
@@ -91,12 +98,17 @@ class TokensScreen(TextSources):
         """True if the current tokenizer has been read or refused, and the page has answered."""
         if not self.is_mounted:
             return False
-        return (self.current.named is not None or self._failed) and self.current.is_settled
+        return self._is_read and self.current.is_settled
 
     @property
     def is_ready(self) -> bool:
         """True if the actions of the page in sight do something now."""
-        return self.is_mounted and (self.current.named is not None or self._failed) and self.current.is_ready
+        return self.is_mounted and self._is_read and self.current.is_ready
+
+    @property
+    def _is_read(self) -> bool:
+        named = self.current.named
+        return self._failed or (named is not None and named.source == self.source)
 
     def on_mount(self) -> None:
         self.show_page()
@@ -141,6 +153,15 @@ class TokensScreen(TextSources):
         self.query_one("#tokens-text").set_class(self.current.TAKES_TEXT, "-shown")
         self.query_one("#tokens-sources").set_class(not self.current.FOLLOWS_TOKENIZER, "-hidden")
         super().show_page()
+        self._show_both()
+
+    @on(events.Resize)
+    def _show_both(self) -> None:
+        """Show the tokenizers side by side below the strip of a short text, where the screen has room for both."""
+        strip, side, (width, height) = self.query_one(StripPage), self.query_one(SideBySidePage), self.app.size
+        both = self.current is strip and width >= HUGE[0] and height >= HUGE[1] and len(strip.text) <= SHORT_TEXT
+        self.set_class(both, "-both")
+        side.is_shown = both or self.current is side
 
     def action_tokenizer(self) -> None:
         self.source = SOURCES[(SOURCES.index(self.source) + 1) % len(SOURCES)]
@@ -168,7 +189,7 @@ class TokensScreen(TextSources):
         return (self.source, self.lab.run_name if self.source == "run" else "")
 
     def _open_tokenizer(self) -> None:
-        names: dict[TokenizerSource, str] = {"gpt2": "GPT-2", "bytes": "bytes", "run": f"run {self.lab.run_name}"}
+        names: dict[TokenizerSource, str] = {"run": f"run {self.lab.run_name}", "gpt2": "GPT-2", "bytes": "bytes"}
         self.query_one("#tokens-sources", SourceLine).show(names, self.source)
         known = self._tokenizers.known(*self._key)
         if known is not None:
@@ -204,6 +225,7 @@ class TokensScreen(TextSources):
         self.query_one(StripPage).set_reactive(StripPage.cursor, self._cursor)
         for page in self.query(TokensPage):
             page.text = text or EXAMPLE
+        self._show_both()
 
     @property
     def _cursor(self) -> int | None:

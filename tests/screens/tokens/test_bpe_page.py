@@ -60,7 +60,7 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         page = await opened(pilot)
         assert pilot.app.focused is page.query_one("#bpe-pairs")
-        assert line(pilot, "#bpe-sources").startswith("learn from  ‹ text dogs.txt ›")
+        assert line(pilot, "#bpe-sources").startswith("learn from  ● text dogs.txt")
         start = page.state
         assert start is not None
         pairs = page.query_one(PairList)
@@ -150,7 +150,7 @@ async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(ap
         assert page.state is not None
         assert page.state.text_sentence == "the text in the box: 9 bytes"
         assert page.state.vocabulary[256] == b"ab"
-        assert line(pilot, "#bpe-sources").endswith("‹ the text box ›")
+        assert line(pilot, "#bpe-sources").endswith("● the text box")
         screen.box.text = "xyxy"
         await pilot.pause(0)
         await settle(pilot)

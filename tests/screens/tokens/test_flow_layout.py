@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from screens.tokens.token_flow import FlowLayout, Joined, JoinedCharacters, lay_tokens
 
 
-def lay(widths: list[int], breaks: list[int], room: int, gap: int = 0, joined: tuple[Joined, ...] = ()) -> FlowLayout:
+def lay(
+    widths: list[int], breaks: list[int], room: int, gap: int = 0, joined: tuple[Joined, ...] = (), below: int = 0
+) -> FlowLayout:
     firsts, ends = (np.array(each, np.int64) for each in ([one.first for one in joined], [one.end for one in joined]))
     characters = JoinedCharacters(firsts, ends, lambda at: joined[at].character)
-    return lay_tokens(np.array(widths, np.int64), np.array(breaks, np.int64), room, gap, characters)
+    return lay_tokens(np.array(widths, np.int64), np.array(breaks, np.int64), room, gap, characters, below)
 
 
 def rows_of(layout: FlowLayout) -> list[list[int]]:
@@ -30,7 +32,10 @@ def test_a_character_of_several_tokens_stays_whole_and_stands_above_them() -> No
     layout = lay([5, 5, 2, 2, 1], [], 12, joined=(Joined("🙂", 1, 4),))
     assert rows_of(layout) == [[0], [1, 2, 3, 4]]
     assert (layout.lines, layout.height) == ([0, 2], 3)
-    assert [layout.row_at(line) for line in range(3)] == [(0, True), (1, False), (1, True)]
+    assert [layout.row_at(line) for line in range(3)] == [(0, 0), (1, -1), (1, 0)]
+    roomy = lay([5, 5, 2, 2, 1], [], 12, joined=(Joined("🙂", 1, 4),), below=1)
+    assert (roomy.lines, roomy.height) == ([0, 3], 5)
+    assert [roomy.row_at(line) for line in range(5)] == [(0, 0), (0, 1), (1, -1), (1, 0), (1, 1)]
     assert layout.joined_in(0) == []
     assert layout.joined_in(1) == [Joined("🙂", 1, 4)]
 

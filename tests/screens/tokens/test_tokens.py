@@ -25,13 +25,14 @@ from screens.app import LabApp
 from screens.dialogs.ask import AskText
 from screens.help_screen import HelpScreen
 from screens.terminal.terminal_cells import cells_of
-from screens.tokens.side_by_side_page import AlignedView
+from screens.tokens.side_by_side_page import AlignedView, SideBySidePage
 from screens.tokens.size_bars import SizeBars, comparison_lines
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import TokenFlow
 from screens.tokens.tokens_page import LARGEST_AT_ONCE
 from screens.tokens.tokens_screen import EXAMPLE
+from screens.tokens.vocabulary_list import VocabularyList
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle
@@ -106,8 +107,6 @@ async def test_a_run_that_is_replaced_out_of_sight_has_its_own_tokenizer(
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await write(pilot, "the big")
-        await pilot.press("c", "c")
-        await settle(pilot)
         assert counts(pilot).tokens == 2
 
         async def replace_run(size: int) -> None:
@@ -129,7 +128,8 @@ async def test_typing_is_cut_as_it_comes_by_each_tokenizer_in_turn_and_digits_st
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert counts(pilot).characters == len(EXAMPLE), "an empty box shows the example"
-        await pilot.press("e", *"1qt the")
+        assert screen_of(pilot).source == "run", "the tokens that the model at hand sees"
+        await pilot.press("c", "e", *"1qt the")
         await settle(pilot)
         assert counts(pilot) == TextCounts(7, 7, 3)
         assert card(pilot).title.startswith('token 3 of 3: " the"'), "the token that is being typed"
@@ -205,6 +205,7 @@ async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: py
 
     monkeypatch.setattr(Tokenizer, "gpt2", missing)
     async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("c")
         await settle(pilot)
         assert (
             screen_of(pilot).query_one("#tokens-problem", StatusLine).left.startswith("GPT-2's vocabulary is not on this machine")
@@ -240,14 +241,50 @@ async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, m
         assert counts(pilot).characters == 10 + LARGEST_AT_ONCE
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
+def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any, until: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
+        await pilot.press("c")
         await settle(pilot)
         await pilot.press("right", "right", "right")
+        listed, side = screen_of(pilot).query_one(VocabularyList), screen_of(pilot).query_one(SideBySidePage)
+        await until(pilot, lambda: (listed.chosen is not None or not listed.display) and (side.is_settled or not side.is_shown))
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+@pytest.mark.parametrize(
+    ("size", "text", "has_ids", "has_vocabulary", "is_side_by_side"),
+    [
+        ((80, 24), "the big dog", True, False, False),
+        ((80, 24), "the big dog\n" * 3, False, False, False),
+        ((120, 40), "the big dog\n" * 3, True, False, False),
+        ((200, 40), "the big dog", True, True, False),
+        ((200, 60), "the big dog", True, True, True),
+        ((200, 60), "the big dog\n" * 99, False, True, False),
+    ],
+)
+async def test_the_strip_shows_more_where_there_is_room(
+    size: tuple[int, int], text: str, has_ids: bool, has_vocabulary: bool, is_side_by_side: bool, app: LabApp, until: Any
+) -> None:
+    async with app.run_test(size=size) as pilot:
+        screen = screen_of(pilot)
+        await pilot.press("c")
+        await settle(pilot)
+        await write(pilot, text)
+        flow, listed, side = screen.query_one(TokenFlow), screen.query_one(VocabularyList), screen.query_one(SideBySidePage)
+        below = [line for line in range(flow.window) if flow.render_line(line).text.split()[:3] == ["1169", "1263", "3290"]]
+        assert bool(below) is has_ids
+        assert (listed.display, side.is_shown, screen.page) == (has_vocabulary, is_side_by_side, "strip")
+        await pilot.press("home", "right")
+        if has_vocabulary:
+            await until(pilot, lambda: listed.chosen == 1263)
+            assert any("▸ 1263" in listed.render_line(line).text for line in range(5, listed.window - 5)), "with its neighbours"
+        await pilot.press("]")
+        assert side.is_shown
+        await pilot.press("[")
+        assert side.is_shown is is_side_by_side
 
 
 async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, until: Any) -> None:
@@ -297,6 +334,7 @@ def test_the_pages_turn_and_follow_the_same_text(app: LabApp, until: Any, snap_c
 async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
+        await pilot.press("c")
         await until(pilot, lambda: screen.is_settled)
         assert dict(card(pilot).facts)["corpus"].startswith("/texts/tinyshakespeare.txt does not exist")
         app.text_source = "fable.txt"
