@@ -45,7 +45,7 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     logits = [f"“{at.tokenizer.label(id_)}” {significant(float(at.logits[id_]))}" for id_ in top]
     shares = [f"“{at.tokenizer.label(id_)}” {probability(float(probabilities[id_]), digits=2)}" for id_ in top]
     lines = [
-        ("text", _end(printable(at.tokenizer.decode_bytes(at.ids)), width)),
+        ("text", _last(printable(at.tokenizer.decode_bytes(at.ids)), "", width)),
         (tokens, _last([at.label(i) for i in range(len(at.ids))], "│", width)),
         ("→ ids", _last([str(id_) for id_ in at.ids], "  ", width)),
         ("→ vectors", _first(vector, f" … {whole(at.config.width)} numbers per token", width)),
@@ -53,10 +53,14 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
         ("→ logits", _first(logits, f" … {whole(len(probabilities))} in all", width)),
         ("→ softmax", _first(shares, " … sum 100%", width)),
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
-        ("→ text", _end(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])), width)),
+        ("→ text", _last(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])), "", width)),
     ]
     table = Table(
-        [Column("", "left"), Column("", "left")], [[Cell(name, style="strong"), Cell(_cut(line, width))] for name, line in lines]
+        [Column("", "left"), Column("", "left")],
+        [
+            [Cell(name, style="strong"), Cell(line if cell_len(line) <= width else _first(line, "…", width, ""))]
+            for name, line in lines
+        ],
     )
     measures: dict[str, Measure] = {
         "tokens": len(at.ids),
@@ -71,20 +75,12 @@ def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("whole_path", "from text to the next token", sentence, [table]), measures, width=context.width)
 
 
-def _end(text: str, width: int) -> str:
-    """The end of a text, as much of it as a line holds."""
-    kept = text
-    while cell_len(kept) > width - 1:
-        kept = kept[1:]
-    return kept if kept == text else f"…{kept}"
-
-
-def _first(words: Sequence[str], end: str, width: int) -> str:
-    """The first words, as many as a line holds with its `end`."""
+def _first(words: Sequence[str], end: str, width: int, between: str = "  ") -> str:
+    """The first words with `between` between them, as many as a line holds with its `end`."""
     shown = list(words)
-    while len(shown) > 1 and cell_len("  ".join(shown) + end) > width:
+    while len(shown) > 1 and cell_len(between.join(shown) + end) > width:
         shown.pop()
-    return "  ".join(shown) + end
+    return between.join(shown) + end
 
 
 def _last(words: Sequence[str], between: str, width: int) -> str:
@@ -94,13 +90,6 @@ def _last(words: Sequence[str], between: str, width: int) -> str:
         del shown[0]
         cut = "… "
     return cut + between.join(shown)
-
-
-def _cut(line: str, width: int) -> str:
-    kept = line
-    while cell_len(kept) > width - 1:
-        kept = kept[:-1]
-    return line if cell_len(line) <= width else f"{kept}…"
 
 
 LAYERS_IN_HALVES = 4

@@ -46,6 +46,7 @@ class LearnScreen(PagedScreen):
         &.-narrow #notes-list { width: 1fr; height: 9; }
     }
     """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-large")]
     BINDINGS = [
         *page_bindings("learn", PAGES),
         *turn_bindings("learn"),

@@ -60,6 +60,9 @@ class LessonReader(Vertical):
         & > #lesson-live { height: 1fr; }
         &.-text-only > #lesson-live { display: none; }
         &.-live-only > LessonText { display: none; }
+        &.-beside { layout: horizontal; }
+        &.-beside > LessonText { width: 84; height: 1fr; max-height: 100%; }
+        &.-beside > #lesson-status { dock: bottom; }
     }
     """
     BINDINGS = [
@@ -121,7 +124,8 @@ class LessonReader(Vertical):
     def show(self, lesson: Lesson, step: int, *, is_back: bool = False, is_preview: bool = False) -> None:
         """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys.
 
-        `is_preview`: its text alone and that of the steps after it, and the keys stay where they are.
+        `is_preview`: its text and that of the steps after it, with the live widget beside them on a large screen, and the keys
+        stay where they are.
         """
         self.lesson, self._is_back, self._is_preview = lesson, is_back, is_preview
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
@@ -169,7 +173,7 @@ class LessonReader(Vertical):
             await asyncio.sleep(SECONDS_AT_REST)
             ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :])
             await markdown.append(lesson_markdown("".join(ahead)))
-        if step.live is not None and not self._is_preview:
+        if step.live is not None and (not self._is_preview or self.screen.has_class("-large")):
             try:
                 live = live_widget(step.live, self._engine)
             except UserError as error:
@@ -182,6 +186,7 @@ class LessonReader(Vertical):
                 self._give_model()
         self._is_laying_out = False
         self.set_class(self.live is None, "-text-only")
+        self.set_class(self._is_preview and self.live is not None, "-beside")
         if self.live is None:
             self.live_only = False
         self._tell_key()

@@ -58,9 +58,10 @@ class StripAnswer:
 
 @dataclass(frozen=True)
 class Background:
-    """Facts about a tokenizer that are counted once: its words by their letters, and its tokens in the corpus, or why not."""
+    """Facts about a tokenizer: its words by their letters, its vocabulary, and its tokens in the corpus, or why not."""
 
     families: TokenFamilies
+    index: VocabularyIndex
     frequencies: TokenFrequencies | None = None
     problem: str = ""
 
@@ -112,7 +113,6 @@ class StripPage(TextPage):
         self._choose_later: tuple[str, int] | None = None
         """A text and the token to choose in it once it is shown."""
         self._counting: CountRequest | None = None
-        self._index: VocabularyIndex | None = None
 
     def compose(self) -> ComposeResult:
         yield SizeBars(id="tokens-sizes")
@@ -144,9 +144,6 @@ class StripPage(TextPage):
     def watch_is_shown(self) -> None:
         super().watch_is_shown()
         self._count()
-
-    def on_resize(self) -> None:
-        self._list_vocabulary()
 
     @property
     def is_settled(self) -> bool:
@@ -306,33 +303,22 @@ class StripPage(TextPage):
     async def _count_in_thread(self, asked: CountRequest) -> None:
         from lab.tokenization.token_facts import TokenFamilies
         from lab.tokenization.token_frequencies import frequencies_for
+        from lab.tokenization.vocabulary_index import VocabularyIndex
 
         worker, named = get_current_worker(), asked[0]
         known = self._background.get(named)
         families = known.families if known else await in_thread(TokenFamilies, named.tokenizer)
-        self._know(named, Background(families))
+        index = known.index if known else await in_thread(VocabularyIndex, named.tokenizer)
+        self._know(named, Background(families, index))
         counted = await in_thread(frequencies_for, *asked, MOST_COUNTED, lambda: not worker.is_cancelled)
-        self._know(named, Background(families, *counted))
+        self._know(named, Background(families, index, *counted))
 
     def _know(self, named: NamedTokenizer, found: Background) -> None:
-        self._background[named] = found
-        self._show_card(self.query_one(TokenFlow).chosen)
-        self._list_vocabulary()
-
-    @latest("vocabulary")
-    async def _list_vocabulary(self) -> None:
-        """List the vocabulary with its counts as far as they are known, where there is room for it."""
-        named, listed = self.named, self.query_one(VocabularyList)
-        if named is None or not listed.display:
-            return
         from lab.core.number_format import counted
         from lab.tokenization.vocabulary_facts import VocabularyFacts
-        from lab.tokenization.vocabulary_index import VocabularyIndex
 
-        if self._index is None or self._index.tokenizer is not named.tokenizer:
-            self._index = await in_thread(VocabularyIndex, named.tokenizer)
-        known = self._background.get(named)
-        facts = VocabularyFacts(self._index, known.frequencies if known else None)
+        self._background[named] = found
+        listed, facts = self.query_one(VocabularyList), VocabularyFacts(found.index, found.frequencies)
         listed.show(facts, facts.ordered(facts.marks("all"), "id"))
         listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ searches it"
         self._show_card(self.query_one(TokenFlow).chosen)

@@ -43,7 +43,7 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await show("home", ready=lambda home: len(home.query_one("#runs").curves) == 2 and home.query_one("#machine").content)
         await show("data", "2", ready=lambda data: len(data.choose_page._counts) == 2 and data.query_one("#texts").root.children)
         app.text_source = "fable.txt"
-        await pilot.press("3")
+        await pilot.press("3", "c")
         await until(pilot, lambda: corpus_fact(app.screen))
         await show("tokens", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
         await show("new run", "4", "n", ready=is_counted)
