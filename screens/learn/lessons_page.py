@@ -34,6 +34,7 @@ from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
+from screens.widgets.text_fitting import fit
 
 
 class LessonList(OptionList):
@@ -108,6 +109,10 @@ class LessonsPage(ReadingPage):
         self.watch(self, "run", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
 
+    def on_resize(self) -> None:
+        if self._progress is not None:
+            self._mark_all()
+
     def screen_resumed(self) -> None:
         if self._progress is not None and self._progress is self._kept:
             self._read_progress()  # another lab may have kept more
@@ -169,7 +174,10 @@ class LessonsPage(ReadingPage):
             read = self._progress.of(lesson.name)
             is_begun = lesson.name in self._progress.lessons and not read.is_done
             reached = f"  {min(read.step, len(lesson.steps) - 1) + 1}/{len(lesson.steps)}" if is_begun else ""
-            self.list.replace_option_prompt_at_index(at, _line("✓" if read.is_done else " ", lesson, reached))
+            line = _line("✓" if read.is_done else " ", lesson, reached)
+            if self.size.height > 3 * len(self.lessons) + 4:  # room for a line on what is in each, and one between them
+                line.append("\n     " + fit(" · ".join(step.title for step in lesson.steps if step.title), 34) + "\n", "dim")
+            self.list.replace_option_prompt_at_index(at, line)
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
         self.list.border_subtitle = f"{done} of {len(self.lessons)} done"
 

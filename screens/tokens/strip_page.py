@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.reactive import var
 from textual.worker import get_current_worker
@@ -67,7 +66,7 @@ class Background:
 
 
 class StripPage(TextPage):
-    """The tokens, coloured in turn, and the card of the chosen one; where there is room, its neighbours in the vocabulary."""
+    """The tokens, coloured in turn, and the card of the chosen one, which the screen may list among its neighbours."""
 
     LINK = PageLink("strip", "strip", synonyms="compression token colours type text encode tokenize")
     REST = "#tokens-flow"
@@ -78,7 +77,6 @@ class StripPage(TextPage):
         #tokens-special.-shown { display: block; }
         #tokens-flow { height: 1fr; min-height: 4; }
         #tokens-card { height: 8; }
-        #tokens-vocabulary { width: 1fr; height: 1fr; display: none; }
     }
     """
     BINDINGS = [
@@ -119,25 +117,19 @@ class StripPage(TextPage):
         yield StatusLine(most_lines=2, id="tokens-special")
         flow = TokenFlow(id="tokens-flow")
         flow.border_title = TITLES["text"]
-        vocabulary = VocabularyList(id="tokens-vocabulary")
-        vocabulary.can_focus = False  # it follows the chosen token; its own page has keys
-        with Horizontal():
-            with Vertical():
-                yield flow
-                yield TokenCard(id="tokens-card")
-            yield vocabulary
+        yield flow
+        yield TokenCard(id="tokens-card")
 
     def on_mount(self) -> None:
-        for name in ("text_source", "text_encoding", "text_cleaning"):
+        for name in ("text_source", "text_encoding", "text_cleaning", "run_name"):
             self.watch(self.app, name, self._count, init=False)
-        self.watch(self.app, "run_name", self._count, init=False)
 
     def watch_named(self) -> None:
         if self.named is None:
             self._shown = None
             self.query_one(TokenFlow).show(FlowTokens())
             self.query_one(TokenCard).show(CardFacts(""))
-            self.query_one(VocabularyList).show(None, None)
+            self._vocabulary.show(None, None)
         self.ask()
         self._count()
 
@@ -182,15 +174,8 @@ class StripPage(TextPage):
         places, firsts, ends = tokenized.split_characters
         joined = JoinedCharacters(firsts, ends, lambda at: character_label(tokenized.text[places[at]]))
         widths = labels.widths(ids)
-        flow = FlowTokens(
-            tokenized.ids,
-            labels.label,
-            widths,
-            labels.breaks(ids),
-            joined,
-            tokenized.special_places,
-            job.view in ("ids", "bytes"),
-        )
+        has_bars = job.view in ("ids", "bytes")
+        flow = FlowTokens(tokenized.ids, labels.label, widths, labels.breaks(ids), joined, tokenized.special_places, has_bars)
         return StripAnswer(job, tokenized, flow)
 
     def show_answer(self, result: StripAnswer) -> None:
@@ -213,6 +198,10 @@ class StripPage(TextPage):
             chosen, self._choose_later = self._choose_later[1], None
         flow.show(result.flow, chosen)
         self._show_card(flow.chosen)
+
+    @property
+    def _vocabulary(self) -> VocabularyList:
+        return self.screen.query_one("#tokens-vocabulary", VocabularyList)
 
     @property
     def chosen(self) -> int:
@@ -280,9 +269,8 @@ class StripPage(TextPage):
         title = f"token {whole(index + 1)} of {whole(len(ids))}: {quoted_label(tokenizer, id_)} = {id_}"
         card = CardFacts(title, token_facts.tree_rows(tokenizer, id_), facts, relatives)
         self.query_one(TokenCard).show(card)
-        listed = self.query_one(VocabularyList)
-        listed.cursor = id_
-        listed.top = id_ - listed.window // 2
+        self._vocabulary.cursor = id_
+        self._vocabulary.top = id_ - self._vocabulary.window // 2
 
     def _corpus_fact(self, known: Background | None, id_: int) -> str:
         from lab.tokenization.token_facts import frequency_fact
@@ -318,7 +306,7 @@ class StripPage(TextPage):
         from lab.tokenization.vocabulary_facts import VocabularyFacts
 
         self._background[named] = found
-        listed, facts = self.query_one(VocabularyList), VocabularyFacts(found.index, found.frequencies)
+        listed, facts = self._vocabulary, VocabularyFacts(found.index, found.frequencies)
         listed.show(facts, facts.ordered(facts.marks("all"), "id"))
         listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ searches it"
         self._show_card(self.query_one(TokenFlow).chosen)

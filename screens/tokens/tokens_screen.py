@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
 from textual.reactive import var
 from textual.widgets import Input, TextArea
 
@@ -21,6 +22,7 @@ from screens.tokens.strip_page import StripPage
 from screens.tokens.text_box import TextBox
 from screens.tokens.text_sources import TextSources
 from screens.tokens.tokens_page import SourceLine, TokensPage
+from screens.tokens.vocabulary_list import VocabularyList
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
 
@@ -54,8 +56,9 @@ class TokensScreen(TextSources):
         &.-tall #tokens-text { height: 8; }
         &.-tall SizeBars { height: 3; }
         &.-tall #tokens-card { height: 1fr; min-height: 11; }
-        &.-large #tokens-vocabulary { display: block; }
-        &.-large.-tall #tokens-card { max-height: 16; }
+        #tokens-vocabulary { width: 1fr; display: none; }
+        &.-large.-strip #tokens-vocabulary { display: block; }
+        &.-large.-tall #tokens-card { max-height: 14; }
         &.-both #tokens-text { height: 5; }
         &.-both SideBySidePage { height: 18; }
     }
@@ -84,10 +87,15 @@ class TokensScreen(TextSources):
         yield TextBox(EXAMPLE, id="tokens-text")
         yield SourceLine("tokenizer", "c takes the next", id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
-        for page_class in self.PAGES:
-            page = page_class()
-            page.tokenizers = self._tokenizers
-            yield page
+        vocabulary = VocabularyList(id="tokens-vocabulary")
+        vocabulary.can_focus = False  # it follows the chosen token; its own page has keys
+        with Horizontal():
+            with Vertical():
+                for page_class in self.PAGES:
+                    page = page_class()
+                    page.tokenizers = self._tokenizers
+                    yield page
+            yield vocabulary
 
     @property
     def current(self) -> TokensPage:
@@ -160,6 +168,7 @@ class TokensScreen(TextSources):
         """Show the tokenizers side by side below the strip of a short text, where the screen has room for both."""
         strip, side, (width, height) = self.query_one(StripPage), self.query_one(SideBySidePage), self.app.size
         both = self.current is strip and width >= HUGE[0] and height >= HUGE[1] and len(strip.text) <= SHORT_TEXT
+        self.set_class(self.current is strip, "-strip")
         self.set_class(both, "-both")
         side.is_shown = both or self.current is side
 

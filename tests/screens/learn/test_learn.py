@@ -329,13 +329,20 @@ def test_the_key_of_an_action_stands_in_prose(text: str, shown: str) -> None:
 @pytest.mark.parametrize(("size", "steps"), [((200, 60), 8), ((80, 24), 1)])
 async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp, until: Any, size: Any, steps: int) -> None:
     async with app.run_test(size=size) as pilot:
-        page = await lessons_page(pilot, until)
+        await until(pilot, lambda: pilot.app.screen.query(LessonsPage))
+        page = pilot.app.screen.query_one(LessonsPage)
+        await until(pilot, lambda: page.reader.lesson is not None)
         page.query_one(LessonList).highlighted = SOFTMAX
         text = pilot.app.screen.query_one("#learn-text", Markdown)
         shown = page.lessons[SOFTMAX].steps[:steps]
         await until(pilot, lambda: text.source.endswith(lesson_markdown(shown[-1].text)))
         assert all(each.title in text.source for each in shown[1:])
         if steps > 1:
+            await until(pilot, lambda: page.reader.live is not None and page.reader.live.region.width)
+            live, box = page.reader.live, page.query_one(LessonText)
+            assert (live.region.x, live.region.y) == (box.region.right, box.region.y), "its picture stands beside its text"
+            assert isinstance(pilot.app.focused, LessonList), "which leaves the keys to the list"
+            assert "Why exponentials?" in str(page.list.get_option_at_index(SOFTMAX).prompt)
             await pilot.press("tab")
             await until(pilot, lambda: isinstance(pilot.app.focused, LessonText))
         else:

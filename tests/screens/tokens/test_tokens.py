@@ -247,7 +247,10 @@ def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any, until: A
         await pilot.press("c")
         await settle(pilot)
         await pilot.press("right", "right", "right")
-        listed, side = screen_of(pilot).query_one(VocabularyList), screen_of(pilot).query_one(SideBySidePage)
+        listed, side = (
+            screen_of(pilot).query_one("#tokens-vocabulary", VocabularyList),
+            screen_of(pilot).query_one(SideBySidePage),
+        )
         await until(pilot, lambda: (listed.chosen is not None or not listed.display) and (side.is_settled or not side.is_shown))
         await settle(pilot)
 
@@ -273,7 +276,8 @@ async def test_the_strip_shows_more_where_there_is_room(
         await pilot.press("c")
         await settle(pilot)
         await write(pilot, text)
-        flow, listed, side = screen.query_one(TokenFlow), screen.query_one(VocabularyList), screen.query_one(SideBySidePage)
+        flow, side = screen.query_one(TokenFlow), screen.query_one(SideBySidePage)
+        listed = screen.query_one("#tokens-vocabulary", VocabularyList)
         below = [line for line in range(flow.window) if flow.render_line(line).text.split()[:3] == ["1169", "1263", "3290"]]
         assert bool(below) is has_ids
         assert (listed.display, side.is_shown, screen.page) == (has_vocabulary, is_side_by_side, "strip")
