@@ -172,7 +172,7 @@ class LessonReader(Vertical):
         if self._is_preview and not self.screen.has_class("-narrow"):
             await asyncio.sleep(SECONDS_AT_REST)
             ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :])
-            await markdown.append(lesson_markdown("".join(ahead)))
+            await markdown.update(lesson_markdown(step.text + "".join(ahead)))  # append would cut a paragraph of several lines
         if step.live is not None and (not self._is_preview or self.screen.has_class("-large")):
             try:
                 live = live_widget(step.live, self._engine)

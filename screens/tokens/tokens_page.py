@@ -112,10 +112,6 @@ class TextPage(TokensPage):
             self.ask()
 
 
-GAP = 3
-"""Cells between two sources."""
-
-
 class SourceLine(StatusLine):
     """`learn from  ● text notes.txt   ○ run demo's text   ○ the text box`: sources by name, the current one marked."""
 
@@ -132,8 +128,8 @@ class SourceLine(StatusLine):
         self._words: list[tuple[Any, str]] = []
 
     def show(self, names: Mapping[Any, str], current: object) -> None:
-        self._words = [(source, f"{'●' if source == current else '○'} {name}") for source, name in names.items()]
-        self.left = self._label + (" " * GAP).join(filter(None, (*(words for _, words in self._words), self._hint)))
+        self._words = [(source, f"{'●' if source == current else '○'} {name}   ") for source, name in names.items()]
+        self.left = f"{self._label}{''.join(words for _, words in self._words)}{self._hint}".rstrip()
 
     @on(StatusLine.TextClicked)
     def _clicked(self, event: StatusLine.TextClicked) -> None:
@@ -142,4 +138,4 @@ class SourceLine(StatusLine):
         for source, words in self._words:
             if start <= event.at < start + cell_len(words):
                 self.post_message(self.Chosen(source))
-            start += cell_len(words) + GAP
+            start += cell_len(words)

@@ -84,7 +84,9 @@ async def test_a_note_is_written_in_one_place_and_leads_back_to_it_from_another(
         [note] = list_notes(home)
         assert (note.text, note.state) == (
             "# One\ntwo",
-            ScreenState(mode="tokens", page="strip", prompt="Hi", tokenizer="gpt2", position=note.state and note.state.position),
+            ScreenState(
+                mode="tokens", page="strip", run="tale", prompt="Hi", tokenizer="run", position=note.state and note.state.position
+            ),
         )
 
         # The next one there says that there is one; escape at an untouched one asks nothing.
