@@ -1,16 +1,20 @@
-"""The driver of the terminal: output goes to stdout, input that is not UTF-8 becomes �, and the end of input ends the app."""
+"""The driver of the terminal: output goes to stdout, input that is not UTF-8 becomes �, escape is read at once, and the end of
+input ends the app."""
 
 import io
 import os
 import signal
 import sys
 from codecs import IncrementalDecoder, getincrementaldecoder
+from selectors import EVENT_READ, SelectorKey, SelectSelector
+from types import SimpleNamespace
 from typing import Any
 
+from textual import constants
 from textual.app import App
 from textual.driver import Driver
 
-from lab.core.terminal import has_utf8, write_ascii
+from lab.core.terminal import has_utf8, is_remote, write_ascii
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.textual_internals import write_to
 
@@ -74,3 +78,27 @@ def accept_invalid_utf8(driver: type[Driver]) -> None:
     names = vars(sys.modules[driver.__module__])
     if "getincrementaldecoder" in names:
         names["getincrementaldecoder"] = _lenient
+
+
+SECONDS_OF_ESCAPE = 0.02
+"""Time in which the rest of a key that begins with an escape comes, on the machine itself; over SSH Textual's 0.1 stay."""
+
+
+class SoonAgain(SelectSelector):
+    """A selector that looks again soon after a key: where nothing has followed an escape by then, that was the key."""
+
+    is_after_key = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        found = super().select(constants.ESCAPE_DELAY if self.is_after_key else timeout)
+        self.is_after_key = bool(found)
+        return found
+
+
+def read_escape_soon(driver: type[Driver]) -> None:
+    """Make `driver` read the escape key after `SECONDS_OF_ESCAPE`, or ESCDELAY. Its own 0.1 s is felt at each way back."""
+    names = vars(sys.modules[driver.__module__])
+    if "selectors" in names:
+        names["selectors"] = SimpleNamespace(SelectSelector=SoonAgain, EVENT_READ=EVENT_READ)
+    if "ESCDELAY" not in os.environ and not is_remote(os.environ):
+        vars(constants)["ESCAPE_DELAY"] = SECONDS_OF_ESCAPE

@@ -2,12 +2,15 @@
 
 import ast
 import io
+import os
 import sys
+import time
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
+from selectors import EVENT_READ
 from types import ModuleType, SimpleNamespace
 from typing import cast
 
@@ -15,9 +18,11 @@ import pytest
 import textual.screen
 from rich.color import Color
 from rich.segment import Segment
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.css.stylesheet import Stylesheet
 from textual.driver import Driver
+from textual.events import Key
 from textual.filter import ANSIToTruecolor
 from textual.geometry import Size
 from textual.message import Message
@@ -143,6 +148,25 @@ def test_a_driver_writes_where_it_is_told_to() -> None:
     write_to(cast(Driver, driver), out)
     assert driver._file is out
     assert "WriterThread(self._file)" in getsource(import_module("textual.drivers.linux_driver"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows hands over keys")
+@pytest.mark.parametrize(("typed", "keys"), [(b"\x1b", ["escape"]), (b"\x1b[A", ["up"]), (b"\x1b\x1b", ["escape", "escape"])])
+def test_an_escape_that_nothing_follows_is_a_key_long_before_the_driver_looks_again(typed: bytes, keys: list[str]) -> None:
+    LabApp()
+    selector, parser = import_module("textual.drivers.linux_driver").selectors.SelectSelector(), XTermParser()
+    reading, writing = os.pipe()
+    selector.register(reading, EVENT_READ)
+    os.write(writing, typed)
+    begin, found = time.monotonic(), []
+    assert selector.select(60.0)
+    found += [each.key for each in parser.feed(os.read(reading, 99).decode()) if isinstance(each, Key)]
+    assert not selector.select(60.0)
+    found += [each.key for each in parser.tick() if isinstance(each, Key)]
+    assert found == keys
+    assert time.monotonic() - begin < 30.0
+    os.close(writing)
+    os.close(reading)
 
 
 SCREENS = Path(__file__).parents[3] / "screens"
