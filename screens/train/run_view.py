@@ -19,6 +19,7 @@ from textual.widget import Widget
 from lab.reports.baselines import baselines
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
+from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
@@ -73,6 +74,8 @@ class RunView(Widget):
         self._drawn: tuple[object, float] = (None, 0.0)
         """The state that the plots were last drawn for, and its newest step."""
         self._drawn_at = 0.0
+        self._undrawn: list[tuple[str, Figure | None]] = []
+        """The plots that have still to be drawn, and their figures."""
         self._playing: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -119,6 +122,8 @@ class RunView(Widget):
         self.samples.without_samples = not_here if config.imported is None else NO_SAMPLES_IMPORTED
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
+        if self.page in PAGES:
+            return  # they hide the plots, which are drawn after the way back
         if self._has_grown():
             self._draw()
         elif self._may_draw() or len(watched.history.eval_steps) < 2:  # until then the verdict's number changes at once
@@ -130,7 +135,7 @@ class RunView(Widget):
         self.stop_playing()
         self.watched = self.entropy = self.query_one(RunHeader).watched = None
         self.cursor = self.pointed = self.eval_step = None
-        self._drawn = (None, 0.0)
+        self._drawn, self._undrawn = (None, 0.0), []
         self.samples.samples = ()
         self.insights.forget()
         for plot in self.query(LinePlot):
@@ -206,7 +211,7 @@ class RunView(Widget):
         self.query_one("#run-reading").display = shown
         self._say()
 
-    def watch_page(self, page: RunPage) -> None:
+    def watch_page(self, before: RunPage, page: RunPage) -> None:
         self._make_room_below()
         self.set_class(page == "machine", "-machine")
         insights = page in PAGES
@@ -216,7 +221,11 @@ class RunView(Widget):
         if page in PAGES:
             self.insights.page = page
             self.call_after_refresh(self.insights.draw)
-        self._draw()
+        if before == "machine" or not (insights or before in PAGES):
+            self._draw()
+        elif not insights:
+            self._show_numbers()
+            self.call_after_refresh(self._draw, in_turn=True)
 
     def watch_eval_step(self, eval_step: float | None) -> None:
         self.samples.show_up_to(eval_step)
@@ -266,23 +275,33 @@ class RunView(Widget):
     def plots(self) -> RunPlots | None:
         return None if self.watched is None else RunPlots(self.watched, self.plot_view)
 
-    def _draw(self) -> None:
+    def _draw(self, *, in_turn: bool = False) -> None:
+        """Draw the plots; `in_turn` one a frame, the largest first: until then they stay as they were, and no key waits long."""
         plots = self.plots
         if plots is None:
             return
         config = plots.watched.config
         self._drawn, self._drawn_at = (plots.watched.state_drawn, plots.latest), time.monotonic()
         known = baselines(config.model.vocab_size, config.data, plots.history, self.entropy, plots.final)
-        self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
+        self._undrawn = [("plot", plots.losses(known))]
         if self.page in ("curves", "machine") or self.details_beside:
             figures = usage_plots(plots.watched.usage) if self.page == "machine" else plots.panels()
-            for name, figure in zip_longest(PANELS, figures):
-                plot = self.query_one(f"#run-{name}", LinePlot)
-                plot.display, plot.figure = figure is not None, figure
+            self._undrawn += zip_longest(PANELS, figures)
             self.set_class(self.page == "machine" and not self.details_beside and len(figures) == 1, "-idle")
+        self._draw_next(in_turn)
         self._show_numbers()
 
-    watch_plot_view = _draw
+    def _draw_next(self, in_turn: bool) -> None:
+        while self._undrawn:
+            name, figure = self._undrawn.pop(0)
+            plot = self.query_one(f"#run-{name}", LinePlot)
+            plot.display, plot.figure = figure is not None, figure
+            if in_turn:
+                self.call_after_refresh(self._draw_next, in_turn)
+                return
+
+    def watch_plot_view(self) -> None:
+        self._draw()
 
     def _show_numbers(self) -> None:
         plots = self.plots

@@ -19,7 +19,7 @@ from screens.train.run_header import RunHeader
 from screens.train.run_view import RunPage
 from screens.widgets.text_fitting import whole_sentences
 from tests.fixture_types import Open
-from tests.screens.conftest import loss_at, write_insights
+from tests.screens.conftest import loss_at, metric_at, write_insights
 from tests.screens.pilot_waits import press, press_until, resize, rows_of
 from tests.screens.train.train_app import TrainApp, act, change, numbers, screen_of, text_of, watch
 
@@ -327,6 +327,38 @@ async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(watchi
             assert [each.display for each in plots] == [True, False, False]
             await press(pilot, "d", "d")
             assert screen.view.samples.display
+
+
+async def test_the_way_back_to_the_plots_shows_them_as_they_were_until_the_newest_are_drawn_one_a_frame(
+    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("tale", phase="training", step=400)
+    async with app.run_test(size=(200, 60)) as pilot:
+        await watch(pilot, until, "tale")
+        view = screen_of(pilot).view
+        plots = list(view.query("LinePlot").results(LinePlot))[:4]
+        before = [plot.figure for plot in plots]
+        assert all(before)
+        await press(pilot, "a")
+        with run.metrics_path.open("ab") as file:
+            file.writelines(msgspec.json.encode(metric_at(step, 100)) + b"\n" for step in range(401, 501))
+        await until(pilot, lambda: view.watched is not None and view.watched.history.latest.step == 500)
+        await press(pilot, "t")
+        waiting: list[Any] = []
+        with monkeypatch.context() as frames:
+            frames.setattr(view, "call_after_refresh", lambda call, *words, **named: waiting.append((call, words, named)))
+            view.page = "words"
+            assert numbers(pilot)["step"].startswith("500")
+            for drawn in range(len(plots) + 1):
+                assert [plot.figure is not old for plot, old in zip(plots, before, strict=True)] == [
+                    at < drawn for at in range(4)
+                ]
+                call, words, named = waiting.pop()
+                assert not waiting
+                call(*words, **named)
+        assert plots[0].figure.series[0].xs[-1] == 500
+        view.page = "machine"
+        assert "Usage" in plots[1].figure.empty
 
 
 async def test_what_happened_is_marked_on_the_axis(watching: Open) -> None:
