@@ -42,7 +42,7 @@ from screens.messages import (
 from screens.terminal.end_notices import ends_of_runs, jobs_under_way, terminal_notice
 from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
-from screens.terminal.terminal_driver import accept_invalid_utf8, read_escape_soon, write_to_stdout
+from screens.terminal.terminal_driver import adapt_input, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
@@ -133,8 +133,7 @@ class LabApp(AppState):
 
     def get_driver_class(self) -> type[Driver]:
         found = super().get_driver_class()
-        accept_invalid_utf8(found)
-        read_escape_soon(found)
+        adapt_input(found)
         return write_to_stdout(found)
 
     async def on_event(self, event: events.Event) -> None:

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from lab.runs.loss_history import LossHistory
 
 
-def train_bytes_per_token(data: DataConfig) -> float:
-    """Bytes per token of the training text; 1 in an imported run, which has no text."""
-    return data.train_bytes / max(1, data.split) or 1.0
-
-
 def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None = None) -> float:
     """Bytes per token of the validation text, of the tokens of the evaluation at the end, else before it; 1 in an imported
     run."""
@@ -25,6 +20,28 @@ def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvalua
     if last is not None and last.val_loss and last.bits_per_byte:
         return last.val_loss / math.log(2) / last.bits_per_byte
     return data.val_bytes / max(1, data.tokens - data.split) or 1.0
+
+
+@dataclass(frozen=True)
+class LossUnit:
+    """A unit of losses, and its factor from nats per token."""
+
+    name: str = "nats per token"
+    short: str = "nats"
+    factor: float = 1.0
+
+    def __call__(self, loss: float, decimals: int = 2) -> str:
+        """A loss in nats per token, in this unit."""
+        return fixed(loss * self.factor, decimals)
+
+
+NATS = LossUnit()
+
+
+def bits_per_byte(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None) -> LossUnit:
+    """The unit that compares across tokenizers. All losses of a run are of the validation text's bytes per token, so that a
+    difference of two is one of losses alone."""
+    return LossUnit("bits per byte", "bits/byte", 1 / math.log(2) / bytes_per_token(data, history, final))
 
 
 @dataclass(frozen=True)
@@ -55,11 +72,11 @@ def baselines(
     return tuple(sorted(found, key=lambda each: each.loss, reverse=True))
 
 
-def bigram_sentence(entropy: TextEntropy | None, *, on_all: bool) -> str:
+def bigram_sentence(entropy: TextEntropy | None, *, on_all: bool, unit: LossUnit = NATS) -> str:
     """A sentence on the bigram baseline; empty where it is not known."""
     validation = entropy.validation if entropy is not None else None
     level = validation.losses(on_all=on_all).bigram if validation is not None else None
     if validation is None or level is None:
         return ""
     where = "the validation text" if on_all or validation.evaluated is None else "the same part of the validation text"
-    return f"Bigram: the training text's counts of token pairs lose {fixed(level, 2)} on {where}."
+    return f"Bigram: the training text's counts of token pairs lose {unit(level)} on {where}."

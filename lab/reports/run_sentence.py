@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.number_format import fixed, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
+from lab.reports.baselines import NATS, LossUnit
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Status
@@ -17,10 +18,12 @@ SAME = 0.03
 """Training and validation loss this near each other, as a fraction, are called about the same."""
 
 
-def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, generalizes: bool = True) -> str:
+def run_sentence(
+    config: RunConfig, status: Status, history: "LossHistory", *, generalizes: bool = True, unit: LossUnit = NATS
+) -> str:
     """Training loss beside the uniform baseline, and validation loss; `generalizes` if that text and what was learned allow
     it."""
-    baseline = f"uniform baseline {fixed(uniform_baseline(config.tokenizer.vocab_size), 2)} nats per token"
+    baseline = f"uniform baseline {unit(uniform_baseline(config.tokenizer.vocab_size))} {unit.name}"
     if status.phase == "failed":
         return status.message or "The trainer failed without a message; see trainer.log in the run's folder."
     if config.imported is not None:
@@ -28,36 +31,38 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, g
     if history.last_training is None and history.last_evaluation is None:
         return f"No step taken yet; {baseline}." if config.tuning is None else f"U{baseline[1:]}."
     evaluation = history.last_evaluation
-    parts = [f"Training loss {fixed(history.smooth[-1], 2)} (mean); {baseline}." if history.smooth else f"U{baseline[1:]}."]
+    parts = [f"Training loss {unit(history.smooth[-1])} (mean); {baseline}." if history.smooth else f"U{baseline[1:]}."]
     bits, entropy = evaluation.bits_per_byte if evaluation else None, config.data.entropy_bits_per_byte
     source = f"entropy of the source {fixed(entropy)} bits/byte" if entropy is not None else ""
     if status.final is not None:
         last, best = status.final, status.final_best
-        words = f"On {at_the_end(config.data, last).in_words} of validation text: last weights {_loss_of(last)}"
+        words = f"On {at_the_end(config.data, last).in_words} of validation text: last weights {_loss_of(last, unit)}"
         if best is not None and best.step != last.step:
-            words += f", best weights (step {whole(best.step)}) {_loss_of(best)}"
+            words += f", best weights (step {whole(best.step)}) {_loss_of(best, unit)}"
         parts.insert(0, f"{words}{f'; {source}' if source else ''}.")
     elif evaluation is not None and evaluation.val_loss is not None:
         share = during_training(config.data, status)
         on = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
-        words = _validation_loss(evaluation.step, evaluation.val_loss, history, generalizes, config.model.dropout > 0)
-        parts.append(f"{words}{on}{f'; {fixed(bits)} bits/byte, {source}' if source and bits is not None else ''}.")
+        words = _validation_loss(evaluation.step, evaluation.val_loss, history, generalizes, config.model.dropout > 0, unit)
+        both = f"{fixed(bits)} bits/byte, " if unit == NATS and bits is not None else ""
+        parts.append(f"{words}{on}{f'; {both}{source}' if source and bits is not None else ''}.")
     return " ".join(parts)
 
 
-def _loss_of(found: FinalEvaluation) -> str:
+def _loss_of(found: FinalEvaluation, unit: LossUnit) -> str:
     if found.val_loss is None or found.bits_per_byte is None:
         return "NaN"
-    return f"{fixed(found.val_loss)} ({fixed(found.bits_per_byte)} bits/byte)"
+    return unit(found.val_loss, 3) + f" ({fixed(found.bits_per_byte)} bits/byte)" * (unit == NATS)
 
 
-def _validation_loss(step: int, val_loss: float, history: "LossHistory", generalizes: bool, dropout: bool) -> str:
+def _validation_loss(step: int, val_loss: float, history: "LossHistory", generalizes: bool, dropout: bool, unit: LossUnit) -> str:
     before = bisect_right(history.steps, step)
+    val_loss *= unit.factor
     if not before:
         return f"Validation loss {fixed(val_loss, 2)} at step {whole(step)}"
-    loss = history.smooth[before - 1]
+    loss = history.smooth[before - 1] * unit.factor
     then = fixed(loss, 2)
-    has_moved = then != fixed(history.smooth[-1], 2)
+    has_moved = then != unit(history.smooth[-1])
     without = ", measured without dropout" if dropout else ""
     if abs(val_loss - loss) <= SAME * loss:
         beside = f", against a training loss of {then} at step {whole(step)}" if has_moved else ""

@@ -68,14 +68,15 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
 
 def reasons(run: DiagnosedRun, found: Diagnosis) -> str:
     """The sentences behind the verdict: the diagnosis, the details, the losses, the bigram baseline."""
-    losses = run_sentence(run.config, run.status, run.history, generalizes=run.shows_new_text and run.level is None)
+    generalizes = run.shows_new_text and run.level is None
+    losses = run_sentence(run.config, run.status, run.history, generalizes=generalizes, unit=run.unit)
     if run.phase == "failed" or found.verdict == "waiting":
         return losses
     meaning = pairs = ""
     if found.verdict not in NO_LEVEL:
         choices, on = _choices(run)
-        meaning = f"{on.capitalize()} as unsure as an even choice among {choices} tokens (perplexity, e^loss)."
-        pairs = bigram_sentence(run.entropy, on_all=run.status.final is not None)
+        meaning = f"{on.capitalize()} as unsure as an even choice among {choices} tokens (perplexity)."
+        pairs = bigram_sentence(run.entropy, on_all=run.status.final is not None, unit=run.unit)
     return " ".join(filter(None, (meaning, found.sentences, verdict_line(run, found).details, losses, pairs)))
 
 
@@ -105,14 +106,14 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
             return f"Validation says little: {share} of its text is also in the training text."
         case "validation text differs" if run.evaluations:
             there, here = run.evaluations[-1].loss, run.smoothed_at(run.evaluations[-1].step) or 0.0
-            return f"The validation text is of another kind: loss {fixed(there, 2)} there, {fixed(here, 2)} in training."
+            return f"The validation text is of another kind: loss {run.unit(there)} there, {run.unit(here)} in training."
         case "overfitting":
             best = min(run.evaluations, key=lambda evaluation: evaluation.loss)
             return f"It has begun to memorize the text: validation loss rises since step {step_text(best.step)}."
         case "text too small":
             return f"The text is too small for this model, which has read it {run.times_read} times."
         case "plateau":
-            now = f"its training loss is about {fixed(run.loss, 2)}"
+            now = f"its training loss is about {run.unit(run.loss)}"
             if near_source(run):
                 now = "its loss is near the lowest that this text allows"
             elif run.level:
@@ -149,11 +150,12 @@ def _overfitting(run: DiagnosedRun) -> str:
         if not run.shows_new_text:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         now = run.measured or last
-        gap = now.loss - (run.smoothed_at(now.step) or now.loss)
+        gap = (now.loss - (run.smoothed_at(now.step) or now.loss)) * run.unit.factor
         why = f" ({'final ' if run.final else ''}val − train +{fixed(gap, 2)}, val not rising)" if gap >= SHOWN_GAP else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE or why else "") + why
-    decimals = 2 if fixed(best.loss, 2) != fixed(last.loss, 2) or not differs_visibly(best.loss, last.loss) else 4
-    losses = f"{fixed(best.loss, decimals)} → {fixed(last.loss, decimals)}"
+    unit, both = run.unit, (best.loss, last.loss)
+    decimals = 2 if unit(best.loss) != unit(last.loss) or not differs_visibly(unit, *both) else 4
+    losses = " → ".join(unit(loss, decimals) for loss in both)
     return f"val {losses}, steps {step_text(best.step)} → {step_text(last.step)}"
 
 
@@ -165,4 +167,4 @@ def _level(run: DiagnosedRun) -> str:
     source = next((each for each in known if each.short == "source"), None)
     level = run.level or source or known[-1]
     apart, name = run.measured.loss - level.loss, "the source's entropy" if level is source else level.short
-    return f"{fixed(abs(apart), 2)} nats {'above' if apart >= 0 else 'below'} {name}"
+    return f"{run.unit(abs(apart))} {run.unit.short} {'above' if apart >= 0 else 'below'} {name}"

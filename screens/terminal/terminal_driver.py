@@ -68,18 +68,6 @@ def _lenient(encoding: str) -> type[IncrementalDecoder]:
     return Lenient
 
 
-def accept_invalid_utf8(driver: type[Driver]) -> None:
-    """Make `driver` show bytes that are not UTF-8 as �, and end the lab when its terminal is gone.
-
-    Textual's drivers for Unix decode strictly, so that half a character in a pasted text would end the app; they take their
-    decoder from a name of their module. After the end they would read nothing, again and again, with a whole core. Windows hands
-    over characters, and its driver has no such name.
-    """
-    names = vars(sys.modules[driver.__module__])
-    if "getincrementaldecoder" in names:
-        names["getincrementaldecoder"] = _lenient
-
-
 SECONDS_OF_ESCAPE = 0.02
 """Time in which the rest of a key that begins with an escape comes, on the machine itself; over SSH Textual's 0.1 stay."""
 
@@ -95,10 +83,16 @@ class SoonAgain(SelectSelector):
         return found
 
 
-def read_escape_soon(driver: type[Driver]) -> None:
-    """Make `driver` read the escape key after `SECONDS_OF_ESCAPE`, or ESCDELAY. Its own 0.1 s is felt at each way back."""
+def adapt_input(driver: type[Driver]) -> None:
+    """Make `driver` show bytes that are not UTF-8 as �, end the lab when its terminal is gone, and read the escape key soon.
+
+    Textual's drivers for Unix decode strictly, so that half a character in a pasted text would end the app; they take their
+    decoder from a name of their module. After the end they would read nothing, again and again, with a whole core. They look for
+    what follows an escape after 0.1 s, whatever ESCDELAY says. Windows hands over characters, and its driver has no such names.
+    """
     names = vars(sys.modules[driver.__module__])
-    if "selectors" in names:
+    if "getincrementaldecoder" in names:
+        names["getincrementaldecoder"] = _lenient
         names["selectors"] = SimpleNamespace(SelectSelector=SoonAgain, EVENT_READ=EVENT_READ)
     if "ESCDELAY" not in os.environ and not is_remote(os.environ):
         vars(constants)["ESCAPE_DELAY"] = SECONDS_OF_ESCAPE

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from lab.core.number_format import ago, duration
 from lab.core.visible_text import visible
+from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
@@ -34,9 +35,9 @@ from screens.train.run_plots import WatchedRun
 from screens.widgets.text_fitting import fit, painted_line
 
 
-def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> tuple[VerdictLine, str, str]:
+def status_text(watched: WatchedRun, entropy: TextEntropy | None, unit: LossUnit = NATS) -> tuple[VerdictLine, str, str]:
     """The verdict on a run as it is now, what needs attention, if anything, and the sentences behind the verdict."""
-    run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events)
+    run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events, unit)
     found = diagnosis_of(run)
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ import numpy as np
 
 from lab.core.float_columns import Column, Floats
 from lab.core.number_format import bytes_, fixed, probability, whole
-from lab.reports.baselines import Baseline, bytes_per_token, train_bytes_per_token
+from lab.reports.baselines import NATS, Baseline, bits_per_byte
 from lab.reports.machine_usage import Usage, UsageMeter
 from lab.runs.insights_log import InsightHistory
 from lab.runs.loss_history import LossHistory
@@ -132,10 +131,7 @@ class RunPlots:
         self.latest = float(self.history.latest.step) if self.history.latest else 0.0
         self.first, self.last = settings.window(self.latest)
         self.mean_name = SMOOTHINGS[settings.smoothing][0] if settings.smoothing else "mean"
-        evaluated = (bytes_per_token(config.data, self.history, end) for end in (None, self.final))
-        parts = (train_bytes_per_token(config.data), *evaluated)
-        self.per_train, self.per_val, self.per_final = (1 / math.log(2) / each if settings.bits else 1.0 for each in parts)
-        """Factors from nats per token to the unit shown, of each part of the text: at the end, of all validation text."""
+        self.loss_unit = bits_per_byte(config.data, self.history, self.final) if settings.bits else NATS
         self.unit, self._x_of_step = self._x_axis()
 
     @property
@@ -167,12 +163,12 @@ class RunPlots:
         history, settings = self.history, self.settings
         train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
-        smooth = scaled(self.smooth[train], self.per_train)
+        smooth = scaled(self.smooth[train], self.loss_unit.factor)
         words = f"{self.mean_name} smoothing" if settings.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if settings.bits else "loss"
         series = [
-            Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.per_train)),
+            Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.loss_unit.factor)),
             Series(words, "mean", "line", "train", xs, smooth),
             Series("validation", "val", "marked", "validation", eval_xs[untrained:], val_losses[untrained:]),
             Series(
@@ -186,7 +182,7 @@ class RunPlots:
             ),
         ]
         for baseline in baselines if settings.baselines else ():
-            level = baseline.loss * self.per_final
+            level = baseline.loss * self.loss_unit.factor
             long, short = (f"{baseline.name} = {level:.2f}", f"{baseline.short} {level:.2f}")
             series.append(Series(long, short, "level", "level", (0.0,), (level,)))
         lines = [(xs, smooth), (eval_xs[untrained:], val_losses[untrained:])]
@@ -194,7 +190,7 @@ class RunPlots:
         log_y = auto if settings.log_y is None else settings.log_y
         return Figure(
             tuple(series),
-            version=self._version(tuple(baselines), len(self.watched.events)),
+            version=self._version(tuple(baselines), len(self.watched.events), self.loss_unit),
             x_label=self.unit,
             log_y=log_y,
             auto_log_y=auto,
@@ -215,7 +211,7 @@ class RunPlots:
         steps, losses = history.eval_steps[around], history.val_losses[around]
         known = np.isfinite(losses)
         steps, losses, seconds = steps[known], losses[known], history.eval_seconds[around][known]
-        return self._x_of_step(steps, seconds), scaled(losses, self.per_val), int(np.searchsorted(steps, 0.0, "right"))
+        return self._x_of_step(steps, seconds), scaled(losses, self.loss_unit.factor), int(np.searchsorted(steps, 0.0, "right"))
 
     def _gap(self, xs: Floats, smooth: Floats, eval_xs: Floats, val_losses: Floats) -> Area | None:
         """The area between the two losses, and their difference at the last evaluation in view, at the end on all text."""
@@ -224,10 +220,10 @@ class RunPlots:
         at = bisect_right(self.history.eval_steps, self.last) - 1
         step = self.history.eval_steps[at]
         place = bisect_right(self.history.steps, step) - 1
-        val_loss = self.history.val_losses[at] * self.per_val
+        val_loss = self.history.val_losses[at]
         if self.final is not None and self.final.step == step and self.final.val_loss is not None:
-            val_loss = self.final.val_loss * self.per_final
-        gap = val_loss - self.smooth[place] * self.per_train
+            val_loss = self.final.val_loss
+        gap = (val_loss - self.smooth[place]) * self.loss_unit.factor
         short = f"gap {fixed(gap, 2, sign=True)}"
         return Area(f"{short} at step {whole(int(step))}", short, eval_xs, val_losses, xs, smooth)
 

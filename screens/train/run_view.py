@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Literal
 
@@ -74,8 +75,7 @@ class RunView(Widget):
         self._drawn: tuple[object, float] = (None, 0.0)
         """The state that the plots were last drawn for, and its newest step."""
         self._drawn_at = 0.0
-        self._undrawn: list[tuple[str, Figure | None]] = []
-        """The plots that have still to be drawn, and their figures."""
+        self._undrawn: Iterator[tuple[str, Figure | None]] = iter(())
         self._playing: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -135,7 +135,7 @@ class RunView(Widget):
         self.stop_playing()
         self.watched = self.entropy = self.query_one(RunHeader).watched = None
         self.cursor = self.pointed = self.eval_step = None
-        self._drawn, self._undrawn = (None, 0.0), []
+        self._drawn, self._undrawn = (None, 0.0), iter(())
         self.samples.samples = ()
         self.insights.forget()
         for plot in self.query(LinePlot):
@@ -146,8 +146,7 @@ class RunView(Widget):
 
     def _has_grown(self) -> bool:
         """True if the plots would look different: the newest step is a braille dot further on, or there is an event."""
-        plots = self.plots
-        if plots is None or self.page == "machine" or self._drawn[0] != (self.watched and self.watched.state_drawn):
+        if (plots := self.plots) is None or self.page == "machine" or self._drawn[0] != plots.watched.state_drawn:
             return True
         return self._may_draw() and plots.latest - self._drawn[1] >= self._steps_a_column(plots) / DOTS_A_COLUMN
 
@@ -169,9 +168,7 @@ class RunView(Widget):
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the training text, and diagnose the run by them."""
         self.entropy, self.is_measured = entropy, True
-        if self.watched is not None:
-            self._say()
-        self._draw()
+        self.watch_plot_view()
 
     def watch_cursor(self, cursor: int | None) -> None:
         if self.watched is not None:
@@ -224,7 +221,6 @@ class RunView(Widget):
         if before == "machine" or not (insights or before in PAGES):
             self._draw()
         elif not insights:
-            self._show_numbers()
             self.call_after_refresh(self._draw, in_turn=True)
 
     def watch_eval_step(self, eval_step: float | None) -> None:
@@ -277,35 +273,34 @@ class RunView(Widget):
 
     def _draw(self, *, in_turn: bool = False) -> None:
         """Draw the plots; `in_turn` one a frame, the largest first: until then they stay as they were, and no key waits long."""
-        plots = self.plots
-        if plots is None:
+        if (plots := self.plots) is None:
             return
         config = plots.watched.config
         self._drawn, self._drawn_at = (plots.watched.state_drawn, plots.latest), time.monotonic()
         known = baselines(config.model.vocab_size, config.data, plots.history, self.entropy, plots.final)
-        self._undrawn = [("plot", plots.losses(known))]
+        figures: list[tuple[str, Figure | None]] = [("plot", plots.losses(known))]
         if self.page in ("curves", "machine") or self.details_beside:
-            figures = usage_plots(plots.watched.usage) if self.page == "machine" else plots.panels()
-            self._undrawn += zip_longest(PANELS, figures)
-            self.set_class(self.page == "machine" and not self.details_beside and len(figures) == 1, "-idle")
+            details = usage_plots(plots.watched.usage) if self.page == "machine" else plots.panels()
+            figures += zip_longest(PANELS, details)
+            self.set_class(self.page == "machine" and not self.details_beside and len(details) == 1, "-idle")
+        self._undrawn = iter(figures)
         self._draw_next(in_turn)
         self._show_numbers()
 
     def _draw_next(self, in_turn: bool) -> None:
-        while self._undrawn:
-            name, figure = self._undrawn.pop(0)
+        for name, figure in self._undrawn:
             plot = self.query_one(f"#run-{name}", LinePlot)
             plot.display, plot.figure = figure is not None, figure
             if in_turn:
                 self.call_after_refresh(self._draw_next, in_turn)
-                return
+                break
 
     def watch_plot_view(self) -> None:
+        self._say()
         self._draw()
 
     def _show_numbers(self) -> None:
-        plots = self.plots
-        if plots is None:
+        if (plots := self.plots) is None:
             return
         at = self.cursor if self.pointed is None else self.pointed
         shown = at is not None and at < len(plots.history.steps)
@@ -342,9 +337,9 @@ class RunView(Widget):
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def _say(self) -> None:
-        if self.watched is None:
+        if self.watched is None or (plots := self.plots) is None:
             return
-        verdict, notice, reasons = status_text(self.watched, self.entropy)
+        verdict, notice, reasons = status_text(self.watched, self.entropy, plots.loss_unit)
         self.query_one(VerdictBar).verdict = verdict if self.is_measured else None
         width = self.content_size.width - 4
         lines = LINES_OF_NOTICE.get(self.watched.phase, 1)

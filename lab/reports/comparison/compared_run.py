@@ -1,7 +1,6 @@
 """A run of a comparison, its samples by the share of training done, and the checks of what can be compared."""
 
 import hashlib
-import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -194,12 +193,11 @@ def share_of(run: ComparedRun, final: bool) -> EvaluatedShare | None:
     return at_the_end(data, run.final) if final and run.final else during_training(data, run.status)
 
 
-def bits_per_nat(run: ComparedRun, *, train: bool = False) -> float:
-    """Factor from its nats per token to bits per byte, of its evaluations during training or of its training text."""
-    from lab.reports.baselines import bytes_per_token, train_bytes_per_token
+def bits_per_nat(run: ComparedRun) -> float:
+    """Factor from its nats per token to bits per byte, of its evaluations during training."""
+    from lab.reports.baselines import bits_per_byte
 
-    data = run.config.data
-    return 1 / math.log(2) / (train_bytes_per_token(data) if train else bytes_per_token(data, run.history))
+    return bits_per_byte(run.config.data, run.history, None).factor
 
 
 def stops(runs: Sequence[ComparedRun]) -> list[float]:

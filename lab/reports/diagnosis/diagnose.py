@@ -81,14 +81,14 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     text = run.entropy.validation if run.entropy else None
     if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
         evidence = (
-            f"the token frequencies of the training part predict the validation part at {fixed(text.unigram_loss, 2)} nats per "
-            f"token, its own frequencies at {fixed(text.unigram, 2)}; at step {step_text(last.step)} the "
-            f"{run.val_loss_name} is {fixed(last.loss, 2)} and the training loss {fixed(beside, 2)}."
+            f"the token frequencies of the training part predict the validation part at {run.unit(text.unigram_loss)} "
+            f"{run.unit.name}, its own frequencies at {run.unit(text.unigram)}; at step {step_text(last.step)} the "
+            f"{run.val_loss_name} is {run.unit(last.loss)} and the training loss {run.unit(beside)}."
         )
     elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (
             f"at step {step_text(first[0].step)}, in the first epoch, when all text is new, the {run.val_loss_name} is "
-            f"{fixed(first[0].loss, 2)} nats per token and the training loss {fixed(first[1], 2)}."
+            f"{run.unit(first[0].loss)} {run.unit.name} and the training loss {run.unit(first[1])}."
         )
     else:
         return None
@@ -156,7 +156,7 @@ def too_early(run: DiagnosedRun) -> Diagnosis | None:
     if len(run.steps) and run.steps[-1] - run.start >= FEWEST_STEPS:
         return None
     taken = run.last_step - run.start
-    loss = f" with a training loss of {fixed(run.loss, 2)} nats per token" if len(run.steps) else ""
+    loss = f" with a training loss of {run.unit(run.loss)} {run.unit.name}" if len(run.steps) else ""
     steps = f"{whole(taken)} step{'s' if taken > 1 else ''}"
     if run.phase == "finished":
         return Diagnosis("too short to say", f"{steps}{loss}.", MORE_STEPS)
@@ -180,7 +180,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
         evidence = (
             f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {run.times_read} times; at step "
-            f"{step_text(last.step)} the training loss is {fixed(beside, 2)} and the {run.val_loss_name} {fixed(last.loss, 2)}."
+            f"{step_text(last.step)} the training loss is {run.unit(beside)} and the {run.val_loss_name} {run.unit(last.loss)}."
         )
         longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
         advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
@@ -188,8 +188,8 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if not overfits:
         return None
     evidence = (
-        f"from step {step_text(best.step)} to {step_text(last.step)} the training loss fell {from_to(then, beside)} "
-        f"while the {run.val_loss_name} rose {from_to(best.loss, last.loss)}, over {since} evaluations."
+        f"from step {step_text(best.step)} to {step_text(last.step)} the training loss fell {from_to(run.unit, then, beside)} "
+        f"while the {run.val_loss_name} rose {from_to(run.unit, best.loss, last.loss)}, over {since} evaluations."
     )
     if run.phase in ("training", "paused"):
         kept += ", so that the run can be stopped, as a patience of 3 does"
@@ -207,7 +207,7 @@ def gave_up(run: DiagnosedRun) -> Diagnosis | None:
     assert latest is not None
     at = whole(latest.step)
     if run.phase == "failed" and run.bad_steps and run.bad_steps[-1] == latest.step:
-        loss = "is NaN or infinite" if latest.loss is None else f"is {fixed(latest.loss, 2)}"
+        loss = "is NaN or infinite" if latest.loss is None else f"is {run.unit(latest.loss)}"
         evidence = f"the loss of step {at} {loss}, and the trainer gave up after {rollbacks_text(len(run.rollbacks))}."
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     recovers = run.phase in ACTIVE  # the trainer does not apply such a step, and rolls back after three
@@ -223,14 +223,14 @@ def diverged(run: DiagnosedRun) -> Diagnosis | None:
     now = run.recent_loss
     if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
         evidence = (
-            f"at step {step_text(run.steps[-1])} the smoothed training loss is {fixed(now, 2)} nats per token, above "
-            f"the uniform baseline ({fixed(run.uniform_baseline, 2)})."
+            f"at step {step_text(run.steps[-1])} the smoothed training loss is {run.unit(now)} {run.unit.name}, above "
+            f"the uniform baseline ({run.unit(run.uniform_baseline)})."
         )
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     if lowest := run.lowest_before_rise():
         evidence = (
-            f"the smoothed training loss had fallen to {fixed(lowest[0], 2)} at step {step_text(lowest[1])} and is "
-            f"{fixed(now, 2)} at step {step_text(run.steps[-1])}."
+            f"the smoothed training loss had fallen to {run.unit(lowest[0])} at step {step_text(lowest[1])} and is "
+            f"{run.unit(now)} at step {step_text(run.steps[-1])}."
         )
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     return None
@@ -259,15 +259,15 @@ def _level(run: DiagnosedRun) -> str:
         return ""
     text, now = run.entropy, run.loss
     if now >= run.uniform_baseline * (1 - NEAR):
-        words = f"about the uniform baseline ({fixed(run.uniform_baseline, 2)})"
+        words = f"about the uniform baseline ({run.unit(run.uniform_baseline)})"
     elif text is None:
         return ""
     elif now > text.unigram * (1 + NEAR):
-        words = f"above the unigram entropy of the training text ({fixed(text.unigram, 2)})"
+        words = f"above the unigram entropy of the training text ({run.unit(text.unigram)})"
     elif now > text.bigram * (1 + NEAR):
-        words = f"above the bigram entropy of the training text ({fixed(text.bigram, 2)})"
+        words = f"above the bigram entropy of the training text ({run.unit(text.bigram)})"
     elif now > text.bigram * (1 - NEAR):
-        return f"; the loss is about the bigram entropy of the training text ({fixed(text.bigram, 2)})"
+        return f"; the loss is about the bigram entropy of the training text ({run.unit(text.bigram)})"
     else:
         return ""
     return f"; the loss is {words}, so it is not the limit of the text"
@@ -320,9 +320,9 @@ def little_learned(run: DiagnosedRun) -> Diagnosis | None:
     after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_text(len(run.rollbacks))}" if run.rollbacks else "")
     loss, kind = (measured.loss, "validation") if measured else (run.loss, "training")
     then = f" at step {step_text(measured.step)}" if measured and measured.step < run.last_step else ""
-    evidence = f"{after} the {kind} loss is {fixed(loss, 2)} nats per token{then}"
+    evidence = f"{after} the {kind} loss is {run.unit(loss)} {run.unit.name}{then}"
     if level:
-        evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({fixed(level.loss, 2)})"
+        evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({run.unit(level.loss)})"
     far = _far_settings(run)
     verdict: Verdict = "too short to say" if ended else "too early to tell"
     if level and run.phase not in ACTIVE and (level.short == "uniform" or far or run.rollbacks):

@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
-from lab.reports.baselines import Baseline
+from lab.reports.baselines import NATS, Baseline, LossUnit
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.evaluation_coverage import during_training
 from lab.runs.origin import CopiedShare
@@ -96,29 +96,29 @@ def rollbacks_text(number: int) -> str:
     return f"{number or 'no'} rollback{'' if number == 1 else 's'}"
 
 
-def from_to(before: float, now: float) -> str:
+def from_to(unit: LossUnit, before: float, now: float) -> str:
     """`from 1.92 to 1.71`, with as many decimals, from two to four, as tell them apart."""
-    decimals = next((number for number in (2, 3) if fixed(before, number) != fixed(now, number)), 4)
-    return f"from {fixed(before, decimals)} to {fixed(now, decimals)}"
+    decimals = next((number for number in (2, 3) if unit(before, number) != unit(now, number)), 4)
+    return f"from {unit(before, decimals)} to {unit(now, decimals)}"
 
 
-def moved(before: float, now: float) -> str:
+def moved(unit: LossUnit, before: float, now: float) -> str:
     """`went from 1.92 to 1.71`, or `stayed at 1.7134` where four decimals do not tell them apart."""
-    return f"went {from_to(before, now)}" if differs_visibly(before, now) else f"stayed at {fixed(now, 4)}"
+    return f"went {from_to(unit, before, now)}" if differs_visibly(unit, before, now) else f"stayed at {unit(now, 4)}"
 
 
-def differs_visibly(before: float, now: float) -> bool:
-    return fixed(before, 4) != fixed(now, 4)
+def differs_visibly(unit: LossUnit, before: float, now: float) -> bool:
+    return unit(before, 4) != unit(now, 4)
 
 
-def moved_at(first: Evaluation, last: Evaluation, verb: str) -> str:
+def moved_at(unit: LossUnit, first: Evaluation, last: Evaluation, verb: str) -> str:
     """`from 2.01 (step 220) to 1.93 (step 300)`; `verb` comes before it where none was said yet."""
     if first.step == last.step:
-        return f"is still {fixed(first.loss, 2)} (step {step_text(first.step)})"
-    if not differs_visibly(first.loss, last.loss):
-        return f"stayed at {fixed(last.loss, 4)} (steps {step_text(first.step)} to {step_text(last.step)})"
-    decimals = next((number for number in (2, 3) if fixed(first.loss, number) != fixed(last.loss, number)), 4)
-    before, now = (f"{fixed(each.loss, decimals)} (step {step_text(each.step)})" for each in (first, last))
+        return f"is still {unit(first.loss)} (step {step_text(first.step)})"
+    if not differs_visibly(unit, first.loss, last.loss):
+        return f"stayed at {unit(last.loss, 4)} (steps {step_text(first.step)} to {step_text(last.step)})"
+    decimals = next((number for number in (2, 3) if unit(first.loss, number) != unit(last.loss, number)), 4)
+    before, now = (f"{unit(each.loss, decimals)} (step {step_text(each.step)})" for each in (first, last))
     return f"{verb}from {before} to {now}"
 
 
@@ -132,6 +132,8 @@ class DiagnosedRun:
     phase: str
     entropy: TextEntropy | None
     events: Sequence[Event]
+    unit: LossUnit = NATS
+    """The unit that losses are told in."""
 
     @cached_property
     def bad_steps(self) -> list[int]:
@@ -296,13 +298,13 @@ class DiagnosedRun:
         before, now = (self.smoothed_at(step) for step in steps)
         if before is None or now is None:
             before, now = self.smoothed[self.trend_start], self.loss
-        words = f"from step {step_text(steps[0])} to {step_text(steps[1])} the training loss {moved(before, now)}"
+        words = f"from step {step_text(steps[0])} to {step_text(steps[1])} the training loss {moved(self.unit, before, now)}"
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
-            verb = "" if differs_visibly(before, now) else "went "
-            words += f", and the {'lowest ' if lowest else ''}{self.val_loss_name} {moved_at(first, last, verb)}"
+            verb = "" if differs_visibly(self.unit, before, now) else "went "
+            words += f", and the {'lowest ' if lowest else ''}{self.val_loss_name} {moved_at(self.unit, first, last, verb)}"
         elif found:
-            words += f"; the {self.val_loss_name} was {fixed(found[0].loss, 2)} at step {step_text(found[0].step)}"
+            words += f"; the {self.val_loss_name} was {self.unit(found[0].loss)} at step {step_text(found[0].step)}"
         return words + "."
 
     def lowest_ends(self) -> tuple[Evaluation, Evaluation]:

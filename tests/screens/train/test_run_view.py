@@ -156,7 +156,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         reading = screen_of(pilot).query_one("#run-reading")
         assert reading.display
         words = text_of(pilot, "#run-reading")
-        assert words.startswith("On new text as unsure as an even choice among 6.5 tokens (perplexity, e^loss). ")
+        assert words.startswith("On new text as unsure as an even choice among 6.5 tokens (perplexity). ")
         assert "Learning: from step 900 to 1,200 the training loss" in words, "both losses at the same two evaluations"
         assert "and the validation loss" in words
         assert " No overfitting, " in words, "the details of the verdict"
@@ -277,7 +277,9 @@ async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: 
         assert plot.figure.series[0].xs[-1] == pytest.approx(100.0)
         await act(pilot, "axis", "bits")
         assert plot.figure.series[2].ys[-1] == pytest.approx((loss_at(400) + 0.1) / math.log(2) * 43_000 / 111_539)
+        assert "uniform baseline 3.86 bits per byte" in text_of(pilot, "#run-reading")
         await act(pilot, "bits")
+        assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
         await press(pilot, "z")
         assert plot.figure.series[0].xs[0] == 200
         await act(pilot, "pan(-0.5)")
@@ -348,7 +350,6 @@ async def test_the_way_back_to_the_plots_shows_them_as_they_were_until_the_newes
         with monkeypatch.context() as frames:
             frames.setattr(view, "call_after_refresh", lambda call, *words, **named: waiting.append((call, words, named)))
             view.page = "words"
-            assert numbers(pilot)["step"].startswith("500")
             for drawn in range(len(plots) + 1):
                 assert [plot.figure is not old for plot, old in zip(plots, before, strict=True)] == [
                     at < drawn for at in range(4)
@@ -357,6 +358,7 @@ async def test_the_way_back_to_the_plots_shows_them_as_they_were_until_the_newes
                 assert not waiting
                 call(*words, **named)
         assert plots[0].figure.series[0].xs[-1] == 500
+        assert numbers(pilot)["step"].startswith("500")
         view.page = "machine"
         assert "Usage" in plots[1].figure.empty
 
