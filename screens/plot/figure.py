@@ -25,7 +25,7 @@ EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
     "computing": ("≈", "computed otherwise"),
     "bad_step": ("✗", "skipped"),
     "early_stop": ("◂", "early stop"),
-    "best": ("★", "best"),
+    "best": ("★", "best val loss"),
     "back": ("↶", "rollback"),
 }
 """Sign on the x axis and word in the legend of each event; of two in one column, the later here is drawn."""

@@ -64,8 +64,8 @@ def legend(figure: Figure, drawn: Drawn, width: int, *, paints: bool = True) -> 
             break
     if not more:
         for sign in sorted(signs, key=lambda sign: EVENT_ORDER.index(sign[0][0])):
-            if _length(pieces + sign + scale) <= width:
-                pieces += sign
+            brief_sign = [sign[0], (f" {sign[1][0].split()[0]}  ", "axis")]
+            pieces += next((each for each in (sign, brief_sign) if _length(pieces + each + scale) <= width), [])
     return pieces + scale
 
 

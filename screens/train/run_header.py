@@ -89,7 +89,7 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     return parts
 
 
-HINT, HINT_IN_ASCII = "⏎\N{NO-BREAK SPACE}why", "enter\N{NO-BREAK SPACE}why"
+WHY, CLOSE = "why", "close"
 
 
 class VerdictBar(Widget):
@@ -107,12 +107,14 @@ class VerdictBar(Widget):
     }
     """
     verdict: reactive[VerdictLine | None] = reactive(None, layout=True)
+    hint: reactive[str] = reactive(WHY, layout=True)
+    """What enter does."""
 
     def render(self) -> Text:
         if self.verdict is None:
             return Text()
         first, colon, rest = self.verdict.text.partition(":")
-        hint = HINT_IN_ASCII if getattr(self.app, "draws_ascii", False) else HINT
+        hint = f"{'enter' if getattr(self.app, 'draws_ascii', False) else '⏎'}\N{NO-BREAK SPACE}{self.hint}"
         style = self.get_component_rich_style
         return Text.assemble((first + colon, style(f"verdict--{self.verdict.tone}")), rest, (f"  {hint}", style("verdict--hint")))
 

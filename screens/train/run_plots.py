@@ -126,12 +126,12 @@ class RunPlots:
 
     def __init__(self, watched: WatchedRun, settings: PlotSettings) -> None:
         self.watched, self.settings = watched, settings
-        config = watched.config
+        self.config = watched.config
         self.history, self.final = watched.history, watched.status.final
         self.latest = float(self.history.latest.step) if self.history.latest else 0.0
         self.first, self.last = settings.window(self.latest)
         self.mean_name = SMOOTHINGS[settings.smoothing][0] if settings.smoothing else "mean"
-        self.loss_unit = bits_per_byte(config.data, self.history, self.final) if settings.bits else NATS
+        self.loss_unit = bits_per_byte(self.config.data, self.history, self.final) if settings.bits else NATS
         self.unit, self._x_of_step = self._x_axis()
 
     @property

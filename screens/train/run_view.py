@@ -24,7 +24,7 @@ from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
-from screens.train.run_header import RunHeader, SummaryText, VerdictBar, computed_sentence, status_text
+from screens.train.run_header import CLOSE, WHY, RunHeader, SummaryText, VerdictBar, computed_sentence, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from screens.train.samples_view import SamplesView
@@ -206,6 +206,7 @@ class RunView(Widget):
     def watch_reasons_shown(self, shown: bool) -> None:
         self.set_class(shown, "-why")
         self.query_one("#run-reading").display = shown
+        self.query_one(VerdictBar).hint = CLOSE if shown else WHY
         self._say()
 
     def watch_page(self, before: RunPage, page: RunPage) -> None:
@@ -275,9 +276,8 @@ class RunView(Widget):
         """Draw the plots; `in_turn` one a frame, the largest first: until then they stay as they were, and no key waits long."""
         if (plots := self.plots) is None:
             return
-        config = plots.watched.config
         self._drawn, self._drawn_at = (plots.watched.state_drawn, plots.latest), time.monotonic()
-        known = baselines(config.model.vocab_size, config.data, plots.history, self.entropy, plots.final)
+        known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy, plots.final)
         figures: list[tuple[str, Figure | None]] = [("plot", plots.losses(known))]
         if self.page in ("curves", "machine") or self.details_beside:
             details = usage_plots(plots.watched.usage) if self.page == "machine" else plots.panels()
@@ -337,12 +337,12 @@ class RunView(Widget):
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def _say(self) -> None:
-        if self.watched is None or (plots := self.plots) is None:
+        if (plots := self.plots) is None:
             return
-        verdict, notice, reasons = status_text(self.watched, self.entropy, plots.loss_unit)
+        verdict, notice, reasons = status_text(plots.watched, self.entropy, plots.loss_unit)
         self.query_one(VerdictBar).verdict = verdict if self.is_measured else None
         width = self.content_size.width - 4
-        lines = LINES_OF_NOTICE.get(self.watched.phase, 1)
+        lines = LINES_OF_NOTICE.get(plots.watched.phase, 1)
         self._notify(notice if self.reasons_shown else whole_sentences(notice, width, lines))
         self.query_one("#run-reading", SummaryText).say(reasons if self.is_measured else "")
 

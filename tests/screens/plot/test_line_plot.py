@@ -100,10 +100,17 @@ def test_a_level_carries_its_name_where_there_is_room_and_the_legend_has_the_oth
 def test_a_legend_that_is_too_long_still_names_the_bad_steps() -> None:
     steps = line([5.0, 4.0, 3.0, 2.5])
     drawn = replace(draw(figure(steps), 60, 12), events=("checkpoint", "bad_step", "best", "back"))
-    for width, signs in ((80, "▴✗★↶"), (36, "✗↶"), (23, "✗"), (9, "")):
+    for width, signs, best in (
+        (80, "▴✗★↶", "★ best val loss "),
+        (43, "✗★↶", "★ best "),
+        (36, "✗↶", ""),
+        (23, "✗", ""),
+        (9, "", ""),
+    ):
         words = "".join(text for text, _ in legend(figure(steps), drawn, width))
         assert len(words) <= max(width, len("⠤⠒⠤ train  "))
         assert {sign for sign in "▴✗★↶" if sign in words} == set(signs), words
+        assert best in words
 
 
 @pytest.mark.parametrize("log_y", [False, True])

@@ -14,7 +14,7 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
-from screens.train.run_header import HINT, VerdictBar, status_text
+from screens.train.run_header import WHY, VerdictBar, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from tests.lab.reports.recorded_curves import recorded
@@ -141,7 +141,7 @@ async def test_the_verdict_is_a_whole_sentence_at_every_width_with_the_key_to_it
         await pilot.pause()
         said = [bar.render_line(y).text.strip() for y in range(bar.size.height)]
     assert len(said) == lines
-    assert " ".join(said).split() == f"{LINE.text} {HINT}".split()
+    assert " ".join(said).split() == f"{LINE.text} ⏎ {WHY}".split()
 
 
 def meter(*samples: Usage) -> UsageMeter:

@@ -151,10 +151,12 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
         assert text_of(pilot, "#run-notice") == "Stopped; p resumes."
         verdict = screen_of(pilot).query_one("#run-verdict").render_line(0).text
         assert verdict.startswith("✓ It was learning: unsure as among ")
+        assert verdict.rstrip().endswith("⏎\N{NO-BREAK SPACE}why")
         assert not screen_of(pilot).query_one("#run-reading").display, "the prose is behind a key"
         await press(pilot, "enter")
         reading = screen_of(pilot).query_one("#run-reading")
         assert reading.display
+        assert screen_of(pilot).query_one("#run-verdict").render_line(0).text.rstrip().endswith("⏎\N{NO-BREAK SPACE}close")
         words = text_of(pilot, "#run-reading")
         assert words.startswith("On new text as unsure as an even choice among 6.5 tokens (perplexity). ")
         assert "Learning: from step 900 to 1,200 the training loss" in words, "both losses at the same two evaluations"
