@@ -59,7 +59,7 @@ LESSON = 0.96
 """Weight of a lesson: behind what can be done."""
 
 TERM = 0.85
-"""Weight of a term of the glossary: behind what can be done or read about it. The one that was typed is the second line."""
+"""Weight of a term of the glossary: behind what can be done or read about it, unless its whole name was typed."""
 
 SECONDS_UNTIL_POSSIBLE = 20.0
 """Longest wait for an action of another mode, such as until PyTorch is loaded."""
@@ -195,7 +195,7 @@ class LabCommands(Provider):
         _, best = max(found, key=itemgetter(0))
         for score, command in found:
             if score > 0:
-                lead = 2 if command is best else 1 if command.is_named else 0  # no score is above 1
+                lead = 2 if command.is_named else 1 if command is best else 0  # no score is above 1
                 shown = _highlighted(command.words, matcher)
                 yield Hit(score + lead, shown, command.callback, text=command.words, help=_plain(command.help))
 

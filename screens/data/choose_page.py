@@ -24,7 +24,6 @@ from screens.background import DelayedCall
 from screens.data.choose_inputs import PathInput, SizeSlider
 from screens.data.data_page import ChosenText
 from screens.data.text_reader import (
-    HINT,
     STORIES,
     TextReader,
     encoding_hint,
@@ -126,7 +125,7 @@ class ChoosePage(TextReader):
                 yield SizeSlider(id="stories-size")
                 with Horizontal(id="data-use"):
                     yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
-                    yield Label(HINT, id="use-hint")
+                    yield Label(id="use-hint", markup=False)
                 with PreviewScroll(id="preview"):
                     yield Static(id="preview-text", markup=False)
 
@@ -336,6 +335,7 @@ class ChoosePage(TextReader):
         self.query_one("#preview-text", Static).update(preview)
         self.query_one("#preview").scroll_home(animate=False)
         self.query_one("#use").disabled = facts is None
+        self._name_key()
         self.refresh_bindings()
 
     @on(Button.Pressed, "#use")

@@ -12,6 +12,7 @@ from textual.containers import Container
 from textual.reactive import var
 
 from lab.core.number_format import bytes_, count
+from lab.data.builtin_texts import BUILTINS
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
@@ -76,6 +77,12 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if self.lab.text_source:
             self.choose_page.take_encoding(self.lab.text_encoding)
             self.choose_page.choose(self.lab.text_source)
+
+    def on_screen_suspend(self) -> None:
+        """Choose the text that was looked at last, as for the next run; the first one in the list is in view unasked."""
+        text = self.text
+        if text is not None and text.source not in (self.lab.text_source, next(iter(BUILTINS))):
+            self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
     @property
     def choose_page(self) -> ChoosePage:

@@ -29,7 +29,7 @@ from screens.widgets.fact_list import Fact
 READ_UNASKED = 50_000_000
 """Largest text in bytes that is read as soon as the cursor is on it."""
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
-HINT, HINT_IN_FIELD = "enter here, or n", "escape leaves the field, then n"
+HINT_IN_FIELD = "escape leaves the field, then n"
 """The key that uses the text: in a text field it is a letter."""
 SUGGESTION = re.compile(r"try --encoding (\S+)\.$")
 
@@ -81,7 +81,8 @@ class TextReader(DataPage):
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _name_key(self) -> None:
-        self.query_one("#use-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else HINT)
+        hint = f"n trains on {short_name(self.source)}" if self.source else "n"
+        self.query_one("#use-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else hint)
 
     @dataclass
     class FactsRead(Message):

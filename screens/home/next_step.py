@@ -57,14 +57,17 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
     if newest is not None and newest.is_active:
         run, key = (selected, "enter") if selected is not None and selected.is_active else (newest, "4")
         return _of_run(f"{{key_{key}}} watches", run)
+    first = NEW_HERE.rpartition(" {key_2}")[0] if watched_machine() else NEW_HERE
     if lesson is not None and lesson.read_at > ended_at:
         words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} $lesson$place."
-        return Content.from_markup(words.format(**LINKS), lesson=lesson.name, place=lesson.place)
+        name, place = lesson.name, lesson.place
+        if not ended_at:  # the other two of the first steps are still ahead
+            words, name, place = words + first.partition(".")[2], name.partition(",")[0], ""
+        return Content.from_markup(words.format(**LINKS), lesson=name, place=place)
     if selected is not None and selected.is_demo and newest is not None and not newest.problem:
         return _of_run("{key_4} shows", newest)
     if selected is None or selected.problem or not ended_at:
-        words = NEW_HERE.rpartition(" {key_2}")[0] if watched_machine() else NEW_HERE
-        return Content.from_markup(words.format(**LINKS))
+        return Content.from_markup(first.format(**LINKS))
     return _of_run("{key_enter} looks inside" if opening_mode(selected) == "inspect" else "{key_enter} shows", selected)
 
 

@@ -362,7 +362,7 @@ class InspectScreen(WidgetMessages):
     def say_location(self) -> None:
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
-            newer = "m offers newer weights" if newer_best(self.lab, self.model) is not None else ""
+            newer = "newer weights: m, then enter" if newer_best(self.lab, self.model) is not None else ""
             own = self._guessing.hint or self._interventions.told or self._second.hint
             hint = own or " · ".join(filter(None, (self.sampling.told, self._tour.hint or self._interventions.hint, newer)))
             words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)

@@ -139,6 +139,7 @@ class KeyBar(Widget):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self.app.mode_change_signal.subscribe(self, lambda _: self.close() and None)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if screen is self.screen:

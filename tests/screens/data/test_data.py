@@ -134,7 +134,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any) -> N
         await until(pilot, lambda: tree.under_cursor.source == str(other))
         assert str(tree.cursor_node.label) == "tale.txt  typed", "a text that was not listed"  # type: ignore[union-attr]
         await pilot.press("escape")
-        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "enter here, or n"
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "n trains on tale.txt"
         await pilot.press("k", "enter")
         await until(pilot, lambda: line.value == "python" and app.focused is not tree)
         await pilot.press("escape", "k")

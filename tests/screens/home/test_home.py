@@ -118,8 +118,8 @@ LESSON = "lesson 1, The whole path in one picture"
         ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
         ({"done": "finished"}, None, "enter looks inside done: finished, validation loss 3.424."),
         ({"broken": "failed", "done": "finished"}, None, "enter shows broken: failed, step 240 of 2,000."),
-        ({}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
-        ({}, 5, "6 opens lesson 2, Collecting and cleaning text."),
+        ({}, 1, "6 goes on with lesson 1. 5 looks into a model. 2 trains one on your text."),
+        ({}, 5, "6 opens lesson 2. 5 looks into a model. 2 trains one on your text."),
         ({"done": "finished"}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
     ],
 )

@@ -297,7 +297,7 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
         await pilot.pause()
         assert "step 2,500 (was best)" in pilot.facts
         first = pilot.status
-        assert "m offers newer weights" in first
+        assert "newer weights: m, then enter" in first
         lab.runs = (replace(lab.runs[0], best_step=3100),)
         await pilot.pause()
         assert pilot.status == first, "each evaluation of a run that trains does not say it anew"
