@@ -39,8 +39,7 @@ NATS = LossUnit()
 
 
 def bits_per_byte(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None) -> LossUnit:
-    """The unit that compares across tokenizers. All losses of a run are of the validation text's bytes per token, so that a
-    difference of two is one of losses alone."""
+    """It compares across tokenizers. All losses have the validation text's bytes per token, so that they can be subtracted."""
     return LossUnit("bits per byte", "bits/byte", 1 / math.log(2) / bytes_per_token(data, history, final))
 
 

@@ -80,8 +80,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     def on_screen_suspend(self) -> None:
         """Choose the text that was looked at last, as for the next run; the first one in the list is in view unasked."""
-        text = self.text
-        if text is not None and text.source not in (self.lab.text_source, next(iter(BUILTINS))):
+        if (text := self.text) is not None and text.source not in (self.lab.text_source, next(iter(BUILTINS))):
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
     @property

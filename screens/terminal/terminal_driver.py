@@ -1,5 +1,4 @@
-"""The driver of the terminal: output goes to stdout, input that is not UTF-8 becomes �, escape is read at once, and the end of
-input ends the app."""
+"""The driver of the terminal: writes to stdout, shows invalid UTF-8 as �, reads escape soon, ends the app where input ends."""
 
 import io
 import os

@@ -14,7 +14,8 @@ from textual.strip import Strip
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed, probability, whole
-from lab.reports.comparison.compared_run import ComparedRun, bits_per_nat, share_of, stops, written_at
+from lab.reports.baselines import bits_per_byte
+from lab.reports.comparison.compared_run import ComparedRun, share_of, stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
@@ -171,7 +172,7 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings) -> Figure:
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, settings.x == "time"
-        per_nat = bits_per_nat(run) if settings.bits else 1.0
+        per_nat = bits_per_byte(run.config.data, run.history, None).factor if settings.bits else 1.0
         xs = scaled((history.seconds if by_time else history.steps)[:], factor)
         # Until the first evaluation after step 0 a straight line would say nothing.
         trained = slice(1 if len(history.eval_steps) > 1 and not history.eval_steps[0] else 0, None)

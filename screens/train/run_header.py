@@ -108,7 +108,6 @@ class VerdictBar(Widget):
     """
     verdict: reactive[VerdictLine | None] = reactive(None, layout=True)
     hint: reactive[str] = reactive(WHY, layout=True)
-    """What enter does."""
 
     def render(self) -> Text:
         if self.verdict is None:

@@ -424,6 +424,10 @@ async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_es
         await press(pilot, "ctrl+k")
         await press(pilot, "escape")
         assert bar.size.height == 1
+        await press(pilot, "ctrl+k", "ctrl+k")
+        assert "2/" in bar.render_line(1).text
+        await press(pilot, "6", "5", "ctrl+k")
+        assert "1/" in bar.render_line(1).text, "each visit begins with the first page"
 
 
 async def test_the_key_bar_never_cuts_the_way_to_help(listed: Open, make_run: Any) -> None:

@@ -193,13 +193,6 @@ def share_of(run: ComparedRun, final: bool) -> EvaluatedShare | None:
     return at_the_end(data, run.final) if final and run.final else during_training(data, run.status)
 
 
-def bits_per_nat(run: ComparedRun) -> float:
-    """Factor from its nats per token to bits per byte, of its evaluations during training."""
-    from lab.reports.baselines import bits_per_byte
-
-    return bits_per_byte(run.config.data, run.history, None).factor
-
-
 def stops(runs: Sequence[ComparedRun]) -> list[float]:
     """The shares of training at which any of them wrote samples, in order."""
     return sorted({round(run.share(step), 3) for run in runs for step in {sample.step for sample in run.samples}})

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from lab.core.number_format import count, counted, fixed, probability, significant, whole
 from lab.data.statistics.copied_share import copied_error
+from lab.reports.baselines import bits_per_byte
 from lab.reports.comparison.compared_run import (
     ComparedRun,
-    bits_per_nat,
     comparable,
     figures_of,
     in_bits,
@@ -136,7 +136,7 @@ def _at_equal_tokens(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
         tokens = step * shortest.tokens_per_step
         found = [_evaluated_near(run, tokens) for run in runs]
         if tokens and None not in found:
-            per = [bits_per_nat(run) if bits else 1.0 for run in runs]
+            per = [bits_per_byte(run.config.data, run.history, None).factor if bits else 1.0 for run in runs]
             values = [f"{run.letter} {fixed((loss or 0.0) * by)}" for run, loss, by in zip(runs, found, per, strict=True)]
             when = f"In evaluations during training, after about the same {count(tokens)} tokens"
             return f"{when}: {', '.join(values)} {unit}."

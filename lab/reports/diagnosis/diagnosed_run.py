@@ -133,7 +133,6 @@ class DiagnosedRun:
     entropy: TextEntropy | None
     events: Sequence[Event]
     unit: LossUnit = NATS
-    """The unit that losses are told in."""
 
     @cached_property
     def bad_steps(self) -> list[int]:

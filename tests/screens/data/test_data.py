@@ -33,7 +33,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
 from tests.screens.data.conftest import DataApp, screen_of
-from tests.screens.pilot_waits import keys_to, resize
+from tests.screens.pilot_waits import keys_to, press, resize
 
 
 def facts(pilot: Pilot[None]) -> dict[str, str]:
@@ -121,6 +121,18 @@ async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
         listed = [str(node.label) for node in tree.root.children]
         assert listed[2:4] == ["older.txt  recent", "tale.txt  typed"]
         assert sum("tale.txt" in line for line in listed) == 1
+
+
+async def test_the_text_looked_at_last_is_the_next_run_s(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: facts(pilot).get("text", "").startswith("stories"))
+        await press(pilot, "4")
+        assert app.text_source == "", "the first text was in view unasked"
+        await press(pilot, "2", "down")
+        await until(pilot, lambda: facts(pilot)["text"].startswith("python"))
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "n trains on python"
+        await press(pilot, "4")
+        assert app.text_source == "python"
 
 
 async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any) -> None:
