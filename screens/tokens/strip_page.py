@@ -308,5 +308,5 @@ class StripPage(TextPage):
         self._background[named] = found
         listed, facts = self._vocabulary, VocabularyFacts(found.index, found.frequencies)
         listed.show(facts, facts.ordered(facts.marks("all"), "id"))
-        listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ searches it"
+        listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ ] to its page"
         self._show_card(self.query_one(TokenFlow).chosen)
