@@ -35,6 +35,7 @@ class LearnScreen(PagedScreen):
     DEFAULT_CSS = """
     LearnScreen {
         &.-narrow #learn-list-column { width: 1fr; }
+        &.-narrow #learn-score { display: none; &.-known { display: block; } }
         &.-narrow LessonReader { display: none; }
         &.-narrow LessonsPage.-reading #learn-list-column { display: none; }
         &.-narrow LessonsPage.-reading LessonReader { display: block; }
@@ -116,14 +117,14 @@ class LearnScreen(PagedScreen):
             self.model = name
 
     def action_leaf(self, by: int) -> None:
-        """Scroll what is in sight by a window: the focused part, else the picture, else the text."""
+        """Scroll what is in sight by a window: the focused part, else a picture with more lines, else the text."""
         if isinstance(self.focused, LineScrollView | VerticalScroll):
             part: Widget | None = self.focused
         else:
             shown = [
                 each for each in self.current.query("LineScrollView, VerticalScroll") if each.size.height and each.is_on_screen
             ]
-            part = min(shown, key=lambda each: not isinstance(each, LineScrollView), default=None)
+            part = min(shown, key=lambda one: not isinstance(one, LineScrollView) or one.extent[0] <= one.window, default=None)
         if isinstance(part, LineScrollView):
             part.page(by)
         elif part is not None:

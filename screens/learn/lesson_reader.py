@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -18,12 +19,13 @@ from textual.widgets import Input, Markdown
 
 from lab.core.errors import UserError
 from lab.core.number_format import whole
-from lab.lessons.lesson import Lesson
+from lab.lessons.lesson import Lesson, LessonStep
 from screens.about_key import About
 from screens.action_index import with_keys
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import ReadingBox
-from screens.learn.live.live_registry import live_widget
+from screens.learn.live.engine_view import PlaceView
+from screens.learn.live.live_registry import asks_guess, live_widget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.messages import ModeChosen, OpenState
 from screens.widgets.mode_bar import MODES
@@ -36,6 +38,10 @@ BORDER = 6
 """Cells of a border beside its title."""
 MODE_LINK = "mode:"
 MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
+TRY = re.compile(r"(?s)\*\*(Try|Predict first|Before you).*?(?=\n\n|\Z)|(^|(?<=[.\n]\s)){key:(?!learn)[^}]*}({[^}]*}|[^.{])*\.")
+"""What keys do while a step is read: to the end of the paragraph, or a sentence that begins with a key."""
+LEAST_ROWS = 12
+"""Rows that the live view of a step to come needs, to be shown below the one before it."""
 QUESTIONS = ("facts", "path", "live")
 """Keys of what live widgets ask the engine: an answer to one of a step that was left would ask on."""
 
@@ -124,8 +130,8 @@ class LessonReader(Vertical):
     def show(self, lesson: Lesson, step: int, *, is_back: bool = False, is_preview: bool = False) -> None:
         """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys.
 
-        `is_preview`: its text and that of the steps after it, with the live widget beside them on a large screen, and the keys
-        stay where they are.
+        `is_preview`: its text and that of the steps after it, with their live views beside them on a large screen, and the keys
+        stay where they are. Guesses to come, and what comes after them in the live views, wait until they are read.
         """
         self.lesson, self._is_back, self._is_preview = lesson, is_back, is_preview
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
@@ -135,13 +141,15 @@ class LessonReader(Vertical):
     def show_model(self, model: ModelAtHand) -> None:
         """Compute on this model from now on."""
         self._model = model
-        self._give_model()
+        if len(self.query(LiveWidget)) > 1:
+            self._lay_out()
+        elif self.live is not None and self.live.is_mounted:
+            self._give_model(self.live)
 
-    def _give_model(self) -> None:
-        if self.live is not None and self.live.is_mounted and self._model is not None:
-            own = self.live.options
-            model = ModelAtHand(own.get("run", self._model.run), own.get("prompt", self._model.prompt))
-            self.live.show_model(model)
+    def _give_model(self, live: LiveWidget) -> None:
+        if self._model is not None:
+            own = live.options
+            live.show_model(ModelAtHand(own.get("run", self._model.run), own.get("prompt", self._model.prompt)))
             self._name_model()
 
     def _name_model(self) -> None:
@@ -167,39 +175,62 @@ class LessonReader(Vertical):
         await box.remove_children()
         self.live = None
         markdown = self.query_one(Markdown)
-        await markdown.update(lesson_markdown(step.text))
+        await markdown.update(lesson_markdown(step.text, self._is_preview))
         text.scroll_home(animate=False)
         if self._is_preview and not self.screen.has_class("-narrow"):
             await asyncio.sleep(SECONDS_AT_REST)
-            ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :])
-            await markdown.update(lesson_markdown(step.text + "".join(ahead)))  # append would cut a paragraph of several lines
-        if step.live is not None and (not self._is_preview or self.screen.has_class("-large")):
-            try:
-                live = live_widget(step.live, self._engine)
-            except UserError as error:
-                self.query_one(StatusLine).say(str(error), error=True)
-            else:
-                live.lesson = lesson.name
-                self._speaker = live
-                await box.mount(live)
-                self.live = live
-                self._give_model()
+            ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :] if not asks_guess(each))
+            await markdown.update(lesson_markdown(step.text + "".join(ahead), is_preview=True))  # append would cut a paragraph
+        live = self._live_of(step) if not self._is_preview or self.screen.has_class("-large") else None
+        self.set_class(live is None, "-text-only")
+        self.set_class(self._is_preview and live is not None, "-beside")
+        if live is not None:
+            live.lesson = lesson.name
+            self._speaker = live
+            await box.mount(live)
+            self.live = live
+            self._give_model(live)
         self._is_laying_out = False
-        self.set_class(self.live is None, "-text-only")
-        self.set_class(self._is_preview and self.live is not None, "-beside")
-        if self.live is None:
-            self.live_only = False
+        self.live_only = self.live_only and live is not None
         self._tell_key()
         if not self._is_preview:
             self.take_focus()
             self.post_message(self.StepShown(lesson, self.step, self._is_back))
         self.refresh_bindings()
+        if self._is_preview:
+            await self._show_views_ahead(lesson)
+
+    def _live_of(self, step: LessonStep) -> LiveWidget | None:
+        """The live widget of a step; None if it has none, or a wrong one, which the status line tells."""
+        try:
+            return live_widget(step.live, self._engine) if step.live is not None else None
+        except UserError as error:
+            self.query_one(StatusLine).say(str(error), error=True)
+            return None
+
+    async def _show_views_ahead(self, lesson: Lesson) -> None:
+        """Show the live views of the next steps below that of this one, each once the one before is there, until a guess."""
+        last = self.live
+        for step in takewhile(lambda each: not asks_guess(each), lesson.steps[self.step :]):
+            live = self._live_of(step)
+            if not isinstance(live, PlaceView) or not isinstance(last, PlaceView) or live.options == last.options:
+                continue
+            while not last.is_settled:
+                await asyncio.sleep(SECONDS_AT_REST)
+            spare = last.view.window - last.view.laid.height
+            if last.view.view is None or spare < LEAST_ROWS:
+                return
+            last.styles.height = last.size.height - spare
+            live.heading = step.title
+            await self.query_one("#lesson-live").mount(live)
+            self._give_model(live)
+            last = live
 
     def _title(self, width: int) -> str:
         """Number and title of the lesson, the step, and its title; without the lesson's title where not all fits."""
         assert self.lesson is not None
-        lesson, step = self.lesson, self.lesson.steps[self.step]
-        place = f"step {self.step + 1}/{len(lesson.steps)}" if len(lesson.steps) > 1 else ""
+        lesson, step, count = self.lesson, self.lesson.steps[self.step], len(self.lesson.steps)
+        place = "" if count == 1 else f"{count} steps" if self._is_preview else f"step {self.step + 1}/{count}"
         whole = " · ".join(filter(None, (f"{lesson.number}. {lesson.title}", place, step.title)))
         if not step.title or cell_len(whole) <= width:
             return whole
@@ -263,7 +294,7 @@ class LessonReader(Vertical):
 
     @on(LiveWidget.Said)
     def _say(self, message: LiveWidget.Said) -> None:
-        if message.widget is self._speaker:
+        if message.widget is self._speaker or (message.is_error and self._is_preview and message.widget.is_attached):
             self.query_one(StatusLine).say(message.words, error=message.is_error)
             self._name_model()
             self.refresh_bindings()
@@ -275,6 +306,7 @@ class LessonReader(Vertical):
             self.post_message(ModeChosen(mode))
 
 
-def lesson_markdown(text: str) -> str:
-    """The lesson with its keys named, and "press `5`" as a link to that mode."""
+def lesson_markdown(text: str, is_preview: bool = False) -> str:
+    """The lesson with its keys named, and "press `5`" as a link to that mode; a preview leaves out what keys do in a step."""
+    text = TRY.sub("", text) if is_preview else text
     return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", with_keys(text))

@@ -25,6 +25,7 @@ from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import PlaceGuess
+from screens.learn.live.live_registry import asks_guess
 from screens.learn.live.live_widget import model_of
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
@@ -66,8 +67,7 @@ class LessonsPage(ReadingPage):
     LessonsPage {
         & #learn-list-column { width: 44; }
         &.-reading.-live-only #learn-list-column { display: none; }
-        & #learn-score { height: auto; padding: 0 1; color: $foreground 80%; display: none; }
-        & #learn-score.-known { display: block; }
+        & #learn-score { height: auto; padding: 0 1; color: $foreground 80%; }
         & LessonList { width: 1fr; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
         & LessonList { background: $background; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
         & LessonList:focus { border: round $accent; }
@@ -176,7 +176,8 @@ class LessonsPage(ReadingPage):
             reached = f"  {min(read.step, len(lesson.steps) - 1) + 1}/{len(lesson.steps)}" if is_begun else ""
             line = _line("✓" if read.is_done else " ", lesson, reached)
             if self.size.height > 3 * len(self.lessons) + 4:  # room for a line on what is in each, and one between them
-                line.append("\n     " + fit(" · ".join(step.title for step in lesson.steps if step.title), 34) + "\n", "dim")
+                outline = " · ".join(step.title for step in lesson.steps if step.title and not asks_guess(step))
+                line.append(f"\n     {fit(outline, 34)}\n", "dim")
             self.list.replace_option_prompt_at_index(at, line)
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
         self.list.border_subtitle = f"{done} of {len(self.lessons)} done"

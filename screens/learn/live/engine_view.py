@@ -28,6 +28,8 @@ class EngineView(ViewWidget):
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.model: ModelAtHand | None = None
+        self.heading = ""
+        """Words before the view's title, such as the title of the step that it belongs to."""
         self._is_answered = False
         self._words = ""
         """The sentence on the answer in view; the number under the cursor is named behind it."""
@@ -80,8 +82,7 @@ class EngineView(ViewWidget):
         view = self.view_of(answer)
         self.weights_step = view.step
         self.say(self._words)
-        if self.title_note:
-            view = replace(view, title=f"{self.title_note} · {view.title}")
+        view = replace(view, title=" · ".join(filter(None, (self.heading, self.title_note, view.title))))
         is_first = self.view.view is None
         self.view.show(view)
         if is_first and not self.view.laid.follows_row:

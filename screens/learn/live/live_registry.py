@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from lab.core.errors import UserError
-from lab.lessons.lesson import Live
+from lab.lessons.lesson import LessonStep, Live
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess
+from screens.learn.live.guess_widgets import AttentionGuess, GuessWidget, MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
@@ -33,6 +33,11 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "one-step": OneStepWidget,
     "run-curve": RunCurve,
 }
+
+
+def asks_guess(step: LessonStep) -> bool:
+    """True for a step that asks for a guess: what is shown after it may tell the answer."""
+    return step.live is not None and issubclass(LIVE_WIDGETS.get(step.live.widget, LiveWidget), GuessWidget)
 
 
 def live_widget(live: Live, engine: LearnEngine) -> LiveWidget:

@@ -23,9 +23,9 @@ from screens.dialogs.ask import RunChooser
 from screens.help_rows import sections_of
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_screen import LearnScreen
-from screens.learn.lesson_reader import LessonText, lesson_markdown
+from screens.learn.lesson_reader import TRY, LessonText, lesson_markdown
 from screens.learn.lessons_page import LessonList, LessonsPage
-from screens.learn.live.live_registry import LIVE_WIDGETS
+from screens.learn.live.live_registry import LIVE_WIDGETS, asks_guess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.messages import RunsChanged
@@ -326,6 +326,27 @@ def test_the_key_of_an_action_stands_in_prose(text: str, shown: str) -> None:
     assert with_keys(text) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("A model.\n\n**Try:** {key:live.left} and\n{key:live.right}.\n\nMore.", "A model.\n\n\n\nMore."),
+        ("One row. **Try:** {key:live.head}. Then\nanother.", "One row. "),
+        (
+            "Remember: forward.\n{key:lesson.open} opens it, and {key:train.step} a step. Next: more.",
+            "Remember: forward.\n Next: more.",
+        ),
+        ("Lessons compute on `demo` unless {key:learn.model} chooses.", "Lessons compute on `demo` unless `m` chooses."),
+    ],
+)
+def test_a_preview_leaves_out_what_keys_do_while_a_step_is_read(text: str, shown: str) -> None:
+    assert lesson_markdown(text, is_preview=True) == shown
+
+
+def test_no_preview_names_a_key_that_works_only_while_a_lesson_is_read() -> None:
+    left = {lesson.name: set(NAMED_KEY.findall(TRY.sub("", step.text))) for lesson in lessons() for step in lesson.steps}
+    assert {name: keys for name, keys in left.items() if keys - {"learn.model"}} == {}
+
+
 @pytest.mark.parametrize(("size", "steps"), [((200, 60), 8), ((80, 24), 1)])
 async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp, until: Any, size: Any, steps: int) -> None:
     async with app.run_test(size=size) as pilot:
@@ -333,25 +354,32 @@ async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp,
         page = pilot.app.screen.query_one(LessonsPage)
         await until(pilot, lambda: page.reader.lesson is not None)
         text = pilot.app.screen.query_one("#learn-text", Markdown)
+        ends = [lesson_markdown(lesson.steps[-1].text, is_preview=True) for lesson in page.lessons]
         if steps > 1:  # its first step is one paragraph of several lines
             page.query_one(LessonList).highlighted = ATTENTION
-            await until(pilot, lambda: text.source.endswith(lesson_markdown(page.lessons[ATTENTION].steps[-1].text)))
+            await until(pilot, lambda: text.source.endswith(ends[ATTENTION]))
             await until(pilot, lambda: any("So far each token knows only itself" in row for row in rows_of(pilot)))
         page.query_one(LessonList).highlighted = SOFTMAX
         shown = page.lessons[SOFTMAX].steps[:steps]
-        await until(pilot, lambda: text.source.endswith(lesson_markdown(shown[-1].text)))
-        assert all(each.title in text.source for each in shown[1:])
+        await until(pilot, lambda: text.source.endswith(lesson_markdown(shown[-1].text, is_preview=True)))
+        assert all((each.title in text.source) != asks_guess(each) for each in shown[1:]), "a guess waits until it is read"
+        assert any("**Try:**" in each.text for each in shown)
+        assert "Try:" not in text.source, "keys that work while it is read"
+        assert page.query_one(LessonText).border_title == "7. Softmax, with your own numbers · 8 steps"
         if steps > 1:
             await until(pilot, lambda: page.reader.live is not None and page.reader.live.region.width)
             live, box = page.reader.live, page.query_one(LessonText)
             assert (live.region.x, live.region.y) == (box.region.right, box.region.y), "its picture stands beside its text"
             assert isinstance(pilot.app.focused, LessonList), "which leaves the keys to the list"
-            assert "Why exponentials?" in str(page.list.get_option_at_index(SOFTMAX).prompt)
+            assert box.region.bottom == page.list.region.bottom == live.region.bottom
+            outline = str(page.list.get_option_at_index(SOFTMAX).prompt)
+            assert "Why exponentials?" in outline
+            assert "Predict" not in outline
             await pilot.press("tab")
             await until(pilot, lambda: isinstance(pilot.app.focused, LessonText))
         else:
             await resize(pilot, 200, 60)
-            await until(pilot, lambda: text.source.endswith(lesson_markdown(page.lessons[SOFTMAX].steps[-1].text)))
+            await until(pilot, lambda: text.source.endswith(ends[SOFTMAX]))
         await pilot.press("space")
         await until(pilot, lambda: page.reader.live is not None and page.has_class("-reading"))
         assert text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text), "space goes on, as the border says"

@@ -1,5 +1,6 @@
 """Every step of every lesson, its live widget answered by the real engine on the demo: none refuses, none stays empty."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from textual.widgets import Markdown
 from lab.lessons.learner.progress import read_progress
 from lab.lessons.lesson import Lesson, lessons
 from screens.app import LabApp
-from screens.learn.lesson_reader import LessonText, lesson_markdown
+from screens.blocks.block_view import BlockView
+from screens.learn.lesson_reader import SECONDS_AT_REST, LessonText, lesson_markdown
 from screens.learn.lessons_page import LessonList
+from screens.learn.live.live_widget import model_of
 from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
@@ -27,6 +30,39 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     (tmp_path / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)
     monkeypatch.chdir(tmp_path)
     return learn_app(InProcessEngine)
+
+
+LATER_VIEWS = {
+    "whole-path": ["from text to the next token", "Text becomes numbers · tokens"],
+    "next-token": ["windows and targets"],  # the next step shows the same, and then comes a guess
+    "attention": ["layer 1 · attention · head 1 · pattern", "Query, key, value · layer 1 · attention · head 1 · q, k, v"],
+    "context-window": ["context length"],  # a guess comes next
+}
+"""What stands beside the text of a lesson on a large screen: its first live view and those of later steps, until a guess."""
+
+
+async def test_beside_a_lesson_to_come_stand_the_live_views_of_its_steps_until_a_guess(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(200, 60)) as pilot:
+        page, names = await lessons_page(pilot, until), [lesson.name for lesson in lessons()]
+        for lesson, titles in LATER_VIEWS.items():
+            page.list.highlighted = names.index(lesson)
+
+            def shown() -> list[str]:
+                return [str(view.border_title) for view in page.query(BlockView)]
+
+            await until(pilot, lambda: shown() == titles)  # noqa: B023
+            await asyncio.sleep(3 * SECONDS_AT_REST)
+            assert shown() == titles
+            before = page.reader.live
+            page.reader.show_model(model_of("demo"))  # as `m` does; several are then asked anew, one after the other
+            await until(pilot, lambda: len(titles) == 1 or page.reader.live not in (None, before))  # noqa: B023
+            await until(pilot, lambda: shown() == titles and page.reader.is_settled)  # noqa: B023
+            *whole, last = page.query(BlockView)
+            assert all(view.laid.height == view.window for view in whole), "no view above another is cut"
+            assert last.region.bottom == page.list.region.bottom
+            if last.laid.height > last.window:
+                await pilot.press("ctrl+d")
+                assert last.top > 0, "the one that has more lines"
 
 
 async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_the_progress_is_kept(
