@@ -267,6 +267,8 @@ class View(msgspec.Struct, omit_defaults=True):
     """Attention of the chosen head at the position, for the tokens above the view."""
     step: int | None = None
     """Training step of the weights that it was computed with; None where no model was needed."""
+    fill: Table | None = None
+    """A table below the blocks, of which as many rows are shown as a window has room for."""
 
 
 class Token(msgspec.Struct, omit_defaults=True):

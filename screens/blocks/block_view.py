@@ -170,10 +170,10 @@ class BlockView(PieceView):
 
     async def prepare(self, view: View) -> None:
         """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
-        options, into = LayoutOptions(self.room, palette_of(self).paints, self._panel), self._prepared
+        options, into = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window), self._prepared
         if self.beside is not None or view is self.view or into.has(view, options):
             return
-        laid = lay_view(view, options.room, None, options.paints, options.panel)
+        laid = lay_view(view, options.room, None, *options[1:])
         first = self.top if self.view is not None and view.stage == self.view.stage else 0
         strips: dict[tuple[int, int], Strip] = {}
         for line in range(first, min(laid.height, first + self.window)):
@@ -189,10 +189,10 @@ class BlockView(PieceView):
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            options = LayoutOptions(self.room, self._paints, self._panel)
+            options = LayoutOptions(self.room, self._paints, self._panel, self.window)
             prepared = None if self.beside else self._prepared.take(self.view, options)
             if prepared is None:
-                self.laid = lay_view(self.view, self.room, self.beside, self._paints, self._panel)
+                self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
             else:
                 self.laid, self._strips = prepared.laid, prepared.strips
             self.set_extent(self.laid.height, self.laid.width)
@@ -234,8 +234,9 @@ class BlockView(PieceView):
                 self._strips = {key: strip for key, strip in self._strips.items() if key[0] not in changed}
 
     def on_resize(self) -> None:
+        fills = self.view is not None and self.view.fill is not None and self.window != self._height
         seen, self._height = self.laid.shows_row(self.top, self._height), self.window
-        if self.room != self._laid_for:
+        if self.room != self._laid_for or fills:
             self._lay_out_anew()
             self.post_message(self.WidthChanged(self.room))
         if not self.top:

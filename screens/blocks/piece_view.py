@@ -72,6 +72,7 @@ class LayoutOptions(NamedTuple):
     room: int
     paints: bool
     panel: int
+    height: int
 
 
 @dataclass(frozen=True)

@@ -38,22 +38,22 @@ TOLERANCE = 1e-4
 
 BESIDE, BETWEEN = (LaidTable, LaidStrip), 4
 """Blocks that stand side by side with others of their kind, and the character cells between them."""
-FEWEST_ROWS = 12
-"""Rows of a part of a long table, at least."""
+FEWEST_ROWS, FEWEST_FILLING = 12, 5
+"""Rows of a part of a long table, at least, and of a table that fills a window."""
 
 OF_VOCABULARY = " · vocabulary"
 """End of the name of a comparison with the tokenizer's vocabulary, which needs no model."""
 
 
 def parity_badge(parity: Parity, *, short: bool = False) -> str:
-    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`; of tokens, `✓ matches the vocabulary`"""
+    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`; of tokens, `✓ merged bytes give these tokens`"""
     matches = parity.max_delta <= TOLERANCE * max(1.0, parity.largest)
     error = f"max error {significant(parity.max_delta, 2)}"
     if short:
         return f"{'✓' if matches else '✗'} {error}"
-    if parity.name.endswith(OF_VOCABULARY) and parity.max_delta == 0:
-        return "✓ matches the vocabulary"  # bytes are the same or not: there is no rounding
-    source = "vocabulary" if parity.name.endswith(OF_VOCABULARY) else "model"
+    if parity.name.endswith(OF_VOCABULARY):  # bytes are the same or not: there is no rounding
+        return "✗ merged bytes differ from these tokens" if parity.max_delta else "✓ merged bytes give these tokens"
+    source = "sampler" if parity.name.endswith(" · models.sampling") else "model"
     return f"{'✓ matches' if matches else '✗ differs from'} the {source} ({error})"
 
 
@@ -108,8 +108,9 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
             return lay_note(block.text, width)
 
 
-def lay_view(view: View, width: int, beside: View | None = None, paints: bool = False, panel: int = 0) -> "Page":
-    """A view's sentence and its blocks, one under the other; with `paints` in colours, else in glyphs.
+def lay_view(view: View, width: int, beside: View | None = None, paints: bool = False, panel: int = 0, height: int = 0) -> "Page":
+    """A view's sentence and its blocks, one under the other; with `paints` in colours, else in glyphs. What is left of `height`
+    lines has rows of its `fill`.
 
     A view of the same stage `beside` it is laid out alike, for comparison.
     """
@@ -118,7 +119,11 @@ def lay_view(view: View, width: int, beside: View | None = None, paints: bool = 
     blocks = [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]
     _align_bars(blocks, others, width)
     pairs = zip([None, *blocks], blocks, strict=False)
-    return Page([*laid, *(part for before, block in pairs for part in _in_columns(block, width, before))], width)
+    page = Page([*laid, *(part for before, block in pairs for part in _in_columns(block, width, before))], width)
+    room = height - page.height - 3  # an empty line, and the title and the head of the table
+    if view.fill is None or room < FEWEST_FILLING:
+        return page
+    return Page([*page.blocks, lay_table(msgspec.structs.replace(view.fill, rows=view.fill.rows[:room]), width)], width)
 
 
 def _in_columns(block: Laid, width: int, before: Laid | None) -> Sequence[Laid]:

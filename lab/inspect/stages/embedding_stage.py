@@ -50,8 +50,10 @@ def tokens_view(prompt: PromptTokens) -> View:
     leaves = _leaves(tree)
     if len(leaves) > 1:
         blocks.append(Table(columns, _branches(prompt, tree, "", ""), title=f"merge tree of “{prompt.label(prompt.position)}”"))
-    wrong = sum(a != b for a, b in zip(b"".join(leaves), data, strict=True))
-    parity = Parity("bytes of the merge tree · vocabulary", float(wrong), len(data))
+    merged = b"".join(byte for index in shown for byte in _leaves(tokenizer.tree(prompt.ids[index])))
+    vocabulary = b"".join(tokenizer.token_bytes(prompt.ids[index]) for index in shown)
+    wrong = sum(a != b for a, b in zip(merged, vocabulary, strict=True))
+    parity = Parity("bytes of the merge trees · vocabulary", float(wrong), len(merged))
     return View("tokens", "tokens", _sentence(prompt, len(data), len(leaves)), blocks, parity)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import probability, significant, whole
 from lab.inspect.stages.stage_context import SAMPLING_KEYS, Stage, StageContext
-from lab.views.blocks import Parity, View
+from lab.views.blocks import Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
@@ -35,8 +35,19 @@ def largest(values: Numbers, count: int) -> list[int]:
 )
 def logits(context: StageContext) -> View:
     """The largest logits with their softmax over the whole vocabulary, and one row for all other tokens."""
+    top = largest(context.logits, LISTED)
+    return View("logits", "logits → softmax", _sentence(context, top), [_table(context, top)], _logits_parity(context, top))
+
+
+def likeliest(context: StageContext) -> Table:
+    """The most probable next tokens, with logit and probability: rows of the stage's table, without the others."""
+    table = _table(context, largest(context.logits, LISTED))
+    rows = [[*row[:2], row[-1]] for row in table.rows[:LISTED]]
+    return Table([*table.columns[:2], table.columns[-1]], rows, f"likeliest next tokens {table.title}")
+
+
+def _table(context: StageContext, top: list[int]) -> Table:
     at, values = context.position, context.logits
-    top = largest(values, LISTED)
     rest = np.ones(len(values), dtype=bool)
     rest[top] = False
     exps = np.exp(values - values.max())
@@ -45,7 +56,7 @@ def logits(context: StageContext) -> View:
     def name(column: str, row: int | None) -> str:
         return ref("probability.sum", at) if row is None else ref(names[column], at, top[row])
 
-    table = softmax_table(
+    return softmax_table(
         [context.tokenizer.label(id_) for id_ in top],
         values[top],
         subtract_max=True,
@@ -55,7 +66,6 @@ def logits(context: StageContext) -> View:
         title=f"after {context.here}: position {at + 1} predicts token {at + 2}",
         ref=name,
     )
-    return View("logits", "logits → softmax", _sentence(context, top), [table], _logits_parity(context, top))
 
 
 def _sentence(context: StageContext, top: list[int]) -> str:

@@ -13,7 +13,7 @@ from lab.inspect.stages.embedding_stage import embed, tokens
 from lab.inspect.stages.embedding_tables_stage import neighbours, positions
 from lab.inspect.stages.kv_cache_stage import cache
 from lab.inspect.stages.lens_grid_stage import lens
-from lab.inspect.stages.logits_stage import logits
+from lab.inspect.stages.logits_stage import likeliest, logits
 from lab.inspect.stages.mlp_stage import mlp, neurons
 from lab.inspect.stages.residual_stream_stage import ln1, ln2, ln_final, resid_mid, resid_post
 from lab.inspect.stages.sampling_stage import sample
@@ -60,4 +60,5 @@ def stage_view(name: str, context: StageContext) -> Slices[View]:
     if name == "tokens" and (context.width or 0) >= VERY_WIDE:  # there is room for their way through the model
         embedded, predicted = (yield from stage_view("embed", context)), (yield from stage_view("lens", context))
         view.blocks += [embedded.blocks[0], *predicted.blocks]
+        view.fill = likeliest(context)
     return view

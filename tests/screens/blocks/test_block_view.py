@@ -10,7 +10,7 @@ from screens.blocks.piece_view import MOST_PREPARED, LayoutOptions, PreparedView
 from screens.blocks.view_layout import Page
 from tests.screens.blocks.conftest import shown
 
-HERE = LayoutOptions(80, True, 0)
+HERE = LayoutOptions(80, True, 0, 20)
 
 
 def gallery(side: int, count: int, group: int, chosen: int = 0, sentence: str = "") -> View:
@@ -189,3 +189,16 @@ async def test_a_view_that_is_painted_once_more_after_its_removal_is_blank() -> 
         view.notify_style_update()
         await view.remove()
         assert [strip.text for strip in view.render_lines(Region(0, 0, 20, 4))] == [" " * 20] * 4
+
+
+async def test_a_window_is_filled_with_as_many_rows_as_it_has_room_for_or_with_none() -> None:
+    rows = [[Cell(f"row {n}"), Cell("1", 1.0, f"x[{n}]")] for n in range(20)]
+    table = Table([Column("name"), Column("one")], rows, "most")
+    above = Table(table.columns, [[Cell("above"), Cell("1", 1.0, "y")]])
+    async with shown(View("tokens", "", "In words.", [above], fill=table), 60, 40) as (view, pilot):
+        for height, count in ((40, 20), (20, 11), (13, 0), (14, 5), (4, 0), (60, 20)):
+            await pilot.resize_terminal(60, height)
+            await pilot.pause()
+            shown_rows = view.text_to_copy().count("row ")
+            assert shown_rows == count, (height, view.window, view.extent)
+            assert view.extent[0] <= view.window or not count, "nothing of it is out of sight"

@@ -173,7 +173,12 @@ def test_parity_says_what_was_compared_with_what() -> None:
     words = parity_sentence(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
     assert words == "✓ matches the model (max error 1.2e−7): 32 numbers of blocks.0.attn.z (zero-indexed), fast path."
     assert parity_sentence(Parity("logits", 0.0, 1)) == "✓ matches the model (max error 0): 1 number of logits."
-    assert parity_badge(Parity("bytes of the merge tree · vocabulary", 0.0, 4)) == "✓ matches the vocabulary"
+    for name, delta, words in (
+        ("bytes of the merge trees · vocabulary", 0.0, "✓ merged bytes give these tokens"),
+        ("bytes of the merge trees · vocabulary", 1.0, "✗ merged bytes differ from these tokens"),
+        ("after · models.sampling", 0.0, "✓ matches the sampler (max error 0)"),
+    ):
+        assert parity_badge(Parity(name, delta, 4)) == words
     assert parity_badge(Parity("logits", 0.5, 9)) == "✗ differs from the model (max error 0.50)"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE
+from lab.inspect.stages.logits_stage import LISTED
 from lab.inspect.stages.stage_context import MOST_CHARACTERS, PromptTokens
 from lab.inspect.stages.stage_registry import IN_LAYERS
 from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip
@@ -195,9 +196,15 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
 
 
 def test_a_very_wide_screen_shows_the_tokens_way_through_the_model_too(tiny: Any, engine: InProcessEngine) -> None:
-    narrow, wide = (engine.view(stage="tokens", width_hint=width).blocks for width in (VERY_WIDE - 1, VERY_WIDE))
+    views = [engine.view(stage="tokens", width_hint=width) for width in (VERY_WIDE - 1, VERY_WIDE)]
+    narrow, wide = (view.blocks for view in views)
     assert wide[: len(narrow)] == narrow
     assert wide[len(narrow) :] == [engine.view(stage="embed").blocks[0], *engine.view(stage="lens").blocks]
+    below, (distribution,) = views[1].fill, tables(engine.view(stage="logits"))
+    assert views[0].fill is None
+    assert [each.title for each in below.columns] == ["token", "logit", "probability"]
+    for title in ("token", "logit", "probability"):
+        assert column(below, title) == column(distribution, title)[:LISTED]
 
 
 def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: InProcessEngine) -> None:
