@@ -20,8 +20,8 @@ def shading_of(attention: HeadAttention, label: str, direction: Direction) -> Sh
     name = f"head {attention.layer + 1}.{attention.head + 1}"
     numbers = attention.paid if direction == "from" else attention.received
     place = f"{direction} “{label}”"
-    words, brief = f"{name}'s attention {place}", f"shaded: {name} {place}"
-    return Shading(tuple(numbers.numpy().tolist()), attention.position, words, brief, inward=direction == "to")
+    words = f"{name}'s attention {place}", f"shaded: {name} {place}", name
+    return Shading(tuple(numbers.numpy().tolist()), attention.position, *words, inward=direction == "to")
 
 
 class AttentionShading(InspectPart):

@@ -77,7 +77,7 @@ class Drawing:
     current: int
     """The line of the current stage."""
     legend: str
-    """The magnitudes of the brightest box and of the widest rail, in words."""
+    """The magnitude of the widest rail in words, or of the brightest box where no box says what its number is."""
     note_room: int
     """Columns that every box has for its note."""
 
@@ -127,8 +127,9 @@ class _Pen:
         self._step = current
         self._here = next((index for index, part in enumerate(parts) if current in part.steps), 0)
         self._room = max(1, width - MARK - RAIL - BRANCH)
-        self._border_room = width - 2
         self._arrow = "◂" if backward else "▸"
+        self._number_words = () if backward else (" norm added", " added")
+        """The words that name the numbers, said once, beside the first one that has room."""
         self._most = max((part.magnitude or 0.0 for part in parts), default=0.0)
         self._widest = max((part.stream or 0.0 for part in parts), default=0.0)
         self._is_wide = width >= FULL_NAMES_FROM
@@ -155,12 +156,8 @@ class _Pen:
             stream = found[-1].stream
         room = self._room - self._box
         note_room = room - 1 - (NUMBER if size == 1 and room >= NUMBER + NOTE else 0)
-        return Drawing(tuple(self._lines), self._current_line, self._legend(), note_room)
-
-    def _legend(self) -> str:
-        """The numbers of the thickest lines; "" where the border has no room for it."""
-        words = f"norm added up to {_brief(self._most)} · stream up to {_brief(self._widest)}"
-        return words if self._most and cell_len(words) <= self._border_room else ""
+        words = f"norm added up to {_brief(self._most)}" if size == 1 else f"stream norm up to {_brief(self._widest)}"
+        return Drawing(tuple(self._lines), self._current_line, words if self._most else "", note_room)
 
     def _size(self, height: int) -> int:
         """Lines of a closed box, such that all fit whichever is open."""
@@ -239,9 +236,15 @@ class _Pen:
         role = "selected" if is_here else "struck" if part.is_changed else ""
         return text, heat("sequential", part.magnitude / self._most, role=role)
 
-    @staticmethod
-    def _number(part: ModelPart) -> ColouredPiece:
-        return "" if part.magnitude is None else " " + _brief(part.magnitude).rjust(NUMBER - 1), "number"
+    def _number(self, part: ModelPart, room: int = NUMBER) -> ColouredPiece:
+        number = "" if part.magnitude is None else " " + _brief(part.magnitude).rjust(NUMBER - 1)
+        return number + self._words_beside(number, room), "number"
+
+    def _words_beside(self, number: str, room: int) -> str:
+        """The words that name a number; "" where that has been said, or there is no room."""
+        words = next((each for each in self._number_words if number and cell_len(number + each) <= room), "")
+        self._number_words = () if words else self._number_words
+        return words
 
     @staticmethod
     def _note(part: ModelPart, room: int) -> ColouredPiece:
@@ -292,7 +295,7 @@ class _Pen:
         if size == 3:
             self._add(step, rail, (" " * BRANCH + f"╭{'─' * inner}╮", "frame"))
         sides = ("│", "│") if size == 3 else ("▐", "▌")
-        body = ((sides[0], "frame"), name, (sides[1], "frame"), self._number(part))
+        body = ((sides[0], "frame"), name, (sides[1], "frame"), self._number(part, self._room - self._box))
         self._add(step, rail, self._into(), *body, is_current=is_here)
         foot = f"╰{'─' * inner}╯" if size == 3 else "▘" + " " * (inner + 1)
         self._add(step, out_rail, branch, (foot, "frame"), note)
@@ -311,6 +314,7 @@ class _Pen:
             self._add(step, rail, lead, ("│", "frame"), text, ("│", "frame"), is_current=is_here)
         out_rail, branch = self._joined(part)
         number = "" if part.magnitude is None else f" {_brief(part.magnitude)} "
+        number = self._words_beside(number, inner - 1) + number
         edge = "─" * max(0, inner - cell_len(number) - 1)
         foot = (branch, ("╰" + edge, "frame"), (number, "number"), ("─╯", "frame"))
         self._add(part.steps[-1], out_rail, *foot)

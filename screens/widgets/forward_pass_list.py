@@ -101,19 +101,26 @@ class ForwardPassList(LineScrollView):
         super().__init__(id=id)
         self._rows: list[ForwardPassRow] = []
 
-    def watch_origin(self, origin: str) -> None:
-        self.border_title = Text(f"{origin} · {self.TITLE}" if origin else self.TITLE)
-
     def watch_steps(self) -> None:
         self._build()
 
-    watch_current = watch_veiled = on_resize = watch_steps
+    watch_origin = watch_current = watch_veiled = on_resize = watch_steps
 
     def border_words(self, above: int, below: int) -> str:
-        lens = "predicts if stopped" if any(row.lens is not None for row in self._rows) else ""
-        return super().border_words(above, below) or lens
+        """Lines out of sight; where there are none, what stands beside each part, in as many words as there is room for."""
+        if (words := super().border_words(above, below)) or (answer := self._answer) is None:
+            return words
+        lens = "if stopped here: token, %"
+        ranked = [f"{lens}, rank of “{answer.label.strip() or answer.label}”"] if self.note_room >= RANK_FROM else []
+        return next((each for each in (*ranked, lens) if cell_len(each) <= self.room - 2), "predicts if stopped")
+
+    def _set_title(self, legend: str = "") -> None:
+        title = f"{self.origin} · {self.TITLE}" if self.origin else self.TITLE
+        words = f"{title} · {legend}"
+        self.border_title = Text(words if legend and cell_len(words) <= self.room - 2 else title)
 
     def _build(self) -> None:
+        self._set_title()
         self._set_rows()
         self.set_extent(len(self._rows))
         self.show_line(self._current_row(), margin=1)
@@ -166,13 +173,17 @@ class ForwardPassList(LineScrollView):
     @property
     def rank_sentence(self) -> str:
         """The rank of the model's final answer at the current group, where the column has no room for it; else ""."""
-        current = self._rows[self._current_row()] if self._rows else None
-        groups = [row for row in self._rows if row.is_group and row.rank is not None and row.lens is not None]
-        if current is None or not groups or self.note_room >= RANK_FROM:
+        answer = self._answer
+        if answer is None or self.note_room >= RANK_FROM:
             return ""
+        current = self._rows[self._current_row()]
         within = [row for row in self._rows if row.is_group and row.step <= current.step][-1]
-        answer = groups[-1].lens
-        return f"logit lens: “{answer.label}” ranks {_ordinal(within.rank)}" if answer and within.rank is not None else ""
+        return f"logit lens: “{answer.label}” ranks {_ordinal(within.rank)}" if within.rank is not None else ""
+
+    @property
+    def _answer(self) -> Prediction | None:
+        """The model's final prediction, which the ranks are of."""
+        return next((row.lens for row in reversed(self._rows) if row.is_group and row.rank is not None), None)
 
     def _finish(self, segments: list[Segment]) -> Strip:
         return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
@@ -228,7 +239,7 @@ class ForwardPassDrawing(ForwardPassList):
     HELP = (
         "**Forward pass.** The model from top to bottom, `j` next stage and `k` back; a click opens a part. The rail at the "
         "left is the residual stream, as wide as its norm at the chosen token. A box is as bright, and its grey branch "
-        "as thick, as the norm of what the part adds; the border has the largest of both. "
+        "as thick, as the norm of what the part adds: the number beside it. "
         "Beside each part is its logit lens: the token that the model would predict if it stopped there."
     )
     KINDS = {
@@ -263,15 +274,12 @@ class ForwardPassDrawing(ForwardPassList):
         changed = [line for line, (a, b) in enumerate(zip(old, new.lines, strict=False)) if a != b]
         self.set_extent(len(new.lines), changed=changed if old else None)
         self.show_line(new.current, margin=1)
+        self._set_title(new.legend)
 
     def _notes(self) -> dict[str, tuple[str, ...]]:
         """The logit lens of each group in the rooms that a drawing may have for it."""
         groups = [row for row in self._rows if row.is_group and row.lens is not None]
         return {row.name: (lens_text(row, RANK_FROM), lens_text(row, SHORT_NOTE)) for row in groups}
-
-    def border_words(self, above: int, below: int) -> str:
-        legend = self._drawing.legend if self._drawing is not None and not above and not below else ""
-        return legend or super().border_words(above, below)
 
     @property
     def note_room(self) -> int:

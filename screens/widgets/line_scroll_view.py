@@ -6,6 +6,7 @@ from itertools import zip_longest
 
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
@@ -137,7 +138,7 @@ class LineScrollView(Widget, can_focus=True):
         below = max(0, self.extent[0] - self.top - self.window)
         words = self.border_words(self.top, below)
         if words != (self.border_subtitle or ""):
-            self.border_subtitle = words
+            self.border_subtitle = Text(words)  # no markup: a token may hold brackets
 
     def border_words(self, above: int, below: int) -> str:
         """The words in the lower border, for so many lines out of sight."""

@@ -37,6 +37,8 @@ class Shading:
     """Name of the numbers: `head 2.2's attention from “ ran”`."""
     brief: str
     """The same in fewer words: `shaded: head 2.2 from “ ran”`."""
+    head: str
+    """Their head: `head 2.2`."""
     inward: bool = False
     """True if arcs lead from the tokens to that one."""
 

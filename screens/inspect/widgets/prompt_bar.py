@@ -106,10 +106,10 @@ class PromptBar(Vertical):
             self._facts.right = (*self._settings, self._shown_model)
             return
         largest = probability(shading.limit, 0)
-        least = f"attention: █ {largest}"
-        self._shown_model = self._model_within(max(room - cell_len(least) - 2, min(room, LEAST_MODEL)))
+        names = f"shaded: {shading.words}, 0 to", f"{shading.brief}, 0 to", f"{shading.head} attn █", f"{shading.head} █"
+        words = [f"{each} {largest}" for each in names]
+        self._shown_model = self._model_within(max(room - cell_len(words[-1]) - 2, min(room, LEAST_MODEL)))
         room -= cell_len(self._shown_model) + 2
-        words = (f"shaded: {shading.words}, 0 to {largest}", f"{shading.brief}, 0 to {largest}", least)
         said = [each for each in words if cell_len(each) <= room][:1]
         self._facts.right = (*self._settings, self._shown_model, *said)
 

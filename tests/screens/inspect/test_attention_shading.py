@@ -32,12 +32,13 @@ async def test_strip_follows_head_and_position_and_a_narrow_screen_says_it_in_fe
         facts = screen.query_one("#prompt-facts", StatusLine)
         line = facts.render_line(0).text.rstrip()
         assert strip.shading is not None
-        largest = f"attention: █ {max(strip.shading.values):.0%}"
+        largest = f"head 1.1 attn █ {max(strip.shading.values):.0%}"
         assert line.endswith(f"  tale step 2,000 (best)  {largest}"), "which model it is stands there at any size"
+        least = f"head 1.1 █ {max(strip.shading.values):.0%}"
         model = screen._bar._model
         screen._bar._model = ("a-run-with-a-very-long-name-2", " step 2,000 (best)")
         screen._bar.on_resize()
-        assert facts.render_line(0).text.rstrip().endswith(f" step 2,000 (best)  {largest}")
+        assert facts.render_line(0).text.rstrip().endswith(f" step 2,000 (best)  {least}")
         screen._bar._model = model
         await pilot.resize_terminal(120, 40)
         await pilot.settle()

@@ -45,7 +45,7 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made_and_an_open_guess
         await pilot.until(lambda: guess_of(pilot).is_settled)
         await pilot.settle()
         assert "✓ Right. It is “ fast” with 60.0%." in " ".join(pilot.text.split())
-        assert "attention: █" in pilot.text, "the rest is in sight again"
+        assert "head 1.1 attn █" in pilot.text, "the rest is in sight again"
         await pilot.press("enter")
         assert pilot.view.display
         assert not guess_of(pilot).display

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
+from rich.text import Text
 from textual.widgets import Input, OptionList
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
 from lab.runs import home_folder
-from lab.views.blocks import StageEntry
+from lab.views.blocks import Prediction, StageEntry
 from models.config import SamplingSettings
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
@@ -398,8 +400,17 @@ async def test_the_column_says_what_its_words_are_and_a_rank_that_has_no_room_is
     async with inspect() as pilot:
         await pilot.go(*to_stage("embed"))
         column = pilot.screen.query_one(ForwardPassList)
-        for size, is_said in (((80, 24), True), ((200, 60), False)):
+        heading = "if stopped here: token, %"
+        for size, is_said, words, title in (
+            ((80, 24), True, "predicts if stopped", "forward pass"),
+            ((120, 40), True, heading, "forward pass"),
+            ((200, 60), False, f"{heading}, rank of “fast”", "forward pass · stream norm up to "),
+        ):
             await pilot.resize_terminal(*size)
-            said = ("logit lens: “ fast” ranks 7th", "predicts if stopped") if is_said else ("", "")
-            await pilot.until(lambda said=said: (column.rank_sentence, column.border_subtitle[: len(said[1])]) == said)
+            said = ("logit lens: “ fast” ranks 7th" if is_said else "", words)
+            await pilot.until(lambda said=said: (column.rank_sentence, column.border_subtitle) == said)
+            assert str(column.border_title).startswith(title)
             assert ("rank 7" in column.draw(1).text) is not is_said
+        lens = Prediction(0, "[b]", 0.5)
+        column.steps = tuple(step if step.rank is None else structs.replace(step, lens=lens) for step in column.steps)
+        assert Text.from_markup(column.border_subtitle).plain == f"{heading}, rank of “[b]”", "a token is no markup"

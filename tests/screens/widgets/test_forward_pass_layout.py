@@ -72,8 +72,24 @@ def test_rail_and_branches_are_as_thick_as_their_numbers() -> None:
     lines = [text for text in texts(drawing_of(parts, 0, *NARROW)) if "attn" in text or "mlp" in text]
     assert [line[1:5] for line in lines[::2]] == ["▎▁▁▁", "▊▂▂▂", "█▎▄▄", "█▊▅▅"]
     assert lines[-1][1:5] == "██▆▆"
-    assert drawing_of(parts, 0, *WIDE).legend == "norm added up to 8.00 · stream up to 16.0"
-    assert drawing_of(parts, 0, *NARROW).legend == "", "rather than words that nobody understands"
+
+
+@pytest.mark.parametrize(
+    ("layers", "step", "room", "words", "legend"),
+    [
+        (4, 0, WIDE, "1.00 norm added", "stream norm up to 16.0"),
+        (4, 5, WIDE, "norm added 1.00", "stream norm up to 16.0"),
+        (2, 0, (28, 25), "1.00 added", "stream norm up to 8.00"),
+        (12, 0, WIDE, "", "norm added up to 24.0"),
+    ],
+)
+def test_the_numbers_beside_the_boxes_say_once_what_they_are(
+    layers: int, step: int, room: tuple[int, int], words: str, legend: str
+) -> None:
+    drawing = drawing_of(model(layers), step, *room)
+    said = [text for text in texts(drawing) if "added" in text]
+    assert [words in text for text in said] == ([True] if words else [])
+    assert drawing.legend == legend
 
 
 def test_a_name_stands_on_the_shade_of_its_magnitude() -> None:
@@ -115,7 +131,7 @@ def test_without_numbers_the_model_is_drawn_with_a_thin_line() -> None:
 
 def test_a_backward_drawing_turns_the_arrows() -> None:
     forward, backward = (texts(drawing_of(model(2), 6, *WIDE, backward=turned)) for turned in (False, True))
-    assert [line.replace("─▸", "─◂") for line in forward] == backward != forward
+    assert [line.replace("─▸", "─◂").replace(" norm added", "─" * 11) for line in forward] == backward != forward
 
 
 @pytest.mark.parametrize(("room", "drawn"), [((21, 15), False), ((28, 14), False), ((28, 18), True), ((44, 40), True)])

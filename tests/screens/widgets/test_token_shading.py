@@ -9,7 +9,7 @@ MASKED = math.nan
 
 
 def shading(*values: float, at: int = 0, inward: bool = False) -> Shading:
-    return Shading(values, at, "made up numbers", "made up", inward)
+    return Shading(values, at, "made up numbers", "made up", "made up", inward)
 
 
 def test_bars_are_eighths_of_the_largest_number() -> None:
