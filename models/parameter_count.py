@@ -1,6 +1,7 @@
 """Parameters, FLOPs and memory of a model, computed from its configuration. Nothing here needs torch."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from models.config import ModelConfig
@@ -47,6 +48,7 @@ def inventory(config: ModelConfig) -> list[Weight]:
     return [*found, Weight("lm_head.weight", "output head", (vocabulary, width), tied_to="wte.weight")]
 
 
+@lru_cache(maxsize=1024)
 def parameter_count(config: ModelConfig) -> int:
     """Number of parameters, the tied head counted once (with the embedding)."""
     return sum(weight.count for weight in inventory(config) if weight.tied_to is None)
