@@ -60,6 +60,7 @@ LIMITS: dict[str, Limit] = {
     "final_lr": Limit(0, 1),
     "warmup": Limit(0, 1),
     "weight_decay": Limit(0, 1000),
+    "average": Limit(0, 1, below=True),
     "beta1": Limit(0, 1, below=True),
     "beta2": Limit(0, 1, below=True),
     "clip": Limit(0, 1e9, above=True),

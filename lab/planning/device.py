@@ -87,6 +87,8 @@ def check_ranks(train: TrainConfig, ranks: int, machine: Machine) -> None:
     if machine.trains_on_gpu(train.device) and ranks > machine.gpus:
         has = counted(machine.gpus, "GPU")
         raise SettingError("ranks", f"This machine has {has} that CUDA can use, and {ranks} processes need one each.")
+    if train.average:
+        raise SettingError("average", "Weights are averaged by one process alone; leave --average out, or --ranks.")
     if ranks > train.batch:
         raise SettingError("batch", f"A batch of {counted(train.batch, 'window')} cannot be shared among {ranks} processes.")
 

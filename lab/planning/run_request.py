@@ -5,10 +5,14 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
+from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.gpu_and_ranks import ShardSetting
 from lab.runs.origin import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName, Schedule, TokenizerKind
+
+AUTO = "auto"
+"""The preset that stands for none: the shape, and all else that was not asked for, is chosen for the minutes."""
 
 
 class SettingError(UserError):
@@ -28,6 +32,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None = None
     """Name or path of the run whose weights it begins with: see `lab.planning.fine_tuning`. None: random ones."""
     preset: str = DEFAULT_PRESET
+    """A preset's name, or `AUTO`: see `lab.planning.best_for_minutes`."""
     tokenizer: TokenizerKind = "bpe"
     vocab: int | None = None
     encoding: str | None = None
@@ -53,6 +58,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     final_lr: float | None = None
     warmup: float | None = None
     weight_decay: float | None = None
+    average: float | None = None
     beta1: float | None = None
     beta2: float | None = None
     clip: float | None = None
@@ -72,15 +78,10 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[str, ...] = ()
     sample_tokens: int | None = None
     home: Path | None = None
-    steps_by_machine: bool = False
-    """Give a run without a length as many steps as `lab.planning.default_hyperparameters` says, after timing one; else 2,000."""
+    expected: ExpectedLoss | None = None
+    """The loss to expect, of a run whose settings were chosen for its minutes."""
 
     @property
     def holdout(self) -> Holdout:
         """The choice of the validation part."""
         return Holdout(share=self.val_share or LAST_TENTH.share, seed=self.split_seed, source=self.validation or "")
-
-    @property
-    def has_length(self) -> bool:
-        """True if steps or minutes were asked for."""
-        return self.steps is not None or self.minutes is not None

@@ -9,8 +9,8 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
-from lab.planning.run_request import RunRequest
-from models.config import DEFAULT_PRESET, PRESETS
+from lab.planning.run_request import AUTO, RunRequest
+from models.config import PRESETS
 
 TYPES = {name: get_args(found) or (found,) for name, found in get_type_hints(RunRequest).items()}
 """Types of each field, without the union about them."""
@@ -26,6 +26,8 @@ class Setting:
     """In words; of a choice, one of `choices`."""
     options: tuple[str, ...] = ()
     """The choices, where its type in `RunRequest` does not tell them, or not in this order."""
+    offers: tuple[str, ...] = ()
+    """Values that the form offers, the default among them, before another is typed."""
     label: str = ""
     in_form: bool = True
     on_command_line: bool = True
@@ -51,14 +53,20 @@ def _by_name(*settings: Setting) -> dict[str, Setting]:
 
 
 SETTINGS = _by_name(
-    Setting("preset", "Shape of the model; each number can be changed", DEFAULT_PRESET, options=tuple(PRESETS), label="shape"),
+    Setting(
+        "preset",
+        "Shape of the model; auto chooses all that decides the loss for the minutes",
+        AUTO,
+        options=(AUTO, *PRESETS),
+        label="shape",
+    ),
     Setting(
         "tokenizer",
         "bpe learns its tokens from your text, bytes has 256, gpt2 is OpenAI's",
         "bpe",
         options=("bpe", "bytes", "gpt2"),
     ),
-    Setting("vocab", "Number of tokens that bpe learns", "by preset and text", label="vocabulary"),
+    Setting("vocab", "Number of tokens that bpe learns", "by minutes and text", label="vocabulary"),
     Setting("layers", "Blocks of attention and MLP, one after the other", "the preset's"),
     Setting("heads", "Attention heads in each layer; they share the width", "the preset's"),
     Setting("width", "Length of the residual stream's vectors", "the preset's"),
@@ -71,19 +79,22 @@ SETTINGS = _by_name(
     Setting("seed", "Same seed, steps, machine, versions: the same model, to rounding if busy", "1337"),
     Setting(
         "length",
-        "Steps, such as 2000, or time, such as 5 min or 2 h",
-        "about 4 minutes",
+        "Time, such as 1, 5, 20 or 60 min, or steps, such as 2000 steps",
+        "5 min",
+        offers=("1 min", "5 min", "20 min", "60 min"),
         label="train for",
         on_command_line=False,
     ),
-    Setting("steps", "Train for so many steps", "about 4 minutes", in_form=False),
-    Setting("minutes", "Train for so many minutes instead", in_form=False),
+    Setting("steps", "Train for so many steps", in_form=False),
+    Setting("minutes", "Train for so many minutes", "5", in_form=False),
     Setting("batch", "Windows of text in one step", "16, or 2,048 tokens"),
     Setting("accumulate", "Compute a step in so many micro-batches in turn, for less memory", "1", label="micro-batches"),
     Setting("lr", "Peak learning rate", "by width and optimizer", label="learning rate"),
     Setting("schedule", "cosine: the rate falls all the way; wsd: it falls over the last fifth alone", "cosine"),
     Setting("patience", "End early after so many evaluations in a row without a lower validation loss", "never"),
     Setting("optimizer", "muon, for the layers' matrices, learns faster; adamw for all is nanoGPT's", DEFAULT_OPTIMIZER),
+    Setting("weight_decay", "Share of the learning rate by which matrices shrink in a step", "0.1", in_form=False),
+    Setting("average", "Evaluate and keep the average of the weights over this share of the steps", "0", in_form=False),
     Setting(
         "device",
         "Where to train; auto takes a GPU if there is one",
@@ -150,7 +161,7 @@ def shown_settings(gpus: int) -> tuple[Setting, ...]:
 class Settings:
     """The form as typed. An empty string stands for the default, or the preset's own number."""
 
-    preset: str = DEFAULT_PRESET
+    preset: str = AUTO
     layers: str = ""
     heads: str = ""
     width: str = ""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
+from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.gpu_and_ranks import GpuUse, RankHeartbeats, ShardSetting
 from lab.runs.origin import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout, ImportConfig, StartConfig, TuningConfig
 from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision, Schedule, TokenizerKind
@@ -151,6 +152,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     final_lr: Annotated[float, _within("final_lr")] = 0.1
     warmup: Annotated[float, _within("warmup")] = 0.03
     weight_decay: Annotated[float, _within("weight_decay")] = 0.1
+    average: Annotated[float, _within("average")] = 0.0
+    """Share of the steps so far over which the weights that are evaluated and kept as the best are averaged; 0: the last ones."""
     beta1: Annotated[float, _within("beta1")] = 0.9
     beta2: Annotated[float, _within("beta2")] = 0.95
     clip: Annotated[float, _within("clip")] = 1.0
@@ -196,6 +199,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """None for a run that was trained from its initial weights, or imported."""
     start: StartConfig | None = None
     """None for a run that began with random weights."""
+    expected: ExpectedLoss | None = None
+    """None for a run whose settings were not chosen for its minutes."""
     imported: ImportConfig | None = None
     """None for a run that was trained here."""
 

@@ -12,6 +12,7 @@ from lab.core.errors import UserError, free_memory, is_out_of_memory
 from lab.data.data_order import ValidationWindows, counted_targets
 from lab.data.token_file import Ids, TokenFile, count_bytes, token_lengths
 from lab.data.train_val_split import FINAL_BYTES, Ranges
+from lab.planning.best_for_minutes.earlier_outcomes import keep_outcome
 from lab.runs import weights_file
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Sample
 from lab.training.run_logs import finite_or_none
@@ -124,6 +125,7 @@ def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Ca
             model.set_attention_kernel(state.attention)
             best = _evaluate(evaluator, model, step, between)
     board.update(final=last, final_best=best)
+    keep_outcome(run.config, board.status, run.path.parent)
 
 
 def _evaluate(evaluator: Evaluator, model: GPT, step: int, between: Callable[[], None]) -> FinalEvaluation:

@@ -36,6 +36,7 @@ from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.status_file import StatusBoard
 from lab.training.trainer_state import uniform_loss_of
 from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
+from lab.training.weight_average import WeightAverage
 from models.sampling import LogitsError
 
 CANCEL_SECONDS = 2.0
@@ -62,6 +63,7 @@ class Training:
         self.scaler = LossScaler(self.state, self.model, self.optimizer)
         self.gradient = GradientAccumulator(setup.trained, setup.batches, self.state, self.compute.autocast, self.ranks)
         self.gradient.report_fall_back = self._report_fall_back
+        self.average = WeightAverage(setup.trained)
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
         self.uniform_loss = uniform_loss_of(self.config)
@@ -110,7 +112,8 @@ class Training:
                 self.saver.save()
             self.clock.stop()
             self.model.zero_grad(set_to_none=True)
-            evaluate_final_weights(self.setup, self.board, self._handle_commands)
+            with self.average.shown():
+                evaluate_final_weights(self.setup, self.board, self._handle_commands)
             message = early_stop_message(self.config.train.patience, self.state) or self.rollback.lr_message()
             self.board.update("finished", message=message)
         except StopRequestedError as request:
@@ -147,6 +150,7 @@ class Training:
             if self.rollback.keep_if_due(losses):
                 self.ranks.make_retryable()
             self.optimizer.step()
+            self.average.update(step + 1)
         updates = norms.after_step() if norms is not None and applied else []
         tokens = train.batch * self.config.model.context
         self.throughput.add(tokens, time.perf_counter() - started)
@@ -201,7 +205,8 @@ class Training:
         self.over = self.length.is_over()
         evaluated = self.over or is_evaluation_due(train, step)
         if evaluated:
-            found = self._evaluate()
+            with self.average.shown():
+                found = self._evaluate()
             metric.val_loss, metric.bits_per_byte = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self.logs.metric(metric)
@@ -210,11 +215,12 @@ class Training:
         if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
             self.board.update(gpu=use)
         if evaluated:
-            with full_precision():
-                insight = self.insights.measure(self.model, step, self.state.pending_updates)
-            self.logs.insight(insight)
-            self._write_samples(train.prompts)
-            self._save_if_best(metric)
+            with self.average.shown():
+                with full_precision():
+                    insight = self.insights.measure(self.model, step, self.state.pending_updates)
+                self.logs.insight(insight)
+                self._write_samples(train.prompts)
+                self._save_if_best(metric)
             self.over = self.length.is_over()
         if self.snapshot_schedule.is_due(step, over=self.over):
             self.saver.save_snapshot(step)
@@ -251,16 +257,18 @@ class Training:
     def _handle_commands(self) -> None:
         """Carry out the commands in control/. Raises StopRequestedError if one asks for the end."""
         while command := self.inbox.next():
-            if command.name == "pause":
-                self._pause()
-            else:
-                self._handle(command)
+            with self.average.hidden():
+                if command.name == "pause":
+                    self._pause()
+                else:
+                    self._handle(command)
 
     def _handle(self, command: Command) -> None:
         if command.name == "save":
             self.saver.save()
         elif command.name == "sample":
-            self._write_samples((command.text,) if command.text else self.config.train.prompts)
+            with self.average.shown():
+                self._write_samples((command.text,) if command.text else self.config.train.prompts)
 
     def _pause(self) -> None:
         """Save, and wait for the command to resume."""

@@ -152,7 +152,7 @@ class ComputeSetup:
         """`local_ranks` processes of this machine share its cores."""
         self._state = state
         self._device = device
-        self._setting = train.compile
+        self._setting, self._average = train.compile, train.average
         threads = max(1, (train.threads or state.threads or cores()) // local_ranks)
         # Beside a GPU they cost little, and compiled code is compiled anew for another number.
         is_fixed = bool(train.threads) or local_ranks > 1 or device.type != "cpu"
@@ -191,6 +191,8 @@ class ComputeSetup:
             words += f", now {self._back_off.threads}, since others keep the cores busy"
         if self._is_second_choice:
             words += f"; on the CPU, since torch cannot use the {gpu()}"
+        if self._average:
+            words += f", the average of the weights over the latest {self._average:.0%} of the steps evaluated and kept"
         return words + ", compiled" * is_compiled(state, self._setting, self._device) + describe_skipped(state)
 
 

@@ -33,9 +33,17 @@ def assert_same_run(one: Run, other: Run) -> None:
     assert_equal_weights(one, other)
 
 
-NOT_OF_A_STEP = {"steps", "minutes", "minutes_of_steps", "eval_every", "patience", "log_to", "prompts", "sample_tokens"} | {
-    *("device", "threads", "precision", "compile", "ranks", "shard_optimizer")
-}
+NOT_OF_A_STEP = {
+    "steps",
+    "minutes",
+    "minutes_of_steps",
+    "eval_every",
+    "patience",
+    "average",
+    "log_to",
+    "prompts",
+    "sample_tokens",
+} | {*("device", "threads", "precision", "compile", "ranks", "shard_optimizer")}
 """Settings of training that the numbers of a step do not follow from, or only to rounding."""
 
 

@@ -1,0 +1,18 @@
+"""The loss that was expected of a run whose settings were chosen for its minutes."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+BitsPerByte = Annotated[float, Meta(ge=0, le=1e6)]
+
+
+class ExpectedLoss(msgspec.Struct, frozen=True, kw_only=True):
+    """The validation loss that was expected of a run before it began, in bits per byte, and the range about it."""
+
+    bits_per_byte: BitsPerByte
+    low: BitsPerByte
+    high: BitsPerByte
+    by_law: BitsPerByte
+    """The same without what earlier runs on this machine got."""
