@@ -1,11 +1,13 @@
 """Measure the time of one training step on this machine, by `lab.training.acceleration.time_steps` in a subprocess; the result is
 cached. Imports nothing heavy; that process does."""
 
+import functools
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -34,21 +36,28 @@ class TimingJob(msgspec.Struct, frozen=True):
     home: str
 
 
+@functools.lru_cache(maxsize=4096)
 def step_key(model: ModelConfig, train: TrainConfig) -> str:
     """Key of a measured time: the machine, the shape, and the settings that a step is computed with."""
     computed = (train.optimizer, train.device, train.precision, train.attention, train.threads)
     parts = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
     parts += [f"batch {train.batch} in {train.accumulate}", *(str(each) for each in computed)]
     parts += [f"{train.ranks} ranks"] * (train.ranks > 1)
-    return f"{processor()}, {cores()} cores, {gpu()}: {', '.join(parts)}"
+    return f"{_here()}: {', '.join(parts)}"
+
+
+@functools.cache
+def _here() -> str:
+    return f"{processor()}, {cores()} cores, {gpu()}, torch {version('torch')}"
 
 
 def known_step_seconds(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
     """Seconds of a step as measured before, or None."""
-    return _read(home).get(step_key(model, train))
+    return known_times(home).get(step_key(model, train))
 
 
-def _read(home: Path) -> dict[str, float]:
+def known_times(home: Path) -> dict[str, float]:
+    """Seconds of every step that was measured before, by `step_key`."""
     try:
         return read_json(home / FILE, dict[str, float], LARGEST_CONFIG)
     except (OSError, DamagedFileError):
@@ -73,7 +82,7 @@ class StepTimer:
         Raises UserError if the steps cannot be computed, with the reason, or the time cannot be kept.
         """
         home, key = Path(self._job.home), step_key(self._job.model, self._job.train)
-        if seconds := _read(home).get(key):
+        if seconds := known_times(home).get(key):
             return seconds
         if self._cancelled.wait(after):
             return None
@@ -98,7 +107,7 @@ class StepTimer:
         if self.held_up:
             return seconds
         try:
-            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {key: seconds}), indent=1))
+            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(known_times(home) | {key: seconds}), indent=1))
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         return seconds

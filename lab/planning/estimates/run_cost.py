@@ -52,18 +52,15 @@ def run_cost(
     times = dict.fromkeys(duration(seconds_at(run, each)) for each in (speeds[-1], speeds[0]))
     time_range = " to ".join(times)
     if is_timing:
-        their_number = ", which may change their number" if "length" in run.reasons else ""
-        source = f"{source.partition(':')[0]} until its steps have been timed{their_number}"
+        source = f"{source.partition(':')[0]} until its steps have been timed"
     time = f"about {time_range}, {source}"
     time = time if by_steps else time_range
-    if "length" in run.reasons:
-        time += f"; {run.reasons['length']}"
     return (
         *facts,
         ("parameters", f"{whole(run.parameters)}: {parts}"),
         ("memory", _describe_memory(run, machine)),
         ("a step", _describe_step(run)),
-        ("in all", _describe_tokens(tokens, run, is_settled=by_steps and (bool(step_seconds) or "length" not in run.reasons))),
+        ("in all", _describe_tokens(tokens, run, is_settled=by_steps)),
         ("time", time),
     )
 
@@ -86,7 +83,7 @@ def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool) -> st
         if epochs >= 1
         else f"; {probability(epochs, 0)} of the training part"
     )
-    if epochs <= memorizing_epochs(run.model, run.text.train_tokens):
+    if epochs <= memorizing_epochs(run.model, run.text.train_tokens) or run.request.expected is not None:
         return words
     if run.model.dropout == 0:
         smaller = "" if run.request.start is not None else " a smaller model"

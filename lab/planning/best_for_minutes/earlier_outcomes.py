@@ -1,0 +1,86 @@
+"""Outcomes of earlier runs on this machine against what was expected of them, by which the next expectation is corrected.
+
+They are kept beside the runs, in `.outcomes.json`; `llmlab cache --empty` forgets them.
+"""
+
+import contextlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from lab.core.atomic_io import write_atomic
+from lab.core.errors import DamagedFileError
+from lab.core.number_format import probability
+from lab.core.safe_open import LARGEST_CONFIG, read_json
+from lab.core.visible_text import shortened, visible
+from lab.runs.run_schema import RunConfig, Status
+
+FILE = ".outcomes.json"
+MOST = 100
+"""Outcomes that are kept, the latest."""
+LATEST = 5
+"""Runs on the same text that count, at most."""
+SURE, SURE_OF_OTHERS = 0.3, 4.0
+"""Outcomes that no correction counts as, beside those on the same text, and beside those on others."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A finished run."""
+
+    run: str
+    source: str
+    """Its text's."""
+    ratio: Annotated[float, msgspec.Meta(gt=0.1, lt=10)]
+    """Its bits per byte over those of the law alone."""
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """A factor on the loss that the law expects, and the runs it is from."""
+
+    factor: float = 1.0
+    runs: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`1.2% above the law, as tale came out`; empty where nothing is corrected."""
+        if not self.runs:
+            return ""
+        names = shortened(visible(self.runs[-1]), 30) + (f" and {len(self.runs) - 1} more" if len(self.runs) > 1 else "")
+        return f"{probability(abs(self.factor - 1))} {'above' if self.factor > 1 else 'below'} the law, as {names} came out"
+
+
+def known_outcomes(home: Path) -> list[Outcome]:
+    try:
+        return read_json(home / FILE, list[Outcome], LARGEST_CONFIG)
+    except (OSError, DamagedFileError):
+        return []  # nothing is lost but a correction
+
+
+def keep_outcome(config: RunConfig, status: Status, home: Path) -> None:
+    """Keep the outcome of a finished run, if anything was expected of it."""
+    got = status.final_best.bits_per_byte if status.final_best is not None else None
+    if config.expected is None or not got:
+        return
+    outcome = {"run": config.name, "source": config.data.source, "ratio": got / config.expected.by_law}
+    with contextlib.suppress(OSError, msgspec.ValidationError):  # a full disk, or a text unlike any other
+        kept = [*known_outcomes(home), msgspec.convert(outcome, Outcome)][-MOST:]
+        write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(kept), indent=1))
+
+
+def forget_outcomes(home: Path) -> int:
+    """Forget them all; returns their number."""
+    count = len(known_outcomes(home))
+    (home / FILE).unlink(missing_ok=True)
+    return count
+
+
+def correction(outcomes: Sequence[Outcome], source: str) -> Correction:
+    """The correction for a text: by the latest runs on it, else by those on all texts, of which more are needed to be sure."""
+    same = [each for each in outcomes if each.source == source][-LATEST:]
+    found, sure = (same, SURE) if same else (outcomes, SURE_OF_OTHERS)
+    if not found:
+        return Correction()
+    logarithm = sum(math.log(each.ratio) for each in found) / (len(found) + sure)
+    return Correction(math.exp(logarithm), tuple(each.run for each in found))

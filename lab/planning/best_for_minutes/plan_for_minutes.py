@@ -1,0 +1,207 @@
+"""The settings with the lowest expected validation loss for a text, a machine and a number of minutes."""
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import msgspec
+
+from lab.core.number_format import whole
+from lab.planning.best_for_minutes.earlier_outcomes import Correction, Outcome, correction
+from lab.planning.best_for_minutes.loss_law import LAW, Learning
+from lab.planning.best_for_minutes.step_speed import StepSpeed
+from lab.planning.estimates.duration_estimate import evaluation_share
+from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
+from lab.planning.run_request import AUTO, RunRequest, SettingError
+from lab.runs.expected_loss import ExpectedLoss
+from models.config import DEFAULT_PRESET
+from models.parameter_count import parameter_count
+
+OTHER_MINUTES = (1.0, 5.0, 20.0)
+SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384), (8, 512), (12, 768))
+"""Layers and width of the candidates."""
+HEAD_WIDTH, HEAD_WIDTH_OF_WIDE, WIDE = 32, 64, 384
+VOCABULARIES = ((512, 0), (1024, 100_000), (2048, 1_000_000), (4096, 2_000_000))
+"""Sizes that BPE may learn, each with the bytes of text from which on it is a candidate."""
+REGULARIZATION = ((0.0, 0.1), (0.0, 1.0), (0.0, 3.0), (0.1, 1.0), (0.3, 1.0), (0.3, 3.0), (0.5, 3.0))
+"""Dropout and weight decay of the candidates: the more often a text is read, the more of both."""
+AVERAGE = 0.05
+"""Share of the steps over which weights are averaged: it costs next to nothing, and gained 0.5 to 1.3% from five epochs on."""
+MOST_BYTES_PER_TOKEN = 5
+MOST_PARAMETERS_PER_TOKEN = 100
+"""Beyond so many for each token of its text, a model does nothing but memorize it: no run of the sweep was as large."""
+CONTEXTS, SMALL_CONTEXTS = (128, 64), (32, 16)
+"""The candidates, and those for a text whose validation part is too short for them."""
+SECONDS_AROUND = 6.0
+"""Seconds of a run's minutes without steps: the trainer's start, the first evaluation and the last."""
+FEWEST_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run that could be trained, and what is expected of it."""
+
+    run: ResolvedRun
+    step_seconds: float
+    steps: float
+    is_measured: bool
+    """True if `step_seconds` were measured on this machine."""
+    factor: float = 1.0
+    """Correction of the law, by earlier runs on this machine."""
+
+    @property
+    def epochs(self) -> float:
+        return self.steps * self.run.tokens_per_step / train_tokens(self.run.text, self.run.model.vocab_size)
+
+    @functools.cached_property
+    def bits_per_byte(self) -> float:
+        """The validation loss to expect of the weights that are kept."""
+        model, text = self.run.model, self.run.text
+        return self.factor * LAW.bits_per_byte(
+            Learning(
+                parameters=parameter_count(model) - model.vocab_size * model.width,
+                vocabulary=model.vocab_size,
+                context=model.context,
+                tokens=self.steps * self.run.tokens_per_step,
+                unique_tokens=train_tokens(text, model.vocab_size),
+                unique_bytes=(text.bytes or UNKNOWN_BYTES) * text.training_share,
+                dropout=model.dropout,
+                weight_decay=self.run.train.weight_decay,
+                entropy=text.entropy,
+            )
+        )
+
+    @property
+    def expected(self) -> ExpectedLoss:
+        """The same, with the range in which two thirds of the sweep's runs were."""
+        loss, spread = self.bits_per_byte, math.exp(LAW.spread)
+        return ExpectedLoss(bits_per_byte=loss, low=loss / spread, high=loss * spread, by_law=loss / self.factor)
+
+    @property
+    def request(self) -> RunRequest:
+        """The request for this run, every choice in it."""
+        return msgspec.structs.replace(self.run.request, expected=self.expected)
+
+
+@dataclass(frozen=True)
+class MinutesPlan:
+    """The best candidate for the minutes, beside others."""
+
+    minutes: float
+    best: Candidate
+    by_shape: tuple[Candidate, ...]
+    """The best one of each shape, from the smallest; the best of all among them."""
+    others: tuple[tuple[float, Candidate], ...]
+    """The best for other minutes."""
+    correction: Correction
+
+
+def is_planned(request: RunRequest) -> bool:
+    """True if the settings that were not asked for are chosen for the minutes."""
+    return request.preset == AUTO and request.minutes is not None and request.start is None
+
+
+def settled(request: RunRequest) -> RunRequest:
+    """The request with a preset."""
+    return msgspec.structs.replace(request, preset=DEFAULT_PRESET) if request.preset == AUTO else request
+
+
+def plan_for_minutes(
+    request: RunRequest, text: TextSize, speed: StepSpeed, outcomes: Sequence[Outcome] = (), passed: float = 0.0
+) -> MinutesPlan:
+    """Choose every setting that decides the loss and was not asked for; those that were are kept. `passed` are the seconds of the
+    run's minutes that are over already.
+
+    `outcomes` are those of earlier runs. `text.entropy` is how hard the text is to predict; where it is not known yet, that of
+    common prose is assumed.
+    Raises SettingError if there can be no such run.
+    """
+    asked = settled(request)
+    assert asked.minutes is not None, "is_planned"
+    corrected = correction(outcomes, text.source)
+    runs = [_regularized(run, *each) for run, each in product(_runs(asked, text, speed), _regularization(asked))]
+    speed = speed.among((run.model, run.train) for run in runs)
+    timed = [(run, speed.seconds((run.model, run.train)), speed.is_measured((run.model, run.train))) for run in runs]
+
+    def candidates(minutes: float) -> list[Candidate]:
+        """From the lowest expected loss to the highest."""
+        seconds = 60 * minutes - SECONDS_AROUND - passed
+        found = [
+            Candidate(run, step, max(1.0, seconds / step / (1 + evaluation_share(run))), is_measured, corrected.factor)
+            for run, step, is_measured in timed
+        ]
+        return sorted(found, key=lambda each: each.bits_per_byte)
+
+    found = candidates(asked.minutes)
+    shapes: dict[tuple[int, int], Candidate] = {}
+    for each in found:
+        shapes.setdefault((each.run.model.layers, each.run.model.width), each)
+    return MinutesPlan(
+        minutes=asked.minutes,
+        best=found[0],
+        by_shape=tuple(sorted(shapes.values(), key=lambda each: each.run.parameters)),
+        others=tuple((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != asked.minutes),
+        correction=corrected,
+    )
+
+
+def _regularization(asked: RunRequest) -> list[tuple[float, float]]:
+    """Pairs of dropout and weight decay, each once, with what was asked for in them."""
+    dropout, decay = asked.dropout, asked.weight_decay
+    pairs = [(known if dropout is None else dropout, usual if decay is None else decay) for known, usual in REGULARIZATION]
+    return list(dict.fromkeys(pairs))
+
+
+def _regularized(run: ResolvedRun, dropout: float, decay: float) -> ResolvedRun:
+    request = msgspec.structs.replace(run.request, dropout=dropout, weight_decay=decay)
+    train = msgspec.structs.replace(run.train, weight_decay=decay)
+    return replace(run, request=request, model=replace(run.model, dropout=dropout), train=train)
+
+
+def _runs(asked: RunRequest, text: TextSize, speed: StepSpeed) -> Iterator[ResolvedRun]:
+    """Every combination of shape, vocabulary and context that was left open and that the machine has room for, at least one."""
+    size = text.bytes or UNKNOWN_BYTES
+    held = round(size * (1 - text.training_share)) or UNKNOWN_BYTES  # the size of a text of its own is not known here
+    if asked.context is not None and asked.context > held:
+        words = f"A context of {whole(asked.context)} tokens does not fit into the {whole(held)} bytes of text for validation"
+        raise SettingError("context", f"{words}; choose a smaller context or a longer text.")
+    fitting = [each for each in (*CONTEXTS, *SMALL_CONTEXTS) if each * MOST_BYTES_PER_TOKEN < held] or SMALL_CONTEXTS[-1:]
+    contexts = [each for each in fitting if each in CONTEXTS] or fitting[:1]
+    is_open = asked.tokenizer == "bpe" and asked.vocab is None and text.vocab_size is None
+    learnable = [vocabulary for vocabulary, least in VOCABULARIES if size >= least]
+    average = AVERAGE if asked.average is None and (asked.ranks or 1) == 1 and asked.gpus is None else asked.average
+    problem: SettingError | None = None
+    count = 0
+    for (layers, width), vocab, context in product(
+        dict.fromkeys((asked.layers or layers, asked.width or width) for layers, width in SHAPES),
+        learnable if is_open else [asked.vocab],
+        contexts if asked.context is None else [asked.context],
+    ):
+        shape = {"layers": layers, "width": width, "heads": asked.heads or _heads(width), "vocab": vocab, "context": context}
+        try:
+            run = resolve(msgspec.structs.replace(asked, **shape, average=average), text, speed.machine)
+        except SettingError as error:
+            problem = error
+            continue
+        most = MOST_PARAMETERS_PER_TOKEN * train_tokens(text, run.model.vocab_size)
+        if count == 0 or (run.memory < speed.machine.memory and run.parameters < most):
+            count += 1
+            yield run
+    if not count and problem is not None:
+        raise problem
+
+
+def _heads(width: int) -> int:
+    """Heads of the usual width, as many as divide the model's."""
+    wanted = max(1, width // (HEAD_WIDTH if width < WIDE else HEAD_WIDTH_OF_WIDE))
+    return next(heads for heads in range(wanted, 0, -1) if width % heads == 0)
+
+
+def train_tokens(text: TextSize, vocabulary: int) -> float:
+    """Tokens of the training part in so large a vocabulary: by those that were counted, perhaps in another, else by the law."""
+    bytes_of = LAW.bytes_per_token
+    if text.train_tokens is None:
+        return (text.bytes or UNKNOWN_BYTES) * text.training_share / bytes_of(vocabulary)
+    return text.train_tokens * bytes_of(text.counted_with or vocabulary) / bytes_of(vocabulary)

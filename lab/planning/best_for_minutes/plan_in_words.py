@@ -1,0 +1,84 @@
+"""A plan for a number of minutes in a line, and as a picture of what each size of model would reach."""
+
+from lab.core.number_format import bytes_, count, fixed, whole
+from lab.planning.best_for_minutes.plan_for_minutes import Candidate, MinutesPlan
+from lab.runs.expected_loss import ExpectedLoss
+from lab.runs.run_schema import RunConfig, TrainConfig
+from models.config import ModelConfig
+from models.parameter_count import BYTES, parameter_count
+
+COLUMNS = 24
+"""Width of the picture's scale."""
+ROWS = 5
+"""Shapes in the picture, about the chosen one."""
+
+
+def shape_in_words(model: ModelConfig) -> str:
+    """`4 × 192`: layers and width."""
+    return f"{model.layers} × {model.width}"
+
+
+def describe_plan(plan: MinutesPlan) -> str:
+    """The plan and what is expected of it, in a line."""
+    run, epochs = plan.best.run, plan.best.epochs
+    words = f", {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
+    return _describe(run.model, run.train, run.request.tokenizer, plan.best.expected, words)
+
+
+def describe_expectation(config: RunConfig) -> str:
+    """The settings chosen for a run's minutes and the loss expected of it, in a line."""
+    assert config.expected is not None, "chosen for its minutes"
+    return _describe(config.model, config.train, config.tokenizer.kind, config.expected)
+
+
+def _describe(model: ModelConfig, train: TrainConfig, tokenizer: str, expected: ExpectedLoss, epochs: str = "") -> str:
+    kind = "BPE" if tokenizer == "bpe" else tokenizer
+    held_back = f", dropout {model.dropout:g}" if model.dropout else ""
+    held_back += f", weight decay {train.weight_decay:g}"
+    return (
+        f"{minutes_in_words(train.minutes or 0)} here: {shape_in_words(model)}, {kind} {whole(model.vocab_size)}, "
+        f"batch {train.batch}{epochs}{held_back}: expect {fixed(expected.bits_per_byte, 2)} bits per byte "
+        f"({fixed(expected.low, 2)} to {fixed(expected.high, 2)}), {bytes_(BYTES * parameter_count(model))}"
+    )
+
+
+def minutes_in_words(minutes: float) -> str:
+    return f"{minutes:g} min"
+
+
+def other_minutes(plan: MinutesPlan) -> str:
+    """The losses that other minutes would give: `1 min 2.31 (2 × 64), 20 min 1.97 (6 × 256)`."""
+    return ", ".join(
+        f"{minutes_in_words(minutes)} {fixed(each.bits_per_byte, 2)} ({shape_in_words(each.run.model)})"
+        for minutes, each in plan.others
+    )
+
+
+def plan_picture(plan: MinutesPlan) -> list[str]:
+    """A line for each size of model: what it would reach in these minutes, as a point on a scale from the lowest loss."""
+    shown = _about(plan)
+    losses = [each.bits_per_byte for each in shown]
+    low, high = min(losses), max(losses)
+    lines = []
+    for each in shown:
+        at = round((COLUMNS - 1) * (each.bits_per_byte - low) / ((high - low) or 1.0))
+        mark = "▸" if each is plan.best else " "
+        scale = "·" * at + "●" + " " * (COLUMNS - 1 - at)
+        size = f"{shape_in_words(each.run.model):>8} {count(each.run.parameters):>6}"
+        lines.append(f"{mark}{size} {scale} {fixed(each.bits_per_byte, 2)}")
+    return lines
+
+
+def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
+    at = next((index for index, each in enumerate(plan.by_shape) if each is plan.best), 0)
+    first = max(0, min(at - ROWS // 2, len(plan.by_shape) - ROWS))
+    return plan.by_shape[first : first + ROWS]
+
+
+def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
+    """The plan for the form of a new run: labels, each with its line."""
+    first, *rest = plan_picture(plan)
+    picture = (("loss by size", first), *(("", line) for line in rest)) if rest else ()
+    words = describe_plan(plan) + ("" if plan.best.is_measured else "; its steps are a guess until they have been timed")
+    words += f"; {plan.correction}" if plan.correction.runs else ""
+    return ("best", words), *picture, ("other times", other_minutes(plan))

@@ -1,0 +1,184 @@
+"""The best run for the minutes: the law of the loss, the speed of steps, the choice, and what is kept with the run."""
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.data.statistics.held_out_entropy import by_counts, held_out_entropy
+from lab.data.text_source import open_corpus
+from lab.planning.best_for_minutes import measured_plan as measured_plan_module
+from lab.planning.best_for_minutes.loss_law import LAW
+from lab.planning.best_for_minutes.measured_plan import MOST_TIMED, measured_plan
+from lab.planning.best_for_minutes.plan_for_minutes import SHAPES, MinutesPlan, plan_for_minutes
+from lab.planning.best_for_minutes.plan_in_words import describe_plan, plan_picture
+from lab.planning.best_for_minutes.step_speed import StepSpeed, guessed_step_seconds
+from lab.planning.estimates.measure_step_time import FILE, step_key
+from lab.planning.prepare_run import prepare_run
+from lab.planning.resolve_run import TextSize, resolve
+from lab.planning.run_request import AUTO, RunRequest, SettingError
+from lab.reports.run_sentence import against_expectation
+from lab.runs.run_schema import FinalEvaluation, Status
+from tests.lab.planning.fit_loss_law import is_usual, learning_of
+from tests.lab.planning.planned_runs import MACHINE
+
+PROSE = TextSize("prose.txt", bytes=1_000_000, entropy=2.7)
+SMALL = {"parameters": 940_800, "vocab_size": 1024, "width": 128, "steps": 300, "batch": 16, "context": 128} | {
+    "train_tokens": 38_000,
+    "train_bytes": 99_000,
+    "entropy": 2.9,
+}
+SWEEP = Path(__file__).with_name("loss_sweep.jsonl")
+
+
+def plan(minutes: float = 5.0, text: TextSize = PROSE, times: dict[str, float] | None = None, **asked: Any) -> MinutesPlan:
+    request = RunRequest(text=text.source, preset=AUTO, minutes=minutes, **asked)
+    return plan_for_minutes(request, text, StepSpeed(MACHINE, times or {}))
+
+
+def test_the_law_is_that_of_the_sweep() -> None:
+    """Two thirds of its runs are within the spread that is told, and all within a tenth."""
+    runs = [run for run in map(json.loads, SWEEP.read_text().splitlines()) if is_usual(run)]
+    errors = sorted(abs(math.log(run["averaged"] / LAW.of_last_weights(learning_of(run)))) for run in runs)
+    assert len(runs) > 50
+    assert errors[len(errors) * 2 // 3] <= LAW.spread < 0.05
+    assert errors[-1] < 0.1
+
+
+def test_no_more_is_expected_to_be_lost_than_the_weights_kept_before_it_memorized() -> None:
+    often = learning_of({**SMALL, "steps": 40_000})
+    assert LAW.of_last_weights(often) > 2 * LAW.of_last_weights(learning_of(SMALL))
+    assert LAW.bits_per_byte(often) < 1.2 * LAW.bits_per_byte(learning_of(SMALL))
+
+
+def test_more_minutes_are_worth_a_larger_model_and_a_lower_loss() -> None:
+    plans = [plan(minutes) for minutes in (0.5, 2.0, 8.0, 32.0)]
+    losses = [each.best.bits_per_byte for each in plans]
+    sizes = [each.best.run.parameters for each in plans]
+    assert losses == sorted(losses, reverse=True)
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_the_best_has_the_lowest_loss_of_all_shapes_and_the_picture_marks_it() -> None:
+    found = plan()
+    assert found.best.bits_per_byte == min(each.bits_per_byte for each in found.by_shape)
+    shapes = {(each.run.model.layers, each.run.model.width) for each in found.by_shape}
+    assert shapes == set(SHAPES[:-1]), "the largest has more than a hundred parameters for each token of the text"
+    marked = [line for line in plan_picture(found) if line.startswith("▸")]
+    assert len(marked) == 1
+    model = found.best.run.model
+    assert f"{model.layers} × {model.width}" in marked[0]
+    assert describe_plan(found).startswith(f"5 min here: {model.layers} × {model.width}, BPE ")
+    assert [minutes for minutes, _ in found.others] == [1.0, 20.0]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"layers": 3, "width": 160},
+        {"heads": 2},
+        {"context": 32},
+        {"vocab": 700},
+        {"tokenizer": "bytes"},
+        {"batch": 5},
+        {"dropout": 0.05},
+        {"lr": 0.004},
+        {"weight_decay": 0.3},
+    ],
+    ids=lambda asked: " ".join(asked),
+)
+def test_what_was_asked_for_is_kept_and_the_rest_planned_around_it(asked: dict[str, Any]) -> None:
+    request = plan(**asked).best.run.request
+    assert {name: getattr(request, name) for name in asked} == asked
+    assert request.layers is not None
+    assert request.dropout is not None
+
+
+def test_a_short_text_gets_a_context_and_a_vocabulary_that_it_can_fill() -> None:
+    poem = TextSize("poem.txt", bytes=3_000, entropy=3.0)
+    model = plan(text=poem).best.run.model
+    assert model.context * 4 < 300
+    assert model.vocab_size <= 512
+    with pytest.raises(SettingError, match="does not fit into the 300 bytes of text for validation"):
+        plan(text=poem, context=400)
+
+
+def test_a_machine_too_small_for_a_shape_is_not_given_it() -> None:
+    small = replace(MACHINE, memory=100_000_000)
+    request = RunRequest(text="prose.txt", preset=AUTO, minutes=600.0)
+    for machine, is_large in ((MACHINE, True), (small, False)):
+        best = plan_for_minutes(request, PROSE, StepSpeed(machine, {})).best
+        assert (best.run.memory > small.memory) == is_large
+
+
+def test_a_step_that_was_not_timed_is_guessed_from_those_that_were() -> None:
+    """All of this machine's steps take three times the guess: so does one that was not timed."""
+    shapes = [
+        resolve(RunRequest(text="a", layers=4, heads=4, width=width, minutes=1.0), PROSE, MACHINE) for width in (64, 128, 256)
+    ]
+    pairs = [(run.model, run.train) for run in shapes]
+    times = {step_key(*pair): 3 * guessed_step_seconds(pair, MACHINE) for pair in (pairs[0], pairs[2])}
+    for known, times_as_long in ((StepSpeed(MACHINE, times, pairs), 3), (StepSpeed(MACHINE, {}, pairs), 1)):
+        for pair in pairs:
+            assert known.seconds(pair) == pytest.approx(times_as_long * guessed_step_seconds(pair, MACHINE))
+            assert known.is_measured(pair) == (step_key(*pair) in times and times_as_long == 3)
+
+
+def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+
+    class Timer:
+        def __init__(self, model: Any, train: Any, home: Path) -> None:
+            self.seconds = guessed_step_seconds((model, train), measured_plan_module.machine()) * (1 if model.width < 128 else 50)
+            self.shape = f"{model.layers} × {model.width}"
+
+        def measure(self, waiting: Any) -> float:
+            timed.append(self.shape)
+            return self.seconds
+
+    monkeypatch.setattr(measured_plan_module, "StepTimer", Timer)
+    request = RunRequest(text="prose.txt", preset=AUTO, minutes=5.0, device="cpu")
+    found = measured_plan(request, PROSE, home, 0.0, lambda: None)
+    assert found.best.is_measured
+    assert 1 < len(timed) <= MOST_TIMED
+    assert found.best.run.model.width < int(timed[0].split()[-1]), "those that turned out to be slow are left"
+
+
+def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tmp_path: Path) -> None:
+    text = tmp_path / "tale.txt"
+    text.write_text("The big dog met the wet cat. Then they ran home, and the old bird sang.\n" * 300)
+    request = RunRequest(text=str(text), preset=AUTO, minutes=0.5, device="cpu", layers=1, width=8, batch=2, context=16)
+    run = prepare_run(request)
+    expected = run.config.expected
+    assert expected is not None
+    assert 0 < expected.low < expected.bits_per_byte < expected.high
+    assert run.config.train.minutes == 0.5
+    assert (home / FILE).exists(), "its step was timed"
+    got = FinalEvaluation(step=9, tokens=10, bytes=30, val_loss=1.0, bits_per_byte=1.1 * expected.bits_per_byte)
+    ended = Status(phase="finished", final=got, final_best=got)
+    assert against_expectation(run.config, ended).endswith(": 10.0% more")
+    assert against_expectation(run.config, Status(phase="training")) == ""
+    plain = prepare_run(msgspec.structs.replace(request, preset="nano", layers=None, width=None))
+    assert plain.config.expected is None
+    assert against_expectation(plain.config, ended) == ""
+
+
+def test_the_held_out_entropy_is_what_the_bytes_cost(tmp_path: Path) -> None:
+    """Of two letters at random one bit, by a compressor a little more; of a sentence that repeats nearly none."""
+    generator = random.Random(1)
+    letters = bytes(generator.choice(b"ab") for _ in range(60_000))
+    assert by_counts(letters[:50_000], letters[50_000:]) == pytest.approx(1.0, abs=0.01)
+    for data, low, high in ((letters, 1.0, 1.2), (b"All work and no play.\n" * 3000, 0.0, 0.1)):
+        path = tmp_path / "text.txt"
+        path.write_bytes(data)
+        entropy = held_out_entropy(open_corpus(str(path)))
+        assert entropy is not None
+        assert low <= entropy <= high
+    path.write_bytes(b"Too short.")
+    assert held_out_entropy(open_corpus(str(path))) is None
