@@ -11,7 +11,7 @@ from lab.cli.command_registry import FAILED, INTERRUPTED
 from lab.cli.output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
-from lab.reports.run_sentence import stopped_sentence
+from lab.reports.run_sentence import against_expectation, stopped_sentence
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run
@@ -153,7 +153,8 @@ def describe_result(run: Run, status: Status) -> str:
     data, last, best = run.config.data, status.final, status.final_best
     if last is not None and best is not None:
         size = f" on {at_the_end(data, last).in_words} ({number_format.whole(last.tokens)} tokens) of validation text"
-        words = f", {_figures(last)}{size}"
+        expected = against_expectation(run.config, status)
+        words = f", {_figures(last)}{size}{f'; {expected}' if expected else ''}"
         others = f"; of the best weights, those of step {best.step}, which are opened, {_figures(best)}"
         return words if best.step == last.step else words + others
     metric = next((metric for metric in reversed(run.metrics(evaluated=True).read()) if metric.val_loss is not None), None)

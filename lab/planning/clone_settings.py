@@ -8,7 +8,7 @@ from lab.core.number_format import whole
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, sources_of
-from lab.planning.default_hyperparameters import default_dropout
+from lab.planning.default_hyperparameters import DEFAULT_MINUTES, default_dropout
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, Settings
@@ -40,10 +40,8 @@ def cloned_settings(config: RunConfig) -> Settings:
         typed["dropout"] = f"{model.dropout:g}"
     if config.tokenizer.kind not in FIXED_VOCABULARY_SIZES:
         typed["vocab"] = str(config.tokenizer.vocab_size)
-    if train.minutes is not None:
-        typed["length"] = f"{train.minutes:g} min"
-    elif train.steps != usual.steps:
-        typed["length"] = f"{train.steps} steps"
+    if train.minutes != DEFAULT_MINUTES:
+        typed["length"] = f"{train.steps} steps" if train.minutes is None else f"{train.minutes:g} min"
     for setting in FORM:
         asked = getattr(train, setting.name, None)
         if asked is not None and (setting.kind == "choice" or asked != getattr(usual, setting.name)):

@@ -2,7 +2,6 @@
 
 from lab.core.limits import SMALLEST_VOCABULARY
 from lab.core.machine import Machine
-from lab.core.number_format import whole
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import ModelConfig, OptimizerName
 from models.parameter_count import flops_per_token, parameter_count
@@ -105,27 +104,5 @@ def memorizing_epochs(model: ModelConfig, tokens: int) -> int:
     return MANY_EPOCHS if tokens >= parameter_count(model) else MANY_EPOCHS_FOR_A_LARGE_MODEL
 
 
-DEFAULT_SECONDS = 240.0
-"""Default duration of a run, about: the README's walk uses its model after some minutes."""
-MOST_STEPS = 2000
-"""On a quick machine: the small presets gain little from more."""
-FEWEST_STEPS = 300
-"""On a slow machine: after fewer steps, samples are not worth reading."""
-STEPS_ROUNDED_TO = 100
-"""Steps are a multiple of this, which is also the default number of steps between evaluations."""
-
-
-def default_steps(step_seconds: float) -> int:
-    """Steps that fit into the default duration, at so many seconds each, evaluations included."""
-    fitting = min(DEFAULT_SECONDS / step_seconds, MOST_STEPS)
-    return max(FEWEST_STEPS, int(fitting) // STEPS_ROUNDED_TO * STEPS_ROUNDED_TO)
-
-
-def default_steps_reason(steps: int) -> str:
-    """The reason for a default number of steps, in a sentence."""
-    minutes = f"{DEFAULT_SECONDS / 60:g} minutes"
-    if steps >= MOST_STEPS:
-        return f"{whole(steps)} steps, since no length was given: they fit into {minutes} here"
-    if steps <= FEWEST_STEPS:
-        return f"{whole(steps)} steps, since no length was given: the fewest that a run gets by default"
-    return f"{whole(steps)} steps, since no length was given: about as many as this machine takes in {minutes}"
+DEFAULT_MINUTES = 5.0
+"""Minutes of a run that was given no length."""

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -18,16 +19,17 @@ from lab.core.machine import machine
 from lab.core.number_format import counted
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
+from lab.data.statistics.held_out_entropy import held_out_entropy
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
+from lab.planning.best_for_minutes.measured_plan import measured_plan
+from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan, is_planned, settled
 from lab.planning.check_request import check_request
-from lab.planning.estimates.duration_estimate import evaluation_share
-from lab.planning.estimates.measure_step_time import StepTimer
 from lab.planning.fine_tuning import copy_start, fine_tuning_request
 from lab.planning.preparation.preparation_cache import LEAST_TEXT, PreparationCache
 from lab.planning.preparation.prepare_text import PrepareProgress, Progress, TextPreparation
-from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
+from lab.planning.resolve_run import TextSize, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import free_names, home, read_only_sentence, watched_machine
@@ -48,13 +50,14 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     Raises UserError for every mistake of the user: see `lab.planning.check_request.check_request` and
     `lab.data.text_source.open_corpus`; a text too short.
     """
-    asked = time.time()
+    created = time.time()
     if watched_machine():
         raise UserError(read_only_sentence())
     where = (request.home or home()).absolute()
     base = open_run(request.start, where) if request.start is not None else None
     if base is not None:
         request = fine_tuning_request(request, base)
+    asked, request = request, settled(request)
     check_request(request)
     corpus = open_corpus(request.text, request.encoding, on_wait, request.clean, request.holdout)
     if max(len(corpus.source), len(corpus.holdout.source)) > LONGEST_SOURCE:
@@ -63,7 +66,18 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
         )
     preparation = TextPreparation(corpus, PreparationCache(where), progress, LEAST_TEXT)
     split = preparation.read()
-    size = vocabulary_size(request, TextSize(corpus.source, bytes=corpus.bytes))
+    text = TextSize(corpus.source, corpus.encoding, split.bytes, training_share=request.holdout.training_share)
+    planned: MinutesPlan | None = None
+
+    def plan() -> None:
+        nonlocal planned, request
+        planned = _plan(asked, text, where, created, progress)
+        request = planned.best.request
+
+    if is_planned(asked):
+        text = replace(text, entropy=held_out_entropy(corpus))
+        plan()
+    size = vocabulary_size(request, text)
     tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
     if base is not None and corpus.has_end_of_text and tokenizer.end_of_text is None:
         raise UserError(f"The tokenizer of {base.name} has no end-of-text token to put between documents; give one text.")
@@ -71,17 +85,18 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
         with unfinished_folder(where) as folder:
             run = Run(folder)
             prepared = _write_tokens(run, request, preparation, split, tokenizer)
-            text = TextSize(
-                corpus.source, corpus.encoding, split.bytes, prepared.tokens, None, tokenizer.vocab_size, prepared.split
-            )
-            resolved = _resolve(request, text, where, progress)
+            text = replace(text, tokens=prepared.tokens, vocab_size=tokenizer.vocab_size, split=prepared.split)
+            if planned is not None:
+                plan()
+            resolved = resolve(request, text, machine()) if planned is None else planned.best.run
             config = RunConfig(
                 name="",
-                created=asked,
+                created=created,
                 model=resolved.model,
                 tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
                 data=_data_config(run, corpus, prepared),
                 train=resolved.train,
+                expected=request.expected,
                 start=None if base is None else copy_start(base, run, resolved.model.context),
             )
             if not config.train.prompts:
@@ -106,22 +121,14 @@ def _write_tokens(
     return prepared
 
 
-def _resolve(request: RunRequest, text: TextSize, where: Path, progress: Progress) -> ResolvedRun:
-    """The run, now that its text is known; where the machine decides the length, with the steps that fit, after timing one."""
-    resolved = resolve(request, text, machine())
-    if request.has_length or not request.steps_by_machine:
-        return resolved
+def _plan(asked: RunRequest, text: TextSize, where: Path, created: float, progress: Progress) -> MinutesPlan:
+    """The best run for the minutes, now that so much is known of the text; after timing steps of those that may be it."""
 
     def waiting() -> None:
-        progress(PrepareProgress("timing", "timing a step on this machine", 0.0))
+        progress(PrepareProgress("timing", "timing steps on this machine", 0.0))
 
     waiting()
-    try:
-        seconds = StepTimer(resolved.model, resolved.train, where).measure(waiting=waiting)
-    except UserError as error:
-        raise UserError(f"{error} --steps or --minutes makes this unnecessary.") from error
-    assert seconds is not None, "never cancelled"
-    return fit_length(resolved, seconds * (1 + evaluation_share(resolved)), machine())
+    return measured_plan(asked, text, where, time.time() - created, waiting)
 
 
 def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:

@@ -6,8 +6,6 @@ Precision and attention kernel stay "auto": `lab.planning.compute_choice` measur
 
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from lab.core.limits import SMALLEST_VOCABULARY
 from lab.core.machine import Machine
 from lab.core.number_format import whole
@@ -18,8 +16,6 @@ from lab.planning.default_hyperparameters import (
     default_batch,
     default_dropout,
     default_lr,
-    default_steps,
-    default_steps_reason,
     default_vocabulary,
     memorizing_epochs,
 )
@@ -51,6 +47,10 @@ class TextSize:
     training_share: float = LAST_TENTH.training_share
     """Share of the text that is trained on."""
     copied: CopiedShare | None = None
+    counted_with: int | None = None
+    """Size of the vocabulary that `tokens` were counted with."""
+    entropy: float | None = None
+    """Held-out entropy in bits per byte: see `lab.data.statistics.held_out_entropy`."""
 
     @property
     def train_tokens(self) -> int | None:
@@ -65,13 +65,12 @@ class ResolvedRun:
     """A run as it will be trained."""
 
     request: RunRequest
-    """With the length that was decided by `fit_length`."""
     text: TextSize
     model: ModelConfig
     train: TrainConfig
     threads: int
     reasons: dict[str, str]
-    """The reason for each default, by the setting's name in the request; `length` is that of steps or minutes."""
+    """The reason for each default, by the setting's name in the request."""
 
     @property
     def parameters(self) -> int:
@@ -118,15 +117,6 @@ def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRu
     return ResolvedRun(request, text, model, train, threads, _reasons(request, text, model, train, threads))
 
 
-def fit_length(run: ResolvedRun, step_seconds: float, machine: Machine) -> ResolvedRun:
-    """Give a run without a length as many steps as fit into the default time, at so many seconds each, evaluations included."""
-    if run.request.has_length:
-        return run
-    steps = default_steps(step_seconds)
-    fitted = resolve(msgspec.structs.replace(run.request, steps=steps), run.text, machine)
-    return replace(fitted, reasons=fitted.reasons | {"length": default_steps_reason(steps)})
-
-
 def vocabulary_size(request: RunRequest, text: TextSize) -> int:
     """The vocabulary of the tokenizer: the size it has, or is to learn."""
     if size := text.vocab_size or FIXED_VOCABULARY_SIZES.get(request.tokenizer):
@@ -165,8 +155,7 @@ def _reasons(request: RunRequest, text: TextSize, model: ModelConfig, train: Tra
         epochs = memorizing_epochs(model, text.train_tokens)
         words = "beyond {} epochs such a model memorizes its text" if model.dropout else "up to {} epochs it is not needed"
         reasons["dropout"] = words.format(epochs)
-    reasons = {name: reason for name, reason in reasons.items() if getattr(request, name) is None}
-    return reasons if request.has_length else reasons | {"length": f"{whole(train.steps or 0)} steps, the default"}
+    return {name: reason for name, reason in reasons.items() if getattr(request, name) is None}
 
 
 def _vocabulary_reason(request: RunRequest, text: TextSize, size: int) -> str:

@@ -1,10 +1,9 @@
 """The form of a new run: what was typed as a plan, with a sentence for each field that is wrong; and the defaults."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median_low
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,20 +13,23 @@ from lab.core.machine import Machine, has_mps, no_cuda_reason
 from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import shortened
 from lab.data.cleaning.rule_registry import parse_rules
+from lab.planning.best_for_minutes.earlier_outcomes import Outcome
+from lab.planning.best_for_minutes.plan_for_minutes import (
+    MinutesPlan,
+    is_planned,
+    plan_for_minutes,
+    settled,
+)
+from lab.planning.best_for_minutes.step_speed import StepSpeed
 from lab.planning.check_request import check_new_name
 from lab.planning.clone_settings import closest_preset
-from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER
-from lab.planning.estimates.duration_estimate import expected_speeds
+from lab.planning.default_hyperparameters import DEFAULT_MINUTES, FINE_TUNING_OPTIMIZER
 from lab.planning.fine_tuning import BaseRun, fine_tuning_reasons, fine_tuning_request
-from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
-from lab.planning.run_request import RunRequest, SettingError
+from lab.planning.resolve_run import ResolvedRun, TextSize, resolve, vocabulary_size
+from lab.planning.run_request import AUTO, RunRequest, SettingError
 from lab.planning.settings_table import FORM, SETTINGS, Setting, Settings
 from lab.runs.origin import LAST_TENTH
-from lab.runs.run_schema import TrainConfig
-
-if TYPE_CHECKING:
-    from lab.runs.run_summary import RunSummary
-
+from models.config import DEFAULT_PRESET
 
 Number = TypeVar("Number", int, float)
 _LENGTH = re.compile(r"(\d+(?:[.,]\d+)?)\s*(steps?|s|sec|seconds?|m|min|minutes?|h|hours?)?", re.IGNORECASE)
@@ -87,7 +89,7 @@ class _Parser:
         """Steps or minutes; a bare number is steps."""
         text = self._typed("length")
         if text is None:
-            return None, None
+            return None, DEFAULT_MINUTES
         match = _LENGTH.fullmatch(text)
         number = float(match[1].replace(",", ".")) if match else 0.0
         unit = (match[2] or "steps").lower() if match else ""
@@ -121,6 +123,8 @@ class Plan:
     """By the field's name."""
     run: ResolvedRun | None = None
     """None where the problems leave no run to resolve."""
+    minutes_plan: MinutesPlan | None = None
+    """Where the run was chosen for its minutes."""
 
     @property
     def request(self) -> RunRequest | None:
@@ -138,15 +142,23 @@ def make_plan(
     machine: Machine,
     hidden: Mapping[str, Any] | None = None,
     base: BaseRun | None = None,
+    times: Mapping[str, float] | None = None,
+    outcomes: Sequence[Outcome] = (),
 ) -> Plan:
     """Parse, resolve and check the settings, as far as the text is known. `hidden` are those that the form does not show, `base`
-    is the run whose weights it begins with."""
+    is the run whose weights it begins with, `times` are the seconds of steps that were measured here,
+    `outcomes` those of earlier runs against what was expected of them."""
     request, problems = parse_settings(settings, text)
     if problems:
         return Plan(problems)
     request = msgspec.structs.replace(request, **(hidden or {}))
     text = replace(text, training_share=request.holdout.training_share)
     try:
+        if base is None and is_planned(request):
+            planned = plan_for_minutes(request, text, StepSpeed(machine, times or {}), outcomes)
+            run = replace(planned.best.run, request=planned.best.request)
+            return Plan(_problems(run, machine), run, planned)
+        request = settled(request)
         if base is None:
             run = resolve(request, text, machine)
         else:
@@ -164,16 +176,6 @@ def settings_of_base(settings: Settings, base: BaseRun) -> Settings:
     freed = dict.fromkeys(("layers", "heads", "width", "context", "vocab", "lr", "dropout"), "")
     preset, kind = closest_preset(base.model), base.tokenizer.kind
     return replace(settings, **freed, preset=preset, tokenizer=kind, optimizer=FINE_TUNING_OPTIMIZER)
-
-
-def fit_plan(plan: Plan, runs: Iterable["RunSummary"], machine: Machine, step_seconds: Sequence[float]) -> Plan:
-    """Give a plan without a length the steps that fit into the default time, at the expected speed."""
-    if plan.run is None or plan.run.request.has_length:
-        return plan
-    speeds, _ = expected_speeds(plan.run, runs, machine, step_seconds)
-    run = fit_length(plan.run, plan.run.flops_per_step / median_low(speeds), machine)
-    run = replace(run, reasons=plan.run.reasons | run.reasons)  # those of a base are known to the plan alone
-    return Plan(_problems(run, machine), run)
 
 
 def _problems(run: ResolvedRun, machine: Machine) -> dict[str, str]:
@@ -213,13 +215,15 @@ def defaults(
 ) -> dict[str, str]:
     """The placeholder of each field, shown while it is empty: from the resolved run, or from the preset or the base where there
     is none."""
-    request = RunRequest(text=text.source, preset=settings.preset, tokenizer=settings.tokenizer, optimizer=settings.optimizer)  # type: ignore[arg-type]
+    preset = DEFAULT_PRESET if settings.preset == AUTO else settings.preset
+    request = RunRequest(text=text.source, preset=preset, tokenizer=settings.tokenizer, optimizer=settings.optimizer)  # type: ignore[arg-type]
     if base is not None:
         request = fine_tuning_request(request, base)
     run = run or resolve(request, TextSize(text.source), machine)
     decided = {setting.name: getattr(run.model, setting.name, getattr(run.train, setting.name, None)) for setting in FORM}
-    decided["vocab"] = vocabulary_size(request, TextSize(text.source, bytes=text.bytes))
-    decided["length"] = f"{run.train.steps or TrainConfig().steps} steps"
+    chosen = run.request.vocab if settings.preset == AUTO else None  # not that of a text with no more pairs to merge
+    decided["vocab"] = chosen or vocabulary_size(request, TextSize(text.source, bytes=text.bytes))
+    decided["length"] = f"{DEFAULT_MINUTES:g} min"
     return {setting.name: _placeholder(setting, decided[setting.name]) for setting in FORM if setting.kind != "choice"}
 
 

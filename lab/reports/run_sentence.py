@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from lab.core.number_format import fixed, whole
+from lab.core.number_format import fixed, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.reports.baselines import NATS, LossUnit
 from lab.runs.evaluation_coverage import at_the_end, during_training
@@ -39,7 +39,8 @@ def run_sentence(
         words = f"On {at_the_end(config.data, last).in_words} of validation text: last weights {_loss_of(last, unit)}"
         if best is not None and best.step != last.step:
             words += f", best weights (step {whole(best.step)}) {_loss_of(best, unit)}"
-        parts.insert(0, f"{words}{f'; {source}' if source else ''}.")
+        expected = against_expectation(config, status)
+        parts.insert(0, f"{words}{f'; {source}' if source else ''}{f'; {expected}' if expected else ''}.")
     elif evaluation is not None and evaluation.val_loss is not None:
         share = during_training(config.data, status)
         on = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
@@ -47,6 +48,18 @@ def run_sentence(
         both = f"{fixed(bits)} bits/byte, " if unit == NATS and bits is not None else ""
         parts.append(f"{words}{on}{f'; {both}{source}' if source and bits is not None else ''}.")
     return " ".join(parts)
+
+
+def against_expectation(config: RunConfig, status: Status) -> str:
+    """The expectation of the run against the result, in bits per byte: `expected 2.06 (1.98 to 2.15), got 2.09: 1.5% more`.
+    Empty where nothing was expected, or it has not ended."""
+    got = status.final_best and status.final_best.bits_per_byte
+    if config.expected is None or not got:
+        return ""
+    expected = config.expected
+    off = got / expected.bits_per_byte - 1
+    about = f"{fixed(expected.bits_per_byte, 2)} bits/byte ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
+    return f"expected {about}, got {fixed(got, 2)}: {probability(abs(off))} {'more' if off > 0 else 'less'}"
 
 
 def _loss_of(found: FinalEvaluation, unit: LossUnit) -> str:

@@ -18,7 +18,10 @@ from lab.core.machine import machine
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
+from lab.data.statistics.held_out_entropy import entropy_of
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
+from lab.planning.best_for_minutes.earlier_outcomes import known_outcomes
+from lab.planning.best_for_minutes.plan_in_words import plan_facts
 from lab.planning.estimates.run_cost import describe_text, run_cost
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
 from lab.planning.preparation.prepare_text import PrepareProgress
@@ -26,8 +29,9 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.sequence_preview import SplitRequest, run_split_process
-from lab.planning.settings_form import LOCKED, Plan, defaults, fit_plan, make_plan, parse_settings, settings_of_base
+from lab.planning.settings_form import LOCKED, Plan, defaults, make_plan, parse_settings, settings_of_base
 from lab.planning.settings_table import Settings
+from lab.runs.home_folder import home
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.training.start_trainer import start_trainer
@@ -75,7 +79,8 @@ def count_text(key: CountKey) -> tuple[TextSize, str, tuple[str, str] | None]:
     except (TokenizerError, VocabularyError) as error:
         return text, name, ("tokenizer", str(error))
     most = count.vocab_size if key.base is None and count.vocab_size < int(key.vocab) else None
-    return replace(text, tokens=count.tokens, most_vocab=most), name, None
+    entropy = entropy_of(source, encoding, cleaning) if key.base is None else None
+    return replace(text, tokens=count.tokens, counted_with=count.vocab_size, most_vocab=most, entropy=entropy), name, None
 
 
 class NewRun(PlannedRun):
@@ -95,8 +100,6 @@ class NewRun(PlannedRun):
         """The run exists and its trainer runs."""
 
         name: str
-        length: str
-        """Number of its steps and the reason for it, where no length was given."""
 
     @dataclass
     class Refused(Message):
@@ -236,13 +239,11 @@ class NewRun(PlannedRun):
                 self.form.focus_field(wrong)
             return
         self._cancel.clear()
-        length = plan.run.reasons.get("length", "") if plan.run is not None else ""
-        length += ", by a guess" if length and self.is_timing else ""
         self.cancel_timing()
         self.workers.cancel_group(self, "search")
         self.query_one(Preparation).stages = ()
         self.preparing = True
-        self._make(plan.request, length)
+        self._make(plan.request)
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
@@ -253,9 +254,8 @@ class NewRun(PlannedRun):
     def plan_again(self) -> Plan:
         form = self.form
         base = self.base
-        plan = make_plan(form.settings, self._text, self._machine, self._hidden, base)
+        plan = make_plan(form.settings, self._text, self._machine, self._hidden, base, self.known_times(), known_outcomes(home()))
         step_seconds = self.known_step_seconds(plan)
-        plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.query_one("#form-model", Static).update(model_picture(plan.run) if plan.run is not None else "")
         form.reasons = plan.run.reasons if plan.run is not None else {}
@@ -264,7 +264,11 @@ class NewRun(PlannedRun):
         )
         form.text += " · 2 changes it" if self.is_suggested else ""
         timing = self.is_timing and not step_seconds
-        form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds, is_timing=timing) if plan.run is not None else ()
+        planned = plan.minutes_plan
+        seconds = step_seconds or (() if planned is None else (planned.best.step_seconds,))
+        form.cost = run_cost(plan.run, self.runs, self._machine, seconds, is_timing=timing) if plan.run is not None else ()
+        if planned is not None:
+            form.cost = (*plan_facts(planned), *(fact for fact in form.cost if fact[0] != "time"))
         if base is not None and plan.run is not None:
             train = plan.run.train
             form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)
@@ -319,7 +323,7 @@ class NewRun(PlannedRun):
         self.plan_again()
 
     @work(thread=True, group="make", exclusive=True, exit_on_error=True)
-    def _make(self, request: RunRequest, length: str) -> None:
+    def _make(self, request: RunRequest) -> None:
         last = 0.0
         stage = ""
 
@@ -346,7 +350,7 @@ class NewRun(PlannedRun):
         except UserError as error:
             self.post_message(self.Refused(str(error)))
         else:
-            self.post_message(self.Begun(run.name, length))
+            self.post_message(self.Begun(run.name))
 
     @on(Prepared)
     def _show_progress(self, message: Prepared) -> None:

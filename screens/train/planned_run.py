@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.data.source_files import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
-from lab.planning.estimates.measure_step_time import StepTimer, step_key
+from lab.planning.estimates.measure_step_time import StepTimer, known_times, step_key
 from lab.planning.fine_tuning import BaseRun, base_run
 from lab.planning.settings_form import Plan
 from lab.planning.settings_table import Settings
@@ -105,6 +105,10 @@ class PlannedRun(Widget):
 
     def plan_again(self) -> Plan:
         raise NotImplementedError
+
+    def known_times(self) -> dict[str, float]:
+        """Seconds of the steps that were timed on this machine, by their key."""
+        return known_times(home()) | {key: times[0] for key, times in self._step_seconds.items() if times}
 
     def known_step_seconds(self, plan: Plan) -> tuple[float, ...]:
         """Seconds, if known. Else it will be measured while the form is in view, unless another run keeps the machine busy."""

@@ -16,6 +16,7 @@ from textual.widgets import Button, Input, Label, Static
 
 from lab.core.machine import gpu_count
 from lab.core.visible_text import shortened, visible
+from lab.planning.run_request import AUTO
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_settings
 from models.config import DEFAULT_PRESET, PRESETS
@@ -24,7 +25,7 @@ from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
 COLUMNS = 3
-IN_SIGHT = ("preset", "length", "name")
+IN_SIGHT = ("length", "preset", "name")
 HOLDS = "learning rate, batch, context …"
 LINES_FOR_ALL = 50
 """Lines of a screen that has room for the settings under `more` from the start."""
@@ -38,6 +39,10 @@ TECHNICAL = ("vocabulary", "a step")
 HINT, HINT_IN_FIELD = "enter here, or s; defaults are greyed", "escape leaves the field, then s; defaults are greyed"
 """The key that starts the run: in a text field it is a letter."""
 RANDOM = "random weights"
+
+
+OFFERS, OTHER = "offers-", "other"
+"""Beginning of the id of the choice among a setting's offers, and the last option, which opens its entry."""
 
 
 class Entry(Input):
@@ -68,10 +73,16 @@ class Field(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label(self.label, classes="field-label")
+        if self.setting.offers:
+            yield Choice(
+                (*self.setting.offers, OTHER), self.setting.default, id=OFFERS + self.setting.name, tooltip=self.setting.help
+            )
         if self.setting.choices:
             yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=self.setting.help)
         else:
-            yield Entry(self.value, self.setting.name, self.setting.help)
+            entry = Entry(self.value, self.setting.name, self.setting.help)
+            entry.display = not self.setting.offers
+            yield entry
 
     def mark(self, wrong: bool) -> None:
         self.set_class(wrong, "-wrong")
@@ -163,6 +174,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     def focus_field(self, name: str) -> None:
         self.opened = self.opened or name not in IN_SIGHT
+        self.query_one(f"#{name}").display = True
         self.query_one(f"#{name}").focus()
 
     def _name_more(self) -> None:
@@ -171,12 +183,24 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         for setting in sorted(settings, key=lambda each: not getattr(self.settings, each.name)):  # first what was typed
             name, typed = setting.name, getattr(self.settings, setting.name)
             value = typed or self.defaults.get(name, "")
-            if (value not in ("", USUAL[name])) if name in USUAL else (typed != getattr(Settings(), name)):
+            if (
+                (value not in ("", USUAL[name]))
+                if name in USUAL and self.settings.preset != AUTO
+                else (typed != getattr(Settings(), name))
+            ):
                 changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
         words = f" · not as usual: {', '.join(changed)}" if changed else " · all as usual"
         self.query_one("#more", Button).label = Text(f"{'▾' if self.opened else '▸'} more: {HOLDS}{words}")
 
-    watch_settings = _name_more
+    def watch_settings(self, settings: Settings) -> None:
+        self._name_more()
+        for choice in self.query(Choice):
+            if (choice.id or "").startswith(OFFERS):
+                entry = self.query_one(f"#{(choice.id or '').removeprefix(OFFERS)}", Entry)
+                if not entry.has_focus:  # else it would be taken away while it is typed in
+                    typed = getattr(settings, entry.id or "") or SETTINGS[entry.id or ""].default
+                    choice.value = typed if typed in choice.options else OTHER
+                    entry.display = choice.value == OTHER
 
     def watch_defaults(self, defaults: dict[str, str]) -> None:
         for control in self.query(Input):
@@ -217,7 +241,8 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         for control in self.query(Input):
             control.value = getattr(settings, control.id or "")
         for choice in self.query(Choice):
-            choice.value = getattr(settings, choice.id or "")
+            if choice.id in SETTINGS:
+                choice.value = getattr(settings, choice.id)
         self.settings = settings
         self._lock()
 
@@ -241,7 +266,11 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     def _explain_field(self) -> None:
         focused = self.screen.focused
         self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(focused, Entry) else HINT)
-        setting = SETTINGS.get(focused.id or "") if isinstance(focused, Entry | Choice) and self in focused.ancestors else None
+        setting = (
+            SETTINGS.get((focused.id or "").removeprefix(OFFERS))
+            if isinstance(focused, Entry | Choice) and self in focused.ancestors
+            else None
+        )
         words = setting.help if setting is not None else ""
         self.query_one("#field-help", Static).update(words, layout=False)
 
@@ -258,7 +287,14 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     @on(Choice.Changed)
     def _chosen(self, event: Choice.Changed) -> None:
-        self._set(event.choice.id or "", event.value)
+        name = (event.choice.id or "").removeprefix(OFFERS)
+        if event.choice.id == name:
+            self._set(name, event.value)
+            return
+        entry = self.query_one(f"#{name}", Entry)
+        entry.display = event.value == OTHER
+        if event.value != OTHER:
+            entry.value = "" if event.value == SETTINGS[name].default else event.value
 
     def _set(self, name: str, value: str) -> None:
         if getattr(self.settings, name) == value:

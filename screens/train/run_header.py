@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lab.core.number_format import ago, duration
+from lab.core.number_format import ago, duration, fixed
 from lab.core.visible_text import visible
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
@@ -70,8 +70,9 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
         parts.append(run_sentence(watched.config, watched.status, watched.history))
     if watched.unresponsive:
         parts.append(watched.unresponsive + " p resumes from there." * (watched.phase == "interrupted" and is_here))
-    if watched.length and watched.phase in ACTIVE and len(watched.history.eval_steps) < 2:
-        parts.append(f"{watched.length}.")
+    expected = watched.config.expected
+    if expected is not None and watched.phase in ACTIVE and len(watched.history.eval_steps) < 2:
+        parts.append(f"Expected at the end: {fixed(expected.bits_per_byte, 2)} bits per byte.")
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if not is_here and watched.phase in ACTIVE:

@@ -35,8 +35,6 @@ class WatchedRun:
     usage: UsageMeter | None = None
     unresponsive: str = ""
     """The reason why its trainer is silent; empty if not known."""
-    length: str = ""
-    """Number of its steps and the reason for it, where it was begun here without a length."""
 
     @property
     def identity(self) -> tuple[str, float]:

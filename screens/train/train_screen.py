@@ -66,7 +66,6 @@ Training continues when you leave this screen, the lab, or the terminal.
         self._follower: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
-        self._begun: NewRun.Begun | None = None
         self._awaits_runs = True
         """The runs are first read after the first paint: a user who is here earlier still gets the newest."""
 
@@ -179,7 +178,6 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     @on(NewRun.Begun)
     def _show_begun(self, message: NewRun.Begun) -> None:
-        self._begun = message
         self.making = False
         self.post_message(RunChosen(message.name))
         self.post_message(RunsChanged())
@@ -235,8 +233,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         if before is None or opened:
             if before is not None and before.name == name:
                 self._usage = UsageMeter()
-            length = self._begun.length if self._begun is not None and self._begun.name == name else ""
-            unread = WatchedRun(name, update.config, update.status, update.phase, usage=self._usage, length=length)
+            unread = WatchedRun(name, update.config, update.status, update.phase, usage=self._usage)
             self.watched = unread.updated(update)
         else:
             self.watched = before.updated(update)

@@ -458,7 +458,7 @@ async def test_under_a_dialog_and_in_a_field_the_key_bar_offers_only_the_keys_th
         assert app.focused.text == "word", "it shows the keys"
         assert app.screen.query_one(KeyBar).size.height == 2
         await press(pilot, "escape", "escape", "4", "n")
-        app.screen.query_one("#length", Input).focus()
+        app.screen.query_one("#name", Input).focus()
         await pilot.pause()
         assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
         await press(pilot, "question_mark")

@@ -15,7 +15,6 @@ from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
-from lab.planning.default_hyperparameters import default_steps_reason
 from lab.planning.settings_table import SETTINGS
 from lab.runs.home_folder import home
 from lab.runs.origin import LAST_TENTH
@@ -77,20 +76,25 @@ def train(
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.source_files import remember_text
     from lab.data.text_source import joined_source
+    from lab.planning.best_for_minutes.plan_in_words import describe_expectation
+    from lab.planning.default_hyperparameters import DEFAULT_MINUTES
     from lab.planning.prepare_run import prepare_run
-    from lab.planning.run_request import RunRequest
+    from lab.planning.run_request import AUTO, RunRequest
 
     text = joined_source(texts)
     cleaning = parse_rules(options.pop("clean") or "")
     asked = {name: value for name, value in options.items() if value is not None}
-    request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, clean=cleaning, **asked)
+    asked.setdefault("preset", AUTO)
+    if steps is None and minutes is None:
+        minutes = DEFAULT_MINUTES
+    request = RunRequest(text=text, steps=steps, minutes=minutes, clean=cleaning, **asked)
     with passing_bar(sys.stdout, is_shown=shows_bar(quiet)) as show:
         run = prepare_run(request, lambda progress: show(progress.words, progress.fraction), partial(tell_of_waiting, text))
     with suppress(UserError):  # a convenience of the lab's Data screen
         remember_text(home(), run.config.data.source, asked.get("encoding", ""))
     click.echo(description(run))
-    if steps is None and minutes is None:
-        click.echo(f"{default_steps_reason(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
+    if run.config.expected is not None:
+        click.echo(describe_expectation(run.config))
     if not no_start:
         return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
     quoted, ranks = shlex.quote(run.name), run.config.train.ranks

@@ -28,6 +28,8 @@ def resolved(settings: Settings, text: TextSize = TEXT) -> ResolvedRun:
     return run
 
 
+MICRO = Settings(preset="micro", length="2000")
+
 PLANNED = resolved(Settings(length="100"))
 """Micro, 16 windows of 128 tokens, with Muon."""
 

@@ -13,6 +13,7 @@ from lab.core.machine import machine
 from lab.data.text_provenance import change_of_text
 from lab.exchange.report_facts import text_facts
 from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
+from lab.planning.default_hyperparameters import DEFAULT_MINUTES
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
@@ -123,7 +124,7 @@ def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Pa
 
 
 def test_what_is_the_default_stays_empty_and_a_text_that_changed_or_is_gone_is_told(home: Path, text: Path) -> None:
-    config = prepare_run(RunRequest(text=str(text), preset="nano", vocab=270)).config
+    config = prepare_run(RunRequest(text=str(text), preset="nano", vocab=270, minutes=DEFAULT_MINUTES)).config
     assert cloned_settings(config) == Settings(preset="nano", vocab="270")
     assert text_problem(config) == ""
     before = config.data.bytes

@@ -12,8 +12,7 @@ from lab.core import machine
 from lab.core.atomic_io import UNTOUCHED, owner
 from lab.core.errors import UserError
 from lab.data.default_prompts import prompt_from_text
-from lab.planning.default_hyperparameters import default_steps, default_steps_reason, default_vocabulary
-from lab.planning.estimates.measure_step_time import FILE, step_key
+from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
@@ -168,34 +167,6 @@ def test_short_texts_get_small_vocabularies() -> None:
     assert default_vocabulary("micro", 1_115_394) == 1024
     assert default_vocabulary("micro", 10_000) == 356
     assert default_vocabulary("gpt2", 10) == 257
-
-
-def test_a_run_without_a_length_has_the_steps_that_fit_into_four_minutes_here(home: Path, tmp_path: Path) -> None:
-    """The time of a step is the one that was measured before: 0.4 s, so 600, less what evaluations take."""
-    text = tmp_path / "tale.txt"
-    text.write_text("The big dog met the wet cat. Then they ran home.\n" * 400)
-    request = RunRequest(text=str(text), preset="nano", tokenizer="bytes", device="cpu", threads=1)
-    plain = prepare_run(request)
-    assert plain.config.train.steps == 2000
-    (home / FILE).write_bytes(msgspec.json.encode({step_key(plain.config.model, plain.config.train): 0.4}))
-    run = prepare_run(msgspec.structs.replace(request, steps_by_machine=True, name="fits"))
-    assert run.config.train == msgspec.structs.replace(plain.config.train, steps=500)
-    for length in ({"steps": 70}, {"minutes": 0.5}):
-        asked = prepare_run(msgspec.structs.replace(request, steps_by_machine=True, name=next(iter(length)), **length))
-        assert (asked.config.train.steps, asked.config.train.minutes) == (length.get("steps"), length.get("minutes"))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "steps", "words"),
-    [
-        (0.01, 2000, "they fit into 4 minutes here"),
-        (0.25, 900, "about as many as"),
-        (9.0, 300, "no length was given: the fewest that a run gets by default"),
-    ],
-)
-def test_the_steps_by_default_are_explained(seconds: float, steps: int, words: str) -> None:
-    assert default_steps(seconds) == steps
-    assert words in default_steps_reason(steps)
 
 
 def test_a_run_made_before_1970_by_its_clock_can_be_read(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

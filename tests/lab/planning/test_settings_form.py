@@ -8,18 +8,17 @@ import pytest
 from lab.core.limits import LIMITS
 from lab.core.machine import machine
 from lab.data.statistics.text_statistics import count_tokens
-from lab.planning.default_hyperparameters import MANY_EPOCHS, default_dropout, default_steps
-from lab.planning.estimates.duration_estimate import evaluation_share
+from lab.planning.default_hyperparameters import MANY_EPOCHS, default_dropout
 from lab.planning.estimates.run_cost import run_cost
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import defaults, fit_plan, make_plan
+from lab.planning.settings_form import defaults, make_plan
 from lab.planning.settings_table import FORM, SETTINGS, Settings
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import by_part, flops_per_token
-from tests.lab.planning.planned_runs import MACHINE, TEXT, plan_of, resolved
+from tests.lab.planning.planned_runs import MACHINE, MICRO, TEXT, plan_of, resolved
 
 
 @pytest.fixture(autouse=True)
@@ -29,10 +28,10 @@ def empty_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_defaults_are_a_plan_without_problems_and_shown_in_empty_fields() -> None:
-    plan = make_plan(Settings(), TEXT, MACHINE)
+    plan = make_plan(MICRO, TEXT, MACHINE)
     assert not plan.problems
     assert plan.request is not None
-    run = resolved(Settings())
+    run = resolved(MICRO)
     assert plan.run == run
     assert run.model == PRESETS["micro"].config(1024, dropout=0.1)
     assert run.train.steps == 2000
@@ -73,7 +72,7 @@ def test_the_defaults_are_a_plan_without_problems_and_shown_in_empty_fields() ->
     ],
 )
 def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) -> None:
-    plan = plan_of(Settings(**{field: typed}))
+    plan = plan_of(replace(MICRO, **{field: typed}))
     assert list(plan.problems) == [field]
     assert words in plan.problems[field]
     assert plan.request is None
@@ -82,17 +81,17 @@ def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) 
 def test_a_taken_name_and_too_little_memory_are_told(home: Path) -> None:
     (home / "taken").mkdir()
     assert "called taken already" in plan_of(Settings(name="taken")).problems["name"]
-    assert "of memory and this machine has 1.0 MB" in plan_of(Settings(), memory=1_000_000).problems["batch"]
+    assert "of memory and this machine has 1.0 MB" in plan_of(MICRO, memory=1_000_000).problems["batch"]
 
 
 def test_a_card_s_memory_is_left_to_the_trainer_and_a_mac_shares_the_main_memory() -> None:
     card = replace(MACHINE, memory=1_000_000, gpu="NVIDIA H100", gpus=1)
-    plan = make_plan(Settings(), TEXT, card)
+    plan = make_plan(MICRO, TEXT, card)
     assert not plan.problems
     assert plan.run is not None
     assert dict(run_cost(plan.run, (), card))["memory"].endswith("on the GPU; where it has less, a step is computed in parts")
-    assert "batch" in make_plan(Settings(), TEXT, replace(card, gpu="Apple GPU", gpus=0)).problems
-    assert "batch" in make_plan(Settings(device="cpu"), TEXT, card).problems
+    assert "batch" in make_plan(MICRO, TEXT, replace(card, gpu="Apple GPU", gpus=0)).problems
+    assert "batch" in make_plan(replace(MICRO, device="cpu"), TEXT, card).problems
 
 
 @pytest.mark.parametrize(
@@ -110,36 +109,6 @@ def test_a_length_is_steps_or_time(typed: str, steps: int | None, minutes: float
     assert not plan_of(Settings(length=typed)).problems
     train = resolved(Settings(length=typed)).train
     assert (train.steps, train.minutes) == (steps, minutes)
-
-
-def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> None:
-    """Of 0.25 s with the evaluations: 960, rounded down to hundreds."""
-    plan = make_plan(Settings(), TEXT, MACHINE)
-    share = 1 + evaluation_share(resolved(Settings()))
-    found = {}
-    for seconds in (0.05, 0.12, 0.121, 0.25, 2.0):
-        request = fit_plan(plan, [], MACHINE, (seconds / share,)).request
-        assert request is not None
-        steps = request.steps
-        assert steps is not None
-        found[seconds] = steps
-        assert steps == default_steps(seconds)
-    assert found == {0.05: 2000, 0.12: 2000, 0.121: 1900, 0.25: 900, 2.0: 300}
-    chosen = fit_plan(plan, [], MACHINE, (0.25 / share,))
-    assert chosen.run is not None
-    assert chosen.request is not None
-    assert chosen.request.steps == 900, "config.json has it, so that the run can be made again"
-    assert defaults(Settings(), TEXT, MACHINE, chosen.run)["length"] == "900 steps"
-    told = dict(run_cost(chosen.run, [], MACHINE, (0.25 / share,)))["time"]
-    assert told == (
-        "about 3 min 45 s, measured by up to twenty steps on this machine; 900 steps, since no length was given: about as many "
-        "as this machine takes in 4 minutes"
-    )
-    by_steps = make_plan(Settings(length="70"), TEXT, MACHINE)
-    assert fit_plan(by_steps, [], MACHINE, (0.25 / share,)) == by_steps
-    by_time = fit_plan(make_plan(Settings(length="2 min"), TEXT, MACHINE), [], MACHINE, (0.25 / share,))
-    assert by_time.run is not None
-    assert (by_time.run.train.steps, by_time.run.train.minutes) == (None, 2.0)
 
 
 def test_the_help_of_each_field_fits_below_the_form() -> None:
@@ -161,7 +130,7 @@ def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
         (long_text, "17579", "", 0.1),
         (long_text, "10 min", "", 0.0),
     ):
-        settings = Settings(length=length, dropout=typed)
+        settings = replace(MICRO, length=length, dropout=typed)
         planned = resolved(settings, text)
         assert planned.model.dropout == dropout, length
         assert ("dropout" in planned.reasons) == (not typed)
@@ -211,7 +180,7 @@ def test_what_the_form_shows_is_what_is_prepared(typed: dict[str, str], home: Pa
     vocab_size = 256 if "tokenizer" in typed else int(settings.vocab)
     count = count_tokens(str(path), None, settings.tokenizer, vocab_size)  # type: ignore[arg-type]
     text = TextSize(str(path), None, path.stat().st_size, count.tokens)
-    plan = fit_plan(make_plan(settings, text, machine()), [], machine(), (0.1,))
+    plan = make_plan(settings, text, machine())
     assert plan.run is not None
     assert plan.problems == {}
     assert plan.request is not None
@@ -221,15 +190,14 @@ def test_what_the_form_shows_is_what_is_prepared(typed: dict[str, str], home: Pa
 
 
 def test_every_default_that_follows_from_something_has_its_reason() -> None:
-    reasons = resolved(Settings()).reasons
+    reasons = resolved(MICRO).reasons
     assert reasons["lr"] == "usual for a width of 128 with muon"
     assert reasons["batch"] == "so that a step has 2,048 tokens"
     assert reasons["dropout"] == "beyond 8 epochs such a model memorizes its text"
     assert reasons["vocab"] == "usual for the preset micro"
-    assert reasons["length"] == "2,000 steps, the default"
-    assert resolved(Settings(), replace(TEXT, bytes=30_000)).reasons["vocab"] == "one token for 100 bytes of text"
+    assert resolved(MICRO, replace(TEXT, bytes=30_000)).reasons["vocab"] == "one token for 100 bytes of text"
     asked = resolved(Settings(vocab="300", lr="0.1", batch="4", dropout="0", length="7"))
-    assert asked.reasons.keys() == reasons.keys() - {"vocab", "lr", "batch", "dropout", "length"}
+    assert asked.reasons.keys() == reasons.keys() - {"vocab", "lr", "batch", "dropout"}
 
 
 def test_the_table_of_settings_is_that_of_the_form_of_a_request_and_of_training_and_every_number_has_a_limit() -> None:

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
 def fill(pilot: Pilot[None], **values: str) -> None:
     for name, value in values.items():
-        screen_of(pilot).query_one(f"#{name}", Input).value = value
+        screen_of(pilot).query_one(f"#{name}").value = value
 
 
 async def test_what_is_wrong_says_why_is_opened_where_it_was_closed_over_it_and_nothing_is_made(
@@ -56,7 +56,8 @@ async def test_what_is_wrong_says_why_is_opened_where_it_was_closed_over_it_and_
         await pilot.pause()
         screen = screen_of(pilot)
         form = screen.new_run.form
-        fill(pilot, context="8", width="12345678")
+        fill(pilot, preset="micro", context="8", width="12345678")
+        await until(pilot, lambda: form.opened)
         width = screen.query_one("#width", Input)
         width.focus()
         await pilot.pause()
@@ -127,6 +128,7 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         form = screen.new_run.form
+        fill(pilot, preset="micro")
         await until(pilot, lambda: "context" in dict(form.problems))
         assert form.opened, "the text is too short for the context of the shape"
         form.fill(Settings(context="8", dropout="0"))
@@ -140,8 +142,8 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
         def told() -> set[str]:
             return {label for label, _ in form.query_one(FactList).facts}
 
-        await until(pilot, lambda: told() and form.query_one(FactList).size.height)
-        assert in_sight() == ["preset", "length", "name", "start", "more"]
+        await until(pilot, lambda: "time" in told() and "best" not in told() and form.query_one(FactList).size.height)
+        assert in_sight() == ["offers-length", "preset", "name", "start", "more"]
         assert form.max_scroll_y == 0, "with the cost, all of it"
         assert form.query_one(FactList).facts[0][0] == "time"
         assert told() >= {"time", "parameters", "memory"}
@@ -149,17 +151,19 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
         await press(pilot, "down", "enter")
         assert app.focused.id == "base", "the first of those under more"
         assert len(in_sight()) > 20
-        assert {setting.name for setting in SETTINGS.values() if setting.in_form} - {"gpus"} <= set(in_sight())
+        assert {setting.name for setting in SETTINGS.values() if setting.in_form} - {"gpus", "length"} <= set(in_sight())
         assert told() >= {"time", "a step"}
         await press(pilot, "up", "enter")
-        await until(pilot, lambda: in_sight() == ["preset", "length", "name", "start", "more"])
+        await until(pilot, lambda: in_sight() == ["offers-length", "preset", "name", "start", "more"])
         assert app.focused.id == "more"
         for is_open in (True, False):
             await pilot.click("#more")
             await until(pilot, lambda is_open=is_open: form.opened == is_open)
         for size in ((120, 40), (200, 60)):
             await resize(pilot, *size)
-            assert screen.query_one("#form-cost").region.x > screen.query_one("#length").region.right, "beside the settings"
+            assert screen.query_one("#form-cost").region.x > screen.query_one("#offers-length").region.right, (
+                "beside the settings"
+            )
 
 
 @pytest.mark.parametrize("lines", [40, 60])
@@ -169,12 +173,12 @@ async def test_the_rest_is_in_sight_from_the_start_where_there_is_room(lines: in
 
 
 CHANGED: dict[str, dict[str, str]] = {
-    " · not as usual: context 8": {},
-    " · all as usual": {"context": "", "dropout": "0"},
+    " · not as usual: context 8": {"preset": "micro"},
+    " · all as usual": {"preset": "micro", "context": "", "dropout": "0"},
     " · not as usual: context 8, dropout 0.1, seed 7": {"dropout": "0.1", "seed": "7", "length": "5 min", "name": "tale"},
-    " · not as usual: tokenizer bytes, context 8, schedule wsd": {"tokenizer": "bytes", "schedule": "wsd"},
+    " · not as usual: tokenizer bytes, context 8, dropout 0, schedule wsd": {"tokenizer": "bytes", "schedule": "wsd"},
     " · not as usual: context 8, layers 2, heads 2, width 64": {"preset": "nano"},
-    " · not as usual: context 8, cleaning all": {"clean": "all"},
+    " · not as usual: context 8, dropout 0, cleaning all": {"clean": "all"},
 }
 """What the line says, by what is typed beside a context of 8 and no dropout."""
 
@@ -190,9 +194,9 @@ async def test_the_line_says_what_differs_from_the_default_under_it(app: TrainAp
 
 
 @pytest.mark.usefixtures("texts_are_read_in_processes")
-@pytest.mark.parametrize(("length", "steps", "why"), [("30", 30, ""), ("", 2000, "2,000 steps, since no length was given: ")])
+@pytest.mark.parametrize(("length", "asked"), [("30", (30, None)), ("", (None, 5.0))])
 async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
-    app: TrainApp, started: list[str], home: Path, until: Any, length: str, steps: int, why: str
+    app: TrainApp, started: list[str], home: Path, until: Any, length: str, asked: tuple[int | None, float | None]
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "also stands" in dict(screen_of(pilot).query_one(FactList).facts).get("validation", ""))
@@ -203,9 +207,11 @@ async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
         await until(pilot, lambda: screen_of(pilot).watched is not None)
         config = Run(home / "small").config
         assert (config.model.layers, config.model.heads, config.model.width, config.model.context) == (1, 2, 8, 4)
-        assert (config.train.steps, config.train.batch, config.data.name) == (steps, 2, "fable")
+        assert (config.train.steps, config.train.minutes) == asked
+        assert (config.train.batch, config.data.name) == (2, "fable")
         assert not screen_of(pilot).making
-        assert status_text(replace(screen_of(pilot).watched, phase="starting"), None)[1].startswith(why or "Not started")
+        first = "Not started" if length else "Expected at the end: "
+        assert status_text(replace(screen_of(pilot).watched, phase="starting"), None)[1].startswith(first)
         assert [path.name for path in home.iterdir()] == ["small"]
 
 
@@ -503,18 +509,21 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
 
         def __init__(self, *job: object) -> None:
             timers.append(self)
+            self.cancelled = False
 
-        def measure(self, after: float) -> float:
-            timed.wait(30)
+        def measure(self, after: float) -> float | None:
+            while not timed.wait(0.02):
+                if self.cancelled:
+                    return None
             return 0.5
 
         def cancel(self) -> None:
-            timed.set()
+            self.cancelled = True
 
     monkeypatch.setattr("screens.train.planned_run.StepTimer", Timer)
     async with app.run_test(size=(80, 24)) as pilot:
         new_run = screen_of(pilot).new_run
-        fill(pilot, context="8")
+        fill(pilot, preset="micro", length="2000", context="8")
 
         def told(words: str) -> bool:
             return words in dict(new_run.form.cost).get("time", "")

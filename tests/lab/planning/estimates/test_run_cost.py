@@ -15,12 +15,11 @@ from lab.planning.estimates.duration_estimate import (
 )
 from lab.planning.estimates.run_cost import describe_text, head_share, run_cost
 from lab.planning.resolve_run import ResolvedRun, TextSize
-from lab.planning.settings_form import fit_plan, make_plan
 from lab.planning.settings_table import Settings
 from lab.runs.run_summary import RunSummary
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
-from tests.lab.planning.planned_runs import MACHINE, PLANNED, TEXT, past_run, plan_of, resolved
+from tests.lab.planning.planned_runs import MACHINE, MICRO, PLANNED, TEXT, past_run, plan_of, resolved
 
 
 def test_the_cost_is_told_in_words() -> None:
@@ -30,35 +29,25 @@ def test_the_cost_is_told_in_words() -> None:
     assert told["a step"] == "16 windows of 128: 2,048 tokens, 6.3M FLOPs per token"
     assert told["time"] == "about 3 min 20 s, at the speed of near"
     assert "91% of the training part" in told["in all"]
-    often = dict(run_cost(resolved(Settings(length="20000")), [], MACHINE))["in all"]
+    often = dict(run_cost(resolved(Settings(preset="micro", length="20000")), [], MACHINE))["in all"]
     assert often.endswith("182 epochs, so many that dropout is 0.1 by default")
-    without = dict(run_cost(resolved(Settings(length="20000", dropout="0")), [], MACHINE))["in all"]
+    without = dict(run_cost(resolved(Settings(preset="micro", length="20000", dropout="0")), [], MACHINE))["in all"]
     assert "which it may memorize" in without
-    assert plan_of(Settings(width="130")).run is None
+    assert plan_of(replace(MICRO, width="130")).run is None
     assert describe_text(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
-
-
-@pytest.mark.parametrize(
-    ("length", "timed", "about"), [("", [], True), ("", [0.1], False), ("900", [], False), ("5 min", [0.1], True)]
-)
-def test_tokens_in_all_are_about_so_many_while_the_number_of_steps_may_change(
-    length: str, timed: list[float], about: bool
-) -> None:
-    told = dict(run_cost(resolved(Settings(length=length)), [], MACHINE, timed))
-    assert told["in all"].startswith("about ") == about
 
 
 def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
     text = TextSize("stories", None, 1_000_000, 250_000, most_vocab=746)
-    planned = resolved(Settings(), text)
+    planned = resolved(MICRO, text)
     assert planned.model == PRESETS["micro"].config(746, dropout=0.1)
     assert dict(run_cost(planned, [], MACHINE))["vocabulary"].startswith("746 tokens")
     always = TextSize("stories", None, 1_000_000, 1_000_000, most_vocab=256)
     assert "vocabulary" not in dict(run_cost(resolved(Settings(tokenizer="bytes"), always), [], MACHINE)), (
         "bytes are 256 whatever the text is"
     )
-    assert resolved(Settings(vocab="500"), text).model == PRESETS["micro"].config(500, dropout=0.1)
-    assert resolved(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256, dropout=0.1)
+    assert resolved(replace(MICRO, vocab="500"), text).model == PRESETS["micro"].config(500, dropout=0.1)
+    assert resolved(replace(MICRO, tokenizer="bytes"), text).model == PRESETS["micro"].config(256, dropout=0.1)
 
 
 def test_a_head_that_is_most_of_the_work_and_a_high_learning_rate_are_advised_against() -> None:
@@ -139,7 +128,7 @@ def test_the_time_is_the_range_of_the_latest_runs_not_that_of_the_fastest_ever()
     said = dict(run_cost(PLANNED, runs, MACHINE))["time"]
     assert said == "about 1 min 08 s to 3 min 20 s, at the speeds of first, second, third"
     assert dict(run_cost(PLANNED, runs[:1], MACHINE))["time"] == "about 23 s, at the speed of fastest"
-    assert dict(run_cost(resolved(Settings(length="1 min")), runs, MACHINE))["time"].startswith("1 min 00 s")
+    assert dict(run_cost(resolved(Settings(preset="micro", length="1 min")), runs, MACHINE))["time"].startswith("1 min 00 s")
 
 
 def test_a_measured_time_is_told_as_one() -> None:
@@ -160,21 +149,6 @@ def test_a_measured_time_is_told_as_one() -> None:
     assert busy == "about 10 s to 51 s, measured by up to twenty steps while other programs kept this machine busy"
     assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
     assert dict(run_cost(PLANNED, [], MACHINE, is_timing=True))["time"].endswith(", a guess until its steps have been timed")
-    by_default = replace(PLANNED, reasons={**PLANNED.reasons, "length": "900 steps"})
-    assert "timed, which may change their number; 900" in dict(run_cost(by_default, [], MACHINE, is_timing=True))["time"]
     short = TextSize("tale", None, 100_000, 25_000)
     assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
     assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
-
-
-def test_the_default_length_and_the_time_told_are_of_one_speed() -> None:
-    """The default dropout follows from the length: the run with and without it takes its speed from the same run."""
-    text = TextSize("tale", None, 1_100_000, 450_000)
-    plan = make_plan(Settings(), text, MACHINE)
-    assert plan.run is not None
-    before = past_run("fourth", 12_000.0, flops_per_token(plan.run.model))
-    for dropout in (0.0, 0.1):
-        earlier = replace(before, model=replace(plan.run.model, dropout=dropout))
-        fitted = fit_plan(plan, [earlier], MACHINE, (0.9,)).run
-        assert fitted is not None
-        assert dict(run_cost(fitted, [earlier], MACHINE, (0.9,)))["time"].startswith("about 3 min 5"), "steps are whole hundreds"
