@@ -78,9 +78,14 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             self.choose_page.take_encoding(self.lab.text_encoding)
             self.choose_page.choose(self.lab.text_source)
 
+    _restored = ""
+    """Source of the text of the state that was shown last."""
+
     def on_screen_suspend(self) -> None:
-        """Choose the text that was looked at last, as for the next run; the first one in the list is in view unasked."""
-        if (text := self.text) is not None and text.source not in (self.lab.text_source, next(iter(BUILTINS))):
+        """Choose the text that was looked at last, as for the next run, unless it was in view unasked: the first in the list, or
+        that of a place the lab went back to."""
+        unasked = (self.lab.text_source, next(iter(BUILTINS)), self._restored)
+        if (text := self.text) is not None and text.source not in unasked:
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
     @property
@@ -196,6 +201,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         return ScreenState(mode=self.MODE, page=self.page, text=self.choose_page.source, encoding=self.choose_page.encoding)
 
     def restore_state(self, state: ScreenState) -> None:
+        self._restored = state.text
         if state.text and (state.text, state.encoding) != (self.choose_page.source, self.choose_page.encoding):
             self.choose_page.take_encoding(state.encoding)
             self.choose_page.choose(state.text)

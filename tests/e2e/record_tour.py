@@ -86,7 +86,15 @@ AFTER_TRAINING = (
 )
 TRAINING_FRAMES = 8
 SECONDS_BETWEEN_TRAINING_FRAMES = 3.0
-SETTINGS = {"layers": "2", "heads": "4", "width": "64", "context": "64", "length": "400 steps", "name": "first"}
+SETTINGS = {
+    "preset": "micro",
+    "layers": "2",
+    "heads": "4",
+    "width": "64",
+    "context": "64",
+    "length": "400 steps",
+    "name": "first",
+}
 """Of the run that is trained: small enough to finish while one watches."""
 
 

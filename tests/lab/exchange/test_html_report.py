@@ -149,7 +149,7 @@ def test_a_report_begins_with_the_verdict_in_plain_words_and_the_details_follow(
     assert found is not None
     verdict, details = found.groups()
     assert re.fullmatch(r"✓ It has learned: unsure as among [\d.]+ of 256 tokens in validation\.", verdict)
-    assert re.match(r"In validation as unsure as an even choice among [\d.]+ tokens \(perplexity, e\^loss\)\. ", details)
+    assert re.match(r"In validation as unsure as an even choice among [\d.]+ tokens \(perplexity\)\. ", details)
     assert re.search(r" Learned: from step \d+ to \d+ .* nats (above|below) .* Training loss .* nats per token", details)
 
 

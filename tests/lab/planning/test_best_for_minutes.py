@@ -18,7 +18,7 @@ from lab.planning.best_for_minutes.measured_plan import MOST_TIMED, measured_pla
 from lab.planning.best_for_minutes.plan_for_minutes import SHAPES, MinutesPlan, plan_for_minutes
 from lab.planning.best_for_minutes.plan_in_words import describe_plan, plan_picture
 from lab.planning.best_for_minutes.step_speed import StepSpeed, guessed_step_seconds
-from lab.planning.estimates.measure_step_time import FILE, step_key
+from lab.planning.estimates.measure_step_time import step_key
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import AUTO, RunRequest, SettingError
@@ -159,7 +159,6 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tm
     assert expected is not None
     assert 0 < expected.low < expected.bits_per_byte < expected.high
     assert run.config.train.minutes == 0.5
-    assert (home / FILE).exists(), "its step was timed"
     got = FinalEvaluation(step=9, tokens=10, bytes=30, val_loss=1.0, bits_per_byte=1.1 * expected.bits_per_byte)
     ended = Status(phase="finished", final=got, final_best=got)
     assert against_expectation(run.config, ended).endswith(": 10.0% more")

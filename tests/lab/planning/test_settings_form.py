@@ -159,7 +159,7 @@ def test_dropout_by_minutes_follows_the_device() -> None:
 
 
 def test_memory_is_less_in_parts() -> None:
-    whole, parts = (resolved(Settings(accumulate=accumulate)).memory for accumulate in ("", "4"))
+    whole, parts = (resolved(replace(MICRO, accumulate=accumulate)).memory for accumulate in ("", "4"))
     assert parts < 0.5 * whole
 
 

@@ -131,7 +131,7 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
         fill(pilot, preset="micro")
         await until(pilot, lambda: "context" in dict(form.problems))
         assert form.opened, "the text is too short for the context of the shape"
-        form.fill(Settings(context="8", dropout="0"))
+        form.fill(Settings(preset="micro", context="8", dropout="0"))
         screen.new_run.plan_again()
         form.opened = False
         await until(pilot, lambda: "also stands" in str(form.cost))

@@ -38,7 +38,7 @@ async def test_there_are_as_many_pictures_as_there_is_room_for_and_they_are_thos
         form = screen_of(pilot).new_run.form
 
         def plan(**settings: str) -> None:
-            form.fill(Settings(context="8", dropout="0", **settings))
+            form.fill(Settings(preset="micro", context="8", dropout="0", **settings))
             screen_of(pilot).new_run.plan_again()
 
         plan(layers="3", heads="2", width="32", lr="0.005")

@@ -105,7 +105,7 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
     assert speeds_of(PLANNED, []) == A_GUESS
     assert speeds_of(PLANNED, runs[:1]) == A_GUESS, "nano's speed is not micro's"
     assert seconds_at(PLANNED, 1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
-    by_time = resolved(Settings(length="1 min"))
+    by_time = resolved(replace(MICRO, length="1 min"))
     assert steps_at(by_time, 2048.0 * work) == pytest.approx(60.0)
     assert seconds_at(by_time, 1.0) == 60.0
 
