@@ -7,8 +7,8 @@ from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
 
-COLUMNS = 24
-"""Width of the picture's scale."""
+COLUMNS = 10
+"""Width of the picture's scale: with the rest of a line it fits beside the form at 120 columns."""
 ROWS = 5
 """Shapes in the picture, about the chosen one."""
 
@@ -64,8 +64,7 @@ def plan_picture(plan: MinutesPlan) -> list[str]:
         at = round((COLUMNS - 1) * (each.bits_per_byte - low) / ((high - low) or 1.0))
         mark = "▸" if each is plan.best else " "
         scale = "·" * at + "●" + " " * (COLUMNS - 1 - at)
-        size = f"{shape_in_words(each.run.model):>8} {count(each.run.parameters):>6}"
-        lines.append(f"{mark}{size} {scale} {fixed(each.bits_per_byte, 2)}")
+        lines.append(f"{mark}{shape_in_words(each.run.model):>8} {scale} {fixed(each.bits_per_byte, 2)}")
     return lines
 
 
