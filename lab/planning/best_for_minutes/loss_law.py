@@ -91,7 +91,7 @@ class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         epochs = run.tokens / run.unique_tokens
         worth = min(epochs, 1.0) + self.repeats * (1 - math.exp(-max(0.0, epochs - 1) / self.repeats))
         megabytes = worth * run.unique_bytes / 1e6
-        held_back = math.exp(self.dropout_cost * run.dropout + self.decay_cost * _decay(run))
+        held_back = math.exp(self.dropout_cost * run.dropout + self.decay_cost * _decay(run) ** 2)
         return (
             self.floor
             + self.size * math.pow(run.parameters / 1e6, -self.size_power) * held_back
