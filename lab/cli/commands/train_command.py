@@ -85,8 +85,8 @@ def train(
     cleaning = parse_rules(options.pop("clean") or "")
     asked = {name: value for name, value in options.items() if value is not None}
     asked.setdefault("preset", AUTO)
-    if steps is None and minutes is None:
-        minutes = DEFAULT_MINUTES
+    has_length = steps is not None or minutes is not None
+    minutes = minutes if has_length else DEFAULT_MINUTES
     request = RunRequest(text=text, steps=steps, minutes=minutes, clean=cleaning, **asked)
     with passing_bar(sys.stdout, is_shown=shows_bar(quiet)) as show:
         run = prepare_run(request, lambda progress: show(progress.words, progress.fraction), partial(tell_of_waiting, text))
@@ -95,6 +95,8 @@ def train(
     click.echo(description(run))
     if run.config.expected is not None:
         click.echo(describe_expectation(run.config))
+    elif not has_length:
+        click.echo(f"{DEFAULT_MINUTES:g} minutes, since no length was given; --steps and --minutes choose another.")
     if not no_start:
         return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
     quoted, ranks = shlex.quote(run.name), run.config.train.ranks

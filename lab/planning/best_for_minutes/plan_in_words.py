@@ -43,7 +43,7 @@ def _describe(model: ModelConfig, train: TrainConfig, tokenizer: str, expected: 
 
 
 def minutes_in_words(minutes: float) -> str:
-    return f"{minutes:g} min"
+    return f"{minutes:g} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
 
 
 def other_minutes(plan: MinutesPlan) -> str:

@@ -212,6 +212,7 @@ def test_files_of_two_encodings_are_read_each_in_its_own_and_those_in_none_are_l
     assert json.loads(llmlab("data", folder, *options, "--json").out)["text"]["left_out"] == words
     trained = llmlab("train", folder, *options, "--preset", "nano", "--context", "4", "--no-start", "--tokenizer", "bytes")
     assert f"Left out: {words}." in trained.out
+    assert "5 minutes, since no length was given; --steps" in trained.out
     remembered = open_corpus(str(folder), encoding)
     remembered.remember(corpus.measure())
     assert (remembered.left_out, remembered.files) == (corpus.left_out, corpus.files), "also unread, where its sizes were kept"

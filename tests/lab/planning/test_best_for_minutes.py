@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import AUTO, RunRequest, SettingError
 from lab.reports.run_sentence import against_expectation
 from lab.runs.run_schema import FinalEvaluation, Status
+from tests.lab.conftest import Call
 from tests.lab.planning.fit_loss_law import is_usual, learning_of
 from tests.lab.planning.planned_runs import MACHINE
 
@@ -152,7 +154,7 @@ def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, monkeypatch:
     assert found.best.run.model.width < int(timed[0].split()[-1]), "those that turned out to be slow are left"
 
 
-def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tmp_path: Path) -> None:
+def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tmp_path: Path, llmlab: Call) -> None:
     text = tmp_path / "tale.txt"
     text.write_text("The big dog met the wet cat. Then they ran home, and the old bird sang.\n" * 300)
     request = RunRequest(text=str(text), preset=AUTO, minutes=0.5, device="cpu", layers=1, width=8, batch=2, context=16)
@@ -168,6 +170,8 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tm
     plain = prepare_run(msgspec.structs.replace(request, preset="nano", layers=None, width=None))
     assert plain.config.expected is None
     assert against_expectation(plain.config, ended) == ""
+    told = llmlab("train", text, "--minutes", "0.5", "--device", "cpu", "--width", "8", "--layers", "1", "--no-start").out
+    assert re.search(r"\n30 s here: 1 × 8, BPE \d+, batch \d+, .*: expect [\d.]+ bits per byte \([\d.]+ to [\d.]+\), ", told)
 
 
 def test_the_held_out_entropy_is_what_the_bytes_cost(tmp_path: Path) -> None:
