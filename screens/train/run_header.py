@@ -16,7 +16,7 @@ from lab.core.visible_text import visible
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.run_sentence import run_sentence
+from lab.reports.run_sentence import against_expectation, run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
@@ -81,6 +81,8 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     elif is_on_other_host(watched.status) and watched.phase in ACTIVE:
         parts.append(f"Trained by {describe_owner(watched.status)}, another machine; pause and stop work from here.")
     config = watched.config
+    if watched.phase == "finished" and (words := against_expectation(config, watched.status)):
+        parts.append(f"{words[0].upper()}{words[1:]}.")
     if is_here and watched.phase == "finished" and config.imported is None and config.tuning is None:
         parts.append(AFTER_TRAINING)
     if watched.phase == "stopped" and watched.history.latest is not None:
