@@ -11,7 +11,7 @@ from lab.planning.estimates.measure_step_time import StepTimer, known_times, ste
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 
-MOST_TIMED = 4
+MOST_TIMED = 6
 """Shapes that are timed, at most: each takes some seconds."""
 
 

@@ -139,7 +139,7 @@ def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, monkeypatch:
 
     class Timer:
         def __init__(self, model: Any, train: Any, home: Path) -> None:
-            self.seconds = guessed_step_seconds((model, train), measured_plan_module.machine()) * (1 if model.width < 128 else 50)
+            self.seconds = guessed_step_seconds((model, train), measured_plan_module.machine()) * (1 if model.width < 128 else 6)
             self.shape = f"{model.layers} × {model.width}"
 
         def measure(self, waiting: Any) -> float:
