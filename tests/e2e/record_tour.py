@@ -57,7 +57,7 @@ class Scene:
     """True: the last frame alone is kept."""
 
 
-READY = "matches the"
+READY = "matches the|merged bytes give"
 """A view of Inspect has come, and was compared with the model."""
 
 TO_THE_PATTERN = (
