@@ -81,10 +81,10 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     elif is_on_other_host(watched.status) and watched.phase in ACTIVE:
         parts.append(f"Trained by {describe_owner(watched.status)}, another machine; pause and stop work from here.")
     config = watched.config
-    if watched.phase == "finished" and (words := against_expectation(config, watched.status)):
-        parts.append(f"{words[0].upper()}{words[1:]}.")
     if is_here and watched.phase == "finished" and config.imported is None and config.tuning is None:
         parts.append(AFTER_TRAINING)
+    if watched.phase == "finished" and (words := against_expectation(config, watched.status)):
+        parts.append(f"{words[0].upper()}{words[1:]}.")
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; p resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):

@@ -78,6 +78,9 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     beside = run.smoothed_at(last.step)
     if beside is None or abs(last.loss - beside) <= GAP * beside:
         return None
+    first = _first_epoch(run)
+    if first and abs(first[0].loss - first[1]) <= GAP * first[1]:
+        return None  # they were alike while all text was new: what came since is memorization
     text = run.entropy.validation if run.entropy else None
     if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
         evidence = (
@@ -85,7 +88,7 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
             f"{run.unit.name}, its own frequencies at {run.unit(text.unigram)}; at step {step_text(last.step)} the "
             f"{run.val_loss_name} is {run.unit(last.loss)} and the training loss {run.unit(beside)}."
         )
-    elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
+    elif first and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (
             f"at step {step_text(first[0].step)}, in the first epoch, when all text is new, the {run.val_loss_name} is "
             f"{run.unit(first[0].loss)} {run.unit.name} and the training loss {run.unit(first[1])}."

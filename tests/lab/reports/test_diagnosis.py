@@ -345,3 +345,13 @@ def test_the_text_is_not_judged_where_it_is_not_known() -> None:
     said = diagnose(run.head.config, run.head.status, run.history).sentences
     assert "entropy" not in said
     assert "limit" not in said
+
+
+def test_parts_that_were_alike_in_the_first_epoch_are_not_of_another_kind_whatever_their_frequencies_say() -> None:
+    judged = recorded("differs-bpe").judged()
+    assert diagnosis_of(judged).verdict == "validation text differs"
+    epoch = 55305 / (32 * 8)  # in steps: tokens over those of a batch
+    early = [each for each in judged.evaluations if each.step <= epoch]
+    alike = [dataclasses.replace(each, loss=judged.smoothed_at(each.step)) if each in early else each for each in judged.evaluations]
+    judged.evaluations[:] = alike
+    assert diagnosis_of(judged).verdict != "validation text differs"
