@@ -16,7 +16,7 @@ from lab.core.visible_text import visible
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.run_sentence import against_expectation, run_sentence
+from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
@@ -83,8 +83,9 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     config = watched.config
     if is_here and watched.phase == "finished" and config.imported is None and config.tuning is None:
         parts.append(AFTER_TRAINING)
-    if watched.phase == "finished" and (words := against_expectation(config, watched.status)):
-        parts.append(f"{words[0].upper()}{words[1:]}.")
+    got = watched.status.final_best.bits_per_byte if watched.status.final_best is not None else None
+    if watched.phase == "finished" and expected is not None and got is not None:
+        parts.append(f"Expected {fixed(expected.bits_per_byte, 2)} bits/byte, got {fixed(got, 2)}.")
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; p resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):
