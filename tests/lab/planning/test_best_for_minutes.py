@@ -32,6 +32,7 @@ from tests.lab.planning.fit_loss_law import is_usual, learning_of
 from tests.lab.planning.planned_runs import MACHINE
 
 PROSE = TextSize("prose.txt", bytes=1_000_000, entropy=2.7)
+KNOWN = ("--context", "16", "--batch", "2", "--dropout", "0")
 SMALL = {"parameters": 940_800, "vocab_size": 1024, "width": 128, "steps": 300, "batch": 16, "context": 128} | {
     "train_tokens": 38_000,
     "train_bytes": 99_000,
@@ -157,7 +158,9 @@ def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, monkeypatch:
 def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tmp_path: Path, llmlab: Call) -> None:
     text = tmp_path / "tale.txt"
     text.write_text("The big dog met the wet cat. Then they ran home, and the old bird sang.\n" * 300)
-    request = RunRequest(text=str(text), preset=AUTO, minutes=0.5, device="cpu", layers=1, width=8, batch=2, context=16)
+    request = RunRequest(
+        text=str(text), preset=AUTO, minutes=0.5, device="cpu", layers=1, width=8, batch=2, context=16, dropout=0.0
+    )
     run = prepare_run(request)
     expected = run.config.expected
     assert expected is not None
@@ -170,7 +173,7 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tm
     plain = prepare_run(msgspec.structs.replace(request, preset="nano", layers=None, width=None))
     assert plain.config.expected is None
     assert against_expectation(plain.config, ended) == ""
-    told = llmlab("train", text, "--minutes", "0.5", "--device", "cpu", "--width", "8", "--layers", "1", "--no-start").out
+    told = llmlab("train", text, "--minutes", "0.5", "--device", "cpu", "--width", "8", "--layers", "1", *KNOWN, "--no-start").out
     assert re.search(r"\n30 s here: 1 × 8, BPE \d+, batch \d+, .*: expect [\d.]+ bits per byte \([\d.]+ to [\d.]+\), ", told)
 
 

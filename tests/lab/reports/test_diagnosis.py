@@ -352,6 +352,8 @@ def test_parts_that_were_alike_in_the_first_epoch_are_not_of_another_kind_whatev
     assert diagnosis_of(judged).verdict == "validation text differs"
     epoch = 55305 / (32 * 8)  # in steps: tokens over those of a batch
     early = [each for each in judged.evaluations if each.step <= epoch]
-    alike = [dataclasses.replace(each, loss=judged.smoothed_at(each.step)) if each in early else each for each in judged.evaluations]
+    alike = [
+        dataclasses.replace(each, loss=judged.smoothed_at(each.step)) if each in early else each for each in judged.evaluations
+    ]
     judged.evaluations[:] = alike
     assert diagnosis_of(judged).verdict != "validation text differs"
