@@ -42,7 +42,7 @@ class Learning:
 
 
 class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The fitted numbers. Parameters and tokens are in millions."""
+    """The fitted numbers, for parameters in millions and text in megabytes."""
 
     floor: float
     size: float
@@ -100,7 +100,7 @@ class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def memorization(self, run: Learning) -> float:
-        """""The loss added by reading a text too often with too large a model, over the text's entropy.""" ""
+        """The loss over the text's entropy that reading it too often with too large a model adds."""
         epochs = run.tokens / run.unique_tokens
         freedom = (run.parameters / run.unique_tokens) ** self.memorized_size_power
         held_back = math.exp(-self.memorized_dropout * run.dropout - self.memorized_decay * _decay(run))

@@ -34,6 +34,8 @@ MOST_PARAMETERS_PER_TOKEN = 100
 """Beyond so many for each token of its text, a model does nothing but memorize it: no run of the sweep was as large."""
 CONTEXTS, SMALL_CONTEXTS = (128, 64), (32, 16)
 """The candidates, and those for a text whose validation part is too short for them."""
+CHOSEN = ("vocab", "layers", "heads", "width", "context", "dropout")
+"""Settings of the form that are chosen for the minutes."""
 SECONDS_AROUND = 6.0
 """Seconds of a run's minutes without steps: the trainer's start, the first evaluation and the last."""
 
@@ -156,7 +158,8 @@ def _regularization(asked: RunRequest) -> list[tuple[float, float]]:
 def _regularized(run: ResolvedRun, dropout: float, decay: float) -> ResolvedRun:
     request = msgspec.structs.replace(run.request, dropout=dropout, weight_decay=decay)
     train = msgspec.structs.replace(run.train, weight_decay=decay)
-    return replace(run, request=request, model=replace(run.model, dropout=dropout), train=train)
+    reasons = run.reasons | dict.fromkeys(CHOSEN, "the lowest expected loss for the minutes")
+    return replace(run, request=request, model=replace(run.model, dropout=dropout), train=train, reasons=reasons)
 
 
 def _runs(asked: RunRequest, text: TextSize, speed: StepSpeed) -> Iterator[ResolvedRun]:

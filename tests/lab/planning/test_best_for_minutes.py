@@ -18,7 +18,7 @@ from lab.planning.best_for_minutes import measured_plan as measured_plan_module
 from lab.planning.best_for_minutes.earlier_outcomes import Outcome, forget_outcomes, keep_outcome, known_outcomes
 from lab.planning.best_for_minutes.loss_law import LAW
 from lab.planning.best_for_minutes.measured_plan import MOST_TIMED, measured_plan
-from lab.planning.best_for_minutes.plan_for_minutes import SHAPES, MinutesPlan, plan_for_minutes
+from lab.planning.best_for_minutes.plan_for_minutes import CHOSEN, SHAPES, MinutesPlan, plan_for_minutes
 from lab.planning.best_for_minutes.plan_in_words import describe_plan, plan_picture
 from lab.planning.best_for_minutes.step_speed import StepSpeed, guessed_step_seconds
 from lab.planning.estimates.measure_step_time import step_key
@@ -81,6 +81,7 @@ def test_the_best_has_the_lowest_loss_of_all_shapes_and_the_picture_marks_it() -
     assert f"{model.layers} × {model.width}" in marked[0]
     assert describe_plan(found).startswith(f"5 min here: {model.layers} × {model.width}, BPE ")
     assert [minutes for minutes, _ in found.others] == [1.0, 20.0]
+    assert {found.best.run.reasons[name] for name in CHOSEN} == {"the lowest expected loss for the minutes"}
 
 
 @pytest.mark.parametrize(
