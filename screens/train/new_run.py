@@ -260,7 +260,8 @@ class NewRun(PlannedRun):
         form.query_one("#form-model", Static).update(model_picture(plan.run) if plan.run is not None else "")
         form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = describe_text(
-            self._text, self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else "")
+            plan.run.text if plan.minutes_plan is not None and plan.run is not None else self._text,
+            self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else ""),
         )
         form.text += " · 2 changes it" if self.is_suggested else ""
         timing = self.is_timing and not step_seconds

@@ -190,7 +190,7 @@ def _runs(asked: RunRequest, text: TextSize, speed: StepSpeed) -> Iterator[Resol
         most = MOST_PARAMETERS_PER_TOKEN * train_tokens(text, run.model.vocab_size)
         if count == 0 or (run.memory < speed.machine.memory and run.parameters < most):
             count += 1
-            yield run
+            yield replace(run, text=in_vocabulary(text, run.model.vocab_size))
     if not count and problem is not None:
         raise problem
 
@@ -203,7 +203,13 @@ def _heads(width: int) -> int:
 
 def train_tokens(text: TextSize, vocabulary: int) -> float:
     """Tokens of the training part in so large a vocabulary: by those that were counted, perhaps in another, else by the law."""
-    bytes_of = LAW.bytes_per_token
-    if text.train_tokens is None:
-        return (text.bytes or UNKNOWN_BYTES) * text.training_share / bytes_of(vocabulary)
-    return text.train_tokens * bytes_of(text.counted_with or vocabulary) / bytes_of(vocabulary)
+    counted = in_vocabulary(text, vocabulary).train_tokens
+    return counted or (text.bytes or UNKNOWN_BYTES) * text.training_share / LAW.bytes_per_token(vocabulary)
+
+
+def in_vocabulary(text: TextSize, vocabulary: int) -> TextSize:
+    """The text with about as many tokens as it has in so large a vocabulary, where they were counted in another."""
+    if text.tokens is None or text.counted_with in (None, vocabulary):
+        return text
+    tokens = text.tokens * LAW.bytes_per_token(text.counted_with) / LAW.bytes_per_token(vocabulary)
+    return replace(text, tokens=round(tokens), counted_with=vocabulary)

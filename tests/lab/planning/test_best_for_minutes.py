@@ -115,6 +115,13 @@ def test_a_short_text_gets_a_context_and_a_vocabulary_that_it_can_fill() -> None
         plan(text=poem, context=400)
 
 
+def test_tokens_that_were_counted_in_another_vocabulary_are_told_in_the_chosen_one() -> None:
+    counted = replace(PROSE, tokens=400_000, counted_with=1024)
+    text = plan(text=counted, vocab=2048).best.run.text
+    assert text.tokens == round(400_000 * LAW.bytes_per_token(1024) / LAW.bytes_per_token(2048))
+    assert plan(text=counted, vocab=1024).best.run.text.tokens == 400_000
+
+
 def test_a_machine_too_small_for_a_shape_is_not_given_it() -> None:
     small = replace(MACHINE, memory=100_000_000)
     request = RunRequest(text="prose.txt", preset=AUTO, minutes=600.0)
