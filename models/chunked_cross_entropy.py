@@ -3,7 +3,7 @@
 Used by `GPT.loss`. Equals `torch.nn.functional.cross_entropy(x @ weight.T, targets)`, gradients included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,40 +12,37 @@ from torch import Tensor
 
 IGNORE_INDEX = -100
 """A target that is left out of the loss, as in `torch.nn.functional.cross_entropy`."""
-CHUNK = 2**24
-"""Logits that exist at one time (64 MB in fp32). Fewer would cost time: each chunk adds to the whole gradient of the head."""
+CHUNK = 2**27
+"""Bytes of logits that exist at one time on a CPU. Fewer would cost time: each chunk adds to the whole gradient of the head."""
+BLOCK = 2**19
+"""Logits of a chunk whose softmax is computed at one time on a CPU, so that its caches hold them (2 MB in fp32)."""
 GPU_CHUNK = 2**27
-"""The same on a GPU, whose products are quick only where they are large."""
+"""Logits that exist at one time on a GPU, whose products are quick only where they are large."""
 ROWS = 128
 """A chunk's rows on a GPU are a multiple of it, as the tiles of its products are."""
 MULTIPLES = {"cuda": 64}
 """The head is computed with its rows padded by zeros to a multiple of this, by the device's type: tensor cores are slow on 50,257
 rows and quick on 50,304. No logit of a padded row is ever looked at."""
 
-ChunkLoss = Callable[[Tensor, Tensor, Tensor, "Tensor | None", int], tuple[Tensor, "Tensor | None"]]
+ChunkLoss = Callable[[Tensor, Tensor, Tensor, "Tensor | None", int], Tensor]
 """`loss_and_gradient`, or a compiled form of it."""
 
 
-def loss_and_gradient(
-    logits: Tensor, target: Tensor, counted: Tensor, weights: Tensor | None, vocabulary: int
-) -> tuple[Tensor, Tensor | None]:
-    """Sum of the counted losses of a chunk, and its gradient with respect to the logits times `weights`, if they are given.
+def loss_and_gradient(logits: Tensor, target: Tensor, counted: Tensor, weights: Tensor | None, vocabulary: int) -> Tensor:
+    """Sum of the counted losses of some logits; their gradient times `weights`, if those are given, takes the logits' place.
 
-    Logits are (rows, P), whose columns from `vocabulary` on are padding; target, counted and weights are (rows, 1). The gradient
-    is (rows, P) in the logits' type, and 0 where there is padding.
+    Logits are (rows, P), whose columns from `vocabulary` on are padding, where the gradient is 0; target, counted and weights
+    are (rows, 1).
     """
-    padding = logits.shape[1] - vocabulary
-    full = torch.promote_types(logits.dtype, torch.float32)
-    wide = logits[:, :vocabulary].to(full)  # (rows, V)
-    top = wide.amax(-1, keepdim=True)  # (rows, 1)
-    picked = wide.gather(-1, target)  # (rows, 1)
-    exponentials = wide.sub_(top).exp_()  # (rows, V), made in place of the logits; once for loss and gradient
-    sums = exponentials.sum(-1, keepdim=True)  # (rows, 1)
-    loss = (sums.log() + top - picked).masked_fill(~counted, 0.0).sum()
-    if weights is None:
-        return loss, None
-    gradient = exponentials.mul_(weights / sums).scatter_add_(-1, target, -weights).to(logits.dtype)
-    return loss, F.pad(gradient, (0, padding)) if padding else gradient
+    own = logits[:, :vocabulary]
+    wide = own.to(torch.promote_types(logits.dtype, torch.float32))  # (rows, V)
+    probabilities = wide.softmax(-1)  # (rows, V)
+    best = probabilities.amax(-1, keepdim=True)  # (rows, 1), at least 1 / V: the target's own may be too small for its logarithm
+    losses = wide.amax(-1, keepdim=True) - wide.gather(-1, target) - best.log()  # (rows, 1)
+    if weights is not None:
+        own.copy_(probabilities.mul_(weights).scatter_add_(-1, target, -weights))
+        logits[:, vocabulary:] = 0.0
+    return losses.masked_fill(~counted, 0.0).sum()
 
 
 def chunked_cross_entropy(
@@ -69,11 +66,18 @@ def padded_rows(vocabulary: int, device_type: str) -> int:
     return -(-vocabulary // multiple) * multiple
 
 
-def chunk_rows(vocabulary: int, device_type: str) -> int:
-    """Positions whose logits exist at one time."""
-    if device_type == "cpu":
-        return max(1, CHUNK // vocabulary)
-    return max(1, GPU_CHUNK // vocabulary // ROWS) * ROWS
+def chunk_rows(positions: int, vocabulary: int, dtype: torch.dtype, device_type: str) -> int:
+    """Positions, of so many, whose logits exist at one time; about as many in each chunk on a CPU."""
+    if device_type != "cpu":
+        return max(1, GPU_CHUNK // vocabulary // ROWS) * ROWS
+    most = max(1, CHUNK // (vocabulary * dtype.itemsize))
+    return -(-positions // -(-positions // most)) if positions else 1
+
+
+def blocks(rows: int, vocabulary: int, device_type: str) -> Iterator[slice]:
+    """Rows of a chunk whose softmax is computed at one time: all on a GPU."""
+    size = max(1, BLOCK // vocabulary) if device_type == "cpu" else rows
+    return (slice(start, start + size) for start in range(0, rows, size))
 
 
 def _padded(weight: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
@@ -97,26 +101,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             full = torch.promote_types(dtype, torch.float32)
             total = torch.zeros((), dtype=full, device=x.device)
             x_grad = torch.empty_like(low_x) if with_gradient else None
-            weight_grad = torch.zeros_like(low_weight, dtype=weight.dtype) if with_gradient else None
-            rows = chunk_rows(vocabulary, device)
+            weight_grad: Tensor | None = None
+            rows = chunk_rows(len(x), vocabulary, dtype, device)
             for start in range(0, len(x), rows):
                 part = slice(start, start + rows)
                 logits = F.linear(low_x[part], low_weight)  # (rows, P)
                 target = targets[part].clamp(min=0)[:, None]  # (rows, 1)
                 counted = counts[part, None]  # (rows, 1)
-                if x_grad is None or weight_grad is None:
-                    total += chunk_loss(logits, target, counted, None, vocabulary)[0]
-                    continue
-                weights = counted.to(full) / count  # (rows, 1)
-                weights = weights if scale is None else weights * scale
-                loss, low_gradient = chunk_loss(logits, target, counted, weights, vocabulary)
-                total += loss
-                assert low_gradient is not None
-                x_grad[part] = low_gradient @ low_weight
-                if dtype == weight.dtype:
-                    weight_grad.addmm_(low_gradient.T, low_x[part])
-                else:
-                    weight_grad += low_gradient.T @ low_x[part]
+                weights = counted.to(full) / count if with_gradient else None  # (rows, 1)
+                weights = weights * scale if weights is not None and scale is not None else weights
+                for block in blocks(len(logits), vocabulary, device):
+                    of_block = None if weights is None else weights[block]
+                    total += chunk_loss(logits[block], target[block], counted[block], of_block, vocabulary)
+                if x_grad is not None:
+                    torch.mm(logits, low_weight, out=x_grad[part])
+                    of_chunk = logits.T @ low_x[part]  # (P, C)
+                    weight_grad = of_chunk.to(weight.dtype) if weight_grad is None else weight_grad.add_(of_chunk)
             if x_grad is not None and weight_grad is not None:
                 own_rows = weight_grad if len(weight_grad) == vocabulary else weight_grad[:vocabulary]
                 ctx.save_for_backward(x_grad.to(x.dtype), own_rows)

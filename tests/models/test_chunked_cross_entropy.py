@@ -20,11 +20,18 @@ def parts(dtype: torch.dtype, vocabulary: int = 67) -> tuple[torch.Tensor, torch
 
 def test_gpt2s_vocabulary_is_padded_on_cuda_alone_and_a_chunk_there_is_whole_tiles() -> None:
     assert [head.padded_rows(*given) for given in ((50257, "cuda"), (50304, "cuda"), (50257, "cpu"))] == [50304, 50304, 50257]
-    assert [head.chunk_rows(*given) for given in ((50257, "cuda"), (1 << 20, "cuda"), (256, "cpu"))] == [2560, head.ROWS, 2**16]
+    low = torch.bfloat16
+    assert [head.chunk_rows(4096, vocabulary, low, "cuda") for vocabulary in (50257, 1 << 20)] == [2560, head.ROWS]
+
+
+def test_chunks_of_logits_on_a_cpu_are_about_equal_and_hold_no_more_than_their_bytes() -> None:
+    rows = [head.chunk_rows(2048, vocabulary, torch.bfloat16, "cpu") for vocabulary in (512, 50257, 1 << 30)]
+    assert rows == [2048, 1024, 1]
+    assert head.chunk_rows(2048, 50257, torch.float32, "cpu") == 512
 
 
 @pytest.mark.parametrize(("multiple", "vocabulary"), [(1, 29), (64, 63), (64, 64), (64, 67)])
-@pytest.mark.parametrize("chunk", [1, 300, 2**24])
+@pytest.mark.parametrize("chunk", [1, 2400, 2**27])
 def test_loss_and_gradients_are_torchs(monkeypatch: pytest.MonkeyPatch, chunk: int, multiple: int, vocabulary: int) -> None:
     monkeypatch.setattr(head, "CHUNK", chunk)
     monkeypatch.setitem(head.MULTIPLES, "cpu", multiple)
