@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.attention_kernels import Dropout, causal_attention
 from models.chunked_cross_entropy import ChunkLoss, chunked_cross_entropy, loss_and_gradient
 from models.config import AttentionKernel, ModelConfig, Precision
+from models.gelu import gelu
 
 EPSILON = 1e-5
 """Added to the variance inside LayerNorm's root, as in GPT-2."""
@@ -89,7 +90,7 @@ class MLP(nn.Module):
         self.resid_dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        post = F.gelu(self.c_fc(x), approximate="tanh")  # (B, T, 4*C)
+        post = gelu(self.c_fc(x))  # (B, T, 4*C)
         out: Tensor = self.resid_dropout(self.c_proj(post))  # (B, T, C)
         return out
 
