@@ -1,14 +1,16 @@
 """Races against nanoGPT, whose scripts run from the user's checkout: its bench.py and train.py on a GPU, and an equal-time race
 on a text, nanoGPT's recipe for a CPU and then llmlab's trainer for as long as that took.
 
-In the race on a text train.py runs in a folder of links to the checkout. Losses are over the whole validation part, the same
-characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
+In the race on a text train.py runs in a folder of links to the checkout. llmlab trains what its planner chooses for that time,
+its steps having been timed on this machine before. Losses are over the whole validation part, the same characters for both, in
+nats per character.
 """
 
 import json
 import os
 import pickle
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,11 +26,11 @@ from lab.bench.gpu_suite import Evaluated
 from lab.bench.timed_process import end_trainer
 from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError
-from lab.core.number_format import duration
+from lab.core.number_format import duration, whole
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.run_request import AUTO, RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 
@@ -86,8 +88,8 @@ RECIPE = (
 """The recipe for a laptop in nanoGPT's README."""
 WORKER = str(Path(__file__).with_name("third_party_worker.py"))
 LINKED = ("train.py", "model.py", "configurator.py", "config")
-OVERHEAD = 6.0
-"""Seconds that llmlab's process takes before and after training, subtracted from its training time."""
+SEEDS = 3
+"""Runs of llmlab, each with another seed."""
 
 
 def run(nanogpt: Path, text: str, say: ShowProgress) -> Iterator[BenchRow]:
@@ -99,11 +101,19 @@ def run(nanogpt: Path, text: str, say: ShowProgress) -> Iterator[BenchRow]:
         theirs, wall = _nanogpt(nanogpt, content, len(content.encode()[:split].decode()), Path(folder))
         group, note = f"race on {corpus.name}", f"{duration(wall)} from start to end"
         yield BenchRow(group, "nanoGPT", theirs, "nats per character", note=note)
-        say(f"llmlab on {corpus.name}, for {duration(wall)}")
-        own, took, ours = _ours(text, wall, Path(folder) / "home")
+        home = Path(folder) / "home"
+        prepare_run(_request(text, wall, home, 0))  # which times steps
+        losses, seconds = [], []
+        for seed in range(1, SEEDS + 1):
+            say(f"llmlab on {corpus.name}, for {duration(wall)}, seed {seed} of {SEEDS}")
+            own, took, ours = _ours(_request(text, wall, home, seed))
+            losses.append(own)
+            seconds.append(took)
         config = ours.config
         size = f"{config.model.layers} × {config.model.width}, context {config.model.context}, batch {config.train.batch}"
-        note = f"{duration(took)} from start to end, {ours.status().step} steps; {size}, {config.train.optimizer}"
+        size += f", {config.tokenizer.kind} {whole(config.tokenizer.vocab_size)}"
+        note = f"seeds: {', '.join(f'{loss:.3f}' for loss in losses)}; {duration(max(seconds))} from start to end at most; {size}"
+        own = statistics.mean(losses)
         yield BenchRow(group, "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
 
 
@@ -134,10 +144,14 @@ def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float
     return _asked(job), wall
 
 
-def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
-    """Validation loss of llmlab, the seconds it took, and the run."""
-    ours = prepare_run(RunRequest(text=text, tokenizer="bytes", minutes=max(1.0, seconds - OVERHEAD) / 60, home=home))
+def _request(text: str, seconds: float, home: Path, seed: int) -> RunRequest:
+    return RunRequest(text=text, preset=AUTO, minutes=seconds / 60, seed=seed, home=home)
+
+
+def _ours(request: RunRequest) -> tuple[float, float, Run]:
+    """Validation loss of llmlab, the seconds it took with the text's preparation, and the run."""
     started = time.monotonic()
+    ours = prepare_run(request)
     try:
         start_trainer(ours)
         while ours.status().phase not in ("finished", "failed", "stopped") or ours.is_alive():

@@ -155,7 +155,7 @@ def validate_nanogpt(folder: str, checkpoint: str, ids: str) -> float:
 
 
 def validate_ours(run: str) -> float:
-    """Validation loss of a run's best weights, in fp32."""
+    """Validation loss of a run's best weights in fp32, in nats per character."""
     from lab.data.data_order import ValidationWindows
     from lab.data.token_file import TokenFile, token_dtype
     from lab.runs.find_runs import open_run
@@ -171,9 +171,7 @@ def validate_ours(run: str) -> float:
     for ids, targets in windows:
         with torch.inference_mode():
             total += float(model.loss(torch.from_numpy(ids), torch.from_numpy(targets))) * targets.size
-    raw = bytes(tokens[data.split : data.tokens].astype(np.uint8).tolist())
-    assert tokenizer_of(found).kind == "bytes"
-    return total / len(raw.decode("utf-8", errors="ignore"))
+    return total / len(tokenizer_of(found).decode(tokens[data.split : data.tokens].tolist()))
 
 
 VALIDATIONS: dict[str, Callable[..., float]] = {"validate": validate_nanogpt, "ours": validate_ours}
