@@ -43,10 +43,16 @@ PROMPT_TOKENS = 1000
 """Tokens at the start of the validation part that the default prompt is taken from."""
 
 
-def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wait: Callable[[], None] | None = None) -> Run:
+def prepare_run(
+    request: RunRequest,
+    progress: Progress = lambda _: None,
+    on_wait: Callable[[], None] | None = None,
+    on_plan: Callable[[MinutesPlan], None] = lambda _: None,
+) -> Run:
     """Make the run that was asked for. Whatever goes wrong, and if `progress` raises to cancel, nothing is left on disk.
 
-    A named pipe is read where `on_wait` is given: see `lab.data.text_source.open_corpus`.
+    A named pipe is read where `on_wait` is given: see `lab.data.text_source.open_corpus`. `on_plan` is called with the plan of a
+    run whose settings are chosen for its minutes.
     Raises UserError for every mistake of the user: see `lab.planning.check_request.check_request` and
     `lab.data.text_source.open_corpus`; a text too short.
     """
@@ -88,6 +94,7 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
             text = replace(text, tokens=prepared.tokens, vocab_size=tokenizer.vocab_size, split=prepared.split)
             if planned is not None:
                 plan()
+                on_plan(planned)
             resolved = resolve(request, text, machine()) if planned is None else planned.best.run
             config = RunConfig(
                 name="",

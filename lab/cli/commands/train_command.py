@@ -76,7 +76,8 @@ def train(
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.source_files import remember_text
     from lab.data.text_source import joined_source
-    from lab.planning.best_for_minutes.plan_in_words import describe_expectation
+    from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
+    from lab.planning.best_for_minutes.plan_in_words import plan_facts
     from lab.planning.default_hyperparameters import DEFAULT_MINUTES
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import AUTO, RunRequest
@@ -88,14 +89,16 @@ def train(
     has_length = steps is not None or minutes is not None
     minutes = minutes if has_length else DEFAULT_MINUTES
     request = RunRequest(text=text, steps=steps, minutes=minutes, clean=cleaning, **asked)
+    plans: list[MinutesPlan] = []
     with passing_bar(sys.stdout, is_shown=shows_bar(quiet)) as show:
-        run = prepare_run(request, lambda progress: show(progress.words, progress.fraction), partial(tell_of_waiting, text))
+        told = partial(tell_of_waiting, text)
+        run = prepare_run(request, lambda progress: show(progress.words, progress.fraction), told, plans.append)
     with suppress(UserError):  # a convenience of the lab's Data screen
         remember_text(home(), run.config.data.source, asked.get("encoding", ""))
     click.echo(description(run))
-    if run.config.expected is not None:
-        click.echo(describe_expectation(run.config))
-    elif not has_length:
+    for label, line in plan_facts(plans[0]) if plans else ():
+        click.echo(f"{label:<12}  {line}")
+    if not plans and not has_length:
         click.echo(f"{DEFAULT_MINUTES:g} minutes, since no length was given; --steps and --minutes choose another.")
     if not no_start:
         return start_and_follow(run, after=-1, detach=detach, quiet=quiet)

@@ -2,8 +2,6 @@
 
 from lab.core.number_format import bytes_, count, fixed, whole
 from lab.planning.best_for_minutes.plan_for_minutes import Candidate, MinutesPlan
-from lab.runs.expected_loss import ExpectedLoss
-from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
 
@@ -20,24 +18,14 @@ def shape_in_words(model: ModelConfig) -> str:
 
 def describe_plan(plan: MinutesPlan) -> str:
     """The plan and what is expected of it, in a line."""
-    run, epochs = plan.best.run, plan.best.epochs
-    words = f", {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
-    return _describe(run.model, run.train, run.request.tokenizer, plan.best.expected, words)
-
-
-def describe_expectation(config: RunConfig) -> str:
-    """The settings chosen for a run's minutes and the loss expected of it, in a line."""
-    assert config.expected is not None, "chosen for its minutes"
-    return _describe(config.model, config.train, config.tokenizer.kind, config.expected)
-
-
-def _describe(model: ModelConfig, train: TrainConfig, tokenizer: str, expected: ExpectedLoss, epochs: str = "") -> str:
-    kind = "BPE" if tokenizer == "bpe" else tokenizer
+    model, train, expected, epochs = plan.best.run.model, plan.best.run.train, plan.best.expected, plan.best.epochs
+    kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
     return (
         f"{minutes_in_words(train.minutes or 0)} here: {shape_in_words(model)}, {kind} {whole(model.vocab_size)}, "
-        f"batch {train.batch}{epochs}{held_back}: expect {fixed(expected.bits_per_byte, 2)} bits per byte "
+        f"batch {train.batch}, {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs{held_back}: "
+        f"expect {fixed(expected.bits_per_byte, 2)} bits per byte "
         f"({fixed(expected.low, 2)} to {fixed(expected.high, 2)}), {bytes_(BYTES * parameter_count(model))}"
     )
 
@@ -75,7 +63,7 @@ def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
 
 
 def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
-    """The plan for the form of a new run: labels, each with its line."""
+    """The plan as it is told before a run: labels, each with its line."""
     first, *rest = plan_picture(plan)
     picture = (("loss by size", first), *(("", line) for line in rest)) if rest else ()
     words = describe_plan(plan) + ("" if plan.best.is_measured else "; its steps are a guess until they have been timed")
