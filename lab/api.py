@@ -51,7 +51,7 @@ def open_model(run: str | Run, checkpoint: str = "best") -> OpenModel:
 
 
 def generate(opened: OpenModel, prompt: str, tokens: int = 200, **sampling: Any) -> str:
-    """The prompt and the text that follows. `sampling`: temperature, top_k, top_p, seed, greedy, as in `SamplingSettings`."""
+    """The prompt and the text that follows. `sampling`: temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy."""
     from models.sampling import generate
 
     drawn = generate(opened.model, opened.tokenizer.encode(prompt), tokens, SamplingSettings(**sampling))

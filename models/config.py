@@ -122,12 +122,17 @@ def schedule_factor(schedule: Schedule, progress: float, warmup: float, final: f
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Settings of sampling. Filters act in this order, as in Hugging Face's transformers: temperature, top-k, top-p.
+    """Settings of sampling. They act in this order, as in Hugging Face's transformers: repetition penalty, temperature, top-k,
+    top-p, min-p.
 
     `temperature` divides the logits; 0 means the same as `greedy`: always the most probable token, the lower id on a tie.
     `top_k` keeps the k most probable tokens; 0 keeps all.
     `top_p` keeps the most probable tokens until their sum reaches p, the one that crosses p included (Holtzman et al. 2020,
     "The Curious Case of Neural Text Degeneration"), measured on what top-k has left; 1 keeps all.
+    `min_p` keeps the tokens that have at least this share of the largest probability (Nguyen et al. 2024, "Turning Up the
+    Heat: Min-p Sampling for Creative and Coherent LLM Outputs"); 0 keeps all.
+    `repetition_penalty` divides the logits of the tokens in the window, or multiplies those below 0 (Keskar et al. 2019, "CTRL",
+    section 4.1); 1 leaves them as they are.
 
     Raises:
         ConfigError: if a value is out of range; the message is one sentence for the user.
@@ -136,6 +141,8 @@ class SamplingSettings:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
     seed: int = 0
     greedy: bool = False
 
@@ -148,6 +155,10 @@ class SamplingSettings:
             raise ConfigError(f"top-k must be at most {LARGEST['vocab_size']:,}, the largest vocabulary there is.")
         if not 0.0 < self.top_p <= 1.0:
             raise ConfigError(f"top-p must be above 0 and at most 1 (off), not {self.top_p}.")
+        if not 0.0 <= self.min_p <= 1.0:
+            raise ConfigError(f"min-p must be from 0 (off) to 1, not {self.min_p}.")
+        if not 1.0 <= self.repetition_penalty < math.inf:
+            raise ConfigError(f"repetition penalty must be 1 (off) or above, not {self.repetition_penalty}.")
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed must be from 0 to {2**64 - 1}, not {self.seed}.")
 

@@ -1,4 +1,5 @@
-"""Sampling the next token from logits: temperature, top-k, top-p, and a random number that depends on seed and position only."""
+"""Sampling the next token from logits: repetition penalty, temperature, filters, and a random number that depends on seed and
+position only."""
 
 import math
 from collections.abc import Generator, Iterator, Sequence
@@ -46,28 +47,44 @@ class SampledToken:
     u: float
 
 
-def distribution(logits: Tensor, sampling: SamplingSettings) -> Distribution:
-    """The next token's probabilities before and after temperature and filters, from logits (V,), computed in float64.
+def distribution(logits: Tensor, sampling: SamplingSettings, window: Sequence[int] = ()) -> Distribution:
+    """The next token's probabilities before and after penalty, temperature and filters, from logits (V,), in float64. `window`
+    holds the ids that a repetition penalty is for.
 
     Raises:
         ValueError: if the logits hold NaN or +inf, as those of a model whose training diverged do.
     """
     values, before = _softmax(logits)
+    scores = _penalized(logits, values, sampling, window)
     if sampling.greedy or sampling.temperature == 0.0:
-        order, probabilities = np.array([values.argmax()]), np.ones(1)
-    elif not sampling.top_k and sampling.top_p >= 1.0:
-        after = before if sampling.temperature == 1.0 else _probabilities(values, sampling.temperature)
+        order, probabilities = np.array([scores.argmax()]), np.ones(1)
+    elif not sampling.top_k and sampling.top_p >= 1.0 and not sampling.min_p:
+        after = before if sampling.temperature == 1.0 and scores is values else _probabilities(scores, sampling.temperature)
         return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.ones(len(values), dtype=torch.bool))
     else:
-        order = top_indices(values, sampling.top_k or len(values))
-        probabilities = _probabilities(values[order], sampling.temperature)
+        order = top_indices(scores, sampling.top_k or len(scores))
+        probabilities = _probabilities(scores[order], sampling.temperature)
         if sampling.top_p < 1.0:
             sum_before_it = probabilities.cumsum() - probabilities
             n = max(1, int((sum_before_it < sampling.top_p).sum()))
             order, probabilities = order[:n], probabilities[:n] / probabilities[:n].sum()
+        if sampling.min_p:
+            n = int((probabilities >= sampling.min_p * probabilities[0]).sum())
+            order, probabilities = order[:n], probabilities[:n] / probabilities[:n].sum()
     after, kept = np.zeros_like(before), np.zeros(len(values), np.bool_)
     after[order], kept[order] = probabilities, True
     return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.from_numpy(kept))
+
+
+def _penalized(logits: Tensor, values: Numbers, sampling: SamplingSettings, window: Sequence[int]) -> Numbers:
+    """The logits minus their maximum, those of the window's tokens penalized first; `values` themselves without a penalty."""
+    if sampling.repetition_penalty == 1.0 or not len(window):
+        return values
+    scores: Numbers = logits.detach().cpu().double().numpy().copy()
+    repeated = np.unique(np.asarray(window))
+    of_them, penalty = scores[repeated], sampling.repetition_penalty
+    scores[repeated] = np.where(of_them > 0, of_them / penalty, of_them * penalty)
+    return scores - float(scores.max())
 
 
 def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
@@ -165,7 +182,10 @@ def generate_batch(
                     start = length - context if cache is None else cache.length
                     new = torch.tensor([sequence[max(0, start) :] for sequence in sequences], device=embedding.device)  # (B, T)
                     logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
-                drawn = [_draw_one(row, sampling, length) for row, sampling in zip(logits, samplings, strict=True)]
+                drawn = [
+                    _draw_one(row, sampling, sequence[-context:], length)
+                    for row, sampling, sequence in zip(logits, samplings, sequences, strict=True)
+                ]
             for sequence, token in zip(sequences, drawn, strict=True):
                 sequence.append(token.id)
             yield drawn
@@ -173,13 +193,13 @@ def generate_batch(
         model.train(was_training)
 
 
-def _draw_one(logits: Tensor, sampling: SamplingSettings, position: int) -> SampledToken:
+def _draw_one(logits: Tensor, sampling: SamplingSettings, window: Sequence[int], position: int) -> SampledToken:
     u = uniform(sampling.seed, position)
     if sampling.greedy or sampling.temperature == 0.0:
         values, before = _softmax(logits)
-        token = int(values.argmax())
+        token = int(_penalized(logits, values, sampling, window).argmax())
         return SampledToken(token, float(before[token]), u)
-    choice = distribution(logits, sampling)
+    choice = distribution(logits, sampling, window)
     token = draw(choice.after, u)
     return SampledToken(token, float(choice.before[token]), u)
 

@@ -83,6 +83,8 @@ WRITTEN_TOKENS = Limit(1, 1_000_000)
 TEMPERATURE = Limit(0, 1_000_000_000)
 TOP_K = Limit(0, LARGEST["vocab_size"])
 TOP_P = Limit(0, 1, above=True)
+MIN_P = Limit(0, 1)
+REPETITION_PENALTY = Limit(1, 1_000)
 SAMPLING_SEED = Limit(0, 2**64 - 1)
 SAMPLES = Limit(1, 1000)
 """Texts that are written at once; how many fit into memory depends on the model."""

@@ -98,7 +98,7 @@ def live_shapes(context: StageContext) -> dict[str, Shapes]:
         context.tokenizer.encode(context.tokenizer.decode(ids))
         model(torch.tensor([ids]), KVCache(replace(one_layer, context=len(ids))))
         causal_attention(q, k, v, kernel="plain")
-        draw(distribution(torch.from_numpy(context.logits), context.sampling).after, context.draw().u)
+        draw(distribution(torch.from_numpy(context.logits), context.sampling, context.window).after, context.draw().u)
 
     names = {name for stage in STAGES.values() for name in stage.code}
     with torch.inference_mode():

@@ -37,7 +37,7 @@ class TokenSampling(InspectPart):
             rank=17,
         ),
         Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate")
-        | About(synonyms="sampling nucleus greedy randomness pace token after"),
+        | About(synonyms="sampling nucleus greedy randomness min-p repetition penalty pace token after"),
         Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention")
         | About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
         keyless("sample(1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),

@@ -2,6 +2,7 @@
 
 import math
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.config import ConfigError, SamplingSettings
+from models.config import ConfigError, ModelConfig, SamplingSettings
 from models.gpt import GPT
 from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform
 
@@ -22,17 +23,33 @@ from models.sampling import SampledToken, distribution, draw, generate, generate
     temperature=st.floats(0.2, 3.0),
     top_k=st.integers(1, 45),
     top_p=st.floats(0.05, 0.999),
+    min_p=st.floats(0.001, 0.9),
+    penalty=st.floats(1.01, 3.0),
 )
-def test_filters_are_hugging_faces(gaps: list[float], shuffle, temperature: float, top_k: int, top_p: float) -> None:
-    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+def test_filters_are_hugging_faces(
+    gaps: list[float], shuffle, temperature: float, top_k: int, top_p: float, min_p: float, penalty: float
+) -> None:
+    from transformers import (
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
 
-    values = list(np.cumsum(gaps))  # no two equal: on a tie Hugging Face's top-k keeps more than k
+    values = list(np.cumsum(gaps) - sum(gaps) / 2)  # no two equal: on a tie Hugging Face's top-k keeps more than k
     shuffle.shuffle(values)
     logits = torch.tensor(values, dtype=torch.float64)
-    scores = logits[None]
-    for warper in (TemperatureLogitsWarper(temperature), TopKLogitsWarper(top_k), TopPLogitsWarper(top_p)):
+    window = [0, len(values) - 1, 0]
+    scores = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([window]), logits[None])
+    for warper in (
+        TemperatureLogitsWarper(temperature),
+        TopKLogitsWarper(top_k),
+        TopPLogitsWarper(top_p),
+        MinPLogitsWarper(min_p),
+    ):
         scores = warper(None, scores)
-    chosen = distribution(logits, SamplingSettings(temperature, top_k, top_p))
+    chosen = distribution(logits, SamplingSettings(temperature, top_k, top_p, min_p, penalty), window)
     assert torch.equal(chosen.kept, scores[0] > -math.inf)
     assert (chosen.after - scores[0].softmax(-1)).abs().max() < 1e-12
     assert (chosen.before - logits.softmax(-1)).abs().max() < 1e-12
@@ -47,6 +64,15 @@ def test_top_p_keeps_the_token_that_crosses_it(top_p: float, kept: int) -> None:
     chosen = distribution(logits, SamplingSettings(top_p=top_p))
     assert chosen.kept.tolist() == [kept >= 3, True, kept == 4, kept >= 2]
     assert float(chosen.after.sum()) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("chosen", [{"greedy": True}, {"top_k": 1}])
+def test_a_penalty_keeps_greedy_decoding_from_the_tokens_of_the_window(chosen: dict[str, Any]) -> None:
+    model = GPT(ModelConfig(layers=1, heads=1, width=8, context=6, vocab_size=20), seed=0)
+    written = [token.id for token in generate(model, [3], 12, SamplingSettings(repetition_penalty=1e3, **chosen))]
+    for at in range(len(written)):
+        window = [3, *written][max(0, at - 5) : at + 1]
+        assert written[at] not in window
 
 
 @pytest.mark.parametrize(
@@ -76,11 +102,13 @@ def test_logits_of_a_diverged_model_are_refused(logits: list[float]) -> None:
     [
         *(("temperature", value) for value in (-0.1, math.nan, math.inf)),
         *(("top_p", value) for value in (0.0, 1.1, math.nan)),
+        *(("min_p", value) for value in (-0.1, 1.1, math.nan)),
+        *(("repetition_penalty", value) for value in (0.9, math.inf, math.nan)),
         *(("top_k", -1), ("seed", -1), ("seed", 2**64)),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=name.replace("_", "-") + ".*must"):
+    with pytest.raises(ConfigError, match=name.replace("_", "[- ]") + ".*must"):
         SamplingSettings(**{name: value})
 
 

@@ -2,6 +2,7 @@
 
 import codecs
 from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import write_raw
 from lab.core.errors import UserError
-from lab.core.limits import SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
+from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.planning.device import generation_device
@@ -38,6 +39,23 @@ option = partial(click.option, show_default=True)
     metavar="P",
     help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
 )
+@option(
+    "--min-p",
+    default=0.0,
+    type=Within(MIN_P, whole=False),
+    metavar="P",
+    help="Keep the tokens with at least this share of the largest probability; 0 keeps all.",
+)
+@option(
+    "--repetition-penalty",
+    default=1.0,
+    type=Within(REPETITION_PENALTY, whole=False),
+    metavar="R",
+    help="Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
+)
+@click.option(
+    "--stop", "stops", multiple=True, metavar="TEXT", help="End before this text is written; may be repeated. [default: none]"
+)
 @option("--seed", default=0, type=Within(SAMPLING_SEED), metavar="N", help="The same seed generates the same text.")
 @option("--samples", default=1, type=Within(SAMPLES), metavar="K", help="Texts to generate at once, with K seeds.")
 @click.option("--greedy", is_flag=True, help="Always take the most probable token.")
@@ -61,6 +79,9 @@ def generate(
     temperature: float,
     top_k: int,
     top_p: float,
+    min_p: float,
+    repetition_penalty: float,
+    stops: tuple[str, ...],
     seed: int,
     samples: int,
     greedy: bool,
@@ -74,7 +95,9 @@ def generate(
     """
     from models.config import SamplingSettings
 
-    sampling = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
+    if "" in stops:
+        raise click.UsageError("The text to stop at is empty: give it at least one character.")
+    sampling = SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy)
     loaded = load_prompt(run, prompt, checkpoint)
     import torch
 
@@ -112,10 +135,27 @@ def generate(
             for ids, token in zip(written, drawn_by_all, strict=True):
                 ids.append(token.id)
         for one, ids in zip(several, written, strict=True):
-            write_raw(f"--- seed {one.seed}\n{loaded.text}{loaded.tokenizer.decode(ids)}\n")
+            text = "".join(until_stop([loaded.tokenizer.decode(ids)], stops))
+            write_raw(f"--- seed {one.seed}\n{loaded.text}{text}\n")
         return
     write_raw(loaded.text)
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for drawn in generate(loaded.model, loaded.ids, tokens, sampling):
-        write_raw(decoder.decode(loaded.tokenizer.token_bytes(drawn.id)))
-    write_raw(decoder.decode(b"", final=True) + "\n")
+    drawn = (loaded.tokenizer.token_bytes(each.id) for each in generate(loaded.model, loaded.ids, tokens, sampling))
+    for piece in until_stop(codecs.iterdecode(drawn, "utf-8", errors="replace"), stops):
+        write_raw(piece)
+    write_raw("\n")
+
+
+def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
+    """The pieces of a text up to the first of the stop texts. What may be the beginning of one is held back."""
+    held = ""
+    longest = max(map(len, stops), default=1)
+    for piece in pieces:
+        held += piece
+        if found := [at for stop in stops if (at := held.find(stop)) >= 0]:
+            yield held[: min(found)]
+            return
+        tails = range(min(longest - 1, len(held)), 0, -1)
+        sent = len(held) - next((size for size in tails if any(stop.startswith(held[-size:]) for stop in stops)), 0)
+        yield held[:sent]
+        held = held[sent:]
+    yield held

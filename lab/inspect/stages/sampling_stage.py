@@ -1,4 +1,4 @@
-"""Sampling the next token: temperature, top-k and top-p, and the draw of a random number on the cumulative probability."""
+"""Sampling the next token: penalty, temperature and filters, and the draw of a random number on the cumulative probability."""
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from lab.views.number_tables import Numbers
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 MOST_DRAW_DECIMALS = 12
+SMALLEST = 1e-300
+"""Least share that has a logarithm."""
 ON_THE_LINE = 12
 """Most tokens with an interval in the bar of cumulative probability."""
 
@@ -26,7 +28,7 @@ ON_THE_LINE = 12
     },
 )
 def sample(context: StageContext) -> View:
-    """The distribution before and after temperature, top-k and top-p, and the random number that picks the next token."""
+    """The distribution before and after penalty, temperature and filters, and the random number that picks the next token."""
     at, draw = context.position, context.draw()
     listed = largest(context.logits, LISTED)
     if draw.id not in listed:
@@ -76,12 +78,12 @@ def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -
 
 def _settings(context: StageContext) -> str:
     sampling = context.sampling
+    penalty = f"repetition penalty {sampling.repetition_penalty:g}" if sampling.repetition_penalty > 1 else ""
     if sampling.greedy or sampling.temperature == 0:
-        return "greedy: always the most probable token"
-    parts = [f"temperature {sampling.temperature:g}"]
-    parts.append(f"top-k {sampling.top_k}" if sampling.top_k else "no top-k")
-    parts.append(f"top-p {sampling.top_p:g}" if sampling.top_p < 1 else "no top-p")
-    return ", ".join(parts)
+        return "greedy: always the most probable token" + f" after a {penalty}" * bool(penalty)
+    filters = [f"top-k {sampling.top_k}"] * (sampling.top_k > 0) + [f"top-p {sampling.top_p:g}"] * (sampling.top_p < 1)
+    filters += [f"min-p {sampling.min_p:g}"] * (sampling.min_p > 0)
+    return ", ".join(part for part in (penalty, f"temperature {sampling.temperature:g}", *(filters or ["no filter"])) if part)
 
 
 def _draw_decimals(low: float, u: float, high: float) -> int:
@@ -120,8 +122,20 @@ def _why_out(context: StageContext, id_: int) -> str:
     sampling = context.sampling
     if sampling.greedy or sampling.temperature == 0:
         return "greedy"
-    above = int((context.logits > context.logits[id_]).sum() + (context.logits[:id_] == context.logits[id_]).sum())
-    return "top-k" if sampling.top_k and above >= sampling.top_k else "top-p"
+    scores = _penalized(context)
+    above = int((scores > scores[id_]).sum() + (scores[:id_] == scores[id_]).sum())
+    if sampling.top_k and above >= sampling.top_k:
+        return "top-k"
+    is_small = scores[id_] - scores.max() < sampling.temperature * np.log(max(sampling.min_p, SMALLEST))
+    return "min-p" if sampling.min_p and is_small else "top-p"
+
+
+def _penalized(context: StageContext) -> Numbers:
+    """The logits (V,), those of the tokens in the window penalized."""
+    scores, penalty = context.logits.astype(np.float64), context.sampling.repetition_penalty
+    for id_ in set(context.window):
+        scores[id_] = scores[id_] / penalty if scores[id_] > 0 else scores[id_] * penalty
+    return scores
 
 
 def _others_row(draw: Draw, rest: Numbers) -> list[Cell]:
@@ -151,8 +165,8 @@ def _drawn_sentence(context: StageContext, draw: Draw, decimals: int) -> str:
 
 
 def _sample_parity(context: StageContext, draw: Draw, listed: list[int]) -> Parity:
-    """Temperature and filters computed again from the logits, against the distribution that is drawn from."""
-    sampling, values = context.sampling, context.logits
+    """Penalty, temperature and filters computed again from the logits, against the distribution that is drawn from."""
+    sampling, values = context.sampling, _penalized(context)
     own = np.zeros_like(values)
     if sampling.greedy or sampling.temperature == 0:
         own[int(values.argmax())] = 1.0
@@ -161,5 +175,6 @@ def _sample_parity(context: StageContext, draw: Draw, listed: list[int]) -> Pari
         p = softmax(values[top] / sampling.temperature)
         if sampling.top_p < 1:
             p = p[: int(np.searchsorted(np.cumsum(p), sampling.top_p)) + 1]
+        p = p[p >= sampling.min_p * p[0]]
         own[top[: len(p)]] = p / p.sum()
     return Parity("after · models.sampling", float(np.abs(own[listed] - draw.after[listed]).max()), len(listed))

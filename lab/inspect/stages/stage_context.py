@@ -215,6 +215,11 @@ class StageContext:
         """0-based position in the whole text of the token after the position, which the draw is for."""
         return self.earlier + self.dropped + self.position + 1
 
+    @property
+    def window(self) -> list[int]:
+        """The ids up to the position, which a repetition penalty is for."""
+        return self.ids[: self.position + 1]
+
     def draw(self) -> Draw:
         """The next token as `models.sampling.generate` would draw it with this seed."""
         return self.traced.get_or_compute(("draw", self.draws_for, self.sampling), self.position, self._draw)
@@ -224,7 +229,7 @@ class StageContext:
 
         from models.sampling import distribution, draw, uniform
 
-        found = distribution(torch.from_numpy(self.logits), self.sampling)
+        found = distribution(torch.from_numpy(self.logits), self.sampling, self.window)
         u = uniform(self.sampling.seed, self.draws_for)
         order = found.after.argsort(descending=True, stable=True)
         return Draw(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lab.cli.commands.generate_command import until_stop
 from lab.planning.device import generation_device
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import save_best
@@ -50,6 +51,25 @@ def test_generate_writes_what_sampling_draws_the_same_for_the_same_seed_only_and
     assert len(set(alone)) == 3
     assert written("--seed", "5", "--samples", "3") == "".join(f"--- seed {5 + at}\n{text}" for at, text in enumerate(alone))
     assert written("--greedy") == written("--temperature", "0", "--seed", "5")
+    text = alone[0].rstrip("\n")
+    stop = text[4:7]
+    assert written("--seed", "5", "--stop", "\0never", "--stop", stop) == text[: text.index(stop, 1)] + "\n"
+    assert written("--seed", "5", "--samples", "2", "--stop", stop).startswith(f"--- seed 5\n{text[: text.index(stop, 1)]}\n---")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stops", "kept"),
+    [
+        (["The d", "og ran. Th", "en"], ["og"], "The d"),
+        (["a\n", "\nb"], ["\n\n"], "a"),
+        (["ab", "ac", "ad"], ["abad", "acad"], "ab"),
+        (["one two"], ["two", "one"], ""),
+        (["ab", "a"], ["abab"], "aba"),
+        (["", "x"], [], "x"),
+    ],
+)
+def test_a_text_ends_before_what_it_is_to_stop_at(pieces: list[str], stops: list[str], kept: str) -> None:
+    assert "".join(until_stop(pieces, stops)) == kept
 
 
 def test_bf16_is_for_those_who_ask_for_it(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +162,8 @@ MUST_BE = {
     "--top-k 1.5": "it must be a whole number of at least 0, not '1.5'.",
     "--top-p 0": "it must be above 0 and at most 1, not 0.",
     "--top-p 2": "it must be above 0 and at most 1, not 2.",
+    "--min-p 2": "it must be at least 0 and at most 1, not 2.",
+    "--repetition-penalty 0.5": "it must be at least 1, not 0.5.",
 }
 
 

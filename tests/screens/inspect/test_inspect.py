@@ -317,21 +317,21 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        (("1", "0", "1", "0"), "T=1 k=- p=- seed 0"),
-        (("0", "", "0,9", ""), "T=0 greedy k=- p=0.9 seed 0"),
-        (("0.7", "40", "-", "3"), "T=0.7 k=40 p=- seed 3"),
+        (("1", "0", "1", "0", "1", "0"), "T=1 k=- p=- seed 0"),
+        (("0", "", "0,9", "", "", ""), "T=0 greedy k=- p=0.9 seed 0"),
+        (("0.7", "40", "-", "0.05", "1.2", "3"), "T=0.7 k=40 p=- min-p=0.05 penalty=1.2 seed 3"),
     ],
 )
-def test_settings_in_short(fields: tuple[str, str, str, str], words: str) -> None:
+def test_settings_in_short(fields: tuple[str, str, str, str, str, str], words: str) -> None:
     assert in_short(settings_from(*fields)) == words
 
 
 @pytest.mark.parametrize(
-    "fields", [("-1", "", "", ""), ("nan", "", "", ""), ("", "1.5", "", ""), ("", "", "0", ""), ("", "", "", "x")]
+    ("at", "value"), [(0, "-1"), (0, "nan"), (1, "1.5"), (2, "0"), (3, "2"), (3, "x"), (4, "0.5"), (4, "x"), (5, "x")]
 )
-def test_settings_that_cannot_be_are_one_sentence(fields: tuple[str, str, str, str]) -> None:
+def test_settings_that_cannot_be_are_one_sentence(at: int, value: str) -> None:
     with pytest.raises(SettingError, match=r"^[A-Z].*\.$"):
-        settings_from(*fields)
+        settings_from(*("" if place != at else value for place in range(6)))
 
 
 async def test_m_chooses_the_run_or_its_other_checkpoint(inspect: Open, engine: Any, make_run: Any) -> None:

@@ -21,6 +21,8 @@ from tests.lab.inspect.read_views import printed, tables
         SamplingSettings(temperature=1.3, top_p=0.6, seed=11),
         SamplingSettings(top_k=40, top_p=0.9, seed=7),
         SamplingSettings(greedy=True),
+        SamplingSettings(temperature=0.8, min_p=0.1, seed=2),
+        SamplingSettings(top_k=40, min_p=0.05, repetition_penalty=1.7, seed=8),
     ],
 )
 def test_sampling_shows_before_and_after_and_where_the_draw_fell(
@@ -33,7 +35,8 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
         table, draw = tables(view)
         before = np.exp(logits[position] - logits[position].max())
         before /= before.sum()
-        after = filtered(logits[position], settings)
+        scores = penalized(logits[position], ids[: position + 1], settings.repetition_penalty)
+        after = filtered(scores, settings)
         assert table.selected is not None
         for row in table.rows:
             if not row[1].ref:
@@ -41,9 +44,9 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
             id_ = int(row[1].ref.rstrip("]").split(",")[1])
             assert row[1].value == pytest.approx(before[id_], rel=1e-4)
             if after[id_] == 0:
-                assert (row[0].style, row[2].text) == ("struck", f"out: {_reason(logits[position], settings, id_)}")
+                assert (row[0].style, row[2].text) == ("struck", f"out: {_reason(scores, settings, id_)}")
             else:
-                order = np.argsort(-logits[position], kind="stable")
+                order = np.argsort(-scores, kind="stable")
                 low = after[order[: int(np.flatnonzero(order == id_)[0])]].sum()
                 assert row[2].value == pytest.approx(after[id_], rel=1e-4)
                 assert row[3].value == pytest.approx(low, abs=1e-5)
@@ -66,14 +69,21 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
 
 
 def _reason(logits: np.ndarray, settings: SamplingSettings, id_: int) -> str:
-    """The setting that filters a token out: top-k if it alone would, else top-p."""
+    """The setting that filters a token out: top-k if it alone would, else min-p, else top-p."""
     if settings.greedy:
         return "greedy"
-    return "top-p" if filtered(logits, dataclasses.replace(settings, top_p=1.0))[id_] else "top-k"
+    if not filtered(logits, dataclasses.replace(settings, top_p=1.0, min_p=0.0))[id_]:
+        return "top-k"
+    return "top-p" if filtered(logits, dataclasses.replace(settings, top_p=1.0))[id_] else "min-p"
+
+
+def penalized(logits: np.ndarray, window: list[int], penalty: float) -> np.ndarray:
+    """The repetition penalty after Keskar et al.'s description."""
+    return np.array([(x / penalty if x > 0 else x * penalty) if id_ in window else x for id_, x in enumerate(logits.tolist())])
 
 
 def filtered(logits: np.ndarray, settings: SamplingSettings) -> np.ndarray:
-    """Temperature, top-k, top-p after Hugging Face's description of them, one token at a time."""
+    """Temperature, top-k, top-p, min-p after Hugging Face's description of them, one token at a time."""
     if settings.greedy:
         return (np.arange(len(logits)) == logits.argmax()).astype(float)
     order = sorted(range(len(logits)), key=lambda id_: (-logits[id_], id_))
@@ -86,6 +96,7 @@ def filtered(logits: np.ndarray, settings: SamplingSettings) -> np.ndarray:
             break
         chosen.append(id_)
         mass += weights[id_] / total
+    chosen = [id_ for id_ in chosen if weights[id_] >= settings.min_p]
     out = np.zeros(len(logits))
     for id_ in chosen:
         out[id_] = weights[id_] / sum(weights[each] for each in chosen)
