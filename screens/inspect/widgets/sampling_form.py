@@ -62,7 +62,8 @@ class SamplingForm(Horizontal):
     DEFAULT_CSS = """
     SamplingForm {
         height: 3;
-        & > Input { width: 1fr; min-width: 12; border: round $foreground 30%; }
+        & > Input { width: 1fr; min-width: 11; border: round $foreground 30%; }
+        & > #sampling-temperature { min-width: 17; }
         & > Input { border-title-color: $foreground 90%; background: $background; }
         & > Input:focus { border: round $accent; }
     }
