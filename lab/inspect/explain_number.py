@@ -163,7 +163,11 @@ class Explainer(Quantities):
         if at.name in self.weights:
             return describe_weight(at.name, at.index, self.config, self.label)
         words = [rule.title] + ([] if at.layer is None else [f"layer {at.layer + 1}"])
-        return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, at.index, strict=True)])
+        if rule.axes[-1] == "part of the key" and at.layer is not None:
+            names = self.score_parts(at.layer, *at.index[:3]).names
+            words += [f"{axis}: {names[n]}" for axis, n in zip(rule.axes[3:], at.index[3:], strict=True)]
+        axes = zip(rule.axes, at.index, strict=True)
+        return ", ".join(words + [self._axis(axis, n) for axis, n in axes if not axis.startswith("part of")])
 
     def _axis(self, axis: str, n: int) -> str:
         if axis in ("position", "from", "to"):

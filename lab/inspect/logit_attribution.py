@@ -84,10 +84,11 @@ def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
 
 
 @torch.no_grad()
-def contributors(model: GPT, trace: Trace, position: int) -> list[Contributor]:
+def contributors(model: GPT, trace: Trace, position: int, layers: int | None = None) -> list[Contributor]:
     """Vectors that embeddings, heads, MLPs, biases and patches put into the residual stream; the same for all tokens.
 
-    Reads every layer, which costs about one forward pass.
+    With `layers`, only those of so many layers, as they arrive at the next one. Reads each layer, which costs about one forward
+    pass.
     """
     config, heads = model.config, model.config.heads
     weights = torch.zeros(len(trace.ids), dtype=torch.float64)
@@ -110,7 +111,9 @@ def contributors(model: GPT, trace: Trace, position: int) -> list[Contributor]:
             (layer, weights[used] @ written.double(), dict(zip(used.tolist(), weights[used].tolist(), strict=True)), source)
         )
 
-    for layer in reversed(range(config.layers)):
+    if layers is not None:
+        weights = through(f"blocks.{layers}.resid_pre", weights)
+    for layer in reversed(range(config.layers if layers is None else layers)):
         block, hidden = f"blocks.{layer}.", f"h.{layer}."
         weights = through(f"{block}resid_post", weights)
         inner = through(f"{block}mlp_out", weights)

@@ -1,6 +1,7 @@
 """Formulas of attention: queries, keys and values, scores, the pattern, z, and the heads' outputs."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -42,6 +43,26 @@ def _score(numbers: Quantities, at: NumberLocation) -> Answer:
         return Answer("−∞ where the key comes after the query", "−∞", [raw], -math.inf, MASKED)
     written = f"{number(raw.value)} / √{width} = {number(raw.value)} / {number(math.sqrt(width))}"
     return Answer(f"q·k / √d, d = {width}", written, [raw], raw.value / math.sqrt(width))
+
+
+def _score_parts(numbers: Quantities, at: NumberLocation) -> tuple[Tensor, Tensor]:
+    """The part of the query and the part of the key that a term of the score is made of, (D,) each."""
+    assert at.layer is not None
+    *place, q, k = at.index
+    parts = numbers.score_parts(at.layer, *place)
+    return torch.from_numpy(parts.q[q]), torch.from_numpy(parts.k[k])
+
+
+def _score_part(numbers: Quantities, at: NumberLocation) -> Answer:
+    q, k = _score_parts(numbers, at)
+    root = math.sqrt(len(q))
+    answer = numbers.sum(
+        f"Σ_d part of q[d] × part of k[d] / √{len(q)}",
+        q * k / root,
+        lambda d: (f"dimension {d + 1}", ""),
+        factors=lambda d: f"{times(float(q[d]), float(k[d]))} / {number(root)}",
+    )
+    return replace(answer, note="The norms' scales are held at their values, so that all terms add up to the score.")
 
 
 def _score_raw(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -161,6 +182,12 @@ ATTENTION = {
     "blocks.N.attn.v": Rule("value", PER_HEAD, _projection),
     "blocks.N.attn.scores_raw": Rule("query · key", PAIR, _score_raw),
     "blocks.N.attn.attn_scores": Rule("attention score", PAIR, _score),
+    "blocks.N.attn.attn_scores.part": Rule(
+        "a term of the score",
+        (*PAIR, "part of the query", "part of the key"),
+        _score_part,
+        lambda numbers, at: float(torch.dot(*_score_parts(numbers, at))) / math.sqrt(numbers.config.head_width),
+    ),
     "blocks.N.attn.shifted": SHIFTED,
     "blocks.N.attn.exp": EXP,
     "blocks.N.attn.sum": SUM,

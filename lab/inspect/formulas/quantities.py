@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lab.core.number_format import counted, significant, whole
 from lab.inspect.logit_attribution import Contributor, contributors
+from lab.inspect.score_parts import ScoreParts, score_parts
 from lab.views.blocks import StackedStrips
 from lab.views.number_explanation import Operand, short
 from lab.views.number_refs import TIMES, open_ref
@@ -122,6 +123,7 @@ class Quantities:
         self._heads: dict[tuple[int, int], Tensor] = {}
         self._logits: dict[int, Tensor] = {}
         self._contributors: dict[int, list[Contributor]] = {}
+        self._score_parts: dict[tuple[int, ...], ScoreParts] = {}
 
     def value(self, ref: str) -> float:
         """The model's own number. Raises UnknownNumberError."""
@@ -186,6 +188,13 @@ class Quantities:
         if position not in self._contributors:
             self._contributors[position] = contributors(self._model, self.trace, position)
         return self._contributors[position]
+
+    def score_parts(self, layer: int, head: int, query: int, key: int) -> ScoreParts:
+        """The parts of the score of two positions in a head."""
+        place = layer, head, query, key
+        if place not in self._score_parts:
+            self._score_parts[place] = score_parts(self._model, self.trace, *place)
+        return self._score_parts[place]
 
     def heads(self, layer: int, position: int) -> Tensor:
         """Each head's output at a position, (H, C), float64."""

@@ -17,6 +17,7 @@ from lab.inspect.stages.logits_stage import likeliest, logits
 from lab.inspect.stages.mlp_stage import mlp, neurons
 from lab.inspect.stages.residual_stream_stage import ln1, ln2, ln_final, resid_mid, resid_post
 from lab.inspect.stages.sampling_stage import sample
+from lab.inspect.stages.score_parts_stage import why
 from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import StageEntry, View
 from models.unembed import Slices
@@ -24,7 +25,7 @@ from models.unembed import Slices
 BEFORE_LAYERS = {"tokens": (tokens,), "embed + position": (embed, neighbours, positions)}
 """Stages by the group of the left column that they belong to."""
 LAYER = {
-    "attention": (ln1, qkv, matrix, scores, heads, thumbnails, values, attn_out, resid_mid),
+    "attention": (ln1, qkv, matrix, scores, why, heads, thumbnails, values, attn_out, resid_mid),
     "mlp": (ln2, mlp, neurons, resid_post),
 }
 """Stages of each layer, by its attention and its MLP."""

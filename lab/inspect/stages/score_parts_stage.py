@@ -1,0 +1,62 @@
+"""Why a head looks there: the terms of the score of a query and a key, by the parts of the model that wrote the two."""
+
+import math
+
+import numpy as np
+
+from lab.core.number_format import significant
+from lab.inspect.score_parts import ScoreParts, score_parts
+from lab.inspect.stages.attention_scores_stage import head_title, most_attended
+from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
+from lab.views.blocks import Array, Cell, Column, Matrix, Table, View
+from lab.views.number_refs import ref
+from lab.views.number_tables import number
+
+PAIRS = 6
+"""Pairs listed."""
+
+
+@Stage(
+    "why there",
+    "The score is a sum: each part that wrote the query times each part that wrote the key.",
+    HEAD_KEYS,
+    of_head=True,
+    code={"gpt.py: Attention.forward": ("qkv =", "q, k, v =")},
+)
+def why(context: StageContext) -> View:
+    """The score of the position and the key that it attends to most, part by part."""
+    layer, head, at, key = context.layer, context.head, context.position, most_attended(context)
+    parts: ScoreParts = context.traced.get_or_compute(
+        ("score parts", layer, head, key), at, lambda: score_parts(context.opened.model, context.trace, layer, head, at, key)
+    )
+    table, name = parts.table, f"{context.block}attn.attn_scores.part"
+    total = float(table.sum())
+    order = np.argsort(-np.abs(table), axis=None, kind="stable")[:PAIRS]
+    pairs = [divmod(int(each), len(parts.names)) for each in order]
+    limit = float(np.abs(table).max()) or 1.0
+    terms = {
+        (q, k): number(table[q, k], 3, ref(name, head, at, key, q, k), bar=abs(float(table[q, k])) / limit) for q, k in pairs
+    }
+    rows = [[Cell(parts.names[q]), Cell(parts.names[k]), term] for (q, k), term in terms.items()]
+    rest = total - sum(float(table[pair]) for pair in pairs)
+    rows.append([Cell(f"{table.size - len(pairs)} others", style="dim"), Cell(""), Cell(significant(rest), rest, style="dim")])
+    columns = [Column("of the query", "left"), Column("of the key", "left"), Column("term of the score")]
+    there = "itself" if key == at else context.quoted(key)
+    matrix = Matrix(
+        f"{context.here} × {there}: rows wrote the query, columns the key",
+        parts.names,
+        parts.names,
+        Array.of(table),
+        "all add up to the score",
+        ref(name, head, at, key, "0:", "0:"),
+        pairs[0],
+        "diverging",
+    )
+    raw = context.parity(f"{context.block}attn.scores_raw", np.array(total * math.sqrt(context.config.head_width)), head, at, key)
+    first = f"“{parts.names[pairs[0][0]]}” of the query × “{parts.names[pairs[0][1]]}” of the key"
+    sentence = (
+        f"{context.here} looks most at {there}, with a score of {significant(total)}. Its largest term is {first}: "
+        f"{significant(float(table[pairs[0]]))}."
+    )
+    listed = Table(columns, rows, total=[Cell("Σ = score"), Cell(""), Cell(significant(total), total)])
+    return View("why", head_title(context, "why there"), sentence, [matrix, listed], raw)
