@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from lab.inspect.formulas.attention_formulas import ATTENTION
+from lab.inspect.formulas.attention_formulas import ATTENTION, parts_of_score
 from lab.inspect.formulas.embedding_formulas import EMBEDDINGS
 from lab.inspect.formulas.layer_norm_formulas import NORMS
 from lab.inspect.formulas.logit_attribution_formulas import CONTRIBUTIONS
@@ -163,8 +163,8 @@ class Explainer(Quantities):
         if at.name in self.weights:
             return describe_weight(at.name, at.index, self.config, self.label)
         words = [rule.title] + ([] if at.layer is None else [f"layer {at.layer + 1}"])
-        if rule.axes[-1] == "part of the key" and at.layer is not None:
-            names = self.score_parts(at.layer, *at.index[:3]).names
+        if "part of the key" in rule.axes:
+            names = parts_of_score(self, at).names
             words += [f"{axis}: {names[n]}" for axis, n in zip(rule.axes[3:], at.index[3:], strict=True)]
         axes = zip(rule.axes, at.index, strict=True)
         return ", ".join(words + [self._axis(axis, n) for axis, n in axes if not axis.startswith("part of")])

@@ -139,8 +139,11 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
     ]
     nothing = torch.zeros(config.width, dtype=torch.float64)
     for k, edit in enumerate(patches(trace.edits)):
+        _, of_layer, name = edit.name.split(".", 2)
+        if layers is not None and int(of_layer) >= layers + (name == "resid_pre"):
+            continue
         label = part_name(config, trace.edits, final_bias_at(config) + 1 + k)
-        result.append(Contributor(label, int(edit.name.split(".")[1]), patched.get(edit, nothing), {}, None))
+        result.append(Contributor(label, int(of_layer), patched.get(edit, nothing), {}, None))
     return result
 
 

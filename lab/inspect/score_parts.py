@@ -1,4 +1,4 @@
-"""The score of a query and a key, taken apart: what wrote the one times what wrote the other.
+"""Parts of an attention score: what wrote the query times what wrote the key.
 
 With the norms' scales held at their values, query and key are sums over the parts that wrote into the residual stream before the
 layer, and the score, their product, is a sum over pairs of parts (Elhage et al. 2021, "A Mathematical Framework for Transformer
@@ -6,16 +6,18 @@ Circuits", "QK circuit").
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lab.inspect.logit_attribution import Contributor, contributors
 from lab.views.number_tables import Numbers
-from models.gpt import GPT
-from models.trace import Trace
 
-MOST_PARTS = 16
+if TYPE_CHECKING:
+    from lab.inspect.logit_attribution import Contributor
+    from models.trace import Trace
+
+MOST_PARTS = 18
 """Parts in the table: the largest, the rest of a large model's as one."""
 BIASES, OTHERS = "biases", "other parts"
 SHORT = {"token embedding": "token", "position embedding": "position"}
@@ -35,38 +37,48 @@ class ScoreParts(NamedTuple):
         return found
 
 
-def score_parts(model: GPT, trace: Trace, layer: int, head: int, query: int, key: int) -> ScoreParts:
-    """The parts of the score of two positions in a head, in the order of the computation, biases last."""
-    found = [_through_norm(model, trace, layer, head, position, side) for position, side in ((query, 0), (key, 1))]
-    names, (q, k) = found[0][0], (vectors for _, vectors in found)
-    size = np.abs(q @ k.T)
-    rank = np.argsort(-np.maximum(size.max(0), size.max(1)), kind="stable")
+Written = tuple[int, "Sequence[Contributor]"]
+"""A position, and what was written into the residual stream there before the layer."""
+
+
+def score_parts(
+    weight: Callable[[str], Numbers], trace: "Trace", layer: int, head: int, query: Written, key: Written
+) -> ScoreParts:
+    """The parts of the score of two positions in a head, in the order of the computation, biases last. `weight` gives the
+    model's weight of a name."""
+    q, k = (_through_norm(weight, trace, layer, head, part, written) for part, written in (("q", query), ("k", key)))
+    names = [*(_short(part) for part in query[1] if not _is_bias(part)), BIASES]
     if len(names) <= MOST_PARTS:
         return ScoreParts(names, q, k)
+    size = np.abs(q @ k.T)
+    rank = np.argsort(-np.maximum(size.max(0), size.max(1)), kind="stable")
     kept, rest = sorted(rank[: MOST_PARTS - 1].tolist()), rank[MOST_PARTS - 1 :]
     q, k = (np.concatenate([each[kept], each[rest].sum(0, keepdims=True)]) for each in (q, k))
     return ScoreParts([*(names[index] for index in kept), f"{len(rest)} {OTHERS}"], q, k)
 
 
-def _through_norm(model: GPT, trace: Trace, layer: int, head: int, position: int, side: int) -> tuple[list[str], Numbers]:
-    """What each part gives to the query (side 0) or the key (side 1) of a head, (P, D); the biases are one part."""
-    block, size = model.blocks[layer], model.config.head_width
-    rows = slice(side * model.config.width + head * size, side * model.config.width + (head + 1) * size)
-    weight, bias, gain, shift = (
-        each.detach().double().numpy()
-        for each in (block.attn.c_attn.weight[rows], block.attn.c_attn.bias[rows], block.ln_1.weight, block.ln_1.bias)
-    )
-    written = contributors(model, trace, position, layer)
-    vectors = np.stack([part.vector.numpy() for part in written])
+def _through_norm(
+    weight: Callable[[str], Numbers], trace: "Trace", layer: int, head: int, part: str, written: Written
+) -> Numbers:
+    """The parts of the query or the key of a head at a position, (P, D); all biases together are the last one."""
+    position, contributors = written
+    size = trace.config.head_width
+    first = "qk".index(part) * trace.config.width + head * size
+    rows, block = slice(first, first + size), f"h.{layer}."
+    matrix, bias = (weight(f"{block}attn.c_attn.{name}")[rows].astype(np.float64) for name in ("weight", "bias"))
+    gain, shift = (weight(f"{block}ln_1.{name}").astype(np.float64) for name in ("weight", "bias"))
+    vectors = np.stack([each.vector.numpy() for each in contributors])
     scale = float(trace[f"blocks.{layer}.ln1.scale"][position, 0])
-    given = (vectors - vectors.mean(-1, keepdims=True)) * gain / scale @ weight.T  # (P, D)
-    is_bias = np.array([part.label.endswith("bias") for part in written])
-    biases = given[is_bias].sum(0) + weight @ shift + bias
-    names = [_short(part) for part in written if not part.label.endswith("bias")]
-    return [*names, BIASES], np.concatenate([given[~is_bias], biases[None]])
+    given = (vectors - vectors.mean(-1, keepdims=True)) * gain / scale @ matrix.T  # (P, D)
+    biases = np.array([_is_bias(each) for each in contributors])
+    return np.concatenate([given[~biases], [given[biases].sum(0) + matrix @ shift + bias]])
 
 
-def _short(part: Contributor) -> str:
+def _is_bias(part: "Contributor") -> bool:
+    return part.label.endswith("bias")
+
+
+def _short(part: "Contributor") -> str:
     """`token`, `head 2.1`, `mlp 2`."""
     words = part.label.split()
     if words[0] != "layer":

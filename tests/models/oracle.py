@@ -147,6 +147,27 @@ class Oracle:
         changed: Numbers = self.weights["wte.weight"] @ (self.weights["ln_f.weight"] * (out - out.mean()) / scale)
         return changed
 
+    def score_parts(self, layer: int, head: int, query: int, key: int) -> Numbers:
+        """(P, P): the score of two positions by what wrote the query and what wrote the key, biases last; without edits."""
+        v, w, width = self.values, self.weights, self.config.head_width
+        sides = []
+        for at, first in ((query, 0), (key, self.config.width)):
+            rows = slice(first + head * width, first + (head + 1) * width)
+            matrix = w[f"h.{layer}.attn.c_attn.weight"][rows]
+
+            def through(x: Numbers, at: int = at, matrix: Numbers = matrix) -> Numbers:
+                out: Numbers = matrix @ ((x - x.mean()) / v[f"blocks.{layer}.ln1.scale"][at] * w[f"h.{layer}.ln_1.weight"])
+                return out
+
+            written, biases = [v["embed"][at], v["pos_embed"][at]], np.zeros(self.config.width)
+            for before in range(layer):
+                written += [*v[f"blocks.{before}.attn.head_out"][:, at], v[f"blocks.{before}.mlp_out.unbiased"][at]]
+                biases += w[f"h.{before}.attn.c_proj.bias"] + w[f"h.{before}.mlp.c_proj.bias"]
+            rest = through(biases) + matrix @ w[f"h.{layer}.ln_1.bias"] + w[f"h.{layer}.attn.c_attn.bias"][rows]
+            sides.append(np.stack([*map(through, written), rest]))
+        table: Numbers = sides[0] @ sides[1].T / math.sqrt(width)
+        return table
+
     def value(self, reference: str) -> Numbers:
         """The number, or for a reference with open places the array, that a reference names."""
         if " × " in reference:
@@ -157,6 +178,9 @@ class Oracle:
         index = tuple(_index(part) for part in inside.rstrip("]").split(",") if part)
         if name.endswith(".mlp.logit_effect"):
             return self.effects(int(name.split(".")[1]), index[0], index[1])[index[2:]]
+        if name.endswith(".attn_scores.part"):
+            head, query, key, *parts = index
+            return np.asarray(self.score_parts(int(name.split(".")[1]), head, query, key)[tuple(parts)])  # type: ignore[arg-type]
         if name in self.weights:
             return np.asarray(self.weights[name][index])
         if name in ("wte.norm", "wte.cosine", "wpe.norm", "wpe.cosine"):

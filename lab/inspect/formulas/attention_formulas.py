@@ -19,6 +19,7 @@ from lab.inspect.formulas.quantities import (
     softmax_rules,
     times,
 )
+from lab.inspect.score_parts import ScoreParts, score_parts
 from lab.views.number_refs import product
 
 PER_HEAD = ("position", "head", "dimension")
@@ -45,16 +46,22 @@ def _score(numbers: Quantities, at: NumberLocation) -> Answer:
     return Answer(f"q·k / √d, d = {width}", written, [raw], raw.value / math.sqrt(width))
 
 
-def _score_parts(numbers: Quantities, at: NumberLocation) -> tuple[Tensor, Tensor]:
-    """The part of the query and the part of the key that a term of the score is made of, (D,) each."""
+def parts_of_score(numbers: Quantities, at: NumberLocation) -> ScoreParts:
+    """The parts of the score that a number is a term of."""
     assert at.layer is not None
-    *place, q, k = at.index
-    parts = numbers.score_parts(at.layer, *place)
-    return torch.from_numpy(parts.q[q]), torch.from_numpy(parts.k[k])
+    head, *places = at.index[:3]
+    query, key = ((place, numbers.contributors(place, at.layer)) for place in places)
+    return score_parts(lambda name: numbers.weights[name].numpy(), numbers.trace, at.layer, head, query, key)
+
+
+def _factors(numbers: Quantities, at: NumberLocation) -> tuple[Tensor, Tensor]:
+    """The part of the query and the part of the key, (D,) each, whose product is a term of the score."""
+    parts = parts_of_score(numbers, at)
+    return torch.from_numpy(parts.q[at.index[3]]), torch.from_numpy(parts.k[at.index[4]])
 
 
 def _score_part(numbers: Quantities, at: NumberLocation) -> Answer:
-    q, k = _score_parts(numbers, at)
+    q, k = _factors(numbers, at)
     root = math.sqrt(len(q))
     answer = numbers.sum(
         f"Σ_d part of q[d] × part of k[d] / √{len(q)}",
@@ -186,7 +193,7 @@ ATTENTION = {
         "a term of the score",
         (*PAIR, "part of the query", "part of the key"),
         _score_part,
-        lambda numbers, at: float(torch.dot(*_score_parts(numbers, at))) / math.sqrt(numbers.config.head_width),
+        lambda numbers, at: float(torch.dot(*_factors(numbers, at))) / math.sqrt(numbers.config.head_width),
     ),
     "blocks.N.attn.shifted": SHIFTED,
     "blocks.N.attn.exp": EXP,

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from lab.core.number_format import counted, significant, whole
 from lab.inspect.logit_attribution import Contributor, contributors
-from lab.inspect.score_parts import ScoreParts, score_parts
 from lab.views.blocks import StackedStrips
 from lab.views.number_explanation import Operand, short
 from lab.views.number_refs import TIMES, open_ref
@@ -122,8 +121,7 @@ class Quantities:
         self._context_at = context_at
         self._heads: dict[tuple[int, int], Tensor] = {}
         self._logits: dict[int, Tensor] = {}
-        self._contributors: dict[int, list[Contributor]] = {}
-        self._score_parts: dict[tuple[int, ...], ScoreParts] = {}
+        self._contributors: dict[tuple[int, int | None], list[Contributor]] = {}
 
     def value(self, ref: str) -> float:
         """The model's own number. Raises UnknownNumberError."""
@@ -183,18 +181,11 @@ class Quantities:
         """Name of a value before edits: `name` itself, unless an edit changes it."""
         return name + BEFORE if self.trace.is_edited(name) else name
 
-    def contributors(self, position: int) -> list[Contributor]:
-        """Vectors written into the residual stream at a position, as they arrive at the final norm."""
-        if position not in self._contributors:
-            self._contributors[position] = contributors(self._model, self.trace, position)
-        return self._contributors[position]
-
-    def score_parts(self, layer: int, head: int, query: int, key: int) -> ScoreParts:
-        """The parts of the score of two positions in a head."""
-        place = layer, head, query, key
-        if place not in self._score_parts:
-            self._score_parts[place] = score_parts(self._model, self.trace, *place)
-        return self._score_parts[place]
+    def contributors(self, position: int, layers: int | None = None) -> list[Contributor]:
+        """Vectors written into the residual stream at a position, as they arrive at the final norm, or after so many layers."""
+        if (position, layers) not in self._contributors:
+            self._contributors[position, layers] = contributors(self._model, self.trace, position, layers)
+        return self._contributors[position, layers]
 
     def heads(self, layer: int, position: int) -> Tensor:
         """Each head's output at a position, (H, C), float64."""

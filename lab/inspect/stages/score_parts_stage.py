@@ -1,4 +1,4 @@
-"""Why a head looks there: the terms of the score of a query and a key, by the parts of the model that wrote the two."""
+"""The terms of an attention score, by the parts of the model that wrote the query and the key."""
 
 import math
 
@@ -16,6 +16,14 @@ PAIRS = 6
 """Pairs listed."""
 
 
+def _parts(context: StageContext, key: int) -> ScoreParts:
+    from lab.inspect.logit_attribution import contributors
+
+    layer, trace = context.layer, context.trace
+    query, other = ((place, contributors(context.opened.model, trace, place, layer)) for place in (context.position, key))
+    return score_parts(context.weight, trace, layer, context.head, query, other)
+
+
 @Stage(
     "why there",
     "The score is a sum: each part that wrote the query times each part that wrote the key.",
@@ -26,9 +34,7 @@ PAIRS = 6
 def why(context: StageContext) -> View:
     """The score of the position and the key that it attends to most, part by part."""
     layer, head, at, key = context.layer, context.head, context.position, most_attended(context)
-    parts: ScoreParts = context.traced.get_or_compute(
-        ("score parts", layer, head, key), at, lambda: score_parts(context.opened.model, context.trace, layer, head, at, key)
-    )
+    parts: ScoreParts = context.traced.get_or_compute(("score parts", layer, head, key), at, lambda: _parts(context, key))
     table, name = parts.table, f"{context.block}attn.attn_scores.part"
     total = float(table.sum())
     order = np.argsort(-np.abs(table), axis=None, kind="stable")[:PAIRS]
