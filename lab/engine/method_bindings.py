@@ -212,6 +212,7 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.EVIDENCE, prompt.evidence),
         implement(table.EFFECT, prompt.effect),
         implement(table.COMPARE, prompt.compare),
+        implement(table.PATCHES, prompt.patches),
         implement(table.GUESS, prompt.guess),
         implement(table.SAMPLE, prompt.sample),
         implement(table.SAVE_TRACE, prompt.save_trace),

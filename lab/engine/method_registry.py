@@ -119,6 +119,15 @@ class CompareParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields
     second_ids: tuple[int, ...] | None = None
 
 
+class PatchesParams(CompareParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every patch from the second prompt into the first, both without interventions, and the two tokens whose logits' difference
+    shows what it does; None are the predictions of the two prompts."""
+
+    stage: str = "patches"
+    candidate: int | None = None
+    against: int | None = None
+
+
 class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: SamplingSettings = SamplingSettings()
 
@@ -174,6 +183,7 @@ ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
 EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
 EFFECT = EngineMethod("effect", LensParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
+PATCHES = EngineMethod("patches", PatchesParams, View)
 GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)

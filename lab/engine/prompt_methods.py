@@ -22,11 +22,13 @@ from lab.engine.method_registry import (
     ExplainParams,
     GuessParams,
     LensParams,
+    PatchesParams,
     PromptParams,
     SampleParams,
     SaveTraceParams,
     ViewParams,
 )
+from lab.inspect.every_patch_view import patches_view
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import Intervention, describe_interventions, edits_of
@@ -190,11 +192,21 @@ class PromptMethods:
 
     def compare(self, params: CompareParams) -> Slices[View]:
         """The prompt beside a second one, aligned from the end. Raises: UserError."""
+        first, second = yield from self._both(params)
+        return _placed(two_prompts(first, second), first)
+
+    def patches(self, params: PatchesParams) -> Slices[View]:
+        """Every patch from the second prompt into the first. Raises: UserError."""
+        first, second = yield from self._both(replace(params, edits=(), interventions=()))
+        return _placed((yield from patches_view(first, second, params.candidate, params.against)), first)
+
+    def _both(self, params: CompareParams) -> Slices[tuple[StageContext, StageContext]]:
+        """Both prompts, the second's position as far from its end as the first's."""
         first = yield from trace_prompt(self.models, params)
         other = replace(params, text=params.second_text, ids=params.second_ids, position=None, edits=(), interventions=())
         second = yield from trace_prompt(self.models, other)
         behind = len(first.ids) - 1 - first.position
-        return _placed(two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind))), first)
+        return first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind))
 
     def guess(self, params: GuessParams) -> Slices[GuessQuestion]:
         """A question for the learner, with its answer. Raises: UserError."""

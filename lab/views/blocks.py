@@ -141,6 +141,8 @@ class MatrixPanels(msgspec.Struct, tag=True, omit_defaults=True):
     """In the order of the computation. They share their labels and their selected cell."""
     largest: int
     """The one drawn largest, and first where there is room for one alone."""
+    columns: str = "key"
+    """Name of what a column stands for."""
 
 
 class Destination(msgspec.Struct, frozen=True):

@@ -87,7 +87,9 @@ class LaidMatrixPanels(Laid):
                 pinned=f"{self._number(row)} → {self._number(column)}",
             )
         if y == HEAD - 1:
-            return self._side_by_side([list(self._header(width)) for width in self.cell_widths], pinned="key →")
+            return self._side_by_side(
+                [list(self._header(width)) for width in self.cell_widths], pinned=f"{self.panels.columns} →"
+            )
         row = y - HEAD
         selected = self.matrices[0].selected
         lit = selected is not None and row == selected[0]

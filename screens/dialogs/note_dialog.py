@@ -33,6 +33,7 @@ ASIDES = {
     "evidence": "evidence in the training text",
     "effect": "effect of the interventions",
     "compare": "two prompts compared",
+    "patches": "every patch from a second prompt",
     "code": "source code",
 }
 TRAIN_PAGES = {

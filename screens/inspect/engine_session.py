@@ -22,6 +22,7 @@ from lab.engine.method_registry import (
     GUESS,
     LENS,
     OPEN,
+    PATCHES,
     PROMPT_REPORT,
     SAMPLE,
     SAVE_TRACE,
@@ -33,6 +34,7 @@ from lab.engine.method_registry import (
     GuessParams,
     LensParams,
     OpenParams,
+    PatchesParams,
     PromptParams,
     SampleParams,
     SaveTraceParams,
@@ -259,6 +261,8 @@ class EngineSession:
                 return await ask(EVIDENCE, selection.params(EvidenceParams))
             case "compare":
                 return await ask(COMPARE, selection.params(CompareParams, stage="compare"))
+            case "patches":
+                return await ask(PATCHES, selection.params(PatchesParams, stage="patches"))
             case _:
                 return await ask(VIEW, selection.params(ViewParams))
 

@@ -61,7 +61,7 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
 
 SAME = ("run", "checkpoint", "stage", "layer", "head", "position", "aside", "candidate", "against", "trail")
 """Fields of a selection that a state has, too."""
-ASIDES = ("attribution", "evidence", "effect", "compare", "code")
+ASIDES = ("attribution", "evidence", "effect", "compare", "patches", "code")
 
 T = TypeVar("T")
 
@@ -117,7 +117,8 @@ def restored(selection: Selection, state: ScreenState) -> Selection:
     elif state.stage:
         selection = selection.on_stage()
     if state.aside in ASIDES:
-        has_it = {"effect": bool(selection.interventions), "compare": selection.second is not None}.get(state.aside, True)
+        has_second = selection.second is not None
+        has_it = {"effect": bool(selection.interventions), "compare": has_second, "patches": has_second}.get(state.aside, True)
         selection = replace(selection, aside=state.aside if has_it else "")
     sampling = None if state.sampling is None else _converted(state.sampling, SamplingSettings)
     return replace(

@@ -45,13 +45,13 @@ class SecondPrompt(InspectPart):
     def hint(self) -> str:
         """The keys of the comparison, and for two views that share one place."""
         if self._host.selection.aside == "compare":
-            return "c or Esc back · e edits or removes the second prompt"
+            return "c every patch · Esc back · e edits or removes the second prompt"
         return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
 
     def action_compare(self) -> None:
         """The first comparison that there is, the next one, and then the step again; where there is none, ask for a prompt."""
         now = self._host.selection
-        asides = [*(["effect"] if now.interventions else []), *(["compare"] if now.second is not None else [])]
+        asides = [*(["effect"] if now.interventions else []), *(["compare", "patches"] if now.second is not None else [])]
         at = asides.index(now.aside) + 1 if now.aside in asides and not now.trail else 0
         if not asides:
             self.action_second()

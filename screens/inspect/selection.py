@@ -50,7 +50,7 @@ class Selection:
     second: Prompt | None = None
     """A second prompt, without interventions."""
     aside: str = ""
-    """View in the place of the step: "attribution", "evidence", "effect", "compare" or "code"; "" is the step itself."""
+    """View in the place of the step: "attribution", "evidence", "effect", "compare", "patches", "code"; "" is the step itself."""
     candidate: int | None = None
     """The token that these are about; None is the one that the model finds most probable."""
     against: int | None = None

@@ -302,6 +302,9 @@ class FakeEngine:
         table = Table(columns, rows, title="if the model stopped there")
         return View("compare", f"prompt 1 | prompt 2 · head {layer + 1}.{head + 1}", f"Beside it: {second_text}", [table])
 
+    def patches(self, second_text: str, candidate: int | None, **_: Any) -> View:
+        return View("patches", "every patch from prompt 2 into prompt 1", f"From {second_text}, for {candidate}", [])
+
     def guess(self, text: str, ids: tuple[int, ...] | None, position: int | None, **place: Any) -> GuessQuestion:
         window, _dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)

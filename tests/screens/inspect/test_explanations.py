@@ -201,7 +201,7 @@ async def test_a_second_click_on_a_number_explains_it_and_the_explanation_hides_
 
         await pilot.walk("backspace", "c")
         await pilot.go("end", "full_stop", "enter")
-        await pilot.walk("c", "up")
+        await pilot.walk("escape", "up")
         beside = pilot.screen.query_one("#inspect-beside")
         assert beside.display
         await pilot.walk("enter")

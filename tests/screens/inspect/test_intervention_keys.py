@@ -195,6 +195,8 @@ async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in
         asked = engine.asked("compare")[-1]
         assert (asked["text"], asked["second_text"]) == ("The big dog ran", "The big dog ran.")
         assert not pilot.screen.query_one("#inspect-beside").display
+        await pilot.go("c")
+        assert engine.asked("patches")[-1]["second_text"] == "The big dog ran."
         await pilot.go("c", "left")
         assert pilot.screen.query_one("#inspect-beside").display
         shown = pilot.screen.query_one("#second-view", BlockView).view
@@ -214,7 +216,7 @@ async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in
         await pilot.resize_terminal(80, 24)
         await pilot.go("right")
         await ask_second(pilot, "c", "end", "full_stop")
-        await pilot.go("c")
+        await pilot.go("escape")
         whole = first.region
         assert not beside.is_on_screen
         assert "v shows prompt 2" in pilot.status
@@ -248,7 +250,7 @@ async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in
 PICTURES = {
     "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
     "before-and-after": [*TO_SCORES, "x", "c"],
-    "two-prompts": [*TO_SCORES, "c", "end", "full_stop", "enter", "c"],
+    "two-prompts": [*TO_SCORES, "c", "end", "full_stop", "enter", "escape"],
 }
 
 

@@ -89,7 +89,7 @@ async def test_a_prompt_that_was_shown_or_compared_is_in_the_history_and_a_facto
         await pilot.pause()
         await pilot.go("end", "full_stop", "enter")
         await kept(pilot, "The big dog ran.")
-        await pilot.go("c", *to_stage("qkv"))
+        await pilot.go("escape", *to_stage("qkv"))
         await pilot.press("inspect.scale")
         await pilot.until(lambda: isinstance(pilot.app.focused, PromptInput))
         await pilot.press("up")

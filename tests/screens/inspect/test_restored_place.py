@@ -85,7 +85,7 @@ def test_names_that_mean_nothing_leave_the_place_as_it_is_and_large_numbers_are_
 @pytest.mark.parametrize("aside", ASIDES)
 def test_a_view_in_place_of_the_stage_needs_its_subject(aside: str) -> None:
     found = restored(Selection("tale"), ScreenState(mode="inspect", prompt="The", aside=aside))
-    assert found.aside == ("" if aside in ("effect", "compare") else aside)
+    assert found.aside == ("" if aside in ("effect", "compare", "patches") else aside)
 
 
 def test_ids_come_before_the_text() -> None:

@@ -1,0 +1,134 @@
+"""Every patch at once: activation patching from the second prompt, over layers and positions and over layers and heads.
+
+One vector of the first prompt at a time is replaced by the second's, and the rest of the pass computed anew (Meng et al. 2022,
+"Locating and Editing Factual Associations in GPT"; Wang et al. 2022, "Interpretability in the Wild"). What changes is the
+difference of two logits. In the comments B is the batch, T the tokens up to the position, C the width, H the heads.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab.core.number_format import significant
+from lab.inspect.interventions import name_of
+from lab.inspect.stages.stage_context import StageContext
+from lab.views.blocks import Array, Matrix, MatrixPanels, View
+from lab.views.number_tables import Numbers
+from models.gpt import GPT, run_block
+from models.trace import Trace
+from models.unembed import Slices
+
+AT_ONCE = 1 << 13
+"""Tokens that are computed at one time, over all patches."""
+PARTS = {"resid_pre": "stream before", "attn_out": "attention", "mlp_out": "MLP"}
+
+
+class Patches(NamedTuple):
+    """The difference of the two logits in prompt 1, in prompt 2, and by how much each patch changes it in prompt 1."""
+
+    first: float
+    second: float
+    positions: range
+    """Positions of the first prompt that have one in the second."""
+    by_part: dict[str, Numbers]
+    """(positions, layers) for each of PARTS."""
+    by_head: Numbers
+    """(H, layers): a head's output at all of the positions."""
+
+
+@torch.no_grad()
+def every_patch(model: GPT, first: Trace, second: Trace, at: tuple[int, int], tokens: tuple[int, int]) -> Slices[Patches]:
+    """Patch everything that the first prompt has at its position `at[0]` and before, aligned with `at[1]` of the second."""
+    length, offset = at[0] + 1, at[1] - at[0]
+    positions = range(max(0, -offset), length)
+    direction = model.wte.weight[tokens[0]] - model.wte.weight[tokens[1]]  # (C,)
+    here, there = list(positions), [position + offset for position in positions]
+    layers, heads = model.config.layers, model.config.heads
+    by_part = {part: np.zeros((len(positions), layers)) for part in PARTS}
+    by_head = np.zeros((heads, layers))
+    for layer in range(layers):
+        block = f"blocks.{layer}."
+        for part in PARTS:
+            added = second[block + part][there] - first[block + part][here]  # (B, C)
+            starts = {"resid_pre": (f"{block}resid_pre", layer, False), "attn_out": (f"{block}resid_mid", layer, True)}
+            name, begin, is_middle = starts.get(part, (f"{block}resid_post", layer + 1, False))
+            plain = first[name][:length]
+            changed = (_rows(plain, [row], change) for row, change in zip(here, added, strict=True))
+            by_part[part][:, layer] = yield from _finish(model, plain, changed, begin, is_middle, direction)
+        outputs = second.head_out(layer, there) - first.head_out(layer, here)  # (H, positions, C)
+        middle = first[f"{block}resid_mid"][:length]
+        changed = (_rows(middle, here, output.to(middle.dtype)) for output in outputs)
+        by_head[:, layer] = yield from _finish(model, middle, changed, layer, True, direction)
+    places = ((first, at[0]), (second, at[1]))
+    ends = [float(trace["ln_final.out"][place].double() @ direction.double()) for trace, place in places]
+    return Patches(ends[0], ends[1], positions, by_part, by_head)
+
+
+def _rows(stream: Tensor, rows: list[int], change: Tensor) -> Tensor:
+    changed = stream.clone()
+    changed[rows] += change
+    return changed
+
+
+def _finish(
+    model: GPT, plain: Tensor, streams: Iterator[Tensor], layer: int, is_middle: bool, direction: Tensor
+) -> Slices[Numbers]:
+    """The product with `direction` (C,) of the final norm's output at the last position, of each of the streams (T, C) that enter
+    a layer, or its MLP if `is_middle`, minus that of `plain`; some of them per slice."""
+    found: list[float] = []
+    waiting = [plain]
+
+    def compute() -> None:
+        x = torch.stack(waiting)  # (B, T, C)
+        del waiting[1:]
+        for number in range(layer, model.config.layers):
+            block = model.blocks[number]
+            x = x + block.mlp(block.ln_2(x)) if is_middle and number == layer else run_block(block, x)
+        ends = model.ln_f(x[:, -1]).double() @ direction.double()  # (B,)
+        found.extend((ends[1:] - ends[0]).tolist())
+
+    for stream in streams:
+        waiting.append(stream)
+        if len(waiting) * len(stream) >= AT_ONCE:
+            compute()
+            yield
+    if len(waiting) > 1:
+        compute()
+        yield
+    return np.array(found)
+
+
+def patches_view(first: StageContext, second: StageContext, token: int | None, against: int | None) -> Slices[View]:
+    """The view of every patch; the tokens are by default what the second prompt predicts and what the first does."""
+    wanted = second.answer if token is None else token
+    other = first.answer if against is None else against
+    if other == wanted:
+        other = int(np.argsort(-first.logits, kind="stable")[:2][first.answer == wanted])
+    found = yield from every_patch(
+        first.opened.model, first.trace, second.trace, (first.position, second.position), (wanted, other)
+    )
+    of_heads = found.by_head
+    limit = max(float(np.abs(each).max()) for each in (*found.by_part.values(), of_heads)) or 1.0
+    columns = [f"{layer + 1}" for layer in range(first.config.layers)]
+    rows = [first.name(position) for position in found.positions]
+
+    def matrix(title: str, labels: list[str], values: Numbers) -> Matrix:
+        chosen = np.unravel_index(int(np.abs(values).argmax()), values.shape)
+        selected = int(chosen[0]), int(chosen[1])
+        return Matrix(title, labels, columns, Array.of(values), "columns are layers", "", selected, "diverging", limit)
+
+    panels = MatrixPanels(
+        [matrix(PARTS[part], rows, values) for part, values in found.by_part.items()], largest=0, columns="layer"
+    )
+    heads = matrix("heads, at all positions", [f"head {head + 1}" for head in range(first.config.heads)], of_heads)
+    head, layer = np.unravel_index(int(np.abs(of_heads).argmax()), of_heads.shape)
+    label = first.tokenizer.label
+    sentence = (
+        f"The logit of “{label(wanted)}” minus that of “{label(other)}” is {significant(found.first)} in prompt 1 and "
+        f"{significant(found.second)} in prompt 2. A cell is its change in prompt 1 with that vector of prompt 2; of the heads "
+        f"the largest is that of {name_of('attn.z', int(layer), int(head))}, {significant(float(of_heads[head, layer]))}."
+    )
+    return View("patches", "every patch from prompt 2 into prompt 1", sentence, [panels, heads])

@@ -1,0 +1,122 @@
+"""Every patch at once: a cell is what a pass with that one patch gives, and TransformerLens's where that library is installed."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lab.inspect import every_patch_view as module
+from lab.inspect.every_patch_view import PARTS, every_patch
+from lab.views.blocks import Matrix, MatrixPanels
+from models.gpt import GPT
+from models.trace import Trace
+from models.trace_edits import Edit
+from models.unembed import finish
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.models.conftest import make_model as shared_model
+from tests.models.conftest import make_twin as shared_twin
+
+make_model, make_twin = shared_model, shared_twin
+
+SHAPE = {"layers": 3, "heads": 2, "width": 16, "context": 16, "vocab_size": 31}
+FIRST, SECOND = [3, 14, 15, 9, 2, 6, 5], [27, 18, 2, 8, 18]
+TOKENS = (4, 11)
+
+
+def difference(trace: Trace, at: int) -> float:
+    logits = trace["logits"][at].double()
+    return float(logits[TOKENS[0]] - logits[TOKENS[1]])
+
+
+@pytest.mark.parametrize(("at", "positions"), [((6, 4), range(2, 7)), ((4, 4), range(5)), ((2, 3), range(3))])
+def test_each_cell_is_a_pass_with_that_one_patch(
+    make_model: Any, monkeypatch: pytest.MonkeyPatch, at: tuple[int, int], positions: range
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 20)
+    model: GPT = make_model(4, **SHAPE)
+    first, second = Trace(model, FIRST), Trace(model, SECOND)
+    found = finish(every_patch(model, first, second, at, TOKENS))
+    plain, offset = difference(first, at[0]), at[1] - at[0]
+    assert found.first == pytest.approx(plain, abs=1e-5)
+    assert found.second == pytest.approx(difference(second, at[1]), abs=1e-5)
+    assert found.positions == positions
+    for layer in range(3):
+        block = f"blocks.{layer}."
+        for row, position in enumerate(positions):
+            for part in PARTS:
+                value = tuple(second[block + part][position + offset].tolist())
+                changed = Trace(model, FIRST, (Edit(block + part, "patch", position=position, value=value),))
+                assert found.by_part[part][row, layer] == pytest.approx(difference(changed, at[0]) - plain, abs=1e-4)
+        for head in range(2):
+            values = second[f"{block}attn.z"]
+            edits = tuple(
+                Edit(f"{block}attn.z", "patch", head=head, position=each, value=tuple(values[each + offset, head].tolist()))
+                for each in positions
+            )
+            assert found.by_head[head, layer] == pytest.approx(difference(Trace(model, FIRST, edits), at[0]) - plain, abs=1e-4)
+
+
+def test_a_prompt_patched_with_itself_changes_nothing(make_model: Any) -> None:
+    model: GPT = make_model(4, **SHAPE)
+    first = Trace(model, FIRST)
+    found = finish(every_patch(model, first, first, (6, 6), TOKENS))
+    assert found.first == found.second
+    assert all(float(np.abs(each).max()) == 0.0 for each in (*found.by_part.values(), found.by_head))
+
+
+@pytest.mark.skipif(find_spec("transformer_lens") is None, reason="needs the extra transformer-lens")
+def test_cells_are_transformer_lenss(make_model: Any, make_twin: Any) -> None:
+    import transformer_lens
+    from transformer_lens import patching
+    from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
+
+    model: GPT = make_model(4, **SHAPE)
+    shape, twin = model.config, make_twin(model)
+    config = transformer_lens.HookedTransformerConfig(
+        n_layers=shape.layers,
+        d_model=shape.width,
+        n_ctx=shape.context,
+        d_head=shape.head_width,
+        n_heads=shape.heads,
+        d_vocab=shape.vocab_size,
+        act_fn="gelu_new",
+        normalization_type="LN",
+        device="cpu",
+    )
+    lens = transformer_lens.HookedTransformer(config)
+    lens.load_state_dict(convert_gpt2_weights(twin, config), strict=False)
+    other = [*SECOND, 1, 7]
+    found = finish(every_patch(model, Trace(model, FIRST), Trace(model, other), (6, 6), TOKENS))
+    _, cache = lens.run_with_cache(torch.tensor([other]))
+
+    def metric(logits: torch.Tensor) -> torch.Tensor:
+        return logits[0, -1, TOKENS[0]] - logits[0, -1, TOKENS[1]]
+
+    ids = torch.tensor([FIRST])
+    with torch.no_grad():
+        for part, theirs in (
+            ("resid_pre", patching.get_act_patch_resid_pre),
+            ("attn_out", patching.get_act_patch_attn_out),
+            ("mlp_out", patching.get_act_patch_mlp_out),
+        ):
+            cells = theirs(lens, ids, cache, metric).numpy().T
+            np.testing.assert_allclose(found.by_part[part] + found.first, cells, atol=1e-4)
+        cells = patching.get_act_patch_attn_head_out_all_pos(lens, ids, cache, metric).numpy().T
+    np.testing.assert_allclose(found.by_head + found.first, cells, atol=1e-4)
+
+
+def test_the_view_names_both_predictions_and_its_panels_have_a_cell_for_each_layer(tiny: Any, engine: InProcessEngine) -> None:
+    view = engine.patches(run="tiny", text=PROMPT, stage="patches", second_text="Another one", position=5)
+    panels, heads = view.blocks
+    assert isinstance(panels, MatrixPanels)
+    assert isinstance(heads, Matrix)
+    shapes = {each.values.numpy().shape for each in panels.matrices}
+    assert {shape[1] for shape in shapes} == {2}
+    assert heads.values.numpy().shape == (2, 2)
+    assert [each.title for each in panels.matrices] == list(PARTS.values())
+    assert "in prompt 1 and" in view.sentence
+    chosen = engine.patches(run="tiny", text=PROMPT, second_text="Another one", candidate=1, against=2)
+    labels = [tiny.tokenizer.label(token) for token in (1, 2)]
+    assert f"The logit of “{labels[0]}” minus that of “{labels[1]}” is" in chosen.sentence
