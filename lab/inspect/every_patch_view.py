@@ -6,6 +6,7 @@ difference of two logits. In the comments B is the batch, T the tokens up to the
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from models.gpt import GPT, run_block
 from models.trace import Trace
 from models.unembed import Slices
 
-AT_ONCE = 1 << 13
+AT_ONCE = 1 << 10
 """Tokens that are computed at one time, over all patches."""
 PARTS = {"resid_pre": "stream before", "attn_out": "attention", "mlp_out": "MLP"}
 
@@ -77,28 +78,22 @@ def _finish(
     model: GPT, plain: Tensor, streams: Iterator[Tensor], layer: int, is_middle: bool, direction: Tensor
 ) -> Slices[Numbers]:
     """The product with `direction` (C,) of the final norm's output at the last position, of each of the streams (T, C) that enter
-    a layer, or its MLP if `is_middle`, minus that of `plain`; some of them per slice."""
+    a layer, or its MLP if `is_middle`, minus that of `plain`; one layer of some of them per slice."""
     found: list[float] = []
-    waiting = [plain]
-
-    def compute() -> None:
-        x = torch.stack(waiting)  # (B, T, C)
-        del waiting[1:]
+    for batch in _batches(streams, max(1, AT_ONCE // len(plain))):
+        x = torch.stack([plain, *batch])  # (B, T, C)
         for number in range(layer, model.config.layers):
             block = model.blocks[number]
             x = x + block.mlp(block.ln_2(x)) if is_middle and number == layer else run_block(block, x)
+            yield
         ends = model.ln_f(x[:, -1]).double() @ direction.double()  # (B,)
         found.extend((ends[1:] - ends[0]).tolist())
-
-    for stream in streams:
-        waiting.append(stream)
-        if len(waiting) * len(stream) >= AT_ONCE:
-            compute()
-            yield
-    if len(waiting) > 1:
-        compute()
-        yield
     return np.array(found)
+
+
+def _batches(streams: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
+    while batch := list(islice(streams, size)):
+        yield batch
 
 
 def patches_view(first: StageContext, second: StageContext, token: int | None, against: int | None) -> Slices[View]:
