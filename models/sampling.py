@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.config import SamplingSettings
-from models.gpt import EPSILON, GPT, KVCache
-from models.parameter_count import parameter_count
+from models.decoding import HalfMatrices, OneTokenDecoder, supports_decode
+from models.gpt import GPT, KVCache
 
 Numbers = NDArray[np.float64]
 
-FIRST = 128
-"""Tokens that a draw searches before all are sorted."""
+AT_ONCE = 16
+"""Random numbers that are made together."""
 
 
 class LogitsError(ValueError):
@@ -54,7 +53,8 @@ def distribution(logits: Tensor, sampling: SamplingSettings, window: Sequence[in
     Raises:
         ValueError: if the logits hold NaN or +inf, as those of a model whose training diverged do.
     """
-    values, before = _softmax(logits)
+    values = _less_largest(logits)
+    before = _probabilities(values)
     scores = _penalized(logits, values, sampling, window)
     if sampling.greedy or sampling.temperature == 0.0:
         order, probabilities = np.array([scores.argmax()]), np.ones(1)
@@ -62,11 +62,16 @@ def distribution(logits: Tensor, sampling: SamplingSettings, window: Sequence[in
         after = before if sampling.temperature == 1.0 and scores is values else _probabilities(scores, sampling.temperature)
         return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.ones(len(values), dtype=torch.bool))
     else:
-        order = top_indices(scores, sampling.top_k or len(scores))
-        probabilities = _probabilities(scores[order], sampling.temperature)
+        if sampling.top_k:
+            order = top_indices(scores, sampling.top_k)
+            probabilities = _probabilities(scores[order], sampling.temperature)
+            ends: Numbers = probabilities.cumsum()
+        else:
+            probabilities = _probabilities(scores, sampling.temperature)
+            order, ends = _most_probable(probabilities, sampling.top_p)
+            probabilities = probabilities[order]
         if sampling.top_p < 1.0:
-            sum_before_it = probabilities.cumsum() - probabilities
-            n = max(1, int((sum_before_it < sampling.top_p).sum()))
+            n = max(1, int((ends - probabilities < sampling.top_p).sum()))
             order, probabilities = order[:n], probabilities[:n] / probabilities[:n].sum()
         if sampling.min_p:
             n = int((probabilities >= sampling.min_p * probabilities[0]).sum())
@@ -87,14 +92,13 @@ def _penalized(logits: Tensor, values: Numbers, sampling: SamplingSettings, wind
     return scores - float(scores.max())
 
 
-def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
-    """The logits minus their maximum, and their softmax, in float64; raises as `distribution` does."""
+def _less_largest(logits: Tensor) -> Numbers:
+    """The logits minus their maximum, in float64; raises as `distribution` does."""
     values: Numbers = logits.detach().cpu().double().numpy()  # in two steps, as MPS has no float64
     largest = float(values.max())  # NaN if any of them is
     if not -math.inf < largest < math.inf:
         raise LogitsError("The logits are NaN or infinite, so no token can be sampled; the model's training may have diverged.")
-    values = values - largest
-    return values, _probabilities(values)
+    return values - largest
 
 
 def _probabilities(values: Numbers, temperature: float = 1.0) -> Numbers:
@@ -103,6 +107,19 @@ def _probabilities(values: Numbers, temperature: float = 1.0) -> Numbers:
         exponentials = np.exp(values / temperature)
     exponentials /= exponentials.sum()
     return exponentials
+
+
+def _most_probable(probabilities: Numbers, mass: float) -> tuple[NDArray[np.intp], Numbers]:
+    """Tokens from the most probable down, ties by id, and their cumulative probabilities: at least as many as have together more
+    than that mass, or all that are possible. Does not sort all for a few."""
+    largest = float(probabilities.max())
+    for least in (largest / 16, largest / 256, largest / 4096, 0.0):
+        order = np.flatnonzero(probabilities > least)
+        order = order[(-probabilities[order]).argsort(kind="stable")]
+        ends: Numbers = probabilities[order].cumsum()
+        if ends[-1] > mass:
+            break
+    return order, ends
 
 
 def top_indices(values: Numbers, most: int) -> NDArray[np.intp]:
@@ -124,22 +141,27 @@ def uniform(seed: int, position: int) -> float:
     return float(int(word) >> 11) * 2.0**-53
 
 
+def uniforms(seed: int, position: int) -> Iterator[float]:
+    """`uniform` of that position and of all that follow it, which costs less than one by one."""
+    while True:
+        words = np.random.Philox(key=seed, counter=position).random_raw(4 * AT_ONCE)[::4]  # a position has four words
+        yield from ((words >> 11) * 2.0**-53).tolist()
+        position += AT_ONCE
+
+
 def draw(after: Tensor, u: float) -> int:
     """The token at u in [0, 1) of the cumulative probabilities (V,), the largest first, ties by id (inverse transform)."""
     probabilities = after.numpy()
     at = u * float(probabilities.sum())
-    order = top_indices(probabilities, FIRST)
-    ends = probabilities[order].cumsum()
-    if at >= ends[-1] and len(order) < len(probabilities):
-        order = top_indices(probabilities, len(probabilities))
-        ends = probabilities[order].cumsum()
-    index = int(ends.searchsorted(at, side="right"))
-    return int(order[min(index, int(np.count_nonzero(probabilities)) - 1)])
+    order, ends = _most_probable(probabilities, at)
+    return int(order[min(int(ends.searchsorted(at, side="right")), len(order) - 1)])
 
 
-def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings) -> Iterator[SampledToken]:
+def generate(
+    model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings, halves: HalfMatrices | None = None
+) -> Iterator[SampledToken]:
     """Sample n tokens one after the other after ids, each seeing at most the last `context` tokens; see `generate_batch`."""
-    batch = generate_batch(model, ids, n, [sampling])
+    batch = generate_batch(model, ids, n, [sampling], halves)
     try:
         for (drawn,) in batch:
             yield drawn
@@ -148,13 +170,14 @@ def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings)
 
 
 def generate_batch(
-    model: GPT, ids: Sequence[int], n: int, samplings: Sequence[SamplingSettings]
+    model: GPT, ids: Sequence[int], n: int, samplings: Sequence[SamplingSettings], halves: HalfMatrices | None = None
 ) -> Generator[list[SampledToken], None, None]:
     """Sample n tokens one after the other after ids, for each of the settings, in one forward pass for all of them.
 
     The token at index i of the sequence is picked by `uniform(seed, i)`. While the sequences fit into the context each
     token costs one row, thanks to the KV cache; from then on the window slides, every token in it changes its position, and the
-    whole window is computed anew.
+    whole window is computed anew. `halves` are used in the place of the model's matrices where `supports_decode` says so and the
+    prompt is behind.
     The model is put into evaluation mode until the iterator ends or is closed.
 
     Raises:
@@ -168,23 +191,25 @@ def generate_batch(
     fits = len(ids) <= context
     cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
     one_by_one, decoder = supports_decode(model, len(samplings)), None
+    random_numbers = [uniforms(sampling.seed, len(ids)) for sampling in samplings]
     was_training = model.training
     model.eval()
     try:
         for length in range(len(ids), len(ids) + n):
             if length > context:
                 cache = None
-            with torch.inference_mode(), torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
+            with torch.inference_mode():
                 if cache is not None and cache.length and one_by_one:
-                    decoder = decoder or OneTokenDecoder(model, cache)
+                    decoder = decoder or OneTokenDecoder(model, cache, halves)
                     logits = decoder.logits(sequences[0][-1])[None]  # (1, V)
                 else:
                     start = length - context if cache is None else cache.length
                     new = torch.tensor([sequence[max(0, start) :] for sequence in sequences], device=embedding.device)  # (B, T)
-                    logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
+                    with torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
+                        logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
                 drawn = [
-                    _draw_one(row, sampling, sequence[-context:], length)
-                    for row, sampling, sequence in zip(logits, samplings, sequences, strict=True)
+                    _draw_one(row, sampling, sequence[-context:], next(numbers))
+                    for row, sampling, sequence, numbers in zip(logits, samplings, sequences, random_numbers, strict=True)
                 ]
             for sequence, token in zip(sequences, drawn, strict=True):
                 sequence.append(token.id)
@@ -193,103 +218,11 @@ def generate_batch(
         model.train(was_training)
 
 
-def _draw_one(logits: Tensor, sampling: SamplingSettings, window: Sequence[int], position: int) -> SampledToken:
-    u = uniform(sampling.seed, position)
+def _draw_one(logits: Tensor, sampling: SamplingSettings, window: Sequence[int], u: float) -> SampledToken:
     if sampling.greedy or sampling.temperature == 0.0:
-        values, before = _softmax(logits)
-        token = int(_penalized(logits, values, sampling, window).argmax())
-        return SampledToken(token, float(before[token]), u)
+        values = _less_largest(logits)
+        token, exponentials = int(_penalized(logits, values, sampling, window).argmax()), np.exp(values)
+        return SampledToken(token, float(exponentials[token] / exponentials.sum()), u)
     choice = distribution(logits, sampling, window)
     token = draw(choice.after, u)
     return SampledToken(token, float(choice.before[token]), u)
-
-
-ONE_THREAD_UP_TO = 4_000_000
-"""Weights up to which a core reads them from its caches, and a second thread costs more than it brings: micro took 128 µs a token
-with one and 163 with two, beside other work on the same two cores (the least of 36 rounds)."""
-
-
-def supports_decode(model: GPT, batch: int) -> bool:
-    """Check that `OneTokenDecoder` can be used: one sequence, all weights in fp32, on a CPU."""
-    return batch == 1 and all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in model.parameters())
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A block's weights, as (weight, bias), and its keys and values in the cache, (2, 1, H, context, D)."""
-
-    ln_1: tuple[Tensor, Tensor]
-    c_attn: tuple[Tensor, Tensor]
-    attn_proj: tuple[Tensor, Tensor]
-    ln_2: tuple[Tensor, Tensor]
-    c_fc: tuple[Tensor, Tensor]
-    mlp_proj: tuple[Tensor, Tensor]
-    cache: Tensor
-
-
-def _weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor]:
-    weight, bias = module.weight, module.bias
-    assert isinstance(weight, Tensor)
-    assert isinstance(bias, Tensor)
-    return weight.detach(), bias.detach()
-
-
-class OneTokenDecoder:
-    """Compute the logits after one more token and add it to `cache`. The weights must not be replaced while it is in use.
-
-    It is for one sequence and weights in fp32 on a CPU, where each call of an operation counts: one token is a vector (C,), each
-    linear layer a product with a vector, and what is the same for every token is looked up once. Equals
-    `GPT.unembed(GPT.hidden(ids, cache))`, up to the rounding of fp32. Make it and call it under `torch.inference_mode()`.
-    """
-
-    def __init__(self, model: GPT, cache: KVCache) -> None:
-        config = model.config
-        self._one_thread = parameter_count(config) <= ONE_THREAD_UP_TO
-        self._cache, self._context, self._shape = cache, config.context, (config.width,)
-        self._wte, self._wpe, self._ln_f = model.wte.weight.detach(), model.wpe.weight.detach(), _weight_and_bias(model.ln_f)
-        self._layers = [
-            _Layer(
-                _weight_and_bias(block.ln_1),
-                _weight_and_bias(block.attn.c_attn),
-                _weight_and_bias(block.attn.c_proj),
-                _weight_and_bias(block.ln_2),
-                _weight_and_bias(block.mlp.c_fc),
-                _weight_and_bias(block.mlp.c_proj),
-                cache.memory[layer],
-            )
-            for layer, block in enumerate(model.blocks)
-        ]
-        self._qkv = torch.empty(3 * config.width)
-        by_head = self._qkv.view(3, 1, config.heads, config.head_width)
-        self._q, self._kv = by_head[0].unsqueeze(2), by_head[1:]  # (1, H, 1, D), (2, 1, H, D)
-
-    def logits(self, token: int) -> Tensor:
-        """Logits (V,) of the token after `token`. Raises ValueError if the context is full."""
-        threads = torch.get_num_threads()
-        if self._one_thread:
-            torch.set_num_threads(1)
-        try:
-            return self._logits(token)
-        finally:
-            torch.set_num_threads(threads)
-
-    def _logits(self, token: int) -> Tensor:
-        at = self._cache.length
-        if at >= self._context:
-            raise ValueError(f"{at + 1} tokens do not fit into a context of {self._context}.")
-        shape = self._shape
-        x = self._wte[token] + self._wpe[at]  # (C,)
-        for layer in self._layers:
-            weight, bias = layer.c_attn
-            torch.addmv(bias, weight, torch.layer_norm(x, shape, *layer.ln_1, EPSILON), out=self._qkv)
-            layer.cache.select(3, at).copy_(self._kv)
-            keys, values = layer.cache.narrow(3, 0, at + 1).unbind()  # (1, H, S, D)
-            z = F.scaled_dot_product_attention(self._q, keys, values).view(shape)
-            weight, bias = layer.attn_proj
-            x.addmv_(weight, z).add_(bias)
-            weight, bias = layer.c_fc
-            post = F.gelu(torch.addmv(bias, weight, torch.layer_norm(x, shape, *layer.ln_2, EPSILON)), approximate="tanh")
-            weight, bias = layer.mlp_proj
-            x.addmv_(weight, post).add_(bias)
-        self._cache.length = at + 1
-        return torch.mv(self._wte, torch.layer_norm(x, shape, *self._ln_f, EPSILON))

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.bench.bench_history import BenchRow
 from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, comparison, ratio, time_in_turns
-from lab.core.detached_process import KEEP_FREED_MEMORY, OPENMP_SPIN
+from lab.core.detached_process import KEEP_FREED_MEMORY, ONE_NUMPY_THREAD, OPENMP_SPIN
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch
@@ -52,7 +52,7 @@ class BenchSuite:
         self.ceilings: dict[str, float] = {}
         self.threads = default_threads(cores())
         self.plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-        self.tuned = OPENMP_SPIN | self.plain | KEEP_FREED_MEMORY
+        self.tuned = OPENMP_SPIN | ONE_NUMPY_THREAD | self.plain | KEEP_FREED_MEMORY
 
     def rows(self) -> Iterator[BenchRow]:
         """Measure all groups; yield each row as soon as it is known."""
@@ -140,7 +140,7 @@ class BenchSuite:
                 time_in_turns([own, *others], FEW)
             limit = self.ceilings["memory"] / own.info["bytes_per_token"]
             share, size = own.throughput / limit, bytes_(own.info["bytes_per_token"])
-            note = f"{share:.0%} of what reading {size} of weights a token from memory allows"
+            note = f"{share:.0%} of what reading {size} of {own.info['precision']} weights a token from memory allows"
             if share > 1:
                 note += ": they are in a cache"
             best = max(others, key=lambda other: other.throughput, default=None)

@@ -7,7 +7,7 @@ of work done and the "seconds" it took.
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +127,23 @@ def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: 
 
 def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
     """Tokens per second of greedy generation as in `llmlab generate`, including the prompt."""
+    from lab.core.machine import cores
+    from lab.planning.device import generation_threads
     from models.config import SamplingSettings
+    from models.decoding import half_matrices
     from models.sampling import generate
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
+    torch.set_num_threads(generation_threads(model.config, cores()))
+    halves = half_matrices(model)
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
 
     def work() -> float:
-        return float(len(list(generate(model, ids, tokens, SamplingSettings(greedy=True)))))
+        return float(len(list(generate(model, ids, tokens, SamplingSettings(greedy=True), halves))))
 
-    return work, {"bytes_per_token": sum(weight.numel() * weight.element_size() for weight in model.parameters())}
+    read: Iterable[torch.Tensor] = halves.values() if halves else model.parameters()
+    size = sum(weight.numel() * weight.element_size() for weight in read)
+    return work, {"bytes_per_token": size, "precision": "fp16" if halves else "fp32"}
 
 
 def forward(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:

@@ -1,10 +1,12 @@
 """Load a run's model and tokenize a prompt, for the commands that run a model in their own process."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.core.detached_process import ONE_NUMPY_THREAD
 from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
     Raises:
         UserError: if there is no such run, or no weights that can be read.
     """
+    for variable, value in ONE_NUMPY_THREAD.items():
+        os.environ.setdefault(variable, value)  # numpy reads it when it is loaded
+
     from lab.data.default_prompts import first_prompt
     from lab.runs.find_runs import open_run
 

@@ -107,12 +107,16 @@ OPENMP_SPIN = {"GOMP_SPINCOUNT": "5000"}
 """Iterations that a thread of GNU OpenMP spins before it sleeps. The default of 300,000 blocks a core for milliseconds: beside
 busy processes on 2 cores, micro trained on 1,500 tokens a second with it and on 9,000 with 5,000. Idle cores: no difference."""
 
+ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy multiplies only small matrices here; waking every core for them would slow training down."""
+
 
 def torch_environment(threads: int | None) -> dict[str, str]:
     """The user's environment with the variables that torch's libraries read when they load; what the user has set stays."""
     environment = dict(os.environ)
     if not any(name.startswith("MALLOC_") for name in environment):
         environment |= KEEP_FREED_MEMORY
+    environment = ONE_NUMPY_THREAD | environment
     if "OMP_WAIT_POLICY" not in environment:
         environment = OPENMP_SPIN | environment
     if threads:

@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
+from lab.core.detached_process import ONE_NUMPY_THREAD
 from lab.core.safe_open import last_text_line
 from lab.engine.method_registry import EngineMethod
 from lab.engine.protocol import HEADER, Cancel, Reply, Request, WireError, body_length, frame
@@ -29,9 +30,6 @@ COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 
 LOW_PRIORITY = "--low-priority"
 """Argument with which the engine imports torch in a niced thread."""
-
-ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""numpy multiplies only small matrices in the engine; waking every core for them would slow training down."""
 
 SECONDS_TO_END = 2.0
 """Seconds to end by itself before the engine is killed."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from models import attention_kernels
 from models.attention_kernels import causal_attention
 from models.config import ModelConfig
+from models.decoding import OneTokenDecoder, half_matrices, supports_decode
 from models.gpt import GPT, KVCache
 from models.hugging_face_weights import from_hugging_face, to_hugging_face
-from models.sampling import OneTokenDecoder, supports_decode
 
 SHAPES = [
     {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
@@ -144,21 +144,44 @@ def test_a_cache_changes_nothing(make_model, pieces: list[int]) -> None:
     assert cache.length == 16
 
 
-def test_one_token_at_a_time_of_one_sequence_in_fp32_is_what_the_whole_model_says(make_model) -> None:
+@pytest.mark.parametrize(("one_thread_up_to", "halves", "most"), [(10**9, False, 1e-5), (0, False, 1e-5), (0, True, 2e-2)])
+def test_one_token_at_a_time_of_one_sequence_is_what_the_whole_model_says(
+    make_model, monkeypatch: pytest.MonkeyPatch, one_thread_up_to: int, halves: bool, most: float
+) -> None:
+    monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", one_thread_up_to)
     model = make_model(8)
     ids = random_ids(model, 1, 16)
     cache = KVCache(model.config)
     with torch.inference_mode():
         parts = [model(ids[:, :3], cache)[0]]
-        one = OneTokenDecoder(model, cache)
+        one = OneTokenDecoder(model, cache, half_matrices(model) if halves else None)
         parts += [one.logits(token)[None] for token in ids[0, 3:].tolist()]
-        assert (torch.cat(parts) - model(ids)[0]).abs().max() < 1e-5
+        found, whole = torch.cat(parts), model(ids)[0]
+        if halves:  # up to a number that all logits share
+            found, whole = found - found.mean(1, keepdim=True), whole - whole.mean(1, keepdim=True)
+        assert (found - whole).abs().max() < most * whole.std()
         assert cache.length == 16
         with pytest.raises(ValueError, match="17 tokens do not fit into a context of 16"):
             one.logits(0)
     assert (supports_decode(model, 1), supports_decode(model, 2)) == (True, False)
     model.cast_matrices_to_bf16()
     assert not supports_decode(model, 1)
+    assert half_matrices(model) is None
+
+
+def test_the_number_of_threads_changes_no_logit_in_fp16(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    model = make_model(3, width=256, heads=4, vocab_size=3000)
+    halves, before, found = half_matrices(model), torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            cache = KVCache(model.config)
+            one = OneTokenDecoder(model, cache, halves)
+            found.append(torch.stack([one.logits(token) for token in range(12)]))
+    torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_more_tokens_than_the_context_are_refused(make_model) -> None:

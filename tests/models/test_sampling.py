@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.config import ConfigError, ModelConfig, SamplingSettings
 from models.gpt import GPT
-from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform
+from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform, uniforms
 
 
 @settings(max_examples=60, deadline=None)
@@ -115,6 +115,7 @@ def test_settings_out_of_range_are_refused_by_name(name: str, value: float) -> N
 @pytest.mark.parametrize(("seed", "position"), [(0, 0), (1, 0), (0, 1), (2**64 - 1, 1_000_000)])
 def test_the_random_number_is_numpys_philox(seed: int, position: int) -> None:
     assert uniform(seed, position) == np.random.Generator(np.random.Philox(key=seed, counter=position)).random()
+    assert list(islice(uniforms(seed, position), 40)) == [uniform(seed, position + after) for after in range(40)]
 
 
 def test_draw_hits_each_token_as_often_as_its_probability_says() -> None:
@@ -176,6 +177,17 @@ def test_a_draw_among_many_tokens_is_that_of_a_full_sort() -> None:
     ends = after[order].cumsum(-1)
     for u in [i / 500 for i in range(500)] + [1 - 2**-53]:
         assert draw(after, u) == order[min(int((ends <= u * float(after.sum())).sum()), 1999)]
+
+
+def test_top_p_of_many_tokens_keeps_what_a_full_sort_keeps() -> None:
+    for spread in (0.0, 1.0, 8.0):
+        logits = spread * torch.randn(3000, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+        chances = logits.softmax(-1)
+        order = sorted(range(3000), key=lambda i: (-float(chances[i]), i))
+        for top_p in (0.05, 0.5, 0.99, 1 - 1e-9):
+            kept = distribution(logits, SamplingSettings(top_p=top_p)).kept
+            n = int((chances[order].cumsum(-1) - chances[order] < top_p).sum())
+            assert sorted(order[:n]) == kept.nonzero().flatten().tolist()
 
 
 def test_matrices_in_bf16_write_nearly_what_fp32_says(make_model) -> None:

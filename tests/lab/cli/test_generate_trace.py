@@ -1,6 +1,7 @@
 """`llmlab generate`, `trace` and what else asks a run's model, on a run with random weights."""
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
@@ -9,11 +10,14 @@ import pytest
 import torch
 
 from lab.cli.commands.generate_command import until_stop
+from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.device import generation_device
+from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
-from lab.runs.weights_file import save_best
+from lab.runs.weights_file import load_model, save_best
 from models.config import PRESETS, SamplingSettings
-from models.gpt import GPT
+from models.decoding import HalfMatrices, OneTokenDecoder, half_matrices
+from models.gpt import GPT, KVCache
 from models.sampling import generate
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
@@ -83,6 +87,49 @@ def test_bf16_is_for_those_who_ask_for_it(llmlab: Call, run: Run, monkeypatch: p
     for arguments in ([], ["--greedy"], ["--samples", "2"]):
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
     assert held == [True], "also of a large model on a processor that multiplies bf16"
+
+
+@torch.inference_mode()
+def perplexity(model: GPT, ids: list[int], halves: HalfMatrices | None) -> float:
+    """Of the last half of each window of the context, written token by token."""
+    context, nats = model.config.context, []
+    for start in range(0, len(ids) - context, context):
+        window = ids[start : start + context + 1]
+        cache = KVCache(model.config)
+        model.hidden(torch.tensor([window[: context // 2]]), cache)
+        decoder = OneTokenDecoder(model, cache, halves)
+        half = range(context // 2, context)
+        nats += [-float(decoder.logits(window[at]).double().log_softmax(-1)[window[at + 1]]) for at in half]
+    return math.exp(sum(nats) / len(nats))
+
+
+def test_fp16_leaves_the_perplexity_of_a_trained_model_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    found = open_run("demo")
+    model, _ = load_model(found, "best")
+    ids = TokenFile(found.tokens_path, token_dtype(model.config.vocab_size))[-20 * model.config.context :].tolist()
+    exact, low = (perplexity(model, ids, halves) for halves in (None, half_matrices(model)))
+    assert low != exact
+    assert low == pytest.approx(exact, rel=0.001)
+
+
+def test_weights_of_a_large_model_are_read_in_fp16_unless_another_precision_is_asked_for(
+    llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    def halves(model: GPT) -> HalfMatrices | None:
+        found = half_matrices(model)
+        made.append(found is not None)
+        return found
+
+    monkeypatch.setattr("models.decoding.half_matrices", halves)
+    for up_to in (10**9, 0):  # small, then large
+        monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", up_to)
+        for arguments in (["--precision", "fp32"], [], ["--seed", "3"]):
+            texts = {llmlab("generate", "tale", "-p", "a", "-n", "9", *arguments).out for _ in range(2)}
+            assert len(texts) == 1
+    assert made == [False] * 4 + [True] * 4
 
 
 def test_weights_whose_logits_are_not_finite_are_one_sentence(llmlab: Call, run: Run, model: GPT) -> None:
