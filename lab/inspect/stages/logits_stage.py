@@ -29,7 +29,7 @@ def largest(values: Numbers, count: int) -> list[int]:
     layer_key=False,
     code={
         "gpt.py: GPT.unembed": ("return",),
-        "sampling.py: _softmax": ("values = values", "return"),
+        "sampling.py: _less_largest": ("return",),
         "sampling.py: _probabilities": ("exponentials",),
     },
 )

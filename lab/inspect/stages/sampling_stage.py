@@ -23,8 +23,8 @@ ON_THE_LINE = 12
     SAMPLING_KEYS,
     layer_key=False,
     code={
-        "sampling.py: distribution": ("values, before =", "after", "order,"),
-        "sampling.py: draw": ("at =", "index =", "return"),
+        "sampling.py: distribution": ("values =", "before =", "after", "order,"),
+        "sampling.py: draw": ("at =", "order,", "return"),
     },
 )
 def sample(context: StageContext) -> View:
