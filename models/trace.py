@@ -93,6 +93,8 @@ class Trace:
             edit.check(self.config, len(self.ids))
         self._model = model
         self._embedding = model.wte.weight.detach().float()  # (V, C)
+        masked = torch.full((len(self.ids), len(self.ids)), -math.inf, device=self._embedding.device)
+        self._mask = masked.triu(1)  # (T, T), 0 up to the query
         self._streams: dict[str, Tensor] = {}
         self._insides: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
         self._end: dict[str, Tensor] = {}
@@ -106,7 +108,8 @@ class Trace:
         for layer in range(self.config.layers):
             entering: dict[str, Tensor] = {}
             values = self._layer(layer, self._edited(layer, "resid_pre", x, entering)) | entering
-            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in values if name.removesuffix(BEFORE) in STREAMS}
+            kept = (name for name in (*STREAMS, *(stream + BEFORE for stream in STREAMS)) if name in values)
+            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in kept}
             x = values["resid_post"]
             del values  # or two layers' insides would be in memory at once
             yield
@@ -129,12 +132,14 @@ class Trace:
         if match and match[2].removesuffix(BEFORE) in LAYER_NAMES and int(match[1]) < self.config.layers:
             value = self._inside_of(int(match[1]))[match[2]]
             return value.transpose(0, 1) if match[2].removesuffix(BEFORE) in BY_HEAD else value
-        if name in END_NAMES and not self._end:
+        if name in END_NAMES and name not in self._end:
             last = self._streams[f"blocks.{self.config.layers - 1}.resid_post"]
-            self._end["ln_final.scale"], self._end["ln_final.normalized"] = scale_and_normalized(last)
-            self._end["ln_final.out"] = layer_norm(last, self._model.ln_f)
-        if name == "logits" and name not in self._end:
-            self._end[name] = self["ln_final.out"] @ self._embedding.T
+            if name == "logits":
+                self._end[name] = functional.linear(self["ln_final.out"], self._embedding)
+            elif name == "ln_final.out":
+                self._end[name] = layer_norm(last, self._model.ln_f)
+            else:
+                self._end["ln_final.scale"], self._end["ln_final.normalized"] = scale_and_normalized(last)
         return self._end[name]
 
     @torch.no_grad()
@@ -217,22 +222,19 @@ class Trace:
 
         made["ln1.out"] = layer_norm(resid_pre, block.ln_1)
         qkv = linear(made["ln1.out"], block.attn.c_attn)  # (T, 3*C)
-        q, k, v = qkv.view(tokens, 3, heads, width).permute(1, 2, 0, 3).contiguous().unbind()  # each (H, T, D)
+        q, k, v = qkv.view(tokens, 3, heads, width).permute(1, 2, 0, 3).unbind()  # each (H, T, D)
         made |= {"attn.q": q, "attn.k": k, "attn.v": v}
         made["attn.scores_raw"] = q @ k.transpose(1, 2)  # (H, T, T)
-        future = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
-        scores = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
+        scores = (made["attn.scores_raw"] / math.sqrt(width)).add_(self._mask)
         made["attn.attn_scores"] = self._edited(layer, "attn.attn_scores", scores, made)
         made["attn.pattern"] = self._edited(layer, "attn.pattern", made["attn.attn_scores"].softmax(-1), made)
         return made
 
     def _edited(self, layer: int, name: str, value: Tensor, made: dict[str, Tensor]) -> Tensor:
         """The value with its edits applied; if there are any, `made` gets the value before them."""
-        whole = f"blocks.{layer}.{name}"
-        if self.is_edited(whole):
-            made[name + BEFORE] = value
         for edit in self.edits:
-            if edit.name == whole:
+            if edit.name == f"blocks.{layer}.{name}":
+                made.setdefault(name + BEFORE, value)
                 value = apply(edit, value)
         return value
 
@@ -250,7 +252,7 @@ def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """x W + b, W being the transpose of the weight as it is stored."""
-    return torch.addmm(layer.bias.detach().float(), x, layer.weight.detach().float().T)
+    return functional.linear(x, layer.weight.float(), layer.bias.float())
 
 
 def apply(edit: Edit, value: Tensor) -> Tensor:

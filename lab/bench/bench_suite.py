@@ -15,7 +15,7 @@ from lab.core.detached_process import KEEP_FREED_MEMORY, ONE_NUMPY_THREAD, OPENM
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch
-from lab.planning.device import default_threads
+from lab.planning.device import default_threads, engine_threads
 from lab.runs.home_folder import demo, source_checkout
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
@@ -150,8 +150,9 @@ class BenchSuite:
     def _trace_and_tokenizer(self) -> Iterator[BenchRow]:
         self.say("tracing")
         shape = asdict(PRESETS["micro"].config(VOCABULARY_SIZES["micro"]))
-        traced = self.worker("trace", "tracing", shape=shape, tokens=TRACED)
-        plain = self.worker("forward", "forward", shape=shape, tokens=TRACED)
+        threads = engine_threads(cores(), beside_gpu=False)  # which shows it
+        traced = self.worker("trace", "tracing", shape=shape, tokens=TRACED, threads=threads)
+        plain = self.worker("forward", "forward", shape=shape, tokens=TRACED, threads=threads)
         tokens = self.worker("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
         with traced, plain:
             time_in_turns([traced, plain], ROUNDS)
