@@ -6,7 +6,7 @@ cost less than torch's. For a large one it is the bytes of the matrices, which a
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ Product = Callable[[Floats, Floats], object]
 """Compute a matrix (out, in) times a vector (in,), plus the bias, into the second array (out,)."""
 
 ONE_THREAD_UP_TO = 4_000_000
-"""Weights up to which a core reads them from its caches, and a second thread costs more than it brings: micro took 128 µs a token
-with one and 163 with two, beside other work on the same two cores (the least of 36 rounds)."""
+"""Weights up to which one core, whose caches hold them, multiplies quickest by numpy and in fp32. Of a core's time a token took:
+micro 200 µs (by torch 234), mini, of 3 M weights, 520 (1,037); small, of 12 M, 4.8 ms in fp32, 2.2 in fp16; GPT-2 36 and 14."""
 TRIED_EVERY = 64
 """Tokens of a larger model after which the number of threads is chosen anew: all of them where memory is faster than a core, one
 where it is not, or where other programs take a core. Each row is one thread's, so that the logits do not depend on it."""
@@ -34,8 +34,22 @@ def supports_decode(model: GPT, batch: int) -> bool:
     return batch == 1 and all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in model.parameters())
 
 
-HalfMatrices = dict[nn.Module, Tensor]
-"""A model's matrices in fp16 by their module."""
+@dataclass
+class HalfMatrices:
+    """A model's matrices in fp16 by their module, and how quick the threads were: the seconds of the last tokens, by turn."""
+
+    weights: dict[nn.Module, Tensor]
+    turn: int = 0
+    seconds: list[float] = field(default_factory=lambda: [0.0] * TRIED_EVERY)
+
+    def threads(self, most: int) -> int:
+        """Threads for this turn, of at most so many."""
+        return most if self.turn == 0 or (self.turn > 1 and self.seconds[0] < self.seconds[1]) else 1
+
+    def took(self, seconds: float) -> None:
+        """End the turn."""
+        self.seconds[self.turn] = seconds
+        self.turn = (self.turn + 1) % TRIED_EVERY
 
 
 @torch.inference_mode()
@@ -48,7 +62,7 @@ def half_matrices(model: GPT) -> HalfMatrices | None:
     if parameter_count(model.config) <= ONE_THREAD_UP_TO or not supports_decode(model, 1):
         return None
     halves = {module: module.weight.half() for module in model.modules() if isinstance(module, nn.Linear)}
-    return halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).half()}
+    return HalfMatrices(halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).half()})
 
 
 def _product(weight: Tensor, bias: Tensor | None, *, small: bool) -> Product:
@@ -94,8 +108,7 @@ class OneTokenDecoder:
 
     def __init__(self, model: GPT, cache: KVCache, halves: HalfMatrices | None = None) -> None:
         config = model.config
-        self._small, self._halves = parameter_count(config) <= ONE_THREAD_UP_TO, halves is not None
-        self._turn, self._seconds = 0, [0.0] * TRIED_EVERY
+        self._small, self._halves = parameter_count(config) <= ONE_THREAD_UP_TO, halves
         self._cache, self._context, self._shape = cache, config.context, (config.width,)
         self._vocabulary = config.vocab_size
         self._wte, self._wpe = model.wte.weight.detach().numpy(), model.wpe.weight.detach().numpy()
@@ -104,7 +117,7 @@ class OneTokenDecoder:
         def product(module: nn.Module) -> Product:
             weight, bias = module.weight, getattr(module, "bias", None)
             assert isinstance(weight, Tensor)
-            weight = weight.detach() if halves is None else halves[module]
+            weight = weight.detach() if halves is None else halves.weights[module]
             return _product(weight, None if bias is None else bias.detach(), small=self._small and halves is None)
 
         def norm(module: nn.LayerNorm) -> tuple[Tensor, Tensor]:
@@ -125,27 +138,20 @@ class OneTokenDecoder:
         self._ln_f, self._head = norm(model.ln_f), product(model.wte)
         self._x, self._y = np.empty((2, config.width), np.float32)
         self._qkv, self._pre = np.empty(3 * config.width, np.float32), np.empty(4 * config.width, np.float32)
-        q, *self._kv = self._qkv.reshape(3, config.heads, config.head_width)  # each (H, D)
-        self._q = torch.from_numpy(q)[None, :, None]  # (1, H, 1, D)
+        by_head = self._qkv.reshape(3, config.heads, config.head_width)
+        self._q, self._kv = torch.from_numpy(by_head[0])[None, :, None], by_head[1:]  # (1, H, 1, D), (2, H, D)
 
     def logits(self, token: int) -> Tensor:
         """Logits (V,) of the token after `token`. Raises ValueError if the context is full."""
-        threads, turn, began = torch.get_num_threads(), self._turn, time.perf_counter()
-        self._turn = (turn + 1) % TRIED_EVERY
-        torch.set_num_threads(self._threads(threads, turn))
+        threads, halves, began = torch.get_num_threads(), self._halves, time.perf_counter()
+        # in fp32 the rounding may depend on the number of threads
+        torch.set_num_threads(1 if self._small else halves.threads(threads) if halves else threads)
         try:
             return self._logits(token)
         finally:
             torch.set_num_threads(threads)
-            self._seconds[turn] = time.perf_counter() - began
-
-    def _threads(self, threads: int, turn: int) -> int:
-        """Threads for this token, of those that torch has."""
-        if self._small:
-            return 1
-        if not self._halves:  # in fp32 the rounding may depend on it
-            return threads
-        return threads if turn == 0 or (turn > 1 and self._seconds[0] < self._seconds[1]) else 1
+            if halves:
+                halves.took(time.perf_counter() - began)
 
     def _logits(self, token: int) -> Tensor:
         at = self._cache.length
@@ -159,7 +165,7 @@ class OneTokenDecoder:
             layer.c_attn(torch.layer_norm(stream, shape, *layer.ln_1, EPSILON).numpy(), qkv)
             layer.cache[:, :, at] = self._kv
             z = F.scaled_dot_product_attention(self._q, past[2 * number], past[2 * number + 1])  # (1, H, 1, D)
-            layer.attn_proj(z.view(shape).numpy(), y)
+            layer.attn_proj(z.numpy().reshape(shape), y)
             np.add(x, y, out=x)
             layer.c_fc(torch.layer_norm(stream, shape, *layer.ln_2, EPSILON).numpy(), pre)
             layer.mlp_proj(F.gelu(before_gelu, approximate="tanh").numpy(), y)

@@ -141,7 +141,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     def work() -> float:
         return float(len(list(generate(model, ids, tokens, SamplingSettings(greedy=True), halves))))
 
-    read: Iterable[torch.Tensor] = halves.values() if halves else model.parameters()
+    read: Iterable[torch.Tensor] = halves.weights.values() if halves else model.parameters()
     size = sum(weight.numel() * weight.element_size() for weight in read)
     return work, {"bytes_per_token": size, "precision": "fp16" if halves else "fp32"}
 

@@ -19,6 +19,7 @@ from lab.training.run_logs import finite_or_none
 from lab.training.status_file import StatusBoard
 from lab.training.training_setup import TrainingSetup
 from models.config import SamplingSettings
+from models.decoding import half_matrices
 from models.gpt import GPT
 from models.sampling import generate
 from models.tokenizers.tokenizer import Tokenizer
@@ -144,7 +145,8 @@ def write_samples(model: GPT, tokenizer: Tokenizer, config: RunConfig, step: int
     The model is in training mode again afterwards.
     """
     sampling = SamplingSettings(temperature=TEMPERATURE, seed=(config.train.seed * 1_000_003 + step) % 2**64)
+    halves = half_matrices(model)
     for prompt in prompts:
         ids = tokenizer.encode(prompt) or tokenizer.encode("\n")
-        drawn = [token.id for token in generate(model, ids, config.train.sample_tokens, sampling)]
+        drawn = [token.id for token in generate(model, ids, config.train.sample_tokens, sampling, halves)]
         yield Sample(step=step, prompt=prompt, text=tokenizer.decode(drawn))
