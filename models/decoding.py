@@ -6,7 +6,6 @@ cost less than torch's. For a large one it is the bytes of the matrices, which a
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,36 +19,20 @@ from models.parameter_count import parameter_count
 Floats = NDArray[np.float32]
 Product = Callable[[Floats, Floats], object]
 """Compute a matrix (out, in) times a vector (in,), plus the bias, into the second array (out,)."""
+HalfMatrices = dict[nn.Module, Tensor]
+"""A model's matrices in fp16 by their module."""
 
 ONE_THREAD_UP_TO = 4_000_000
 """Weights up to which one core, whose caches hold them, multiplies quickest by numpy and in fp32. Of a core's time a token took:
 micro 200 µs (by torch 234), mini, of 3 M weights, 520 (1,037); small, of 12 M, 4.8 ms in fp32, 2.2 in fp16; GPT-2 36 and 14."""
 TRIED_EVERY = 64
-"""Tokens of a larger model after which the number of threads is chosen anew: all of them where memory is faster than a core, one
-where it is not, or where other programs take a core. Each row is one thread's, so that the logits do not depend on it."""
+"""Tokens in fp16 after which all threads and one are tried anew: one is quicker where it takes all that memory gives, or where
+other programs take a core. Each row is one thread's, so that the logits do not depend on it, which they may in fp32."""
 
 
 def supports_decode(model: GPT, batch: int) -> bool:
     """Check that `OneTokenDecoder` can be used: one sequence, all weights in fp32, on a CPU."""
     return batch == 1 and all(weight.dtype == torch.float32 and weight.device.type == "cpu" for weight in model.parameters())
-
-
-@dataclass
-class HalfMatrices:
-    """A model's matrices in fp16 by their module, and how quick the threads were: the seconds of the last tokens, by turn."""
-
-    weights: dict[nn.Module, Tensor]
-    turn: int = 0
-    seconds: list[float] = field(default_factory=lambda: [0.0] * TRIED_EVERY)
-
-    def threads(self, most: int) -> int:
-        """Threads for this turn, of at most so many."""
-        return most if self.turn == 0 or (self.turn > 1 and self.seconds[0] < self.seconds[1]) else 1
-
-    def took(self, seconds: float) -> None:
-        """End the turn."""
-        self.seconds[self.turn] = seconds
-        self.turn = (self.turn + 1) % TRIED_EVERY
 
 
 @torch.inference_mode()
@@ -62,40 +45,7 @@ def half_matrices(model: GPT) -> HalfMatrices | None:
     if parameter_count(model.config) <= ONE_THREAD_UP_TO or not supports_decode(model, 1):
         return None
     halves = {module: module.weight.half() for module in model.modules() if isinstance(module, nn.Linear)}
-    return HalfMatrices(halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).half()})
-
-
-def _product(weight: Tensor, bias: Tensor | None, *, small: bool) -> Product:
-    """Product with a matrix in fp32 or fp16; the vectors and the bias are in fp32."""
-    if small:
-        matrix, added = weight.numpy(), None if bias is None else bias.numpy()
-
-        def by_numpy(x: Floats, out: Floats) -> None:
-            np.dot(matrix, x, out=out)
-            if added is not None:
-                np.add(out, added, out=out)
-
-        return by_numpy
-
-    def by_torch(x: Floats, out: Floats) -> None:
-        y = torch.mv(weight, torch.from_numpy(x).to(weight.dtype))
-        made = torch.from_numpy(out)
-        made.copy_(y) if bias is None else torch.add(bias, y, out=made)
-
-    return by_torch
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A block's norms, as (gain, bias), its products, and its keys and values in the cache, (2, H, context, D)."""
-
-    ln_1: tuple[Tensor, Tensor]
-    c_attn: Product
-    attn_proj: Product
-    ln_2: tuple[Tensor, Tensor]
-    c_fc: Product
-    mlp_proj: Product
-    cache: Floats
+    return halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).half()}
 
 
 class OneTokenDecoder:
@@ -109,49 +59,46 @@ class OneTokenDecoder:
     def __init__(self, model: GPT, cache: KVCache, halves: HalfMatrices | None = None) -> None:
         config = model.config
         self._small, self._halves = parameter_count(config) <= ONE_THREAD_UP_TO, halves
+        self._seconds: list[float] = []
         self._cache, self._context, self._shape = cache, config.context, (config.width,)
-        self._vocabulary = config.vocab_size
         self._wte, self._wpe = model.wte.weight.detach().numpy(), model.wpe.weight.detach().numpy()
-        memory = cache.memory.numpy()
-
-        def product(module: nn.Module) -> Product:
-            weight, bias = module.weight, getattr(module, "bias", None)
-            assert isinstance(weight, Tensor)
-            weight = weight.detach() if halves is None else halves.weights[module]
-            return _product(weight, None if bias is None else bias.detach(), small=self._small and halves is None)
-
-        def norm(module: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-            return module.weight.detach(), module.bias.detach()
-
         self._layers = [
-            _Layer(
-                norm(block.ln_1),
-                product(block.attn.c_attn),
-                product(block.attn.c_proj),
-                norm(block.ln_2),
-                product(block.mlp.c_fc),
-                product(block.mlp.c_proj),
-                memory[layer, :, 0],
+            (
+                (block.ln_1.weight.detach(), block.ln_1.bias.detach()),
+                self._product(block.attn.c_attn),
+                self._product(block.attn.c_proj),
+                (block.ln_2.weight.detach(), block.ln_2.bias.detach()),
+                self._product(block.mlp.c_fc),
+                self._product(block.mlp.c_proj),
+                cache.memory.numpy()[layer, :, 0],  # (2, H, context, D)
             )
             for layer, block in enumerate(model.blocks)
         ]
-        self._ln_f, self._head = norm(model.ln_f), product(model.wte)
+        self._ln_f, self._head = (model.ln_f.weight.detach(), model.ln_f.bias.detach()), self._product(model.wte)
         self._x, self._y = np.empty((2, config.width), np.float32)
         self._qkv, self._pre = np.empty(3 * config.width, np.float32), np.empty(4 * config.width, np.float32)
         by_head = self._qkv.reshape(3, config.heads, config.head_width)
         self._q, self._kv = torch.from_numpy(by_head[0])[None, :, None], by_head[1:]  # (1, H, 1, D), (2, H, D)
 
+    def _product(self, module: nn.Linear | nn.Embedding) -> Product:
+        weight = self._halves[module] if self._halves else module.weight.detach()
+        bias = module.bias.detach() if isinstance(module, nn.Linear) else torch.zeros(len(weight))
+        matrix, added, dtype = weight.numpy(), bias.numpy(), weight.dtype
+        if self._small and not self._halves:
+            return lambda x, out: np.add(np.dot(matrix, x, out=out), added, out=out)
+        return lambda x, out: torch.add(bias, torch.mv(weight, torch.from_numpy(x).to(dtype)), out=torch.from_numpy(out))
+
     def logits(self, token: int) -> Tensor:
         """Logits (V,) of the token after `token`. Raises ValueError if the context is full."""
-        threads, halves, began = torch.get_num_threads(), self._halves, time.perf_counter()
-        # in fp32 the rounding may depend on the number of threads
-        torch.set_num_threads(1 if self._small else halves.threads(threads) if halves else threads)
+        threads, tried, began = torch.get_num_threads(), self._seconds, time.perf_counter()
+        one = self._halves is not None and (len(tried) == 1 or (len(tried) > 1 and tried[1] < tried[0]))
+        torch.set_num_threads(1 if self._small or one else threads)
         try:
             return self._logits(token)
         finally:
             torch.set_num_threads(threads)
-            if halves:
-                halves.took(time.perf_counter() - began)
+            tried.append(time.perf_counter() - began)
+            del tried[: len(tried) // TRIED_EVERY * TRIED_EVERY]
 
     def _logits(self, token: int) -> Tensor:
         at = self._cache.length
@@ -161,16 +108,16 @@ class OneTokenDecoder:
         stream, before_gelu = torch.from_numpy(x), torch.from_numpy(pre)  # the same memory
         past = self._cache.memory.narrow(4, 0, at + 1).flatten(0, 1).unbind()  # keys and values by layer, each (1, H, S, D)
         np.add(self._wte[token], self._wpe[at], out=x)  # (C,)
-        for number, layer in enumerate(self._layers):
-            layer.c_attn(torch.layer_norm(stream, shape, *layer.ln_1, EPSILON).numpy(), qkv)
-            layer.cache[:, :, at] = self._kv
-            z = F.scaled_dot_product_attention(self._q, past[2 * number], past[2 * number + 1])  # (1, H, 1, D)
-            layer.attn_proj(z.numpy().reshape(shape), y)
+        for layer, (ln_1, c_attn, attn_proj, ln_2, c_fc, mlp_proj, kept) in enumerate(self._layers):
+            c_attn(torch.layer_norm(stream, shape, *ln_1, EPSILON).numpy(), qkv)
+            kept[:, :, at] = self._kv
+            z = F.scaled_dot_product_attention(self._q, past[2 * layer], past[2 * layer + 1])  # (1, H, 1, D)
+            attn_proj(z.numpy().reshape(shape), y)
             np.add(x, y, out=x)
-            layer.c_fc(torch.layer_norm(stream, shape, *layer.ln_2, EPSILON).numpy(), pre)
-            layer.mlp_proj(F.gelu(before_gelu, approximate="tanh").numpy(), y)
+            c_fc(torch.layer_norm(stream, shape, *ln_2, EPSILON).numpy(), pre)
+            mlp_proj(F.gelu(before_gelu, approximate="tanh").numpy(), y)
             np.add(x, y, out=x)
         self._cache.length = at + 1
-        logits = np.empty(self._vocabulary, np.float32)
+        logits = np.empty(len(self._wte), np.float32)
         self._head(torch.layer_norm(stream, shape, *self._ln_f, EPSILON).numpy(), logits)
         return torch.from_numpy(logits)

@@ -16,9 +16,6 @@ from models.gpt import GPT, KVCache
 
 Numbers = NDArray[np.float64]
 
-AT_ONCE = 16
-"""Random numbers that are made together."""
-
 
 class LogitsError(ValueError):
     """Logits that are NaN or infinite, from which no token can be drawn."""
@@ -141,14 +138,6 @@ def uniform(seed: int, position: int) -> float:
     return float(int(word) >> 11) * 2.0**-53
 
 
-def uniforms(seed: int, position: int) -> Iterator[float]:
-    """`uniform` of that position and of all that follow it, which costs less than one by one."""
-    while True:
-        words = np.random.Philox(key=seed, counter=position).random_raw(4 * AT_ONCE)[::4]  # a position has four words
-        yield from ((words >> 11) * 2.0**-53).tolist()
-        position += AT_ONCE
-
-
 def draw(after: Tensor, u: float) -> int:
     """The token at u in [0, 1) of the cumulative probabilities (V,), the largest first, ties by id (inverse transform)."""
     probabilities = after.numpy()
@@ -176,8 +165,7 @@ def generate_batch(
 
     The token at index i of the sequence is picked by `uniform(seed, i)`. While the sequences fit into the context each
     token costs one row, thanks to the KV cache; from then on the window slides, every token in it changes its position, and the
-    whole window is computed anew. `halves` are used in the place of the model's matrices where `supports_decode` says so and the
-    prompt is behind.
+    whole window is computed anew. `halves` are used behind the prompt, where `supports_decode`.
     The model is put into evaluation mode until the iterator ends or is closed.
 
     Raises:
@@ -191,7 +179,6 @@ def generate_batch(
     fits = len(ids) <= context
     cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
     one_by_one, decoder = supports_decode(model, len(samplings)), None
-    random_numbers = [uniforms(sampling.seed, len(ids)) for sampling in samplings]
     was_training = model.training
     model.eval()
     try:
@@ -208,8 +195,8 @@ def generate_batch(
                     with torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
                         logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
                 drawn = [
-                    _draw_one(row, sampling, sequence[-context:], next(numbers))
-                    for row, sampling, sequence, numbers in zip(logits, samplings, sequences, random_numbers, strict=True)
+                    _draw_one(row, sampling, sequence[-context:], length)
+                    for row, sampling, sequence in zip(logits, samplings, sequences, strict=True)
                 ]
             for sequence, token in zip(sequences, drawn, strict=True):
                 sequence.append(token.id)
@@ -218,7 +205,8 @@ def generate_batch(
         model.train(was_training)
 
 
-def _draw_one(logits: Tensor, sampling: SamplingSettings, window: Sequence[int], u: float) -> SampledToken:
+def _draw_one(logits: Tensor, sampling: SamplingSettings, window: Sequence[int], position: int) -> SampledToken:
+    u = uniform(sampling.seed, position)
     if sampling.greedy or sampling.temperature == 0.0:
         values = _less_largest(logits)
         token, exponentials = int(_penalized(logits, values, sampling, window).argmax()), np.exp(values)

@@ -93,8 +93,7 @@ class Trace:
             edit.check(self.config, len(self.ids))
         self._model = model
         self._embedding = model.wte.weight.detach().float()  # (V, C)
-        masked = torch.full((len(self.ids), len(self.ids)), -math.inf, device=self._embedding.device)
-        self._mask = masked.triu(1)  # (T, T), 0 up to the query
+        self._mask = torch.full((len(self.ids),) * 2, -math.inf, device=self._embedding.device).triu(1)  # (T, T), else 0
         self._streams: dict[str, Tensor] = {}
         self._insides: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
         self._end: dict[str, Tensor] = {}
@@ -108,8 +107,7 @@ class Trace:
         for layer in range(self.config.layers):
             entering: dict[str, Tensor] = {}
             values = self._layer(layer, self._edited(layer, "resid_pre", x, entering)) | entering
-            kept = (name for name in (*STREAMS, *(stream + BEFORE for stream in STREAMS)) if name in values)
-            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in kept}
+            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in values if name.removesuffix(BEFORE) in STREAMS}
             x = values["resid_post"]
             del values  # or two layers' insides would be in memory at once
             yield

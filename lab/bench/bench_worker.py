@@ -7,7 +7,7 @@ of work done and the "seconds" it took.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +141,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     def work() -> float:
         return float(len(list(generate(model, ids, tokens, SamplingSettings(greedy=True), halves))))
 
-    read: Iterable[torch.Tensor] = halves.weights.values() if halves else model.parameters()
-    size = sum(weight.numel() * weight.element_size() for weight in read)
+    size = sum(weight.numel() * weight.element_size() for weight in (halves.values() if halves else model.parameters()))
     return work, {"bytes_per_token": size, "precision": "fp16" if halves else "fp32"}
 
 

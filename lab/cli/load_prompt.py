@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.core.detached_process import ONE_NUMPY_THREAD
 from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
     Raises:
         UserError: if there is no such run, or no weights that can be read.
     """
-    for variable, value in ONE_NUMPY_THREAD.items():
-        os.environ.setdefault(variable, value)  # numpy reads it when it is loaded
-
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy, which reads it when it is loaded, multiplies for small models
     from lab.data.default_prompts import first_prompt
     from lab.runs.find_runs import open_run
 
