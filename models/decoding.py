@@ -19,6 +19,8 @@ from models.parameter_count import parameter_count
 Floats = NDArray[np.float32]
 Product = Callable[[Floats, Floats], object]
 """Compute a matrix (out, in) times a vector (in,), plus the bias, into the second array (out,)."""
+TOO_SLOW, TRIALS = 3.0, 5
+"""A torch without a quick product in fp16 takes many times as long as in fp32, never so few that chance could decide."""
 HalfMatrices = dict[nn.Module, Tensor]
 """A model's matrices in fp16 by their module."""
 
@@ -44,8 +46,21 @@ def half_matrices(model: GPT) -> HalfMatrices | None:
     """
     if parameter_count(model.config) <= ONE_THREAD_UP_TO or not supports_decode(model, 1):
         return None
+    weight = model.blocks[0].mlp.c_fc.weight
+    if _seconds_of_product(weight.half()) > TOO_SLOW * _seconds_of_product(weight):
+        return None
     halves = {module: module.weight.half() for module in model.modules() if isinstance(module, nn.Linear)}
     return halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).half()}
+
+
+def _seconds_of_product(weight: Tensor) -> float:
+    """The least time of a few products with a vector."""
+    x, times = torch.ones(weight.shape[1], dtype=weight.dtype), []
+    for _ in range(TRIALS):
+        began = time.perf_counter()
+        torch.mv(weight, x)
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 class OneTokenDecoder:
