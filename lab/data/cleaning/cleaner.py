@@ -203,6 +203,21 @@ def passages_of(block: str, edits: list[Edit]) -> list[Passage]:
     return passages
 
 
+class LineRuns:
+    """Runs of whole lines that a pattern takes, which is greedy. They are looked for at line ends alone."""
+
+    def __init__(self, lines: str) -> None:
+        self._first = re.compile(lines)
+        self._next = re.compile(f"\n(?:{lines})")
+
+    def spans(self, block: str, at: int) -> Iterator[Span]:
+        """The runs, of which the first one may begin at `at`, where a line begins."""
+        if first := self._first.match(block, at):
+            yield first.span()
+        for found in self._next.finditer(block, first.end() if first else at):
+            yield found.start() + 1, found.end()
+
+
 class CodeLines:
     """Tells code from prose in a document: lines between Markdown's fences, and lines indented as code."""
 
@@ -240,7 +255,7 @@ class ParagraphCleaner(BlockCleaner):
     """A cleaner that judges whole paragraphs: lines that are not blank, up to a blank one. A paragraph of more than `longest`
     characters is kept, and so is one that begins between fences."""
 
-    _BLANK_LINES = re.compile(r"^(?:[^\S\n]*\n)+", re.MULTILINE)
+    _BLANK_LINES = LineRuns(r"(?:[^\S\n]*\n)+")
 
     def begin_document(self) -> None:
         self._held: list[str] = []
@@ -259,16 +274,16 @@ class ParagraphCleaner(BlockCleaner):
         self._code.read(block)
         at = 0
         first_line = block.find("\n") + 1 or len(block) if self.mid_line else 0
-        for blank in self._BLANK_LINES.finditer(block, first_line):
-            self._hold(block[at : blank.start()], at, found)
+        for start, stop in self._BLANK_LINES.spans(block, first_line):
+            self._hold(block[at:start], at, found)
             paragraph = "".join(self._held)
-            first = block.find("\n", blank.start()) + 1 if paragraph else blank.start()
+            first = block.find("\n", start) + 1 if paragraph else start
             if paragraph:
-                found.append((paragraph, block[blank.start() : first]))
-            if first < blank.end():
-                found.append(("", block[first : blank.end()]))
+                found.append((paragraph, block[start:first]))
+            if first < stop:
+                found.append(("", block[first:stop]))
             self._held, self._unjudged = [], False
-            at = blank.end()
+            at = stop
         self._hold(block[at:], at, found)
         return self._judged(found)
 

@@ -1,7 +1,8 @@
 """Duplicates: lines and paragraphs that have come before, exactly, or nearly (MinHash; Broder, 1997)."""
 
+import functools
 import re
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 from zlib import crc32
 
@@ -20,13 +21,17 @@ BAND_HASHES = 8
 5% at 0.5, 99.9% at 0.9."""
 MULTIPLIER = 0x9E3779B97F4A7C15
 """Odd, with its bits spread: 2^64 over the golden ratio."""
+MOST_WORDS = 1 << 16
+"""Different words whose hashes are kept at a time, in some 10 MB."""
 
 NARROWEST = 50
 """Characters of the longest line of a paragraph whose lines were broken to a width. Those of verse are mostly shorter."""
 ODD_SHARE = 1 / 20
 """Share of signs that prose has few of, from which on a text is code, a table, a form or a record."""
 
-_WORD = re.compile(r"\w+")
+_NO_WORD = re.compile(r"[^\w\x00-\x7f]+")
+_WORD_BYTES = bytes(byte if byte >= 0x80 or chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(256))
+"""By byte of UTF-8: itself, or a space for an ASCII character that is part of no word."""
 _ODD = re.compile(r"[][{}<>=_/\\|+*&%$#@^~`]|[,;:.]\w|\b\d[\d.,:-]*| {3,}|\t")
 _ITEM = re.compile(r"(?:[-*•+–]|\d+[.)]) ")
 _SENTENCES = re.compile(
@@ -105,10 +110,15 @@ class DuplicateParagraphs(_Remembering, ParagraphCleaner):
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         from lab.data.cleaning.rules.seen_hashes import text_hashes
 
-        keys = ["\n".join(line.rstrip() for line in paragraph.split("\n")).strip() for paragraph in paragraphs]
-        judged = [at for at, key in enumerate(keys) if len(key) >= SHORTEST_PARAGRAPH and not _is_code(paragraphs[at])]
+        keys = {
+            at: key
+            for at, paragraph in enumerate(paragraphs)
+            if len(paragraph) >= SHORTEST_PARAGRAPH
+            and len(key := "\n".join(map(str.rstrip, paragraph.split("\n"))).strip()) >= SHORTEST_PARAGRAPH
+            and not _is_code(paragraph)
+        }
         unwanted = [False] * len(paragraphs)
-        for at, is_seen in zip(judged, self._table.add(text_hashes(keys[at] for at in judged)), strict=True):
+        for at, is_seen in zip(keys, self._table.add(text_hashes(keys.values())), strict=True):
             unwanted[at] = bool(is_seen) and _is_prose(paragraphs[at])
         return unwanted
 
@@ -118,36 +128,73 @@ class NearDuplicates(_Remembering, ParagraphCleaner):
     do not count."""
 
     WHAT = "near-duplicates"
-    _minhash: Any = None
+
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        super().__init__(longest)
+        self._words = _WordHashes()
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         import numpy as np
 
-        words = [_WORD.findall(paragraph.lower()) for paragraph in paragraphs]
+        words = list(map(_words, paragraphs))
         judged = [at for at, found in enumerate(words) if len(found) >= FEWEST_WORDS and not _is_code(paragraphs[at])]
         unwanted = [False] * len(paragraphs)
         if not judged:
             return unwanted
-        bands = _band_hashes(np.stack([self._signature(words[at]) for at in judged]))
+        bands = _band_hashes(self._signatures([words[at] for at in judged]))
         met = np.any(self._table.add(bands.ravel()).reshape(bands.shape), axis=1)
         for at, is_met in zip(judged, met.tolist(), strict=True):
             unwanted[at] = is_met and _is_prose(paragraphs[at])
         return unwanted
 
-    def _signature(self, words: list[str]) -> Any:
-        """MinHash of the runs of words, by datasketch, whose hashes are made of those of the words."""
+    def _signatures(self, paragraphs: list[list[bytes]]) -> Any:
+        """MinHash of each paragraph's runs of words, as datasketch's scheme "affine32" has it, of all paragraphs at once."""
         import numpy as np
-        from datasketch import MinHash
 
-        if self._minhash is None:
-            self._minhash = MinHash(num_perm=BANDS * BAND_HASHES, seed=1, hashfunc=int, scheme="affine32")
-        hashes = np.array([crc32(word.encode()) for word in words], np.uint64)
-        runs = np.zeros(len(words) - RUN_WORDS + 1, np.uint64)
+        if len(self._words) > MOST_WORDS:
+            self._words.clear()
+        lengths = np.array([len(words) for words in paragraphs])
+        hashes = np.fromiter(map(self._words.__getitem__, chain.from_iterable(paragraphs)), np.uint64, lengths.sum())
+        runs = np.zeros(len(hashes) - RUN_WORDS + 1, np.uint64)
         for offset in range(RUN_WORDS):
             runs = (runs + hashes[offset : offset + len(runs)]) * np.uint64(MULTIPLIER)
-        minhash = self._minhash.copy()
-        minhash.update_batch((runs >> np.uint64(32)).tolist())
-        return minhash.hashvalues
+        ends = np.cumsum(lengths)
+        across = (ends[:-1, None] - np.arange(1, RUN_WORDS)).ravel()
+        starts = ends - lengths - np.arange(len(lengths)) * (RUN_WORDS - 1)
+        mixed = (np.delete(runs, across) >> np.uint64(32)).astype(np.uint32)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):  # MurmurHash3's finalizer
+            mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
+        signatures = np.empty((BANDS * BAND_HASHES, len(lengths)), np.uint32)
+        permuted = np.empty_like(mixed)
+        for signature, factor, summand in zip(signatures, *_permutations(), strict=True):
+            np.multiply(mixed, factor, permuted)
+            np.add(permuted, summand, permuted)
+            np.minimum.reduceat(permuted, starts, out=signature)
+        return signatures.T
+
+
+def _words(paragraph: str) -> list[bytes]:
+    r"""The runs of \w in lower case."""
+    lower = paragraph.lower()
+    return (lower if lower.isascii() else _NO_WORD.sub(" ", lower)).encode().translate(_WORD_BYTES).split()
+
+
+class _WordHashes(dict[bytes, int]):
+    """The CRC-32 of words, each computed once."""
+
+    def __missing__(self, word: bytes) -> int:
+        found = self[word] = crc32(word)
+        return found
+
+
+@functools.cache
+def _permutations() -> tuple[Any, Any]:
+    """Odd factors and summands of the permutations h -> a h + b modulo 2^32, those that datasketch draws with the seed 1."""
+    import numpy as np
+
+    random = np.random.RandomState(1)
+    half = random.randint(0, 1 << 31, BANDS * BAND_HASHES, np.uint32)
+    return half * np.uint32(2) + np.uint32(1), random.randint(0, 1 << 32, BANDS * BAND_HASHES, np.uint32)
 
 
 def _is_code(paragraph: str) -> bool:

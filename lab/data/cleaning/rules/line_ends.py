@@ -3,7 +3,17 @@ r"""Line ends: every line ends in \n, and of a run of blank lines one stays, or 
 import re
 from itertools import islice
 
-from lab.data.cleaning.cleaner import STATEMENT, BlockCleaner, Cleaner, CodeLines, Edit, Passage, passages_of, utf8_bytes
+from lab.data.cleaning.cleaner import (
+    STATEMENT,
+    BlockCleaner,
+    Cleaner,
+    CodeLines,
+    Edit,
+    LineRuns,
+    Passage,
+    passages_of,
+    utf8_bytes,
+)
 
 ALONE = 2
 """Line ends of a part that are passages of their own; the others are counted together, since every line may have one."""
@@ -47,7 +57,7 @@ def _unified(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-_RUN = re.compile(r"^[^\S\n]*\n(?:[^\S\n]*\n)+", re.MULTILINE)
+_RUN = LineRuns(r"[^\S\n]*\n(?:[^\S\n]*\n)+")
 _BEGINNING = re.compile(r"(?:[^\S\n]*\n)+")
 
 
@@ -68,8 +78,8 @@ class BlankLines(BlockCleaner):
             at = beginning.end()
             edits = _lines(block, 0, at, self._room)
             self._room = max(0, self._room - block.count("\n", 0, at))
-        for run in _RUN.finditer(block, at):
-            edits += _lines(block, run.start(), run.end(), self._room_after(block, run.start()))
+        for start, stop in _RUN.spans(block, at):
+            edits += _lines(block, start, stop, self._room_after(block, start))
         if text_end:
             self._room = max(0, self._room_after(block, text_end) - block.count("\n", text_end) + (block[text_end - 1] != "\n"))
         return edits

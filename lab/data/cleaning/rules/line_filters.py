@@ -6,7 +6,7 @@ import sys
 import unicodedata
 from typing import Any
 
-from lab.data.cleaning.cleaner import FENCE, BlockCleaner, CodeLines, Edit, Passage, passages_of
+from lab.data.cleaning.cleaner import FENCE, BlockCleaner, CodeLines, Edit, LineRuns, Passage, passages_of
 
 LONGEST_WORD = 1000
 """Characters in a row without a space, as in C4, and without a comma or another sign between cells."""
@@ -30,7 +30,7 @@ _LONG_WORD = re.compile(rf"(?<![^\s,;|{_UNSPACED}])[^\s,;|{_UNSPACED}]{{{LONGEST
 _WORD = rf"(?:(?![{_UNSPACED}])[^\W\d_])(?:(?![{_UNSPACED}])[\w&'’-]){{0,24}}"
 _CAPITAL = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶĻĽŁŃŅŇŌŐŒŔŘŚŞŠŢŤŪŮŰŲŹŻŽΆ-ΫЀ-Я"
 """With which the entries of a menu begin, and lines of code do not."""
-_SHORT_LINES = re.compile(rf"^(?:(?=[{_CAPITAL}]){_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+", re.MULTILINE)
+_SHORT_LINES = LineRuns(rf"(?:(?=[{_CAPITAL}]){_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+")
 _ENTRY = re.compile(
     r"home|about(?: us)?|contact(?: us)?|(?:log|sign) ?(?:in|out|up)|register|subscribe|search|menu|news|blog|shop|store|cart"
     r"|basket|checkout|(?:my )?account|products|services|support|help|faqs?|careers|jobs|press|privacy|terms|cookies|site ?map"
@@ -64,11 +64,19 @@ class LongLines(BlockCleaner):
         if self.mid_line and self._removing:
             at = block.find("\n") + 1 or len(block)
             edits.append(Edit(0, at))
-        longest = max(map(len, block.split()), default=0)
-        if longest > LONGEST_WORD or len(block) > LONGEST_KEPT_LINE:
+        if _may_be_long(block):
             edits += [Edit(start, stop) for start, stop in _lines(block, at) if _is_long(block, start, stop)]
         self._removing = bool(edits) and edits[-1].stop == len(block) and not block.endswith("\n")
         return edits
+
+
+def _may_be_long(block: str) -> bool:
+    """False if every line and every word is known to be short: a long one has a whole one of these pieces for itself."""
+    lines, words = LONGEST_KEPT_LINE // 2, LONGEST_WORD // 2
+    pieces = (block[at : at + words] for at in range(0, len(block) - words + 1, words))
+    return any(block.find("\n", at, at + lines) < 0 for at in range(0, len(block) - lines + 1, lines)) or any(
+        piece.split(None, 1) == [piece] for piece in pieces
+    )
 
 
 def _lines(block: str, at: int) -> list[tuple[int, int]]:
@@ -102,14 +110,14 @@ class ShortLines(BlockCleaner):
         self._code.read(block)
         at = 0
         first = block.find("\n") + 1 or len(block) if self.mid_line else 0
-        for run in _SHORT_LINES.finditer(block, first):
-            if self._code.is_code(block, run.start()):
+        for start, stop in _SHORT_LINES.spans(block, first):
+            if self._code.is_code(block, start):
                 continue
-            if run.start() > at:
+            if start > at:
                 passages += self._end_run()
-                passages.append(Passage(block[at : run.start()], block[at : run.start()]))
-            self._run += run[0]
-            at = run.end()
+                passages.append(Passage(block[at:start], block[at:start]))
+            self._run += block[start:stop]
+            at = stop
             if self._is_list or self._run.count("\n") > LONGEST_MENU:
                 passages.append(Passage(self._run, self._run))
                 self._run, self._is_list = "", True

@@ -1,8 +1,9 @@
 """Personal data: e-mail addresses and phone-like numbers, each replaced by one that belongs to nobody."""
 
 import re
+from collections.abc import Iterator
 
-from lab.data.cleaning.cleaner import BlockCleaner, Edit
+from lab.data.cleaning.cleaner import BlockCleaner, Edit, Span
 
 EXAMPLE_EMAIL = "email@example.com"
 """As FineWeb has it; example.com is kept free for examples (RFC 2606)."""
@@ -16,6 +17,9 @@ _EMAIL = re.compile(
 
 _CANDIDATE = re.compile(r"[+(]?\d[\d ().\-/–\u00a0]{5,24}\d")
 """Digits with what stands between those of a phone number."""
+_SIGNS = bytes(ord("0" if chr(byte) in "0123456789?" else "-" if chr(byte) in "+ ().-/\xa0" else " ") for byte in range(256))
+"""By byte of Latin-1: 0 for a digit, and for the ? in place of any other character; - for another sign of a candidate."""
+_DIGITS = re.compile(rb"0[-0]{5,24}0")
 _FORMS = re.compile(
     r"\+[1-9]\d{0,2}(?:[ .\-–\u00a0]?\(0?\d{1,4}\))?(?:[ .\-/–\u00a0]?\d{1,12}){1,6}"  # +44 20 7946 0958
     r"|(?:1[ .-])?\(\d{3}\) ?\d{3}[ .–-]\d{4}"  # (212) 736-5000
@@ -41,9 +45,15 @@ MOST_DIGITS = 15
 
 class Emails(BlockCleaner):
     def edits(self, block: str) -> list[Edit]:
-        if "@" not in block:
-            return []
-        return [Edit(found.start(), found.end(), EXAMPLE_EMAIL) for found in _EMAIL.finditer(block)]
+        edits = []
+        at = block.find("@")
+        while at >= 0:  # a line of those that hold one
+            end = block.find("\n", at)
+            end = len(block) if end < 0 else end
+            start = block.rfind("\n", 0, at) + 1
+            edits += [Edit(found.start(), found.end(), EXAMPLE_EMAIL) for found in _EMAIL.finditer(block, start, end)]
+            at = block.find("@", end)
+        return edits
 
 
 class PhoneNumbers(BlockCleaner):
@@ -52,9 +62,22 @@ class PhoneNumbers(BlockCleaner):
     def edits(self, block: str) -> list[Edit]:
         return [
             Edit(found.start(), found.end(), EXAMPLE_PHONE)
-            for found in _CANDIDATE.finditer(block)
+            for start, stop in _numbers(block)
+            for found in _CANDIDATE.finditer(block, start, stop)
             if _is_phone(block, found.start(), found.end())
         ]
+
+
+def _numbers(block: str) -> Iterator[Span]:
+    """The runs of signs of a candidate that hold enough digits for one. A character beyond Latin-1 counts as a digit."""
+    signs = block.encode("latin-1", "replace").translate(_SIGNS)
+    at = 0
+    while found := _DIGITS.search(signs, at):
+        start = signs.rfind(b" ", 0, found.start()) + 1
+        at = signs.find(b" ", found.end())
+        at = len(signs) if at < 0 else at
+        if signs.count(b"0", start, at) >= FEWEST_DIGITS:
+            yield start, at
 
 
 def _is_phone(block: str, start: int, stop: int) -> bool:
