@@ -183,6 +183,11 @@ class BlockCleaner(Cleaner):
             at = stop + 1
 
 
+def single_bytes(text: str) -> bytes:
+    """A byte for each character, to search in: that of Latin-1, and ? for any other."""
+    return text.encode("latin-1", "replace")
+
+
 def utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
@@ -228,7 +233,7 @@ class CodeLines:
     def read(self, block: str) -> None:
         """Take note of the fences of the next block."""
         self._fenced = []
-        if not self._inside and "```" not in block and "~~~" not in block:
+        if not self._inside and not any(sign in block and 3 * sign in block for sign in "`~"):  # one sign is found faster
             return
         begin = 0
         for fence in FENCE.finditer(block):
@@ -241,7 +246,7 @@ class CodeLines:
 
     def is_code(self, block: str, start: int) -> bool:
         """True if the line of this block that starts here is code."""
-        return block.startswith(("    ", "\t"), start) or self.is_fenced(start)
+        return block.startswith(("    ", "\t"), start) or (bool(self._fenced) and self.is_fenced(start))
 
     def is_fenced(self, start: int) -> bool:
         """True if the line of this block that starts here stands between fences."""
@@ -258,10 +263,10 @@ class ParagraphCleaner(BlockCleaner):
     _BLANK_LINES = LineRuns(r"(?:[^\S\n]*\n)+")
 
     def begin_document(self) -> None:
-        self._held: list[str] = []
-        """The paragraph whose end has not come yet, in blocks."""
+        self._held = ""
+        """The paragraph whose end has not come yet."""
         self._unjudged = False
-        """True inside a paragraph that is kept in any case."""
+        """True inside a paragraph that is kept in any case, whose beginning is not held."""
         self._code = CodeLines()
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
@@ -269,51 +274,29 @@ class ParagraphCleaner(BlockCleaner):
         raise NotImplementedError
 
     def passages(self, block: str) -> list[Passage]:
-        found: list[tuple[str, str]] = []
-        """Paragraphs with the blank line that goes with them, and what is kept in any case, with an empty paragraph."""
         self._code.read(block)
+        held, text = len(self._held), self._held + block
+        judged: list[tuple[int, int, int]] = []
+        """Beginning and end of each paragraph, and the end of the blank line that goes with it."""
         at = 0
-        first_line = block.find("\n") + 1 or len(block) if self.mid_line else 0
-        for start, stop in self._BLANK_LINES.spans(block, first_line):
-            self._hold(block[at:start], at, found)
-            paragraph = "".join(self._held)
-            first = block.find("\n", start) + 1 if paragraph else start
-            if paragraph:
-                found.append((paragraph, block[start:first]))
-            if first < stop:
-                found.append(("", block[first:stop]))
-            self._held, self._unjudged = [], False
+        for start, stop in self._BLANK_LINES.spans(text, held + (block.find("\n") + 1 or len(block) if self.mid_line else 0)):
+            if at < start and self._is_judged(at - held, start - at):
+                judged.append((at, start, text.find("\n", start) + 1))
+            self._unjudged = False
             at = stop
-        self._hold(block[at:], at, found)
-        return self._judged(found)
+        self._unjudged = at < len(text) and not self._is_judged(at - held, len(text) - at)
+        self._held = "" if self._unjudged else text[at:]
+        return self._judged(text[: len(text) - len(self._held)], judged)
 
     def end_document(self) -> list[Passage]:
-        return self._judged([("".join(self._held), "")] if self._held else [])
+        size = len(self._held)
+        return self._judged(self._held, [(0, size, size)] if size else [])
 
-    def _hold(self, lines: str, start: int, found: list[tuple[str, str]]) -> None:
-        if not lines:
-            return
-        self._unjudged = self._unjudged or (not self._held and self._code.is_fenced(start))
-        self._held.append(lines)
-        if self._unjudged or sum(map(len, self._held)) > self._longest:
-            found.append(("", "".join(self._held)))
-            self._held, self._unjudged = [], True
+    def _is_judged(self, start: int, length: int) -> bool:
+        """`start` is the place in this block, negative of a paragraph that is held."""
+        return not self._unjudged and length <= self._longest and not (start >= 0 and self._code.is_fenced(start))
 
-    def _judged(self, found: list[tuple[str, str]]) -> list[Passage]:
-        paragraphs = [paragraph for paragraph, _ in found if paragraph]
-        unwanted = iter(self.unwanted(paragraphs) if paragraphs else ())
-        passages: list[Passage] = []
-        kept: list[str] = []
-        for paragraph, rest in found:
-            if paragraph and next(unwanted):
-                passages += _kept(kept)
-                passages.append(Passage(paragraph + rest, ""))
-                kept = []
-            else:
-                kept += (paragraph, rest)
-        return passages + _kept(kept)
-
-
-def _kept(parts: list[str]) -> list[Passage]:
-    text = "".join(parts)
-    return [Passage(text, text)] if text else []
+    def _judged(self, text: str, paragraphs: list[tuple[int, int, int]]) -> list[Passage]:
+        unwanted = self.unwanted([text[start:stop] for start, stop, _ in paragraphs]) if paragraphs else []
+        edits = [Edit(start, end) for (start, _, end), is_unwanted in zip(paragraphs, unwanted, strict=True) if is_unwanted]
+        return passages_of(text, edits)

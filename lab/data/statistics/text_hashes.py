@@ -7,7 +7,7 @@ one subtraction and one product (Karp and Rabin, "Efficient randomized pattern-m
 inverse. Two different passages share a hash with a chance of about 2⁻⁶⁴ in text that is not made to do so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import numpy as np
@@ -75,11 +75,25 @@ class WindowHasher:
         return (ends - sums[: len(ends)]) * self._inverses[: len(ends)]
 
 
+def text_hashes(texts: Iterable[str]) -> Hashes:
+    """A hash of each text, the same in every process."""
+    encoded = [text.encode() for text in texts]
+    lengths = np.fromiter(map(len, encoded), np.intp, len(encoded))
+    ends = np.cumsum(lengths)
+    data = np.frombuffer(b"".join(encoded), np.uint8)
+    size = 1 << len(data).bit_length()
+    sums = np.zeros(len(data) + 1, np.uint64)
+    np.cumsum(_symbols().take(data) * _geometric(_BASE, size)[: len(data)], out=sums[1:])
+    starts = ends - lengths
+    return mixed((sums[ends] - sums[starts]) * _geometric(_INVERSE, size)[starts] ^ lengths.astype(np.uint64))
+
+
 @cache
 def _symbols() -> Hashes:
     return mixed(np.arange(1, 0x110001, dtype=np.uint64))
 
 
+@cache
 def _geometric(ratio: int, length: int) -> Hashes:
     factors = np.full(length, ratio, np.uint64)
     factors[0] = 1

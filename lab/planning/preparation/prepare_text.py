@@ -190,7 +190,7 @@ class TextPreparation:
 SETTLED_SECONDS = 2.0
 """Age of a file's last change from which on a further change would show: FAT counts in steps of two seconds, other file systems
 in steps of some milliseconds. A younger file is not recognised the next time, since it may change again within the same step."""
-READING_PACKAGES = ("ftfy", "numpy")
+READING_PACKAGES = ("ftfy",)
 """Packages that a cleaned text depends on."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from unicodedata import is_normalized, normalize
 
-from lab.data.cleaning.cleaner import BlockCleaner, Edit
+from lab.data.cleaning.cleaner import BlockCleaner, Edit, single_bytes
 
 _DIFFERENCE = re.compile(r"[^\s]+|\s+")
 
@@ -20,9 +20,9 @@ class BrokenText(BlockCleaner):
 
         config = TextFixerConfig(explain=False)
         edits: list[Edit] = []
-        end = 0
+        end = -1
         for bad in _bad_sequences(block):
-            if bad.start() < end:
+            if bad.start() <= end:
                 continue
             start = block.rfind("\n", 0, bad.start()) + 1
             end = block.find("\n", bad.start())
@@ -67,7 +67,7 @@ _CONTROLS = re.compile(
     "|(?P<control>[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f])"
     "|(?P<mark>\\ufeff)"
 )
-_ANY = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ufeff]")
+_ANY = bytes({*range(0x20), *range(0x7F, 0xA0)} - set(b"\t\n\r"))
 _REASONS = {
     "colour": "terminal sequence",
     "struck": "overstruck letter",
@@ -82,7 +82,7 @@ class ControlCharacters(BlockCleaner):
     them, and byte-order marks. A form feed between two words becomes a newline."""
 
     def edits(self, block: str) -> list[Edit]:
-        if _ANY.search(block) is None:
+        if len(single_bytes(block).translate(None, _ANY)) == len(block) and "\ufeff" not in block:
             return []
         return [
             Edit(found.start(), found.end(), "\n" if found.lastgroup == "page" else "", _REASONS[found.lastgroup or ""])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from lab.data.cleaning.cleaner import BlockCleaner, Edit, Span
+from lab.data.cleaning.cleaner import BlockCleaner, Edit, Span, single_bytes
 
 EXAMPLE_EMAIL = "email@example.com"
 """As FineWeb has it; example.com is kept free for examples (RFC 2606)."""
@@ -70,7 +70,7 @@ class PhoneNumbers(BlockCleaner):
 
 def _numbers(block: str) -> Iterator[Span]:
     """The runs of signs of a candidate that hold enough digits for one. A character beyond Latin-1 counts as a digit."""
-    signs = block.encode("latin-1", "replace").translate(_SIGNS)
+    signs = single_bytes(block).translate(_SIGNS)
     at = 0
     while found := _DIGITS.search(signs, at):
         start = signs.rfind(b" ", 0, found.start()) + 1

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data.cleaning.rules.duplicates import BAND_HASHES, BANDS, DuplicateLines, NearDuplicates
-from lab.data.cleaning.rules.seen_hashes import SeenHashes, text_hashes
+from lab.data.cleaning.rules.seen_hashes import SeenHashes
+from lab.data.statistics.text_hashes import text_hashes
 
 some = st.integers(0, 40) | st.integers(0, 40).map(lambda n: n << 12) | st.integers(1, 2**64 - 1)
 """Hashes of which many meet, also in a slot."""
