@@ -33,8 +33,8 @@ class BrokenText(BlockCleaner):
 
 
 def _bad_sequences(block: str) -> Iterator[re.Match[str]]:
-    """What ftfy's pattern finds, which is slow, in a block with characters beyond ASCII: looked for around these alone. Each
-    sequence has one among its first three characters, and at most two others after its last one."""
+    """The matches of ftfy's pattern, which is slow, in a block that is not ASCII: looked for around characters beyond it. Each
+    match has one among its first three characters, and at most two others after its last one."""
     import numpy as np
     from ftfy.badness import BADNESS_RE
 

@@ -1,6 +1,10 @@
 import pytest
+from ftfy.badness import BADNESS_RE
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
+from lab.data.cleaning.rules.characters import _bad_sequences
 from tests.lab.data.cleaning.cleaning_texts import END, LONG, PARAGRAPH, START, cleaned
 
 HEADER = (
@@ -38,6 +42,7 @@ CHANGES = {
         ("Itâ€™s dÃ©jÃ\xa0 vu.\n", "It’s déjà vu.\n"),
         ("schÃ¶n, MÃ¼nchen\nnaïve café\n", "schön, München\nnaïve café\n"),
         ("ÐŸÑ€Ð¸Ð²ÐµÑ‚\n", "Привет\n"),
+        ("cafÃ© x\nÀ€ y\n", "café x\nÀ€ y\n"),  # a line end is part of what is wrong with the second one
         ("left \x93quoted\x94 by Windows\n", "left “quoted” by Windows\n"),
     ],
     "control-characters": [
@@ -282,3 +287,10 @@ def test_a_rule_leaves_what_it_must(rule: str) -> None:
 def test_the_rule_of_emails_names_those_that_it_leaves() -> None:
     (explanation,) = (rule.explanation for rule in RULES if rule.name == "emails")
     assert "but for those at example.com, .org and .net" in explanation
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("ab Z\n.€ÂÃÀàœØÙ°©“”»²µГўВЂРâ│ñ🙂", min_size=1, max_size=60))
+def test_broken_text_is_found_around_characters_beyond_ascii_as_it_is_everywhere(text: str) -> None:
+    text = f"é{text}"
+    assert [bad.span() for bad in _bad_sequences(text)] == [bad.span() for bad in BADNESS_RE.finditer(text)]
