@@ -66,15 +66,17 @@ class LanguageMix:
 
     def add(self, block: str) -> None:
         """Add a block. What is left of the text at its end, less than two sections, is one section."""
-        text, at = self._rest + block, 0
-        while len(text) - at >= 2 * SECTION_CHARACTERS:
-            if self._sections % self.spacing == 0:
-                self._kept[self._sections] = text[at : at + SECTION_CHARACTERS]
-            self._sections, at = self._sections + 1, at + SECTION_CHARACTERS
+        text, first = self._rest + block, self._sections
+        self._sections += max(0, len(text) // SECTION_CHARACTERS - 1)
+        number = -(-first // self.spacing) * self.spacing
+        while number < self._sections:
+            at = (number - first) * SECTION_CHARACTERS
+            self._kept[number] = text[at : at + SECTION_CHARACTERS]
             if len(self._kept) > MOST_SECTIONS:
                 self.spacing *= 2
                 self._kept = {number: kept for number, kept in self._kept.items() if number % self.spacing == 0}
-        self._rest = text[at:]
+            number = (number // self.spacing + 1) * self.spacing
+        self._rest = text[(self._sections - first) * SECTION_CHARACTERS :]
 
     def letters(self) -> tuple[tuple[str, int], ...]:
         """Each language with its letters in the sections, the most first and unknown ones last. The first time it

@@ -19,7 +19,7 @@ CELL = 64
 MOST_CELLS = 1024
 """Cells that are kept: an error of 4 points at most, in about 7 MB."""
 FILTER_BITS = 22
-"""Bits of a hash that tell in nearly all cases that a window is not in the sample."""
+"""Bits of a hash that tell in most cases that a window is not in the sample; the next ones are asked where these do not."""
 
 
 class CopySample:
@@ -42,7 +42,8 @@ class CopySample:
         before = self._window - 1
         begins = np.arange(-(-(first + before) // CELL), (first + len(hashes)) // CELL) * CELL - before
         self._draw(begins[self._is_drawn(begins)], first, hashes)
-        hits = np.flatnonzero(self._filter[hashes >> np.uint64(64 - FILTER_BITS)])
+        hits = np.flatnonzero(self._filter.take(_slots(hashes, 0)))
+        hits = hits[self._filter.take(_slots(hashes[hits], FILTER_BITS))]
         at, same = self._known(hashes[hits])
         np.maximum.at(self._last, at[same], hits[same] + first)
 
@@ -68,7 +69,7 @@ class CopySample:
         new = new[~self._known(new)[1]]
         at = np.searchsorted(self._hashes, new)
         self._hashes, self._last = np.insert(self._hashes, at, new), np.insert(self._last, at, 0)
-        self._filter[new >> np.uint64(64 - FILTER_BITS)] = True
+        self._filter[_slots(new, 0)] = self._filter[_slots(new, FILTER_BITS)] = True
 
     def estimate(self) -> tuple[float, float]:
         """The share of the text, and half of its 95% interval."""
@@ -80,6 +81,11 @@ class CopySample:
         return float(shares.mean()), float(max(error, 3 / len(shares)))  # 3/n: the 95% bound where no cell has a copy
 
 
+def _slots(hashes: Hashes, shift: int) -> NDArray[np.intp]:
+    """So many bits of each hash, from this one of the highest on."""
+    return (hashes << np.uint64(shift) >> np.uint64(64 - FILTER_BITS)).view(np.intp)
+
+
 WINDOW = 50
 """Least characters of a repeated passage: a sentence, more than a phrase that recurs by chance."""
 MOST_WINDOWS = 1 << 21
@@ -88,6 +94,8 @@ MOST_PASSAGES = 12
 SEARCH_WORK = 1 << 25
 """Windows that may be sorted in search of passages: about ten seconds."""
 MAP_BINS = 240
+PIECE = 1 << 14
+"""Windows hashed at a time: their arrays stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +149,16 @@ class PassageFinder:
         self._tail = (prefixes[-size:].copy(), inverses[-size:].copy())
         if len(prefixes) <= size:
             return
-        hashes = mixed((prefixes[size:] - prefixes[:-size]) * inverses[:-size])
+        hashes = np.empty(len(prefixes) - size, np.uint64)
+        for at in range(0, len(hashes), PIECE):
+            stop = min(at + PIECE, len(hashes))
+            hashes[at:stop] = mixed((prefixes[at + size : stop + size] - prefixes[at:stop]) * inverses[at:stop])
         if self._sample:
             self._sample.add(first, hashes)
         if self._mask:
-            at = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
-            self._kept.append((at + first, hashes[at], prefixes[at], inverses[at]))
-            self._size += len(at)
+            thin = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
+            self._kept.append((thin + first, hashes[thin], prefixes[thin], inverses[thin]))
+            self._size += len(thin)
         else:
             count = len(hashes)
             self._kept.append((np.arange(first, first + count), hashes, prefixes[:count], inverses[:count]))
@@ -170,7 +181,10 @@ class PassageFinder:
         empty = Repeats(0, (0.0,) * bins, (), self.length, self._mask + 1, share, error)
         if not self._kept:
             return empty
-        positions, hashes, prefixes, inverses = (np.concatenate(values) for values in zip(*self._kept, strict=True))
+        columns = list(zip(*self._kept, strict=True))
+        self._kept = []  # each part goes once it is joined
+        positions, hashes, prefixes, inverses = (np.concatenate(columns.pop(0)) for _ in range(4))
+        self._kept = [(positions, hashes, prefixes, inverses)]
         anchors = _Anchors(positions, hashes, prefixes, inverses, self._window)
         starts, ends = anchors.repeated_intervals()
         if not len(starts):
@@ -202,7 +216,7 @@ class _Anchors:
         self.previous[order[1:][same]] = order[:-1][same]
         both = np.zeros(len(hashes), np.bool_)
         both[order[1:][same]] = both[order[:-1][same]] = True
-        self.copied = np.flatnonzero(both)
+        self.copied = np.flatnonzero(both).astype(np.int32)  # lists of them take most of the memory
         """Windows with a copy anywhere."""
 
     def repeated_intervals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -224,11 +238,13 @@ class _Anchors:
         opens = np.concatenate(([True], starts[1:] > np.maximum.accumulate(ends)[:-1]))
         return starts[opens], np.maximum.reduceat(ends, np.flatnonzero(opens))
 
-    def _steps(self, anchors: NDArray[np.int64], steps: int) -> Hashes:
+    def _steps(self, anchors: NDArray[np.integer], steps: int) -> Hashes:
         """Hash of the text from each of these windows to the end of the window `steps` later."""
         beyond = anchors + steps
         text = (self.prefixes[beyond] - self.prefixes[anchors]) * self.inverses[anchors]
-        return mixed(text ^ mixed((self.positions[beyond] - self.positions[anchors]).astype(np.uint64))) ^ self.hashes[beyond]
+        distances = (self.positions[beyond] - self.positions[anchors]).astype(np.uint64)
+        hashes: Hashes = mixed(text ^ mixed(distances)) ^ self.hashes[beyond]
+        return hashes
 
     def longest_passages(self, check: Callable[[], object]) -> tuple[FoundPassage, ...]:
         """The longest repeated passages whose copies do not overlap, one after another; none lies mostly in another's copies.
@@ -255,9 +271,9 @@ class _Anchors:
             free &= ~self._inside(np.arange(len(free)), found[-1])
         return tuple(found)
 
-    def _levels(self, check: Callable[[], object]) -> list[tuple[int, NDArray[np.int64]]]:
+    def _levels(self, check: Callable[[], object]) -> list[tuple[int, NDArray[np.integer]]]:
         """Levels of 0, 1, 2, 4 ... steps, then those between the last one with a repeated passage and the next."""
-        levels: list[tuple[int, NDArray[np.int64]]] = []
+        levels: list[tuple[int, NDArray[np.integer]]] = []
         steps, kept = 0, self.copied
         while True:
             check()
@@ -271,8 +287,8 @@ class _Anchors:
         return levels + (self._between(levels[-1][0], steps, kept, check) if levels else [])
 
     def _between(
-        self, low: int, high: int, kept: NDArray[np.int64], check: Callable[[], object]
-    ) -> list[tuple[int, NDArray[np.int64]]]:
+        self, low: int, high: int, kept: NDArray[np.integer], check: Callable[[], object]
+    ) -> list[tuple[int, NDArray[np.integer]]]:
         """Levels from `low` to the longest below `high` that has a repeated passage, by halving; `kept` is that of `low`."""
         levels = []
         while high - low > 1:
@@ -287,14 +303,15 @@ class _Anchors:
                 levels.append((low, kept))
         return levels
 
-    def _passages(self, anchors: NDArray[np.int64], steps: int) -> tuple[NDArray[np.bool_], int, int] | None:
+    def _passages(self, anchors: NDArray[np.integer], steps: int) -> tuple[NDArray[np.bool_], int, int] | None:
         """The anchors from which a passage of so many steps has a copy that does not overlap it; place and length of the longest
         such passage."""
         if len(anchors) < 2:
             return None
         keys = self._steps(anchors, steps) if steps else self.hashes[anchors]
         order = np.argsort(keys, kind="stable")
-        opens = np.flatnonzero(np.concatenate(([True], keys[order][1:] != keys[order][:-1])))
+        keys = keys[order]
+        opens = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
         sizes = np.diff(np.append(opens, len(order)))
         first, last = anchors[order[opens]], anchors[order[opens + sizes - 1]]
         beyond = np.minimum(first + steps, len(self.positions) - 1)
@@ -316,7 +333,7 @@ class _Anchors:
             copies = copies[self._steps(copies, steps) == self._steps(np.array([anchor]), steps)]
         return FoundPassage(length, _apart(self.positions[copies], length))
 
-    def _inside(self, anchors: NDArray[np.int64], passage: FoundPassage) -> NDArray[np.bool_]:
+    def _inside(self, anchors: NDArray[np.integer], passage: FoundPassage) -> NDArray[np.bool_]:
         """True for windows of which at least half lies in copies of a passage."""
         starts = np.array(passage.starts)
         positions = self.positions[anchors]

@@ -1,6 +1,7 @@
 """All statistics of a text in one pass over it, in bounded memory, with results on the way; a second pass fetches excerpts."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,12 +125,12 @@ class WordCounts:
 
     def add(self, codes: NDArray[np.integer], first: int, prefixes: Hashes, inverses: Hashes) -> None:
         """Count a block's words; `prefixes` are of the text in lower case."""
-        space = self._tables.is_space[codes]
+        space = self._tables.is_space.take(codes)
         self.spaced += int(np.count_nonzero(space[:-1] & ~space[1:])) + int(not space[0] and not self._in_word)
         self._in_word = not space[-1]
         # Starts and ends of the words of a block.
         inside = np.zeros(len(codes) + 2, np.bool_)
-        letters = self._tables.in_word[codes]
+        letters = self._tables.in_word.take(codes)
         inside[1:-1] = letters
         for apostrophe in APOSTROPHES:
             at = np.flatnonzero(codes == apostrophe)
@@ -222,10 +223,12 @@ class TextStatistics:
 
 
 class _Pass:
-    """The state of the pass over a text in blocks of at most `size` characters."""
+    """The state of the pass over a text in blocks of at most `size` characters: one of its halves is done by `worker`."""
 
-    def __init__(self, blocks: TextBlocks, size: int) -> None:
+    def __init__(self, blocks: TextBlocks, size: int, worker: ThreadPoolExecutor) -> None:
         self.blocks = blocks
+        self.worker = worker
+        self._half: Future[None] | None = None
         self.position = 0
         self.tables = CharacterTables()
         self.hasher = PrefixHasher(size)
@@ -245,16 +248,26 @@ class _Pass:
         prefixes = self.hasher.prefixes(codes, self.prefix)
         inverses = self.hasher.inverses
         first = self.position
-        self.lines.add(block, first, codes, prefixes, inverses)
-        self.passages.add(first, prefixes, inverses)
+        self.settle()
+        self._half = self.worker.submit(self._add_half, block, first, codes, prefixes, inverses)
         self.prefix = prefixes[-1]
-        prefixes = self.hasher.prefixes(self.tables.lower[codes], self.lower_prefix)
-        self.lower_prefix = prefixes[-1]
-        self.words.add(codes, first, prefixes, inverses)
+        lower = self.hasher.prefixes(self.tables.lower.take(codes), self.lower_prefix)
+        self.lower_prefix = lower[-1]
+        self.words.add(codes, first, lower, inverses)
         self.languages.add(block)
         self.position += len(codes)
 
+    def _add_half(self, block: str, first: int, codes: NDArray[np.intp], prefixes: Hashes, inverses: Hashes) -> None:
+        self.lines.add(block, first, codes, prefixes, inverses)
+        self.passages.add(first, prefixes, inverses)
+
+    def settle(self) -> None:
+        """Wait for the half of the latest block."""
+        if self._half:
+            self._half.result()
+
     def statistics(self, stage: str, progress: float) -> TextStatistics:
+        self.settle()
         endings = self.blocks.endings
         self.tables.learn(np.array([10, 13]))
         codes = self.tables.known
@@ -312,22 +325,26 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
 
     `size` is the number of bytes that `read` counts up to.
     """
-    state = _Pass(TextBlocks(read(), block), block)
-    asked = True
-    for text in state.blocks:
-        state.add(text)
-        progress = min(1.0, state.blocks.read / size) if size else 1.0
-        asked = check(READING * progress) or asked
-        if asked:
-            yield state.statistics("reading", READING * progress)
-            asked = False
-    state.lines.finish(state.position, state.prefix)
-    found = state.statistics("searching for repeats", READING)
+    with ThreadPoolExecutor(1) as worker:
+        state = _Pass(TextBlocks(read(), block), block, worker)
+        asked = True
+        for text in state.blocks:
+            state.add(text)
+            progress = min(1.0, state.blocks.read / size) if size else 1.0
+            asked = check(READING * progress) or asked
+            if asked:
+                yield state.statistics("reading", READING * progress)
+                asked = False
+        state.settle()
+        state.lines.finish(state.position, state.prefix)
+        found = state.statistics("searching for repeats", READING)
+        finder, languages, rare = state.passages, state.languages, state.words.table.rare(RARE_WORDS)
+        del state  # whose tables take as much as the search
     yield found
-    repeats = state.passages.find(check=lambda: check(READING))
+    repeats = finder.find(check=lambda: check(READING))
     found = replace(found, repeats=repeats, stage="reading excerpts", progress=SEARCHED)
     yield found
-    passages, rare_words = fetch_excerpts(read, size, repeats, state.words.table.rare(RARE_WORDS), check)
+    passages, rare_words = fetch_excerpts(read, size, repeats, rare, check)
     found = replace(found, passages=passages, rare_words=rare_words, stage="telling languages", progress=1.0)
     yield found
-    yield replace(found, languages=state.languages.letters(), stage="", is_complete=True)
+    yield replace(found, languages=languages.letters(), stage="", is_complete=True)

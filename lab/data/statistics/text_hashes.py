@@ -44,7 +44,7 @@ class PrefixHasher:
 
     def begin_block(self, length: int) -> None:
         """Go on to a block of `length` characters; `prefixes` then takes its characters."""
-        self._block_base = np.uint64(self._base)
+        self._block_powers = self._powers[:length] * np.uint64(self._base)
         self.inverses = self._inverses[: length + 1] * np.uint64(self._inverse)
         self.position += length
         self._base = self._base * pow(_BASE, length, 1 << 64) & _BITS
@@ -54,7 +54,7 @@ class PrefixHasher:
         """P at each place of the block and after it; `before` is P at its first."""
         sums = np.empty(len(codes) + 1, np.uint64)
         sums[0] = before
-        np.cumsum(self._symbols[codes] * (self._powers[: len(codes)] * self._block_base), out=sums[1:])
+        np.cumsum(self._symbols.take(codes) * self._block_powers, out=sums[1:])
         sums[1:] += before
         return sums
 
@@ -100,6 +100,22 @@ def _geometric(ratio: int, length: int) -> Hashes:
     return np.cumprod(factors)
 
 
+def _distinct(hashes: Hashes) -> tuple[Hashes, NDArray[np.intp], NDArray[np.intp]]:
+    """The different hashes in order, the place of the first of each, and how many there are. Most meet the first of their kind in
+    a table of `SLOT_BITS`; only the others and these first ones are sorted."""
+    slots = (hashes >> np.uint64(64 - SLOT_BITS)).view(np.intp)
+    places = np.empty(1 << SLOT_BITS, np.intp)
+    places[slots[::-1]] = np.arange(len(hashes))[::-1]
+    first = places[slots]
+    others = np.flatnonzero(hashes[first] != hashes)
+    first[others] = others
+    counts = np.bincount(first)
+    index = np.flatnonzero(counts)
+    found, at, inverse = np.unique(hashes[index], return_index=True, return_inverse=True)
+    return found, index[at], np.bincount(inverse, counts[index]).astype(np.intp)
+
+
+SLOT_BITS = 16
 MOST_TEXTS = 1 << 15
 """Texts that are kept at most before all but the most common are dropped."""
 
@@ -125,12 +141,12 @@ class HashCounts:
         """Count items. `text_at(i)` gives the text of item i."""
         if not len(hashes):
             return
-        found, index, counts = np.unique(hashes, return_index=True, return_counts=True)
+        found, index, counts = _distinct(hashes)
         at = np.searchsorted(self.hashes, found)
         known = at < len(self.hashes)
         known[known] = self.hashes[at[known]] == found[known]
         self.counts[at[known]] += counts[known]
-        totals = counts.astype(np.int64)
+        totals = counts.copy()
         totals[known] = self.counts[at[known]]
         new = ~known
         if new.any():
