@@ -373,7 +373,9 @@ def _checksum(content: dict[str, object]) -> str:
 def _without_long_runs(text: str) -> Iterator[str]:
     """Split `text` into parts whose concatenated ids are those of the whole: of whitespace before other text the pattern's last
     three alternatives always split off the last character, and make one piece of what comes before."""
-    cuts = [match.end() - 1 for match in _SPACES.finditer(text) if match.end() < len(text)]
+    half = LONG_RUN // 2  # of a long run one of these pieces is a part
+    may_be = any(text[at : at + half].isspace() for at in range(0, len(text) - half + 1, half))
+    cuts = [match.end() - 1 for match in _SPACES.finditer(text) if match.end() < len(text)] if may_be else []
     yield from (text[start:stop] for start, stop in pairwise((0, *cuts, len(text))))
 
 
