@@ -125,17 +125,8 @@ class BlockCleaner(Cleaner):
         passages = [passage for block in self._blocks(text, last) for passage in self.passages(block)]
         return passages + self._end() if last else passages
 
-    def clean(self, text: str, last: bool) -> str:
-        parts = [self.cleaned(block) for block in self._blocks(text, last)]
-        if last:
-            parts += [passage.after for passage in self._end()]
-        return "".join(parts)
-
     def passages(self, block: str) -> list[Passage]:
         return passages_of(block, self.edits(block))
-
-    def cleaned(self, block: str) -> str:
-        return "".join(passage.after for passage in self.passages(block))
 
     def end_document(self) -> list[Passage]:
         """The passages that were held back until the end of the document."""
@@ -208,8 +199,8 @@ def passages_of(block: str, edits: list[Edit]) -> list[Passage]:
     return passages
 
 
-class LineRuns:
-    """Runs of whole lines that a pattern takes, which is greedy. They are looked for at line ends alone."""
+class LineRun:
+    """A greedy pattern of whole lines, one or more, which is looked for at line ends alone."""
 
     def __init__(self, lines: str) -> None:
         self._first = re.compile(lines)
@@ -260,7 +251,7 @@ class ParagraphCleaner(BlockCleaner):
     """A cleaner that judges whole paragraphs: lines that are not blank, up to a blank one. A paragraph of more than `longest`
     characters is kept, and so is one that begins between fences."""
 
-    _BLANK_LINES = LineRuns(r"(?:[^\S\n]*\n)+")
+    _BLANK_LINES = LineRun(r"(?:[^\S\n]*\n)+")
 
     def begin_document(self) -> None:
         self._held = ""

@@ -228,7 +228,8 @@ class _Pass:
     def __init__(self, blocks: TextBlocks, size: int, worker: ThreadPoolExecutor) -> None:
         self.blocks = blocks
         self.worker = worker
-        self._half: Future[None] | None = None
+        self.half: Future[object] = worker.submit(bool)
+        """Done where the worker has counted the latest block."""
         self.position = 0
         self.tables = CharacterTables()
         self.hasher = PrefixHasher(size)
@@ -248,8 +249,8 @@ class _Pass:
         prefixes = self.hasher.prefixes(codes, self.prefix)
         inverses = self.hasher.inverses
         first = self.position
-        self.settle()
-        self._half = self.worker.submit(self._add_half, block, first, codes, prefixes, inverses)
+        self.half.result()
+        self.half = self.worker.submit(self._add_half, block, first, codes, prefixes, inverses)
         self.prefix = prefixes[-1]
         lower = self.hasher.prefixes(self.tables.lower.take(codes), self.lower_prefix)
         self.lower_prefix = lower[-1]
@@ -261,13 +262,8 @@ class _Pass:
         self.lines.add(block, first, codes, prefixes, inverses)
         self.passages.add(first, prefixes, inverses)
 
-    def settle(self) -> None:
-        """Wait for the half of the latest block."""
-        if self._half:
-            self._half.result()
-
     def statistics(self, stage: str, progress: float) -> TextStatistics:
-        self.settle()
+        self.half.result()
         endings = self.blocks.endings
         self.tables.learn(np.array([10, 13]))
         codes = self.tables.known
@@ -335,7 +331,7 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
             if asked:
                 yield state.statistics("reading", READING * progress)
                 asked = False
-        state.settle()
+        state.half.result()
         state.lines.finish(state.position, state.prefix)
         found = state.statistics("searching for repeats", READING)
         finder, languages, rare = state.passages, state.languages, state.words.table.rare(RARE_WORDS)

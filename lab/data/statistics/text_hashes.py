@@ -7,7 +7,7 @@ one subtraction and one product (Karp and Rabin, "Efficient randomized pattern-m
 inverse. Two different passages share a hash with a chance of about 2⁻⁶⁴ in text that is not made to do so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -75,47 +75,17 @@ class WindowHasher:
         return (ends - sums[: len(ends)]) * self._inverses[: len(ends)]
 
 
-def text_hashes(texts: Iterable[str]) -> Hashes:
-    """A hash of each text, the same in every process."""
-    encoded = [text.encode() for text in texts]
-    lengths = np.fromiter(map(len, encoded), np.intp, len(encoded))
-    ends = np.cumsum(lengths)
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    size = 1 << len(data).bit_length()
-    sums = np.zeros(len(data) + 1, np.uint64)
-    np.cumsum(_symbols().take(data) * _geometric(_BASE, size)[: len(data)], out=sums[1:])
-    starts = ends - lengths
-    return mixed((sums[ends] - sums[starts]) * _geometric(_INVERSE, size)[starts] ^ lengths.astype(np.uint64))
-
-
 @cache
 def _symbols() -> Hashes:
     return mixed(np.arange(1, 0x110001, dtype=np.uint64))
 
 
-@cache
 def _geometric(ratio: int, length: int) -> Hashes:
     factors = np.full(length, ratio, np.uint64)
     factors[0] = 1
     return np.cumprod(factors)
 
 
-def _distinct(hashes: Hashes) -> tuple[Hashes, NDArray[np.intp], NDArray[np.intp]]:
-    """The different hashes in order, the place of the first of each, and how many there are. Most meet the first of their kind in
-    a table of `SLOT_BITS`; only the others and these first ones are sorted."""
-    slots = (hashes >> np.uint64(64 - SLOT_BITS)).view(np.intp)
-    places = np.empty(1 << SLOT_BITS, np.intp)
-    places[slots[::-1]] = np.arange(len(hashes))[::-1]
-    first = places[slots]
-    others = np.flatnonzero(hashes[first] != hashes)
-    first[others] = others
-    counts = np.bincount(first)
-    index = np.flatnonzero(counts)
-    found, at, inverse = np.unique(hashes[index], return_index=True, return_inverse=True)
-    return found, index[at], np.bincount(inverse, counts[index]).astype(np.intp)
-
-
-SLOT_BITS = 16
 MOST_TEXTS = 1 << 15
 """Texts that are kept at most before all but the most common are dropped."""
 
@@ -141,12 +111,12 @@ class HashCounts:
         """Count items. `text_at(i)` gives the text of item i."""
         if not len(hashes):
             return
-        found, index, counts = _distinct(hashes)
+        found, index, counts = np.unique(hashes, return_index=True, return_counts=True)
         at = np.searchsorted(self.hashes, found)
         known = at < len(self.hashes)
         known[known] = self.hashes[at[known]] == found[known]
         self.counts[at[known]] += counts[known]
-        totals = counts.copy()
+        totals = counts.astype(np.int64)
         totals[known] = self.counts[at[known]]
         new = ~known
         if new.any():

@@ -105,6 +105,3 @@ class Nfc(BlockCleaner):
             for run in _RUN.finditer(block)
             if not is_normalized("NFC", run[0]) and (now := normalize("NFC", run[0])) != run[0]
         ]
-
-    def cleaned(self, block: str) -> str:
-        return block if block.isascii() else normalize("NFC", block)

@@ -18,6 +18,8 @@ ODD_SHARE = 1 / 20
 """Share of signs that prose has few of, from which on a text is code, a table, a form or a record."""
 
 _NO_WORD = re.compile(r"[^\w\x00-\x7f]+")
+_WORD_BYTES = re.sub(rb"[^\w\x80-\xff]", b" ", bytes(range(256)))
+"""By byte of UTF-8: itself, or a space for an ASCII character that is part of no word."""
 _ODD = re.compile(r"[][{}<>=_/\\|+*&%$#@^~`]|[,;:.]\w|\b\d[\d.,:-]*| {3,}|\t")
 _ITEM = re.compile(r"(?:[-*•+–]|\d+[.)]) ")
 _SENTENCES = re.compile(
@@ -56,7 +58,7 @@ class DuplicateLines(_Remembering):
     def edits(self, block: str) -> list[Edit]:
         import numpy as np
 
-        from lab.data.statistics.text_hashes import text_hashes
+        from lab.data.cleaning.rules.seen_hashes import text_hashes
 
         self._code.read(block)
         ends = np.flatnonzero(np.frombuffer(single_bytes(block), np.uint8) == ord("\n"))
@@ -88,7 +90,7 @@ class DuplicateParagraphs(_Remembering, ParagraphCleaner):
     WHAT = "paragraphs"
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
-        from lab.data.statistics.text_hashes import text_hashes
+        from lab.data.cleaning.rules.seen_hashes import text_hashes
 
         keys = {
             at: key
@@ -112,22 +114,24 @@ class NearDuplicates(_Remembering, ParagraphCleaner):
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         import numpy as np
 
-        from lab.data.cleaning.rules.seen_hashes import RUN_WORDS, min_hashes, word_hashes
+        from lab.data.cleaning.rules.seen_hashes import min_hashes
 
-        lower = map(str.lower, paragraphs)
-        texts = [(text if text.isascii() else _NO_WORD.sub(" ", text)).encode() for text in lower]
-        places, hashes = word_hashes(b" ".join(texts))
-        firsts = np.searchsorted(places, np.cumsum([0, *(len(text) + 1 for text in texts)]))
-        runs = np.diff(firsts) - RUN_WORDS + 1
-        judged = [at for at in np.flatnonzero(runs > FEWEST_WORDS - RUN_WORDS).tolist() if not _is_code(paragraphs[at])]
+        words = list(map(_words, paragraphs))
+        judged = [at for at, found in enumerate(words) if len(found) >= FEWEST_WORDS and not _is_code(paragraphs[at])]
         unwanted = [False] * len(paragraphs)
         if not judged:
             return unwanted
-        bands = min_hashes(hashes, firsts[judged], runs[judged])
+        bands = min_hashes([words[at] for at in judged])
         met = np.any(self._table.add(bands.ravel()).reshape(bands.shape), axis=1)
         for at, is_met in zip(judged, met.tolist(), strict=True):
             unwanted[at] = is_met and _is_prose(paragraphs[at])
         return unwanted
+
+
+def _words(paragraph: str) -> list[bytes]:
+    r"""The runs of \w in lower case."""
+    text = paragraph.lower()
+    return (text if text.isascii() else _NO_WORD.sub(" ", text)).encode().translate(_WORD_BYTES).split()
 
 
 def _is_code(paragraph: str) -> bool:

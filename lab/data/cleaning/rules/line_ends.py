@@ -3,17 +3,7 @@ r"""Line ends: every line ends in \n, and of a run of blank lines one stays, or 
 import re
 from itertools import islice
 
-from lab.data.cleaning.cleaner import (
-    STATEMENT,
-    BlockCleaner,
-    Cleaner,
-    CodeLines,
-    Edit,
-    LineRuns,
-    Passage,
-    passages_of,
-    utf8_bytes,
-)
+from lab.data.cleaning.cleaner import STATEMENT, BlockCleaner, Cleaner, CodeLines, Edit, LineRun, Passage, passages_of, utf8_bytes
 
 ALONE = 2
 """Line ends of a part that are passages of their own; the others are counted together, since every line may have one."""
@@ -57,7 +47,7 @@ def _unified(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-_RUN = LineRuns(r"[^\S\n]*\n(?:[^\S\n]*\n)+")
+_RUN = LineRun(r"[^\S\n]*\n(?:[^\S\n]*\n)+")
 _BEGINNING = re.compile(r"(?:[^\S\n]*\n)+")
 
 

@@ -6,7 +6,7 @@ import sys
 import unicodedata
 from typing import Any
 
-from lab.data.cleaning.cleaner import FENCE, BlockCleaner, CodeLines, Edit, LineRuns, Passage, passages_of
+from lab.data.cleaning.cleaner import FENCE, BlockCleaner, CodeLines, Edit, LineRun, Passage, passages_of
 
 LONGEST_WORD = 1000
 """Characters in a row without a space, as in C4, and without a comma or another sign between cells."""
@@ -30,7 +30,7 @@ _LONG_WORD = re.compile(rf"(?<![^\s,;|{_UNSPACED}])[^\s,;|{_UNSPACED}]{{{LONGEST
 _WORD = rf"(?:(?![{_UNSPACED}])[^\W\d_])(?:(?![{_UNSPACED}])[\w&'’-]){{0,24}}"
 _CAPITAL = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶĻĽŁŃŅŇŌŐŒŔŘŚŞŠŢŤŪŮŰŲŹŻŽΆ-ΫЀ-Я"
 """With which the entries of a menu begin, and lines of code do not."""
-_SHORT_LINES = LineRuns(rf"(?:(?=[{_CAPITAL}]){_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+")
+_SHORT_LINES = LineRun(rf"(?:(?=[{_CAPITAL}]){_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+")
 _ENTRY = re.compile(
     r"home|about(?: us)?|contact(?: us)?|(?:log|sign) ?(?:in|out|up)|register|subscribe|search|menu|news|blog|shop|store|cart"
     r"|basket|checkout|(?:my )?account|products|services|support|help|faqs?|careers|jobs|press|privacy|terms|cookies|site ?map"

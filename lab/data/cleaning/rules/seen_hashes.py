@@ -1,7 +1,9 @@
-"""A set of 64-bit hashes in a compact table, for texts of which a Python set would not fit into memory; hashes of words and of
-their runs (MinHash)."""
+"""A set of 64-bit hashes in a compact table, for texts of which a Python set would not fit into memory; hashes of texts, and of
+their runs of words (MinHash)."""
 
-import functools
+import hashlib
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 from zlib import crc32
 
@@ -24,62 +26,37 @@ BAND_HASHES = 8
 MULTIPLIER = 0x9E3779B97F4A7C15
 """Odd, with its bits spread: 2^64 over the golden ratio."""
 
-LONGEST_WORD = 24
-"""Bytes of a word up to which all words are hashed at once, a byte at a time."""
-_IN_WORD = np.array([byte >= 0x80 or chr(byte).isalnum() or chr(byte) == "_" for byte in range(256)])
+
+def text_hashes(texts: Iterable[str]) -> Hashes:
+    """The first 64 bits of each text's BLAKE2b, the same in every process."""
+    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(digests, np.uint64)
 
 
-@functools.cache
-def _crc_table() -> Any:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> np.uint32(1)) ^ np.uint32(0xEDB88320), table >> np.uint32(1))
-    return table
-
-
-def word_hashes(data: bytes) -> tuple[Any, Hashes]:
-    """Beginnings and CRC-32 of the words in UTF-8: runs of ASCII letters, digits and _, and of all other characters."""
-    letters = np.frombuffer(data, np.uint8)
-    inside = np.zeros(len(letters) + 2, np.bool_)
-    inside[1:-1] = _IN_WORD.take(letters)
-    changes = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, lengths = changes[::2], changes[1::2] - changes[::2]
-    sizes = np.minimum(lengths, LONGEST_WORD + 1)
-    order = np.argsort(sizes.astype(np.uint8), kind="stable")
-    places, values = starts[order], np.full(len(starts), 0xFFFFFFFF, np.uint32)
-    for at, done in enumerate(np.cumsum(np.bincount(sizes))[:LONGEST_WORD].tolist()):
-        now = values[done:]
-        values[done:] = _crc_table().take(letters.take(places[done:] + at) ^ now.astype(np.uint8)) ^ (now >> np.uint32(8))
-    hashes = np.empty(len(values), np.uint64)
-    hashes[order] = ~values
-    for at in np.flatnonzero(lengths > LONGEST_WORD).tolist():
-        hashes[at] = crc32(data[starts[at] : starts[at] + lengths[at]])
-    return starts, hashes
-
-
-def min_hashes(hashes: Hashes, firsts: Any, counts: Any) -> Hashes:
-    """One hash for each band of MinHash values, (n, BANDS), in which its number counts, so that only like bands meet: of the runs
-    of words that begin at each of these first ones, so many. The permutations are datasketch's in its scheme "affine32"."""
-    runs = np.zeros(len(hashes) - RUN_WORDS + 1, np.uint64)
+def min_hashes(texts: list[list[bytes]]) -> Hashes:
+    """One hash for each band of MinHash values of each text's runs of words, (n, BANDS), in which its number counts, so that only
+    like bands meet. The permutations are datasketch's in its scheme "affine32", the hashes of runs are made of those of words."""
+    lengths = np.array(list(map(len, texts)))
+    ends = np.cumsum(lengths)
+    words = np.zeros(ends[-1] + RUN_WORDS, np.uint64)
+    words[: ends[-1]] = np.fromiter(map(crc32, chain.from_iterable(texts)), np.uint64, ends[-1])
+    runs = np.zeros(ends[-1], np.uint64)
     for offset in range(RUN_WORDS):
-        runs = (runs + hashes[offset : offset + len(runs)]) * np.uint64(MULTIPLIER)
-    borders = np.zeros(len(runs) + 1, np.int8)
-    borders[firsts], borders[firsts + counts] = 1, -1
-    mixed = (runs[np.cumsum(borders[:-1], dtype=np.int8) > 0] >> np.uint64(32)).astype(np.uint32)
+        runs = (runs + words[offset : offset + len(runs)]) * np.uint64(MULTIPLIER)
+    mixed = (runs >> np.uint64(32)).astype(np.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):  # MurmurHash3's finalizer
         mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
     random = np.random.RandomState(1)
     factors = random.randint(0, 1 << 31, BANDS * BAND_HASHES, np.uint32) * np.uint32(2) + np.uint32(1)
-    summands = random.randint(0, 1 << 32, BANDS * BAND_HASHES, np.uint32)
-    signatures, permuted = np.empty((BANDS * BAND_HASHES, len(counts)), np.uint32), np.empty_like(mixed)
-    for signature, factor, summand in zip(signatures, factors, summands, strict=True):
-        np.add(np.multiply(mixed, factor, permuted), summand, permuted)
-        np.minimum.reduceat(permuted, np.cumsum(counts) - counts, out=signature)
-    values = signatures.T.astype(np.uint64).reshape(len(counts), BANDS, BAND_HASHES)
-    hashes = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), values.shape[:2])
-    for at in range(BAND_HASHES):
-        hashes = (hashes + values[:, :, at]) * np.uint64(MULTIPLIER)
-        hashes = hashes ^ (hashes >> np.uint64(32))
+    bounds = np.stack((ends - lengths, ends - RUN_WORDS + 1), 1).ravel()  # a run over the end of a text counts for none
+    hashes: Hashes = np.tile(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), 1))
+    permuted = np.empty_like(mixed)
+    for at, summand in enumerate(random.randint(0, 1 << 32, BANDS * BAND_HASHES, np.uint32)):
+        np.add(np.multiply(mixed, factors[at], permuted), summand, permuted)
+        band = hashes[:, at // BAND_HASHES]
+        band += np.minimum.reduceat(permuted, bounds)[::2]
+        band *= np.uint64(MULTIPLIER)
+        band ^= band >> np.uint64(32)
     return np.where(hashes == 0, np.uint64(1), hashes)
 
 
