@@ -94,8 +94,6 @@ MOST_PASSAGES = 12
 SEARCH_WORK = 1 << 25
 """Windows that may be sorted in search of passages: about ten seconds."""
 MAP_BINS = 240
-PIECE = 1 << 14
-"""Windows hashed at a time: their arrays stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,7 @@ class PassageFinder:
         self._tail = (prefixes[-size:].copy(), inverses[-size:].copy())
         if len(prefixes) <= size:
             return
-        hashes = np.empty(len(prefixes) - size, np.uint64)
-        for at in range(0, len(hashes), PIECE):
-            stop = min(at + PIECE, len(hashes))
-            hashes[at:stop] = mixed((prefixes[at + size : stop + size] - prefixes[at:stop]) * inverses[at:stop])
+        hashes = mixed((prefixes[size:] - prefixes[:-size]) * inverses[:-size])
         if self._sample:
             self._sample.add(first, hashes)
         if self._mask:
@@ -242,9 +237,8 @@ class _Anchors:
         """Hash of the text from each of these windows to the end of the window `steps` later."""
         beyond = anchors + steps
         text = (self.prefixes[beyond] - self.prefixes[anchors]) * self.inverses[anchors]
-        distances = (self.positions[beyond] - self.positions[anchors]).astype(np.uint64)
-        hashes: Hashes = mixed(text ^ mixed(distances)) ^ self.hashes[beyond]
-        return hashes
+        hashes: Hashes = self.hashes[beyond]
+        return hashes ^ mixed(text ^ mixed((self.positions[beyond] - self.positions[anchors]).astype(np.uint64)))
 
     def longest_passages(self, check: Callable[[], object]) -> tuple[FoundPassage, ...]:
         """The longest repeated passages whose copies do not overlap, one after another; none lies mostly in another's copies.

@@ -57,7 +57,7 @@ def min_hashes(texts: list[list[bytes]]) -> Hashes:
         band += np.minimum.reduceat(permuted, bounds)[::2]
         band *= np.uint64(MULTIPLIER)
         band ^= band >> np.uint64(32)
-    return np.where(hashes == 0, np.uint64(1), hashes)
+    return hashes
 
 
 class SeenHashes:
