@@ -3,10 +3,12 @@
 import copy
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import NamedTuple
 
 from lab.core.errors import UserError
@@ -23,6 +25,9 @@ STDIN = "-"
 
 DOCUMENT_BORDER = b"\xff"
 """Stands between documents in checksums: a byte that no UTF-8 text holds."""
+
+ROOM_FOR_SPOOL = 4
+"""Free room on disk from which on a cleaned text is kept there for later readings, as a multiple of the text."""
 
 ReadProgress = Callable[[int, int], None]
 """Called with how much is done and the total, in the same unit."""
@@ -200,6 +205,12 @@ class Corpus:
     def read_once(self, spool: TextSpool) -> None:
         """Record the next whole reading in `spool`, from which all later ones come."""
         self._text_spool = spool
+
+    def read_once_if_costly(self, folder: Path) -> None:
+        """Have a text that is costly to clean or to make read once, if this folder has room for what later readings come from."""
+        is_costly = self.cleaning != DEFAULT_RULES or any(each.builtin for each in self.inputs or ())
+        if is_costly and shutil.disk_usage(folder).free > ROOM_FOR_SPOOL * self.file_bytes:
+            self.read_once(TextSpool(folder))
 
     @property
     def bytes(self) -> int:

@@ -1,6 +1,7 @@
 """`llmlab data`: facts of a text, what cleaning takes from it, and the cleaned text."""
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -70,6 +71,7 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     rules = parse_rules(clean)
     raw = open_corpus(source, encoding, partial(tell_of_waiting, source), ())
     corpus = raw.with_cleaning(rules)
+    corpus.read_once_if_costly(Path(tempfile.gettempdir()))
     if save is not None and not save.strip():
         raise click.UsageError("--save needs the path of a file.")
     if save:

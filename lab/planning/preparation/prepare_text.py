@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import os
-import shutil
 import stat
 import sys
 import tempfile
@@ -22,12 +21,10 @@ from lab.core.errors import UserError
 from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus
 from lab.data.statistics.copied_share import copied_in_tokens
-from lab.data.text_chunks import TextSpool
 from lab.data.token_file import TokenFileFacts, tokenize_corpus
 from lab.data.train_val_split import Split, TextChangedError, split_text, training_text
 from lab.planning.preparation.learn_vocabulary import learn_in_process
 from lab.planning.preparation.preparation_cache import KeptText, PreparationCache, key_of
-from lab.runs.run_schema import DEFAULT_RULES
 from models.config import TokenizerError, TokenizerKind
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -66,9 +63,6 @@ def train_tokenizer(
 MEASURING = 0.5
 """Share of the time of reading that goes into measuring the text; the rest into its split."""
 
-ROOM_FOR_SPOOL = 4
-"""Free room on disk from which on a cleaned text is kept there during the preparation, as a multiple of the text."""
-
 Progress = Callable[["PrepareProgress"], None]
 Stage = Literal["reading", "learning", "encoding", "timing"]
 
@@ -98,7 +92,8 @@ class TextPreparation:
         """Measure and split the text, unless that was done and its files are unchanged. Raises what `Corpus.measure` does."""
         corpus = self.corpus
         words = f"reading {corpus.name}"
-        self._spool_if_costly()
+        home = self.cache.folder.parent
+        corpus.read_once_if_costly(home if home.is_dir() else Path(tempfile.gettempdir()))
         started, stamp = time.time(), text_stamp(corpus)
         key = key_of("text", stamp.key) if stamp else ""
         other = corpus.validation
@@ -165,16 +160,6 @@ class TextPreparation:
         if self.corpus.bytes >= self.least:
             self.cache.keep_tokens(key, path, written, lambda share: report(share, "keeping the tokens for the next run"))
         return written
-
-    def _spool_if_costly(self) -> None:
-        """Have a text that is costly to clean or to make read once: the passes over it then read a temporary file."""
-        corpus = self.corpus
-        if corpus.cleaning == DEFAULT_RULES and not any(each.builtin for each in corpus.inputs or ()):
-            return
-        home = self.cache.folder.parent
-        folder = home if home.is_dir() else Path(tempfile.gettempdir())
-        if shutil.disk_usage(folder).free > ROOM_FOR_SPOOL * corpus.file_bytes:
-            corpus.read_once(TextSpool(folder))
 
     @contextmanager
     def _forgotten_if_changed(self) -> Iterator[None]:

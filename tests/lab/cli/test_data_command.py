@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from lab.cli.commands.data_command import describe
+from lab.data import corpus
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import RULES
 from lab.data.statistics.text_profile import profile_of
@@ -34,6 +35,16 @@ def test_the_funnel_as_json_adds_up(llmlab: Call, text: Path) -> None:
     (excerpt,) = found["excerpts"]["boilerplate"]
     assert [excerpt["before"][start:stop] for start, stop in excerpt["taken"]] == ["All rights reserved.\n"]
     assert found["reasons"]["boilerplate"] == [{"reason": "copyright line", "passages": 1, "bytes": 21}]
+
+
+def test_a_text_is_cleaned_once_for_the_funnel_the_split_and_the_file(
+    llmlab: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+    clean = corpus.clean_documents
+    monkeypatch.setattr(corpus, "clean_documents", lambda *each: times.append(each[1]) or clean(*each))
+    llmlab("data", text, "--clean", "all", "--save", tmp_path / "saved.txt")
+    assert [rules for rules in times if rules] == [tuple(rule.name for rule in RULES)]
 
 
 def test_the_funnel_in_the_shell_has_a_bar_for_each_rule(llmlab: Call, text: Path) -> None:

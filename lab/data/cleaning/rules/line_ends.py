@@ -19,7 +19,9 @@ class LineEndings(Cleaner):
         r"""A \r at the end of a part, which may go with an \n."""
 
     def feed(self, text: str, last: bool) -> list[Passage]:
-        text = self._whole(text, last)
+        text, self._held = self._held + text, ""
+        if not last and text.endswith("\r"):
+            text, self._held = text[:-1], "\r"
         edits = [Edit(found.start(), found.end(), "\n") for found in islice(_RETURN.finditer(text), ALONE)]
         end = edits[-1].stop if edits else 0
         passages = passages_of(text[:end], edits)
@@ -27,24 +29,11 @@ class LineEndings(Cleaner):
         if "\r" in rest:
             pairs = rest.count("\r\n")
             lone = rest.count("\r") - pairs
-            passages.append(Passage(rest, _unified(rest), "", pairs + lone, utf8_bytes(rest) - 2 * pairs - lone))
+            after = rest.replace("\r\n", "\n").replace("\r", "\n")
+            passages.append(Passage(rest, after, "", pairs + lone, utf8_bytes(rest) - 2 * pairs - lone))
         elif rest:
             passages.append(Passage(rest, rest))
         return passages
-
-    def clean(self, text: str, last: bool) -> str:
-        text = self._whole(text, last)
-        return _unified(text) if "\r" in text else text
-
-    def _whole(self, text: str, last: bool) -> str:
-        text, self._held = self._held + text, ""
-        if not last and text.endswith("\r"):
-            text, self._held = text[:-1], "\r"
-        return text
-
-
-def _unified(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 _RUN = LineRun(r"[^\S\n]*\n(?:[^\S\n]*\n)+")
