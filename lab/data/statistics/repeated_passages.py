@@ -151,9 +151,9 @@ class PassageFinder:
         if self._sample:
             self._sample.add(first, hashes)
         if self._mask:
-            thin = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
-            self._kept.append((thin + first, hashes[thin], prefixes[thin], inverses[thin]))
-            self._size += len(thin)
+            at = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
+            self._kept.append((at + first, hashes[at], prefixes[at], inverses[at]))
+            self._size += len(at)
         else:
             count = len(hashes)
             self._kept.append((np.arange(first, first + count), hashes, prefixes[:count], inverses[:count]))

@@ -223,13 +223,13 @@ class TextStatistics:
 
 
 class _Pass:
-    """The state of the pass over a text in blocks of at most `size` characters: `workers` count its lines and its copies."""
+    """The state of the pass over a text in blocks of at most `size` characters; `worker` looks for its repeats."""
 
-    def __init__(self, blocks: TextBlocks, size: int, workers: ThreadPoolExecutor) -> None:
+    def __init__(self, blocks: TextBlocks, size: int, worker: ThreadPoolExecutor) -> None:
         self.blocks = blocks
-        self._workers = workers
-        self._working: tuple[Future[None], ...] = ()
-        """What is still to be counted of the latest block."""
+        self._worker = worker
+        self.adding: Future[object] = worker.submit(bool)
+        """Done when the worker has taken the latest block."""
         self.position = 0
         self.tables = CharacterTables()
         self.hasher = PrefixHasher(size)
@@ -249,11 +249,9 @@ class _Pass:
         prefixes = self.hasher.prefixes(codes, self.prefix)
         inverses = self.hasher.inverses
         first = self.position
-        self.settle()
-        self._working = (
-            self._workers.submit(self.lines.add, block, first, codes, prefixes, inverses),
-            self._workers.submit(self.passages.add, first, prefixes, inverses),
-        )
+        self.adding.result()
+        self.adding = self._worker.submit(self.passages.add, first, prefixes, inverses)
+        self.lines.add(block, first, codes, prefixes, inverses)
         self.prefix = prefixes[-1]
         lower = self.hasher.prefixes(self.tables.lower.take(codes), self.lower_prefix)
         self.lower_prefix = lower[-1]
@@ -261,12 +259,7 @@ class _Pass:
         self.languages.add(block)
         self.position += len(codes)
 
-    def settle(self) -> None:
-        for each in self._working:
-            each.result()
-
     def statistics(self, stage: str, progress: float) -> TextStatistics:
-        self.settle()
         endings = self.blocks.endings
         self.tables.learn(np.array([10, 13]))
         codes = self.tables.known
@@ -324,8 +317,8 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
 
     `size` is the number of bytes that `read` counts up to.
     """
-    with ThreadPoolExecutor(2) as workers:
-        state = _Pass(TextBlocks(read(), block), block, workers)
+    with ThreadPoolExecutor(1) as worker:
+        state = _Pass(TextBlocks(read(), block), block, worker)
         asked = True
         for text in state.blocks:
             state.add(text)
@@ -334,7 +327,7 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
             if asked:
                 yield state.statistics("reading", READING * progress)
                 asked = False
-        state.settle()
+        state.adding.result()
         state.lines.finish(state.position, state.prefix)
         found = state.statistics("searching for repeats", READING)
         finder, languages, rare = state.passages, state.languages, state.words.table.rare(RARE_WORDS)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -175,8 +175,6 @@ class TextPreparation:
 SETTLED_SECONDS = 2.0
 """Age of a file's last change from which on a further change would show: FAT counts in steps of two seconds, other file systems
 in steps of some milliseconds. A younger file is not recognised the next time, since it may change again within the same step."""
-READING_PACKAGES = ("ftfy",)
-"""Packages that a cleaned text depends on."""
 
 
 class TextStamp(NamedTuple):
@@ -220,16 +218,9 @@ def text_stamp(corpus: Corpus) -> TextStamp | None:
 
 @functools.cache
 def code_digest() -> str:
-    """Checksum of the code that makes a text from its files: `lab.data`, the packages that clean, and Python itself."""
-    digest = hashlib.sha256(repr((sys.version, [_version(name) for name in READING_PACKAGES])).encode())
+    """Checksum of the code that makes a text from its files: `lab.data`, the package that mends text, and Python itself."""
+    digest = hashlib.sha256(repr((sys.version, version("ftfy"))).encode())
     root = Path(lab.data.__file__).parent
     for path in sorted(root.rglob("*.py")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

@@ -70,12 +70,11 @@ class PhoneNumbers(BlockCleaner):
 
 def _numbers(block: str) -> Iterator[Span]:
     """The runs of signs of a candidate that hold enough digits for one. A character beyond Latin-1 counts as a digit."""
-    signs = single_bytes(block).translate(_SIGNS)
+    signs = single_bytes(block).translate(_SIGNS) + b" "
     at = 0
     while found := _DIGITS.search(signs, at):
         start = signs.rfind(b" ", 0, found.start()) + 1
         at = signs.find(b" ", found.end())
-        at = len(signs) if at < 0 else at
         if signs.count(b"0", start, at) >= FEWEST_DIGITS:
             yield start, at
 
