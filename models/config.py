@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 OptimizerName = Literal["muon", "adamw"]
 
@@ -61,8 +61,7 @@ class ModelConfig:
         return self.width // self.heads
 
 
-@dataclass(frozen=True)
-class Preset:
+class Preset(NamedTuple):
     """A named shape; the vocabulary comes from the tokenizer."""
 
     layers: int

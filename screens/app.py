@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -24,7 +25,6 @@ from screens.about_key import KEYLESS
 from screens.app_state import AppState
 from screens.background import IdleCollection, is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
-from screens.command_palette import LabCommands
 from screens.key_map import EVERYWHERE
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
@@ -47,6 +47,8 @@ from screens.terminal.textual_internals import adapt_textual, begin_with_theme, 
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from lab.runs.run_summary import RunSummary, RunsWatcher
     from screens.run_actions import RunActions
 
@@ -63,7 +65,7 @@ SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
 
 LATER_IMPORTS = (
-    *("screens.run_actions", "screens.help_screen", "plotext"),
+    *("screens.command_palette", "screens.run_actions", "screens.help_screen", "plotext"),
     *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"),
 )
 """Modules that the first use of a key would wait for, imported with the screens' own."""
@@ -81,12 +83,19 @@ def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
     return make
 
 
+def _commands() -> type[Provider]:
+    """What the palette has, imported when it is opened first."""
+    from screens.command_palette import LabCommands
+
+    return LabCommands
+
+
 class LabApp(AppState):
     """llmlab's terminal interface: shows the modes, keeps the shared state up to date, and handles the screens' messages."""
 
     TITLE = "llmlab"
     CSS_PATH = Path(__file__).with_name("lab.tcss")
-    COMMANDS = {LabCommands}
+    COMMANDS = {_commands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen_of(mode) for mode in MODE_NAMES}
     DEFAULT_MODE = "home"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
@@ -152,10 +161,10 @@ class LabApp(AppState):
         await super().on_event(event)
         self._keys.handed_on(target if event.is_forwarded else self)
 
-    def on_mount(self) -> None:
-        self.call_after_refresh(self._after_first_paint)
-
-    def _after_first_paint(self) -> None:
+    def on_ready(self) -> None:
+        """Begin with what the first paint does without: what reads files in threads would hold it up."""
+        gc.freeze()  # what the imports made is kept anyway
+        gc.enable()
         if self._preferences_problem:
             self.notify(self._preferences_problem, severity="warning", markup=False)
         self.read_runs()
@@ -170,6 +179,7 @@ class LabApp(AppState):
             import_module(f"screens.{mode}.{mode}_screen")
         for module in LATER_IMPORTS:
             import_module(module)
+        self.call_from_thread(self.take_all_styles)
         if self._warms_engine:
             self.call_from_thread(self._warm_engine)
 

@@ -23,7 +23,6 @@ from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
 from lab.core.terminal import has_utf8, is_remote
 from lab.core.visible_text import quoted
-from lab.runs.run_schema import DEFAULT_RULES
 from screens.messages import Arrived, RunChosen, TextChosen
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class AppState(App[None]):
     """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
     text_encoding: var[str] = var("")
     """The encoding that the user gave for it; empty if it is auto-detected."""
-    text_cleaning: var[tuple[str, ...]] = var(DEFAULT_RULES)
+    text_cleaning: var[tuple[str, ...]] = var(TextChosen.cleaning)
     """Names of the cleaning rules chosen for it."""
     run_name: var[str] = var("demo")
     """The run that Train and Inspect show: a name in the user's home, a path, or `demo`. At first the newest, if there is any."""
@@ -79,6 +78,13 @@ class AppState(App[None]):
         self._preferences_lock = Lock()
         self._preferences_refused = False
         """True once the user was told that preferences cannot be kept on this disk."""
+
+    def take_all_styles(self) -> None:
+        """Take the styles of the modes other than Home, unless it was done."""
+        path = Path(__file__).with_name("modes.tcss")
+        if not self.stylesheet.has_source(str(path)):
+            self.stylesheet.add_source(path.read_text(encoding="utf-8"), (str(path), ""))
+            self.stylesheet.parse()
 
     @property
     def draws_ascii(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -95,6 +94,8 @@ TRIMMED_ABOVE = 128 * 1024
 
 def return_freed_memory() -> None:
     """Have glibc keep one heap for all threads, and shrink it: 30 MB of the screen were holes in heaps of threads."""
+    import ctypes
+
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(ARENA_MAX, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
 
@@ -10,8 +10,7 @@ from screens.about_key import About
 from screens.widgets.mode_bar import mode_bindings
 
 
-@dataclass(frozen=True)
-class SharedKey:
+class SharedKey(NamedTuple):
     """A key, or several of one meaning, and the words that the tooltips of its actions begin with, where it is a letter."""
 
     keys: tuple[str, ...]

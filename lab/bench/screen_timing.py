@@ -46,7 +46,7 @@ TEXTUAL = (
     "from textual.app import App\nfrom textual.widgets import Static\n"
     "class Base(App):\n    def compose(self):\n        yield Static('hello')\n" + _PAINT.format(base="Base")
 )
-LAB = "from screens.app import LabApp\n" + _PAINT.format(base="LabApp")
+LAB = "from lab.cli import import_lab\nLabApp = import_lab().LabApp\n" + _PAINT.format(base="LabApp")
 
 
 class TimedApp:

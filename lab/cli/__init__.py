@@ -7,8 +7,11 @@ With no arguments it opens the lab, and then imports nothing that the first scre
 `lab.bench` and `screens`.
 """
 
+import gc
 import os
 import sys
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 
@@ -46,9 +49,14 @@ def _main(arguments: list[str]) -> int:
     if problem := problem_of_terminal():
         print(f"llmlab: {problem}", file=sys.stderr)
         return 2
-    from screens.app import run as open_lab
+    code: int = import_lab().run()
+    return code
 
-    return open_lab()
+
+def import_lab() -> ModuleType:
+    """`screens.app`, imported without looking for garbage, of which there is none; its first paint ends that."""
+    gc.disable()
+    return import_module("screens.app")
 
 
 def open_lab_on(mirror: Any) -> int:

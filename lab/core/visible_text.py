@@ -48,7 +48,10 @@ def visible(text: str, keep: str = "") -> str:
 
     Only for text to show. A file, a pipe or a model gets the text itself.
     """
-    if (text.isascii() and text.isprintable()) or _ANY.search(text) is None:
+    rest = text
+    for each in keep:
+        rest = rest.replace(each, "")
+    if (rest.isascii() and rest.isprintable()) or _ANY.search(rest) is None:
         return text
     return _pattern().sub(lambda found: found[0] if found["kept"] or found[0] in keep else spelled_out(found[0]), text)
 

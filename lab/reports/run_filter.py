@@ -1,14 +1,19 @@
 """Filter of runs by what is typed: words and conditions such as `shakespeare loss<2.5`."""
 
+from __future__ import annotations
+
 import operator
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
-from lab.runs.run_summary import RunSummary
 
-Test = Callable[[RunSummary], bool]
+if TYPE_CHECKING:
+    from lab.runs.run_summary import RunSummary
+
+    Test = Callable[[RunSummary], bool]
 
 FIELDS = {"loss": "val_loss", "bits": "bits_per_byte", "steps": "step", "parameters": "parameters"}
 """What a condition can be about, as fields of a summary. Beginnings will do, such as `param`."""

@@ -18,11 +18,7 @@ def source_checkout() -> Path | None:
     project = root / "pyproject.toml"
     if not project.is_file():
         return None
-    import tomllib
-
-    with project.open("rb") as file:
-        name = tomllib.load(file).get("project", {}).get("name")
-    return root if name == "llmlab" else None
+    return root if 'name = "llmlab"' in project.read_text(encoding="utf-8").splitlines() else None
 
 
 def home() -> Path:

@@ -19,7 +19,6 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
-from screens.home.model_import import ModelImport
 from screens.home.next_step import LessonAhead, lesson_ahead, next_step, opening_mode
 from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
     from screens.home.curve_reader import CurveReader, RunDetail
+    from screens.home.model_import import ModelImport
     from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
@@ -110,19 +110,22 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
     def compose_body(self) -> ComposeResult:
         yield PipelineMap(id="path")
         yield Static(id="next-step")
-        yield Input(id="run-filter", placeholder="words of name, text, tokenizer or state; or loss<2.5", compact=True)
         with Horizontal(id="home-middle"):
             yield RunTable(id="runs")
             yield Container(id="run-pane")
-        yield ModelImport(id="import-line")
         yield Static(id="run-line")
         yield Static(id="machine")
 
     def on_mount(self) -> None:
         self.watch(self.lab, "runs", self._show_runs)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
-        self.call_after_refresh(self._show_machine)
-        self.call_after_refresh(self._read_lesson)
+        self.watch(self.lab, "runs_known", self._read_facts)
+
+    def _read_facts(self, runs_known: bool) -> None:
+        """Read the other facts after the runs: the first paint would wait for the threads."""
+        if runs_known:
+            self._show_machine()
+            self._read_lesson()
 
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         table = self.query_one(RunTable)
@@ -250,7 +253,10 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         self.refresh_bindings()
         self._read_curves()
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
+        if not self.query("#run-filter"):
+            hint = "words of name, text, tokenizer or state; or loss<2.5"
+            await self.mount(Input(id="run-filter", placeholder=hint, compact=True), before="#home-middle")
         field = self.query_one("#run-filter", Input)
         field.display = True
         field.focus()
@@ -278,14 +284,14 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         table.list_runs()
 
     def action_back(self) -> None:
-        if self.query_one("#run-filter").display:
+        if any(field.display for field in self.query("#run-filter")):
             self._clear_filter()
         else:
             super().action_back()
 
     def _clear_filter(self) -> None:
-        field = self.query_one("#run-filter", Input)
-        field.value, field.display = "", False
+        for field in self.query("#run-filter").results(Input):
+            field.value, field.display = "", False
         self.query_one(RunTable).focus()
 
     @on(RunRenamed)
@@ -313,19 +319,20 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         elif self.selected is not None:
             self.post_message(CompareWith(self.selected.name))
 
-    def action_import_model(self) -> None:
+    async def action_import_model(self) -> None:
         from screens.home.import_dialog import ImportDialog
+        from screens.home.model_import import ModelImport
 
-        self.app.push_screen(ImportDialog(self.query_one(ModelImport)))
+        if not self.query("#import-line"):
+            await self.mount(ModelImport(id="import-line"), after="#home-middle")
+        self.app.push_screen(ImportDialog(self.query_one("#import-line", ModelImport)))
 
-    @on(ModelImport.Finished)
-    def _imported(self, message: ModelImport.Finished) -> None:
+    def on_model_import_finished(self, message: ModelImport.Finished) -> None:
         self.notify(f"Imported {message.name}.", markup=False)
         self.post_message(RunChosen(message.name))
         self.post_message(RunsChanged())
 
-    @on(ModelImport.Failed)
-    def _import_failed(self, message: ModelImport.Failed) -> None:
+    def on_model_import_failed(self, message: ModelImport.Failed) -> None:
         from screens.home.import_dialog import ImportDialog
 
         if not isinstance(self.app.screen, ImportDialog):  # which shows it

@@ -4,9 +4,11 @@ Made for Textual 8.2.8. Milliseconds are processor time at 120x40, megabytes the
 than 5 ms has no place here. The tests fail when Textual changes any of them.
 """
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 import rich.text
@@ -27,10 +29,12 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import TextArea
 
 from lab.core.visible_text import visible, without_hidden
 from screens.terminal.terminal_cells import terminal_cells
+
+if TYPE_CHECKING:
+    from textual.widgets import TextArea
 
 SECONDS_BETWEEN_PAINTS = 0.005
 """Textual waits 17 to 33 ms after a paint; a key's answer from the engine comes within a few after what the key alone changes."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, islice
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -66,8 +66,7 @@ class ShowsKeys(Protocol):
         """Keys of a lower rank come first, where not all fit; None where the key does nothing here and now."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The keys of one line, from the left and from the right."""
 
     left: tuple[Key, ...]
@@ -243,7 +242,7 @@ class KeyBar(Widget):
                 pages = list(self._pages(OPEN_LINES))
                 at = min(self._page, len(pages) - 1)
                 named = replace(PAGE, text=f"{at + 1}/{len(pages)}")
-                self._rows = [replace(row, left=tuple(named if key is PAGE else key for key in row.left)) for row in pages[at]]
+                self._rows = [row._replace(left=tuple(named if key is PAGE else key for key in row.left)) for row in pages[at]]
             self._places.clear()
             for line, row in enumerate(self._rows):
                 for keys, at in ((row.left, 0), (row.right, self.size.width - sum(key.width for key in row.right))):
