@@ -19,7 +19,7 @@ class ToApp(Message):
     """A message that the app alone handles, before the next key: it may show another screen, which that key is for."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class TextChosen(ToApp):
     """The user has chosen a text, to train on and for Tokens: a source; `open_mode` as in `RunChosen`."""
 
@@ -30,7 +30,7 @@ class TextChosen(ToApp):
     """Names of the cleaning rules."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class RunChosen(ToApp):
     """The user has chosen a run, by name or path; `open_mode` says which mode to show with it, if any."""
 
@@ -38,14 +38,14 @@ class RunChosen(ToApp):
     open_mode: str | None = None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Arrived(Message):
     """To a screen: the user has come here with this, a text to train on or a run to look at, or by the mode's own key."""
 
     what: Literal["text", "run", "mode"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class SettingsCopied(Message):
     """To Train: fill the form of a new run with these, which are those of the run called `name`."""
 
@@ -57,7 +57,7 @@ class SettingsCopied(Message):
     """The problem with the run's text, in a sentence; empty if there is none."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ModeChosen(ToApp):
     """The user wants to see another mode, and in it the page of this name, if one is named."""
 
@@ -65,21 +65,21 @@ class ModeChosen(ToApp):
     page: str = ""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class OpenState(ToApp):
     """Show a mode as it was: its page, the run and the place in it."""
 
     state: ScreenState
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class RenameRun(ToApp):
     """Ask for a new name, and rename this run."""
 
     run: RunSummary
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class RunRenamed(Message):
     """To the screen in view: a run was renamed."""
 
@@ -87,48 +87,48 @@ class RunRenamed(Message):
     now: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class DeleteRun(ToApp):
     """Ask for confirmation, and delete this run."""
 
     run: RunSummary
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CloneSettings(ToApp):
     """Fill the form of a new run with this run's settings and text."""
 
     run: RunSummary
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FineTune(ToApp):
     """Fill the form of a new run so that it begins with the weights of the run of this name."""
 
     name: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class BaseChosen(Message):
     """To Train: begin a new run with the weights of the run of this name; an empty name stands for random ones."""
 
     name: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CompareRuns(ToApp):
     """Show these runs side by side."""
 
     names: Sequence[str]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CompareWith(ToApp):
     """Ask for another run, and show both side by side."""
 
     name: str
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class RunsChanged(ToApp):
     """A run was changed: read the runs now."""
