@@ -17,7 +17,7 @@ Heading = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class About(Binding.Group):
     """Stands behind a binding: `Binding(...) | About(...)`.
 

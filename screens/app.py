@@ -94,7 +94,7 @@ class LabApp(AppState):
     """llmlab's terminal interface: shows the modes, keeps the shared state up to date, and handles the screens' messages."""
 
     TITLE = "llmlab"
-    CSS_PATH = Path(__file__).with_name("lab.tcss")
+    CSS_PATH = Path(__file__).with_name("first_paint.tcss")
     COMMANDS = {_commands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen_of(mode) for mode in MODE_NAMES}
     DEFAULT_MODE = "home"
@@ -165,6 +165,7 @@ class LabApp(AppState):
         """Begin with what the first paint does without: what reads files in threads would hold it up."""
         gc.freeze()  # what the imports made is kept anyway
         gc.enable()
+        self.take_all_styles()
         if self._preferences_problem:
             self.notify(self._preferences_problem, severity="warning", markup=False)
         self.read_runs()
@@ -179,7 +180,6 @@ class LabApp(AppState):
             import_module(f"screens.{mode}.{mode}_screen")
         for module in LATER_IMPORTS:
             import_module(module)
-        self.call_from_thread(self.take_all_styles)
         if self._warms_engine:
             self.call_from_thread(self._warm_engine)
 

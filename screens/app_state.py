@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 from textual import constants, events, on, work
 from textual.app import App
 from textual.binding import Binding
@@ -80,8 +80,8 @@ class AppState(App[None]):
         """True once the user was told that preferences cannot be kept on this disk."""
 
     def take_all_styles(self) -> None:
-        """Take the styles of the modes other than Home, unless it was done."""
-        path = Path(__file__).with_name("modes.tcss")
+        """Take the styles that the first paint does without, unless it was done."""
+        path = Path(__file__).with_name("lab.tcss")
         if not self.stylesheet.has_source(str(path)):
             self.stylesheet.add_source(path.read_text(encoding="utf-8"), (str(path), ""))
             self.stylesheet.parse()
@@ -208,7 +208,7 @@ class AppState(App[None]):
 
     def change_preferences(self, **changes: Any) -> None:
         """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""
-        self.preferences = replace(self.preferences, **changes)
+        self.preferences = msgspec.structs.replace(self.preferences, **changes)
         self._keep_preferences(tuple(changes))
 
     @work(thread=True, group="preferences")

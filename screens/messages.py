@@ -129,6 +129,5 @@ class CompareWith(ToApp):
     name: str
 
 
-@dataclass(eq=False, repr=False)
 class RunsChanged(ToApp):
     """A run was changed: read the runs now."""

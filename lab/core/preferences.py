@@ -6,9 +6,10 @@ Nothing here needs torch, and what the first paint needs no JSON.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
@@ -34,8 +35,7 @@ class RecentText(NamedTuple):
     encoding: str = ""
 
 
-@dataclass(frozen=True)
-class Preferences:
+class Preferences(msgspec.Struct, frozen=True):
     """The user's choices, with the lab's own where there are none. Raises ValueError for a value out of bounds."""
 
     theme: str = ""
@@ -89,7 +89,7 @@ def write_preferences(home: Path, tell: Callable[[str], None] = lambda _: None, 
     """
     with preferences_lock(home):
         there, problem = read_preferences(home)
-        preferences = replace(there, **changes)
+        preferences = msgspec.structs.replace(there, **changes)
         with suppress(OSError):  # writing says what is wrong
             if problem:
                 keep_damaged(preferences_path(home).resolve(), tell)
@@ -108,8 +108,6 @@ def preferences_lock(home: Path) -> Iterator[None]:
 
 def replace_preferences(home: Path, preferences: Preferences) -> None:
     """Write all preferences, with their lock held. Raises UserError as `write_preferences`."""
-    import msgspec
-
     path = preferences_path(home)
     try:
         write_atomic(path.resolve(), msgspec.json.format(msgspec.json.encode(preferences)) + b"\n")

@@ -3,8 +3,9 @@
 import os
 import stat
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from lab.core.errors import UserError
 from lab.core.preferences import (
@@ -87,7 +88,7 @@ def remember_text(home: Path, source: str, encoding: str = "") -> None:
         preferences, problem = read_preferences(home)
         if not problem and preferences.recent_texts[:1] != (text,):
             others = [each for each in preferences.recent_texts if each.source != source]
-            replace_preferences(home, replace(preferences, recent_texts=(text, *others)[:MOST_TEXTS]))
+            replace_preferences(home, msgspec.structs.replace(preferences, recent_texts=(text, *others)[:MOST_TEXTS]))
 
 
 def _is_there(source: str) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import NamedTuple
 
-from rich.style import Style
-from rich.text import Text
 from textual import events
+from textual.strip import Strip
 from textual.widget import Widget
 
 from screens.messages import ModeChosen
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import Piece, fit, painted_line
 
 
 class PipelineStop(NamedTuple):
@@ -32,6 +31,8 @@ PIPELINE = (
     PipelineStop("understand", "lessons on each step, with a live model", "6 Learn"),
 )
 TITLE = "From text to prediction"
+BORDERS = {1: ("╭", "╮"), 7: ("╰", "╯")}
+"""The lines of the boxes' borders, and their corners."""
 
 
 class PipelineMap(Widget):
@@ -77,40 +78,30 @@ class PipelineMap(Widget):
     def _inner(self) -> int:
         return (self.size.width + 1) // len(PIPELINE) - 3
 
-    def _style(self, name: str, text: str) -> tuple[str, Style]:
-        return text, self.get_component_rich_style(f"pipeline-map--{name}")
+    def render_line(self, y: int) -> Strip:
+        if y == 0:
+            title = TITLE if self._has_boxes else fit(f"{TITLE}, and the key that shows each step", self.size.width)
+            return painted_line(self, "pipeline-map", [(title, "title")])
+        return painted_line(self, "pipeline-map", self._boxes(y) if self._has_boxes else self._line(y))
 
-    def render(self) -> Text:
-        return self._boxes() if self._has_boxes else self._lines()
+    def _line(self, y: int) -> list[Piece]:
+        if y > len(PIPELINE):
+            return []
+        stop = PIPELINE[y - 1]
+        room = max(0, min(44, self.size.width - 17 - max(len(each.key) for each in PIPELINE)))
+        words = fit(stop.words, room) + " "
+        return [("  " if y == 1 else "↓ ", "line"), (f"{stop.title:<14}", "stop"), (words, "words"), (stop.key, "key")]
 
-    def _lines(self) -> Text:
-        lines = [Text.assemble(self._style("title", fit(f"{TITLE}, and the key that shows each step", self.size.width)))]
-        room = max(0, min(44, self.size.width - 17 - max(len(stop.key) for stop in PIPELINE)))
-        for number, stop in enumerate(PIPELINE):
-            arrow = "  " if number == 0 else "↓ "
-            lines.append(
-                Text.assemble(
-                    self._style("line", arrow),
-                    self._style("stop", f"{stop.title:<14}"),
-                    self._style("words", fit(stop.words, room) + " "),
-                    self._style("key", stop.key),
-                )
-            )
-        return Text("\n").join(lines)
-
-    def _boxes(self) -> Text:
+    def _boxes(self, y: int) -> list[Piece]:
         inner = self._inner
-        rows: list[list[tuple[str, Style]]] = [[] for _ in range(7)]
+        pieces: list[Piece] = []
         for number, stop in enumerate(PIPELINE):
-            arrow = "▸" if number < len(PIPELINE) - 1 else " "
-            words = [*wrap(stop.words, inner), "", "", ""][:3]
-            inside = [("stop", stop.title), *(("words", line) for line in words), ("key", stop.key)]
-            rows[0].append(self._style("line", f"╭{'─' * inner}╮ "))
-            for row, (style, text) in enumerate(inside, 1):
-                rows[row] += [
-                    self._style("line", "│"),
-                    self._style(style, text.center(inner)),
-                    self._style("line", f"│{arrow if row == 3 else ' '}"),
-                ]
-            rows[6].append(self._style("line", f"╰{'─' * inner}╯ "))
-        return Text("\n").join([Text.assemble(self._style("title", TITLE)), *(Text.assemble(*row) for row in rows)])
+            if y in BORDERS:
+                left, right = BORDERS[y]
+                pieces.append((f"{left}{'─' * inner}{right} ", "line"))
+            elif y < max(BORDERS):
+                words = [*wrap(stop.words, inner), "", "", ""][:3]
+                text, role = [(stop.title, "stop"), *((line, "words") for line in words), (stop.key, "key")][y - 2]
+                arrow = "▸" if y == 4 and number < len(PIPELINE) - 1 else " "
+                pieces += [("│", "line"), (text.center(inner), role), (f"│{arrow}", "line")]
+        return pieces

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -161,11 +160,9 @@ class RunTable(ScrollView, can_focus=True):
 
     curves: reactive[Curves] = reactive(dict)
 
-    @dataclass
     class Moved(Message):
         """Another run is under the cursor, other runs are marked, or others are in sight."""
 
-    @dataclass
     class Opened(Message):
         """Enter was pressed on the run under the cursor, or it was clicked on."""
 

@@ -31,7 +31,7 @@ SEEN_ON_BLANKS = frozenset({"4", "7", "9", "21", "51", "52", "53"})
 """Codes of the attributes that show on a space."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pen:
     """A way to draw a cell. There is one object of each, so that identity is equality."""
 

@@ -26,7 +26,7 @@ SECONDS_TOLD = 2.0
 """Time that a word stands in place of the keys."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Key:
     """A key, its description and its action."""
 
