@@ -84,7 +84,7 @@ def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
 
 
 def _commands() -> type[Provider]:
-    """What the palette has, imported when it is opened first."""
+    """The class of the palette's commands, imported when it is opened first."""
     from screens.command_palette import LabCommands
 
     return LabCommands
@@ -94,7 +94,7 @@ class LabApp(AppState):
     """llmlab's terminal interface: shows the modes, keeps the shared state up to date, and handles the screens' messages."""
 
     TITLE = "llmlab"
-    CSS_PATH = Path(__file__).with_name("first_paint.tcss")
+    CSS_PATH = Path(__file__).with_name("styles") / "first_paint.tcss"
     COMMANDS = {_commands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen_of(mode) for mode in MODE_NAMES}
     DEFAULT_MODE = "home"

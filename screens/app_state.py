@@ -81,7 +81,7 @@ class AppState(App[None]):
 
     def take_all_styles(self) -> None:
         """Take the styles that the first paint does without, unless it was done."""
-        path = Path(__file__).with_name("lab.tcss")
+        path = Path(__file__).with_name("styles") / "lab.tcss"
         if not self.stylesheet.has_source(str(path)):
             self.stylesheet.add_source(path.read_text(encoding="utf-8"), (str(path), ""))
             self.stylesheet.parse()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Vertical
 from textual.message import Message
+from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -22,13 +24,48 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
-    from screens.paged_screen import Page
+    from screens.widgets.page_bar import PageLink
 
 SECONDS_UNTIL_FREEZE = 1.0
 """Delay after a mode's first picture before its objects are frozen for the garbage collector, which takes a slow key's time."""
 
 
 NOTHING_BEHIND = "nothing to go back to"
+
+
+class Page(Vertical):
+    """A page of a `PagedScreen`; its `LINK` has its name, its key and its title."""
+
+    LINK: ClassVar[PageLink]
+    PARTS: ClassVar[tuple[type[Widget], ...]] = ()
+    """Classes of the widgets in it that have keys of their own."""
+    REST: ClassVar[str] = ""
+    """Selector of the widget that has the focus when the keys are free; empty for none."""
+    DEFAULT_CSS = """
+    Page { display: none; }
+    Page.-shown { display: block; }
+    """
+
+    is_shown: var[bool] = var(False, toggle_class="-shown")
+    """True while the page is in sight."""
+
+    @property
+    def lab(self) -> AppState:
+        """The state that all modes share: the text in use, the current run."""
+        return cast(AppState, self.app)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if everything asked for has been answered."""
+        return True
+
+    def go_back(self) -> bool:
+        """Go back one place inside the page. False if there is none."""
+        return False
+
+    def resting_focus(self) -> str | None:
+        """Selector of the widget to focus after escape has left a text field; None for no widget."""
+        return self.REST or None
 
 
 @runtime_checkable

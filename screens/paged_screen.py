@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, cast
 
 from textual import on
 from textual.binding import Binding
-from textual.containers import Vertical
 from textual.reactive import var
-from textual.widget import Widget
 
 from screens.about_key import About, keyless
-from screens.app_state import AppState
-from screens.base_screen import LabScreen
-from screens.widgets.page_bar import PageBar, PageLink
-
-
-class Page(Vertical):
-    """A page of a `PagedScreen`; its `LINK` has its name, its key and its title."""
-
-    LINK: ClassVar[PageLink]
-    PARTS: ClassVar[tuple[type[Widget], ...]] = ()
-    """Classes of the widgets in it that have keys of their own."""
-    REST: ClassVar[str] = ""
-    """Selector of the widget that has the focus when the keys are free; empty for none."""
-    DEFAULT_CSS = """
-    Page { display: none; }
-    Page.-shown { display: block; }
-    """
-
-    is_shown: var[bool] = var(False, toggle_class="-shown")
-    """True while the page is in sight."""
-
-    @property
-    def lab(self) -> AppState:
-        """The state that all modes share: the text in use, the current run."""
-        return cast(AppState, self.app)
-
-    @property
-    def is_settled(self) -> bool:
-        """True if everything asked for has been answered."""
-        return True
-
-    def go_back(self) -> bool:
-        """Go back one place inside the page. False if there is none."""
-        return False
-
-    def resting_focus(self) -> str | None:
-        """Selector of the widget to focus after escape has left a text field; None for no widget."""
-        return self.REST or None
+from screens.base_screen import LabScreen, Page
+from screens.widgets.page_bar import PageBar
 
 
 def page_bindings(mode: str, pages: Iterable[type[Page]]) -> list[Binding]:

@@ -43,7 +43,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_the_demo_and_nothing_els
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = set[str]().union(*(files_below(ROOT / name, name) for name in ("lab", "models", "screens")))
     assert held == wanted | files_below(ROOT / "checkpoints" / "demo", "lab/demo")
-    assert "screens/lab.tcss" in held
+    assert "screens/styles/lab.tcss" in held
 
 
 def test_installed_it_finds_its_styles_keeps_runs_in_the_users_data_folder_and_opens_the_demo(

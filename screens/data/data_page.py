@@ -8,7 +8,7 @@ from typing import ClassVar
 from lab.data.source_files import SourceStamp
 from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.paged_screen import Page
+from screens.base_screen import Page
 
 NO_TEXT = "No text is chosen yet: esc shows the texts."
 

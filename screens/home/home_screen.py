@@ -210,22 +210,8 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
 
             return machine(), f"the home of {watched_machine()}, read-only" if watched_machine() else str(home())
 
-        from lab.core.number_format import bytes_
-
         facts, folder = await in_thread(read)
-        cores = "1 core" if facts.cores == 1 else f"{facts.cores} cores"
-        trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the CPU"
-        self.query_one("#machine", Static).update(
-            Content.from_markup(
-                "[$foreground 60%]This machine:[/] $processor, $cores, $memory memory, $trains_on. "
-                "[$foreground 60%]Runs are in[/] $home",
-                processor=facts.processor,
-                cores=cores,
-                memory=bytes_(facts.memory),
-                trains_on=trains_on,
-                home=folder,
-            )
-        )
+        self.query_one("#machine", Static).update(_of_machine(facts, folder))
 
     @on(RunTable.Opened)
     def _open_run(self) -> None:
@@ -381,3 +367,17 @@ def _of_trouble(run: RunSummary | None) -> str:
     if run.is_active:
         return f"{run.name} is trained by {run.owner}, another machine. Watch, pause and stop work from here."
     return f"{run.name} was trained by {run.owner}, another machine."
+
+
+def _of_machine(machine: Machine, folder: str) -> Content:
+    from lab.core.number_format import bytes_, counted
+
+    return Content.from_markup(
+        "[$foreground 60%]This machine:[/] $processor, $cores, $memory memory, trains on $trains_on. "
+        "[$foreground 60%]Runs are in[/] $home",
+        processor=machine.processor,
+        cores=counted(machine.cores, "core"),
+        memory=bytes_(machine.memory),
+        trains_on=f"the {machine.gpu}" if machine.gpu else "the CPU",
+        home=folder,
+    )

@@ -12,8 +12,8 @@ from textual.reactive import var
 
 from lab.core.visible_text import visible
 from lab.views.screen_state import ScreenState
+from screens.base_screen import Page
 from screens.learn.learn_engine import LearnEngine
-from screens.paged_screen import Page
 
 
 class ReadingBox(VerticalScroll, inherit_bindings=False):

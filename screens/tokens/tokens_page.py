@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import var
 
 from screens.background import in_thread
-from screens.paged_screen import Page
+from screens.base_screen import Page
 from screens.terminal.textual_internals import tell_changes
 from screens.widgets.status_line import StatusLine
 

@@ -348,6 +348,7 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await pilot.press("home")
         assert dict(card(pilot).facts)["corpus"].startswith("50 times in fable: 1 token in 12.0, rank ")
         assert dict(card(pilot).facts)["here"] == "50 of 600 tokens"
+        assert app.text_cleaning == DEFAULT_RULES
         app.text_cleaning = (*DEFAULT_RULES, "nfc")
         await until(pilot, lambda: "50 times in fable, cleaned" in dict(card(pilot).facts)["corpus"])
         await pilot.press("v", "v", "v")
