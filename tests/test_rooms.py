@@ -51,6 +51,7 @@ TORCH_FREE = (
     "models.tokenizers.tokenizer",
     "models.tokenizers.gpt2_vocabulary_files",
     "lab.engine.client",
+    "lab.engine.process",
     "lab.experiments.experiment_registry",
     "lab.experiments.experiment_result",
     "lab.cli",

@@ -14,12 +14,9 @@ from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda
 from lab.engine.client import LOW_PRIORITY
 from lab.engine.method_registry import LensParams, ViewParams
-from lab.engine.prompt_methods import PromptMethods
 from lab.engine.server import Server
-from lab.inspect.model_cache import ModelCache
 from lab.planning.device import engine_threads
 from lab.runs.home_folder import demo
-from models.unembed import finish
 
 RUN, PROMPT = "demo", "Once"
 """The model that ships with the lab: it is small, and nobody renames it."""
@@ -28,6 +25,10 @@ RUN, PROMPT = "demo", "Once"
 def answer_once() -> None:
     """Open the demo, trace a word and throw all of it away."""
     import torch
+
+    from lab.engine.prompt_methods import PromptMethods
+    from lab.inspect.model_cache import ModelCache
+    from models.unembed import finish
 
     torch.set_grad_enabled(False)  # of this thread
     models = ModelCache()

@@ -143,19 +143,25 @@ def test_a_step_that_was_not_timed_is_guessed_from_those_that_were() -> None:
             assert known.is_measured(pair) == (step_key(*pair) in times and times_as_long == 3)
 
 
-def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: list[str] = []
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The shapes whose steps are timed: as long as is guessed, or six times as long where they are wide."""
+    shapes: list[str] = []
 
     class Timer:
         def __init__(self, model: Any, train: Any, home: Path) -> None:
             self.seconds = guessed_step_seconds((model, train), measured_plan_module.machine()) * (1 if model.width < 128 else 6)
             self.shape = f"{model.layers} × {model.width}"
 
-        def measure(self, waiting: Any) -> float:
-            timed.append(self.shape)
+        def measure(self, *, waiting: Any) -> float:
+            shapes.append(self.shape)
             return self.seconds
 
     monkeypatch.setattr(measured_plan_module, "StepTimer", Timer)
+    return shapes
+
+
+def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, timed: list[str]) -> None:
     request = RunRequest(text="prose.txt", preset=AUTO, minutes=5.0, device="cpu")
     found = measured_plan(request, PROSE, home, 0.0, lambda: None)
     assert found.best.is_measured
@@ -163,7 +169,9 @@ def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, monkeypatch:
     assert found.best.run.model.width < int(timed[0].split()[-1]), "those that turned out to be slow are left"
 
 
-def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tmp_path: Path, llmlab: Call) -> None:
+def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(
+    home: Path, tmp_path: Path, llmlab: Call, timed: list[str]
+) -> None:
     text = tmp_path / "tale.txt"
     text.write_text("The big dog met the wet cat. Then they ran home, and the old bird sang.\n" * 300)
     request = RunRequest(
@@ -174,6 +182,7 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(home: Path, tm
     assert expected is not None
     assert 0 < expected.low < expected.bits_per_byte < expected.high
     assert run.config.train.minutes == 0.5
+    assert {*timed} == {"1 × 8"}, "the fixed shape, with one vocabulary after another"
     got = FinalEvaluation(step=9, tokens=10, bytes=30, val_loss=1.0, bits_per_byte=1.1 * expected.bits_per_byte)
     ended = Status(phase="finished", final=got, final_best=got)
     assert against_expectation(run.config, ended).endswith(": 10.0% more")
