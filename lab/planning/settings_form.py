@@ -1,5 +1,6 @@
 """The form of a new run: what was typed as a plan, with a sentence for each field that is wrong; and the defaults."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -132,6 +133,14 @@ class Plan:
         return self.run.request if self.run is not None and not self.problems else None
 
 
+@functools.lru_cache(maxsize=1)
+def _planned(
+    request: RunRequest, text: TextSize, machine: Machine, times: tuple[tuple[str, float], ...], outcomes: tuple[Outcome, ...]
+) -> MinutesPlan:
+    """The plan, kept until another is asked for: most changes of the form leave it as it is."""
+    return plan_for_minutes(request, text, StepSpeed(machine, dict(times)), outcomes)
+
+
 LOCKED = ("preset", "layers", "heads", "width", "tokenizer", "vocab")
 """Fields of the form that follow from the run whose weights it begins with."""
 
@@ -155,7 +164,7 @@ def make_plan(
     text = replace(text, training_share=request.holdout.training_share)
     try:
         if base is None and is_planned(request):
-            planned = plan_for_minutes(request, text, StepSpeed(machine, times or {}), outcomes)
+            planned = _planned(request, text, machine, tuple((times or {}).items()), tuple(outcomes))
             run = replace(planned.best.run, request=planned.best.request)
             return Plan(_problems(run, machine), run, planned)
         request = settled(request)

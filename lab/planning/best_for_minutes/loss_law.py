@@ -8,7 +8,6 @@ numbers to the runs of `tests.lab.planning.loss_sweep`.
 """
 
 import math
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,8 +23,7 @@ USUAL_ENTROPY = 2.6
 """Held-out entropy of common prose, in bits per byte: see `lab.data.statistics.held_out_entropy`."""
 
 
-@dataclass(frozen=True)
-class Learning:
+class Learning(msgspec.Struct, frozen=True):
     """Everything that the law looks at. `parameters` are those of the layers, without embeddings."""
 
     parameters: int
@@ -78,7 +76,7 @@ class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learned, memorized = self.learned(run), self.memorization(run)
         found = learned + memorized
         if memorized > (BEFORE_ITS_END - 1) * learned:
-            for earlier in (replace(run, tokens=share * run.tokens) for share in EARLIER):
+            for earlier in (msgspec.structs.replace(run, tokens=share * run.tokens) for share in EARLIER):
                 found = min(found, BEFORE_ITS_END * (self.learned(earlier) + self.memorization(earlier)))
         return (run.entropy or USUAL_ENTROPY) * found
 

@@ -201,6 +201,7 @@ def _heads(width: int) -> int:
     return next(heads for heads in range(wanted, 0, -1) if width % heads == 0)
 
 
+@functools.lru_cache(maxsize=256)
 def train_tokens(text: TextSize, vocabulary: int) -> float:
     """Tokens of the training part in so large a vocabulary: by those that were counted, perhaps in another, else by the law."""
     counted = in_vocabulary(text, vocabulary).train_tokens
