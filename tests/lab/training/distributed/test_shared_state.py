@@ -16,7 +16,6 @@ from lab.planning.device import training_memory
 from lab.runs.run_folder import Run
 from lab.training.checkpoint import optimizer_tensors
 from lab.training.distributed.rank_group import broken_connection
-from lab.training.distributed.shared_state import is_sharded
 from lab.training.start_trainer import RankEnvironment
 from lab.training.trainer_state import TrainerState
 from tests.lab.trainee import Trainee
@@ -127,6 +126,8 @@ def test_a_sharded_optimizer_tells_when_it_waits_for_the_others(
 
 
 def test_a_batch_that_can_be_split_is_no_reason_to_shard(tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.training.distributed.shared_state import is_sharded  # as below: it imports much
+
     config = tiny_run(batch=64).config
     environment = RankEnvironment(0, 2, 0, 2, "127.0.0.1", 29500, False)
     whole = training_memory(config.model, 1)
