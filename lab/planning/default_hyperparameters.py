@@ -16,10 +16,10 @@ LEARNING_RATES = {
     "muon": ((64, 1.6e-2), (192, 8e-3), (384, 5e-3), (512, 3e-3), (WIDEST, 2e-3)),
     "adamw": ((192, 3e-3), (384, 1e-3), (WIDEST, 6e-4)),
 }
-"""Peak learning rates by width, up to and including it, as found by `tests.lab.bench.optimizer_sweep`; AdamW's for the widest is
+"""Peak learning rates by width, up to and including it: see tests/lab/planning/optimizer_sweep.md; AdamW's for the widest is
 nanoGPT's."""
 DEFAULT_OPTIMIZER: OptimizerName = "muon"
-"""The lowest loss at equal time on every text and seed tried: tests/lab/bench/optimizer_sweep.md."""
+"""The lowest loss at equal time on every text and seed tried: tests/lab/planning/optimizer_sweep.md."""
 FINE_TUNING_OPTIMIZER: OptimizerName = "adamw"
 """Of trained weights: those of GPT-2 come from Adam."""
 FINE_TUNING_SHARE = 0.1

@@ -3,9 +3,9 @@
     python -m tests.lab.planning.loss_sweep jobs.jsonl loss_sweep.jsonl
 
 A job is a line with `text` (a file), `vocab`, `context`, `batch`, `layers`, `width`, `tokens` and `seed`, and perhaps `size`
-(only so many of its bytes), `dropout`, `weight_decay`, `lr` and `final_lr`. Jobs that the results have are left out. The last
-tenth of a text is held out, of which up to 120 kB are evaluated. Losses at equal tokens do not depend on how busy the machine
-is; steps are computed by one thread.
+(only so many of its bytes), `optimizer`, `dropout`, `weight_decay`, `lr` and `final_lr`. Jobs that the results have are left
+out. The last tenth of a text is held out, of which up to 120 kB are evaluated. Losses at equal tokens do not depend on how busy
+the machine is; steps are computed by one thread.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import torch
 from lab.data.statistics.held_out_entropy import held_out_entropy
 from lab.data.text_source import open_corpus
 from lab.data.token_file import Ids
-from lab.planning.default_hyperparameters import default_lr
+from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, default_lr
 from models.config import ModelConfig, schedule_factor
 from models.gpt import GPT
 from models.optimizers import make_optimizer, set_muon_dtype
@@ -76,8 +76,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         dropout=job.get("dropout", 0.0),
     )
     model = GPT(shape, seed=job["seed"]).train()
-    lr = job.get("lr") or default_lr(width, "muon")
-    optimizer = make_optimizer(model, lr, job.get("weight_decay", 0.1), (0.9, 0.95), "muon")
+    rule = job.get("optimizer", DEFAULT_OPTIMIZER)
+    lr = job.get("lr") or default_lr(width, rule)
+    optimizer = make_optimizer(model, lr, job.get("weight_decay", 0.1), (0.9, 0.95), rule)
     set_muon_dtype(optimizer, torch.bfloat16)
     steps = max(20, round(job["tokens"] / (batch * context)))
     windows, average = text.windows(context, job["seed"]), list[torch.Tensor]()
