@@ -28,6 +28,7 @@ from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from tests.fixture_types import Open, Until
+from tests.screens.learn.conftest import SilentEngine
 from tests.screens.pilot_waits import click_on, press, resize, rows_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -186,6 +187,7 @@ async def test_help_begins_with_the_first_keys_of_the_bar_is_narrowed_by_typing_
     app: LabApp, listed: Open, make_run: Any, until: Any
 ) -> None:
     make_run("one")
+    app._engine = SilentEngine()
     async with listed(size=(200, 60)) as pilot:
         bar = line_of(pilot, KeyBar)
         await press(pilot, "question_mark")

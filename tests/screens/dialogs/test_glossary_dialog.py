@@ -9,6 +9,7 @@ from screens.app import LabApp
 from screens.command_palette import LabCommands
 from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight
 from tests.fixture_types import Until
+from tests.screens.learn.conftest import SilentEngine
 from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -31,6 +32,7 @@ def text(app: LabApp) -> str:
 async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_and_enter_goes_to_its_place(
     app: LabApp, until: Until
 ) -> None:
+    app._engine = SilentEngine()
     async with app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "ctrl+r")
         assert dialog(app).listed == list(glossary())

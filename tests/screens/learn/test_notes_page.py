@@ -19,13 +19,16 @@ from screens.learn.learn_screen import LearnScreen
 from screens.learn.notes_page import LONGEST_SHOWN, NoteList, NotesPage
 from screens.tokens.tokens_screen import TokensScreen
 from screens.widgets.key_bar import KeyBar
+from tests.screens.learn.conftest import SilentEngine
 
 
 @pytest.fixture
 def app(make_run: Any) -> LabApp:
     make_run("tale")
     make_run("other")
-    return LabApp(run="tale", preload=False)
+    app = LabApp(run="tale", preload=False)
+    app._engine = SilentEngine()
+    return app
 
 
 def page(app: LabApp) -> NotesPage:
