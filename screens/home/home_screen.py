@@ -174,7 +174,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
             panes = self.query(RunPane)
             if not panes:
                 await self.query_one("#run-pane").mount(RunPane())
-                if not self.query("#run-written"):
+                if not (self.query("#run-written") and self.query(RunTable)):
                     return  # closed meanwhile
             self.query_one(RunPane).show(detail)
         self._read_curves()
