@@ -1,6 +1,6 @@
 """Preferences of the user, kept in one small file of the home folder: theme, animation, sampling, last texts, notifications.
 
-Nothing here needs torch, and what the first paint needs no JSON.
+Nothing here needs torch.
 """
 
 import os
