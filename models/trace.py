@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.attention_kernels import causal_mask
+from models.gelu import gelu
 from models.gpt import EPSILON, GPT, Block
 from models.trace_edits import Edit
 
@@ -207,7 +208,7 @@ class Trace:
 
         made["ln2.out"] = layer_norm(made["resid_mid"], block.ln_2)
         made["mlp.pre"] = linear(made["ln2.out"], block.mlp.c_fc)  # (T, 4*C)
-        made["mlp.post"] = functional.gelu(made["mlp.pre"], approximate="tanh")
+        made["mlp.post"] = gelu(made["mlp.pre"])
         made["mlp_out"] = self._edited(layer, "mlp_out", linear(made["mlp.post"], block.mlp.c_proj), made)
         made["resid_post"] = self._edited(layer, "resid_post", made["resid_mid"] + made["mlp_out"], made)
         return made
