@@ -270,5 +270,8 @@ def test_the_state_of_one_kind_serves_the_other(
     second = made(order[1], target)
     load_optimizer(target, second, {name: value.clone() for name, value in optimizer_tensors(moved, first).items()})
     steps(target, second, 3, 3)
-    for one, other in zip(straight.parameters(), target.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    for (name, one), other in zip(straight.named_parameters(), target.parameters(), strict=True):
+        # The bias of the keys changes no output: its gradient is rounding alone, which AdamW makes as large as any other.
+        compared = (0, 2) if name.endswith("c_attn.bias") else range(3)
+        for part in compared:
+            torch.testing.assert_close(one.tensor_split(3)[part], other.tensor_split(3)[part], atol=1e-5, rtol=1e-4)
