@@ -199,7 +199,8 @@ class ComputeSetup:
 SLOW = 2.0
 """Multiple of its best duration that a step may take before threads are given up."""
 STARVED = 0.8
-"""Cores: a trainer whose threads together get less CPU time is slowed by other processes, even if it never was faster."""
+"""Share of its threads' time: a trainer that gets less of the cores may be slowed by other processes, even if it never was
+faster, and tries one thread fewer."""
 WINDOW_SECONDS = 2.0
 WINDOW_STEPS = 8
 """Least time and steps between decisions: one slow step is no sign of a busy machine."""
@@ -226,7 +227,7 @@ class ThreadBackOff:
         self._fewer_may_help = True
         self._wait = FIRST_WAIT
         self._since_fewer = 0.0
-        self._fewer_took = math.inf
+        self._fewer_took = self._all_took = math.inf
 
     def after(self, seconds: float, processor_seconds: float = math.inf) -> int:
         """Threads for the next step, after one of this duration and CPU time of all cores together."""
@@ -238,7 +239,7 @@ class ThreadBackOff:
         if sum(self._times) < WINDOW_SECONDS or len(self._times) < WINDOW_STEPS:
             return self.threads
         took = sorted(self._times)[len(self._times) // 2]
-        starved = self._cpu_time < STARVED * sum(self._times)
+        starved = self._cpu_time < STARVED * self.threads * sum(self._times)
         self._times.clear()
         self._cpu_time = 0.0
         if self.threads == self.most:
@@ -246,12 +247,14 @@ class ThreadBackOff:
                 SLOW * self._best, self._fewer_took
             ):
                 self._wait = FIRST_WAIT if self._fewer_took == math.inf else min(2 * self._wait, LONGEST_WAIT)
-                self.threads = self.most - 1
+                self.threads, self._all_took = self.most - 1, took
             else:
                 self._wait = FIRST_WAIT
                 self._fewer_may_help &= self._fewer_took == math.inf
             self._best = min(self._best, took)
             self._fewer_took = math.inf
+        elif took > self._all_took:
+            self.threads, self._since_fewer, self._fewer_may_help = self.most, 0.0, False
         elif self._since_fewer >= self._wait:
             self._fewer_took, self._since_fewer, self.threads = took, 0.0, self.most
         return self.threads
