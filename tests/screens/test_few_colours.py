@@ -54,7 +54,7 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         await show("compare", ready=lambda compare: compare.MODE == "compare" and compare.is_ready)
         await show("help", "question_mark", ready=lambda help: help.query("#help-keys"))
         await pilot.press("escape", "escape")
-        await show("learn", "6", ready=lambda learn: learn.MODE == "learn" and learn.query("LessonList").first().option_count)
+        await show("learn", "6", ready=lambda learn: learn.MODE == "learn" and lists_lessons(learn))
 
         await pilot.press("2")  # a button that does nothing now has its words
         use = app.screen.query_one("#use", Button)
@@ -79,6 +79,12 @@ def is_counted(train: Any) -> bool:
     """True once the form has the number of tokens, of a short text counted a second time, and what it says of its validation."""
     counts = [worker for worker in train.workers if worker.group == "count" and worker.is_running]
     return not counts and "also stands" in str(train.query_one(RunForm).cost)
+
+
+def lists_lessons(learn: Any) -> bool:
+    """True once the lessons are listed, and below them how many are done."""
+    lessons = learn.query("LessonList").first()
+    return bool(lessons.option_count) and "done" in str(lessons.border_subtitle or lessons.parent.border_subtitle)
 
 
 def corpus_fact(screen: Any) -> str:
