@@ -28,25 +28,31 @@ def trace(model: GPT) -> Trace:
     return Trace(model, IDS)
 
 
+def hooked(twin: Any, shape: Any) -> Any:
+    """A GPT-2 of Hugging Face's as TransformerLens had it before version 4."""
+    import transformer_lens
+    from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
+
+    config = transformer_lens.HookedTransformerConfig(
+        n_layers=shape.layers,
+        d_model=shape.width,
+        n_ctx=shape.context,
+        d_head=shape.head_width,
+        n_heads=shape.heads,
+        d_vocab=shape.vocab_size,
+        act_fn="gelu_new",
+        normalization_type="LN",
+        device="cpu",
+    )
+    lens = transformer_lens.HookedTransformer(config)
+    lens.load_state_dict(convert_gpt2_weights(twin, config), strict=False)
+    return lens
+
+
 def cached(twin: Any, shape: Any) -> dict[str, Tensor]:
     """What TransformerLens itself names on the way through a GPT-2 of Hugging Face's, without the batch dimension."""
     if version("transformer-lens") < "4":
-        import transformer_lens
-        from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
-
-        config = transformer_lens.HookedTransformerConfig(
-            n_layers=shape.layers,
-            d_model=shape.width,
-            n_ctx=shape.context,
-            d_head=shape.head_width,
-            n_heads=shape.heads,
-            d_vocab=shape.vocab_size,
-            act_fn="gelu_new",
-            normalization_type="LN",
-            device="cpu",
-        )
-        lens = transformer_lens.HookedTransformer(config)
-        lens.load_state_dict(convert_gpt2_weights(twin, config), strict=False)
+        lens = hooked(twin, shape)
     else:
         from tokenizers import Tokenizer
         from tokenizers.models import WordLevel

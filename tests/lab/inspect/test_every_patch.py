@@ -18,6 +18,7 @@ from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.models.conftest import make_model as shared_model
 from tests.models.conftest import make_twin as shared_twin
+from tests.models.test_transformer_lens import hooked
 
 make_model, make_twin = shared_model, shared_twin
 
@@ -73,25 +74,10 @@ HAS_HOOKS = find_spec("transformer_lens") is not None and version("transformer-l
 
 @pytest.mark.skipif(not HAS_HOOKS, reason="needs the extra transformer-lens, before version 4")
 def test_cells_are_transformer_lenss(make_model: Any, make_twin: Any) -> None:
-    import transformer_lens
     from transformer_lens import patching
-    from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 
     model: GPT = make_model(4, **SHAPE)
-    shape, twin = model.config, make_twin(model)
-    config = transformer_lens.HookedTransformerConfig(
-        n_layers=shape.layers,
-        d_model=shape.width,
-        n_ctx=shape.context,
-        d_head=shape.head_width,
-        n_heads=shape.heads,
-        d_vocab=shape.vocab_size,
-        act_fn="gelu_new",
-        normalization_type="LN",
-        device="cpu",
-    )
-    lens = transformer_lens.HookedTransformer(config)
-    lens.load_state_dict(convert_gpt2_weights(twin, config), strict=False)
+    lens = hooked(make_twin(model), model.config)
     other = [*SECOND, 1, 7]
     found = finish(every_patch(model, Trace(model, FIRST), Trace(model, other), (6, 6), TOKENS))
     _, cache = lens.run_with_cache(torch.tensor([other]))
