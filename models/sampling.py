@@ -165,7 +165,8 @@ def generate_batch(
 
     The token at index i of the sequence is picked by `uniform(seed, i)`. While the sequences fit into the context each
     token costs one row, thanks to the KV cache; from then on the window slides, every token in it changes its position, and the
-    whole window is computed anew. `halves` are used behind the prompt, where `supports_decode`.
+    whole window is computed anew. `halves` are used behind the prompt, where `supports_decode`, but not with a
+    repetition penalty: it goes by the sign of a logit, and theirs are moved by a number that all share.
     The model is put into evaluation mode until the iterator ends or is closed.
 
     Raises:
@@ -178,6 +179,7 @@ def generate_batch(
     sequences = [list(ids) for _ in samplings]
     fits = len(ids) <= context
     cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
+    halves = None if any(sampling.repetition_penalty != 1.0 for sampling in samplings) else halves
     one_by_one, decoder = supports_decode(model, len(samplings)), None
     was_training = model.training
     model.eval()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import ConfigError, ModelConfig, SamplingSettings
+from models.decoding import half_matrices
 from models.gpt import GPT
 from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform
 
@@ -73,6 +74,19 @@ def test_a_penalty_keeps_greedy_decoding_from_the_tokens_of_the_window(chosen: d
     for at in range(len(written)):
         window = [3, *written][max(0, at - 5) : at + 1]
         assert written[at] not in window
+
+
+def test_a_penalty_writes_the_same_with_weights_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their logits are moved by a number that all share, and a penalty depends on a logit's sign."""
+    monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    model = GPT(ModelConfig(layers=1, heads=1, width=8, context=32, vocab_size=20), seed=0)
+    with torch.no_grad():
+        model.ln_f.bias.fill_(1.0)
+        model.wte.weight.add_(1.0)  # all logits are far above 0, and in fp16 their mean is taken away
+    settings = SamplingSettings(repetition_penalty=1.3, greedy=True)
+    halves = half_matrices(model)
+    assert halves is not None
+    assert list(generate(model, [3], 25, settings, halves)) == list(generate(model, [3], 25, settings))
 
 
 @pytest.mark.parametrize(

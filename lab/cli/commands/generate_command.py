@@ -63,8 +63,8 @@ option = partial(click.option, show_default=True)
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
-    help="Precision of the weights. auto: fp16 behind the prompt for one text of a model of more than 4M weights on a CPU, else "
-    "fp32. Lower precision is quicker, and may choose another token where two are nearly equal.",
+    help="Precision of the weights. auto: fp16 behind the prompt for one text, without a penalty, of a model of more than 4M "
+    "weights on a CPU, else fp32. Lower precision is quicker, and may choose another token where two are nearly equal.",
 )
 @option(
     "--device",
