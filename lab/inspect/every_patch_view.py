@@ -33,7 +33,7 @@ class Patches(NamedTuple):
     first: float
     second: float
     positions: range
-    """Positions of the first prompt that have one in the second."""
+    """Positions of the first prompt that have one in the second, without a beginning that is the same in both."""
     by_part: dict[str, Numbers]
     """(positions, layers) for each of PARTS."""
     by_head: Numbers
@@ -45,6 +45,9 @@ def every_patch(model: GPT, first: Trace, second: Trace, at: tuple[int, int], to
     """Patch everything that the first prompt has at its position `at[0]` and before, aligned with `at[1]` of the second."""
     length, offset = at[0] + 1, at[1] - at[0]
     positions = range(max(0, -offset), length)
+    if offset == 0:  # up to the first token that differs both have the same vectors
+        different = (position for position in positions if first.ids[position] != second.ids[position])
+        positions = range(next(different, 0), length)
     direction = model.wte.weight[tokens[0]] - model.wte.weight[tokens[1]]  # (C,)
     here, there = list(positions), [position + offset for position in positions]
     layers, heads = model.config.layers, model.config.heads

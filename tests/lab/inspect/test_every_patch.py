@@ -60,6 +60,15 @@ def test_each_cell_is_a_pass_with_that_one_patch(
             assert found.by_head[head, layer] == pytest.approx(difference(Trace(model, FIRST, edits), at[0]) - plain, abs=1e-4)
 
 
+def test_a_beginning_that_both_share_is_left_out(make_model: Any) -> None:
+    model: GPT = make_model(4, **SHAPE)
+    first, second = Trace(model, FIRST), Trace(model, [*FIRST[:4], 1, *FIRST[5:]])
+    found = finish(every_patch(model, first, second, (6, 6), TOKENS))
+    assert found.positions == range(4, 7)
+    assert found.by_part["resid_pre"].shape == (3, 3)
+    assert found.by_part["resid_pre"][0, 0] == pytest.approx(found.second - found.first, abs=1e-4), "all that differs"
+
+
 def test_a_prompt_patched_with_itself_changes_nothing(make_model: Any) -> None:
     model: GPT = make_model(4, **SHAPE)
     first = Trace(model, FIRST)
