@@ -242,7 +242,8 @@ class LessonReader(Vertical):
         """In a field, the key that goes on is typed."""
         is_last = self.lesson is not None and self.step == len(self.lesson.steps) - 1
         words = "enter reads it" if self._is_preview else f"✓ done · space {self.after}" if is_last else GO_ON
-        self.query_one(LessonText).further = "" if isinstance(self.screen.focused, Input) else words
+        for text in self.query(LessonText):  # it goes first where the lab is closed while a step is laid out
+            text.further = "" if isinstance(self.screen.focused, Input) else words
 
     def on_resize(self) -> None:
         """Show the steps to come, too, once there is room beside the list."""
