@@ -31,6 +31,7 @@ ORDER = (
     "lab.inspect",
     "lab.training.one_step",
     "lab.experiments",
+    "lab.studies",
     "lab.engine",
     "lab.exchange",
     "lab.lessons",

@@ -209,19 +209,20 @@ class ExperimentGuess:
             raise UserError(f"The guess on {self.experiment} has a condition that cannot be used: {error}.") from error
         return tuple(at for at, holds in enumerate(held) if holds or (holds is None and not any(held)))
 
-    def ask(self, result: ExperimentResult, facts: ModelFacts, *asked: object) -> GuessQuestion:
+    def ask(self, result: ExperimentResult, facts: ModelFacts | None, *asked: object) -> GuessQuestion:
         """The question with the answer that was measured on this model; `asked` is all else that it depends on.
+
+        `facts` are None for a study, which trains models of its own.
 
         Raises: UserError: if it cannot be decided by these measures.
         """
         right = self.right(result)
         answer, why = fill(self.answer, result.measures), fill(self.why, result.measures)
+        run, step = (facts.run, facts.step) if facts is not None else ("", 0)
         if not 0 < len(right) < len(self.choices):
             which = "Each" if right else "None"
-            return GuessQuestion(
-                "experiment", f"{self.question} {which} of the choices holds on this model: {answer}", run=facts.run
-            )
-        identity = repr((facts.run, facts.step, self, asked)).encode("utf-8", "surrogateescape")
+            return GuessQuestion("experiment", f"{self.question} {which} of the choices holds on this model: {answer}", run=run)
+        identity = repr((run, step, self, asked)).encode("utf-8", "surrogateescape")
         return GuessQuestion(
             "experiment",
             self.question,
@@ -229,7 +230,7 @@ class ExperimentGuess:
             right=right,
             answer=answer,
             why=why,
-            run=facts.run,
+            run=run,
             identity=hashlib.blake2b(identity, digest_size=12).hexdigest(),
         )
 

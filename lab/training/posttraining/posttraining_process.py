@@ -25,10 +25,9 @@ from types import FrameType
 
 import filelock
 import msgspec
-import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, replace_atomic, sync_folder
-from lab.core.detached_process import DetachedProcess, lower_priority, torch_environment
+from lab.core.detached_process import DetachedProcess, ask_to_end, lower_priority, torch_environment
 from lab.core.errors import UserError, name_error
 from lab.core.safe_open import JSON_ERRORS
 from lab.runs.find_runs import open_run
@@ -87,15 +86,7 @@ def stop_posttraining(folder: WorkFolder) -> bool:
     begun = follower.history.begun
     if begun is None or follower.history.ended is not None or begun.host != platform.node() or not folder.is_running():
         return False
-    try:
-        process = psutil.Process(begun.pid)
-        # The file is input, not truth: it may name a process of something else.
-        if not any(word.endswith(MODULE.rpartition(".")[2]) for word in process.cmdline()):  # of any version: folders move
-            return False
-        process.send_signal(signal.SIGTERM)
-    except psutil.Error:
-        return False
-    return True
+    return ask_to_end(begun.pid, MODULE)
 
 
 class Stopped(BaseException):

@@ -40,15 +40,11 @@ LEAST_PICTURE = 9
 
 
 class GuessWidget(LiveWidget):
-    """Asks the engine and shows its answer as a guess."""
+    """Shows a question as a guess."""
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
-        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
         self.guess = GuessView()
-        self.model: ModelAtHand | None = None
-        self.facts: ModelFacts | None = None
         self._is_answered = False
 
     def compose(self) -> ComposeResult:
@@ -57,6 +53,36 @@ class GuessWidget(LiveWidget):
     @property
     def is_settled(self) -> bool:
         return self._is_answered and self.guess.is_settled
+
+    def show_question(self, question: GuessQuestion) -> None:
+        self._is_answered = True
+        self.say("")
+        self.guess.show(question, f"lesson {self.lesson}".strip())
+
+    def _refused(self, refused: Refused) -> None:
+        self._is_answered = True
+        self.guess.clear()
+        self.say(refused.sentence, error=True)
+
+    def take_focus(self) -> bool:
+        self.guess.focus()
+        return True
+
+    @on(GuessView.Revealed)
+    def _revealed(self) -> None:
+        """Name what comes next; the reader shows with each sentence that there is a place to open in full now."""
+        self.say("Answered: space goes on.")
+
+
+class EngineGuess(GuessWidget):
+    """Asks the engine and shows its answer as a guess."""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
+        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
+        self.model: ModelAtHand | None = None
+        self.facts: ModelFacts | None = None
 
     @abstractmethod
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
@@ -94,26 +120,10 @@ class GuessWidget(LiveWidget):
         except UserError as error:
             self._refused(Refused(str(error), False))
             return
-        self._is_answered = True
-        self.say("")
-        self.guess.show(question, f"lesson {self.lesson}".strip())
-
-    def _refused(self, refused: Refused) -> None:
-        self._is_answered = True
-        self.guess.clear()
-        self.say(refused.sentence, error=True)
-
-    def take_focus(self) -> bool:
-        self.guess.focus()
-        return True
-
-    @on(GuessView.Revealed)
-    def _revealed(self) -> None:
-        """Name what comes next; the reader shows with each sentence that there is a place to open in full now."""
-        self.say("Answered: space goes on.")
+        self.show_question(question)
 
 
-class PlaceGuess(GuessWidget):
+class PlaceGuess(EngineGuess):
     """A guess about a place of the forward pass."""
 
     ABOUT: Literal["next token", "attention"]
@@ -206,7 +216,7 @@ class AttentionGuess(PlaceGuess):
         self.layer_index, self.head_index = divmod(at, facts.heads)
 
 
-class MeasuredGuess(GuessWidget):
+class MeasuredGuess(EngineGuess):
     """`predict-experiment`: a question of the lesson's own, answered by the measures of an experiment on the model at hand.
 
     Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`; those of `experiment_guess`, which

@@ -16,6 +16,7 @@ from screens.learn.live.run_curve import RunCurve
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
+from screens.learn.live.study_widget import StudyGuess, StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 
 LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
@@ -32,6 +33,8 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "three-weights": ThreeWeightsWidget,
     "one-step": OneStepWidget,
     "run-curve": RunCurve,
+    "study": StudyWidget,
+    "predict-study": StudyGuess,
 }
 
 

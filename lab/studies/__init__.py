@@ -1,0 +1,6 @@
+"""Studies: small trainings whose curves and tables a lesson shows, each of a minute or so.
+
+A study is a file with a function `study(record)`, and a recorded result, `recorded/NAME.jsonl`, which is shown until it has been
+run here. Begin with `study_record`; `study_process` runs a study in the background, and is the only one to import it. Imports
+`models`, `lab.core`, `lab.runs`, `lab.data`, `lab.training.posttraining` and `lab.experiments`.
+"""

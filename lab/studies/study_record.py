@@ -1,0 +1,239 @@
+"""The record of a study: the lines that it writes, their schema, and the record as it is read. No torch.
+
+<home>/.studies/ holds NAME.jsonl, the record of the last study that finished here; NAME.new.jsonl while one runs, which takes its
+place at the end; NAME.lock and NAME.log. All of it may be deleted while nothing runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, cast
+
+import msgspec
+from msgspec import Meta
+
+from lab.experiments.experiment_result import Measure
+from lab.runs.metrics_log import LineReader
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_schema import Count, Fraction, Seconds, Sentence, UnixTime, Word
+
+RECORDED = Path(__file__).parent / "recorded"
+"""Folder of the results that ship with the lab."""
+MOST_LINES = 200_000
+"""Most lines that are kept of a file, so that a damaged one does not fill the memory."""
+
+Real = Annotated[float, Meta(ge=-1e18, le=1e18)]
+Whole = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
+CellValue = Word | Whole | Real
+Row = Annotated[tuple[CellValue, ...], Meta(max_length=20)]
+
+
+class Begun(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """The first line: the study and the process at work."""
+
+    study: Word
+    seed: Whole
+    pid: Count
+    host: Word
+    cores: Count
+    time: UnixTime
+
+
+class Plot(msgspec.Struct, tag=True, frozen=True):
+    """A view with curves: its title, its axes in words, and the range of y where it is known."""
+
+    view: Word
+    title: Word
+    x: Word
+    y: Word
+    low: Real | None = None
+    high: Real | None = None
+
+
+class Point(msgspec.Struct, tag=True, frozen=True):
+    """A point of one curve of a plot."""
+
+    view: Word
+    series: Word
+    x: Real
+    y: Real
+
+
+class Rows(msgspec.Struct, tag=True, frozen=True):
+    """A view with a table; a later line of the same view replaces it."""
+
+    view: Word
+    title: Word
+    columns: Annotated[tuple[Word, ...], Meta(max_length=20)]
+    rows: Annotated[tuple[Row, ...], Meta(max_length=500)]
+
+
+class Said(msgspec.Struct, tag=True, frozen=True):
+    """The sentence above a view; a later one replaces it."""
+
+    view: Word
+    sentence: Sentence
+
+
+class Measured(msgspec.Struct, tag=True, frozen=True):
+    """Numbers, words and truth values by name: guesses and figures in a lesson's text use them."""
+
+    values: dict[Word, bool | Whole | Real | Sentence]
+
+
+class Done(msgspec.Struct, tag=True, frozen=True):
+    """The share of the work that is done."""
+
+    share: Fraction
+
+
+class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """The last line."""
+
+    is_finished: bool
+    seconds: Seconds
+    message: Sentence = ""
+    """The reason, if it is not finished."""
+
+
+Line = Begun | Plot | Point | Rows | Said | Measured | Done | Ended
+
+
+class Record:
+    """What a study is given: its seed, its text, and the methods that write its record."""
+
+    def __init__(self, write: Callable[[Line], None], seed: int = 1, text: str = "") -> None:
+        self._write = write
+        self.seed = seed
+        """All randomness of the study comes from it."""
+        self.text = text
+        """A text to use in place of the study's own; "" for that."""
+
+    def plot(
+        self, view: str, title: str, *, x: str, y: str = "right answers", low: float | None = 0.0, high: float | None = 1.0
+    ) -> None:
+        """Declare a view with curves. Views are turned in the order in which they are declared."""
+        self._write(Plot(view, title, x, y, low, high))
+
+    def point(self, view: str, series: str, x: float, y: float) -> None:
+        """Add a point to a curve of a plot."""
+        self._write(Point(view, series, float(x), float(y)))
+
+    def table(self, view: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str | int | float]]) -> None:
+        """Show a table, in place of an earlier one of this view."""
+        self._write(Rows(view, title, tuple(columns), tuple(map(tuple, rows))))
+
+    def say(self, view: str, sentence: str) -> None:
+        """Say one or two sentences above a view, in place of earlier ones."""
+        self._write(Said(view, sentence))
+
+    def measure(self, **values: Measure) -> None:
+        """Record measures by name, in place of earlier ones of that name."""
+        self._write(Measured(values))
+
+    def done(self, share: float) -> None:
+        """Say how much is done, 0 to 1. Like all that writes, it ends the study where that was asked for."""
+        self._write(Done(min(1.0, max(0.0, share))))
+
+
+@dataclass
+class StudyHistory:
+    """All lines of one record, sorted."""
+
+    begun: Begun | None = None
+    views: dict[str, Plot | Rows] = field(default_factory=dict)
+    """In the order in which they were declared."""
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
+    """Points by view and series."""
+    sentences: dict[str, str] = field(default_factory=dict)
+    measures: dict[str, Measure] = field(default_factory=dict)
+    share: float = 0.0
+    ended: Ended | None = None
+    lines: int = 0
+
+    def add(self, lines: Sequence[Line]) -> None:
+        for line in lines[: MOST_LINES - self.lines]:
+            if isinstance(line, Begun):
+                self.begun = line
+            elif isinstance(line, Plot | Rows):
+                self.views[line.view] = line
+            elif isinstance(line, Point):
+                self.curves.setdefault(line.view, {}).setdefault(line.series, []).append((line.x, line.y))
+            elif isinstance(line, Said):
+                self.sentences[line.view] = line.sentence
+            elif isinstance(line, Measured):
+                self.measures.update(line.values)
+            elif isinstance(line, Done):
+                self.share = line.share
+            else:
+                self.ended = line
+        self.lines += len(lines)
+
+
+def history_of(path: Path) -> StudyHistory:
+    """The record in a file; an empty one where there is none."""
+    history = StudyHistory()
+    history.add(_reader(path).read())
+    return history
+
+
+def _reader(path: Path) -> "LineReader[Line]":
+    return LineReader(path, cast(type[Begun], Line))
+
+
+class StudyFiles:
+    """The files of one study in a home."""
+
+    def __init__(self, name: str, home: Path) -> None:
+        self.name = name
+        self.folder = home / ".studies"
+        self.path = self.folder / f"{name}.jsonl"
+        self.new_path = self.folder / f"{name}.new.jsonl"
+        self.lock_path = self.folder / f"{name}.lock"
+        self.log_path = self.folder / f"{name}.log"
+
+    def is_running(self) -> bool:
+        return trainer_lock_is_held(self.lock_path)
+
+
+class StudyFollower:
+    """Reads the record to show as it grows: that of the study that runs, else the last one of here, else the recorded one."""
+
+    def __init__(self, files: StudyFiles) -> None:
+        self.files = files
+        self.history = StudyHistory()
+        self.is_running = False
+        """As of the last `read`."""
+        self.is_recorded = False
+        """True if the record is the one that ships with the lab."""
+        self.problem = ""
+        """The reason why a study that was started here last did not finish."""
+        self._path: Path | None = None
+        self._lines = _reader(files.path)
+
+    def read(self) -> bool:
+        """Read on; True if something has changed."""
+        before = (self.is_running, self._path, self.problem)
+        self.is_running = self.files.is_running()
+        path = self._path_to_show()
+        self.problem = "" if self.is_running else self._problem()
+        if path != self._path:
+            self._path, self._lines, self.history = path, _reader(path), StudyHistory()
+        new = self._lines.read()
+        if self._lines.restarted:
+            self.history = StudyHistory()
+        self.history.add(new)
+        self.is_recorded = path.parent == RECORDED
+        return bool(new) or self._lines.restarted or before != (self.is_running, self._path, self.problem)
+
+    def _path_to_show(self) -> Path:
+        if self.is_running:
+            return self.files.new_path
+        return self.files.path if self.files.path.exists() else RECORDED / f"{self.files.name}.jsonl"
+
+    def _problem(self) -> str:
+        """Only a study that did not finish leaves its record behind under this name."""
+        if not self.files.new_path.exists():
+            return ""
+        ended = history_of(self.files.new_path).ended
+        return ended.message if ended is not None else "Its process was killed."

@@ -1,0 +1,247 @@
+"""Live widgets `study` and `predict-study`: curves and tables of a small training, recorded or run here, and a guess on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.core.number_format import duration, significant, whole
+from lab.core.visible_text import visible
+from lab.experiments.experiment_result import ExperimentResult
+from lab.lessons.conditions import GUESS_OPTIONS, parse_experiment_guess
+from lab.runs.home_folder import home
+from lab.studies.study_process import start_study, stop_study, study_names
+from lab.studies.study_record import RECORDED, CellValue, Plot, Rows, StudyFiles, StudyFollower
+from lab.views.blocks import Cell, Column, Table, View
+from screens.about_key import keyless
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine, Refused
+from screens.learn.live.guess_widgets import GuessWidget
+from screens.learn.live.live_widget import LiveWidget
+from screens.plot.figure import RUN_ROLES, Figure, Series
+from screens.plot.line_plot import LinePlot
+from screens.widgets.status_line import StatusLine
+
+POLL_SECONDS = 0.5
+DASHES = (None, (2, 2), (5, 2), (1, 2), (7, 3))
+"""Dashes of the curves of one plot, which tell them apart without colour."""
+
+
+class PlotPane(Vertical, can_focus=True):
+    """The plot in sight, which takes the keys."""
+
+
+class StudyWidget(LiveWidget):
+    """Options: `name` of the study, and the `view` to begin with; unless given, the first one."""
+
+    OPTIONS = ("name", "view")
+    USES_MODEL = False
+    HELP = "**Study.** Small models, trained for this lesson. The first result was recorded; a study started here goes on when you leave."
+    DEFAULT_CSS = """
+    StudyWidget {
+        & > PlotPane { height: 1fr; display: none; padding: 0 1; border-top: solid $foreground 30%; }
+        & > PlotPane { border-title-color: $foreground 90%; }
+        & > PlotPane > LinePlot { height: 1fr; }
+        & > BlockView { height: 1fr; }
+        &.-plotted > PlotPane { display: block; }
+        &.-plotted > BlockView { display: none; }
+    }
+    """
+    BINDINGS = [
+        Binding("r", "start", "Run here", id="study.start", tooltip="Run this study on this machine, in the background"),
+        Binding("x", "stop", "Stop", id="study.stop", tooltip="Stop the study; the result from before stays"),
+        Binding("v", "turn(1)", "Next view", id="study.view", tooltip="The next curve or table of the study"),
+        keyless("turn(-1)", "study.view_back", "The view before", "View before"),
+    ]
+
+    chosen: var[str] = var("")
+    """The view in sight; "" for the first one."""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.files = StudyFiles(study_option(self.options), home())
+        self.follower = StudyFollower(self.files)
+        self.set_reactive(StudyWidget.chosen, self.options.get("view", ""))
+        self._is_read = self._is_starting = False
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(most_lines=2, id="study-state")
+        yield StatusLine(most_lines=4, id="study-sentence")
+        with PlotPane():
+            yield LinePlot(id="study-plot")
+        yield BlockView(id="study-view")
+
+    @property
+    def is_settled(self) -> bool:
+        return self._is_read and not self._is_starting
+
+    def on_mount(self) -> None:
+        self._follow()
+
+    @work(exclusive=True, group="follow", exit_on_error=True)
+    async def _follow(self) -> None:
+        """Read the record for as long as the widget is there."""
+        while True:
+            if await asyncio.to_thread(self.follower.read) or not self._is_read:
+                self._is_read = True
+                self._show()
+            await asyncio.sleep(POLL_SECONDS)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.follower.history.views)
+
+    def _show(self) -> None:
+        history = self.follower.history
+        name = self.chosen if self.chosen in history.views else next(iter(history.views), "")
+        view = history.views.get(name)
+        had_focus = self.has_focus_within
+        self.query_one("#study-state", StatusLine).say(self._state(name))
+        self.query_one("#study-sentence", StatusLine).say(visible(history.sentences.get(name, "")))
+        self.set_class(isinstance(view, Plot), "-plotted")
+        if isinstance(view, Plot):
+            self.query_one(PlotPane).border_title = visible(view.title)
+            self.query_one(LinePlot).figure = figure_of(view, history.curves.get(name, {}))
+        elif view is not None:
+            self.query_one(BlockView).show(table_view(view))
+        if had_focus:
+            self.call_after_refresh(self.take_focus)
+        self.refresh_bindings()
+
+    def _state(self, name: str) -> str:
+        """The view, and where its numbers come from."""
+        follower, begun, ended = self.follower, self.follower.history.begun, self.follower.history.ended
+        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
+        if self._is_starting:
+            return f"{at}starting…"
+        if follower.is_running:
+            return f"{at}running here: {follower.history.share:.0%} · x stops it"
+        took = ""
+        if begun is not None and ended is not None:
+            made = "recorded" if follower.is_recorded else "run here"
+            day = date.fromtimestamp(begun.time).isoformat()
+            took = f"{made} on {day} on {whole(begun.cores)} cores in {duration(ended.seconds)}"
+        again = "r runs it here" if follower.is_recorded else "r runs it again"
+        problem = f"The last start here: {visible(follower.problem)} " if follower.problem else ""
+        return f"{problem}{at}{took} · {again}"
+
+    def take_focus(self) -> bool:
+        self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
+        return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "start":
+            return self._is_read and not self.follower.is_running and not self._is_starting
+        if action == "stop":
+            return self.follower.is_running
+        return action != "turn" or len(self.names) > 1
+
+    def action_turn(self, by: int) -> None:
+        at = self.names.index(self.chosen) if self.chosen in self.names else 0
+        self.chosen = self.names[(at + by) % len(self.names)]
+
+    def watch_chosen(self) -> None:
+        if self.is_mounted and self._is_read:
+            self._show()
+
+    @work(exclusive=True, group="start", exit_on_error=True)
+    async def action_start(self) -> None:
+        self._is_starting = True
+        self._show()
+        try:
+            await asyncio.to_thread(start_study, self.files)
+        except UserError as error:
+            self.say(str(error), error=True)
+        finally:
+            self._is_starting = False
+        self._show()
+
+    @work(exclusive=True, group="start", exit_on_error=True)
+    async def action_stop(self) -> None:
+        await asyncio.to_thread(stop_study, self.files)
+
+
+def study_option(options: Mapping[str, str]) -> str:
+    """The study that the option `name` names. Raises: UserError: if there is none with a result or code."""
+    known = sorted({*study_names(), *(path.stem for path in RECORDED.glob("*.jsonl"))})
+    if options.get("name") not in known:
+        raise UserError(f"The live widget study needs the option name: one of {', '.join(known)}.")
+    return options["name"]
+
+
+def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Figure:
+    """The curves of a plot, each in a colour and with dashes of its own."""
+    series = tuple(
+        Series(
+            visible(name),
+            visible(name),
+            "marked",
+            RUN_ROLES[at % len(RUN_ROLES)],
+            *_columns(points),
+            dashes=DASHES[at % len(DASHES)],
+        )
+        for at, (name, points) in enumerate(curves.items())
+    )
+    window = (plot.low, plot.high) if plot.low is not None and plot.high is not None else None
+    version = (plot, sum(map(len, curves.values())), tuple(points[-1] for points in curves.values()))
+    return Figure(
+        series, version, x_label=visible(plot.x), y_window=window, scale_words=visible(plot.y), empty="Nothing measured yet."
+    )
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def table_view(rows: Rows) -> View:
+    """A table of a study as a view: words to the left, numbers to the right."""
+    first = rows.rows[0] if rows.rows else ()
+    columns = [
+        Column(visible(title), "left" if at < len(first) and isinstance(first[at], str) else "right")
+        for at, title in enumerate(rows.columns)
+    ]
+    return View("study", visible(rows.title), "", [Table(columns, [[_cell(value) for value in row] for row in rows.rows])])
+
+
+def _cell(value: CellValue) -> Cell:
+    if isinstance(value, str):
+        return Cell(visible(value))
+    return Cell(whole(value) if isinstance(value, int) else significant(value), value=float(value))
+
+
+class StudyGuess(GuessWidget):
+    """`predict-study`: a question answered by the measures of a study, those of here or the recorded ones.
+
+    Options as those of `predict-experiment`, with `study: NAME` in place of `experiment: NAME`.
+    """
+
+    OPTIONS = ("study", *GUESS_OPTIONS)
+    USES_MODEL = False
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        study = study_option({"name": options.get("study", "")})
+        self.described = parse_experiment_guess({**options, "experiment": study}, [study])
+        self.follower = StudyFollower(StudyFiles(study, home()))
+
+    def on_mount(self) -> None:
+        self.guess.wait()
+        self._read()
+
+    @work(exclusive=True, exit_on_error=True)
+    async def _read(self) -> None:
+        await asyncio.to_thread(self.follower.read)
+        history = self.follower.history
+        result = ExperimentResult(View("study", "", "", []), dict(history.measures), self.follower.problem)
+        try:
+            self.show_question(self.described.ask(result, None, history.begun))
+        except UserError as error:
+            self._refused(Refused(str(error), False))
