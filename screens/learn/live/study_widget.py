@@ -44,7 +44,7 @@ class StudyWidget(LiveWidget):
 
     OPTIONS = ("name", "view")
     USES_MODEL = False
-    HELP = "**Study.** Small models, trained for this lesson. The first result was recorded; a study started here goes on when you leave."
+    HELP = "**Study.** Small models, trained for this lesson: recorded, until you run it here. It goes on when you leave."
     DEFAULT_CSS = """
     StudyWidget {
         & > PlotPane { height: 1fr; display: none; padding: 0 1; border-top: solid $foreground 30%; }

@@ -7,6 +7,7 @@ from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import Lesson, Live, lessons, lessons_and_problems, parse_lesson
+from lab.studies.study_record import RECORDED, StudyHistory, history_of
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 
 MOST_WORDS = 120
@@ -56,6 +57,16 @@ def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
                 assert live.options["stage"] in STEP_STAGES
             case "predict-experiment":
                 parse_experiment_guess(live.options, EXPERIMENTS)
+            case "study":
+                assert live.options.get("view", "") in {"", *recorded(live.options["name"]).views}
+            case "predict-study":
+                study = live.options["study"]
+                guess = parse_experiment_guess({**live.options, "experiment": study}, [study])
+                assert guess.names <= recorded(study).measures.keys()
+
+
+def recorded(study: str) -> StudyHistory:
+    return history_of(RECORDED / f"{study}.jsonl")
 
 
 def test_a_lesson_is_its_steps_and_their_live_widgets() -> None:
