@@ -100,7 +100,7 @@ Line = Begun | Plot | Point | Rows | Said | Measured | Done | Ended
 
 
 class Record:
-    """What a study is given: its seed, its text, and the methods that write its record."""
+    """The seed and the text of a study, and the methods that write its record."""
 
     def __init__(self, write: Callable[[Line], None], seed: int = 1, text: str = "") -> None:
         self._write = write

@@ -82,7 +82,7 @@ async def test_a_study_shows_the_recorded_result_then_the_one_that_runs_then_tha
         await until(pilot, lambda: app.query_one(BlockView).view is not None)
         (table,) = app.query_one(BlockView).view.blocks
         assert isinstance(table, Table)
-        assert [[cell.text for cell in row] for row in table.rows] == [["straw␛[31m", "3"], ["berry", "0.25"]]
+        assert [[cell.text for cell in row] for row in table.rows] == [["straw␛[31m", "3"], ["berry", "0.250"]]
         await pilot.press("r")
         await until(pilot, lambda: started == ["tiny"])
         running = True
