@@ -2,5 +2,5 @@
 
 A study is a file with a function `study(record)`, and a recorded result, `recorded/NAME.jsonl`, which is shown until it has been
 run here. Begin with `study_record`; `study_process` runs a study in the background, and is the only one to import it. Imports
-`models`, `lab.core`, `lab.runs`, `lab.data`, `lab.training.posttraining` and `lab.experiments`.
+`models`, `lab.core`, `lab.runs`, `lab.training`, `lab.training.posttraining` and `lab.experiments`.
 """
