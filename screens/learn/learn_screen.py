@@ -1,4 +1,4 @@
-"""Learn: the pages of lessons, checked claims and notes."""
+"""Learn: the pages of lessons, checked claims, notes and the quiz."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
+from screens.learn.quiz_page import QuizPage
 from screens.paged_screen import PagedScreen, page_bindings, turn_bindings
 from screens.widgets.line_scroll_view import LineScrollView
 
@@ -29,7 +30,7 @@ class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
-    PAGES = (LessonsPage, ClaimsPage, NotesPage)
+    PAGES = (LessonsPage, ClaimsPage, NotesPage, QuizPage)
     HEADINGS = ("Lessons", "Live view")
     HELP = "How a GPT is made and run, a step at a time: short lessons, each computed on a real model."
     DEFAULT_CSS = """

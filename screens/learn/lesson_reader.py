@@ -18,7 +18,7 @@ from textual.reactive import var
 from textual.widgets import Input, Markdown
 
 from lab.core.errors import UserError
-from lab.core.number_format import whole
+from lab.core.number_format import counted, whole
 from lab.lessons.lesson import Lesson, LessonStep
 from screens.about_key import About
 from screens.action_index import with_keys
@@ -94,8 +94,8 @@ class LessonReader(Vertical):
 
         lesson: Lesson
         step: int
-        is_back: bool
-        """True if it was reached from the lesson after this one."""
+        is_open: bool
+        """True while its guess is not made."""
 
     @dataclass
     class Ended(Message):
@@ -109,12 +109,13 @@ class LessonReader(Vertical):
         self.lesson: Lesson | None = None
         self.after = ""
         """Words on what comes after the lesson."""
+        self.left: list[int] = []
+        """The 0-based steps that are left until the lesson is done."""
         self.live: LiveWidget | None = None
         self._speaker: LiveWidget | None = None
         """The live widget whose sentences are shown, also while it is being mounted; one that was left may still say some."""
         self._model: ModelAtHand | None = None
         self._is_preview = True
-        self._is_back = False
         self._is_laying_out = False
 
     def compose(self) -> ComposeResult:
@@ -127,13 +128,13 @@ class LessonReader(Vertical):
     def is_settled(self) -> bool:
         return not self._is_laying_out and (self.live is None or self.live.is_settled)
 
-    def show(self, lesson: Lesson, step: int, *, is_back: bool = False, is_preview: bool = False) -> None:
-        """Show this step of a lesson, `is_back` if from the lesson after it; its live widget or its text takes the keys.
+    def show(self, lesson: Lesson, step: int, *, is_preview: bool = False) -> None:
+        """Show this step of a lesson; its live widget or its text takes the keys.
 
         `is_preview`: its text and that of the steps after it, with their live views beside them on a large screen, and the keys
         stay where they are. Guesses to come, and what comes after them in the live views, wait until they are read.
         """
-        self.lesson, self._is_back, self._is_preview = lesson, is_back, is_preview
+        self.lesson, self._is_preview = lesson, is_preview
         self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
         self._is_laying_out = True
         self._lay_out()
@@ -195,7 +196,7 @@ class LessonReader(Vertical):
         self._tell_key()
         if not self._is_preview:
             self.take_focus()
-            self.post_message(self.StepShown(lesson, self.step, self._is_back))
+            self.post_message(self.StepShown(lesson, self.step, live is not None and asks_guess(step)))
         self.refresh_bindings()
         if self._is_preview:
             await self._show_views_ahead(lesson)
@@ -236,12 +237,24 @@ class LessonReader(Vertical):
             return whole
         return " · ".join(filter(None, (f"{lesson.number}. {step.title}", place)))
 
+    @on(LiveWidget.Answered)
+    def _guess_made(self, message: LiveWidget.Answered) -> None:
+        if message.widget is self.live and self.lesson is not None and not self._is_preview:
+            self.post_message(self.StepShown(self.lesson, self.step, False))
+
+    def tell_left(self, left: list[int]) -> None:
+        """Say at the last step which ones are left."""
+        self.left = left
+        self._tell_key()
+
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _tell_key(self) -> None:
         """In a field, the key that goes on is typed."""
         is_last = self.lesson is not None and self.step == len(self.lesson.steps) - 1
-        words = "enter reads it" if self._is_preview else f"✓ done · space {self.after}" if is_last else GO_ON
+        left = counted(len(self.left), "step") if len(self.left) > 1 else f"step {self.left[0] + 1}" if self.left else ""
+        done = f"left: {left}" if left else "✓ done"
+        words = "enter reads it" if self._is_preview else f"{done} · space {self.after}" if is_last else GO_ON
         for text in self.query(LessonText):  # it goes first where the lab is closed while a step is laid out
             text.further = "" if isinstance(self.screen.focused, Input) else words
 

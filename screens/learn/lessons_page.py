@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
-from lab.lessons.learner.predictions import Score, read_predictions, score_of
+from lab.lessons.learner.predictions import read_predictions, score_of, sure_and_wrong
 from lab.lessons.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
@@ -74,8 +74,14 @@ class LessonsPage(ReadingPage):
     }
     """
 
+    BINDINGS = [
+        Binding("y", "guess_again", "Guess again", id="lessons.again", tooltip="A guess that you were sure of and wrong about"),
+    ]
+
     def __init__(self) -> None:
         super().__init__()
+        self._again: list[Lesson] = []
+        """The lessons with a guess that the learner was sure of and wrong about, the oldest guess first."""
         self.lessons, self._problems = lessons_and_problems()
         self._progress: Progress | None = None
         self._kept: Progress | None = None
@@ -121,16 +127,28 @@ class LessonsPage(ReadingPage):
     @latest("score")
     async def _read_score(self) -> None:
         predictions, _ = await in_thread(read_predictions, home())
-        self._show_score(score_of(predictions))
-
-    def _show_score(self, score: Score) -> None:
+        titles = {f"lesson {each.name}": each for each in self.lessons}
+        self._again = [titles[each.source] for each in sure_and_wrong(predictions) if each.source in titles]
+        words = score_of(predictions).text
+        if self._again:
+            numbers = ", ".join(dict.fromkeys(f"{each.number}" for each in self._again))
+            words += f"\nsure and wrong: a guess again in lesson {numbers} · y"
         line = self.query_one("#learn-score", Static)
-        line.update(Text(score.text))
-        line.set_class(bool(score.text), "-known")
+        line.update(Text(words))
+        line.set_class(bool(words), "-known")
+        self.refresh_bindings()
 
     @on(GuessView.Scored)
-    def _follow_score(self, message: GuessView.Scored) -> None:
-        self._show_score(message.score)
+    def _follow_score(self) -> None:
+        self._read_score()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "guess_again" or (bool(self._again) and not self.has_class("-reading"))
+
+    def action_guess_again(self) -> None:
+        """Open the lesson of the oldest guess that was sure and wrong, at its guess."""
+        lesson = self._again[0]
+        self._open(lesson.name, next(at for at, step in enumerate(lesson.steps) if asks_guess(step)))
 
     @latest("read progress")
     async def _read_progress(self) -> None:
@@ -192,10 +210,11 @@ class LessonsPage(ReadingPage):
             self.reader.show(self.lessons[at], self._place_in(self.lessons[at]), is_preview=True)
 
     def _place_in(self, lesson: Lesson) -> int:
-        """The step to read on at: a lesson that is done begins anew."""
+        """The step to read on at: behind the last one the first that is left, or that of a lesson that begins anew."""
         assert self._progress is not None
         read = self._progress.of(lesson.name)
-        return 0 if read.is_done and read.step == len(lesson.steps) - 1 else read.step
+        left = [step for step in read.left(len(lesson.steps)) if read.finished]
+        return next(iter(left), 0) if read.step == len(lesson.steps) - 1 else read.step
 
     @on(OptionList.OptionSelected)
     def _read(self, event: OptionList.OptionSelected) -> None:
@@ -203,26 +222,28 @@ class LessonsPage(ReadingPage):
             lesson = self.lessons[event.option_index]
             self._open(lesson.name, self._place_in(lesson))
 
-    def _open(self, name: str, step: int, *, is_back: bool = False) -> None:
+    def _open(self, name: str, step: int) -> None:
         self._opens = None
         at = next((at for at, lesson in enumerate(self.lessons) if lesson.name == name), None)
         if at is not None:
             self.add_class("-reading")
             self.list.highlighted = at
             is_last = at == len(self.lessons) - 1
-            self.reader.after = "ends, ] checks the notes" if is_last else f"opens lesson {self.lessons[at + 1].number}"
-            self.reader.show(self.lessons[at], step, is_back=is_back)
+            self.reader.after = "ends, [ asks the quiz" if is_last else f"opens lesson {self.lessons[at + 1].number}"
+            self.reader.show(self.lessons[at], step)
 
     @on(LessonReader.StepShown)
     def _keep_progress(self, message: LessonReader.StepShown) -> None:
         if self._progress is None:
             return
         self.add_class("-reading")
-        progress = self._progress.at(message.lesson.name, message.step, len(message.lesson.steps), is_back=message.is_back)
+        lesson, steps = message.lesson, len(message.lesson.steps)
+        progress = self._progress.at(lesson.name, message.step, steps, is_open=message.is_open)
+        self.reader.tell_left(progress.of(lesson.name).left(steps))
         if progress != self._progress:
             self._progress = progress
             self._mark_all()
-            self._write_progress(message.lesson.name)
+            self._write_progress(lesson.name)
 
     @work(thread=True, group="progress", exit_on_error=True)
     def _write_progress(self, lesson: str) -> None:
@@ -245,8 +266,7 @@ class LessonsPage(ReadingPage):
             return
         at = names.index(self.reader.lesson.name) + message.by
         if 0 <= at < len(names):
-            is_back = message.by < 0
-            self._open(names[at], len(self.lessons[at].steps) - 1 if is_back else 0, is_back=is_back)
+            self._open(names[at], len(self.lessons[at].steps) - 1 if message.by < 0 else 0)
         else:
             self.close_reading()
 

@@ -36,6 +36,7 @@ class GuessState:
     cursor: int = 0
     chosen: int | None = None
     """Index of the choice made; None before."""
+    is_sure: bool = False
     score: str = ""
     """The running score in words, once it is known."""
     note: str = ""
@@ -106,7 +107,7 @@ def _tokens(question: GuessQuestion, width: int) -> PieceLine:
 
 def _outcome(state: GuessState, width: int) -> list[PieceLine]:
     is_right = state.chosen in state.question.right
-    word = f"{RIGHT} Right." if is_right else f"{WRONG} Not so."
+    word = f"{RIGHT} Right." if is_right else f"{WRONG} Not so, and you were sure." if state.is_sure else f"{WRONG} Not so."
     lines = words_lines(f"{word} {state.question.answer}", width, "title")
     first = str(lines[0][0][0])
     return [[(word, "right" if is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
@@ -152,12 +153,14 @@ class GuessView(PieceLinesView):
     """
     HELP = (
         "**A guess.** Choose before the answer is revealed: the arrows lead to a choice, `enter` takes it. The score is "
-        "kept, beside the number that would be right by chance. Only the first guess at a question counts."
+        "kept, beside the number that would be right by chance. Only the first guess at a question counts. `y` says that you are "
+        "sure; a lesson's guess that you were sure of and wrong about comes back in the list of lessons."
     )
     BINDINGS = [
         Binding("down,j", "move(1)", "Choice", id="guess.down", key_display="↑↓", tooltip="The next choice"),
         Binding("up,k", "move(-1)", "Choice above", id="guess.up", show=False, tooltip="The choice above"),
         Binding("enter", "choose", "Guess", id="guess.choose", tooltip="Guess this; then the answer is revealed"),
+        Binding("y", "sure", "Sure", id="guess.sure", tooltip="Say that you are sure, or not, before you guess"),
     ]
 
     @dataclass
@@ -225,7 +228,8 @@ class GuessView(PieceLinesView):
 
     def _set(self, state: GuessState) -> None:
         self.state = state
-        self.border_title = "guess" if state.is_open or not state.question.choices else "guess · answer"
+        sure = " · sure" if state.is_sure else " · y if you are sure"
+        self.border_title = f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}"
         self._lay_out()
         self.refresh_bindings()
 
@@ -242,11 +246,15 @@ class GuessView(PieceLinesView):
         super().on_resize()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.is_open if action in ("choose", "move") else True
+        return self.is_open if action in ("choose", "move", "sure") else True
 
     def action_move(self, by: int) -> None:
         if self.state is not None and self.is_open:
             self._set(replace(self.state, cursor=(self.state.cursor + by) % len(self.state.question.choices)))
+
+    def action_sure(self) -> None:
+        if self.state is not None:
+            self._set(replace(self.state, is_sure=not self.state.is_sure))
 
     def action_choose(self, at: int | None = None) -> None:
         if self.state is None or not self.is_open:
@@ -255,7 +263,7 @@ class GuessView(PieceLinesView):
         self._set(replace(self.state, cursor=chosen, chosen=chosen))
         self.top = 0
         self._is_recorded = False
-        self._record(self.state.question, chosen)
+        self._record(self.state.question, chosen, self.state.is_sure)
         self.post_message(self.Revealed(self, self.state.question))
 
     def on_click(self, event: events.Click) -> None:
@@ -266,7 +274,7 @@ class GuessView(PieceLinesView):
                 self.action_choose(at)
 
     @work(thread=True, group="guess", exit_on_error=True)
-    def _record(self, question: GuessQuestion, chosen: int) -> None:
+    def _record(self, question: GuessQuestion, chosen: int, is_sure: bool) -> None:
         from lab.core.errors import UserError
         from lab.lessons.learner.predictions import LearnerPrediction, counts, read_predictions, record_prediction, score_of
         from lab.runs.home_folder import home
@@ -282,6 +290,7 @@ class GuessView(PieceLinesView):
             run=question.run,
             identity=question.identity,
             was_in_sight=self._was_in_sight,
+            is_sure=is_sure,
         )
         before, problem = read_predictions(home())
         try:

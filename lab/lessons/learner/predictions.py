@@ -17,6 +17,8 @@ from lab.lessons.learner.progress import learner_folder
 LARGEST_PREDICTIONS = 16 << 20
 """Bytes of the file: some forty thousand predictions."""
 LONGEST_TEXT, LONGEST_LABEL, MOST_CHOICES = 500, 200, 26
+QUIZ = "quiz"
+"""The kind of an answer to the quiz, which is no prediction: it has a score of its own."""
 RECENT = 10
 """Predictions that the recent score is over."""
 
@@ -43,6 +45,8 @@ class LearnerPrediction(msgspec.Struct, frozen=True, omit_defaults=True):
     """Equal for the same question on the same weights; "" for a question that is asked once only."""
     was_in_sight: bool = False
     """True if the answer had been on screen before: then it does not count."""
+    is_sure: bool = False
+    """True if the learner said so when it was made."""
 
     @property
     def is_right(self) -> bool:
@@ -62,6 +66,9 @@ class Score:
     """True for right, oldest first."""
     chances: tuple[float, ...] = ()
     """Probability of each to be right by chance."""
+    sure: int = 0
+    """Those of which the learner was sure."""
+    sure_and_wrong: int = 0
 
     @property
     def right(self) -> int:
@@ -82,9 +89,10 @@ class Score:
 
     @property
     def text(self) -> str:
-        """`predictions: 7 of 12 right, 3.40 by chance`; "" while there are none."""
+        """`predictions: 7 of 12 right, 3.40 by chance; sure of 5, 1 of them wrong`; "" while there are none."""
         name = "prediction" if self.total == 1 else "predictions"
-        return f"{name}: {whole(self.right)} of {whole(self.total)} right, {self._by_chance}" if self.total else ""
+        sure = f"; sure of {whole(self.sure)}, {whole(self.sure_and_wrong)} of them wrong" if self.sure else ""
+        return f"{name}: {whole(self.right)} of {whole(self.total)} right, {self._by_chance}{sure}" if self.total else ""
 
     @property
     def recent_text(self) -> str:
@@ -102,12 +110,34 @@ def score_of(predictions: Iterable[LearnerPrediction]) -> Score:
     met = set[str]()
     counted = []
     for each in predictions:
+        if each.kind == QUIZ:
+            continue
         if each.identity and each.identity in met:
             continue
         met.add(each.identity)
         if not each.was_in_sight:
             counted.append(each)
-    return Score(tuple(each.is_right for each in counted), tuple(each.chance for each in counted))
+    sure = [each for each in counted if each.is_sure]
+    return Score(
+        tuple(each.is_right for each in counted),
+        tuple(each.chance for each in counted),
+        len(sure),
+        sum(not each.is_right for each in sure),
+    )
+
+
+def sure_and_wrong(predictions: Iterable[LearnerPrediction]) -> list[LearnerPrediction]:
+    """The guesses that the learner was sure of and wrong about, the latest of each kind in each place, the oldest first.
+
+    One that was followed by a right one there is not among them.
+    """
+    last: dict[tuple[str, str], LearnerPrediction] = {}
+    for each in predictions:
+        if each.is_right or each.is_sure:
+            last.pop((each.source, each.kind), None)
+        if each.is_sure and not each.is_right and each.kind != QUIZ:
+            last[each.source, each.kind] = each
+    return list(last.values())
 
 
 def counts(predictions: Sequence[LearnerPrediction], new: LearnerPrediction) -> bool:

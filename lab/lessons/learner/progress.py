@@ -15,11 +15,20 @@ MOST_STEPS = 1000
 Name = Annotated[str, msgspec.Meta(max_length=100)]
 
 
+Step = Annotated[int, msgspec.Meta(ge=0, le=MOST_STEPS)]
+
+
 class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
-    step: Annotated[int, msgspec.Meta(ge=0, le=MOST_STEPS)] = 0
+    step: Step = 0
     """0-based step that the lesson was left at."""
     is_done: bool = False
-    """True once its last step was read."""
+    """True once all its steps were read, and their guesses made."""
+    finished: Annotated[tuple[Step, ...], msgspec.Meta(max_length=MOST_STEPS)] | None = None
+    """The steps that were read and, where they ask a guess, answered, while some are left; None where all or none are."""
+
+    def left(self, steps: int) -> list[int]:
+        """The steps of so many that are left until the lesson is done."""
+        return [] if self.is_done else [step for step in range(steps) if step not in (self.finished or ())]
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,10 +40,16 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(self, lesson: str) -> LessonProgress:
         return self.lessons.get(lesson, LessonProgress())
 
-    def at(self, lesson: str, step: int, steps: int, *, is_back: bool = False) -> "Progress":
-        """The progress once this step, of so many, is read; `is_back` if it was reached from the lesson after this one."""
-        is_done = self.of(lesson).is_done or (step == steps - 1 and not is_back)
-        return Progress({**self.lessons, lesson: LessonProgress(step, is_done)}, lesson)
+    def at(self, lesson: str, step: int, steps: int, *, is_open: bool = False) -> "Progress":
+        """The progress once this step, of so many, is read; `is_open` while its guess is not made."""
+        before = self.of(lesson)
+        # A file of an older lab does not tell which steps were read before the one reached.
+        finished = set(range(before.step + 1) if before.finished is None and lesson in self.lessons else before.finished or ())
+        if not is_open:
+            finished.add(step)
+        is_done = before.is_done or finished >= set(range(steps))
+        read = LessonProgress(step, is_done, None if is_done else tuple(sorted(finished)))
+        return Progress({**self.lessons, lesson: read}, lesson)
 
 
 def learner_folder(home: Path) -> Path:
@@ -73,7 +88,11 @@ def write_progress(home: Path, progress: Progress, lesson: str, tell: Callable[[
             if problem:
                 keep_damaged(path, tell)
             read = progress.of(lesson)
-            read = LessonProgress(read.step, read.is_done or kept.of(lesson).is_done)
+            other = kept.of(lesson)
+            if read.is_done or other.is_done:
+                read = LessonProgress(read.step, is_done=True)
+            else:
+                read = LessonProgress(read.step, finished=tuple(sorted({*(read.finished or ()), *(other.finished or ())})))
             merged = Progress({**progress.lessons, **kept.lessons, lesson: read}, progress.last)
             write_atomic(path, msgspec.json.format(msgspec.json.encode(merged)) + b"\n")
     except OSError as error:

@@ -125,6 +125,12 @@ class LiveWidget(Vertical):
         words: str
         is_error: bool = False
 
+    @dataclass
+    class Answered(Message):
+        """The guess of the step was made, or there is none to make on this model."""
+
+        widget: LiveWidget
+
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         """Raises: UserError for an option that it does not have."""
         super().__init__()

@@ -9,30 +9,31 @@ from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import Lesson, Live, lessons, lessons_and_problems, parse_lesson
 from lab.studies.study_record import RECORDED, StudyHistory, history_of
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
+from screens.learn.live.guess_widgets import RECORDED
 
 MOST_WORDS = 120
 BESIDE_A_PICTURE = 60
 """Words: at 80x24 they leave the picture ten lines."""
-WITHOUT_A_PREDICTION = ("scaling", "after-pretraining")
-"""Lessons on pages of their own, with more to say beside a picture."""
+RUNS_OF_MINUTES = ("scaling", "after-pretraining")
+"""Lessons whose live part takes minutes, with more to say beside a picture."""
 
 ALL = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
 
 
 @ALL
 def test_a_lesson_is_a_few_short_steps_with_one_prediction_something_to_remember_and_the_next(lesson: Lesson) -> None:
-    has_prediction, last = lesson.name not in WITHOUT_A_PREDICTION, lesson.steps[-1]
+    is_quick, last = lesson.name not in RUNS_OF_MINUTES, lesson.steps[-1]
     assert 0 < len(lesson.title) < 45
     assert 4 <= len(lesson.steps) <= 8
     for step in lesson.steps:
-        most = MOST_WORDS if step.live is None else BESIDE_A_PICTURE if has_prediction else 80
+        most = MOST_WORDS if step.live is None else BESIDE_A_PICTURE if is_quick else 80
         assert len(step.text.split()) <= most, step.title
         assert len(step.title) <= 33, "it stands beside the lesson's title"
-    predictions = [step for step in lesson.steps if step.live is not None and step.live.widget.startswith("predict-")]
-    assert len(predictions) == has_prediction
+    predictions = [step for step in lesson.steps if step.live is not None and step.live.widget.startswith(("predict-", "draw-"))]
+    assert len(predictions) >= 1
     assert all(step.title.startswith(("Predict", "Guess")) for step in predictions)
     assert "**Try:**" in lesson.text or lesson.name == "after-pretraining"
-    if has_prediction:
+    if is_quick:
         assert "Remember" in f"{last.title} {last.text}"
         assert "Next:" in last.text or lesson == lessons()[-1]
 
@@ -41,7 +42,7 @@ def test_the_first_lessons_say_where_more_is_to_be_seen_and_the_later_ones_show_
     at_mlp = [lesson.name for lesson in lessons()].index("mlp")
     assert "`demo` unless {key:learn.model} chooses another" in lessons()[0].steps[0].text, "also of who has a run of their own"
     assert all("{key:lesson.open} opens" in lesson.steps[-1].text for lesson in lessons()[: at_mlp + 1])
-    later = [lesson for lesson in lessons()[at_mlp + 1 :] if lesson.name not in WITHOUT_A_PREDICTION]
+    later = [lesson for lesson in lessons()[at_mlp + 1 :] if lesson.name not in RUNS_OF_MINUTES]
     assert all(step.live is not None for lesson in later for step in lesson.steps)
 
 
@@ -55,6 +56,8 @@ def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
                 assert live.options["stage"] in STAGES
             case "one-step":
                 assert live.options["stage"] in STEP_STAGES
+            case "predict-recorded":
+                parse_experiment_guess(live.options, RECORDED)
             case "predict-experiment":
                 parse_experiment_guess(live.options, EXPERIMENTS)
             case "study":

@@ -79,9 +79,12 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         last = first.state.question.position
         right = first.state.question.right[0]
         wrong = next(at for at in range(5) if at not in first.state.question.right)
-        await pilot.press(*["down"] * wrong, "enter")
+        assert "y if you are sure" in str(first.border_title)
+        await pilot.press("y", *["down"] * wrong)
+        assert "· sure" in str(first.border_title)
+        await pilot.press("enter")
         text = await scored()
-        assert "✗ Not so. Most probable is" in text
+        assert "✗ Not so, and you were sure. Most probable is" in text
         await until(pilot, lambda: page.reader.query_one(StatusLine).left == "Answered: space goes on.")
         assert first.state.question.choices[right].text in text
         assert "Prediction: 0 of 1 right, 0.20 by chance" in text
@@ -93,7 +96,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         await pilot.press(*["down"] * second.state.question.right[0], "enter")
         text = await scored()
         assert "✓ Right." in text
-        assert "Predictions: 1 of 2 right, 0.40 by chance" in text
+        assert "Predictions: 1 of 2 right, 0.40 by chance; sure of 1, 1 of them wrong" in text.replace("\n", " ")
 
         await pilot.press("space")
         await until(pilot, lambda: page.reader.step == 1)

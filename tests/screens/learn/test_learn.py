@@ -86,14 +86,17 @@ async def test_a_live_widget_that_was_left_says_nothing_more_and_at_its_end_a_le
         assert not status.has_class("-error")
 
         text = page.query_one(LessonText)
-        for at, words in ((0, f"✓ done · space opens lesson {page.lessons[1].number}"), (-1, "space ends, ] checks the notes")):
+        for at, words in (
+            (0, f"left: 5 steps · space opens lesson {page.lessons[1].number}"),
+            (-1, "space ends, [ asks the quiz"),
+        ):
             lesson = page.lessons[at]
             page._open(lesson.name, len(lesson.steps) - 1)
             await until(pilot, lambda words=words: words in str(text.border_subtitle))
             text.focus()
-            await pilot.press("space" if at == 0 else "]")
+            await pilot.press("space" if at == 0 else "[")
             await until(pilot, lambda at=at: page.reader.lesson is page.lessons[1] if at == 0 else not page.is_shown)
-        assert pilot.app.screen.page == "claims"  # type: ignore[attr-defined]
+        assert pilot.app.screen.page == "quiz"  # type: ignore[attr-defined]
 
 
 async def test_each_live_widget_is_shown_and_left_before_the_engine_answers_with_at_most_fifteen_lines_of_help(

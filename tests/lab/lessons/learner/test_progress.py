@@ -11,6 +11,7 @@ from lab.lessons.learner.predictions import (
     read_predictions,
     record_prediction,
     score_of,
+    sure_and_wrong,
 )
 from lab.lessons.learner.progress import LessonProgress, Progress, progress_path, read_progress, write_progress
 
@@ -39,7 +40,7 @@ def test_two_labs_keep_each_other_s_progress(tmp_path: Path) -> None:
     second = Progress().at("softmax", 0, 1)
     write_progress(tmp_path, first, "tokens")
     write_progress(tmp_path, second, "softmax")
-    first = first.at("tokens", 2, 3)
+    first = first.at("tokens", 2, 3).at("tokens", 0, 3)
     write_progress(tmp_path, first, "tokens")
     second = second.at("tokens", 0, 3)
     write_progress(tmp_path, second, "tokens")
@@ -100,3 +101,41 @@ def test_no_file_and_no_regular_file_are_no_reason_to_fail(tmp_path: Path) -> No
     assert problem.startswith("Your predictions are not used: ")
     with pytest.raises(UserError):
         record_prediction(tmp_path, made())
+
+
+def test_a_lesson_is_done_when_each_step_was_read_and_each_guess_made_in_any_order(tmp_path: Path) -> None:
+    cases = [
+        ([(0, False), (1, False), (2, False)], []),
+        ([(2, False), (0, False), (1, False)], []),
+        ([(0, False), (1, True), (2, False)], [1]),
+        ([(0, False), (1, True), (1, False), (2, False)], []),
+        ([(0, False), (1, False), (1, True), (2, False)], []),
+        ([(2, False)], [0, 1]),
+    ]
+    for reads, left in cases:
+        progress = Progress()
+        for step, is_open in reads:
+            progress = progress.at("tokens", step, 3, is_open=is_open)
+        assert progress.of("tokens").left(3) == left, reads
+        assert progress.of("tokens").is_done == (not left)
+        write_progress(tmp_path / str(reads), progress, "tokens")
+        assert read_progress(tmp_path / str(reads))[0] == progress
+    progress_path(tmp_path).parent.mkdir()
+    progress_path(tmp_path).write_bytes(b'{"lessons": {"tokens": {"step": 1}, "softmax": {"step": 2, "is_done": true}}}')
+    older = read_progress(tmp_path)[0]
+    assert older.at("tokens", 2, 3).of("tokens").is_done, "a file without the steps: those before the one reached were read"
+    assert older.of("softmax").left(3) == []
+
+
+def test_the_score_tells_how_often_one_was_sure_and_wrong_and_such_a_guess_comes_back_until_it_is_right() -> None:
+    wrong, right = made(1, is_sure=True, source="lesson a"), made(0, source="lesson a")
+    other = made(2, is_sure=True, source="lesson b")
+    cases = [([], 0, 0, []), ([made(1)], 0, 0, []), ([wrong], 1, 1, [wrong]), ([wrong, right], 1, 1, [])]
+    cases += [([right, wrong], 1, 1, [wrong]), ([wrong, other, made(1, source="lesson a")], 2, 2, [wrong, other])]
+    cases += [([wrong, other, wrong], 3, 3, [other, wrong]), ([made(0, is_sure=True)], 1, 0, [])]
+    for predictions, sure, sure_wrong, again in cases:
+        score = score_of(predictions)
+        assert (score.sure, score.sure_and_wrong) == (sure, sure_wrong)
+        assert ("sure of" in score.text) == (sure > 0)
+        assert sure_and_wrong(predictions) == again
+    assert score_of([wrong, right]).text == "predictions: 1 of 2 right, 0.50 by chance; sure of 1, 1 of them wrong"

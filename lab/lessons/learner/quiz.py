@@ -1,0 +1,136 @@
+"""The quiz of questions over all lessons, read from quiz.md, and its results: before the lessons, and after them.
+
+A question is a heading, its choices, the reason, and the number of the lesson that answers it:
+
+    ## Which one?
+
+    - [ ] this
+    - [x] that
+
+    Since it is so.
+
+    Lesson: 4
+
+An answer is kept with the learner's predictions. The quiz can be taken again and again: each time is a round, from 1.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed
+from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
+from lab.lessons.lesson import QUIZ_FILE, read_lesson_file
+from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
+
+CHOICE = re.compile(r"- \[([ x])\] (.+)")
+
+
+@dataclass(frozen=True)
+class QuizQuestion:
+    question: str
+    choices: tuple[str, ...]
+    right: int
+    """Index of the right choice."""
+    why: str
+    lesson: int
+    """Number of the lesson that answers it."""
+
+    def ask(self, at: int, of: int) -> GuessQuestion:
+        """The question as a guess, the one `at`, from 1, of so many. Its answer is not for the screen."""
+        choices = tuple(GuessChoice(choice) for choice in self.choices)
+        return GuessQuestion(QUIZ, f"{at}/{of}. {self.question}", choices, (self.right,), identity=self.question)
+
+
+def parse_quiz(text: str) -> list[QuizQuestion]:
+    """The questions in a text. Raises: UserError, naming the question that is not in the form above."""
+    found = []
+    for part in re.split(r"(?m)^## ", text)[1:]:
+        question, _, rest = part.partition("\n")
+        choices = [match.groups() for line in rest.splitlines() if (match := CHOICE.fullmatch(line.strip()))]
+        right = [at for at, (mark, _) in enumerate(choices) if mark == "x"]
+        others = [line.strip() for line in rest.splitlines() if line.strip() and not CHOICE.fullmatch(line.strip())]
+        lesson = re.fullmatch(r"Lesson: (\d+)", others[-1]) if others else None
+        if len(choices) < 2 or len(right) != 1 or lesson is None or len(others) < 2:
+            raise UserError(f"The question {question.strip()!r} of the quiz needs choices, one right, a reason, and its lesson.")
+        labels = tuple(label for _, label in choices)
+        found.append(QuizQuestion(question.strip(), labels, right[0], " ".join(others[:-1]), int(lesson[1])))
+    return found
+
+
+def quiz() -> list[QuizQuestion]:
+    return parse_quiz(read_lesson_file(QUIZ_FILE))
+
+
+@dataclass(frozen=True)
+class QuizResults:
+    """The answers to the questions that the quiz has now: by round, which choice was made."""
+
+    questions: tuple[QuizQuestion, ...]
+    rounds: tuple[dict[QuizQuestion, int], ...]
+
+    @property
+    def complete(self) -> list[dict[QuizQuestion, int]]:
+        return [each for each in self.rounds if len(each) == len(self.questions)]
+
+    def next_question(self) -> tuple[int, int] | None:
+        """Round, from 1, and index of the question to ask next in the round that was begun; None where none was."""
+        if not self.rounds or len(self.rounds[-1]) == len(self.questions):
+            return None
+        left = next(at for at, each in enumerate(self.questions) if each not in self.rounds[-1])
+        return len(self.rounds), left
+
+
+def source_of(round_: int) -> str:
+    """The source of a prediction that is an answer of this round."""
+    return f"{QUIZ} {round_}"
+
+
+def results_of(predictions: Iterable[LearnerPrediction], questions: Iterable[QuizQuestion]) -> QuizResults:
+    """The results among the predictions; only the first answer of a round to a question counts."""
+    by_text = {each.question: each for each in questions}
+    rounds: dict[int, dict[QuizQuestion, int]] = {}
+    for made in predictions:
+        number = made.source.removeprefix(f"{QUIZ} ")
+        question = by_text.get(made.identity)
+        if made.kind == QUIZ and question is not None and number.isdecimal() and made.chosen < len(question.choices):
+            rounds.setdefault(int(number), {}).setdefault(question, made.chosen)
+    return QuizResults(tuple(by_text.values()), tuple(rounds[number] for number in sorted(rounds)))
+
+
+INTRODUCTION = (
+    "{count} questions over all lessons. Take it before the first lesson, and again after the last one: the difference is "
+    "the gain. The answers are shown after the second time."
+)
+
+
+def quiz_view(results: QuizResults, titles: Mapping[int, str]) -> View:
+    """The scores before and after, with the gain, and from the second time on the answers. `titles` are those of the lessons."""
+    total = len(results.questions)
+    if not (complete := results.complete):
+        return View("quiz", "quiz", "", [Paragraph(INTRODUCTION.format(count=total))])
+    first, last = complete[0], complete[-1]
+    scores = [sum(each[question] == question.right for question in results.questions) for each in (first, last)]
+    chance = fixed(sum(1 / len(question.choices) for question in results.questions), 1)
+    words = f"Before: {scores[0]} of {total} right ({chance} by chance)."
+    shown = [("before", first)]
+    if len(complete) > 1:
+        gain = scores[1] - scores[0]
+        change = f"a gain of {gain}" if gain > 0 else f"{-gain} fewer" if gain else "no gain"
+        words += f" After: {scores[1]} of {total}, {change}."
+        shown.append(("after", last))
+    rows = [
+        [
+            Cell(f"{at}"),
+            Cell(f"{question.lesson}. {titles.get(question.lesson, '')}"),
+            *(Cell("✓" if answers[question] == question.right else "✗") for _, answers in shown),
+        ]
+        for at, question in enumerate(results.questions, 1)
+    ]
+    columns = [Column("question"), Column("lesson that answers it", "left"), *(Column(name) for name, _ in shown)]
+    blocks: list[Block] = [Table(columns, rows)]
+    if len(complete) > 1:
+        texts = (f"{each.question} {each.choices[each.right]} {each.why}" for each in results.questions)
+        blocks += [Paragraph(f"{at}. {text}") for at, text in enumerate(texts, 1)]
+    return View("quiz", "quiz", words, blocks)

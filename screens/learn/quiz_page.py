@@ -1,0 +1,99 @@
+"""The page of the quiz: its questions one after the other, then the scores before the lessons and after them, with the gain."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+
+from lab.core.errors import UserError
+from lab.lessons.learner.predictions import read_predictions
+from lab.lessons.learner.quiz import QuizResults, quiz, quiz_view, results_of, source_of
+from lab.lessons.lesson import lessons_and_problems
+from lab.runs.home_folder import home
+from screens.about_key import About
+from screens.background import in_thread, latest
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_page import LearnPage
+from screens.widgets.guess_view import GuessView
+from screens.widgets.page_bar import PageLink
+
+
+class QuizQuestionView(GuessView):
+    """A question of the quiz; the next one follows it in place of its answer."""
+
+    HELP = "**The quiz.** The arrows lead to a choice, `enter` takes it. The answers are shown after the second time."
+
+
+class QuizPage(LearnPage):
+    """Shows the question of the round that was begun, else the results."""
+
+    LINK = PageLink("quiz", "quiz", "Questions over all lessons, before them and after: the gain", "test exam score gain")
+    PARTS = (QuizQuestionView,)
+    DEFAULT_CSS = """
+    QuizPage {
+        & > GuessView, & > BlockView { height: 1fr; }
+        &.-asking > BlockView { display: none; }
+    }
+    """
+    BINDINGS = [
+        Binding("enter", "begin", "Begin", id="quiz.begin", tooltip="Answer all questions; again where you have")
+        | About("Lessons", words="begin the quiz"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        self.results: QuizResults | None = None
+        yield BlockView(id="quiz-results")
+
+    @property
+    def is_settled(self) -> bool:
+        return not self.is_shown or self.results is not None
+
+    def watch_is_shown(self, is_shown: bool) -> None:
+        if is_shown:
+            self._read()
+
+    @latest("quiz")
+    async def _read(self) -> None:
+        try:
+            self.results = await in_thread(lambda: results_of(read_predictions(home())[0], quiz()))
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        titles = {each.number: each.title for each in lessons_and_problems()[0]}
+        self.query_one(BlockView).show(quiz_view(self.results, titles))
+        await self._ask(self.results.next_question())
+
+    async def _ask(self, place: tuple[int, int] | None) -> None:
+        """Ask the question of this round at this index; None for the results."""
+        self.set_class(place is not None, "-asking")
+        if place is None:
+            await self.query(GuessView).remove()
+        elif self.results is not None:
+            number, at = place
+            question = self.results.questions[at]
+            if not self.query(GuessView):
+                await self.mount(QuizQuestionView(id="quiz-question"))
+            self.query_one(GuessView).show(question.ask(at + 1, len(self.results.questions)), source_of(number))
+        self.refresh_bindings()
+        if self.is_shown:
+            self.take_focus()
+
+    @on(GuessView.Scored)
+    def _answered(self, message: GuessView.Scored) -> None:
+        """Go on once the answer is kept; where it could not be, the same question comes again."""
+        message.stop()
+        self._read()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "begin" or (self.results is not None and not self.has_class("-asking"))
+
+    async def action_begin(self) -> None:
+        assert self.results is not None
+        await self._ask((len(self.results.rounds) + 1, 0))
+
+    def take_focus(self) -> None:
+        self.query_one(GuessView if self.has_class("-asking") else BlockView).focus()
+
+    def resting_focus(self) -> str | None:
+        return "#quiz-question" if self.has_class("-asking") else "#quiz-results"
