@@ -16,6 +16,10 @@ from lab.views.softmax_table import softmax
 
 TIE = 1e-6
 """Relative difference below which two shares are tied: float32 logits are no more exact."""
+LEAST_MARGIN = 0.03
+"""Difference of the two largest shares below which a guess between them is a lottery."""
+MOST_ENTROPY = 0.95
+"""Share of the largest possible entropy above which a guess is a lottery."""
 MOST_DECIMALS = 6
 TOKENS_SHOWN = 40
 """Tokens before the one asked about that the question carries."""
@@ -40,6 +44,14 @@ def right_choices(shares: Sequence[float]) -> tuple[int, ...]:
     """Indices of the largest share and of those tied with it."""
     largest = max(shares)
     return tuple(index for index, share in enumerate(shares) if share >= largest * (1 - TIE))
+
+
+def is_lottery(shares: Numbers) -> bool:
+    """True where knowledge hardly helps: the largest of all shares is close to the next one, or the entropy to its maximum."""
+    *_, second, first = np.sort(shares)
+    positive = shares[shares > 0]
+    entropy = -float((positive * np.log(positive)).sum())
+    return bool(first - second < LEAST_MARGIN or entropy > MOST_ENTROPY * math.log(len(shares)))
 
 
 def percentages(shares: Sequence[float]) -> list[str]:
@@ -106,6 +118,7 @@ def next_token_question(context: StageContext) -> GuessQuestion:
         position=at,
         run=context.opened.run.name,
         identity=identity_of(context, "next token"),
+        is_lottery=is_lottery(probabilities),
     )
 
 
@@ -198,6 +211,7 @@ def attention_question(context: StageContext) -> GuessQuestion:
         position=at,
         run=run,
         identity=identity_of(context, "attention", context.layer, context.head),
+        is_lottery=is_lottery(pattern),
     )
 
 

@@ -24,6 +24,7 @@ A guess in a lesson, whose answer is measured, has choices with conditions:
     why: The gradient says how the loss changes with each weight.
 
 A choice without a condition is right where no other is; there is one at most. `answer` and `why` may hold figures, as claims do.
+Where the reason differs, `why-a` stands in place of `why` when the first choice is right, and so on.
 """
 
 import hashlib
@@ -172,13 +173,13 @@ def _figure(placeholder: str, measures: Mapping[str, Measure], escape: Callable[
 
 
 LETTERS = "abcdef"
-CHOICE, RIGHT = "choice-", "right-"
+CHOICE, RIGHT, WHY = "choice-", "right-", "why-"
 GUESS_OPTIONS = (
     "experiment",
     "question",
     "answer",
     "why",
-    *(part + letter for part in (CHOICE, RIGHT) for letter in LETTERS),
+    *(part + letter for part in (CHOICE, RIGHT, WHY) for letter in LETTERS),
 )
 """Options of a guess on an experiment."""
 
@@ -191,12 +192,13 @@ class ExperimentGuess:
     conditions: tuple[Condition | None, ...]
     """Of each choice; None for the one that is right where no other is."""
     answer: str
-    why: str
+    whys: tuple[str, ...]
+    """The reason for each choice, where it is the right one."""
 
     @property
     def names(self) -> set[str]:
         needed = set[str]().union(*(each.names for each in self.conditions if each is not None))
-        return needed | names_in(self.answer) | names_in(self.why)
+        return needed.union(*map(names_in, (self.answer, *self.whys)))
 
     def right(self, result: ExperimentResult) -> tuple[int, ...]:
         """Indices of the right choices. Raises: UserError: if a measure is missing, or compared with one of another kind."""
@@ -217,7 +219,7 @@ class ExperimentGuess:
         Raises: UserError: if it cannot be decided by these measures.
         """
         right = self.right(result)
-        answer, why = fill(self.answer, result.measures), fill(self.why, result.measures)
+        answer = fill(self.answer, result.measures)
         run, step = (facts.run, facts.step) if facts is not None else ("", 0)
         if not 0 < len(right) < len(self.choices):
             which = "Each" if right else "None"
@@ -229,7 +231,7 @@ class ExperimentGuess:
             choices=tuple(GuessChoice(choice) for choice in self.choices),
             right=right,
             answer=answer,
-            why=why,
+            why=fill(self.whys[right[0]], result.measures),
             run=run,
             identity=hashlib.blake2b(identity, digest_size=12).hexdigest(),
         )
@@ -245,16 +247,17 @@ def parse_experiment_guess(options: Mapping[str, str], experiments: Collection[s
     letters = [letter for letter in LETTERS if options.get(CHOICE + letter)]
     if len(letters) < 2 or letters != list(LETTERS[: len(letters)]):
         raise UserError(f"A guess on an experiment needs the choices choice-a, choice-b and so on, at most {len(LETTERS)}.")
-    stray = [letter for letter in LETTERS if RIGHT + letter in options and letter not in letters]
+    stray = [part + letter for part in (RIGHT, WHY) for letter in LETTERS if part + letter in options and letter not in letters]
     if stray:
-        raise UserError(f"The option {RIGHT}{stray[0]} belongs to no choice.")
+        raise UserError(f"The option {stray[0]} belongs to no choice.")
     conditions: list[Condition | None] = []
+    whys = tuple(options.get(WHY + letter, options.get("why", "")) for letter in letters)
     try:
         for letter in letters:
             text = options.get(RIGHT + letter)
             conditions.append(parse_condition(text) if text is not None else None)
-        names_in(options["answer"])
-        names_in(options.get("why", ""))
+        for text in (options["answer"], *whys):
+            names_in(text)
     except ValueError as error:
         raise UserError(f"A guess on {options['experiment']} cannot be read: {error}.") from error
     if conditions.count(None) > 1:
@@ -265,5 +268,5 @@ def parse_experiment_guess(options: Mapping[str, str], experiments: Collection[s
         tuple(options[CHOICE + letter] for letter in letters),
         tuple(conditions),
         options["answer"],
-        options.get("why", ""),
+        whys,
     )

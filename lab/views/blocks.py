@@ -42,6 +42,8 @@ class GuessQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
     run: str = ""
     identity: str = ""
     """The same for the same question on the same weights, however often it is asked."""
+    is_lottery: bool = False
+    """True where the two largest shares are close, or all are: it had better be asked about another place."""
 
 
 class Array(msgspec.Struct, frozen=True):

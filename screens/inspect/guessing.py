@@ -16,6 +16,7 @@ from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar
+from screens.widgets.guess_view import INSPECT
 
 Question = Literal["next token", "attention"]
 
@@ -255,7 +256,7 @@ class Guessing(InspectPart):
             and _prompt(self._path[0]) == _prompt(selection)
             and self._seen.has(selection, self._path[1], model.facts)
         )
-        self._guess.show(question, "Inspect", was_in_sight=was_in_sight)
+        self._guess.show(question, INSPECT, was_in_sight=was_in_sight)
         self._host.say_location()
 
     def take_path(self, selection: Selection, path: LensPath) -> None:

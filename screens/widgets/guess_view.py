@@ -139,8 +139,11 @@ def _row(mark: str, choice: GuessChoice, width: int, question: GuessQuestion, ki
     return [*pieces, (f" {note}" if note else "", kind)]
 
 
+INSPECT = "Inspect"
+"""The source of a guess whose place the user has chosen."""
 WAITING = "The question is being computed…"
 IN_SIGHT = "Its answer was on screen before: this guess does not count. space asks about another place."
+LOTTERY = "The largest shares are close together here. space asks about another place."
 ANSWERED = "You have guessed this before: only the first guess counts."
 
 
@@ -211,6 +214,8 @@ class GuessView(PieceLinesView):
         """Ask. `source` is the place that the record names; `was_in_sight`: the answer was on screen before."""
         self._source, self._was_in_sight = source, was_in_sight
         note = IN_SIGHT if was_in_sight and question.choices else ""
+        if question.is_lottery and source == INSPECT:
+            note = note or LOTTERY
         self._set(GuessState(question, note=note))
         self.top = 0
 

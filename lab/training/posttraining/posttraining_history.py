@@ -1,6 +1,7 @@
 """A post-training as its progress.jsonl tells it so far, the follower that reads on, and the learner's prediction. No torch."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
@@ -86,6 +87,15 @@ def history_of(path: Path) -> PosttrainingHistory:
     return history
 
 
+RECORDED = Path(__file__).with_name("recorded.jsonl")
+"""The progress of a post-training of the demo, which is shown where none was made here. Its host names the processor."""
+
+
+@cache
+def recorded_history() -> PosttrainingHistory:
+    return history_of(RECORDED)
+
+
 class PosttrainingFollower:
     """Reads progress.jsonl as it grows."""
 
@@ -115,6 +125,15 @@ class PosttrainingFollower:
         if history.started is None or "base" not in history.evaluations:
             return "starting"
         return "reinforcing" if "sft" in history.evaluations else "fine-tuning"
+
+
+def recorded_measures() -> dict[str, float]:
+    """The shares of the recorded answers that are exact, rewarded, and name several animals, by model; for guesses."""
+    return {
+        f"{model.replace('-', '_')}_{name}": getattr(found, name)
+        for model, found in recorded_history().evaluations.items()
+        for name in ("exact", "rewarded", "several")
+    }
 
 
 QUESTION = "The KL penalty keeps RL near the SFT model. Will more of the answers be exact without it than with it?"

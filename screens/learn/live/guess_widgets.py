@@ -1,4 +1,4 @@
-"""Live widgets `predict-next-token`, `predict-attention` and `predict-experiment`: a guess before the answer is revealed."""
+"""Live widgets of guesses: `predict-next-token`, `predict-attention`, `predict-experiment` and `predict-recorded`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from lab.engine.method_registry import (
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, parse_experiment_guess
-from lab.views.blocks import GuessQuestion, ModelFacts
+from lab.views.blocks import GuessQuestion, ModelFacts, View
 from lab.views.screen_state import ScreenState
+from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.widgets.guess_view import GuessView
 
+MOST_LOTTERIES = 20
+"""Places left out one after the other, until one is asked about all the same: in a model hardly trained all are alike."""
 PLACE = ("layer", "head", "position")
 LEAST_ANSWER, MOST_ANSWER = 5, 12
 """Lines of a revealed answer that has a picture, with its border."""
@@ -58,11 +61,14 @@ class GuessWidget(LiveWidget):
         self._is_answered = True
         self.say("")
         self.guess.show(question, f"lesson {self.lesson}".strip())
+        if not question.choices:
+            self.post_message(self.Answered(self))
 
     def _refused(self, refused: Refused) -> None:
         self._is_answered = True
         self.guess.clear()
         self.say(refused.sentence, error=True)
+        self.post_message(self.Answered(self))
 
     def take_focus(self) -> bool:
         self.guess.focus()
@@ -72,6 +78,7 @@ class GuessWidget(LiveWidget):
     def _revealed(self) -> None:
         """Name what comes next; the reader shows with each sentence that there is a place to open in full now."""
         self.say("Answered: space goes on.")
+        self.post_message(self.Answered(self))
 
 
 class EngineGuess(GuessWidget):
@@ -129,6 +136,8 @@ class PlaceGuess(EngineGuess):
     ABOUT: Literal["next token", "attention"]
     STAGE: str
     """The stage of Inspect that shows the answer."""
+    _lotteries = 0
+    """Places left out one after the other."""
     BINDINGS = [Binding("n", "another", "New", id="live.another", tooltip="A new guess, at another place of the prompt or model")]
 
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
@@ -141,9 +150,16 @@ class PlaceGuess(EngineGuess):
             about=self.ABOUT,
         )
 
-    def question_of(self, answer: GuessQuestion) -> GuessQuestion:
+    def _answered(self, answer: GuessQuestion) -> None:
+        """Ask about the next place where a guess at this one would be a lottery."""
         self.position = answer.position
-        return answer
+        if answer.is_lottery and self._lotteries < MOST_LOTTERIES and self.position and self.facts is not None:
+            self._lotteries += 1
+            self.move_on(self.facts)
+            self.ask()
+        else:
+            self._lotteries = 0
+            super()._answered(answer)
 
     def full_screen(self) -> ScreenState | None:
         """The place in Inspect; not before the guess, for it shows the answer."""
@@ -287,3 +303,38 @@ class MeasuredGuess(EngineGuess):
         """Give the picture its least height first, then the answer what it needs."""
         answer = max(LEAST_ANSWER, min(MOST_ANSWER, self.size.height - LEAST_PICTURE))
         self.guess.styles.height = answer if self.has_class("-revealed") else "1fr"
+
+
+RECORDED = ("scaling", "posttraining")
+"""The experiments of minutes whose recorded results ship with the lab."""
+
+
+def recorded(name: str) -> ExperimentResult:
+    """The measures of a recorded result."""
+    from lab.training.posttraining.posttraining_history import recorded_measures
+    from lab.training.scaling.scaling_result import recorded_scaling
+
+    measures = recorded_scaling().measures if name == "scaling" else recorded_measures()
+    return ExperimentResult(View(name, "", "", []), dict(measures))
+
+
+class RecordedGuess(GuessWidget):
+    """`predict-recorded`: a question of the lesson's own, answered by the measures of a recorded result, one of `RECORDED`.
+
+    Options: those of `predict-experiment`, with the result's name for `experiment`.
+    """
+
+    USES_MODEL = False
+    OPTIONS = GUESS_OPTIONS
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.described = parse_experiment_guess(self.options, RECORDED)
+
+    def on_mount(self) -> None:
+        self.guess.wait()
+        self._read()
+
+    @latest("recorded")
+    async def _read(self) -> None:
+        self.show_question(self.described.ask(await in_thread(recorded, self.described.experiment), None))

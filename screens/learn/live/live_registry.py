@@ -7,7 +7,7 @@ from lab.lessons.lesson import LessonStep, Live
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.guess_widgets import AttentionGuess, GuessWidget, MeasuredGuess, NextTokenGuess
+from screens.learn.live.guess_widgets import AttentionGuess, GuessWidget, MeasuredGuess, NextTokenGuess, RecordedGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
@@ -27,6 +27,7 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "predict-next-token": NextTokenGuess,
     "predict-attention": AttentionGuess,
     "predict-experiment": MeasuredGuess,
+    "predict-recorded": RecordedGuess,
     "scaling": ScalingWidget,
     "funnel": FunnelWidget,
     "merges": MergesWidget,

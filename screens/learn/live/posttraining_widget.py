@@ -14,7 +14,7 @@ from textual.containers import Horizontal
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.core.number_format import duration
+from lab.core.number_format import date_and_time, duration
 from lab.core.visible_text import visible
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
@@ -24,6 +24,7 @@ from lab.training.posttraining.posttraining_history import (
     PosttrainingFollower,
     PosttrainingHistory,
     prediction_in_words,
+    recorded_history,
     right_choice,
 )
 from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
@@ -50,6 +51,8 @@ from screens.widgets.status_line import StatusLine
 
 VIEWS = ("plan", "pairs", "loss", "reward", "kl", "comparison")
 """What can be shown, in the order in which it comes about."""
+DEMO = "demo"
+"""The base of the recorded post-training."""
 POLL_SECONDS = 0.5
 """Time between two looks at the progress: a round takes longer."""
 PLOTTED = ("loss", "reward", "kl")
@@ -119,6 +122,14 @@ class PosttrainingWidget(LiveWidget):
         return self._follower.history if self._follower is not None else PosttrainingHistory()
 
     @property
+    def shown(self) -> PosttrainingHistory:
+        """The history in sight: the recorded one until a post-training of the demo here has something for the view."""
+        own, name = self.history, self.view_name
+        parts = {"loss": own.sft, "reward": own.rounds, "kl": own.rounds, "comparison": own.evaluations}
+        is_of_demo = self._base is not None and self._base.name == DEMO
+        return recorded_history() if is_of_demo and name in parts and not parts[name] else own
+
+    @property
     def is_running(self) -> bool:
         return self._follower is not None and self._follower.is_running
 
@@ -172,12 +183,12 @@ class PosttrainingWidget(LiveWidget):
             base = self._base.name if self._base is not None else "the run"
             chosen = CHOICES[self.prediction] if self.prediction is not None else ""
             return plan_view(base, self.history, chosen, is_running=self.is_running)
-        view = comparison_view(self.history, self.content_size.width - self.query_one(BlockView).gutter.width - 1)
-        told = prediction_in_words(self.history)
+        view = comparison_view(self.shown, self.content_size.width - self.query_one(BlockView).gutter.width - 1)
+        told = prediction_in_words(self.shown)
         return View(view.stage, view.title, f"{told} {view.sentence}" if told else view.sentence, view.blocks)
 
     def _plot(self, name: str) -> None:
-        history = self.history
+        history = self.shown
         figures: dict[str, tuple[tuple[str, Figure], ...]] = {
             "loss": (("fine-tuning", loss_figure(history)),),
             "reward": (
@@ -205,8 +216,10 @@ class PosttrainingWidget(LiveWidget):
             return "starting…"
         at = f"‹ {self.view_name} › v · "
         stage = follower.stage
+        if self.shown is recorded_history():
+            at += f"{_recorded_words()} · "
         if stage == "none":
-            return f"{at}not started: r starts it"
+            return f"{at}r runs it here" if self.shown is recorded_history() else f"{at}not started: r starts it"
         if stage == "starting":
             return f"{at}{'drawing questions' if history.started is None else 'evaluating the base model'}…"
         if stage == "fine-tuning":
@@ -339,3 +352,11 @@ class PosttrainingWidget(LiveWidget):
             record_prediction(home(), made)
         except UserError as error:
             self.notify(str(error), severity="error", markup=False)
+
+
+def _recorded_words() -> str:
+    recorded = recorded_history()
+    begun, started, ended = recorded.begun, recorded.started, recorded.ended
+    if begun is None or started is None or ended is None:
+        raise AssertionError("the recorded post-training is whole")
+    return f"recorded on {begun.host}, {date_and_time(started.time)[:10]}, in {duration(ended.seconds)}"

@@ -178,7 +178,7 @@ def test_the_reason_that_the_lesson_gives_fits_a_long_step_that_ends_lower(text_
     result = measure("gradient_descent", with_text(text_run(width=64), "a" * 400), inputs={"rate": options["rate"]})
     guess = parse_experiment_guess(options, EXPERIMENTS)
     assert [guess.choices[at] for at in guess.right(result)] == ["lower"]
-    assert "may end lower" in guess.why
+    assert "may end lower" in guess.whys[0]
 
 
 OracleOf = Callable[..., Oracle]

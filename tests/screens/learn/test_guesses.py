@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
+from lab.engine.method_registry import GuessParams
+from lab.engine.prompt_methods import PromptMethods
 from lab.lessons.learner.predictions import read_predictions, score_of
 from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
+from lab.views.blocks import GuessChoice, GuessQuestion
 from screens.app import LabApp
 from screens.widgets.guess_view import ANSWERED, GuessView
 from screens.widgets.status_line import StatusLine
@@ -52,9 +55,13 @@ def drawn(guess: GuessView) -> str:
 @pytest.fixture
 def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     make_run("tiny")
+    monkeypatch.setattr("screens.learn.live.guess_widgets.MOST_LOTTERIES", 0)  # it is hardly trained
     lesson = parse_lesson(Path("01-guesses.md"), LESSON)
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
     return learn_app(InProcessEngine, run="tiny")
+
+
+ABOUT = ("next-token", "attention")
 
 
 async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: Path, until: Until) -> None:
@@ -145,3 +152,29 @@ async def test_a_prompt_that_is_too_short_for_the_place_is_asked_about_at_anothe
             await until(pilot, lambda: any(guess.is_open for guess in pilot.app.screen.query(GuessView)))
             assert pilot.app.screen.query_one(GuessView).state.question.position == asked - 1
             await pilot.press("enter", "space")
+
+
+async def test_a_guess_that_would_be_a_lottery_is_asked_about_another_place(
+    app: LabApp, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lotteries = {("next token", 3, 0, 0), ("next token", 2, 0, 0), ("attention", 3, 0, 0), ("attention", 3, 0, 1)}
+    asked = []
+
+    def question(self: PromptMethods, params: GuessParams) -> GuessQuestion:
+        position = 3 if params.position is None else params.position
+        place = (params.about, position, params.layer, params.head)
+        asked.append(place)
+        choices, is_lottery = (GuessChoice("a"), GuessChoice("b")), place in lotteries
+        return GuessQuestion(params.about, f"{place}", choices, (0,), position=position, is_lottery=is_lottery)
+
+    monkeypatch.setattr("screens.learn.live.guess_widgets.MOST_LOTTERIES", 20)
+    monkeypatch.setattr("lab.engine.prompt_methods.PromptMethods.guess", question)
+    lesson = Lesson("guesses", 1, "Guesses", tuple(LessonStep("", "", Live(f"predict-{about}", {})) for about in ABOUT))
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await lessons_page(pilot, until)
+        for place in (("next token", 1, 0, 0), ("attention", 3, 1, 0)):
+            await pilot.press("enter" if place[0] == "next token" else "space")
+            found = pilot.app.screen.query(GuessView)
+            await until(pilot, lambda place=place, found=found: any(str(place) in str(one.state) for one in found))
+        assert len(asked) == 6
