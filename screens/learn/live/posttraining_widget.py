@@ -41,6 +41,7 @@ from lab.training.posttraining.work_folder import WorkFolder, suitable_base, tun
 from lab.views.blocks import View
 from lab.views.screen_state import ScreenState
 from screens.about_key import keyless
+from screens.background import in_thread, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
@@ -140,20 +141,20 @@ class PosttrainingWidget(LiveWidget):
     async def _follow(self, name: str) -> None:
         """Find the run, then read its progress for as long as the widget is there."""
         try:
-            base, self._reason = await asyncio.to_thread(suitable_base, name, home())
+            base, self._reason = await in_thread(suitable_base, name, home())
             follower = PosttrainingFollower(WorkFolder(base.name, home()))
-            await asyncio.to_thread(settle_if_idle, follower.folder)
+            await in_thread(settle_if_idle, follower.folder)
         except UserError as error:
             self.say(str(error))  # no error of the learner's: there is no run for it here
             return
-        await asyncio.to_thread(follower.read)
+        await in_thread(follower.read)
         self._base, self._follower = base, follower
         self.say(self._reason)
         while True:
             self._show()
-            await asyncio.sleep(POLL_SECONDS)
-            while not await asyncio.to_thread(follower.read):
-                await asyncio.sleep(POLL_SECONDS)
+            await still_wanted(asyncio.sleep(POLL_SECONDS))
+            while not await in_thread(follower.read):
+                await still_wanted(asyncio.sleep(POLL_SECONDS))
 
     @property
     def view_name(self) -> str:

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from lab.lessons.learner.predictions import predictions_path, read_predictions
+from lab.lessons.lesson import lessons
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
-from lab.training.posttraining.posttraining_history import CHOICES, QUESTION
+from lab.training.posttraining.posttraining_history import CHOICES, QUESTION, RECORDED, recorded_history, recorded_measures
 from lab.training.posttraining.posttraining_schema import (
     MODELS,
     Ended,
@@ -216,3 +217,48 @@ async def test_a_prediction_that_cannot_be_kept_is_said_and_answers_after_a_plot
             answers.append([cell.text for row in table.rows for cell in row if cell.text.startswith("the big")])
         assert answers[0] == answers[2]
         assert len(answers[2][0]) > 30
+
+
+async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_own(
+    app: LabApp, begun: list[str], home: Path, until: Any
+) -> None:
+    def sampled(side: str) -> list[list[float]]:
+        figure = pilot.app.screen.query_one(f"#posttraining-{side}", LinePlot).figure
+        return [list(series.ys) for series in figure.series] if figure is not None else []
+
+    recorded = [msgspec.json.decode(line) for line in RECORDED.read_bytes().splitlines()]
+    rounds = [line for line in recorded if line["type"] == "Round"]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_lesson(pilot, until)
+        steps = next(lesson.steps for lesson in lessons() if lesson.name == "after-pretraining")
+        pilot.app.screen.restore_state(ScreenState(mode="learn", page="lessons", lesson="after-pretraining", step=4))
+        assert steps[4].live.options["view"] == "reward"
+        await until(pilot, lambda: (found := pilot.app.screen.query("#posttraining-left")) and found.first(LinePlot).figure)
+        assert "recorded on 2 cores of an AMD EPYC, 2026-" in state(pilot)
+        assert "r runs it here" in state(pilot)
+        for side, model in (("left", "rl"), ("right", "rl-free")):
+            assert sampled(side) == [[line[name] for line in rounds if line["model"] == model] for name in ("reward", "exact")]
+        assert widget(pilot).full_screen() is None, "its models are not here"
+        write(home, [started(""), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
+        await until(pilot, lambda: "r starts it again" in state(pilot))
+        assert "recorded on" in state(pilot), "its own has no rounds yet"
+        write(home, [round_("rl", 1, 0.25, 0.5)])
+        await until(pilot, lambda: sampled("left") == [[0.25], [0.5]])
+        assert "recorded" not in state(pilot)
+
+
+def test_the_recorded_one_is_whole_and_shows_what_the_lesson_says() -> None:
+    lines = [msgspec.json.decode(line) for line in RECORDED.read_bytes().splitlines()]
+    history = recorded_history()
+    assert history.ended is not None
+    assert history.ended.is_finished
+    assert not history.saved, "its runs are not here"
+    for line in lines:
+        if line["type"] == "Evaluation":
+            for name in ("exact", "rewarded", "several"):
+                assert recorded_measures()[f"{line['model'].replace('-', '_')}_{name}"] == line[name]
+    measured = recorded_measures()
+    assert 0.3 < measured["sft_exact"] < 0.7, "fine-tuning alone: about chance"
+    assert measured["rl_free_rewarded"] > 0.9
+    assert measured["rl_free_exact"] < 0.1, "the hole is found"
+    assert measured["rl_exact"] > 0.9, "with the penalty it is not"
