@@ -8,7 +8,12 @@ the full learning rate only, since its fall at the end lowers the loss by itself
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
+import msgspec
+
+from lab.core.number_format import date_and_time, duration
 from lab.planning.estimates.measure_step_time import known_step_seconds
 from lab.reports.loss_curve import Evaluations
 from lab.runs.run_folder import Run
@@ -126,6 +131,35 @@ def _floor(config: RunConfig, evaluation: Metric) -> float | None:
         return None
     bytes_per_token = evaluation.val_loss / math.log(2) / evaluation.bits_per_byte
     return bits * math.log(2) * bytes_per_token
+
+
+RECORDED = Path(__file__).with_name("recorded.json")
+
+
+class RecordedScaling(msgspec.Struct, frozen=True):
+    """The curves of an experiment with the usual settings, which are shown where there is none of that name."""
+
+    machine: str
+    time: float
+    """Unix time of its beginning."""
+    seconds: float
+    """From its beginning to its end."""
+    curves: tuple[SizeCurve, ...]
+
+    @property
+    def words(self) -> str:
+        return f"Recorded on {self.machine}, {date_and_time(self.time)[:10]}, in {duration(self.seconds)}."
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """`lowest`, the number of the size that ended lowest, and the last loss of each, as `loss_1`; for guesses."""
+        ends = {curve.number: curve.points[-1].loss for curve in self.curves}
+        return {"lowest": min(ends, key=lambda number: ends[number]), **{f"loss_{number}": ends[number] for number in ends}}
+
+
+@cache
+def recorded_scaling() -> RecordedScaling:
+    return msgspec.json.decode(RECORDED.read_bytes(), type=RecordedScaling)
 
 
 FEWEST_POINTS = 2

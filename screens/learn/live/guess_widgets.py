@@ -45,6 +45,8 @@ LEAST_PICTURE = 9
 class GuessWidget(LiveWidget):
     """Shows a question as a guess."""
 
+    ASKS_GUESS = True
+
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.guess = GuessView()

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from lab.core.errors import UserError
 from lab.lessons.lesson import LessonStep, Live
 from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.draw_widgets import DrawAttention, DrawLoss
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.guess_widgets import AttentionGuess, GuessWidget, MeasuredGuess, NextTokenGuess, RecordedGuess
+from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess, RecordedGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
-from screens.learn.live.run_curve import RunCurve
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
@@ -33,15 +33,16 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "merges": MergesWidget,
     "three-weights": ThreeWeightsWidget,
     "one-step": OneStepWidget,
-    "run-curve": RunCurve,
     "study": StudyWidget,
     "predict-study": StudyGuess,
+    "draw-attention": DrawAttention,
+    "draw-loss": DrawLoss,
 }
 
 
 def asks_guess(step: LessonStep) -> bool:
     """True for a step that asks for a guess: what is shown after it may tell the answer."""
-    return step.live is not None and issubclass(LIVE_WIDGETS.get(step.live.widget, LiveWidget), GuessWidget)
+    return step.live is not None and LIVE_WIDGETS.get(step.live.widget, LiveWidget).ASKS_GUESS
 
 
 def live_widget(live: Live, engine: LearnEngine) -> LiveWidget:

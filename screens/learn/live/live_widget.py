@@ -115,6 +115,8 @@ class LiveWidget(Vertical):
     """True for a widget to which an unknown option is a value to compute on."""
     USES_MODEL: ClassVar[bool] = True
     """False for a widget that needs no run."""
+    ASKS_GUESS: ClassVar[bool] = False
+    """True for a widget that posts `Answered` once its guess is made."""
     DEFAULT_CSS = "LiveWidget { height: 1fr; }"
 
     @dataclass

@@ -153,6 +153,7 @@ class Snapshot:
     """The runs that have been made."""
     best: str
     """The run with the lowest loss, or in training; empty if there is none."""
+    is_recorded: bool = False
     unkept: str = ""
     """The reason why the learner's prediction could not be kept; empty if nothing is wrong."""
 
@@ -160,28 +161,36 @@ class Snapshot:
 class SnapshotReader:
     """Reads an experiment again and again, each time only what is new. Not thread-safe."""
 
-    def __init__(self, experiment: ScalingExperiment, new_plan: Callable[[], ScalingPlan], lesson: str) -> None:
-        """`new_plan` gives the plan that would be started, while there is no experiment."""
+    def __init__(
+        self, experiment: ScalingExperiment, new_plan: Callable[[], ScalingPlan], lesson: str, *, shows_recorded: bool
+    ) -> None:
+        """`new_plan` gives the plan that would be started, while there is no experiment; `shows_recorded` shows the recorded
+        result until then, where it is the usual one."""
         self._experiment = experiment
         self._new_plan = new_plan
-        self._lesson = lesson
+        self._lesson, self._shows_recorded = lesson, shows_recorded
         self._curves: CurvesReader | None = None
         self._unkept = ""
 
     def take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
-        from lab.training.scaling.scaling_result import CurvesReader, scaling_result
+        from lab.training.scaling.scaling_plan import DEFAULT_NAME
+        from lab.training.scaling.scaling_result import CurvesReader, recorded_scaling, scaling_result
         from lab.training.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
 
         progress = self._experiment.progress()
+        recorded = None
         if progress.phase == "none":
             self._curves, curves, plan = None, [], self._new_plan()
+            if self._shows_recorded and self.name == DEFAULT_NAME:
+                recorded = recorded_scaling()
+                curves = list(recorded.curves)
         else:
             self._curves = self._curves or CurvesReader(self._experiment)
             curves, plan = self._curves.read(), self._experiment.plan()
         result = scaling_result(curves, len(plan.sizes))
         if progress.phase == "none":
-            view = plan_view(plan)
+            view = plan_view(plan) if recorded is None else scaling_view(result)
         else:
             view = scaling_view(result) if progress.phase == "finished" else progress_view(progress, result)
         at_work = next((size.name for size in progress.sizes if size.run is not None and size.phase != "finished"), "")
@@ -189,11 +198,15 @@ class SnapshotReader:
         best = at_work or min(ends, key=lambda name: ends[name], default="")
         names = tuple(size.name for size in progress.sizes if size.run is not None)
         words = f"{state_line(progress, plan).removesuffix('.')}. {self._guess_sentence(plan, progress, best)}".strip()
+        if recorded is not None:
+            words = f"{recorded.words} enter runs it here."
         others = self._others()
         if others:
             words = f"{self.name}: {words}"
         figures = compute_figure(result), parameters_figure(result)
-        return Snapshot(self._experiment, others, progress, words, view, *figures, names, best, self._unkept)
+        return Snapshot(
+            self._experiment, others, progress, words, view, *figures, names, best, recorded is not None, self._unkept
+        )
 
     @property
     def name(self) -> str:

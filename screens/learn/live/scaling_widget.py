@@ -185,7 +185,9 @@ class ScalingWidget(LiveWidget):
 
         name = self.options.get("name") or name_to_show(asked)
         if self._snapshots is None or self._snapshots.name != name:
-            self._snapshots = SnapshotReader(ScalingExperiment(name), self._plan, self.lesson)
+            self._snapshots = SnapshotReader(
+                ScalingExperiment(name), self._plan, self.lesson, shows_recorded="picture" in self.options
+            )
         return self._snapshots.take()
 
     def _show(self, new: Snapshot) -> None:
@@ -202,9 +204,9 @@ class ScalingWidget(LiveWidget):
             self.notify(new.unkept, severity="error", markup=False)
         if before is None or before.progress.phase != new.progress.phase:
             # Lead to the picture of the lesson where anything has been trained when it opens, else to the numbers.
-            if new.progress.phase == "none":
+            if new.progress.phase == "none" and not new.is_recorded:
                 self._show_picture(PICTURES[0])
-            elif before is None and new.names:
+            elif before is None and (new.names or new.is_recorded):
                 self._show_picture(self._first_picture)
             self.refresh_bindings()
             self.say("")
