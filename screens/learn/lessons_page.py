@@ -191,7 +191,9 @@ class LessonsPage(ReadingPage):
         for at, lesson in enumerate(self.lessons):
             read = self._progress.of(lesson.name)
             is_begun = lesson.name in self._progress.lessons and not read.is_done
-            reached = f"  {min(read.step, len(lesson.steps) - 1) + 1}/{len(lesson.steps)}" if is_begun else ""
+            count = len(lesson.steps)
+            finished = len(read.finished) if read.finished else min(read.step + 1, count)
+            reached = f"  {finished}/{count}" if is_begun else ""
             line = _line("✓" if read.is_done else " ", lesson, reached)
             if self.size.height > 3 * len(self.lessons) + 4:  # room for a line on what is in each, and one between them
                 outline = " · ".join(step.title for step in lesson.steps if step.title and not asks_guess(step))

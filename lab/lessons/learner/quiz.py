@@ -1,15 +1,12 @@
 """The quiz of questions over all lessons, read from quiz.md, and its results: before the lessons, and after them.
 
-A question is a heading, its choices, the reason, and the number of the lesson that answers it:
+A question is a heading, its choices, and the lesson that answers it with the reason:
 
     ## Which one?
-
     - [ ] this
     - [x] that
 
-    Since it is so.
-
-    Lesson: 4
+    Lesson 4: Since it is so.
 
 An answer is kept with the learner's predictions. The quiz can be taken again and again: each time is a round, from 1.
 """
@@ -24,7 +21,8 @@ from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
 from lab.lessons.lesson import QUIZ_FILE, read_lesson_file
 from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
 
-CHOICE = re.compile(r"- \[([ x])\] (.+)")
+CHOICE = re.compile(r"(?m)^- \[([ x])\] (.+)$")
+REASON = re.compile(r"(?m)^Lesson (\d+): (.+)$")
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,11 @@ def parse_quiz(text: str) -> list[QuizQuestion]:
     """The questions in a text. Raises: UserError, naming the question that is not in the form above."""
     found = []
     for part in re.split(r"(?m)^## ", text)[1:]:
-        question, _, rest = part.partition("\n")
-        choices = [match.groups() for line in rest.splitlines() if (match := CHOICE.fullmatch(line.strip()))]
+        question, choices, reason = part.partition("\n")[0].strip(), CHOICE.findall(part), REASON.search(part)
         right = [at for at, (mark, _) in enumerate(choices) if mark == "x"]
-        others = [line.strip() for line in rest.splitlines() if line.strip() and not CHOICE.fullmatch(line.strip())]
-        lesson = re.fullmatch(r"Lesson: (\d+)", others[-1]) if others else None
-        if len(choices) < 2 or len(right) != 1 or lesson is None or len(others) < 2:
-            raise UserError(f"The question {question.strip()!r} of the quiz needs choices, one right, a reason, and its lesson.")
-        labels = tuple(label for _, label in choices)
-        found.append(QuizQuestion(question.strip(), labels, right[0], " ".join(others[:-1]), int(lesson[1])))
+        if len(choices) < 2 or len(right) != 1 or reason is None:
+            raise UserError(f"The question {question!r} of the quiz needs choices, one right, and its lesson with the reason.")
+        found.append(QuizQuestion(question, tuple(label for _, label in choices), right[0], reason[2], int(reason[1])))
     return found
 
 

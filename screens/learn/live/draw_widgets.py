@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
 
 from lab.core.errors import UserError
-from lab.core.number_format import fixed, probability
-from lab.engine.method_registry import GUESS, VIEW, GuessParams, ViewParams
-from lab.views.blocks import GuessQuestion, View
+from lab.core.number_format import fixed, probability, whole
+from lab.engine.method_registry import OPEN, VIEW, OpenParams, ViewParams
+from lab.views.blocks import ModelFacts, Table, View
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
 from screens.blocks.bars_and_shades import EIGHTHS_UP
@@ -22,55 +20,75 @@ from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.widgets.piece_lines import PieceLine, PieceLinesView
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import Piece, fit
 
-if TYPE_CHECKING:
-    from screens.widgets.text_fitting import Piece
-
-MOST_COLUMNS = 12
-"""Columns of a drawing: at 80 cells each still has room for its number."""
-LEAST_HEIGHT, TRUTH = 3, "▒"
-"""Lines of the bars, at least; and the glyph of the true ones."""
+MOST_TOKENS, POINTS = 12, 8
+"""Columns of attention and of loss: at 80 cells each has room for its number."""
+SHARE_STEP, LOSS_STEPS = 0.05, 25
+"""What a key adds to a share, and the keys from 0 to the first loss."""
 
 
 @dataclass
 class Drawing:
-    """What is drawn, column by column, and the truth, which stays hidden until it is asked for."""
+    """What is drawn, column by column, and the truth."""
 
     labels: Sequence[str]
     truth: Sequence[float]
     mine: list[float]
     given: int
-    """Columns at the left that are told, not drawn."""
-    top: float
-    """The value of a bar of full height."""
-    step: float
-    is_share: bool
-    """True where the values are shares of 1; else they are losses, and a column takes those after it along."""
-    at: int = 0
+    """Columns at the left that are told: 0 for shares of 1, 1 for losses."""
+    at: int
+    """The column under the cursor."""
     is_revealed: bool = False
 
-    def change(self, by: int) -> None:
-        """Raise or lower the column at the cursor by a step."""
-        room = 1 - sum(self.mine) + self.mine[self.at] if self.is_share else self.top
-        value = round(min(max(0.0, self.mine[self.at] + by * self.step), room), 6)
-        last = self.at + 1 if self.is_share else len(self.mine)
-        self.mine[self.at : last] = [value] * (last - self.at)
-
     @property
-    def distance(self) -> float:
-        """Total variation distance of two rows of shares, or the mean distance of two curves, without what was told."""
-        apart = [abs(one - other) for one, other in zip(self.mine, self.truth, strict=True)][self.given :]
-        return sum(apart) / 2 if self.is_share else sum(apart) / len(apart)
+    def top(self) -> float:
+        """The value of a full bar; before the truth is shown, it says nothing of it."""
+        return max(self.truth[0] if self.given else 0.5, *self.mine, *(self.truth if self.is_revealed else ()))
 
-    def text(self, value: float) -> str:
-        return probability(value, 0) if self.is_share else fixed(value, 2)
+    def change(self, by: int) -> None:
+        """Change the column under the cursor; a loss takes those after it along."""
+        old, end = self.mine[self.at], len(self.mine) if self.given else self.at + 1
+        step, most = (self.truth[0] / LOSS_STEPS, 2 * self.truth[0]) if self.given else (SHARE_STEP, 1 - sum(self.mine) + old)
+        self.mine[self.at : end] = [min(max(0.0, old + by * step), most)] * (end - self.at)
+
+    def reveal(self) -> None:
+        """Show the truth; shares are scaled to 1 in all."""
+        if (total := sum(self.mine)) > 0:
+            self.mine = self.mine if self.given else [value / total for value in self.mine]
+            self.is_revealed = True
+
+    def distance(self, other: Sequence[float]) -> float:
+        """Total variation distance of a row of shares from the truth, or the mean distance of a curve, in nats."""
+        apart = [abs(one - two) for one, two in zip(other, self.truth, strict=True)][self.given :]
+        return sum(apart) / (len(apart) if self.given else 2)
+
+    def lines(self, room: int, height: int) -> list[PieceLine]:
+        """Bars of so many lines, the drawn one and the true one of each column; below them labels and numbers."""
+        width, columns = max(5, min(12, room // len(self.labels))), range(len(self.labels))
+        bar, told = (width - 1) // 2, [self.is_revealed or at < self.given for at in columns]
+
+        def text(value: float) -> str:
+            return (fixed(value, 2) if self.given else probability(value, 0)).ljust(width)
+
+        def column(at: int, below: int) -> list[Piece]:
+            own, true = (value / self.top * height - below for value in (self.mine[at], self.truth[at]))
+            own_glyph, true_glyph = EIGHTHS_UP[round(8 * min(max(own, 0.0), 1.0))], "▒" if told[at] and true >= 0.5 else " "
+            return [(own_glyph * bar, "train"), (true_glyph * (width - 1 - bar), "val"), (" ", "")]
+
+        lines: list[PieceLine] = [[each for at in columns for each in column(at, below)] for below in reversed(range(height))]
+        kinds = ["cursor" if at == self.at and not self.is_revealed else "text" for at in columns]
+        lines.append([each for at in columns for each in ((fit(self.labels[at], width - 1), kinds[at]), (" ", ""))])
+        lines.append([(text(value), "train") for value in self.mine])
+        return [*lines, [(text(value), "val") for value, is_told in zip(self.truth, told, strict=True) if is_told]]
 
 
-class DrawingView(PieceLinesView):
-    """Bars to draw by keys, and beside them, once it is revealed, the truth."""
+class DrawWidget(LiveWidget, can_focus=True):
+    """A drawing, with a hint below it, then how near it is. Another model begins another one."""
 
+    ASKS_GUESS = True
     HELP = "**Drawing.** `←` and `→` choose a column, `↑` and `↓` change its height, `enter` shows the truth beside it."
+    DEFAULT_CSS = "DrawWidget > PieceLinesView { height: 1fr; }  DrawWidget:focus > PieceLinesView { border: round $accent; }"
     BINDINGS = [
         Binding("left,h", "move(-1)", "Column", id="drawing.left", key_display="←→", tooltip="The column before"),
         Binding("right,l", "move(1)", "Next column", id="drawing.right", show=False, tooltip="The next column"),
@@ -79,92 +97,15 @@ class DrawingView(PieceLinesView):
         Binding("enter", "reveal", "Show", id="drawing.reveal", tooltip="Show the truth beside the drawing"),
     ]
 
-    class Changed(Message):
-        """Something was drawn, or the truth is in sight."""
-
-    drawing: Drawing | None = None
-
-    def show(self, drawing: Drawing) -> None:
-        self.drawing = drawing
-        drawing.at = drawing.given
-        self._lay_out()
-
-    def on_resize(self) -> None:
-        self._lay_out()
-        super().on_resize()
-
-    def _lay_out(self) -> None:
-        found = self.drawing
-        if found is None:
-            return
-        width = max(5, min(12, self.room // len(found.labels)))
-        height = max(LEAST_HEIGHT, self.window - 3)
-
-        def column(at: int, line: int) -> list[Piece]:
-            """The two bars of a column in this line, from the top."""
-            own, true = (value / found.top * height - (height - 1 - line) for value in (found.mine[at], found.truth[at]))
-            cells = (width - 1) // 2
-            shown = found.is_revealed or at < found.given
-            return [
-                (EIGHTHS_UP[round(8 * min(max(own, 0.0), 1.0))] * cells, "train"),
-                ((TRUTH if shown and true >= 0.5 else " ") * cells, "val"),
-                (" " * (width - 2 * cells), ""),
-            ]
-
-        columns = range(len(found.labels))
-        lines: list[PieceLine] = [[piece for at in columns for piece in column(at, line)] for line in range(height)]
-        cursor = None if found.is_revealed else found.at
-        lines.append(
-            [(fit(label, width - 1).ljust(width), "cursor" if at == cursor else "text") for at, label in enumerate(found.labels)]
-        )
-        lines.append([(found.text(found.mine[at]).ljust(width), "train") for at in columns])
-        shown = [found.text(found.truth[at]) if found.is_revealed or at < found.given else "" for at in columns]
-        lines.append([(text.ljust(width), "val") for text in shown])
-        self.set_lines(lines)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.drawing is not None and not self.drawing.is_revealed if action in ("move", "change", "reveal") else True
-
-    def _changed(self) -> None:
-        self._lay_out()
-        self.refresh_bindings()
-        self.post_message(self.Changed())
-
-    def action_move(self, by: int) -> None:
-        if self.drawing is not None:
-            left = self.drawing.given
-            self.drawing.at = left + (self.drawing.at - left + by) % (len(self.drawing.mine) - left)
-            self._changed()
-
-    def action_change(self, by: int) -> None:
-        if self.drawing is not None:
-            self.drawing.change(by)
-            self._changed()
-
-    def action_reveal(self) -> None:
-        if self.drawing is not None and sum(self.drawing.mine):
-            total = sum(self.drawing.mine)
-            if self.drawing.is_share:
-                self.drawing.mine = [value / total for value in self.drawing.mine]
-            self.drawing.is_revealed = True
-            self._changed()
-
-
-class DrawWidget(LiveWidget):
-    """A drawing, with words on it below. Each new model begins another one."""
-
-    ASKS_GUESS = True
-    TITLE: str
-    DEFAULT_CSS = "DrawWidget > DrawingView { height: 1fr; }"
-
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.view = DrawingView()
+        self.view = PieceLinesView()
+        self.view.can_focus = False
         self.model: ModelAtHand | None = None
+        self.drawing: Drawing | None = None
         self._is_answered = False
 
     def compose(self) -> ComposeResult:
-        self.view.border_title = self.TITLE
         yield self.view
 
     @property
@@ -172,143 +113,147 @@ class DrawWidget(LiveWidget):
         return self._is_answered
 
     def take_focus(self) -> bool:
-        self.view.focus()
+        self.focus()
         return True
 
-    def begin(self, drawing: Drawing) -> None:
-        self._is_answered = True
-        self.view.show(drawing)
-        self.on_drawing_view_changed()
+    def show_model(self, model: ModelAtHand) -> None:
+        self.model, self.drawing, self._is_answered = model, None, False
+        self.ask(model.run)
 
-    def nothing(self, words: str) -> None:
-        """Say why there is nothing to draw here."""
+    @abstractmethod
+    def ask(self, run: str) -> None:
+        """Find the truth, then `begin`, or `refuse`."""
+
+    @abstractmethod
+    def words(self, drawing: Drawing) -> str:
+        """What there is to draw, then how near it is."""
+
+    def begin(self, drawing: Drawing, title: str) -> None:
+        self.drawing, self._is_answered = drawing, True
+        self.view.border_title = f"{title}: █ yours, ▒ the model's"
+        self._show()
+
+    def refuse(self, refused: Refused) -> None:
+        """Say why there is nothing to draw."""
         self._is_answered = True
-        self.view.drawing = None
-        self.view.set_lines(())
-        self.say(words)
+        self.say(refused.sentence, error=True)
         self.post_message(self.Answered(self))
 
-    def on_drawing_view_changed(self) -> None:
-        drawing = self.view.drawing
-        if drawing is not None:
-            self.say(self.result(drawing) if drawing.is_revealed else self.hint(drawing))
-            if drawing.is_revealed:
+    def _show(self) -> None:
+        self.on_resize()
+        self.refresh_bindings()
+        if self.drawing is not None:
+            self.say(self.words(self.drawing))
+            if self.drawing.is_revealed:
                 self.post_message(self.Answered(self))
 
-    @property
-    def is_revealed(self) -> bool:
-        return self.view.drawing is not None and self.view.drawing.is_revealed
+    def on_resize(self) -> None:
+        self.view.set_lines(self.drawing.lines(self.view.room, max(3, self.view.window - 3)) if self.drawing is not None else ())
 
-    @abstractmethod
-    def hint(self, drawing: Drawing) -> str:
-        """What there is to draw still."""
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in ("move", "change", "reveal") or (self.drawing is not None and not self.drawing.is_revealed)
 
-    @abstractmethod
-    def result(self, drawing: Drawing) -> str:
-        """How near the drawing is."""
+    def action_move(self, by: int) -> None:
+        if (found := self.drawing) is not None:
+            found.at = found.given + (found.at - found.given + by) % (len(found.mine) - found.given)
+            self._show()
+
+    def action_change(self, by: int) -> None:
+        if self.drawing is not None:
+            self.drawing.change(by)
+            self._show()
+
+    def action_reveal(self) -> None:
+        if self.drawing is not None:
+            self.drawing.reveal()
+            self._show()
 
 
 class DrawAttention(DrawWidget):
-    """`draw-attention`: the attention of one head from one token, drawn before it is shown.
+    """`draw-attention`: the attention of a head from the last of the prompt's first `MOST_TOKENS` tokens.
 
-    Options: `layer` and `head`, counted from 1; the token is the last one of the prompt's first `MOST_COLUMNS`.
+    Options: `layer` and `head`, counted from 1; one that the model does not have is the last.
     """
 
     OPTIONS = ("layer", "head")
-    TITLE = "attention: █ drawn, ▒ the model's"
 
-    def show_model(self, model: ModelAtHand) -> None:
-        self.model, self._is_answered = model, False
-        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
+    def ask(self, run: str) -> None:
         if self.engine.is_loading:
             self.say(LOADING)
-        params = GuessParams(run=model.run, text=model.prompt, position=MOST_COLUMNS - 1, about="next token")
-        self.engine.ask("path", GUESS, params, self._prompt_known, self._refused)
+        self.engine.ask("facts", OPEN, OpenParams(run=run), self._opened, self.refuse)
 
-    def _prompt_known(self, question: GuessQuestion) -> None:
+    def _opened(self, facts: ModelFacts) -> None:
         assert self.model is not None
-        place = {"position": MOST_COLUMNS - 1, "layer": self.layer_index, "head": self.head_index}
-        params = ViewParams(run=self.model.run, text=self.model.prompt, stage="scores", **place)
-        self.engine.ask("live", VIEW, params, lambda view: self._pattern_known(question.tokens, view), self._refused)
+        self.place = min(self.integer("layer", 1), facts.layers) - 1, min(self.integer("head", 1), facts.heads) - 1
+        (layer, head), (run, text) = self.place, (self.model.run, self.model.prompt)
+        scores = ViewParams(run=run, text=text, stage="scores", position=MOST_TOKENS - 1, layer=layer, head=head)
+        self.engine.ask("live", VIEW, scores, self._answered, self.refuse)
 
-    def _pattern_known(self, tokens: tuple[str, ...], view: View) -> None:
-        found = view.attention
-        if found is None or len(tokens) < 2:
-            self.nothing("From the first token a head can attend to nothing else: a longer prompt is needed.")
+    def _answered(self, view: View) -> None:
+        table, found = view.blocks[0], view.attention
+        assert isinstance(table, Table)
+        assert found is not None
+        tokens = [row[0].text.strip().partition(" ")[2] for row in table.rows]
+        if len(tokens) < 2:
+            self.refuse(Refused("From the first token a head can attend only to itself: a longer prompt is needed.", False))
             return
-        self.layer_index, self.head_index = found.layer, found.head
-        truth = [float(share) for share in found.paid.numpy()[: len(tokens)]]
-        self.view.border_title = f"{self.TITLE} · head {found.layer + 1}.{found.head + 1} from the last token here"
-        self.begin(Drawing(tokens, truth, [0.0] * len(tokens), 0, max(0.5, *truth), 0.05, is_share=True))
+        truth, words = [float(share) for share in found.paid.numpy()[: len(tokens)]], f"head {found.layer + 1}.{found.head + 1}"
+        self.begin(Drawing(tokens, truth, [0.0] * len(tokens), 0, 0), f"{words} from the last token here")
 
-    def _refused(self, refused: Refused) -> None:
-        self.nothing(refused.sentence)
-
-    def hint(self, drawing: Drawing) -> str:
+    def words(self, drawing: Drawing) -> str:
+        if not drawing.is_revealed:
+            return f"{probability(1 - sum(drawing.mine), 0)} are left to give away; enter scales what you gave to 100%."
+        near, even = (drawing.distance(each) for each in (drawing.mine, [1 / len(drawing.truth)] * len(drawing.truth)))
         return (
-            f"{probability(1 - sum(drawing.mine), 0)} of the attention is left to give away; enter scales what is drawn to 100%."
-        )
-
-    def result(self, drawing: Drawing) -> str:
-        even = sum(abs(1 / len(drawing.truth) - share) for share in drawing.truth) / 2
-        words = probability(drawing.distance, 0)
-        return (
-            f"{words} of the attention lies elsewhere than drawn (total variation distance {fixed(drawing.distance, 2)}). "
-            f"An even row would have had {fixed(even, 2)}."
+            f"{probability(near, 0)} of the attention is elsewhere than you drew it (total variation distance {fixed(near, 2)}); "
+            f"for an even row it would be {probability(even, 0)}."
         )
 
     def full_screen(self) -> ScreenState | None:
-        if self.model is None or not self.is_revealed:
+        if self.model is None or self.drawing is None or not self.drawing.is_revealed:
             return None
-        place = {"layer": self.layer_index, "head": self.head_index, "position": MOST_COLUMNS - 1}
-        return ScreenState(mode="inspect", run=self.model.run, prompt=self.model.prompt, stage="scores", **place)
+        (layer, head), (run, prompt) = self.place, (self.model.run, self.model.prompt)
+        position = len(self.drawing.truth) - 1
+        return ScreenState(mode="inspect", run=run, prompt=prompt, stage="scores", position=position, layer=layer, head=head)
 
 
 class DrawLoss(DrawWidget):
-    """`draw-loss`: the validation loss of a run over its training, drawn before it is shown. The first evaluation is told."""
-
-    TITLE = "validation loss by step: █ drawn, ▒ measured"
-
-    def show_model(self, model: ModelAtHand) -> None:
-        self.model, self._is_answered = model, False
-        self._read(model.run)
+    """`draw-loss`: the validation loss of a run at `POINTS` of its evaluations, the first of which is told."""
 
     @latest("curve")
-    async def _read(self, run: str) -> None:
+    async def ask(self, run: str) -> None:
         try:
-            found = await in_thread(_evaluations, run)
+            found, title = await in_thread(_evaluations, run)
         except UserError as error:
-            self.nothing(str(error))
+            self.refuse(Refused(str(error), False))
             return
         if len(found) < 3:
-            self.nothing(f"{run} has fewer than three evaluations: there is no curve to draw.")
+            self.refuse(Refused(f"{run} has too few evaluations for a curve.", False))
             return
-        columns = min(8, len(found))
-        chosen = [found[round(at * (len(found) - 1) / (columns - 1))] for at in range(columns)]
-        losses = [loss for _, loss in chosen]
-        labels = [f"{step:,.0f}" for step, _ in chosen]
-        top = max(losses)
-        self.begin(Drawing(labels, losses, [losses[0]] * columns, 1, top, top / 25, is_share=False))
+        steps = min(POINTS, len(found)) - 1
+        chosen = [found[round(at * (len(found) - 1) / steps)] for at in range(steps + 1)]
+        truth = [loss for _, loss in chosen]
+        self.begin(Drawing([whole(round(step)) for step, _ in chosen], truth, truth[:1] * len(truth), 1, 1), title)
 
-    def hint(self, drawing: Drawing) -> str:
-        return "The first loss is measured. Draw from left to right: a column takes those after it along. enter shows the truth."
-
-    def result(self, drawing: Drawing) -> str:
-        first, *rest = drawing.truth
-        line = [first + (rest[-1] - first) * (at + 1) / len(rest) for at in range(len(rest))]
-        straight = sum(abs(one - other) for one, other in zip(line, rest, strict=True)) / len(rest)
-        return (
-            f"The drawing is off by {fixed(drawing.distance, 2)} nats on average. A straight line from the first to the last loss "
-            f"would have been off by {fixed(straight, 2)}."
-        )
+    def words(self, drawing: Drawing) -> str:
+        if not drawing.is_revealed:
+            return "The first loss is measured. A column takes those after it along: draw from left to right, then enter."
+        first, last, steps = drawing.truth[0], drawing.truth[-1], len(drawing.truth) - 1
+        straight = drawing.distance([first + (last - first) * at / steps for at in range(steps + 1)])
+        near = fixed(drawing.distance(drawing.mine), 2)
+        return f"You are off by {near} nats on average; a straight line from the first to the last loss by {fixed(straight, 2)}."
 
     def full_screen(self) -> ScreenState | None:
-        return ScreenState(mode="train", run=self.model.run) if self.model is not None and self.is_revealed else None
+        is_revealed = self.drawing is not None and self.drawing.is_revealed
+        return ScreenState(mode="train", run=self.model.run) if self.model is not None and is_revealed else None
 
 
-def _evaluations(name: str) -> tuple[tuple[float, float], ...]:
-    """Step and validation loss of the evaluations of a run. Raises: UserError."""
+def _evaluations(name: str) -> tuple[tuple[tuple[float, float], ...], str]:
+    """Steps and validation losses of a run, and what they are. Raises: UserError."""
     from lab.reports.loss_curve import Evaluations
+    from lab.runs.evaluation_coverage import during_training
     from lab.runs.find_runs import open_run
 
-    return Evaluations(open_run(name).metrics_path).read()
+    run = open_run(name)
+    share = during_training(run.config.data, run.status())
+    return Evaluations(run.metrics_path).read(), f"validation loss{share.loss_suffix if share else ''} by step"

@@ -307,7 +307,7 @@ class MeasuredGuess(EngineGuess):
         self.guess.styles.height = answer if self.has_class("-revealed") else "1fr"
 
 
-RECORDED = ("scaling", "posttraining")
+RECORDED_RESULTS = ("scaling", "posttraining")
 """The experiments of minutes whose recorded results ship with the lab."""
 
 
@@ -321,7 +321,7 @@ def recorded(name: str) -> ExperimentResult:
 
 
 class RecordedGuess(GuessWidget):
-    """`predict-recorded`: a question of the lesson's own, answered by the measures of a recorded result, one of `RECORDED`.
+    """`predict-recorded`: a question of the lesson's own, answered by the measures of one of `RECORDED_RESULTS`.
 
     Options: those of `predict-experiment`, with the result's name for `experiment`.
     """
@@ -331,7 +331,7 @@ class RecordedGuess(GuessWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.described = parse_experiment_guess(self.options, RECORDED)
+        self.described = parse_experiment_guess(self.options, RECORDED_RESULTS)
 
     def on_mount(self) -> None:
         self.guess.wait()

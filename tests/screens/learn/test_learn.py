@@ -121,7 +121,7 @@ async def test_each_live_widget_is_shown_and_left_before_the_engine_answers_with
             assert reader.live is not None
             assert (reader.live.lesson, reader.step) == (lesson.name, at)
             assert screen.query_one(Markdown).source == lesson_markdown(lesson.steps[at].text)
-            reads_a_run = widget == "run-curve"  # and there is none here
+            reads_a_run = widget == "draw-loss"  # and there is none here
             status = screen.query_one("#lesson-status", StatusLine)
             assert reads_a_run or not status.has_class("-error"), (widget, status.left)
             rows = [row.words for _, rows in sections_of(screen) for row in rows if row.is_listed]

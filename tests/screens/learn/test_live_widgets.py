@@ -1,4 +1,4 @@
-"""Live widgets that compute: three weights, one training step, an experiment with choices, the curve of a run; on a tiny run."""
+"""Live widgets that compute: three weights, one training step, an experiment with choices, drawings; on a tiny run."""
 
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.lesson_reader import LessonText
+from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
 from screens.learn.live.live_widget import ModelAtHand, NumberInput, in_figures
-from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Until
-from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
+from tests.lab.engine.conftest import MakeRun, TinyRun, _one_thread, make_run
+from tests.models.oracle import Oracle
 from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import learn_app, lessons_page
 
@@ -48,7 +49,15 @@ opens: train
 
 ## Curve
 
-```live run-curve
+```live draw-loss
+```
+
+## Row
+
+```live draw-attention
+layer: 9
+head: 2
+prompt: The big dog ran
 ```
 """
 
@@ -57,8 +66,12 @@ SEGMENTS = ValidationSegments(((50, 65),), 60, "")
 
 
 @pytest.fixture
-def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
-    tiny = make_run("tiny")
+def tiny(home: Path, make_run: MakeRun) -> TinyRun:
+    return make_run("tiny")
+
+
+@pytest.fixture
+def app(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     tiny.run.metrics_path.write_text(
         "".join(f'{{"step":{at},"tokens":{at},"epoch":0.1,"seconds":1.0,"val_loss":{5 - at}}}\n' for at in range(4))
     )
@@ -69,7 +82,7 @@ def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabAp
     return learn_app(InProcessEngine, run="tiny")
 
 
-async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> None:
+async def test_each_computes_and_answers_its_keys(app: LabApp, tiny: TinyRun, until: Until) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         page = await lessons_page(pilot, until)
         await pilot.press("enter")
@@ -145,10 +158,45 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, until: Until) -> 
 
         await pilot.press("space")
         await until(pilot, lambda: page.reader.step == 3 and page.reader.is_settled)
-        figure = pilot.app.screen.query_one(LinePlot).figure
-        assert figure is not None
-        assert list(figure.series[1].ys) == [5, 4, 3, 2]
-        assert "Validation loss (on 30%): 5.000 at step 0, 2.000 at step 3." in status.left
+        curve = pilot.app.screen.query_one(DrawWidget)
+        assert "validation loss (on 30%) by step" in str(curve.view.border_title)
+
+        def lines(of: DrawWidget) -> list[str]:
+            return [of.view.draw(line).text.rstrip() for line in range(of.view.extent[0])]
+
+        assert lines(curve)[-3].split() == ["0", "1", "2", "3"]
+        assert lines(curve)[-2:] == ["5.00        5.00        5.00        5.00", "5.00"], "the first alone is told"
+        assert not any("▒" in line[12:] for line in lines(curve)), "nothing of the others is shown"
+        assert page.reader.check_action("open", ()) is False
+        await pilot.press(*["down"] * 5, "right", "right", *["down"] * 5)  # 4, 4 and 3: each column takes those after it along
+        assert "draw from left to right" in status.left
+        await pilot.press("enter")
+        await until(pilot, lambda: "You are off by 0.67 nats on average; a straight line" in status.left)
+        assert "by 0.00." in status.left
+        assert lines(curve)[-2:] == ["5.00        4.00        4.00        3.00", "5.00        4.00        3.00        2.00"]
+        assert page.reader.check_action("open", ())
+        await pilot.press("up")
+        assert lines(curve)[-2].startswith("5.00        4.00        4.00"), "nothing is drawn after the truth"
+
+        await pilot.press("space")
+        await until(pilot, lambda: page.reader.step == 4 and page.reader.is_settled)
+        row = pilot.app.screen.query_one(DrawWidget)
+        assert row.drawing is not None
+        ids = tiny.tokenizer.encode("The big dog ran")
+        assert [label.strip() for label in row.drawing.labels] == [tiny.tokenizer.label(id_).strip() for id_ in ids]
+        model = tiny.model
+        oracle = Oracle(model.state_dict(), model.config, ids)
+        pattern = oracle.values[f"blocks.{model.config.layers - 1}.attn.pattern"][1, -1].tolist()
+        await pilot.press("enter")
+        assert not row.drawing.is_revealed, "nothing is drawn"
+        await pilot.press("up", "up", "right", "up", *["down"] * 3, "up")  # 10% and 5%
+        assert "85% are left to give away" in status.left
+        await pilot.press("enter")
+        drawn = [2 / 3, 1 / 3, *[0.0] * (len(ids) - 2)]
+        near = sum(abs(mine - share) for mine, share in zip(drawn, pattern, strict=True)) / 2
+        await until(pilot, lambda: f"(total variation distance {near:.2f})" in status.left)
+        even = sum(abs(1 / len(ids) - share) for share in pattern) / 2
+        assert f"for an even row it would be {100 * even:.0f}%." in status.left
 
 
 @pytest.mark.parametrize(("number", "text"), [(-0.29414, "-0.2941"), (0.00001, "0.00001"), (1234567.0, "1235000"), (-0.0, "0")])
@@ -165,7 +213,7 @@ def test_a_number_is_written_without_an_exponent(number: float, text: str) -> No
         (Live("experiment", {"name": "vocabulary", "moves": "up"}), "moves of a live widget names position, head, layer"),
         (Live("experiment", {"name": "vocabulary", "choices": "size"}), "is as in size = small, large, not 'size'"),
         (Live("experiment", {"name": "vocabulary", "opens": "moon"}), "names a mode or a stage of Inspect, not 'moon'"),
-        (Live("run-curve", {"stage": "after"}), "has no option stage"),
+        (Live("draw-loss", {"stage": "after"}), "has no option stage"),
     ],
 )
 def test_an_option_that_a_widget_does_not_have_is_refused_in_one_sentence(live: Live, problem: str) -> None:

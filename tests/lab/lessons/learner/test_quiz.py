@@ -8,7 +8,7 @@ from lab.lessons.learner.quiz import QuizQuestion, parse_quiz, quiz, quiz_view, 
 from lab.lessons.lesson import lessons
 from lab.views.blocks import Paragraph, Table
 
-GOOD = "# Quiz\n\n## One?\n\n- [ ] no\n- [x] yes\n\nSince.\n\nLesson: 3\n"
+GOOD = "# Quiz\n\n## One?\n- [ ] no\n- [x] yes\n\nLesson 3: Since.\n"
 
 
 def test_twelve_questions_of_twelve_lessons_whose_right_choice_is_told_by_neither_its_place_nor_its_length() -> None:
@@ -25,7 +25,7 @@ def test_twelve_questions_of_twelve_lessons_whose_right_choice_is_told_by_neithe
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("- [x] yes", "- [ ] yes"), ("- [ ] no", "- [x] no"), ("- [ ] no\n", ""), ("Since.", ""), ("Lesson: 3", "Lesson: three")],
+    [("- [x] yes", "- [ ] yes"), ("- [ ] no", "- [x] no"), ("- [ ] no\n", ""), ("Since.", ""), ("Lesson 3", "Lesson three")],
 )
 def test_a_question_in_another_form_is_refused_by_name(before: str, after: str) -> None:
     assert parse_quiz(GOOD) == [QuizQuestion("One?", ("no", "yes"), 1, "Since.", 3)]
