@@ -118,8 +118,6 @@ def _steps(path: Path, lines: list[str]) -> list[LessonStep]:
 
 FOLDER = Path(__file__).parent
 CLAIMS = FOLDER / "claims"
-QUIZ_FILE = FOLDER / "quiz.md"
-"""The only Markdown file beside the lessons that is none."""
 LARGEST_FILE = 1 << 20
 LONGEST_NAME = 100
 """Characters: as many as the file of the progress keeps."""
@@ -137,7 +135,7 @@ def lessons_and_problems(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]
     """The lessons that can be read, and a sentence on each file that is none, or has the name of another. Never fails."""
     found: dict[str, Lesson] = {}
     problems = []
-    for path in sorted(set(folder.glob("*.md")) - {QUIZ_FILE}):
+    for path in sorted(folder.glob("*.md")):
         try:
             lesson = parse_lesson(path, read_lesson_file(path))
         except UserError as error:

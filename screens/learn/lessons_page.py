@@ -22,6 +22,7 @@ from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
+from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import PlaceGuess
@@ -61,7 +62,7 @@ class LessonsPage(ReadingPage):
     PARTS = (
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
-        *(PlaceGuess, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget),
+        *(PlaceGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget),
     )
     DEFAULT_CSS = """
     LessonsPage {
@@ -75,7 +76,7 @@ class LessonsPage(ReadingPage):
     """
 
     BINDINGS = [
-        Binding("y", "guess_again", "Guess again", id="lessons.again", tooltip="A guess that you were sure of and wrong about"),
+        Binding("a", "guess_again", "Guess again", id="lessons.again", tooltip="A guess that you were sure of and wrong about"),
     ]
 
     def __init__(self) -> None:
@@ -132,7 +133,7 @@ class LessonsPage(ReadingPage):
         words = score_of(predictions).text
         if self._again:
             numbers = ", ".join(dict.fromkeys(f"{each.number}" for each in self._again))
-            words += f"\nsure and wrong: a guess again in lesson {numbers} · y"
+            words += f"\nsure and wrong: a guess again in lesson {numbers} · a"
         line = self.query_one("#learn-score", Static)
         line.update(Text(words))
         line.set_class(bool(words), "-known")

@@ -156,14 +156,14 @@ class GuessView(PieceLinesView):
     """
     HELP = (
         "**A guess.** Choose before the answer is revealed: the arrows lead to a choice, `enter` takes it. The score is "
-        "kept, beside the number that would be right by chance. Only the first guess at a question counts. `y` says that you are "
+        "kept, beside the number that would be right by chance. Only the first guess at a question counts. `a` says that you are "
         "sure; a lesson's guess that you were sure of and wrong about comes back in the list of lessons."
     )
     BINDINGS = [
         Binding("down,j", "move(1)", "Choice", id="guess.down", key_display="↑↓", tooltip="The next choice"),
         Binding("up,k", "move(-1)", "Choice above", id="guess.up", show=False, tooltip="The choice above"),
         Binding("enter", "choose", "Guess", id="guess.choose", tooltip="Guess this; then the answer is revealed"),
-        Binding("y", "sure", "Sure", id="guess.sure", tooltip="Say that you are sure, or not, before you guess"),
+        Binding("a", "sure", "Sure", id="guess.sure", tooltip="Say that you are sure, or not, before you guess"),
     ]
 
     @dataclass
@@ -233,7 +233,7 @@ class GuessView(PieceLinesView):
 
     def _set(self, state: GuessState) -> None:
         self.state = state
-        sure = " · sure" if state.is_sure else " · y if you are sure"
+        sure = " · sure" if state.is_sure else " · a if you are sure"
         self.border_title = f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}"
         self._lay_out()
         self.refresh_bindings()

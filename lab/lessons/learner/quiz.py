@@ -14,11 +14,12 @@ An answer is kept with the learner's predictions. The quiz can be taken again an
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed
 from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
-from lab.lessons.lesson import QUIZ_FILE, read_lesson_file
+from lab.lessons.lesson import read_lesson_file
 from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
 
 CHOICE = re.compile(r"(?m)^- \[([ x])\] (.+)$")
@@ -54,7 +55,7 @@ def parse_quiz(text: str) -> list[QuizQuestion]:
 
 
 def quiz() -> list[QuizQuestion]:
-    return parse_quiz(read_lesson_file(QUIZ_FILE))
+    return parse_quiz(read_lesson_file(Path(__file__).with_name("quiz.md")))
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,8 @@ TIME_OF_BOTH_POLICIES = 2.4
 class PosttrainingJob:
     """Runs once, and saves the models in the folder `where`. `log` is given the lines of progress.jsonl as they come."""
 
-    def __init__(
-        self, base: Run, where: Path, settings: PosttrainSettings, log: Callable[[Line], None], prediction: str = ""
-    ) -> None:
-        self._base, self._where, self._settings, self._log, self._prediction = base, where, settings, log, prediction
+    def __init__(self, base: Run, where: Path, settings: PosttrainSettings, log: Callable[[Line], None]) -> None:
+        self._base, self._where, self._settings, self._log = base, where, settings, log
         self._began = time.monotonic()
         self._questions: list[list[QuestionPair]] = []
         """Those of each round, as far as it has been reached."""
@@ -87,7 +85,6 @@ class PosttrainingJob:
                 pairs=tuple(pairs[:SHOWN]),
                 questions=tuple(self._held_out[:SHOWN]),
                 hedged=sum(pair.answer != pair.right for pair in pairs),
-                prediction=self._prediction,
             )
         )
         try:

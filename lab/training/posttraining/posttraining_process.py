@@ -45,10 +45,10 @@ MODULE = "lab.training.posttraining.posttraining_process"
 STOPPED = "Stopped."
 
 
-def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
+def start_posttraining(base: Run, home: Path, settings: PosttrainSettings) -> WorkFolder:
     """Start the process and wait until it has begun. It belongs to no terminal and outlives this process.
 
-    The runs of an earlier post-training of this base are replaced. `prediction` is the learner's, kept in progress.jsonl.
+    The runs of an earlier post-training of this base are replaced.
 
     Raises:
         UserError: as `check_base` and `WorkFolder.make`; if one runs already; if the process could not begin, with the last line
@@ -62,7 +62,7 @@ def start_posttraining(base: Run, home: Path, settings: PosttrainSettings, predi
         folder.make()
         process = DetachedProcess(
             MODULE,
-            (str(base.path), str(home), msgspec.json.encode(settings).decode(), prediction),
+            (str(base.path), str(home), msgspec.json.encode(settings).decode()),
             log=folder.log_path,
             folder=folder.path,
             environment=torch_environment(1),
@@ -97,12 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 finished, 1 failed or stopped, 2 not begun."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        path, home, settings, prediction = arguments
+        path, home, settings = arguments
         asked = msgspec.json.decode(settings, type=PosttrainSettings)
     except (ValueError, *JSON_ERRORS):
-        sys.stderr.write(
-            "usage: python -P -m lab.training.posttraining.posttraining_process RUN HOME SETTINGS-AS-JSON PREDICTION\n"
-        )
+        sys.stderr.write("usage: python -P -m lab.training.posttraining.posttraining_process RUN HOME SETTINGS-AS-JSON\n")
         return 2
     _handle_signals(_note_stop)
     try:
@@ -111,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_base(base, Path(home))
         folder.make()
         with acquire_now(trainer_lock(folder.lock_path)):
-            return _work(base, folder, asked, prediction)
+            return _work(base, folder, asked)
     except filelock.Timeout:
         sys.stderr.write(f"{base.name} is being post-trained already.\n")
         return 2
@@ -150,16 +148,16 @@ def _raise_if_stopped() -> None:
         raise Stopped
 
 
-def _work(base: Run, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
+def _work(base: Run, folder: WorkFolder, settings: PosttrainSettings) -> int:
     """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came."""
     where = begin(folder)
     lower_priority(NICENESS)
-    code = _post_train(base, where, folder, settings, prediction)
+    code = _post_train(base, where, folder, settings)
     settle(folder)
     return code
 
 
-def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainSettings, prediction: str) -> int:
+def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainSettings) -> int:
     writer = LineWriter(folder.progress_path)
     began = time.monotonic()
 
@@ -178,7 +176,7 @@ def _post_train(base: Run, where: Path, folder: WorkFolder, settings: PosttrainS
 
         _handle_signals(_stop)
         _raise_if_stopped()
-        PosttrainingJob(base, where, settings, log, prediction).run()
+        PosttrainingJob(base, where, settings, log).run()
         _handle_signals(_note_stop)
         log(end_of(folder, time.monotonic() - began))
         writer.sync()

@@ -89,8 +89,6 @@ class Started(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """The first held-out questions."""
     hedged: Count
     """Of the answers that are learned from, those that name both animals."""
-    prediction: Word = ""
-    """The learner's prediction, one of `lab.training.posttraining.posttraining_history.CHOICES`; "" for none."""
 
 
 class SftStep(msgspec.Struct, tag=True, frozen=True, kw_only=True):

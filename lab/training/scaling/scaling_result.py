@@ -142,13 +142,12 @@ class RecordedScaling(msgspec.Struct, frozen=True):
     machine: str
     time: float
     """Unix time of its beginning."""
-    seconds: float
-    """From its beginning to its end."""
     curves: tuple[SizeCurve, ...]
 
     @property
     def words(self) -> str:
-        return f"Recorded on {self.machine}, {date_and_time(self.time)[:10]}, in {duration(self.seconds)}."
+        seconds = duration(self.curves[0].seconds)
+        return f"Recorded on {self.machine}, {date_and_time(self.time)[:10]}, {seconds} of its time each."
 
     @property
     def measures(self) -> dict[str, float]:

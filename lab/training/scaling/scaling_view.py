@@ -234,7 +234,7 @@ def sentences(result: ScalingResult) -> list[str]:
         _not_compared(result, result.tokens),
         _trust(result.parameters, "The line over parameters", largest),
         _trust(result.compute, "The line over compute", first),
-        "Home shows the evaluation after training, on more of a long text: its loss may differ a little.",
+        "An evaluation after training is on more of a long text, and may differ a little: Home shows that of your runs.",
         _floor(result),
         _decay(result),
         _memorized(result),

@@ -30,7 +30,7 @@ SHARE_STEP, LOSS_STEPS = 0.05, 25
 
 @dataclass
 class Drawing:
-    """What is drawn, column by column, and the truth."""
+    """Columns as they are drawn, and the truth."""
 
     labels: Sequence[str]
     truth: Sequence[float]
@@ -126,7 +126,7 @@ class DrawWidget(LiveWidget, can_focus=True):
 
     @abstractmethod
     def words(self, drawing: Drawing) -> str:
-        """What there is to draw, then how near it is."""
+        """Words on the drawing: the part that is left, then the distance from the truth."""
 
     def begin(self, drawing: Drawing, title: str) -> None:
         self.drawing, self._is_answered = drawing, True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.training.posttraining.posttraining_history import CHOICES, QUESTION, PosttrainingHistory, prediction_in_words
+from lab.training.posttraining.posttraining_history import PosttrainingHistory
 from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings, Round
 from lab.training.posttraining.posttraining_views import NAMES
 from lab.training.posttraining.work_folder import tuned_name
@@ -14,12 +14,8 @@ from lab.views.blocks import Paragraph, View
 from screens.plot.figure import Figure, Series
 
 
-def plan_view(base: str, history: PosttrainingHistory, chosen: str, *, is_running: bool) -> View:
-    """The plan of a post-training of `base` beside an earlier one, where `history` has one.
-
-    Args:
-        chosen: the prediction for the next start, one of `CHOICES`; "" for none.
-    """
+def plan_view(base: str, history: PosttrainingHistory, *, is_running: bool) -> View:
+    """The plan of a post-training of `base` beside an earlier one, where `history` has one."""
     settings, base = PosttrainSettings(), visible(base)
     names = ", ".join(tuned_name(base, model) for model in MODELS[1:])
     earlier = history.ended
@@ -35,19 +31,7 @@ def plan_view(base: str, history: PosttrainingHistory, chosen: str, *, is_runnin
             f"rounds.{took}{again}"
         ),
     ]
-    return View("plan", "the plan", _prediction(history, chosen, is_running), list(blocks))
-
-
-def _prediction(history: PosttrainingHistory, chosen: str, is_running: bool) -> str:
-    """The prediction for the next start where one is to be made, else that of the post-training there is."""
-    started = history.started
-    if not is_running and (started is None or chosen):
-        which = "Predict, with e" if started is None else "For another start, predicted with e"
-        return f"{which}: {QUESTION} ‹ {chosen or 'no prediction yet'} ›"
-    made = started.prediction if started is not None else chosen
-    told = f"You predicted {made}." if made in CHOICES else "It was started without a prediction."
-    words = prediction_in_words(history) or f"{QUESTION} {told}"
-    return words if is_running else f"{words} e predicts anew, for another start."
+    return View("plan", "the plan", "", list(blocks))
 
 
 DASHES = (2, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from rich.text import Text
@@ -18,15 +17,7 @@ from lab.core.number_format import date_and_time, duration
 from lab.core.visible_text import visible
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
-from lab.training.posttraining.posttraining_history import (
-    CHOICES,
-    QUESTION,
-    PosttrainingFollower,
-    PosttrainingHistory,
-    prediction_in_words,
-    recorded_history,
-    right_choice,
-)
+from lab.training.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory, recorded_history
 from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
 from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings
 from lab.training.posttraining.posttraining_views import (
@@ -82,14 +73,11 @@ class PosttrainingWidget(LiveWidget):
         Binding("x", "stop", "Stop", id="posttraining.stop", tooltip="Stop the post-training"),
         Binding("v", "turn(1)", "Next view", id="posttraining.view", tooltip="Questions, curves, comparison"),
         keyless("turn(-1)", "posttraining.view_back", "The view before", "View before"),
-        Binding("e", "predict", "Predict", id="posttraining.predict", tooltip="Change your prediction for the next start"),
         Binding("right_square_bracket,left_square_bracket", "model", "Model", id="posttraining.model", tooltip="Another model"),
     ]
 
     chosen: var[str] = var("")
     """The view that the user chose; "" to follow the post-training."""
-    prediction: var[int | None] = var[int | None](None)
-    """Index of the predicted choice."""
     opens: var[Model | None] = var[Model | None](None)
     """The model that `i` opens; None for the last one that there is."""
 
@@ -103,8 +91,6 @@ class PosttrainingWidget(LiveWidget):
         self._reason = ""
         self._follower: PosttrainingFollower | None = None
         self._is_starting = False
-        self._recorded: float | None = None
-        """Time of the post-training whose prediction has been recorded."""
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=2, id="posttraining-state")
@@ -174,7 +160,6 @@ class PosttrainingWidget(LiveWidget):
             self._plot(name)
         else:
             self.query_one(BlockView).show(self._view(name))
-        self._record_prediction()
         self.refresh_bindings()
 
     def _view(self, name: str) -> View:
@@ -182,11 +167,8 @@ class PosttrainingWidget(LiveWidget):
             return pairs_view(self.history) if self.history.started is not None else examples_view()
         if name == "plan":
             base = self._base.name if self._base is not None else "the run"
-            chosen = CHOICES[self.prediction] if self.prediction is not None else ""
-            return plan_view(base, self.history, chosen, is_running=self.is_running)
-        view = comparison_view(self.shown, self.content_size.width - self.query_one(BlockView).gutter.width - 1)
-        told = prediction_in_words(self.shown)
-        return View(view.stage, view.title, f"{told} {view.sentence}" if told else view.sentence, view.blocks)
+            return plan_view(base, self.history, is_running=self.is_running)
+        return comparison_view(self.shown, self.content_size.width - self.query_one(BlockView).gutter.width - 1)
 
     def _plot(self, name: str) -> None:
         history = self.shown
@@ -270,17 +252,10 @@ class PosttrainingWidget(LiveWidget):
             return self._base is not None and not self.is_running and not self._is_starting and is_first == (action == "start")
         if action == "stop":
             return self.is_running
-        if action == "predict":
-            return not self.is_running and not self._is_starting
         return action != "model" or bool(self.history.saved)
 
     def action_turn(self, by: int) -> None:
         self.chosen = VIEWS[(VIEWS.index(self.view_name) + by) % len(VIEWS)]
-
-    def action_predict(self) -> None:
-        """Predict the next choice, in the view that shows it."""
-        self.prediction = 0 if self.prediction is None else (self.prediction + 1) % len(CHOICES)
-        self.chosen = "plan"
 
     def action_model(self) -> None:
         saved = [model for model in MODELS if model in self.history.saved]
@@ -291,7 +266,7 @@ class PosttrainingWidget(LiveWidget):
         if self.is_mounted and self._follower is not None:
             self._show()
 
-    on_resize = watch_chosen = watch_prediction = watch_opens = _show_if_ready
+    on_resize = watch_chosen = watch_opens = _show_if_ready
 
     def action_start(self) -> None:
         if self._base is not None:
@@ -304,16 +279,13 @@ class PosttrainingWidget(LiveWidget):
     @work(exclusive=True, group="start", exit_on_error=True)
     async def _start(self, base: Run) -> None:
         """Have this lab let go of the runs that will be replaced, then start the process."""
-        prediction = CHOICES[self.prediction] if self.prediction is not None else ""
         try:
             for model in MODELS[1:]:
                 for release in self.lab.release_run:
                     await release(home() / tuned_name(base.name, model))
-            await asyncio.to_thread(start_posttraining, base, home(), PosttrainSettings(), prediction)
+            await asyncio.to_thread(start_posttraining, base, home(), PosttrainSettings())
         except UserError as error:
             self.say(str(error), error=True)
-        else:
-            self.prediction = None
         finally:
             self._is_starting = False
         self.chosen, self.opens = "", None
@@ -323,36 +295,6 @@ class PosttrainingWidget(LiveWidget):
     async def action_stop(self) -> None:
         if self._follower is not None:
             await asyncio.to_thread(stop_posttraining, self._follower.folder)
-
-    def _record_prediction(self) -> None:
-        """Record the prediction once, when its answer is measured."""
-        started, right = self.history.started, right_choice(self.history)
-        if started is None or right is None or started.prediction not in CHOICES or self._recorded == started.time:
-            return
-        self._recorded = started.time
-        self._record(CHOICES.index(started.prediction), right, f"post-training {started.base} {started.time}", started.base)
-
-    @work(thread=True, group="record", exit_on_error=True)
-    def _record(self, chosen: int, right: int, identity: str, base: str) -> None:
-        from lab.lessons.learner.predictions import LearnerPrediction, read_predictions, record_prediction
-
-        if any(made.identity == identity for made in read_predictions(home())[0]):
-            return
-        made = LearnerPrediction(
-            time=time.time(),
-            kind="experiment",
-            question=QUESTION,
-            choices=CHOICES,
-            chosen=chosen,
-            right=(right,),
-            source="lesson after-pretraining",
-            run=base,
-            identity=identity,
-        )
-        try:
-            record_prediction(home(), made)
-        except UserError as error:
-            self.notify(str(error), severity="error", markup=False)
 
 
 def _recorded_words() -> str:

@@ -199,7 +199,7 @@ class SnapshotReader:
         names = tuple(size.name for size in progress.sizes if size.run is not None)
         words = f"{state_line(progress, plan).removesuffix('.')}. {self._guess_sentence(plan, progress, best)}".strip()
         if recorded is not None:
-            words = f"{recorded.words} enter runs it here."
+            words, best = f"{recorded.words} enter runs it here.", ""
         others = self._others()
         if others:
             words = f"{self.name}: {words}"

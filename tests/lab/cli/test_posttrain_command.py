@@ -23,10 +23,10 @@ TINY = ("--pairs", "16", "--rounds", "1", "--seconds", "60")
 def test_a_tiny_post_training_tells_its_course_and_result(
     home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(base: Run, home: Path, settings: PosttrainSettings, prediction: str = "") -> WorkFolder:
+    def start(base: Run, home: Path, settings: PosttrainSettings) -> WorkFolder:
         """With fewer questions, for which there are no options."""
         few = msgspec.structs.replace(settings, held_out=4, questions=2, group=2)
-        return start_posttraining(base, home, few, prediction)
+        return start_posttraining(base, home, few)
 
     monkeypatch.setattr("lab.training.posttraining.posttraining_process.start_posttraining", start)
     monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)

@@ -86,8 +86,8 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         last = first.state.question.position
         right = first.state.question.right[0]
         wrong = next(at for at in range(5) if at not in first.state.question.right)
-        assert "y if you are sure" in str(first.border_title)
-        await pilot.press("y", *["down"] * wrong)
+        assert "a if you are sure" in str(first.border_title)
+        await pilot.press("a", *["down"] * wrong)
         assert "· sure" in str(first.border_title)
         await pilot.press("enter")
         text = await scored()

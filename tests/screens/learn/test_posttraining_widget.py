@@ -8,11 +8,10 @@ import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
 
-from lab.lessons.learner.predictions import predictions_path, read_predictions
 from lab.lessons.lesson import lessons
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
-from lab.training.posttraining.posttraining_history import CHOICES, QUESTION, RECORDED, recorded_history, recorded_measures
+from lab.training.posttraining.posttraining_history import RECORDED, recorded_history, recorded_measures
 from lab.training.posttraining.posttraining_schema import (
     MODELS,
     Ended,
@@ -62,7 +61,7 @@ def evaluation(model: Model, exact: float, rewarded: float) -> Evaluation:
     )
 
 
-def started(prediction: str) -> Started:
+def started() -> Started:
     pairs = tuple(PairSource(1, lambda pair: True).draw(2))
     return Started(
         base="demo",
@@ -72,19 +71,18 @@ def started(prediction: str) -> Started:
         pairs=pairs,
         questions=pairs,
         hedged=4,
-        prediction=prediction,
     )
 
 
 @pytest.fixture
 def begun(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Predictions with which a post-training was started; none runs."""
+    """Runs whose post-training was started; none runs."""
     found: list[str] = []
 
-    def start(base: Run, where: Path, settings: PosttrainSettings, prediction: str) -> WorkFolder:
+    def start(base: Run, where: Path, settings: PosttrainSettings) -> WorkFolder:
         assert (base.name, where) == ("demo", home)
-        found.append(prediction)
-        write(home, [started(prediction), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
+        found.append(base.name)
+        write(home, [started(), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
         return WorkFolder("demo", home)
 
     monkeypatch.setattr(posttraining_widget, "start_posttraining", start)
@@ -133,18 +131,14 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         await open_lesson(pilot, until)
         await until(pilot, lambda: widget(pilot).is_settled)
         await until(pilot, lambda: widget(pilot).query_one(BlockView).view)
-        assert QUESTION in view(pilot).sentence
+        assert view(pilot).stage == "plan"
         assert widget(pilot).full_screen() is None
-        await pilot.press("v", "e", "e", "e")
-        assert widget(pilot).view_name == "plan", "e shows what it changes"
-        assert CHOICES[2] in view(pilot).sentence
         await pilot.press("v")
         assert "names both animals" in view(pilot).sentence
 
         await pilot.press("r")
         await until(pilot, lambda: widget(pilot).history.sft)
-        assert begun == [CHOICES[2]]
-        assert widget(pilot).prediction is None
+        assert begun == ["demo"]
         assert "r starts it again" in state(pilot), "no process holds its lock"
         assert widget(pilot).check_action("start", ()) is False
         assert widget(pilot).check_action("restart", ()), "it replaces what there is"
@@ -154,22 +148,13 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         saved = [Saved("sft", "demo-sft"), Saved("rl", "demo-rl")]
         write(home, [*measured, *rounds, *saved, evaluation("rl-free", 0.1, 1.0), Ended(is_finished=True, seconds=61.0)])
         await until(pilot, lambda: "finished" in state(pilot))
-        assert "You predicted fewer than with it: right" in view(pilot).sentence
-        await until(pilot, lambda: read_predictions(home)[0])
-        (made,) = read_predictions(home)[0]
-        assert made.is_right
+        assert view(pilot).stage == "comparison"
 
         opened = widget(pilot).full_screen()
         assert opened is not None
         assert (opened.mode, opened.run) == ("inspect", "demo-rl")
         assert opened.prompt.endswith("A:")
         assert (opened.stage, opened.layer, opened.head, opened.position) == ("scores", 3, 0, None)
-        widget(pilot).chosen = "plan"
-        assert "You predicted fewer than with it: right" in view(pilot).sentence, "the same as in the comparison"
-        await pilot.press("e")
-        assert "For another start, predicted with e" in view(pilot).sentence
-        assert CHOICES[0] in view(pilot).sentence
-        widget(pilot).chosen = ""
         await pilot.press("]")
         assert "i opens demo-sft" in state(pilot)
 
@@ -195,19 +180,14 @@ async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -
         await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)
 
 
-async def test_a_prediction_that_cannot_be_kept_is_said_and_answers_after_a_plot_are_as_long_as_before_it(
-    app: LabApp, home: Path, until: Any
-) -> None:
+async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: Path, until: Any) -> None:
     """The table's own width is 0 while a plot is in its place."""
-    predictions_path(home).mkdir(parents=True)
     long = " the big dog and the small cat by the lake"
     measured = [replace(evaluation(model, 0.5, 0.5), answers=(long,)) for model in MODELS]
-    write(home, [started(CHOICES[2]), *measured, round_("rl", 1, 0.5, 0.5), Ended(is_finished=True, seconds=61.0)])
+    write(home, [started(), *measured, round_("rl", 1, 0.5, 0.5), Ended(is_finished=True, seconds=61.0)])
     async with app.run_test(size=(80, 24)) as pilot:
         await open_lesson(pilot, until)
-        await until(pilot, lambda: any("predictions.jsonl" in each.message for each in app._notifications))
         await until(pilot, lambda: "finished" in state(pilot))
-        assert "You predicted" in view(pilot).sentence, "the result stays"
         answers = []
         for name in ("comparison", "kl", "comparison"):
             widget(pilot).chosen = name
@@ -239,7 +219,7 @@ async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_
         for side, model in (("left", "rl"), ("right", "rl-free")):
             assert sampled(side) == [[line[name] for line in rounds if line["model"] == model] for name in ("reward", "exact")]
         assert widget(pilot).full_screen() is None, "its models are not here"
-        write(home, [started(""), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
+        write(home, [started(), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
         await until(pilot, lambda: "r starts it again" in state(pilot))
         assert "recorded on" in state(pilot), "its own has no rounds yet"
         write(home, [round_("rl", 1, 0.25, 0.5)])

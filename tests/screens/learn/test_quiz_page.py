@@ -42,7 +42,7 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
         await until(pilot, lambda: results.view is not None and results.view.sentence)
         assert results.view.sentence == "Before: 3 of 12 right (3.0 by chance)."
         await until(pilot, lambda: app.focused is results)
-        await pilot.press("enter", "y")
+        await pilot.press("enter", "a")
         for at in range(12):
             await answer(at, questions[at].right)
         await until(pilot, lambda: "gain of 9" in results.view.sentence)

@@ -11,17 +11,20 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.learner.predictions import predictions_path, read_predictions
 from lab.lessons.lesson import lessons
 from lab.runs.run_schema import Metric, Status, TokenizerConfig, TrainConfig
 from lab.training.scaling.scaling_experiment import ScalingExperiment
 from lab.training.scaling.scaling_plan import ScalingPlan
+from lab.training.scaling.scaling_result import RECORDED
 from lab.views.blocks import Paragraph, Table
 from models.parameter_count import flops_per_token, parameter_count
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
 from screens.learn.lessons_page import LessonList
+from screens.learn.live.guess_widgets import RECORDED_RESULTS, recorded
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -221,3 +224,46 @@ def test_the_figures_in_the_lesson_are_those_of_the_plan() -> None:
     smallest, *_, largest = (parameter_count(model) for model in ScalingPlan().models())
     assert f"from some {round(smallest / 1000)} thousand to {largest / 1e6:.1f} million parameters" in " ".join(text.split())
     assert len(ScalingPlan().sizes) == 4
+
+
+async def test_a_recorded_experiment_is_shown_and_said_to_be_until_there_is_one_here(app: LabApp, home: Path, until: Any) -> None:
+    record = msgspec.json.decode(RECORDED.read_bytes())
+    ends = [curve["points"][-1]["loss"] for curve in record["curves"]]
+    async with app.run_test(size=(120, 40)) as pilot:
+        widget = await open_lesson(pilot, until)
+        assert widget.snapshot is not None
+        assert "Nothing is trained yet" in widget.snapshot.words, "the guess comes before the result"
+        await pilot.press("space", "space")
+        found = pilot.app.screen.query(ScalingWidget)
+        await until(pilot, lambda: found and found.first().snapshot and found.first().picture == "compute")
+        widget = found.first()
+        words = widget.snapshot.words
+        assert "Recorded on one core of an AMD EPYC, 2026-" in words
+        assert "enter runs it here" in words
+        assert [list(series.ys) for series in widget.snapshot.compute.series[:4]] == [
+            pytest.approx([point["loss"] - widget_floor(record) for point in curve["points"]]) for curve in record["curves"]
+        ]
+        assert f"{min(ends):.3f} lowest" in texts(widget)
+        assert widget.full_screen() is None, "its runs are not here"
+        assert widget.check_action("start", ())
+        make_experiment(home)
+        await until(pilot, lambda: widget.phase == "finished")
+        assert "Recorded" not in widget.snapshot.words
+        assert widget.snapshot.best == "scaling-2"
+
+
+def widget_floor(record: dict[str, Any]) -> float:
+    return float(record["curves"][-1]["floor"])
+
+
+def test_the_guess_of_the_lesson_is_decided_by_the_recorded_losses() -> None:
+    record = msgspec.json.decode(RECORDED.read_bytes())
+    ends = [curve["points"][-1]["loss"] for curve in record["curves"]]
+    live = next(lesson for lesson in lessons() if lesson.name == "scaling").steps[1].live
+    assert live is not None
+    question = parse_experiment_guess(live.options, RECORDED_RESULTS).ask(recorded("scaling"), None)
+    assert question.right == (ends.index(min(ends)),)
+    assert all(f"{loss:.3f}" in question.answer for loss in ends)
+    assert [curve["seconds"] for curve in record["curves"]] == [120.0] * 4, "two minutes each, as the lesson says"
+    tokens = [curve["points"][-1]["tokens"] for curve in record["curves"]]
+    assert tokens == sorted(tokens, reverse=True), "the smallest saw the most"

@@ -33,7 +33,7 @@ TUNING = TuningConfig(base="demo", base_step=6000, base_sha256="", method="sft",
 
 def started(result: str) -> Started:
     settings = PosttrainSettings()
-    return Started(base="demo", base_step=1, settings=settings, time=1.0, pairs=(), questions=(), hedged=0, prediction=result)
+    return Started(base=result, base_step=1, settings=settings, time=1.0, pairs=(), questions=(), hedged=0)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def folder(home: Path, make_model: Callable[[Path, str, str], None], monkeypatch
     class Job:
         fails = ""
 
-        def __init__(self, base: Run, where: Path, settings: object, log: Callable[[Line], None], prediction: str) -> None:
+        def __init__(self, base: Run, where: Path, settings: object, log: Callable[[Line], None]) -> None:
             self._where, self._log = where, log
 
         def run(self) -> None:
@@ -91,7 +91,7 @@ def post_train(folder: WorkFolder) -> int:
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         with trainer_lock(folder.lock_path):
-            return posttraining_process._work(open_run("demo"), folder, PosttrainSettings(), "")
+            return posttraining_process._work(open_run("demo"), folder, PosttrainSettings())
     finally:
         for number, handler in handlers:
             signal.signal(number, handler)
@@ -107,7 +107,7 @@ def shown(folder: WorkFolder) -> tuple[str, str]:
     follower = PosttrainingFollower(folder)
     follower.read()
     assert follower.history.started is not None
-    return follower.history.started.prediction, follower.stage
+    return follower.history.started.base, follower.stage
 
 
 class Killed(BaseException):
