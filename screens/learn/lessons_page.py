@@ -15,11 +15,12 @@ from textual.widgets.option_list import Option
 from lab.core.errors import UserError
 from lab.lessons.learner.predictions import read_predictions, score_of, sure_and_wrong
 from lab.lessons.learner.progress import Progress, read_progress, write_progress
+from lab.lessons.learner.quiz import quiz, results_of
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
-from screens.background import in_thread, latest
+from screens.background import in_thread, is_working, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.draw_widgets import DrawWidget
@@ -108,11 +109,10 @@ class LessonsPage(ReadingPage):
 
     @property
     def is_settled(self) -> bool:
-        return self._progress is not None and self.reader.is_settled
+        return self._progress is not None and self.reader.is_settled and not is_working(self, "score")
 
     def on_mount(self) -> None:
         self._read_progress()
-        self._read_score()
         self.watch(self, "run", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
 
@@ -125,9 +125,17 @@ class LessonsPage(ReadingPage):
             self._read_progress()  # another lab may have kept more
         self._read_score()  # guesses may have been made in Inspect
 
+    def watch_is_shown(self, is_shown: bool) -> None:
+        if is_shown:
+            self._read_score()
+
     @latest("score")
     async def _read_score(self) -> None:
         predictions, _ = await in_thread(read_predictions, home())
+        rounds = len(results_of(predictions, await in_thread(quiz)).complete)
+        is_done = self._progress is not None and all(self._progress.of(each.name).is_done for each in self.lessons)
+        first = "first the quiz: [" if not rounds else "now the quiz again: [" if rounds == 1 and is_done else ""
+        self.list.border_title = " · ".join(filter(None, (LessonList.BORDER_TITLE, first)))
         titles = {f"lesson {each.name}": each for each in self.lessons}
         self._again = [titles[each.source] for each in sure_and_wrong(predictions) if each.source in titles]
         words = score_of(predictions).text

@@ -17,7 +17,8 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
 ) -> None:
     questions = quiz()
     async with app.run_test(size=(80, 24)) as pilot:
-        await lessons_page(pilot, until)
+        lessons = await lessons_page(pilot, until)
+        await until(pilot, lambda: "first the quiz: [" in str(lessons.list.border_title))
         await pilot.press("left_square_bracket")
         page = pilot.app.screen.query_one(QuizPage)
         await until(pilot, lambda: page.results is not None)
@@ -41,6 +42,10 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
         results = page.query_one(BlockView)
         await until(pilot, lambda: results.view is not None and results.view.sentence)
         assert results.view.sentence == "Before: 3 of 12 right (3.0 by chance)."
+        await until(pilot, lambda: app.focused is results)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: str(lessons.list.border_title) == "lessons")
+        await pilot.press("left_square_bracket")
         await until(pilot, lambda: app.focused is results)
         await pilot.press("enter", "a")
         for at in range(12):
