@@ -126,6 +126,6 @@ def quiz_view(results: QuizResults, titles: Mapping[int, str]) -> View:
     columns = [Column("question"), Column("lesson that answers it", "left"), *(Column(name) for name, _ in shown)]
     blocks: list[Block] = [Table(columns, rows)]
     if len(complete) > 1:
-        texts = (f"{each.question} {each.choices[each.right]} {each.why}" for each in results.questions)
+        texts = (f"{each.question} → {each.choices[each.right]} {each.why}" for each in results.questions)
         blocks += [Paragraph(f"{at}. {text}") for at, text in enumerate(texts, 1)]
     return View("quiz", "quiz", words, blocks)

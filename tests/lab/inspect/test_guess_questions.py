@@ -13,6 +13,7 @@ from lab.inspect.guess_questions import (
     KEY_CHOICES,
     TOKEN_CHOICES,
     attention_question,
+    is_lottery,
     next_token_question,
     percentages,
     right_choices,
@@ -148,6 +149,29 @@ def test_the_same_question_has_one_identity_and_another_place_another(tiny: Tiny
     assert longer.identity == asked[0], "later tokens change nothing"
     heads = [attention_question(stage_context(tiny, position=3, head=head)).identity for head in (0, 1)]
     assert len({*asked, *heads}) == 4
+
+
+@pytest.mark.parametrize(
+    ("shares", "lottery"),
+    [
+        ([0.5, 0.3, 0.2], False),
+        ([0.35, 0.33, 0.32], True),
+        ([0.48, 0.46, 0.06], True),
+        ([0.48, 0.44, 0.08], False),
+        ([0.13, *[0.0435] * 20], True),
+        ([0.16, *[0.042] * 20], True),
+        ([0.4, *[0.03] * 20], False),
+        ([0.62, 0.38], True),
+        ([0.7, 0.3], False),
+        ([1.0, 0.0], False),
+    ],
+)
+def test_a_guess_is_a_lottery_where_the_first_two_are_close_or_the_entropy_is_near_its_maximum(
+    shares: list[float], lottery: bool
+) -> None:
+    margin = sorted(shares)[-1] - sorted(shares)[-2]
+    entropy = -sum(share * math.log(share) for share in shares if share) / math.log(len(shares))
+    assert is_lottery(np.array(shares)) == lottery == (margin < 0.03 or entropy > 0.95)
 
 
 def test_printed_shares_tell_the_largest_from_the_rest() -> None:

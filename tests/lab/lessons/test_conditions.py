@@ -33,6 +33,12 @@ def test_the_right_choice_follows_the_measures(after: float, right: tuple[int, .
     assert [choice.label for choice in found.choices] == ["it falls", "it rises", "it stays"]
 
 
+@pytest.mark.parametrize(("after", "why"), [(1.0, "down to 1.0"), (3.0, "up to 3.0"), (2.0, "the usual")])
+def test_each_choice_may_have_a_reason_of_its_own(after: float, why: str) -> None:
+    reasons = {"why": "the usual", "why-a": "down to {loss_after:.1f}", "why-b": "up to {loss_after:.1f}"}
+    assert ask(OPTIONS | reasons, loss_before=2.0, loss_after=after).why == why
+
+
 def test_where_no_choice_or_every_choice_holds_there_is_nothing_to_guess() -> None:
     two = {name: text for name, text in OPTIONS.items() if not name.endswith("-c")}
     found = ask(two, loss_before=2.0, loss_after=2.0)
@@ -68,6 +74,7 @@ def test_a_missing_measure_is_told() -> None:
         ({"right-a": "loss_after falls"}, "is no comparison"),
         ({"answer": "{__class__}"}, "is no figure"),
         ({"right-f": "1 < 2"}, "right-f belongs to no choice"),
+        ({"why-f": "So."}, "why-f belongs to no choice"),
         ({"choice-d": "it is gone"}, "more than one choice without a condition"),
     ],
 )
