@@ -129,7 +129,10 @@ async def test_home_leads_to_the_next_step_by_a_key_that_works(
     for age, (name, phase) in enumerate(runs.items()):
         make_run(name, phase=phase, step=240, created=NOW - 3600 - age)
     if step is not None:
-        write_progress(home, Progress().at("whole-path", step, 6), "whole-path")
+        read = Progress()
+        for each in range(step + 1):
+            read = read.at("whole-path", each, 6)
+        write_progress(home, read, "whole-path")
     app = LinkApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == len(runs) and led(app) == words)
