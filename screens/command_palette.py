@@ -148,6 +148,8 @@ class LabCommands(Provider):
             facts = f"{run.text}, {run.phase}"
             yield Command(f"Watch the run {run.name}", facts, self._post(RunChosen(run.name, "train")))
             yield Command(f"Inspect the model of {run.name}", facts, self._post(RunChosen(run.name, "inspect")))
+            chat = OpenState(ScreenState(mode="learn", page="chat", run=run.name))
+            yield Command(f"Chat with {run.name}", facts, self._post(chat))
         current = app.run_summary(app.run_name)
         if current is not None:
             name = current.name

@@ -29,6 +29,7 @@ COMMANDS = (
     "import",
     "export",
     "generate",
+    "chat",
     "trace",
     "report",
     "claims",
@@ -42,7 +43,10 @@ COMMANDS = (
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""
-MODULES = {"pause": "stop", "delete": "rename", "watch": "runs", "import": "hugging_face", "export": "hugging_face"}
+MODULES = {
+    **{"pause": "stop", "delete": "rename", "watch": "runs", "import": "hugging_face", "export": "hugging_face"},
+    "chat": "generate",
+}
 """Those whose module has another name."""
 
 MISTAKES = {

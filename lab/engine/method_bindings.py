@@ -9,6 +9,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
 from lab.engine import method_registry as table
+from lab.engine.chat_methods import ChatMethods
 from lab.engine.method_registry import ExperimentParams, OneStepParams, OpenParams, ReleaseParams
 from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
 from lab.engine.server import Implementation, implement
@@ -219,4 +220,5 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.PROMPT_REPORT, prompt.prompt_report),
         implement(table.ONE_STEP, OneStepMethods().one_step),
         implement(table.EXPERIMENT, model.experiment),
+        implement(table.CHAT, ChatMethods(models).chat),
     ]

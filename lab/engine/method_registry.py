@@ -16,6 +16,7 @@ from lab.inspect.prompt_report import PromptReport
 from lab.training.one_step.step_stages import StepAnswer
 from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
+from models.chat import Author, Turn
 from models.config import SamplingSettings
 from models.trace_edits import Edit
 
@@ -173,6 +174,43 @@ class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Weight of the stage `weight`, such as `wte.weight[3,5]`; "": the one that changes most."""
 
 
+class ChatParams(OpenParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A conversation, whose last turn is answered with at most `tokens` more tokens: 0 for the document as it is."""
+
+    system: str | None = None
+    """None: that of the run's first prompt."""
+    turns: tuple[Turn, ...] = ()
+    stops: tuple[str, ...] | None = None
+    """Texts that an answer ends at; None: the template's own."""
+    sampling: SamplingSettings = SamplingSettings()
+    most: int = 100
+    """Most tokens of an answer."""
+    tokens: int = 0
+
+
+class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation, and the document that the model sees of it."""
+
+    template: str
+    about: str
+    """A sentence on how it is written."""
+    is_tuned: bool
+    """The run was tuned to answer."""
+    system: str
+    stops: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    texts: list[str]
+    """The answer of each turn in words."""
+    ids: tuple[int, ...]
+    """Tokens of the document; `labels` and `authors` are theirs."""
+    labels: list[str]
+    authors: list[Author]
+    left_out: int
+    """Number of turns, the first ones, that have no room in the context."""
+    context: int
+    step: int
+
+
 OPEN = EngineMethod("open", OpenParams, ModelFacts)
 RELEASE = EngineMethod("release", ReleaseParams, bool)
 LENS = EngineMethod("lens", LensParams, LensPath)
@@ -189,6 +227,7 @@ SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 PROMPT_REPORT = EngineMethod("prompt_report", PromptParams, PromptReport)
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
+CHAT = EngineMethod("chat", ChatParams, ChatAnswer)
 EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult)
 
 METHODS: tuple[AnyMethod, ...] = tuple(each for each in list(globals().values()) if isinstance(each, EngineMethod))

@@ -1,4 +1,4 @@
-"""Learn: the pages of lessons, checked claims, notes and the quiz."""
+"""Learn: the pages of lessons, checked claims, notes, a chat and the quiz."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from textual.widget import Widget
 from lab.views.screen_state import ScreenState
 from screens.dialogs.ask import RunChooser
 from screens.engine_client import Engine
+from screens.learn.chat_page import ChatPage
 from screens.learn.claims_page import ClaimsPage
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import LearnPage
@@ -30,7 +31,7 @@ class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
-    PAGES = (LessonsPage, ClaimsPage, NotesPage, QuizPage)
+    PAGES = (LessonsPage, ClaimsPage, NotesPage, ChatPage, QuizPage)
     HEADINGS = ("Lessons", "Live view")
     HELP = "How a GPT is made and run, a step at a time: short lessons, each computed on a real model."
     DEFAULT_CSS = """

@@ -1,13 +1,15 @@
-"""`llmlab generate`: generate text from a prompt with a run's model."""
+"""`llmlab generate` and `llmlab chat`: generate text from a prompt with a run's model, or converse with it."""
 
 import codecs
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import click
 
+from lab.cli.chat_session import ChatSession
 from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import write_raw
@@ -23,36 +25,55 @@ ACTIVATIONS = 16
 BYTES_OF_TOKEN = 40
 """Bytes kept for each generated token."""
 
+SHORT_ANSWER = 200
+"""Most tokens of an answer, unless told otherwise."""
+
 option = partial(click.option, show_default=True)
+
+
+def sampling_options(command: Any) -> Any:
+    """The options that say how tokens are drawn, from --temperature to --repetition-penalty."""
+    options = (
+        option(
+            "--temperature",
+            default=1.0,
+            type=Within(TEMPERATURE, whole=False),
+            metavar="T",
+            help="Divides logits; 0 is greedy.",
+        ),
+        option("--top-k", default=0, type=Within(TOP_K), metavar="K", help="Keep the K most probable tokens; 0 keeps all."),
+        option(
+            "--top-p",
+            default=1.0,
+            type=Within(TOP_P, whole=False),
+            metavar="P",
+            help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
+        ),
+        option(
+            "--min-p",
+            default=0.0,
+            type=Within(MIN_P, whole=False),
+            metavar="P",
+            help="Keep the tokens with at least this share of the largest probability; 0 keeps all.",
+        ),
+        option(
+            "--repetition-penalty",
+            default=1.0,
+            type=Within(REPETITION_PENALTY, whole=False),
+            metavar="R",
+            help="Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
+        ),
+    )
+    for each in reversed(options):
+        command = each(command)
+    return command
 
 
 @click.command(short_help="Generate text from a prompt.")
 @click.argument("run")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt. [default: the run's first prompt]")
 @option("-n", "--tokens", default=200, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate.")
-@option("--temperature", default=1.0, type=Within(TEMPERATURE, whole=False), metavar="T", help="Divides the logits; 0 is greedy.")
-@option("--top-k", default=0, type=Within(TOP_K), metavar="K", help="Keep the K most probable tokens; 0 keeps all.")
-@option(
-    "--top-p",
-    default=1.0,
-    type=Within(TOP_P, whole=False),
-    metavar="P",
-    help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
-)
-@option(
-    "--min-p",
-    default=0.0,
-    type=Within(MIN_P, whole=False),
-    metavar="P",
-    help="Keep the tokens with at least this share of the largest probability; 0 keeps all.",
-)
-@option(
-    "--repetition-penalty",
-    default=1.0,
-    type=Within(REPETITION_PENALTY, whole=False),
-    metavar="R",
-    help="Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
-)
+@sampling_options
 @click.option(
     "--stop", "stops", multiple=True, metavar="TEXT", help="End before this text is written; may be repeated. [default: none]"
 )
@@ -162,3 +183,43 @@ def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
         yield held[:sent]
         held = held[sent:]
     yield held
+
+
+@click.command(short_help="Converse with a run's model.")
+@click.argument("run")
+@click.option("--system", metavar="TEXT", help="System prompt. [default: that of the run's first prompt, if it has one]")
+@option("-n", "--tokens", default=SHORT_ANSWER, type=Within(WRITTEN_TOKENS), metavar="N", help="Most tokens of an answer.")
+@sampling_options
+@click.option(
+    "--stop", "stops", multiple=True, metavar="TEXT", help="End an answer before this text, too; may be repeated. [default: none]"
+)
+@option("--seed", default=0, type=Within(SAMPLING_SEED), metavar="N", help="The same seed gives the same answers.")
+@click.option("--greedy", is_flag=True, help="Always take the most probable token.")
+@click.option("--show-tokens", is_flag=True, help="After each answer print the raw document: its tokens, and who wrote them.")
+@checkpoint_option
+def chat(
+    run: str,
+    system: str | None,
+    tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    repetition_penalty: float,
+    stops: tuple[str, ...],
+    seed: int,
+    greedy: bool,
+    show_tokens: bool,
+    checkpoint: str | None,
+) -> None:
+    """Converse with the model of RUN: each line that you type, or pipe in, is a message.
+
+    The conversation is one document, which the model continues. A base model was not taught to answer: it is stopped where it
+    writes the user's turn. ctrl+c stops an answer, ctrl+d ends the conversation.
+    """
+    from models.config import SamplingSettings
+
+    if "" in stops:
+        raise click.UsageError("The text to stop at is empty: give it at least one character.")
+    sampling = SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy)
+    ChatSession(load_prompt(run, None, checkpoint), system, stops, sampling, tokens, shows_tokens=show_tokens).converse()

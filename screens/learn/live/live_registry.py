@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from lab.core.errors import UserError
 from lab.lessons.lesson import LessonStep, Live
+from screens.learn.chat_page import ChatWidget
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.draw_widgets import DrawAttention, DrawLoss
 from screens.learn.live.experiment_widget import ExperimentWidget
@@ -37,6 +38,7 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "predict-study": StudyGuess,
     "draw-attention": DrawAttention,
     "draw-loss": DrawLoss,
+    "chat": ChatWidget,
 }
 
 

@@ -1,0 +1,394 @@
+"""Chat with a run: the conversation, and beside it its document of tokens. A page of Learn, and the live widget `chat`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.reactive import var
+from textual.widgets import Input
+
+from lab.core.number_format import counted
+from lab.core.visible_text import visible
+from lab.engine.method_registry import CHAT, ChatAnswer, ChatParams
+from lab.runs.find_runs import is_run
+from lab.runs.home_folder import home
+from lab.training.posttraining.work_folder import tuned_name
+from lab.views.screen_state import ScreenState
+from models.chat import Turn
+from models.config import SamplingSettings
+from screens.about_key import About, keyless
+from screens.learn.learn_engine import LearnEngine, Refused
+from screens.learn.learn_page import LearnPage
+from screens.learn.live.engine_view import COMPUTING, LOADING
+from screens.learn.live.live_widget import LiveWidget, ModelAtHand, model_of, number_in
+from screens.messages import OpenState
+from screens.widgets.line_scroll_view import SCROLL_KEYS
+from screens.widgets.page_bar import PageLink
+from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines, wrap_pieces
+from screens.widgets.prompt_input import NEWLINE, PromptInput, shown
+from screens.widgets.status_line import StatusLine
+from screens.widgets.text_fitting import Piece, wrap
+
+TOKENS = 3
+"""Tokens of an answer between two pictures."""
+MOST = 100
+"""Most tokens of an answer."""
+FIELDS = ("message", "system prompt", "stop", "temperature")
+"""What the field below can be for."""
+HOTTEST = 100.0
+KINDS = {"mark": "key", "system": "text", "user": "train", "model": "added", "end": "cursor"}
+"""Style of the tokens of each author: all can be told without colour but the system prompt and the user's, which marks part."""
+KEPT = "chat"
+"""Name of the conversation among what the widgets of Learn keep."""
+
+
+@dataclass
+class Conversation:
+    """What has been said, and the settings; None for the run's own."""
+
+    run: str
+    system: str | None = None
+    stops: tuple[str, ...] | None = None
+    temperature: float = 1.0
+    seed: int = 0
+    turns: tuple[Turn, ...] = ()
+    answer: ChatAnswer | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """An answer is being written."""
+        return bool(self.turns) and not self.turns[-1].end
+
+    def end_last(self) -> None:
+        if self.is_open:
+            self.turns = (*self.turns[:-1], Turn(self.turns[-1].message, self.turns[-1].answer, "interrupt"))
+
+
+class ChatLines(PieceLinesView):
+    """The conversation, or its document."""
+
+    BINDINGS = [*SCROLL_KEYS]
+
+
+class ChatInput(PromptInput):
+    """The field for a message, and with `up` and `down` for a setting."""
+
+    HELP = (
+        "**The message.** `enter` sends it. `↑` `↓`: the system prompt, the stop text, the temperature. `ctrl+j`: a line break."
+    )
+    BINDINGS = [
+        Binding(
+            "up", "field(-1)", "Settings", id="chat.field", key_display="↑↓", tooltip="System prompt, stop text, temperature"
+        ),
+        Binding("down", "field(1)", "Settings", id="chat.next_field", show=False, tooltip="The next setting"),
+    ]
+
+    field: var[int] = var(0)
+    """Index in `FIELDS`."""
+
+    def action_field(self, by: int) -> None:
+        self.field = (self.field + by) % len(FIELDS)
+
+
+class ChatWidget(LiveWidget):
+    """Option `tuned: yes`: chat with the run that lesson 15 made of the model at hand, where there is one."""
+
+    OPTIONS = ("tuned",)
+    HELP = "**Chat.** To the left what is said; to the right the one document that the model continues."
+    DEFAULT_CSS = """
+    ChatWidget {
+        & > Horizontal { height: 1fr; }
+        & ChatLines { width: 1fr; height: 1fr; }
+        & > ChatInput { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
+        & > ChatInput { border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
+        & > ChatInput:focus { border: round $accent; }
+    }
+    """
+    BINDINGS = [
+        Binding("e", "edit", "Message", id="chat.edit", tooltip="Type a message; enter sends it")
+        | About(synonyms="say talk ask"),
+        Binding("x", "stop", "Stop", id="chat.stop", tooltip="Stop the answer"),
+        Binding("r", "again", "Again", id="chat.again", tooltip="Answer the last message again, with the next seed")
+        | About(synonyms="regenerate retry"),
+        Binding("n", "new", "New", id="chat.new", tooltip="Begin a new conversation") | About(synonyms="clear reset"),
+        keyless("inspect", "chat.inspect", "Inspect the document of the conversation", "Inspect"),
+    ]
+    ASKS = "live"
+    """Key of its questions to the engine."""
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.talk = Conversation("")
+        self._is_answered = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield ChatLines(id="chat-bubbles")
+            yield ChatLines(id="chat-document")
+        yield ChatInput(id="chat-input", select_on_focus=False, of_prompts=False)
+
+    @property
+    def is_settled(self) -> bool:
+        return self._is_answered
+
+    def show_model(self, model: ModelAtHand) -> None:
+        self._go_on(model)
+
+    @work(exclusive=True, group="model", exit_on_error=True)
+    async def _go_on(self, model: ModelAtHand) -> None:
+        """Go on with the conversation with this run, or begin one."""
+        tuned, run = tuned_name(model.run, "sft"), model.run
+        if self.options.get("tuned") == "yes" and await asyncio.to_thread(is_run, home() / tuned):
+            run = tuned
+        kept = self.engine.kept.get(KEPT)
+        self.talk = kept if isinstance(kept, Conversation) and kept.run == run else Conversation(run)
+        self.engine.kept[KEPT] = self.talk
+        self._ask(TOKENS if self.talk.is_open else 0)
+
+    def _ask(self, tokens: int) -> None:
+        talk, self._is_answered = self.talk, False
+        if talk.answer is None:
+            self.say(LOADING if self.engine.is_loading else COMPUTING)
+        params = ChatParams(
+            run=talk.run,
+            system=talk.system,
+            turns=talk.turns,
+            stops=talk.stops,
+            sampling=SamplingSettings(temperature=talk.temperature, seed=talk.seed),
+            most=MOST,
+            tokens=tokens,
+        )
+        self.engine.ask(self.ASKS, CHAT, params, self._answered, self._refused)
+
+    def _answered(self, answer: ChatAnswer) -> None:
+        talk = self.talk
+        talk.answer, talk.turns = answer, answer.turns
+        talk.system, talk.stops = answer.system, answer.stops
+        self.weights_step = answer.step
+        self._is_answered = not talk.is_open
+        if talk.is_open:
+            self._ask(TOKENS)
+        self.say(" ".join(filter(None, (answer.about, window_sentence(answer)))))
+        self._draw()
+        self.refresh_bindings()
+
+    def _refused(self, refused: Refused) -> None:
+        self.talk.end_last()
+        self._is_answered = True
+        self.say(refused.sentence, error=True)
+
+    def _draw(self) -> None:
+        answer, talk = self.talk.answer, self.talk
+        if answer is None:
+            return
+        bubbles, document = self.query_one("#chat-bubbles", ChatLines), self.query_one("#chat-document", ChatLines)
+        bubbles.border_title = Text(f"chat · {visible(talk.run)}")
+        document.border_title = Text(f"document · {len(answer.ids)} of {counted(answer.context, 'token')}")
+        for view, lines in ((bubbles, bubble_lines(answer, bubbles.room)), (document, document_lines(answer, document.room))):
+            view.set_lines(lines)
+            view.top = len(lines)
+        self._name_field()
+
+    on_resize = _draw
+
+    @on(events.DescendantFocus)
+    def _name_field(self) -> None:
+        field = self.query_one(ChatInput)
+        field.border_title = Text(FIELDS[field.field])
+        stop = ", ".join(f"“{visible(each)}”" for each in self.talk.stops or ()) or "none"
+        field.border_subtitle = Text(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}")
+
+    def on_mount(self) -> None:
+        self.watch(self.query_one(ChatInput), "field", self._fill_field, init=False)
+
+    def _fill_field(self, index: int) -> None:
+        """Show the value of the setting that the field is for now."""
+        talk, field = self.talk, self.query_one(ChatInput)
+        values = ("", talk.system or "", (talk.stops or ("",))[0], f"{talk.temperature:g}")
+        field.value = shown(values[index])
+        field.cursor_position = len(field.value)
+        self._name_field()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        talk, field = self.talk, self.query_one(ChatInput)
+        name, text = FIELDS[field.field], field.text
+        if talk.is_open or talk.answer is None:
+            return
+        if name == "message":
+            if not text.strip():
+                return
+            talk.turns = (*talk.turns, Turn(text))
+        elif name == "system prompt":
+            talk.system = text
+        elif name == "stop":
+            talk.stops = (text,) if text else ()
+        else:
+            number = number_in(text, HOTTEST)
+            if number is None or number < 0:
+                self.say(f"The temperature is a number from 0 to {HOTTEST:g}.", error=True)
+                return
+            talk.temperature = number
+        field.field, field.value = 0, ""
+        self._ask(TOKENS if talk.is_open else 0)
+        self.refresh_bindings()
+
+    def take_focus(self) -> bool:
+        self.query_one("#chat-bubbles").focus()
+        return True
+
+    def leave(self) -> bool:
+        """Stop the answer, at escape."""
+        was_open = self.talk.is_open
+        self.action_stop()
+        return was_open
+
+    def full_screen(self) -> ScreenState | None:
+        return ScreenState(mode="learn", page=ChatPage.LINK.name, run=self.talk.run) if self.talk.run else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        talk = self.talk
+        if action == "stop":
+            return talk.is_open
+        return action not in ("again", "new", "inspect") or (bool(talk.turns) and not talk.is_open)
+
+    def action_edit(self) -> None:
+        self.query_one(ChatInput).focus()
+
+    def action_stop(self) -> None:
+        if self.talk.is_open:
+            self.engine.forget(self.ASKS)
+            self.talk.end_last()
+            self._ask(0)
+
+    def action_again(self) -> None:
+        talk = self.talk
+        talk.seed += 1
+        talk.turns = (*talk.turns[:-1], Turn(talk.turns[-1].message))
+        self._ask(TOKENS)
+
+    def action_new(self) -> None:
+        self.talk.turns = ()
+        self._ask(0)
+
+    def action_inspect(self) -> None:
+        if self.talk.answer is not None and self.talk.answer.ids:
+            self.post_message(OpenState(ScreenState(mode="inspect", run=self.talk.run, ids=self.talk.answer.ids)))
+
+
+class ChatPage(LearnPage):
+    """The whole screen for a chat with the run of Learn."""
+
+    LINK = PageLink("chat", "chat", "Chat with a run: what is said, and the document of tokens beside it", "talk conversation")
+    REST = "#chat-bubbles"
+    PARTS = (ChatLines, ChatInput)
+    DEFAULT_CSS = "ChatPage ChatWidget { height: 1fr; }"
+
+    class Widget(ChatWidget):
+        """Its questions do not take the place of those of a lesson's step."""
+
+        ASKS = "chat"
+
+    def compose(self) -> ComposeResult:
+        yield self.Widget({}, self.engine)
+        yield StatusLine(most_lines=3, id="chat-status")
+
+    @property
+    def widget(self) -> ChatWidget:
+        return self.query_one(ChatWidget)
+
+    @property
+    def is_settled(self) -> bool:
+        return self.widget.is_settled
+
+    def watch_is_shown(self) -> None:
+        if self.is_shown and self.is_mounted:
+            self._show_run()
+
+    watch_run = watch_is_shown
+
+    @work(exclusive=True, group="run", exit_on_error=True)
+    async def _show_run(self) -> None:
+        self.widget.show_model(await asyncio.to_thread(model_of, self.run))
+
+    @on(LiveWidget.Said)
+    def _say(self, message: LiveWidget.Said) -> None:
+        self.query_one(StatusLine).say(message.words, error=message.is_error)
+
+    def take_focus(self) -> None:
+        self.widget.action_edit()
+
+    def go_back(self) -> bool:
+        return self.widget.leave()
+
+
+def window_sentence(answer: ChatAnswer) -> str:
+    """What has no room in the context any more; "" where all has."""
+    words = ""
+    if answer.left_out:
+        turns = "The first turn has" if answer.left_out == 1 else f"The first {answer.left_out} turns have"
+        words = f"{turns} no room in the context of {answer.context} tokens any more."
+    beyond = len(answer.ids) - answer.context
+    return f"{words} The first {counted(beyond, 'token')} of the document are outside it." if beyond > 0 else words
+
+
+def bubble_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
+    """What was said: the user's to the right, the model's to the left, and why each answer ended."""
+    lines: list[PieceLine] = words_lines(f"system prompt: {answer.system}", width, "dim") if answer.system else []
+    room = max(10, width * 4 // 5)
+    for at, (turn, text) in enumerate(zip(answer.turns, answer.texts, strict=True)):
+        mine = _box(turn.message, "you · not seen any more" if at < answer.left_out else "you", room)
+        indent = " " * max(0, width - cell_len(mine[0]))
+        lines += [[(indent, ""), (line, "train")] for line in mine]
+        lines += [[(line, "text")] for line in _box(text.strip(), "model", room)]
+        if words := _end_words(turn, answer):
+            lines += words_lines(words, width, "dim")
+    return lines
+
+
+def _end_words(turn: Turn, answer: ChatAnswer) -> str:
+    tokens = counted(len(turn.answer), "token")
+    return {
+        "": "…",
+        "stop": "It ended its turn by itself." if answer.is_tuned else "It wrote the mark of the next turn: stopped there.",
+        "text": "Stopped at the stop text.",
+        "limit": f"It did not end its turn: stopped after {tokens}.",
+        "interrupt": f"Stopped after {tokens}.",
+    }[turn.end]
+
+
+def _box(text: str, title: str, width: int) -> list[str]:
+    """Lines of a bubble, all of one width."""
+    lines = wrap(text, width - 4)
+    inner = max(cell_len(title) + 1, *map(cell_len, lines))
+    body = [f"│ {line}{' ' * (inner - cell_len(line))} │" for line in lines]
+    return [f"╭ {title} {'─' * (inner - cell_len(title))}╮", *body, f"╰{'─' * (inner + 2)}╯"]
+
+
+def document_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
+    """The tokens of the document, in the style of their authors; a line ends where a token ends one."""
+    legend: list[Piece] = [("given: ", "dim"), ("mark", KINDS["mark"]), (" system ", KINDS["system"]), ("you", KINDS["user"])]
+    legend += [(" · written: ", "dim"), ("model", KINDS["model"]), (" ", ""), ("end", KINDS["end"])]
+    lines: list[PieceLine] = [*wrap_pieces(legend, width)]
+    tokens = list(zip(answer.labels, answer.authors, strict=True))
+    row = 0
+    rows: list[int] = []
+    for label, _ in tokens:
+        rows.append(row)
+        row += label.endswith(NEWLINE)
+    for _, group in groupby(zip(rows, tokens, strict=True), key=lambda each: each[0]):
+        pieces: list[Piece] = []
+        for _, (label, author) in group:
+            pieces += [(label, KINDS[author]), ("│", "dim")]
+        lines += wrap_pieces(pieces, width)
+    return lines
