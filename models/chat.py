@@ -128,7 +128,7 @@ class Chat:
         an eighth of the context."""
         room = context - min(most, context // 8)
         for first in range(len(self.turns)):
-            asked = self._tokens(first, (*self.turns[:-1], replace(self.turns[-1], answer=())))
+            asked = self._tokens(first, (*self.turns[:-1], Turn(self.turns[-1].message)))
             if len(asked) <= room:
                 break
         else:

@@ -53,7 +53,7 @@ class ChatSession:
         self._say(self._about)
         if self._chat.system:
             self._say(f"System prompt: {self._chat.system}")
-        if sys.stdin.isatty():
+        if is_terminal():
             self._say("ctrl+c stops an answer, ctrl+d ends.")
         for message in _messages():
             self._answer(message)
@@ -101,9 +101,14 @@ class ChatSession:
         click.echo(f"llmlab: {visible(words, keep=chr(10))}", err=True)
 
 
+def is_terminal() -> bool:
+    """Messages are typed, rather than piped in."""
+    return sys.stdin.isatty()
+
+
 def _messages() -> Iterator[str]:
     """The lines of stdin that are not empty; on a terminal they are asked for, and can be edited."""
-    if not sys.stdin.isatty():
+    if not is_terminal():
         yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
         return
     with suppress(ImportError):  # not on Windows

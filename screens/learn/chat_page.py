@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -33,7 +32,7 @@ from screens.learn.live.live_widget import LiveWidget, ModelAtHand, model_of, nu
 from screens.messages import OpenState
 from screens.widgets.line_scroll_view import SCROLL_KEYS
 from screens.widgets.page_bar import PageLink
-from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines, wrap_pieces
+from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.prompt_input import NEWLINE, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import Piece, wrap
@@ -377,18 +376,15 @@ def _box(text: str, title: str, width: int) -> list[str]:
 
 def document_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
     """The tokens of the document, in the style of their authors; a line ends where a token ends one."""
-    legend: list[Piece] = [("given: ", "dim"), ("mark", KINDS["mark"]), (" system ", KINDS["system"]), ("you", KINDS["user"])]
-    legend += [(" · written: ", "dim"), ("model", KINDS["model"]), (" ", ""), ("end", KINDS["end"])]
-    lines: list[PieceLine] = [*wrap_pieces(legend, width)]
-    tokens = list(zip(answer.labels, answer.authors, strict=True))
-    row = 0
-    rows: list[int] = []
-    for label, _ in tokens:
-        rows.append(row)
-        row += label.endswith(NEWLINE)
-    for _, group in groupby(zip(rows, tokens, strict=True), key=lambda each: each[0]):
-        pieces: list[Piece] = []
-        for _, (label, author) in group:
-            pieces += [(label, KINDS[author]), ("│", "dim")]
-        lines += wrap_pieces(pieces, width)
-    return lines
+    legend: list[Piece] = [("mark", KINDS["mark"]), (" system ", KINDS["system"]), ("you", KINDS["user"]), (" · ", "dim")]
+    legend += [("model", KINDS["model"]), (" ", ""), ("its end", KINDS["end"])]
+    lines: list[list[Piece]] = [[]]
+    used, is_ended = 0, False
+    for label, author in zip(answer.labels, answer.authors, strict=True):
+        size = cell_len(label) + 1
+        if is_ended or (used + size > width and used):
+            lines.append([])
+            used = 0
+        lines[-1] += [(label, KINDS[author]), ("│", "dim")]
+        used, is_ended = used + size, label.endswith(NEWLINE)
+    return [legend, *lines]

@@ -1,0 +1,240 @@
+"""Study `chat`: the demo fine-tuned on conversations, with and without a mark that ends answers, the loss on answers or on all.
+
+    <|user|>STORY Who is it about?<|end|><|assistant|> Rex<|end|><|user|>Whom did it meet?<|end|><|assistant|> Oscar<|end|>
+
+The marks are special tokens: random rows that are added to the demo's table of embeddings. No typed text becomes one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from lab.core.number_format import significant
+from lab.runs.find_runs import open_run
+from lab.runs.run_folder import tokenizer_of
+from lab.runs.weights_file import load_model
+from lab.studies.study_record import Record
+from lab.training.posttraining.question_pairs import NAMED, PairSource, QuestionPair
+from lab.training.posttraining.sft_and_rl import CLIP, FINAL_LR, WARMUP
+from models.chunked_cross_entropy import IGNORE_INDEX
+from models.config import SamplingSettings, schedule_factor
+from models.gpt import GPT
+from models.optimizers import make_optimizer
+from models.sampling import generate
+from models.tokenizers.tokenizer import Tokenizer
+
+USER, ASSISTANT, END = MARKS = ("<|user|>", "<|assistant|>", "<|end|>")
+QUESTIONS = ("Who is it about?", "Whom did it meet?")
+ROOM = 24
+"""Most tokens of an answer: a name and its end take two."""
+BATCH, LR = 16, 2e-3
+STEPS, HELD_OUT, POINTS = 120, 20, 6
+"""Steps of each training, conversations that are not trained on, and measurements."""
+SHOWN = 3
+"""Conversations whose answers are shown."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the four trainings."""
+
+    has_end: bool
+    """Answers end with the mark."""
+    on_all: bool
+    """The loss is on every token; else on the assistant's alone."""
+
+    @property
+    def name(self) -> str:
+        return f"{'end mark' if self.has_end else 'no end mark'}, {'all tokens' if self.on_all else 'answers only'}"
+
+
+VARIANTS = {
+    "marked": Variant(has_end=True, on_all=False),
+    "marked_all": Variant(has_end=True, on_all=True),
+    "unmarked": Variant(has_end=False, on_all=False),
+    "unmarked_all": Variant(has_end=False, on_all=True),
+}
+"""By the prefix of their measures."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The messages, the first with the story, and the name that answers each."""
+
+    messages: tuple[str, str]
+    names: tuple[str, str]
+
+
+class Chats:
+    """Draws conversations, and writes them as tokens."""
+
+    def __init__(self, tokenizer: Tokenizer, context: int, seed: int) -> None:
+        words, size = [tokenizer.token_bytes(id) for id in tokenizer.ordinary], tokenizer.vocab_size
+        marks = {mark: size + at for at, mark in enumerate(MARKS)}
+        self.tokenizer = Tokenizer(tokenizer.kind, words, tokenizer.special | marks, tokenizer.pattern, size + len(MARKS))
+        self._context = context
+        self._source = PairSource(seed, self._fits)
+
+    def draw(self, count: int) -> list[Conversation]:
+        """So many conversations about stories that were not drawn before."""
+        return [self._about(pair) for pair in self._source.draw(count)]
+
+    def _fits(self, pair: QuestionPair) -> bool:
+        return len(self.asked(self._about(pair), 1, has_end=True)) + ROOM <= self._context
+
+    def _about(self, pair: QuestionPair) -> Conversation:
+        """The two questions, in the order that the drawn name gives: neither can be answered by its place alone."""
+        names = [name for _, name in NAMED.findall(pair.story)]
+        (first, one), (second, other) = (
+            zip(QUESTIONS, names, strict=True)
+            if pair.name == names[0]
+            else (
+                (QUESTIONS[1], names[1]),
+                (QUESTIONS[0], names[0]),
+            )
+        )
+        return Conversation((f"{pair.story} {first}", second), (one, other))
+
+    def id(self, mark: str) -> int:
+        return self.tokenizer.special[mark]
+
+    def answer(self, chat: Conversation, turn: int, *, has_end: bool) -> list[int]:
+        return self.tokenizer.encode(f" {chat.names[turn]}") + [self.id(END)] * has_end
+
+    def asked(self, chat: Conversation, turn: int, *, has_end: bool) -> list[int]:
+        """The document up to the place where this turn is answered."""
+        before = self.document(chat, 0, has_end=has_end)[0] if turn else []
+        return [*before, self.id(USER), *self.tokenizer.encode(chat.messages[turn]), self.id(END), self.id(ASSISTANT)]
+
+    def document(self, chat: Conversation, last: int = 1, *, has_end: bool) -> tuple[list[int], list[bool]]:
+        """The document up to the end of this turn, and which of its tokens the assistant writes."""
+        ids, written = list[int](), list[bool]()
+        for turn in range(last + 1):
+            asked, answer = self.asked(chat, turn, has_end=has_end), self.answer(chat, turn, has_end=has_end)
+            written += [False] * (len(asked) - len(ids)) + [True] * len(answer)
+            ids = asked + answer
+        return ids, written
+
+
+def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> None:
+    """Train all four, and record how their answers end and how many are right."""
+    run = open_run("demo")
+    base, _ = load_model(run)
+    chats = Chats(tokenizer_of(run), base.config.context, record.seed)
+    tests, training = chats.draw(held_out), chats.draw(steps * BATCH)
+    _show_document(record, chats, tests[0])
+    record.plot("ends", "answers that end after the name, by themselves", x="conversations trained on", y="of all answers")
+    record.plot("right", "answers that begin with the right name", x="conversations trained on", y="of all answers")
+    answers: dict[str, list[str]] = {}
+    for at, (key, variant) in enumerate(VARIANTS.items()):
+        torch.manual_seed(record.seed)
+        model = with_marks(base)
+        for step in fine_tune(model, chats, training, variant):
+            record.done((at + step / steps) / len(VARIANTS))
+            if step % max(1, steps // POINTS) == 0 or step == steps:
+                answers[key] = written = list(answers_of(model, chats, tests, variant))
+                rights = [name for chat in tests for name in chat.names]
+                ends = fmean(is_ended(answer) for answer in written)
+                right = fmean(answer.startswith(f" {name}") for answer, name in zip(written, rights, strict=True))
+                user = fmean(USER in answer for answer in written)
+                record.point("ends", variant.name, step * BATCH, ends)
+                record.point("right", variant.name, step * BATCH, right)
+                record.measure(**{f"{key}_ends": ends, f"{key}_right": right, f"{key}_user": user})
+        _show_answers(record, tests, answers)
+    _conclude(record, answers, held_out)
+
+
+def with_marks(model: GPT) -> GPT:
+    """A copy of the model with a random embedding for each mark."""
+    larger = GPT(replace(model.config, vocab_size=model.config.vocab_size + len(MARKS)))
+    weights = dict(model.state_dict())
+    weights["wte.weight"] = torch.cat([weights["wte.weight"], larger.wte.weight.detach()[-len(MARKS) :]])
+    larger.load_state_dict(weights)
+    return larger
+
+
+def fine_tune(model: GPT, chats: Chats, training: Sequence[Conversation], variant: Variant) -> Iterator[int]:
+    """Train the model in place on each conversation once, a step at a time."""
+    optimizer, steps = make_optimizer(model, LR, weight_decay=0.0), len(training) // BATCH
+    for step in range(1, steps + 1):
+        documents = [chats.document(chat, has_end=variant.has_end) for chat in training[(step - 1) * BATCH : step * BATCH]]
+        for group in optimizer.param_groups:
+            group["lr"] = LR * schedule_factor("cosine", step / steps, WARMUP, FINAL_LR)
+        model.train()
+        loss = model.loss(*batch_of(documents, on_all=variant.on_all))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        model.eval()
+        yield step
+
+
+def batch_of(documents: Sequence[tuple[list[int], list[bool]]], *, on_all: bool) -> tuple[Tensor, Tensor]:
+    """Ids and targets (B, T), padded at the end; tokens that are not learned have the target `IGNORE_INDEX`."""
+    width = max(len(ids) for ids, _ in documents) - 1
+    ids, targets = torch.zeros(len(documents), width, dtype=torch.long), torch.full((len(documents), width), IGNORE_INDEX)
+    for row, (tokens, written) in enumerate(documents):
+        size, mask = len(tokens) - 1, torch.tensor(written[1:]) | on_all
+        ids[row, :size] = torch.tensor(tokens[:-1])
+        targets[row, :size] = torch.where(mask, torch.tensor(tokens[1:]), IGNORE_INDEX)
+    return ids, targets
+
+
+def answers_of(model: GPT, chats: Chats, tests: Sequence[Conversation], variant: Variant) -> Iterator[str]:
+    """The most probable answer to each question after the right answers before it, up to the end mark or `ROOM` tokens."""
+    for chat in tests:
+        for turn in (0, 1):
+            ids: list[int] = []
+            for token in generate(model, chats.asked(chat, turn, has_end=variant.has_end), ROOM, SamplingSettings(greedy=True)):
+                ids.append(token.id)
+                if token.id == chats.id(END):
+                    break
+            yield chats.tokenizer.decode(ids)
+
+
+def is_ended(answer: str) -> bool:
+    """The answer is one name, and then the model's end mark."""
+    name = answer.removesuffix(END)
+    return name != answer and name.strip().isalpha()
+
+
+def _show_document(record: Record, chats: Chats, chat: Conversation) -> None:
+    """A conversation token by token, from the last words of the story on: who writes it, and if the loss counts it."""
+    ids, written = chats.document(chat, has_end=True)
+    story = len(chats.tokenizer.encode(chat.messages[0])) - 12
+    rows = [
+        (chats.tokenizer.label(id), "assistant" if by else "given", "yes" if by else "no", "yes")
+        for id, by in zip(ids[story:], written[story:], strict=True)
+    ]
+    record.table("document", "a conversation is one document", ("token", "by", "answers only", "all tokens"), rows)
+    learned, share = sum(written), significant(100 * sum(written) / len(ids))
+    words = f"Of the {len(ids)} tokens of this conversation the assistant writes {learned} ({share}%)."
+    record.say("document", f"{words} “yes”: the loss counts the token. The beginning of the story is left out here.")
+    record.measure(document_tokens=len(ids), document_learned=learned)
+
+
+def _show_answers(record: Record, tests: Sequence[Conversation], answers: dict[str, list[str]]) -> None:
+    rows = []
+    for at in range(min(SHOWN, len(tests))):
+        rows += [
+            (tests[at].messages[1], tests[at].names[1], VARIANTS[key].name, found[2 * at + 1]) for key, found in answers.items()
+        ]
+    record.table("answers", "the second question, answered by each", ("question", "right", "trained with", "answer"), rows)
+
+
+def _conclude(record: Record, answers: dict[str, list[str]], held_out: int) -> None:
+    shares = {key: f"{fmean(map(is_ended, found)):.0%}" for key, found in answers.items()}
+    users = fmean(USER in answer for answer in answers["unmarked_all"])
+    record.say(
+        "ends",
+        f"Of {2 * held_out} answers these end after one name: {shares['marked']} and {shares['marked_all']} with the mark, "
+        f"{shares['unmarked']} and {shares['unmarked_all']} without it.",
+    )
+    record.say(
+        "answers",
+        f"Trained on all tokens without the mark, it goes on to write a turn of the user in {users:.0%} of its answers.",
+    )
