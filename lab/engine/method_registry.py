@@ -227,8 +227,8 @@ SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 PROMPT_REPORT = EngineMethod("prompt_report", PromptParams, PromptReport)
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
-CHAT = EngineMethod("chat", ChatParams, ChatAnswer)
 EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult)
+CHAT = EngineMethod("chat", ChatParams, ChatAnswer)
 
 METHODS: tuple[AnyMethod, ...] = tuple(each for each in list(globals().values()) if isinstance(each, EngineMethod))
 """All of the above."""

@@ -121,6 +121,7 @@ class Chats:
 
 def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> None:
     """Train all four, and record how their answers end and how many are right."""
+    torch.set_num_threads(1)  # products this small gain nothing from more, and results depend on their number
     run = open_run("demo")
     base, _ = load_model(run)
     chats = Chats(tokenizer_of(run), base.config.context, record.seed)
@@ -128,7 +129,8 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
     _show_document(record, chats, tests[0])
     record.plot("ends", "answers that end after the name, by themselves", x="conversations trained on", y="of all answers")
     record.plot("right", "answers that begin with the right name", x="conversations trained on", y="of all answers")
-    answers: dict[str, list[str]] = {}
+    answers, rights = dict[str, list[str]](), dict[str, float]()
+    names = [name for chat in tests for name in chat.names]
     for at, (key, variant) in enumerate(VARIANTS.items()):
         torch.manual_seed(record.seed)
         model = with_marks(base)
@@ -136,15 +138,14 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
             record.done((at + step / steps) / len(VARIANTS))
             if step % max(1, steps // POINTS) == 0 or step == steps:
                 answers[key] = written = list(answers_of(model, chats, tests, variant))
-                rights = [name for chat in tests for name in chat.names]
                 ends = fmean(is_ended(answer) for answer in written)
-                right = fmean(answer.startswith(f" {name}") for answer, name in zip(written, rights, strict=True))
+                rights[key] = right = fmean(answer.startswith(f" {name}") for answer, name in zip(written, names, strict=True))
                 user = fmean(USER in answer for answer in written)
                 record.point("ends", variant.name, step * BATCH, ends)
                 record.point("right", variant.name, step * BATCH, right)
                 record.measure(**{f"{key}_ends": ends, f"{key}_right": right, f"{key}_user": user})
         _show_answers(record, tests, answers)
-    _conclude(record, answers, held_out)
+    _conclude(record, answers, rights)
 
 
 def with_marks(model: GPT) -> GPT:
@@ -226,15 +227,23 @@ def _show_answers(record: Record, tests: Sequence[Conversation], answers: dict[s
     record.table("answers", "the second question, answered by each", ("question", "right", "trained with", "answer"), rows)
 
 
-def _conclude(record: Record, answers: dict[str, list[str]], held_out: int) -> None:
-    shares = {key: f"{fmean(map(is_ended, found)):.0%}" for key, found in answers.items()}
-    users = fmean(USER in answer for answer in answers["unmarked_all"])
+def _conclude(record: Record, answers: dict[str, list[str]], rights: dict[str, float]) -> None:
+    ends = {key: f"{fmean(map(is_ended, found)):.0%}" for key, found in answers.items()}
+    right = {key: f"{share:.0%}" for key, share in rights.items()}
+    count = len(answers["marked"])
     record.say(
         "ends",
-        f"Of {2 * held_out} answers these end after one name: {shares['marked']} and {shares['marked_all']} with the mark, "
-        f"{shares['unmarked']} and {shares['unmarked_all']} without it.",
+        f"Of {count} answers these end after one name: {ends['marked']} (answers only) and {ends['marked_all']} (all tokens) with the "
+        f"mark; {ends['unmarked']} and {ends['unmarked_all']} without it.",
     )
     record.say(
+        "right",
+        f"Right at the end: {right['marked']} (answers only) and {right['marked_all']} (all tokens) with the mark; "
+        f"{right['unmarked']} and {right['unmarked_all']} without it. All have read the same conversations.",
+    )
+    users = {key: fmean(USER in answer for answer in answers[key]) for key in ("unmarked", "unmarked_all")}
+    record.say(
         "answers",
-        f"Trained on all tokens without the mark, it goes on to write a turn of the user in {users:.0%} of its answers.",
+        f"Without the mark, {users['unmarked_all']:.0%} of the answers go on with a turn of the user where all tokens were learned, "
+        f"{users['unmarked']:.0%} where the answers alone were. Each may write {ROOM} tokens.",
     )
