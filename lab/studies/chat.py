@@ -5,6 +5,7 @@
 The marks are special tokens: random rows that are added to the demo's table of embeddings. No typed text becomes one.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -16,14 +17,14 @@ from lab.core.number_format import significant
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
+from lab.studies.examples import greedy_answers
 from lab.studies.study_record import Record
 from lab.training.posttraining.question_pairs import NAMED, PairSource, QuestionPair
 from lab.training.posttraining.sft_and_rl import CLIP, FINAL_LR, WARMUP
 from models.chunked_cross_entropy import IGNORE_INDEX
-from models.config import SamplingSettings, schedule_factor
+from models.config import schedule_factor
 from models.gpt import GPT
 from models.optimizers import make_optimizer
-from models.sampling import generate
 from models.tokenizers.tokenizer import Tokenizer
 
 USER, ASSISTANT, END = MARKS = ("<|user|>", "<|assistant|>", "<|end|>")
@@ -137,9 +138,9 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
         for step in fine_tune(model, chats, training, variant):
             record.done((at + step / steps) / len(VARIANTS))
             if step % max(1, steps // POINTS) == 0 or step == steps:
-                answers[key] = written = list(answers_of(model, chats, tests, variant))
+                answers[key] = written = answers_of(model, chats, tests, variant)
                 ends = fmean(is_ended(answer) for answer in written)
-                rights[key] = right = fmean(answer.startswith(f" {name}") for answer, name in zip(written, names, strict=True))
+                rights[key] = right = fmean(map(is_right, written, names))
                 user = fmean(USER in answer for answer in written)
                 record.point("ends", variant.name, step * BATCH, ends)
                 record.point("right", variant.name, step * BATCH, right)
@@ -185,16 +186,16 @@ def batch_of(documents: Sequence[tuple[list[int], list[bool]]], *, on_all: bool)
     return ids, targets
 
 
-def answers_of(model: GPT, chats: Chats, tests: Sequence[Conversation], variant: Variant) -> Iterator[str]:
+def answers_of(model: GPT, chats: Chats, tests: Sequence[Conversation], variant: Variant) -> list[str]:
     """The most probable answer to each question after the right answers before it, up to the end mark or `ROOM` tokens."""
-    for chat in tests:
-        for turn in (0, 1):
-            ids: list[int] = []
-            for token in generate(model, chats.asked(chat, turn, has_end=variant.has_end), ROOM, SamplingSettings(greedy=True)):
-                ids.append(token.id)
-                if token.id == chats.id(END):
-                    break
-            yield chats.tokenizer.decode(ids)
+    prompts = [chats.asked(chat, turn, has_end=variant.has_end) for chat in tests for turn in (0, 1)]
+    return [chats.tokenizer.decode(ids) for ids in greedy_answers(model, prompts, chats.id(END), ROOM)]
+
+
+def is_right(answer: str, name: str) -> bool:
+    """The first word of the answer is the name."""
+    found = re.match(r" ([A-Za-z]+)", answer)
+    return found is not None and found[1] == name
 
 
 def is_ended(answer: str) -> bool:
@@ -233,17 +234,17 @@ def _conclude(record: Record, answers: dict[str, list[str]], rights: dict[str, f
     count = len(answers["marked"])
     record.say(
         "ends",
-        f"Of {count} answers these end after one name: {ends['marked']} (answers only) and {ends['marked_all']} (all tokens) with the "
-        f"mark; {ends['unmarked']} and {ends['unmarked_all']} without it.",
+        f"Of {count} answers these end after one name: with the mark {ends['marked']} (answers only) and {ends['marked_all']} "
+        f"(all tokens); without it {ends['unmarked']} and {ends['unmarked_all']}.",
     )
     record.say(
         "right",
-        f"Right at the end: {right['marked']} (answers only) and {right['marked_all']} (all tokens) with the mark; "
-        f"{right['unmarked']} and {right['unmarked_all']} without it. All have read the same conversations.",
+        f"Right at the end: with the mark {right['marked']} (answers only) and {right['marked_all']} (all tokens); without it "
+        f"{right['unmarked']} and {right['unmarked_all']}. All have read the same conversations.",
     )
     users = {key: fmean(USER in answer for answer in answers[key]) for key in ("unmarked", "unmarked_all")}
     record.say(
         "answers",
-        f"Without the mark, {users['unmarked_all']:.0%} of the answers go on with a turn of the user where all tokens were learned, "
-        f"{users['unmarked']:.0%} where the answers alone were. Each may write {ROOM} tokens.",
+        f"Without the mark, {users['unmarked_all']:.0%} of the answers go on with a turn of the user where all tokens were "
+        f"learned, {users['unmarked']:.0%} where the answers alone were. Each may write {ROOM} tokens.",
     )

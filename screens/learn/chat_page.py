@@ -42,7 +42,7 @@ TOKENS = 3
 MOST = 100
 """Most tokens of an answer."""
 FIELDS = ("message", "system prompt", "stop", "temperature")
-"""What the field below can be for."""
+"""The values that the field below can be for."""
 HOTTEST = 100.0
 KINDS = {"mark": "key", "system": "text", "user": "train", "model": "added", "end": "cursor"}
 """Style of the tokens of each author: all can be told without colour but the system prompt and the user's, which marks part."""
@@ -52,7 +52,7 @@ KEPT = "chat"
 
 @dataclass
 class Conversation:
-    """What has been said, and the settings; None for the run's own."""
+    """A chat so far, and its settings; None for the run's own."""
 
     run: str
     system: str | None = None
@@ -332,7 +332,7 @@ class ChatPage(LearnPage):
 
 
 def window_sentence(answer: ChatAnswer) -> str:
-    """What has no room in the context any more; "" where all has."""
+    """A sentence on turns and tokens without room in the context; "" where there are none."""
     words = ""
     if answer.left_out:
         turns = "The first turn has" if answer.left_out == 1 else f"The first {answer.left_out} turns have"
@@ -342,7 +342,7 @@ def window_sentence(answer: ChatAnswer) -> str:
 
 
 def bubble_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
-    """What was said: the user's to the right, the model's to the left, and why each answer ended."""
+    """The bubbles: the user's to the right, the model's to the left, and why each answer ended."""
     lines: list[PieceLine] = words_lines(f"system prompt: {answer.system}", width, "dim") if answer.system else []
     room = max(10, width * 4 // 5)
     for at, (turn, text) in enumerate(zip(answer.turns, answer.texts, strict=True)):
