@@ -62,17 +62,8 @@ IMPORTED = (
         "\n<|im_start|>user\n",
     ),
     Template("<|user|>", "<|system|>\n", "<|end|>\n", "<|user|>\n", "<|end|>\n<|assistant|>\n", "<|end|>", "\n<|user|>\n"),
-    Template(
-        "<|user_start|>",
-        "",
-        "\n",
-        "<|user_start|>",
-        "<|user_end|><|assistant_start|>",
-        "<|assistant_end|>",
-        "<|user_start|>",
-    ),
 )
-"""Templates of models tuned elsewhere, told by the special tokens of their vocabulary: ChatML, Phi-3's, nanochat's."""
+"""Templates of models tuned elsewhere, told by the special tokens of their vocabulary: ChatML, Phi-3's."""
 QUESTIONS = Template("Q: A:", "", "\n", "Q:", "\nA:", "\n", "Q:", space=" ")
 """That of `lab.training.posttraining.question_pairs`: the system prompt is the story."""
 PLAIN = Template("User: Assistant:", "", "\n", "User:", "\nAssistant:", "\nUser:", "", space=" ")
@@ -183,16 +174,12 @@ class Chat:
     def _length_of_end(self, turn: Turn) -> int:
         """Number of tokens at the end of the answer that are its end."""
         text = self.text(turn.answer)
-        stop = next(each for each in self._own_stops if text.endswith(each)) if turn.end == "stop" else ""
+        stop = "" if turn.end != "stop" else self.template.stop if text.endswith(self.template.stop) else END_OF_TEXT
         size, count = len(stop.encode()), 0
         while size > 0:
             count += 1
             size -= len(self.tokenizer.token_bytes(turn.answer[-count]))
         return count
-
-    @property
-    def _own_stops(self) -> tuple[str, ...]:
-        return (self.template.stop, END_OF_TEXT)
 
     @property
     def _all_stops(self) -> tuple[str, ...]:
@@ -214,7 +201,7 @@ class Chat:
                 break
             kept.append(each)
         kept += self.tokenizer.encode_bytes(text[len(self.tokenizer.decode_bytes(kept)) : at])
-        is_own = stop in self._own_stops
+        is_own = stop in (self.template.stop, END_OF_TEXT)
         ending = self.tokenizer.encode(stop, special=True) if is_own else []
         return Turn(turn.message, (*kept, *ending), "stop" if is_own else "text")
 

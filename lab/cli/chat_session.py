@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
+from operator import itemgetter
 
 import click
 
@@ -12,14 +13,11 @@ from lab.cli.load_prompt import LoadedPrompt
 from lab.cli.output import write_raw
 from lab.core.number_format import counted
 from lab.core.visible_text import visible
-from models.chat import Author, Chat, Turn, template_of, template_sentence
+from models.chat import Chat, Turn, template_of, template_sentence
 from models.config import SamplingSettings
 
 ASK = "> "
-WHYS = {
-    "limit": "It has not ended its turn: it was stopped after {} (--tokens).",
-    "interrupt": "You stopped it.",
-}
+WHYS = {"limit": "It has not ended its turn: it was stopped after {} (--tokens).", "interrupt": "You stopped it."}
 
 
 class ChatSession:
@@ -53,7 +51,7 @@ class ChatSession:
         self._say(self._about)
         if self._chat.system:
             self._say(f"System prompt: {self._chat.system}")
-        if is_terminal():
+        if sys.stdin.isatty():
             self._say("ctrl+c stops an answer, ctrl+d ends.")
         for message in _messages():
             self._answer(message)
@@ -90,25 +88,18 @@ class ChatSession:
 
     def _show_tokens(self) -> None:
         """Print the document, one line for the tokens of each author that stand together."""
-        document, tokenizer = self._chat.document(self._loaded.model.config.context, self._most), self._loaded.tokenizer
-        lines: list[tuple[Author, str]] = []
-        for author, tokens in groupby(zip(document.authors, document.ids, strict=True), key=lambda each: each[0]):
-            lines.append((author, "│".join(tokenizer.label(id) for _, id in tokens)))
-        write_raw("".join(f"  {author:<6}  {visible(labels)}\n" for author, labels in lines))
+        document, label = self._chat.document(self._loaded.model.config.context, self._most), self._loaded.tokenizer.label
+        for author, tokens in groupby(zip(document.authors, document.ids, strict=True), key=itemgetter(0)):
+            write_raw(f"  {author:<6}  {visible('│'.join(label(id) for _, id in tokens))}\n")
 
     @staticmethod
     def _say(words: str) -> None:
         click.echo(f"llmlab: {visible(words, keep=chr(10))}", err=True)
 
 
-def is_terminal() -> bool:
-    """Messages are typed, rather than piped in."""
-    return sys.stdin.isatty()
-
-
 def _messages() -> Iterator[str]:
     """The lines of stdin that are not empty; on a terminal they are asked for, and can be edited."""
-    if not is_terminal():
+    if not sys.stdin.isatty():
         yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
         return
     with suppress(ImportError):  # not on Windows

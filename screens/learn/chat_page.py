@@ -121,13 +121,13 @@ class ChatWidget(LiveWidget):
         Binding("n", "new", "New", id="chat.new", tooltip="Begin a new conversation") | About(synonyms="clear reset"),
         keyless("inspect", "chat.inspect", "Inspect the document of the conversation", "Inspect"),
     ]
-    ASKS = "live"
-    """Key of its questions to the engine."""
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.talk = Conversation("")
         self._is_answered = False
+        self.asks = "live"
+        """Key of its questions to the engine."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -166,7 +166,7 @@ class ChatWidget(LiveWidget):
             most=MOST,
             tokens=tokens,
         )
-        self.engine.ask(self.ASKS, CHAT, params, self._answered, self._refused)
+        self.engine.ask(self.asks, CHAT, params, self._answered, self._refused)
 
     def _answered(self, answer: ChatAnswer) -> None:
         talk = self.talk
@@ -266,7 +266,7 @@ class ChatWidget(LiveWidget):
 
     def action_stop(self) -> None:
         if self.talk.is_open:
-            self.engine.forget(self.ASKS)
+            self.engine.forget(self.asks)
             self.talk.end_last()
             self._ask(0)
 
@@ -290,16 +290,13 @@ class ChatPage(LearnPage):
 
     LINK = PageLink("chat", "chat", "Chat with a run: what is said, and the document of tokens beside it", "talk conversation")
     REST = "#chat-bubbles"
-    PARTS = (ChatLines, ChatInput)
+    PARTS = (ChatWidget, ChatLines, ChatInput)
     DEFAULT_CSS = "ChatPage ChatWidget { height: 1fr; }"
 
-    class Widget(ChatWidget):
-        """Its questions do not take the place of those of a lesson's step."""
-
-        ASKS = "chat"
-
     def compose(self) -> ComposeResult:
-        yield self.Widget({}, self.engine)
+        widget = ChatWidget({}, self.engine)
+        widget.asks = "chat"  # beside what a lesson's step asks
+        yield widget
         yield StatusLine(most_lines=3, id="chat-status")
 
     @property

@@ -34,6 +34,7 @@ from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
+from screens.learn.live.study_widget import StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
@@ -63,7 +64,7 @@ class LessonsPage(ReadingPage):
     PARTS = (
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
-        *(PlaceGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget),
+        *(PlaceGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget, StudyWidget),
     )
     DEFAULT_CSS = """
     LessonsPage {

@@ -98,11 +98,6 @@ def generate(
     run: str,
     prompt: str | None,
     tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    min_p: float,
-    repetition_penalty: float,
     stops: tuple[str, ...],
     seed: int,
     samples: int,
@@ -110,6 +105,7 @@ def generate(
     precision: str,
     device: str,
     checkpoint: str | None,
+    **settings: Any,
 ) -> None:
     """Generate text with the model of RUN from a prompt, token by token.
 
@@ -119,7 +115,7 @@ def generate(
 
     if "" in stops:
         raise click.UsageError("The text to stop at is empty: give it at least one character.")
-    sampling = SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy)
+    sampling = SamplingSettings(**settings, seed=seed, greedy=greedy)
     loaded = load_prompt(run, prompt, checkpoint)
     import torch
 
@@ -201,16 +197,12 @@ def chat(
     run: str,
     system: str | None,
     tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    min_p: float,
-    repetition_penalty: float,
     stops: tuple[str, ...],
     seed: int,
     greedy: bool,
     show_tokens: bool,
     checkpoint: str | None,
+    **settings: Any,
 ) -> None:
     """Converse with the model of RUN: each line that you type, or pipe in, is a message.
 
@@ -221,5 +213,5 @@ def chat(
 
     if "" in stops:
         raise click.UsageError("The text to stop at is empty: give it at least one character.")
-    sampling = SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy)
+    sampling = SamplingSettings(**settings, seed=seed, greedy=greedy)
     ChatSession(load_prompt(run, None, checkpoint), system, stops, sampling, tokens, shows_tokens=show_tokens).converse()

@@ -37,11 +37,16 @@ def tuned(home: Path) -> Run:
 def say(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Pipes lines into `llmlab chat`."""
 
-    def call(lines: str, *arguments: str) -> Any:
-        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    def call(lines: str | io.StringIO, *arguments: str) -> Any:
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines) if isinstance(lines, str) else lines)
         return llmlab("chat", *arguments)
 
     return call
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_base_model_continues_the_document_of_the_conversation(say: Callable[..., Any], home: Path) -> None:
@@ -100,8 +105,7 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_ends(say: Callable[..., Any], home: P
 
     monkeypatch.setattr("models.sampling.generate", interrupted)
     monkeypatch.setattr("builtins.input", type_next)
-    monkeypatch.setattr("lab.cli.chat_session.is_terminal", lambda: True)
-    done = say("", "demo", "-n", "6")
+    done = say(Terminal(), "demo", "-n", "6")
     assert done.code == 0
     assert done.err.count("You stopped it.") == 2
     assert "ctrl+d ends." in done.err.splitlines()[-2]

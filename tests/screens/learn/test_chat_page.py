@@ -140,4 +140,4 @@ async def test_an_answer_is_stopped_where_it_is_and_its_document_opens_in_inspec
         ids = talk(pilot).talk.answer.ids  # type: ignore[union-attr]
         talk(pilot).action_inspect()
         await until(pilot, lambda: isinstance(pilot.app.screen, InspectScreen))
-        assert pilot.app.screen.selection.prompt.ids == ids  # type: ignore[attr-defined]
+        await until(pilot, lambda: pilot.app.screen.selection.prompt.ids == ids)  # type: ignore[attr-defined]
