@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lab.core.number_format import significant
+from lab.core.visible_text import shortened
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
@@ -36,20 +37,20 @@ STEPS, HELD_OUT, POINTS = 120, 20, 6
 """Steps of each training, conversations that are not trained on, and measurements."""
 SHOWN = 3
 """Conversations whose answers are shown."""
+LONGEST = 50
+"""Characters of an answer that are shown."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the four trainings."""
+    """A training: with the mark after answers or without, with the loss on all tokens or on the assistant's alone."""
 
     has_end: bool
-    """Answers end with the mark."""
     on_all: bool
-    """The loss is on every token; else on the assistant's alone."""
 
     @property
     def name(self) -> str:
-        return f"{'end mark' if self.has_end else 'no end mark'}, {'all tokens' if self.on_all else 'answers only'}"
+        return f"{'end' if self.has_end else 'no end'}, {'all' if self.on_all else 'answers'}"
 
 
 VARIANTS = {
@@ -221,11 +222,10 @@ def _show_document(record: Record, chats: Chats, chat: Conversation) -> None:
 
 def _show_answers(record: Record, tests: Sequence[Conversation], answers: dict[str, list[str]]) -> None:
     rows = []
-    for at in range(min(SHOWN, len(tests))):
-        rows += [
-            (tests[at].messages[1], tests[at].names[1], VARIANTS[key].name, found[2 * at + 1]) for key, found in answers.items()
-        ]
-    record.table("answers", "the second question, answered by each", ("question", "right", "trained with", "answer"), rows)
+    for at, chat in enumerate(tests[:SHOWN]):
+        rows.append(("right", f"{chat.messages[1]} {chat.names[1]}"))
+        rows += [(VARIANTS[key].name, shortened(found[2 * at + 1], LONGEST)) for key, found in answers.items()]
+    record.table("answers", "the second question, answered by each", ("trained with", "answer"), rows)
 
 
 def _conclude(record: Record, answers: dict[str, list[str]], rights: dict[str, float]) -> None:

@@ -113,19 +113,19 @@ class ChatWidget(LiveWidget):
     }
     """
     BINDINGS = [
-        Binding("e", "edit", "Message", id="chat.edit", tooltip="Type a message; enter sends it")
+        Binding("e", "edit", "Message", id="chat.edit", tooltip="Edit the message; enter sends it")
         | About(synonyms="say talk ask"),
         Binding("x", "stop", "Stop", id="chat.stop", tooltip="Stop the answer"),
         Binding("r", "again", "Again", id="chat.again", tooltip="Answer the last message again, with the next seed")
         | About(synonyms="regenerate retry"),
-        Binding("n", "new", "New", id="chat.new", tooltip="Begin a new conversation") | About(synonyms="clear reset"),
+        Binding("n", "new", "New", id="chat.new", tooltip="New conversation") | About(synonyms="clear reset"),
         keyless("inspect", "chat.inspect", "Inspect the document of the conversation", "Inspect"),
     ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.talk = Conversation("")
-        self._is_answered = False
+        self._is_answered, self._at_hand = False, ""
         self.asks = "live"
         """Key of its questions to the engine."""
 
@@ -146,6 +146,7 @@ class ChatWidget(LiveWidget):
     async def _go_on(self, model: ModelAtHand) -> None:
         """Go on with the conversation with this run, or begin one."""
         tuned, run = tuned_name(model.run, "sft"), model.run
+        self._at_hand = model.run
         if self.options.get("tuned") == "yes" and await asyncio.to_thread(is_run, home() / tuned):
             run = tuned
         kept = self.engine.kept.get(KEPT)
@@ -172,7 +173,7 @@ class ChatWidget(LiveWidget):
         talk = self.talk
         talk.answer, talk.turns = answer, answer.turns
         talk.system, talk.stops = answer.system, answer.stops
-        self.weights_step = answer.step
+        self.weights_step = answer.step if talk.run == self._at_hand else None
         self._is_answered = not talk.is_open
         if talk.is_open:
             self._ask(TOKENS)

@@ -89,7 +89,9 @@ def test_it_counts_how_answers_end_and_how_they_begin(monkeypatch: pytest.Monkey
         assert history.curves["ends"][VARIANTS[key].name] == [(16.0, 0.5)]
     assert "Of 4 answers these end after one name: with the mark 50% (answers only) and 50%" in history.sentences["ends"]
     shown = [line for line in lines if isinstance(line, Rows) and line.view == "answers"][-1]
-    assert [row[3] for row in shown.rows[:4]] == [f"{shown.rows[0][1]}x".join((" ", END))] * 4
+    assert shown.rows[0][0] == "right"
+    name = str(shown.rows[0][1]).split()[-1]
+    assert [row[1] for row in shown.rows[1:5]] == [f" {name}x{END}"] * 4
     document = next(line for line in lines if isinstance(line, Rows) and line.view == "document")
     assert sum(row[2] == "yes" for row in document.rows) == history.measures["document_learned"] == 4
 
