@@ -75,13 +75,18 @@ def template_of(tokenizer: Tokenizer, *, is_tuned: bool) -> Template:
     return next(found, QUESTIONS if is_tuned else PLAIN)
 
 
-def template_sentence(template: Template, *, is_tuned: bool) -> str:
+def template_sentence(template: Template, stops: Sequence[str], *, is_tuned: bool) -> str:
     """One sentence on how the conversation is written, and what ends an answer."""
     if template.special:
-        return f"The turns are marked by special tokens ({template.name}); {template.stop} ends an answer."
-    if is_tuned:
-        return "It was fine-tuned on questions about a story, which is the system prompt here; a line end ends an answer."
-    return "It was not tuned by the lab to chat: it continues the document, and is stopped where it writes “User:” on a new line."
+        words, end = f"The turns are marked by special tokens ({template.name})", f"{template.stop} ends an answer"
+    elif is_tuned:
+        words, end = "It was fine-tuned on questions about a story, its system prompt here", "a line end ends an answer"
+    else:
+        words = "It was not tuned by the lab to chat: it continues the document"
+        end = "it is stopped where it writes “User:” on a new line"
+    if template.stop not in stops:
+        end = "the stop text ends an answer" if stops else "no stop text ends an answer"
+    return f"{words}; {end}."
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class ChatSession:
         if system is None:
             system = template.system_of(loaded.text)
         self._chat = Chat(loaded.tokenizer, template, system, stops=(template.stop, *stops))
-        self._about = template_sentence(template, is_tuned=is_tuned)
+        self._about = template_sentence(template, self._chat.stops, is_tuned=is_tuned)
         self._halves = half_matrices(loaded.model)
         self._told = 0
         """Number of turns of which it has been said that they are left out."""

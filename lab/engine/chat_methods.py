@@ -52,7 +52,7 @@ class ChatMethods:
         document = chat.document(context, params.most)
         return ChatAnswer(
             template=template.name,
-            about=template_sentence(template, is_tuned=is_tuned),
+            about=template_sentence(template, stops, is_tuned=is_tuned),
             is_tuned=is_tuned or bool(template.special),
             system=system,
             stops=stops,

@@ -108,6 +108,8 @@ async def test_the_settings_are_behind_the_message(
                 break
         await send(pilot, until, typed)
         assert str(field.border_title) == "message"
+        said = pilot.app.screen.query_one("#chat-status", StatusLine).left
+        assert ("stop text ends an answer" in said) == (name == "stop")
         await send(pilot, until, "Hello")
         assert talk(pilot).talk.turns == expected((Turn("Hello"),), **settings).turns
         await pilot.press("escape", "r")
