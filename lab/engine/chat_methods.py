@@ -51,7 +51,6 @@ class ChatMethods:
             self._writing = writing
         document = chat.document(context, params.most)
         return ChatAnswer(
-            template=template.name,
             about=template_sentence(template, stops, is_tuned=is_tuned),
             is_tuned=is_tuned or bool(template.special),
             system=system,

@@ -191,7 +191,6 @@ class ChatParams(OpenParams, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, and the document that the model sees of it."""
 
-    template: str
     about: str
     """A sentence on how it is written."""
     is_tuned: bool
