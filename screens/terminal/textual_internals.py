@@ -15,6 +15,7 @@ import rich.text
 import textual.content
 import textual.screen
 import textual.strip
+from rich._wrap import divide_line
 from rich.console import Console
 from rich.segment import Segment
 from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -32,6 +33,7 @@ from textual.widget import Widget
 
 from lab.core.visible_text import visible, without_hidden
 from screens.terminal.terminal_cells import terminal_cells
+from screens.widgets.text_fitting import HAS_WIDE, wide_breaks
 
 if TYPE_CHECKING:
     from textual.widgets import TextArea
@@ -140,6 +142,11 @@ def _screens_in_sight(app: App[Any]) -> list[Screen[Any]]:
     return [] if app.screen.styles.background.a == 1 else _screens_behind(app)
 
 
+def _divide_line(text: str, width: int, fold: bool = True) -> list[int]:
+    """Rich breaks lines at spaces alone, and where there are none in the midst of signs."""
+    return wide_breaks(text, width) if fold and HAS_WIDE.search(text) else divide_line(text, width, fold)
+
+
 def adapt_textual() -> None:
     """Paint soon and little, send only the cells that differ, and make control characters visible.
 
@@ -152,6 +159,7 @@ def adapt_textual() -> None:
     vars(textual.screen)["UPDATE_PERIOD"] = SECONDS_BETWEEN_PAINTS
     vars(textual.strip)["FIFOCache"] = lambda size: NO_CACHE
     vars(rich.text)["strip_control_codes"] = vars(textual.content)["_strip_control_codes"] = shown
+    vars(textual.content)["divide_line"] = _divide_line
     Strip.render = _render  # type: ignore[assignment, method-assign]
     LayoutUpdate.render_segments = _layout  # type: ignore[assignment, method-assign]
     ChopsUpdate.render_segments = _chops  # type: ignore[assignment, method-assign]

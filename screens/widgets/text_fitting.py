@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -14,6 +15,11 @@ Piece = tuple[str, str]
 """Text and its role, which a widget turns into a style."""
 
 WORD_BREAK = re.compile("(?<!“) ")
+_WIDE = "\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_OPENS, _CLOSES = "（《【「『“‘(", "，。、：；！？）》】」』”’…,.:;!?)%"
+HAS_WIDE = re.compile(f"[{_WIDE}]")
+_PIECE = re.compile(f"[{_OPENS}]*(?:[{_WIDE}]|[^\\s{_WIDE}{_OPENS}{_CLOSES}]+)[{_CLOSES}]*\\s*|\\S\\s*|\\s+")
+"""What a line is not broken within: a Chinese character or a word, with the signs that stand before it and behind it."""
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
@@ -56,6 +62,10 @@ def wrap(text: str, width: int) -> list[str]:
     width = max(1, width)
     lines: list[str] = []
     for paragraph in visible(text, keep="\n").split("\n"):
+        if HAS_WIDE.search(paragraph):
+            ends = [*wide_breaks(paragraph, width), len(paragraph)]
+            lines += [paragraph[first:end].rstrip() for first, end in pairwise([0, *ends])]
+            continue
         line = ""
         for word in WORD_BREAK.split(paragraph):
             rest = word
@@ -72,6 +82,24 @@ def wrap(text: str, width: int) -> list[str]:
             line = rest
         lines.append(line)
     return lines
+
+
+def wide_breaks(text: str, width: int) -> list[int]:
+    """Places to break a text with Chinese in it, which has no spaces between words, into lines of at most `width` cells."""
+    breaks: list[int] = []
+    room = width
+    for piece in _PIECE.finditer(text):
+        at, rest = piece.start(), piece[0].rstrip()
+        if cell_len(rest) > room and at:
+            breaks.append(at)
+            room = width
+        while cell_len(rest) > room:
+            at += len(set_cell_size(rest, room).rstrip(" ") or rest[0])
+            rest = text[at : piece.end()].rstrip()
+            breaks.append(at)
+            room = width
+        room -= cell_len(text[at : piece.end()])
+    return breaks
 
 
 def printable(text: str) -> str:
