@@ -20,6 +20,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
+from lab.core.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
 from screens.about_key import KEYLESS
 from screens.app_state import AppState
@@ -131,6 +132,8 @@ class LabApp(AppState):
         # Read the preferences, and begin with the kept theme where it is legible: the first paint has it.
         preferences, self._preferences_problem = read_preferences(home())
         self.set_reactive(LabApp.preferences, preferences)
+        use_language(asked_language(os.environ) or preferences.language)
+        self.set_reactive(LabApp.language, language())
         chosen = self.available_themes.get(preferences.theme)
         name = preferences.theme if chosen is not None and is_legible(chosen, self) else default_theme(self)
         if name != self.theme:

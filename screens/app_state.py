@@ -22,6 +22,7 @@ from textual.widget import AwaitMount
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
 from lab.core.terminal import has_utf8, is_remote
+from lab.core.translation import ENGLISH, language, use_language
 from lab.core.visible_text import quoted
 from screens.messages import Arrived, RunChosen, TextChosen
 
@@ -56,6 +57,8 @@ class AppState(App[None]):
     """The machine whose runs are watched, while the connection to it is lost."""
     notes_version: var[int] = var(0)
     """Goes up with each note that this lab writes, changes or deletes."""
+    language: var[str] = var(ENGLISH)
+    """The language in use: watched by what has words on screen that are not drawn anew by themselves."""
     preferences: var[Preferences] = var(Preferences())
     """The user's choices, which outlive the lab; changed by `change_preferences` only."""
 
@@ -205,6 +208,9 @@ class AppState(App[None]):
             self.animation_level = "none"
         elif old.animation == "off":
             self.animation_level = constants.TEXTUAL_ANIMATIONS
+        if new.language != old.language:
+            use_language(new.language)
+            self.language = language()
 
     def change_preferences(self, **changes: Any) -> None:
         """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""

@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from operator import itemgetter
 from typing import Protocol, cast, get_args, runtime_checkable
@@ -22,6 +22,7 @@ from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
+from lab.core.translation import ENGLISH, language, languages, translated
 from lab.lessons.glossary.glossary import glossary
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
@@ -82,7 +83,13 @@ class LabCommands(Provider):
     """Commands from the bindings of the screen in view, the runs on disk, the app, and the screens of all other modes."""
 
     def _commands(self, query: str = "") -> Iterator[Command]:
-        """All commands; the terms of the glossary only where something is typed."""
+        """All commands, found by their English words, too; the terms of the glossary only where something is typed."""
+        for each in self._in_english(query):
+            words, synonyms = translated(each.words), f"{each.synonyms} {each.words}"
+            is_english = language() == ENGLISH
+            yield each if is_english else replace(each, words=words, help=translated(each.help), synonyms=synonyms)
+
+    def _in_english(self, query: str) -> Iterator[Command]:
         yield from self._possible_here()
         yield from self._of_runs()
         yield from self._of_all_modes()
@@ -128,7 +135,7 @@ class LabCommands(Provider):
         yield from later
 
     def _of_lessons(self) -> Iterator[Command]:
-        for lesson in _lessons():
+        for lesson in _lessons(language()):
             open_it = self._post(OpenState(ScreenState(mode="learn", page="lessons", lesson=lesson.name)))
             yield Command(f"Lesson {lesson.number}: {lesson.title}", "opens it in Learn", open_it, weight=LESSON)
 
@@ -168,6 +175,10 @@ class LabCommands(Provider):
             if speed != now:
                 callback = partial(app.change_preferences, animation=speed)
                 yield Command(f"Animation: {speed}", f"now {now}", callback, "speed transitions motion")
+        for code, name in languages().items():
+            if code != language():
+                callback = partial(app.change_preferences, language=code)
+                yield Command(f"Language: {name}", f"{name}, as far as it is translated", callback, f"translation {code}")
         on = app.preferences.notifications
         words = f"now {'on' if on else 'off'}: a bell and a desktop notification when a run ends and the lab is not in front"
         toggle = partial(app.change_preferences, notifications=not on)
@@ -203,7 +214,8 @@ class LabCommands(Provider):
 
 
 @cache
-def _lessons() -> tuple[Lesson, ...]:
+def _lessons(_: str) -> tuple[Lesson, ...]:
+    """The lessons in a language."""
     return tuple(lessons_and_problems()[0])
 
 
@@ -211,7 +223,7 @@ def _lesson_with(holder: str) -> ScreenState | None:
     """The first step of a lesson with the live widget of this class; None if none has it."""
     from screens.learn.live.live_registry import LIVE_WIDGETS
 
-    for lesson in _lessons():
+    for lesson in _lessons(language()):
         for at, step in enumerate(lesson.steps):
             if step.live is not None and step.live.widget in LIVE_WIDGETS and LIVE_WIDGETS[step.live.widget].__name__ == holder:
                 return ScreenState(mode="learn", page="lessons", lesson=lesson.name, step=at)

@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from lab.core.translation import translated
 from lab.lessons.glossary.glossary import glossary
 from screens.action_index import with_keys
 from screens.base_screen import LabScreen
@@ -70,10 +71,10 @@ class KeyList(LineScrollView, can_focus=False):
             yield from ((None, [(line, "key")]) for line in (*self._picture.split("\n"), ""))
         for at, (title, rows) in enumerate(self._sections):
             if title:
-                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [title]))
+                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [translated(title)]))
             column = max(1, min(MOST_OF_KEYS, max(cell_len(row.keys) for row in rows), (width - GAP) // 2))
             for row in rows:
-                words = f"{row.words} · {row.why_not}" if row.why_not else row.words
+                words = f"{row.words} · {translated(row.why_not)}" if row.why_not else row.words
                 told = wrap(words[:1].upper() + words[1:], width - column - 2 * GAP)
                 off = "off" if row.why_not else ""
                 for key, line in zip_longest(wrap(row.keys, column), told, fillvalue=""):
@@ -148,7 +149,7 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="help"):
-            yield Input(placeholder="type to find a key", id="help-filter")
+            yield Input(placeholder=translated("type to find a key"), id="help-filter")
             yield KeyList(id="help-keys")
             with VerticalScroll(id="help-words", can_focus=False):
                 yield Static()
@@ -191,7 +192,8 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
         box = self.query_one("#help")
         this, other = ("in words", "keys") if self.has_class("-words") else ("keys", "in words")
         leaves = "clear" if self.query_one(Input).value else "close"
-        box.border_title, box.border_subtitle = f"{self._title}: {this}", f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}"
+        box.border_title = translated(f"{self._title}: {this}")
+        box.border_subtitle = translated(f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}")
 
     def action_turn(self) -> None:
         self.toggle_class("-words")

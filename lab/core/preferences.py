@@ -1,4 +1,5 @@
-"""Preferences of the user, kept in one small file of the home folder: theme, animation, sampling, last texts, notifications.
+"""Preferences of the user, kept in one small file of the home folder: theme, animation, sampling, last texts, notifications
+and language.
 
 Nothing here needs torch.
 """
@@ -46,10 +47,13 @@ class Preferences(msgspec.Struct, frozen=True):
     """The last one first."""
     notifications: bool = False
     """True for a bell and a desktop notification when a run or a long job ends while the lab is not in front."""
+    language: str = ""
+    """Code of the language, a folder of `lab.core.translation`; empty for English."""
 
     def __post_init__(self) -> None:
-        if len(self.theme) > LONGEST_NAME:
-            raise ValueError(f"the name of the theme has more than {LONGEST_NAME} characters")
+        for what, name in (("theme", self.theme), ("language", self.language)):
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"the name of the {what} has more than {LONGEST_NAME} characters")
         if len(self.recent_texts) > MOST_TEXTS:
             raise ValueError(f"there are more than {MOST_TEXTS} recent texts")
         for source, encoding in self.recent_texts:

@@ -34,8 +34,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count, fixed, probability, significant, whole
+from lab.core.translation import translated_name
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.views.blocks import GuessChoice, GuessQuestion, ModelFacts
@@ -133,10 +136,10 @@ _FIGURE = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDER = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
 
 
-def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = str) -> str:
+def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = translated_name) -> str:
     """The text with its figures; a paragraph one of whose measures is missing is left out.
 
-    `escape` is applied to measures that are texts, such as labels of tokens.
+    `escape` is applied to measures that are texts, such as labels of tokens or names of rules.
     """
     kept = [paragraph for paragraph in re.split(r"\n{2,}", text) if names_in(paragraph) <= measures.keys()]
     return "\n\n".join(_FIGURE.sub(lambda found: _figure(found[1], measures, escape), paragraph) for paragraph in kept)
@@ -270,3 +273,11 @@ def parse_experiment_guess(options: Mapping[str, str], experiments: Collection[s
         options["answer"],
         whys,
     )
+
+
+def ask_in_words(
+    options: Mapping[str, str], words: Mapping[str, str], experiments: Collection[str], result: ExperimentResult, *asked: Any
+) -> GuessQuestion:
+    """The question in the words of the language in use. Its identity is that of the English one: it counts once in all."""
+    english, own = (parse_experiment_guess({**options, **said}, experiments) for said in ({}, words))
+    return replace(own.ask(result, *asked), identity=english.ask(result, *asked).identity)

@@ -18,11 +18,12 @@ An action's id stands for its key, as in `{key:live.head}`.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
+from lab.core.translation import translated_file
 from lab.core.visible_text import visible
 
 FENCE = re.compile(r"^(`{3,}|~{3,})")
@@ -35,6 +36,8 @@ class Live:
 
     widget: str
     options: dict[str, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    """Those options that are shown, in the language in use; empty in English."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,30 @@ def _steps(path: Path, lines: list[str]) -> list[LessonStep]:
     return [*steps, LessonStep(title, "\n".join(text).strip(), live)]
 
 
+WORDED = ("question", "choice-", "answer", "why")
+"""Beginnings of the options of a live block that are words."""
+
+
+def in_words_of(lesson: Lesson, words: Lesson, path: Path) -> Lesson:
+    """The lesson with the title and the texts of its translation. A live block of that names only the options that are words.
+
+    Raises: UserError, naming the translation's file, where it has other steps, or a live block of another kind.
+    """
+    if len(words.steps) != len(lesson.steps):
+        raise UserError(f"The translation {path} has {len(words.steps)} steps, and the lesson {len(lesson.steps)}.")
+    steps = []
+    for step, told in zip(lesson.steps, words.steps, strict=True):
+        live = step.live
+        if told.live is not None:
+            same = live is not None and live.widget == told.live.widget and told.live.options.keys() <= live.options.keys()
+            if live is None or not same or not all(name.startswith(WORDED) for name in told.live.options):
+                form = "a live block names the lesson's own widget, and those of its options that are words"
+                raise UserError(f"The translation {path}, step {told.title!r}: {form}.")
+            live = replace(live, words=told.live.options)
+        steps.append(LessonStep(told.title, told.text, live))
+    return replace(lesson, title=words.title, steps=tuple(steps))
+
+
 FOLDER = Path(__file__).parent
 CLAIMS = FOLDER / "claims"
 LARGEST_FILE = 1 << 20
@@ -143,8 +170,13 @@ def lessons_and_problems(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]
             continue
         if lesson.name in found:
             problems.append(f"Two lessons in {folder} are called {lesson.name}; rename one of the files.")
-        else:
-            found[lesson.name] = lesson
+            continue
+        found[lesson.name] = lesson
+        if (words := translated_file("lessons", path.name)) is not None:
+            try:
+                found[lesson.name] = in_words_of(lesson, parse_lesson(words, read_lesson_file(words)), words)
+            except UserError as error:
+                problems.append(str(error))  # and the English lesson is shown
     return sorted(found.values(), key=lambda lesson: (lesson.number, lesson.name)), problems
 
 
@@ -173,5 +205,6 @@ def read_lesson_file(path: Path) -> str:
 
 def claim_titles(folder: Path = CLAIMS) -> dict[str, str]:
     """The claims by name, without their experiments, which take longer to import."""
-    first_lines = {path.stem: read_lesson_file(path).partition("\n")[0] for path in folder.glob("*.md")}
+    files = {path.stem: translated_file("claims", path.name) or path for path in folder.glob("*.md")}
+    first_lines = {stem: read_lesson_file(path).partition("\n")[0] for stem, path in files.items()}
     return {stem.partition("-")[2]: line.removeprefix("# ").strip() for stem, line in first_lines.items()}

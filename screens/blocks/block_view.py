@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.core.number_format import whole
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About
@@ -155,7 +156,7 @@ class BlockView(PieceView):
 
     def wait(self, waiting: bool) -> None:
         """Mark the view as outdated until the next one comes."""
-        title = (self.view.title if self.view is not None else "") + (" …" if waiting else "")
+        title = (translated(self.view.title) if self.view is not None else "") + (" …" if waiting else "")
         if title != self._title:
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
@@ -165,7 +166,7 @@ class BlockView(PieceView):
         rest = out_of_sight(above, below)
         if parity is None:
             return rest
-        words, short = (" · ".join(part for part in (parity_badge(parity, short=short), rest) if part) for short in (False, True))
+        words, short = (translated(" · ".join(filter(None, (parity_badge(parity, short=each), rest)))) for each in (False, True))
         return words if cell_len(words) <= self.room else short
 
     async def prepare(self, view: View) -> None:

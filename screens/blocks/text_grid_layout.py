@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.core.number_format import probability
+from lab.core.translation import translated
 from lab.views.blocks import TextGrid
 from screens.blocks.block_layout import Laid, Line, Spot, heading
 from screens.colour import ColouredPiece, heat, legend_bar
@@ -52,7 +53,7 @@ class LaidTextGrid(Laid):
             scale += legend_bar("sequential", "0%", "100%", 12)
         elif not self.numbers:
             scale.append((f"blank 0%  {level(0.5)} 50%  {level(1.0)} 100%", "dim"))
-        marks = f"underlined: {self.grid.marked_legend}" if self.grid.marked_legend else ""
+        marks = translated(f"underlined: {self.grid.marked_legend}") if self.grid.marked_legend else ""
         words = "   ".join(each for each in (self.grid.legend, marks) if each)
         labels = self.grid.column_labels
         if any(cell_len(label) + 2 > self.cell_width for label in labels):

@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from lab.core.translation import translated
 from lab.lessons.glossary.glossary import Term, find_terms, glossary
 from screens.base_screen import LabScreen
 from screens.dialogs.note_dialog import describe_place
@@ -51,8 +52,10 @@ class GlossaryDialog(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="glossary") as box:
-            box.border_subtitle = "↑↓ term · Enter go there · Esc close"
-            yield Input(self._query, placeholder="type a term, or a word about it", compact=True, select_on_focus=False)
+            box.border_subtitle = translated("↑↓ term · Enter go there · Esc close")
+            yield Input(
+                self._query, placeholder=translated("type a term, or a word about it"), compact=True, select_on_focus=False
+            )
             terms = OptionList(id="glossary-list", markup=False)
             terms.can_focus = False
             yield terms
@@ -74,7 +77,9 @@ class GlossaryDialog(ModalScreen[None]):
         self.terms.clear_options().add_options(Option(_line(term)) for term in self.listed)
         self.terms.highlighted = 0 if self.listed else None
         on_screen = f" · {len(first)} on this screen come first" if first else ""
-        self.query_one("#glossary").border_title = Text(f"glossary · {len(self.listed)} of {len(glossary())} terms{on_screen}")
+        self.query_one("#glossary").border_title = Text(
+            translated(f"glossary · {len(self.listed)} of {len(glossary())} terms{on_screen}")
+        )
         if not self.listed:
             self.query_one("#glossary-text", Static).update("No term has these words.")
 
@@ -108,7 +113,12 @@ def terms_in_sight(screen: LabScreen) -> list[Term]:
     leaves = [part for part in parts if not part.children]
     text = "\n".join(line.text for part in leaves for line in part.render_lines(part.size.region)).casefold()
     terms = [term for term in glossary() if screen.MODE in (term.place.mode, "learn")]
-    return [term for term in terms if any(re.search(rf"\b{re.escape(name)}s?\b", text) for name in term.names)]
+    return [term for term in terms if any(re.search(_as_word(name), text) for name in term.names)]
+
+
+def _as_word(name: str) -> str:
+    """Pattern of a name as a word of its own; Chinese has no spaces between words."""
+    return rf"\b{re.escape(name)}s?\b" if name.isascii() else re.escape(name)
 
 
 def _line(term: Term) -> Text:

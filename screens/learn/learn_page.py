@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.reactive import var
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.views.screen_state import ScreenState
 from screens.base_screen import Page
@@ -49,7 +50,7 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · ^d" if below > 0 else ""
         model = f"model: {visible(self.model)} · m" if self.model else ""
-        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
+        self.border_subtitle = Text(translated(" · ".join(filter(None, (model, rest, self.further)))))
 
     watch_further = watch_model = watch_virtual_size = _mark_rest
 

@@ -19,6 +19,7 @@ from textual.widgets import Input, Markdown
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
+from lab.core.translation import translated
 from lab.lessons.lesson import Lesson, LessonStep
 from screens.about_key import About
 from screens.action_index import with_keys
@@ -40,6 +41,8 @@ MODE_LINK = "mode:"
 MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
 TRY = re.compile(r"(?s)\*\*(Try|Predict first|Before you).*?(?=\n\n|\Z)|(^|(?<=[.\n]\s)){key:(?!learn)[^}]*}({[^}]*}|[^.{])*\.")
 """What keys do while a step is read: to the end of the paragraph, or a sentence that begins with a key."""
+MARKER = re.compile(r"(?<=\*\*)(Try|Remember):(?=\*\*)")
+"""Words that stand in English in the file of every language."""
 LEAST_ROWS = 12
 """Rows that the live view of a step to come needs, to be shown below the one before it."""
 QUESTIONS = ("facts", "path", "live")
@@ -232,6 +235,7 @@ class LessonReader(Vertical):
         assert self.lesson is not None
         lesson, step, count = self.lesson, self.lesson.steps[self.step], len(self.lesson.steps)
         place = "" if count == 1 else f"{count} steps" if self._is_preview else f"step {self.step + 1}/{count}"
+        place = translated(place)
         whole = " · ".join(filter(None, (f"{lesson.number}. {lesson.title}", place, step.title)))
         if not step.title or cell_len(whole) <= width:
             return whole
@@ -322,5 +326,5 @@ class LessonReader(Vertical):
 
 def lesson_markdown(text: str, is_preview: bool = False) -> str:
     """The lesson with its keys named, and "press `5`" as a link to that mode; a preview leaves out what keys do in a step."""
-    text = TRY.sub("", text) if is_preview else text
+    text = MARKER.sub(lambda found: translated(found[0]), TRY.sub("", text) if is_preview else text)
     return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", with_keys(text))

@@ -13,6 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from lab.lessons.learner.predictions import read_predictions, score_of, sure_and_wrong
 from lab.lessons.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.learner.quiz import quiz, results_of
@@ -37,7 +38,7 @@ from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.study_widget import StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
-from screens.widgets.page_bar import PageLink
+from screens.widgets.page_bar import PageBar, PageLink
 from screens.widgets.text_fitting import fit
 
 
@@ -116,6 +117,7 @@ class LessonsPage(ReadingPage):
         self._read_progress()
         self.watch(self, "run", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
+        self.watch(self.app, "language", self._speak, init=False)
 
     def on_resize(self) -> None:
         if self._progress is not None:
@@ -136,7 +138,7 @@ class LessonsPage(ReadingPage):
         rounds = len(results_of(predictions, await in_thread(quiz)).complete)
         is_done = self._progress is not None and all(self._progress.of(each.name).is_done for each in self.lessons)
         first = "first the quiz: [" if not rounds else "now the quiz again: [" if rounds == 1 and is_done else ""
-        self.list.border_title = " · ".join(filter(None, (LessonList.BORDER_TITLE, first)))
+        self.list.border_title = translated(" · ".join(filter(None, (LessonList.BORDER_TITLE, first))))
         titles = {f"lesson {each.name}": each for each in self.lessons}
         self._again = [titles[each.source] for each in sure_and_wrong(predictions) if each.source in titles]
         words = score_of(predictions).text
@@ -144,7 +146,7 @@ class LessonsPage(ReadingPage):
             numbers = ", ".join(dict.fromkeys(f"{each.number}" for each in self._again))
             words += f"\nsure and wrong: a guess again in lesson {numbers} · a"
         line = self.query_one("#learn-score", Static)
-        line.update(Text(words))
+        line.update(Text("\n".join(map(translated, words.split("\n")))))
         line.set_class(bool(words), "-known")
         self.refresh_bindings()
 
@@ -196,6 +198,16 @@ class LessonsPage(ReadingPage):
     async def _follow_run(self, name: str) -> None:
         self.reader.show_model(await in_thread(model_of, name))
 
+    def _speak(self) -> None:
+        """Show the lessons in the language in use, at the step that is being read."""
+        self.lessons, self._problems = lessons_and_problems()
+        self.screen.query(PageBar).refresh()
+        self._read_score()
+        if self._progress is not None and self.list.highlighted is not None:
+            self._mark_all()
+            is_preview = not self.has_class("-reading")
+            self.reader.show(self.lessons[self.list.highlighted], self.reader.step, is_preview=is_preview)
+
     def _mark_all(self) -> None:
         assert self._progress is not None
         for at, lesson in enumerate(self.lessons):
@@ -210,7 +222,7 @@ class LessonsPage(ReadingPage):
                 line.append(f"\n     {fit(outline, 34)}\n", "dim")
             self.list.replace_option_prompt_at_index(at, line)
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
-        self.list.border_subtitle = f"{done} of {len(self.lessons)} done"
+        self.list.border_subtitle = translated(f"{done} of {len(self.lessons)} done")
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

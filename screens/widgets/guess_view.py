@@ -11,7 +11,9 @@ from textual import events, on, work
 from textual.binding import Binding
 from textual.message import Message
 
+from lab.core.translation import translated
 from lab.views.blocks import GuessChoice, GuessQuestion
+from lab.views.translated_parts import translated_parts
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit
@@ -107,8 +109,10 @@ def _tokens(question: GuessQuestion, width: int) -> PieceLine:
 
 def _outcome(state: GuessState, width: int) -> list[PieceLine]:
     is_right = state.chosen in state.question.right
-    word = f"{RIGHT} Right." if is_right else f"{WRONG} Not so, and you were sure." if state.is_sure else f"{WRONG} Not so."
-    lines = words_lines(f"{word} {state.question.answer}", width, "title")
+    said = "Right." if is_right else "Not so, and you were sure." if state.is_sure else "Not so."
+    word = f"{RIGHT if is_right else WRONG} {translated(said)}"
+    gap = "" if word.endswith("。") else " "
+    lines = words_lines(f"{word}{gap}{state.question.answer}", width, "title")
     first = str(lines[0][0][0])
     return [[(word, "right" if is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
 
@@ -122,7 +126,7 @@ def _choice(state: GuessState, at: int, width: int) -> PieceLine:
         return [(f"{CURSOR if is_here else ' '} ", "key"), (label, kind)]
     mark = RIGHT if at in question.right else WRONG if at == state.chosen else " "
     kind = "right" if mark == RIGHT else "wrong" if mark == WRONG else "text"
-    return _row(f"{mark} ", choice, width, question, kind, note=YOURS if at == state.chosen else "")
+    return _row(f"{mark} ", choice, width, question, kind, note=translated(YOURS) if at == state.chosen else "")
 
 
 def _row(mark: str, choice: GuessChoice, width: int, question: GuessQuestion, kind: str, note: str = "") -> PieceLine:
@@ -133,7 +137,7 @@ def _row(mark: str, choice: GuessChoice, width: int, question: GuessQuestion, ki
     if choice.value is None:
         text = f"{choice.label} ({note})" if note else choice.label
         return [(mark, kind), (fit(text, min(cell_len(text), max(1, width - 2))), kind)]
-    cells = min(LONGEST_BAR, width - label - number - 5 - len(YOURS))
+    cells = min(LONGEST_BAR, width - label - number - 5 - cell_len(translated(YOURS)))
     pieces = [(mark, kind), (fit(choice.label, label), kind)]
     pieces += [(f" {choice.text:>{number}} ", "text"), (bar(choice.value, max(0, cells)), "dim" if kind == "dim" else "bar")]
     return [*pieces, (f" {note}" if note else "", kind)]
@@ -222,8 +226,8 @@ class GuessView(PieceLinesView):
     def wait(self) -> None:
         """Show no question until the next one comes."""
         self.state = None
-        self.border_title = "guess"
-        self.set_lines([[(WAITING, "dim")]])
+        self.border_title = translated("guess")
+        self.set_lines([[(translated(WAITING), "dim")]])
         self.refresh_bindings()
 
     def clear(self) -> None:
@@ -234,14 +238,18 @@ class GuessView(PieceLinesView):
     def _set(self, state: GuessState) -> None:
         self.state = state
         sure = " · sure" if state.is_sure else " · a if you are sure"
-        self.border_title = f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}"
+        self.border_title = translated(f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}")
         self._lay_out()
         self.refresh_bindings()
 
     def _lay_out(self) -> None:
         if self.state is None:
             return
-        lines, self._first_choice = guess_lines(self.state, self.room, self.window)
+        state = self.state
+        shown = replace(
+            state, question=translated_parts(state.question), score=translated(state.score), note=translated(state.note)
+        )
+        lines, self._first_choice = guess_lines(shown, self.room, self.window)
         self.set_lines(lines)
         if self.state.is_open:
             self.show_line(self._first_choice + self.state.cursor)

@@ -17,6 +17,7 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from screens.background import DelayedCall
 
 OPEN_LINES = 2
@@ -110,6 +111,11 @@ def _fitting(keys: list[Key], room: int) -> tuple[Key, ...]:
     return tuple(key for key, end in zip(keys, ends, strict=True) if end <= room)
 
 
+def _in_words(key: Key) -> Key:
+    """The key with its description in the language in use."""
+    return replace(key, text=translated(key.text))
+
+
 class KeyBar(Widget):
     """Like Textual's Footer, but drawn as lines: cheap to change. `?` shows all keys, a sentence each."""
 
@@ -138,6 +144,7 @@ class KeyBar(Widget):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self.watch(self.app, "language", lambda _: self.update_keys())
         self.app.mode_change_signal.subscribe(self, lambda _: self.close() and None)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
@@ -229,10 +236,10 @@ class KeyBar(Widget):
         return list(IN_FIELD) if field.check_consume_key("question_mark", "?") else [HELP, *IN_FIELD]
 
     def _pages(self, lines: int) -> Iterator[list[Row]]:
-        width, tail = self.size.width, self._tail()
+        width, tail = self.size.width, list(map(_in_words, self._tail()))
         while sum(each.width for each in tail) > width:
             tail.pop()
-        return pages_of(list(self._keys()), tail, width, lines)
+        return pages_of(list(map(_in_words, self._keys())), tail, width, lines)
 
     def _laid(self) -> list[Row]:
         if self._rows is None:

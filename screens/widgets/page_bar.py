@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import Piece, painted_line
 
@@ -68,10 +69,8 @@ class PageBar(Widget):
     def render_line(self, y: int) -> Strip:
         pieces: list[Piece] = []
         for page in self._pages:
-            if page.name == self.current:
-                pieces.append((f"▸{page.title}◂", "current"))
-            else:
-                pieces.append((f" {page.title} ", "page"))
+            title = translated(page.title)
+            pieces.append((f"▸{title}◂", "current") if page.name == self.current else (f" {title} ", "page"))
             pieces.append((" " * GAP, ""))
         pieces.append(("[ ] ", "key"))
         room = self.size.width - sum(cell_len(text) for text, _ in pieces)
@@ -95,7 +94,7 @@ class PageBar(Widget):
         offset = event.get_content_offset(self)
         at = 0
         for page in self._pages:
-            end = at + cell_len(f" {page.title} ")
+            end = at + cell_len(f" {translated(page.title)} ")
             if offset is not None and at <= offset.x < end:
                 self.post_message(self.Chosen(page.name))
                 return

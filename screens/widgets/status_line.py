@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, painted_line, wrap
 
@@ -74,11 +75,11 @@ class StatusLine(Widget):
         self.left = words
 
     def _wrap(self) -> None:
-        width = self.content_size.width
-        if self._most_lines == 1 or cell_len(self.left) <= width or width < 1:
-            self._lines = [self.left]
+        width, words = self.content_size.width, translated(self.left)
+        if self._most_lines == 1 or cell_len(words) <= width or width < 1:
+            self._lines = [words]
         else:
-            lines = wrap(self.left, width)
+            lines = wrap(words, width)
             first = self._most_lines - 1
             self._lines = [*lines[:first], " ".join(lines[first:])] if len(lines) > first else lines
         if self.is_attached and self.styles.height != Scalar.from_number(len(self._lines)):

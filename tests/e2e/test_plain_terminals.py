@@ -38,6 +38,14 @@ def test_lab_needs_a_terminal_that_places_text(plain: dict[str, str], tmp_path: 
     assert b"\x1b" not in written
 
 
+def test_lab_says_which_languages_there_are(plain: dict[str, str], tmp_path: Path) -> None:
+    code, written = output(LLMLAB, plain | {"LLMLAB_LANG": "xx"}, tmp_path)
+    assert code == 2
+    assert words(written).startswith(
+        "llmlab: LLMLAB_LANG asks for the language xx, which the lab does not have; it has en (English),"
+    )
+
+
 def test_training_on_a_dumb_terminal_writes_plain_lines(plain: dict[str, str], tmp_path: Path, forker: ModuleForker) -> None:
     settings = ["--preset", "nano", "--tokenizer", "bytes", "--steps", "2", "--batch", "2", "--threads", "1", "--context", "16"]
     settings += ["--layers", "1", "--heads", "2", "--width", "16"]

@@ -122,7 +122,7 @@ def funnel_view(funnel: Funnel, left_out: Collection[str], name: str) -> tuple[V
             continue
         passages = f"{whole(step.passages_removed + step.passages_changed)}"
         rows.append(_row(f"[x] {BY_NAME[rule].title}", _signed(step.bytes_out - step.bytes_in), step.bytes_out, raw, passages))
-    rows.append(_row("kept", "", funnel.kept_bytes, raw, ""))
+    rows.append(_row("kept text", "", funnel.kept_bytes, raw, ""))
     columns = [Column("rule", "left"), Column("change"), Column("left"), Column("passages", optional=1)]
     blocks: list[Block] = [Table(columns, rows)]
     if quiet:

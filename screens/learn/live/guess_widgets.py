@@ -23,7 +23,7 @@ from lab.engine.method_registry import (
 )
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.conditions import GUESS_OPTIONS, parse_experiment_guess
+from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
 from lab.views.blocks import GuessQuestion, ModelFacts, View
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
@@ -289,7 +289,8 @@ class MeasuredGuess(EngineGuess):
         assert self.model is not None
         self._result = answer
         place = (self.position, self.layer_index, self.head_index)
-        return self.described.ask(answer, self.facts, self.model.prompt, place, sorted(self.inputs.items()))
+        asked = (answer, self.facts, self.model.prompt, place, sorted(self.inputs.items()))
+        return ask_in_words(self.options, self.own_words, EXPERIMENTS, *asked)
 
     @on(GuessView.Revealed)
     def _show_picture(self) -> None:
@@ -339,4 +340,5 @@ class RecordedGuess(GuessWidget):
 
     @latest("recorded")
     async def _read(self) -> None:
-        self.show_question(self.described.ask(await in_thread(recorded, self.described.experiment), None))
+        result = await in_thread(recorded, self.described.experiment)
+        self.show_question(ask_in_words(self.options, self.own_words, RECORDED_RESULTS, result, None))

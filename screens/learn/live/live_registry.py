@@ -52,4 +52,6 @@ def live_widget(live: Live, engine: LearnEngine) -> LiveWidget:
     kind = LIVE_WIDGETS.get(live.widget)
     if kind is None:
         raise UserError(f"There is no live widget called {live.widget}; there are {', '.join(LIVE_WIDGETS)}.")
-    return kind(live.options, engine)
+    widget = kind(live.options, engine)
+    widget.own_words = live.words
+    return widget

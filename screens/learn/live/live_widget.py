@@ -140,6 +140,8 @@ class LiveWidget(Vertical):
         if unknown and not self.TAKES_ANY_OPTION:
             raise UserError(f"The live widget {type(self).__name__} has no option {sorted(unknown)[0]}.")
         self.options = dict(options)
+        self.own_words: Mapping[str, str] = {}
+        """Options that are shown, in the language in use, in place of their English."""
         self.engine = engine
         self.lesson = ""
         """Name of the lesson that it stands in."""

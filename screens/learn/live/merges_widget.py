@@ -14,6 +14,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from lab.core.number_format import probability
+from lab.core.translation import translated
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
 from screens.learn.learn_engine import LearnEngine
@@ -58,7 +59,7 @@ class MergesWidget(ViewWidget):
 
     def compose(self) -> ComposeResult:
         field = Input(self.options.get("phrase", PHRASE), select_on_focus=False, max_length=200)
-        field.border_title = Text("phrase")
+        field.border_title = Text(translated("phrase"))
         yield field
         yield from super().compose()
 

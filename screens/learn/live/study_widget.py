@@ -16,7 +16,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import duration, significant, whole
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.conditions import GUESS_OPTIONS, parse_experiment_guess
+from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
 from lab.runs.home_folder import home
 from lab.studies.study_process import start_study, stop_study, study_names
 from lab.studies.study_record import RECORDED, CellValue, Plot, Rows, StudyFiles, StudyFollower
@@ -242,6 +242,8 @@ class StudyGuess(GuessWidget):
         history = self.follower.history
         result = ExperimentResult(View("study", "", "", []), dict(history.measures), self.follower.problem)
         try:
-            self.show_question(self.described.ask(result, None, history.begun))
+            study = self.described.experiment
+            options = {**self.options, "experiment": study}
+            self.show_question(ask_in_words(options, self.own_words, [study], result, None, history.begun))
         except UserError as error:
             self._refused(Refused(str(error), False))

@@ -1,0 +1,149 @@
+"""Translations: a language is a folder of `lab/translations`, and what it does not hold stays English.
+
+    de/messages.po             sentences of the screens and of the views, as gettext keeps them
+    de/lessons/03-tokens.md    the words of a lesson, step by step; its live blocks stay those of the English file
+    de/claims/01-vocabulary.md the words of a claim, without the fields that decide it
+    de/terms.md                terms of the glossary, each under its English name
+
+A sentence is translated where it is drawn: the engine, the commands and the files of a run speak English alone. So a msgid is
+what stands on the English screen, with a name in braces for each part that changes, and no sentence needs a call of its own:
+
+    msgid "{done} of {all} done"
+    msgstr "{done} von {all} fertig"
+
+A part that changes is data and is kept as it is, unless it is a name of several words that has a msgid itself.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+
+from lab.core.visible_text import visible
+
+TRANSLATIONS = Path(__file__).parents[1] / "translations"
+CATALOGUE = "messages.po"
+ENGLISH = "en"
+LANGUAGE = "LLMLAB_LANG"
+"""Name of the environment variable that chooses the language."""
+
+_STRINGS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
+_ENTRY = re.compile(rf"^msgid {_STRINGS}^msgstr {_STRINGS}", re.MULTILINE)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_PLACE = re.compile(r"\{(\w+)\}")
+_PART = r"(?:(?! · |[.!?:;] ).)+?"
+"""What stands for a name in braces: part of one phrase, of one sentence."""
+_BETWEEN = [re.compile(f"({between})") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
+"""Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first."""
+_CLAUSES = _BETWEEN[2:]
+"""A sentence is translated whole or not at all."""
+_WIDE_STOP = re.compile("(?<=[。！？；：]) ")
+"""The space after a sentence, where a full-width sign stands in its place."""
+KEPT = 5_000
+"""Texts whose translation is kept."""
+
+
+def read_catalogue(text: str) -> dict[str, str]:
+    """The translations in a catalogue by their English; "" has its header. Those marked as fuzzy are left out."""
+    sure = re.sub(r"(?m)^#,.*fuzzy.*\n(?:#.*\n)*msgid", "#~ msgid", text)
+    pairs = (["".join(map(json.loads, _STRING.findall(part))) for part in entry] for entry in _ENTRY.findall(sure))
+    return {english: translation for english, translation in pairs if translation}
+
+
+class Catalogue:
+    """The sentences of a language."""
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        with_places = sorted(filter(_PLACE.search, messages), key=lambda each: -len(_PLACE.sub("", each)))
+        self.fixed = {english: own for english, own in messages.items() if english not in with_places}
+        self.patterns = [(max(_PLACE.split(each)[::2], key=len), _pattern(each), messages[each]) for each in with_places]
+        """Those with more letters of their own first: they fit more exactly. Each has its longest piece before it."""
+        self._whole = lru_cache(KEPT)(self._match)
+
+    def translated(self, text: str) -> str:
+        """The text in this language, else phrase by phrase and sentence by sentence, as much of it as has a translation."""
+        for said in (text, text[:1].upper() + text[1:]):
+            if (whole := self._whole(said)) is not None:
+                return whole
+        for between in _BETWEEN:
+            parts = between.split(text)
+            if len(parts) > 1:
+                own = [*map(self.name, parts)]
+                is_half = any(" " in part.strip() and part == each for part, each in zip(parts, own, strict=True))
+                return text if is_half and between in _CLAUSES else _WIDE_STOP.sub("", "".join(own))
+        return text
+
+    def _match(self, text: str) -> str | None:
+        if text in self.fixed:
+            return self.fixed[text]
+        fits = ((pattern.fullmatch(text), own) for piece, pattern, own in self.patterns if piece in text)
+        match, own = next((fit for fit in fits if fit[0]), (None, ""))
+        return match and _PLACE.sub(lambda place: self.name(match[place[1]]), own)
+
+    def name(self, text: str) -> str:
+        """A name in this language; one of a single word may be a token, which is data, and is kept."""
+        return self.translated(text) if " " in text.strip() else text
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    parts = _PLACE.split(english)
+    return re.compile("".join(f"(?P<{part}>{_PART})" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
+
+
+@cache
+def catalogue(language: str) -> Catalogue:
+    """The catalogue of a language."""
+    return Catalogue(read_catalogue((TRANSLATIONS / language / CATALOGUE).read_text(encoding="utf-8")))
+
+
+@cache
+def languages() -> dict[str, str]:
+    """The languages there are by their codes, each with its own name for itself, `Language-Name` in its catalogue's header."""
+    found = {path.parent.name: path.read_text(encoding="utf-8") for path in sorted(TRANSLATIONS.glob(f"*/{CATALOGUE}"))}
+    named = {code: re.search(r"Language-Name: (.+?)\\n", text) for code, text in found.items()}
+    return {ENGLISH: "English"} | {code: match[1] if match else code for code, match in named.items()}
+
+
+_in_use = ENGLISH
+
+
+def language() -> str:
+    """Code of the language in use."""
+    return _in_use
+
+
+def use_language(code: str) -> None:
+    """Speak this language from now on; English where there is no such one."""
+    global _in_use
+    _in_use = code if code and code in languages() else ENGLISH
+
+
+def asked_language(environ: Mapping[str, str]) -> str:
+    """The language that the environment asks for, such as `de` where it says `de_AT.UTF-8`; "" if it asks for none."""
+    return re.split(r"[_.\-@]", environ.get(LANGUAGE, "").strip())[0].lower()
+
+
+def problem_of_language(environ: Mapping[str, str]) -> str:
+    """A sentence where the environment asks for a language that there is not; else ""."""
+    asked = asked_language(environ)
+    if not asked or asked in languages():
+        return ""
+    there = ", ".join(f"{code} ({name})" for code, name in languages().items())
+    return f"{LANGUAGE} asks for the language {visible(asked)}, which the lab does not have; it has {there}."
+
+
+def translated(text: str) -> str:
+    """A text of the screen in the language in use."""
+    return text if _in_use == ENGLISH or not text else catalogue(_in_use).translated(text)
+
+
+def translated_name(text: str) -> str:
+    """A name in the language in use, such as that of a row; a single word is kept, for it may be a token."""
+    return text if _in_use == ENGLISH else catalogue(_in_use).name(text)
+
+
+def translated_file(*parts: str) -> Path | None:
+    """A file of the language in use, such as `lessons`, `03-tokens.md`; None where the English one is to be read."""
+    path = TRANSLATIONS.joinpath(_in_use, *parts)
+    return path if _in_use != ENGLISH and path.is_file() else None

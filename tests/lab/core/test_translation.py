@@ -1,0 +1,138 @@
+"""Translations: the reader of catalogues against Babel's, the sentences that fit, and catalogues in step with the product."""
+
+import ast
+import re
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+from lab.core.translation import (
+    CATALOGUE,
+    TRANSLATIONS,
+    Catalogue,
+    asked_language,
+    languages,
+    problem_of_language,
+    read_catalogue,
+)
+from tests.test_rooms import PATHS
+
+CODES = sorted(languages().keys() - {"en"})
+PLACE = re.compile(r"\{\w+\}")
+
+TRICKY = r"""msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\n"
+
+# a comment
+#: screens/app.py:1
+msgid "a \"quoted\" word\n"
+msgstr "ein "
+"\"Wort\"\n"
+#, fuzzy
+msgid "not sure"
+msgstr "unsicher"
+msgid "none yet"
+msgstr ""
+#~ msgid "gone"
+#~ msgstr "weg"
+msgid "last"
+msgstr "letzte"
+"""
+
+
+@pytest.mark.parametrize("text", [TRICKY, *((TRANSLATIONS / code / CATALOGUE).read_text("utf-8") for code in CODES)])
+def test_a_catalogue_is_read_as_babel_reads_it(text: str) -> None:
+    found = {str(each.id): each.string for each in read_po(StringIO(text)) if each.id and each.string and not each.fuzzy}
+    assert {english: own for english, own in read_catalogue(text).items() if english} == found
+    assert found
+
+
+CATALOGUE_OF_TESTS = Catalogue(
+    {
+        "{done} of {all} done": "{done} von {all} fertig",
+        "step {at}": "Schritt {at}",
+        "model: {name}": "Modell: {name}",
+        "model: {name}, step {at}": "Modell: {name}, Schritt {at}",
+        "guess": "Tipp",
+        "guess · answer": "Tipp · Antwort",
+        "All right.": "Richtig.",
+        "The next step": "Der nächste Schritt",
+        "duplicate lines": "doppelte Zeilen",
+        "[x] {rule}": "[x] {rule}",
+        "{name} ends.": "{name} endet.",
+        "It begins.": "开始。",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("english", "own"),
+    [
+        ("guess", "Tipp"),
+        ("", ""),
+        ("nothing like it", "nothing like it"),
+        ("3 of 16 done", "3 von 16 fertig"),
+        ("guess · answer", "Tipp · Antwort"),
+        ("model: demo, step 6,000 · m · step 2/6", "Modell: demo, Schritt 6,000 · m · Schritt 2/6"),
+        ("the next step", "Der nächste Schritt"),
+        ("[x] duplicate lines", "[x] doppelte Zeilen"),  # a name of several words within
+        ("All right. Other words. guess", "Richtig. Other words. guess"),  # a word alone, among others, may be a token
+        ("the next step; duplicate lines", "Der nächste Schritt; doppelte Zeilen"),
+        ("the next step; some other words", "the next step; some other words"),  # a sentence, half of which is not there
+        ("It begins. demo ends.", "开始。demo endet."),
+        ("The dog ran. demo ends.", "The dog ran. demo endet."),  # a place is within one sentence
+        ("3 of 16 done {x}", "3 of 16 done {x}"),
+    ],
+)
+def test_a_sentence_is_translated_whole_or_part_by_part_and_data_stays(english: str, own: str) -> None:
+    assert CATALOGUE_OF_TESTS.translated(english) == own
+    assert CATALOGUE_OF_TESTS.name("guess") == "guess"
+
+
+@pytest.mark.parametrize(("asked", "code"), [("", ""), ("de", "de"), ("de_AT.UTF-8", "de"), ("zh-Hans", "zh"), ("EN", "en")])
+def test_the_environment_asks_for_a_language(asked: str, code: str) -> None:
+    assert asked_language({"LLMLAB_LANG": asked}) == code
+    assert problem_of_language({"LLMLAB_LANG": asked}) == ""
+
+
+def test_a_language_that_is_not_there_is_a_sentence() -> None:
+    problem = problem_of_language({"LLMLAB_LANG": "xx_YY"})
+    assert re.fullmatch(r"LLMLAB_LANG asks for the language xx, which .* de \(Deutsch\), zh \(中文\)\.", problem)
+
+
+def words_of(text: str) -> set[str]:
+    return {word.removesuffix("s") for word in re.findall(r"[a-z]{3,}", text.casefold())}
+
+
+def words_by_folder() -> Iterator[set[str]]:
+    """The words of all texts in the code of each folder."""
+    found: dict[Path, set[str]] = {}
+    for path in PATHS.values():
+        texts = (node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant))
+        found.setdefault(path.parent, set()).update(*(words_of(text) for text in texts if isinstance(text, str)))
+    return iter(found.values())
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_msgid_is_still_said_by_the_product_and_its_translation_has_the_same_places(code: str) -> None:
+    """Else the English has changed, and the translation would never be shown. A sentence is said by the code of one folder."""
+    messages, said = read_catalogue((TRANSLATIONS / code / CATALOGUE).read_text("utf-8")), list(words_by_folder())
+    messages.pop("")
+    for english, own in messages.items():
+        assert sorted(PLACE.findall(english)) == sorted(PLACE.findall(own)), english
+        for part in PLACE.sub(" ", english).split(": "):
+            assert any(words_of(part) <= words for words in said), part
+
+
+def test_all_languages_translate_the_same() -> None:
+    first, *others = (read_catalogue((TRANSLATIONS / code / CATALOGUE).read_text("utf-8")).keys() for code in CODES)
+    assert all(keys == first for keys in others)
+
+
+def test_a_folder_holds_nothing_that_is_not_in_english() -> None:
+    lessons = Path(__file__).parents[3] / "lab" / "lessons"
+    names = {path.name for path in lessons.rglob("*.md")}
+    assert {path.name for code in CODES for path in (TRANSLATIONS / code).rglob("*.md")} <= names

@@ -1,0 +1,152 @@
+"""Learn in other languages, on the demo: nothing is cut off at 80x24, and no English sentence is left in translated lessons."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.widgets import Markdown
+
+from lab.core.preferences import read_preferences
+from lab.core.translation import TRANSLATIONS, languages, translated
+from lab.lessons.learner.predictions import read_predictions
+from lab.views.blocks import Paragraph
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.command_palette import LabCommands
+from screens.learn.lesson_reader import LessonText, lesson_markdown
+from screens.widgets.guess_view import GuessView
+from screens.widgets.text_fitting import wide_breaks, wrap
+from tests.lab.conftest import one_core
+from tests.screens.in_process_engine import InProcessEngine
+from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
+from tests.screens.pilot_waits import rows_of
+
+__all__ = ["one_core"]
+pytestmark = pytest.mark.usefixtures("one_core")
+CODES = sorted(languages().keys() - {"en"})
+
+ENGLISH = re.compile(r"\b(the|of|and|is|with|goes|more|guess|step|lesson|word|right|wrong|kept|each)\b")
+"""Words of English sentences."""
+DATA = ("Once", "the big", "├", "the ")
+"""Beginnings of rows that are no sentence of the lab: the prompt, a phrase, tokens."""
+
+
+def app_in(code: str, home: Path, monkeypatch: pytest.MonkeyPatch, engine: Any = InProcessEngine) -> LabApp:
+    monkeypatch.setenv("LLMLAB_HOME", str(home))
+    monkeypatch.setenv("LLMLAB_LANG", code)
+    return learn_app(engine)
+
+
+def plain(markdown: str) -> str:
+    """The letters of a text of Markdown."""
+    return re.sub(r"\]\([^)]*\)|[\s*`\[_]", "", markdown)
+
+
+@pytest.mark.parametrize("code", CODES)
+async def test_each_translated_step_is_whole_at_80x24_and_says_nothing_in_english(
+    code: str, tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_in(code, tmp_path, monkeypatch)
+    names = {path.stem.partition("-")[2] for path in (TRANSLATIONS / code / "lessons").glob("*.md")}
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        await pilot.press("enter")
+        reader, box = page.reader, page.query_one(LessonText)
+        for lesson in (each for each in page.lessons if each.name in names):
+            for at, step in enumerate(lesson.steps):
+                reader.show(lesson, at)
+                text = lesson_markdown(step.text)
+                await until(
+                    pilot,
+                    lambda text=text, step=step: (
+                        page.query_one(Markdown).source == text
+                        and (reader.live is None) == (step.live is None)
+                        and page.is_settled
+                    ),
+                )
+                await pilot.pause()
+                where = (lesson.name, at)
+                assert box.below == 0, where
+                assert plain(text) == plain("".join(drawn_in(box))), where
+                assert cell_len(str(box.border_title)) <= box.size.width - 2, where
+                assert cell_len(str(box.border_subtitle)) <= box.size.width - 2, where
+                if page.query(GuessView):
+                    await pilot.press("enter")
+                    await until(pilot, lambda: page.is_settled and page.query_one(GuessView).state.score)
+                await pilot.pause()
+                views = [view.view for view in page.query(BlockView) if view.view is not None]
+                passages = "".join(block.text for view in views for block in view.blocks if isinstance(block, Paragraph))
+                rows = [row.strip("║│╭╰╮╯┃ ") for row in rows_of(pilot)]
+                said = [row for row in rows if not row.startswith(DATA) and (row[-12:] not in passages or "。" in row)]
+                left = [row for row in said if ENGLISH.search(re.sub("“[^”]*”|„[^“]*“", "", row))]
+                assert not left, (where, left)
+                assert all(cell_len(row) == 80 for row in rows_of(pilot)), "wide characters stand in two cells"
+
+
+def drawn_in(box: LessonText) -> list[str]:
+    return [line.text for part in box.query("MarkdownBlock") for line in part.render_lines(part.size.region)]
+
+
+async def test_a_language_is_chosen_in_the_palette_kept_and_shown_at_once_and_a_guess_counts_once_in_all(
+    tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_in("", tmp_path, monkeypatch)
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        await pilot.press("enter")
+
+        def asks(question: str) -> bool:
+            guesses = page.query(GuessView)
+            return bool(guesses) and guesses.first().is_open and guesses.first().state.question.question.startswith(question)
+
+        page._open("tokens", 3)
+        await until(pilot, lambda: asks("In GPT-2's tokens"))
+        await pilot.press("enter")
+        await until(pilot, lambda: read_predictions(tmp_path)[0])
+        provider = LabCommands(app.screen)
+        german = next(each for each in provider._commands() if each.words == "Language: Deutsch")
+        assert [each.words for each in provider._commands() if each.words.startswith("Language")] == [
+            "Language: Deutsch",
+            "Language: 中文",
+        ]
+        german.callback()
+        await until(pilot, lambda: asks("Haben „running“"))
+        assert str(page.list.border_title).startswith("Lektionen")
+        rows = rows_of(pilot)
+        assert "Hilfe" in rows[-1]
+        assert "meine Notizen" in rows[1]
+        await pilot.press("enter")
+        await until(pilot, lambda: len(read_predictions(tmp_path)[0]) == 2)
+        first, second = read_predictions(tmp_path)[0]
+        assert first.identity == second.identity != ""
+        await until(pilot, lambda: read_preferences(tmp_path)[0].language == "de")
+        assert [each.words for each in provider._commands() if "English" in each.words] == ["Sprache: English"]
+    assert translated("guess") == "Tipp"
+    again = app_in("", tmp_path, monkeypatch, SilentEngine)
+    async with again.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        assert str(page.list.border_title).startswith("Lektionen")
+    assert app_in("en", tmp_path, monkeypatch, SilentEngine).language == "en", "the environment comes first"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("模型只会计算数字。", 10, ["模型只会计", "算数字。"]),
+        ("模型只会计算。", 12, ["模型只会计", "算。"]),  # no line begins with a full stop
+        ("模型（demo）很小", 8, ["模型", "（demo）", "很小"]),  # nor ends with an opening bracket
+        ("GPT-2 的词表", 8, ["GPT-2 的", "词表"]),
+        ("用 < 和 > 选", 7, ["用 < 和", "> 选"]),
+        ("一unbelievable二", 6, ["一", "unbeli", "evable", "二"]),
+        ("plain words stay", 8, ["plain", "words", "stay"]),
+    ],
+)
+def test_a_line_of_chinese_is_broken_between_any_two_characters_but_not_before_a_sign(
+    text: str, width: int, lines: list[str]
+) -> None:
+    assert wrap(text, width) == lines
+    assert all(cell_len(line) <= width for line in lines)
+    if not text.isascii():
+        assert len(wide_breaks(text, width)) == len(lines) - 1
