@@ -126,8 +126,7 @@ def asked_language(environ: Mapping[str, str]) -> str:
 
 def problem_of_language(environ: Mapping[str, str]) -> str:
     """A sentence where the environment asks for a language that there is not; else ""."""
-    asked = asked_language(environ)
-    if not asked or asked in languages():
+    if not (asked := asked_language(environ)) or asked in languages():
         return ""
     there = ", ".join(f"{code} ({name})" for code, name in languages().items())
     return f"{LANGUAGE} asks for the language {visible(asked)}, which the lab does not have; it has {there}."

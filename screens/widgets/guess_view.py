@@ -111,8 +111,7 @@ def _outcome(state: GuessState, width: int) -> list[PieceLine]:
     is_right = state.chosen in state.question.right
     said = "Right." if is_right else "Not so, and you were sure." if state.is_sure else "Not so."
     word = f"{RIGHT if is_right else WRONG} {translated(said)}"
-    gap = "" if word.endswith("。") else " "
-    lines = words_lines(f"{word}{gap}{state.question.answer}", width, "title")
+    lines = words_lines(f"{word}{'' if word.endswith('。') else ' '}{state.question.answer}", width, "title")
     first = str(lines[0][0][0])
     return [[(word, "right" if is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
 
