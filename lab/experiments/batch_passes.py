@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from lab.experiments.experiment_context import Ids
 from models import attention_kernels
 from models.config import ModelConfig
+from models.gelu import gelu
 from models.gpt import GPT, Block
 from models.parameter_count import flops_per_token
 from models.unembed import Slices
@@ -130,3 +131,35 @@ def last_probabilities(model: GPT, windows: Ids) -> Slices[Tensor]:
         parts.append(torch.softmax(model.unembed(normed[:, -1]).double(), -1))
         yield
     return torch.cat(parts)
+
+
+SMALLEST = 1e-6
+"""Added to scores above the lowest, so that the only key of the first token has weight 1."""
+
+
+@torch.no_grad()
+def straightened(model: GPT, ids: Tensor, names: set[str]) -> Slices[Tensor]:
+    """The residual stream after the final norm (B, T, C) of a pass without the curved functions of these names.
+
+    "gelu": the straight line instead that fits it best over the numbers at hand. "exp": a weight of attention in proportion to
+    the score minus the lowest of its row.
+    """
+    later = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).triu(1)
+    x = embedded(model, ids)
+    for block in model.blocks:
+        q, k, v = queries_keys_values(block, x)
+        if "exp" in names:
+            scores = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).masked_fill(later, torch.inf)  # (B, H, T, T)
+            above = (scores - scores.amin(-1, keepdim=True) + SMALLEST).masked_fill(later, 0.0)
+            x = x + block.attn.c_proj((above / above.sum(-1, keepdim=True) @ v).transpose(1, 2).flatten(2))
+        else:
+            x = x + attention_output(block, q, k, v)
+        pre = block.mlp.c_fc(block.ln_2(x))
+        post = gelu(pre)
+        if "gelu" in names:
+            (variance, together), _ = torch.cov(torch.stack([pre.flatten(), post.flatten()]))
+            post = post.mean() + together / variance.clamp(min=SMALLEST) * (pre - pre.mean())
+        x = x + block.mlp.c_proj(post)
+        yield
+    normed: Tensor = model.ln_f(x)
+    return normed

@@ -7,13 +7,17 @@ hundredths of a second: it then yields often, so that other requests are served 
 from lab.core.errors import UserError
 from lab.experiments import (  # noqa: F401
     attention,
+    attention_in_text,
     changed_attention,
     context_window,
     generation,
+    layer_functions,
     loss,
     prompt_to_token,
     sizes,
+    text_counts,
     tokens,
+    writing_cost,
 )
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import MARKED, ExperimentResult

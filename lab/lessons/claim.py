@@ -166,8 +166,8 @@ def _claim_text(path: Path) -> str:
 
 
 def load_claims(folder: Path = CLAIMS) -> list[Claim]:
-    """All claims. Raises: UserError: where a file is not in the form of `claim`, or two have one name."""
-    found = [parse_claim(path, _claim_text(path), EXPERIMENTS) for path in sorted(folder.glob("*.md"))]
+    """All claims, by subject. Raises: UserError: where a file is not in the form of `claim`, or two have one name."""
+    found = [parse_claim(path, _claim_text(path), EXPERIMENTS) for path in sorted(folder.rglob("*.md"))]
     names = [claim.name for claim in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"Two claims in {folder} are called {twice[0]}; rename one of the files.")

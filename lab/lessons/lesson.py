@@ -205,6 +205,6 @@ def read_lesson_file(path: Path) -> str:
 
 def claim_titles(folder: Path = CLAIMS) -> dict[str, str]:
     """The claims by name, without their experiments, which take longer to import."""
-    files = {path.stem: translated_file("claims", path.name) or path for path in folder.glob("*.md")}
+    files = {path.stem: translated_file("claims", path.name) or path for path in folder.rglob("*.md")}
     first_lines = {stem: read_lesson_file(path).partition("\n")[0] for stem, path in files.items()}
     return {stem.partition("-")[2]: line.removeprefix("# ").strip() for stem, line in first_lines.items()}

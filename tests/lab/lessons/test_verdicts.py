@@ -289,3 +289,79 @@ def test_the_order_of_the_vocabulary_is_checked_where_the_text_is_one_letter(tex
     assert found.verdict == "limit"
     assert "of the vocabulary (in the order of its ids) all but the last were reversed" in found.explanation()
     assert float(found.measures["without_change"]) > 0
+
+
+def test_fast(tiny: Any, check: Check) -> None:
+    found = check("fast", tiny)
+    assert found.verdict == "not so"
+    assert "decodes 3962 to “ mechan”" in found.explanation()
+    assert "464, 1263, 3290, 4966, 3049" in found.instead()
+    assert check("fast", tiny, inputs={"text": "The big dog ran fast", "ids": "3049"}).verdict == "true"
+
+
+def test_products_and_sums(text_run: MakeTextRun, check: Check) -> None:
+    tiny = text_run()
+    for block in tiny.model.blocks:
+        block.mlp.c_proj.weight.zero_()  # GELU's outputs go nowhere
+    assert check("products-and-sums", tiny).verdict == "limit"
+    tiny.model.ln_f.weight.zero_()
+    assert check("products-and-sums", tiny).verdict == "true"
+
+
+def test_same_weights(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
+    tiny = text_run()
+    found = check("same-weights", tiny)
+    assert found.verdict == "limit"
+    assert "128 of" in found.explanation()
+    tiny.model.wpe.weight[:] = tiny.model.wpe.weight[0].clone()
+    assert check("same-weights", tiny).verdict == "true"
+    monkeypatch.setattr("models.gpt.gelu", lambda x: x * torch.arange(x.shape[1])[:, None])
+    assert check("same-weights", tiny).verdict == "not so"
+
+
+def test_words_as_tokens(tiny: Any, check: Check) -> None:
+    assert check("words-as-tokens", with_text(tiny)).verdict == "not so"
+    found = check("words-as-tokens", with_text(tiny, "the cat ran " * 40 + "a bird flew"))
+    assert found.verdict == "limit"
+    assert "do not occur in the training text" in found.explanation()
+
+
+def test_neighbours(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
+    tiny = text_run()
+    for block in tiny.model.blocks:
+        block.attn.c_attn.weight[:16].zero_()
+        block.attn.c_attn.bias[:16].zero_()
+    assert check("neighbours", tiny).verdict == "not so", "all scores are 0: even attention"
+    use_kernel(attend_to_the_last_few, monkeypatch)
+    assert check("neighbours", tiny).verdict == "limit"
+
+    def attend_to_the_one_before(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
+        return torch.cat([v[:, :, :1], v[:, :, :-1]], 2)
+
+    use_kernel(attend_to_the_one_before, monkeypatch)
+    assert check("neighbours", tiny).verdict == "true"
+
+
+def test_loss_zero(tiny: Any, check: Check) -> None:
+    assert check("loss-zero", with_text(tiny)).verdict == "not so", "“ The” goes on with “ big” and “ small”"
+    assert check("loss-zero", with_text(tiny, "a" * 400)).verdict == "true"
+
+
+@pytest.mark.parametrize(
+    ("name", "measures", "verdict"),
+    [
+        ("attention-influence", {"effect_agreement": 0.95, "same_effect": 0.95}, "true"),
+        ("attention-influence", {"effect_agreement": 0.95, "same_effect": 0.5}, "limit"),
+        ("attention-influence", {"effect_agreement": 0.3, "same_effect": 0.2}, "not so"),
+        ("products-and-sums", {"largest_change": 0.5, "least_change": 0.2}, "not so"),
+        ("words-as-tokens", {"distinct": 1_200_000, "unknown": 0.0}, "true"),
+        ("rnn", {"bytes_last": 512, "bytes_first": 512}, "true"),
+        ("rnn", {"bytes_last": 4096, "bytes_first": 512}, "not so"),
+        ("milliseconds", {"milliseconds": 3.0}, "true"),
+        ("milliseconds", {"milliseconds": 0.4}, "limit"),
+        ("milliseconds", {"milliseconds": 250.0}, "not so"),
+    ],
+)
+def test_a_verdict_follows_these_measures(name: str, measures: dict[str, float], verdict: str) -> None:
+    claim = next(each for each in load_claims() if each.name == name)
+    assert check_claim(claim, ExperimentResult(View("", "", "", []), {**measures})).verdict == verdict

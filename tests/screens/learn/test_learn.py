@@ -299,7 +299,7 @@ async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(ho
 
 PROSE = {
     **{f"lesson {lesson.name}": lesson.text for lesson in lessons()},
-    **{path.name: path.read_text(encoding="utf-8") for path in (*CLAIMS.glob("*.md"), TERMS)},
+    **{path.name: path.read_text(encoding="utf-8") for path in (*CLAIMS.rglob("*.md"), TERMS)},
     **{
         part.__name__: part.HELP or ""
         for part in (LearnScreen, *LIVE_WIDGETS.values(), *(part for page in LearnScreen.PAGES for part in (page, *page.PARTS)))

@@ -1,0 +1,169 @@
+"""Experiments on attention in the run's text: how far it looks, and whether the token with the most weight matters most."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed, probability, whole
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import Numbers, number
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOKENS = 2048
+LONGEST = 64
+"""Tokens of a window: patterns take memory by the square."""
+
+
+def _windows(context: ExperimentContext) -> "tuple[Tensor, str]":
+    """Windows (B, T) of the run's text, and the part that they are from. Raises: UserError: if they hold one token."""
+    import torch
+
+    length = min(context.config.context, LONGEST)
+    rows, part = context.windows(max(1, context.affordable(TOKENS, passes=2) // length), length)
+    if rows.shape[1] < 3:
+        raise UserError(f"{context.run_name} sees one token at a time, so there is nothing to attend to; choose another run.")
+    return torch.from_numpy(rows[:, :-1]), part
+
+
+@experiment
+def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures, over the tokens of windows but their first, of the heads of layer 1: the mean attention to the token before,
+    `first_previous`, and to the token itself, `first_itself`, and their mean distance, `first_distance`; of even attention
+    `uniform_previous` and `uniform_distance`, and by how much the distance is shorter, `nearer`; the head with the most attention
+    to the token before, `best_head` and `best_previous`; and `nearest_layer`, the one with the least distance.
+
+    Raises: UserError: if the context is one token, or the run's text cannot be read.
+    """
+    import torch
+
+    from lab.experiments.batch_passes import embedded, patterns
+
+    ids, part = _windows(context)
+    tokens = ids.shape[1]
+    at = torch.arange(tokens)
+    distance = (at[:, None] - at).clamp(min=0).double()  # (T, T)
+    weights = torch.stack([distance == 0, distance == 1, distance]).tril()[:, 1:]  # (3, T − 1, T)
+
+    def measured(pattern: "Tensor") -> Numbers:
+        """Of each head the mean attention to the token itself and to the one before, and the mean distance: (H, 3)."""
+        found: Numbers = torch.einsum("bhqk,nqk->bhnq", pattern[:, :, 1:].double(), weights).mean((0, 3)).numpy()
+        return found
+
+    of_layers: list[Numbers] = []
+    for pattern in patterns(context.model, embedded(context.model, ids)):
+        of_layers.append(measured(pattern))
+        yield
+    uniform = measured((torch.ones(tokens, tokens) / (at + 1)[:, None])[None, None])[0]
+    layers = {f"layer {layer + 1}": found.mean(0) for layer, found in enumerate(of_layers)}
+    itself, previous, mean_distance = map(float, layers["layer 1"])
+    best = int(of_layers[0][:, 1].argmax())
+    measures: dict[str, Measure] = {
+        "window": tokens,
+        "part": part,
+        "heads": len(of_layers[0]),
+        "first_itself": itself,
+        "first_previous": previous,
+        "first_distance": mean_distance,
+        "uniform_previous": float(uniform[1]),
+        "uniform_distance": float(uniform[2]),
+        "nearer": 1 - mean_distance / float(uniform[2]),
+        "best_head": best + 1,
+        "best_previous": float(of_layers[0][best, 1]),
+        "nearest_layer": int(np.argmin([each[2] for each in layers.values()])) + 1,
+    }
+    heads = {f"layer 1 head {head + 1}": found for head, found in enumerate(of_layers[0])}
+    table = Table(
+        [Column("", "left"), Column("on itself", optional=1), Column("on the token before"), Column("mean distance")],
+        [
+            [Cell(name), share(float(each[0])), share(float(each[1])), number(float(each[2]), 1, bar=float(each[2]) / tokens)]
+            for name, each in {**layers, **heads, "even attention": uniform}.items()
+        ],
+        title=f"mean attention in windows of {whole(tokens)} tokens of the {part}",
+    )
+    sentence = (
+        f"The heads of layer 1 pay {probability(previous)} of their attention to the token before; even attention would pay "
+        f"{probability(float(uniform[1]))}. Their mean distance is {fixed(mean_distance, 1)} tokens, that of even attention "
+        f"{fixed(float(uniform[2]), 1)}."
+    )
+    return ExperimentResult(View("attention_distance", "how far attention looks", sentence, [table]), measures)
+
+
+@experiment
+def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures of all heads at the last token of windows, `rows`: the mean rank correlation (Spearman) of the keys' weights with
+    the length of the vectors that the head adds for them, `length_agreement`, and with the size of their direct effect on the
+    answer's logit, `effect_agreement`; the shares of rows whose most attended token has the largest effect, `same_effect`, and
+    whose most attended token lowers the answer's logit, `lowers`.
+
+    The vector is weight × value, projected by the head's part of the output matrix. Its effect is its component in the direction
+    of the answer's logit above the mean of all, with the scale of the final norm as it is.
+
+    Raises: UserError: if the context is one token, or the run's text cannot be read.
+    """
+    import torch
+
+    from lab.experiments.batch_passes import embedded, pattern, queries_keys_values
+
+    model, (ids, part) = context.model, _windows(context)
+    x, weights, vectors = embedded(model, ids), [], []
+    for block in model.blocks:
+        with torch.no_grad():
+            q, k, v = queries_keys_values(block, x)
+            weights.append(pattern(q, k, block)[:, :, -1])  # (B, H, T)
+            output = block.attn.c_proj.weight.T.view(v.shape[1], v.shape[3], -1)  # (H, D, C)
+            vectors.append(weights[-1][..., None] * (v @ output))  # (B, H, T, C)
+            x = block(x, None, 0)
+        yield
+    with torch.no_grad():
+        end, table = x[:, -1], model.wte.weight
+        scale = (end.var(-1, correction=0, keepdim=True) + model.ln_f.eps).sqrt()
+        answers = model.unembed(model.ln_f(end)).argmax(-1)
+        direction = (table[answers] - table.mean(0)) * model.ln_f.weight / scale  # (B, C)
+        direction -= direction.mean(-1, keepdim=True)  # the norm takes the mean of what it gets away
+    measured: list[list[float]] = []
+    for weight, vector in zip(weights, vectors, strict=True):
+        effect = torch.einsum("bhtc,bc->bht", vector, direction)
+        top = weight.argmax(-1, keepdim=True)
+        agreements = [
+            float(rank_correlation(weight.numpy(), size.numpy()).mean()) for size in (vector.norm(dim=-1), effect.abs())
+        ]
+        said = (effect.abs().argmax(-1, keepdim=True) == top, effect.gather(-1, top) < 0)
+        measured.append([*agreements, *(float(each.double().mean()) for each in said)])
+        yield
+    means = [float(mean) for mean in np.mean(measured, 0)]
+    measures: dict[str, Measure] = {
+        **dict(zip(("length_agreement", "effect_agreement", "same_effect", "lowers"), means, strict=True)),
+        "windows": len(ids),
+        "rows": len(ids) * context.config.heads * context.config.layers,
+        "part": part,
+    }
+    columns = [Column("", "left"), Column("rank: length", optional=1), Column("rank: effect"), Column("largest effect too")]
+    rows = [
+        [Cell(name), number(length, 2), number(effect_, 2), share(same), share(lowers)]
+        for name, (length, effect_, same, lowers) in [
+            *((f"layer {i + 1}", each) for i, each in enumerate(measured)),
+            ("all", means),
+        ]
+    ]
+    title = f"weight and influence, at the end of {whole(len(ids))} windows of the {part}"
+    sentence = (
+        f"The orders by weight and by direct effect on the answer agree by {fixed(means[1], 2)} (1: the same order). The most "
+        f"attended token has the largest effect in {probability(means[2])} of the rows; in {probability(means[3])} it lowers the "
+        "answer's logit."
+    )
+    shown = Table([*columns, Column("lowers the answer")], rows[:-1], title=title, total=rows[-1])
+    return ExperimentResult(View("attention_and_influence", "weight and influence", sentence, [shown]), measures)
+
+
+def rank_correlation(a: Numbers, b: Numbers) -> Numbers:
+    """Spearman's correlation over the last axis; equal numbers rank in their order."""
+    ranks = [each.argsort(-1).argsort(-1).astype(np.float64) for each in (a, b)]
+    n = a.shape[-1]
+    found: Numbers = 1 - 6 * np.square(ranks[0] - ranks[1]).sum(-1) / (n * (n * n - 1))
+    return found

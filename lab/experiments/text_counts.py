@@ -1,0 +1,121 @@
+"""Experiments that count in the run's text: its different words, and the ways in which the same tokens go on."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import counted, fixed, probability, whole
+from lab.experiments.experiment_context import ExperimentContext, doubling
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import number
+from models.unembed import Slices
+
+MOST_TOKENS = 1 << 20
+"""Tokens of each part of the text whose words are counted, from its beginning: about a second."""
+HALVINGS = 4
+"""Shown are the different words of the whole text, of its first half, and so on."""
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+@experiment
+def word_vocabulary(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures of the run's training text: `words`, the different ones among them, `distinct`, those of its first half,
+    `distinct_half`, and their ratio `growth`; and `unknown`, the share of the validation text's `held_words` that are not in it.
+
+    A word is a run of letters; “The” and “the” are two. Raises: UserError: if the text cannot be read, or has no words.
+    """
+    words, held = [_WORD.findall(context.tokenizer.decode(part[:MOST_TOKENS].tolist())) for part in context.tokens()]
+    yield
+    if len(words) < 2:
+        raise UserError(f"The text of {context.run_name} has no words of letters, so there is nothing to count.")
+    distinct = {}
+    for halved in range(HALVINGS + 1):
+        size = max(1, len(words) >> halved)
+        distinct[size] = len(set(words[:size]))
+        yield
+    known, half = set(words), distinct[len(words) // 2]
+    growth = len(known) / half
+    measures: dict[str, Measure] = {"words": len(words), "distinct": len(known), "distinct_half": half, "growth": growth}
+    measures["tokens"] = context.config.vocab_size
+    table = Table(
+        [Column("first words of the text"), Column("different ones")],
+        [[Cell(whole(n)), Cell(whole(each), value=float(each), bar=each / len(known))] for n, each in distinct.items()],
+    )
+    sentence = f"The training text has {whole(len(words))} words, {whole(len(known))} of them different."
+    if held:
+        unknown = sum(word not in known for word in held) / len(held)
+        measures |= {"held_words": len(held), "unknown": unknown}
+        sentence += f" Of the {whole(len(held))} words of the validation text {probability(unknown)} are not among them."
+    missing = "" if held else f"The validation text of {context.run_name} has no words."
+    return ExperimentResult(View("word_vocabulary", "a vocabulary of words", sentence, [table]), measures, missing)
+
+
+FLOOR_TOKENS = 1 << 18
+ONE_BY_ONE = 8
+"""Context lengths up to which each has its entropy; then each is twice the one before."""
+FLOPS, MOST_WINDOWS = 1e10, 32
+
+
+@experiment
+def loss_floor(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures of the run's training text, in nats: `floor`, below which no model's mean loss on it can be that sees windows as
+    long as this model's context; `floor_one` and `floor_last`, with one token to go on and with a whole window; `loss`, the
+    model's own on windows of it. `decided` is the length from which on each context goes on in one way only, if there is one.
+
+    After a context that occurs n times the best forecast is how often each token followed it, and its loss is the entropy of
+    these counts (Shannon 1948). A window gives 1, 2, … tokens to go on; `floor` is the mean of these entropies.
+
+    Raises: UserError: if the text cannot be read, or is too short.
+    """
+    from lab.experiments.batch_passes import affordable_windows, losses_of
+
+    ids = np.asarray(context.tokens()[0][:FLOOR_TOKENS], np.int64)
+    window = context.config.context
+    most = min(window, len(ids) // 2)
+    if most < 1:
+        raise UserError(f"The training text of {context.run_name} has {counted(len(ids), 'token')}; two are needed.")
+    lengths = sorted({*range(1, min(ONE_BY_ONE, most) + 1), *doubling(most)})
+    numbers = ids  # of each place, the number of the context that ends there: equal where its tokens are
+    floors: dict[int, float] = {}
+    for before, length in pairwise([0, *lengths]):
+        if before:
+            further = length - before
+            numbers[further:] = numbers[further:] * (numbers.max() + 1) + numbers[:-further]
+        numbers = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        yield
+        here, following = numbers[most - 1 : -1], ids[most:]  # the same places for each length: more context never knows less
+        together = here * (ids.max() + 1) + following
+        times, pairs = (np.unique(each, return_counts=True)[1] for each in (here, together))
+        floors[length] = max(0.0, float((times * np.log(times)).sum() - (pairs * np.log(pairs)).sum()) / len(here))
+        yield
+        if floors[length] == 0:
+            break
+    # Between two lengths the entropy is at least that of the longer one; beyond the last, at least 0.
+    total = sum((length - before) * floors[length] for before, length in pairwise([0, *floors]))
+    measures: dict[str, Measure] = {
+        "tokens": len(ids),
+        "window": window,
+        "floor": total / window,
+        "floor_one": floors[1],
+        "floor_last": floors.get(window, 0.0),
+    }
+    if floors[length] == 0:
+        measures["decided"] = length
+    rows, _ = context.windows(affordable_windows(context.config, FLOPS, MOST_WINDOWS), training=True)
+    loss = float((yield from losses_of(context.model, rows)).mean())
+    measures["loss"] = loss
+    table = Table(
+        [Column("tokens to go on"), Column("least loss")],
+        [[Cell(whole(length)), number(floor, 3, bar=floor / max(floors[1], 1e-9))] for length, floor in floors.items()],
+        title=f"entropy of the next token after the same tokens, nats, in {whole(len(ids))} tokens",
+        total=[Cell(f"mean of a window of {whole(window)}"), number(total / window, 3)],
+    )
+    sentence = (
+        f"After the same token this text goes on in different ways: the least loss is {fixed(floors[1], 3)}. Over windows of "
+        f"{whole(window)} tokens no model's loss on it can be below {fixed(total / window, 3)}; this one's is {fixed(loss, 3)}."
+    )
+    return ExperimentResult(View("loss_floor", "the least loss that is possible", sentence, [table]), measures)
