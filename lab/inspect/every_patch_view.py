@@ -5,15 +5,17 @@ One vector of the first prompt at a time is replaced by the second's, and the re
 difference of two logits. In the comments B is the batch, T the tokens up to the position, C the width, H the heads.
 """
 
+import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, product
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lab.core.number_format import significant
+from lab.core.number_format import significant, whole
 from lab.inspect.interventions import name_of
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Matrix, MatrixPanels, View
@@ -24,6 +26,8 @@ from models.unembed import Slices
 
 AT_ONCE = 1 << 10
 """Tokens that are computed at one time, over all patches."""
+SECONDS = 0.5
+"""After so many a view that is not complete says how far it has come."""
 PARTS = {"resid_pre": "stream before", "attn_out": "attention", "mlp_out": "MLP"}
 
 
@@ -38,11 +42,27 @@ class Patches(NamedTuple):
     """(positions, layers) for each of PARTS."""
     by_head: Numbers
     """(H, layers): a head's output at all of the positions."""
+    done: set[tuple[int, str]]
+    """Layers and parts, or "heads", that are computed."""
+
+    @property
+    def parts(self) -> dict[str, Numbers]:
+        return {**self.by_part, "heads": self.by_head}
 
 
 @torch.no_grad()
-def every_patch(model: GPT, first: Trace, second: Trace, at: tuple[int, int], tokens: tuple[int, int]) -> Slices[Patches]:
-    """Patch everything that the first prompt has at its position `at[0]` and before, aligned with `at[1]` of the second."""
+def every_patch(
+    model: GPT,
+    first: Trace,
+    second: Trace,
+    at: tuple[int, int],
+    tokens: tuple[int, int],
+    found: Patches | None = None,
+    seconds: float = inf,
+) -> Slices[Patches]:
+    """Patch everything that the first prompt has at its position `at[0]` and before, aligned with `at[1]` of the second. Goes on
+    with `found`, and ends after about so many seconds."""
+    began = time.monotonic()
     length, offset = at[0] + 1, at[1] - at[0]
     positions = range(max(0, -offset), length)
     if offset == 0:  # up to the first token that differs both have the same vectors
@@ -51,24 +71,32 @@ def every_patch(model: GPT, first: Trace, second: Trace, at: tuple[int, int], to
     direction = model.wte.weight[tokens[0]] - model.wte.weight[tokens[1]]  # (C,)
     here, there = list(positions), [position + offset for position in positions]
     layers, heads = model.config.layers, model.config.heads
-    by_part = {part: np.zeros((len(positions), layers)) for part in PARTS}
-    by_head = np.zeros((heads, layers))
-    for layer in range(layers):
+    if found is None:
+        ends = [
+            float(trace["ln_final.out"][place].double() @ direction.double())
+            for trace, place in zip((first, second), at, strict=True)
+        ]
+        by_part = {part: np.zeros((len(positions), layers)) for part in PARTS}
+        found = Patches(ends[0], ends[1], positions, by_part, np.zeros((heads, layers)), set())
+    for layer, (part, values) in product(range(layers), found.parts.items()):
+        if (layer, part) in found.done:
+            continue
         block = f"blocks.{layer}."
-        for part in PARTS:
+        if part == "heads":
+            outputs = second.head_out(layer, there) - first.head_out(layer, here)  # (H, positions, C)
+            plain, begin, is_middle = first[f"{block}resid_mid"][:length], layer, True
+            changed = (_rows(plain, here, output) for output in outputs.to(plain.dtype))
+        else:
             added = second[block + part][there] - first[block + part][here]  # (B, C)
             starts = {"resid_pre": (f"{block}resid_pre", layer, False), "attn_out": (f"{block}resid_mid", layer, True)}
             name, begin, is_middle = starts.get(part, (f"{block}resid_post", layer + 1, False))
             plain = first[name][:length]
             changed = (_rows(plain, [row], change) for row, change in zip(here, added, strict=True))
-            by_part[part][:, layer] = yield from _finish(model, plain, changed, begin, is_middle, direction)
-        outputs = second.head_out(layer, there) - first.head_out(layer, here)  # (H, positions, C)
-        middle = first[f"{block}resid_mid"][:length]
-        changed = (_rows(middle, here, output.to(middle.dtype)) for output in outputs)
-        by_head[:, layer] = yield from _finish(model, middle, changed, layer, True, direction)
-    places = ((first, at[0]), (second, at[1]))
-    ends = [float(trace["ln_final.out"][place].double() @ direction.double()) for trace, place in places]
-    return Patches(ends[0], ends[1], positions, by_part, by_head)
+        values[:, layer] = yield from _finish(model, plain, changed, begin, is_middle, direction)
+        found.done.add((layer, part))
+        if time.monotonic() > began + seconds:
+            break
+    return found
 
 
 def _rows(stream: Tensor, rows: list[int], change: Tensor) -> Tensor:
@@ -100,16 +128,23 @@ def _batches(streams: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
 
 
 def patches_view(first: StageContext, second: StageContext, token: int | None, against: int | None) -> Slices[View]:
-    """The view of every patch; the tokens are by default what the second prompt predicts and what the first does."""
+    """The view of every patch; the tokens are by default what the second prompt predicts and what the first does. Where it takes
+    long it is partial, with the number of patches so far, and goes on when it is asked for again."""
     wanted = second.answer if token is None else token
     other = first.answer if against is None else against
     if other == wanted:
         other = int(np.argsort(-first.logits, kind="stable")[:2][first.answer == wanted])
-    found = yield from every_patch(
-        first.opened.model, first.trace, second.trace, (first.position, second.position), (wanted, other)
-    )
+    traces, places, tokens = (first.trace, second.trace), (first.position, second.position), (wanted, other)
+    key = ("patches", tuple(second.ids), places, tokens)
+    found = first.traced.get(key, 0)
+    found = yield from every_patch(first.opened.model, *traces, places, tokens, found, SECONDS)
+    first.traced.put(key, 0, found)
+    title, all_of_them = "every patch from prompt 2 into prompt 1", sum(each.size for each in found.parts.values())
+    if len(found.done) < len(found.parts) * first.config.layers:
+        so_far = sum(len(found.parts[part]) for _, part in found.done)
+        return View("patches", title, f"{whole(so_far)} of {whole(all_of_them)} patches are computed.", [], is_partial=True)
     of_heads = found.by_head
-    limit = max(float(np.abs(each).max()) for each in (*found.by_part.values(), of_heads)) or 1.0
+    limit = max(float(np.abs(each).max()) for each in found.parts.values()) or 1.0
     columns = [f"{layer + 1}" for layer in range(first.config.layers)]
     rows = [first.name(position) for position in found.positions]
 
@@ -129,4 +164,4 @@ def patches_view(first: StageContext, second: StageContext, token: int | None, a
         f"{significant(found.second)} in prompt 2. A cell is its change in prompt 1 with that vector of prompt 2; of the heads "
         f"the largest is that of {name_of('attn.z', int(layer), int(head))}, {significant(float(of_heads[head, layer]))}."
     )
-    return View("patches", "every patch from prompt 2 into prompt 1", sentence, [panels, heads])
+    return View("patches", title, sentence, [panels, heads])

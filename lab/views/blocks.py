@@ -273,6 +273,8 @@ class View(msgspec.Struct, omit_defaults=True):
     """Training step of the weights that it was computed with; None where no model was needed."""
     fill: Table | None = None
     """A table below the blocks, of which as many rows are shown as a window has room for."""
+    is_partial: bool = False
+    """True for the progress of a slow view, which is to be asked for again."""
 
 
 class Token(msgspec.Struct, omit_defaults=True):

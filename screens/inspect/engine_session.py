@@ -89,6 +89,8 @@ class Callbacks:
     """The second prompt's lens path, where there is one, and its view of the step unless something else is in view."""
     ahead: Callable[[View], Coroutine[Any, Any, None]] | None = None
     """Takes each view that the next key may lead to, while nobody asks for anything."""
+    partial: Callable[[Selection, View], None] = lambda selection, view: None
+    """The progress of a slow view."""
 
 
 class EngineSession:
@@ -262,7 +264,9 @@ class EngineSession:
             case "compare":
                 return await ask(COMPARE, selection.params(CompareParams, stage="compare"))
             case "patches":
-                return await ask(PATCHES, selection.params(PatchesParams, stage="patches"))
+                while (view := await ask(PATCHES, selection.params(PatchesParams, stage="patches"))).is_partial:
+                    self._to.partial(selection, view)
+                return view
             case _:
                 return await ask(VIEW, selection.params(ViewParams))
 

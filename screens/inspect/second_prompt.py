@@ -5,11 +5,12 @@ from dataclasses import replace
 from msgspec import structs
 from textual.binding import Binding
 
-from lab.views.blocks import LensPath, View
+from lab.core.number_format import probability
+from lab.views.blocks import LensPath, Prediction, View
 from lab.views.number_refs import next_token
 from screens.about_key import About, keyless
-from screens.dialogs.ask import AskText
-from screens.inspect.inspect_part import InspectHost, InspectPart
+from screens.dialogs.ask import AskText, RunChooser
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.prompt_editing import text_of
 from screens.inspect.selection import Prompt, Selection, toggled_aside
 from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView
@@ -24,6 +25,10 @@ class SecondPrompt(InspectPart):
         | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
         keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2")
         | About(needs="a narrow screen and a second prompt"),
+        Binding(
+            "b", "metric", "Both tokens", id="inspect.metric", show=False, tooltip="Every patch: choose the two tokens compared"
+        )
+        | About(synonyms="logit difference metric", needs="every patch from a second prompt"),
         keyless("second", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt")
         | About(needs="a second prompt"),
     )
@@ -32,6 +37,8 @@ class SecondPrompt(InspectPart):
         """`editor` keeps the history of prompts."""
         super().__init__(host)
         self._bar, self._view, self._editor = bar, second.view, editor
+        self._top: list[Prediction] = []
+        """Most probable next tokens of the second prompt."""
 
     @property
     def _is_one_pane(self) -> bool:
@@ -39,6 +46,8 @@ class SecondPrompt(InspectPart):
         return self._host.has_class("-two") and self._host.has_class("-narrow")
 
     def is_enabled(self, action: str) -> bool:
+        if action == "metric":
+            return self._host.selection.aside == "patches" and not self._host.selection.trail
         return action != "other_pane" or self._is_one_pane
 
     @property
@@ -46,6 +55,8 @@ class SecondPrompt(InspectPart):
         """The keys of the comparison, and for two views that share one place."""
         if self._host.selection.aside == "compare":
             return "c every patch · Esc back · e edits or removes the second prompt"
+        if self._host.selection.aside == "patches":
+            return "b chooses both tokens · c the step again"
         return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
 
     def action_compare(self) -> None:
@@ -77,6 +88,30 @@ class SecondPrompt(InspectPart):
         elif answer is not None:
             self._host.selection = replace(self._host.selection.on_stage(), second=None)
 
+    def action_metric(self) -> None:
+        self._host.start(self._choose_tokens(), "tokens of every patch")
+
+    async def _choose_tokens(self) -> None:
+        """Choose the token whose logit is compared, and the one that it is compared with, of what the two prompts predict."""
+        model = self._host.model
+        if not isinstance(model, Ready):
+            return
+        offered: dict[str, int] = {}
+        shares: dict[str, list[str]] = {}
+        for prompt, guesses in ((2, self._top), (1, model.path.top)):
+            for guess in guesses:
+                offered[f"“{guess.label}”"] = guess.id
+                shares.setdefault(f"“{guess.label}”", []).append(f"{probability(guess.probability)} in prompt {prompt}")
+        chosen: list[str] = []
+        for title in ("the logit of", "minus the logit of"):
+            names = [(name, ", ".join(shares[name])) for name in offered if name not in chosen]
+            name = await self._host.ask(RunChooser(names, "", title))
+            if name is None:
+                return
+            chosen.append(name)
+        candidate, against = (offered[name] for name in chosen)
+        self._host.selection = replace(self._host.selection, candidate=candidate, against=against)
+
     def action_other_pane(self) -> None:
         """Show the other view on a narrow screen."""
         self._host.set_class(not self._host.has_class("-other"), "-other")
@@ -102,6 +137,7 @@ class SecondPrompt(InspectPart):
         strip = self._bar.strip
         strip.tokens, strip.dropped, strip.chosen = tuple(path.tokens), path.dropped, path.position
         strip.guess = path.top[0] if path.top else None
+        self._top = path.top
         if view is not None:
             self._view.show(structs.replace(view, title=f"prompt 2 · {view.title}"))
             self.align()

@@ -69,6 +69,28 @@ def test_a_beginning_that_both_share_is_left_out(make_model: Any) -> None:
     assert found.by_part["resid_pre"][0, 0] == pytest.approx(found.second - found.first, abs=1e-4), "all that differs"
 
 
+def test_patches_can_be_computed_in_pieces(make_model: Any) -> None:
+    model: GPT = make_model(4, **SHAPE)
+    given = (model, Trace(model, FIRST), Trace(model, SECOND), (6, 4), TOKENS)
+    found, pieces = None, 0
+    while found is None or len(found.done) < 3 * 4:
+        found = finish(every_patch(*given, found, 0.0))
+        pieces += 1
+        assert len(found.done) == pieces
+    whole = finish(every_patch(*given))
+    assert all(np.array_equal(values, whole.parts[part]) for part, values in found.parts.items())
+
+
+def test_a_slow_view_says_how_many_of_the_patches_are_computed(
+    tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    views = [engine.patches(run="tiny", text="one", second_text="two", position=0) for _ in range(2 * 4)]
+    said = ["1 of 10", "2 of 10", "3 of 10", "5 of 10", "6 of 10", "7 of 10", "8 of 10"]  # one position, two heads, two layers
+    assert [view.sentence for view in views[:-1]] == [f"{words} patches are computed." for words in said]
+    assert [view.is_partial for view in views] == [True] * 7 + [False]
+
+
 def test_a_prompt_patched_with_itself_changes_nothing(make_model: Any) -> None:
     model: GPT = make_model(4, **SHAPE)
     first = Trace(model, FIRST)

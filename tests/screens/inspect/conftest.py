@@ -100,6 +100,8 @@ class FakeEngine:
         self.wanted_views: list[dict[str, Any]] = []
         """The views asked for, without those fetched ahead."""
         self.gate: asyncio.Event | None = None
+        self.partial: list[str] = []
+        """Sentences of views of every patch on their way, the last one first."""
         self.dies = False
         self.opens: asyncio.Event | None = None
         """Holds the opening of a model back."""
@@ -303,7 +305,10 @@ class FakeEngine:
         return View("compare", f"prompt 1 | prompt 2 · head {layer + 1}.{head + 1}", f"Beside it: {second_text}", [table])
 
     def patches(self, second_text: str, candidate: int | None, **_: Any) -> View:
-        return View("patches", "every patch from prompt 2 into prompt 1", f"From {second_text}, for {candidate}", [])
+        title = "every patch from prompt 2 into prompt 1"
+        if self.partial:
+            return View("patches", title, self.partial.pop(), [], is_partial=True)
+        return View("patches", title, f"From {second_text}, for {candidate}", [])
 
     def guess(self, text: str, ids: tuple[int, ...] | None, position: int | None, **place: Any) -> GuessQuestion:
         window, _dropped = self._window(text, ids)

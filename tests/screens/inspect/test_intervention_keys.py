@@ -186,6 +186,28 @@ async def ask_second(pilot: InspectPilot, key: str, *typed: str) -> None:
     await pilot.go(*typed, "enter")
 
 
+async def test_every_patch_says_how_far_it_has_come_and_b_chooses_both_tokens(inspect: Open, engine: Any) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await ask_second(pilot, "c", "end", "full_stop")
+        assert not pilot.screen.check_action("metric", ())
+        engine.partial = ["1 of 10 patches", "5 of 10 patches"]
+        shown: list[str] = []
+        show = pilot.view.show
+        pilot.view.show = lambda view: (shown.append(view.sentence), show(view))  # type: ignore[method-assign]
+        await pilot.go("c")
+        assert shown == ["5 of 10 patches", "1 of 10 patches", "From The big dog ran., for None"]
+        assert "b chooses both tokens" in pilot.status
+        for tokens in (("enter", "enter"), ("down", "enter", "escape"), ("down", "enter", "enter")):
+            await pilot.press("b")
+            await pilot.pause()
+            await pilot.go(*tokens)
+            asked = engine.asked("patches")[-1]
+            if "escape" not in tokens:
+                first, second = (3049, 13) if "down" not in tokens else (13, 3049)
+                assert (asked["candidate"], asked["against"]) == (first, second)
+                assert pilot.screen.selection.aside == "patches"
+
+
 async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in_its_place(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.go(*TO_SCORES)
