@@ -1,6 +1,7 @@
-"""Experiments on the context window: the loss by position in it, its far end, the cost of its length."""
+"""Experiments on the context window: the loss by position in it, its far end, the cost of its length, the time of a token."""
 
 import math
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -229,3 +230,59 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
     )
     view = View("forward_cost", f"one forward pass of {name}", sentence, [Table(columns, rows)])
     return ExperimentResult(view, measures)
+
+
+TIMES = 30
+"""Times that a token is computed; the least counts, since other programs only add to it."""
+
+
+@experiment
+def token_time(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `milliseconds`, in which a token after the `tokens` of the prompt is computed with the KV cache and drawn, and the
+    shares of its parts: `embedding`, `attention`, `mlp`, `output` and `draw`.
+
+    Raises: UserError: if there is no prompt.
+    """
+    import torch
+
+    from models.gpt import KVCache
+    from models.sampling import distribution, draw, uniform
+
+    model, cache, ids, now = context.model, KVCache(context.config), torch.tensor([context.ids]), time.perf_counter
+    last = ids.shape[1] - 1
+    with torch.inference_mode():
+        model.hidden(ids, cache)
+    least: Numbers = np.array([math.inf])
+    for index in range(TIMES):
+        yield
+        cache.length = last
+        ends = [now()]
+        with torch.inference_mode():
+            x = model.wte(ids[:, -1:]) + model.wpe.weight[last]
+            ends.append(now())
+            for layer, block in enumerate(model.blocks):
+                x = x + block.attn(block.ln_1(x), cache, layer)
+                ends.append(now())
+                x = x + block.mlp(block.ln_2(x))
+                ends.append(now())
+            logits = model.unembed(model.ln_f(x))[0, -1]
+            ends.append(now())
+            draw(distribution(logits, context.sampling).after, uniform(context.sampling.seed, index))
+            ends.append(now())
+        least = min(least, np.diff(ends) * 1000, key=np.sum)
+    parts = [least[0], least[1:-2:2].sum(), least[2:-2:2].sum(), least[-2], least[-1]]
+    total, shares = float(least.sum()), [float(part / least.sum()) for part in parts]
+    measures: dict[str, Measure] = {"tokens": last + 1, "milliseconds": total, "per_second": 1000 / total}
+    measures |= dict(zip(("embedding", "attention", "mlp", "output", "draw"), shares, strict=True))
+    labels = ("embeddings", "attention, all layers", "MLPs, all layers", "final norm and logits", "softmax and draw")
+    table = Table(
+        [Column("", "left"), Column("milliseconds"), Column("share")],
+        [[Cell(label), number(float(part), 3), share(of)] for label, part, of in zip(labels, parts, shares, strict=True)],
+        title=f"one token with the KV cache, least of {TIMES} times",
+        total=[Cell("all"), number(total, 3), Cell("100%")],
+    )
+    sentence = (
+        f"At place {whole(last + 1)} of the context one token takes {fixed(total, 2)} ms on this machine, {probability(max(shares))} of "
+        f"it for {labels[shares.index(max(shares))]}."
+    )
+    return ExperimentResult(View("token_time", "the time of one token", sentence, [table]), measures)

@@ -11,13 +11,11 @@ from lab.experiments import (  # noqa: F401
     changed_attention,
     context_window,
     generation,
-    layer_functions,
     loss,
     prompt_to_token,
     sizes,
     text_counts,
     tokens,
-    writing_cost,
 )
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import MARKED, ExperimentResult
