@@ -33,10 +33,9 @@ def _windows(context: ExperimentContext) -> "tuple[Tensor, str]":
 
 @experiment
 def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures, over the tokens of windows but their first, of the heads of layer 1: the mean attention to the token before,
-    `first_previous`, and to the token itself, `first_itself`, and their mean distance, `first_distance`; of even attention
-    `uniform_previous` and `uniform_distance`, and by how much the distance is shorter, `nearer`; the head with the most attention
-    to the token before, `best_head` and `best_previous`; and `nearest_layer`, the one with the least distance.
+    """Measures of the heads of layer 1, over the tokens of windows but their first: `first_previous`, the mean attention to the
+    token before, `first_distance`, the mean distance, `uniform_previous` and `uniform_distance`, those of even attention,
+    `nearer`, by how much the distance is shorter, and `best_previous` of `best_head`; `nearest_layer` has the least distance.
 
     Raises: UserError: if the context is one token, or the run's text cannot be read.
     """
@@ -47,11 +46,11 @@ def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
     ids, part = _windows(context)
     tokens = ids.shape[1]
     at = torch.arange(tokens)
-    distance = (at[:, None] - at).clamp(min=0).double()  # (T, T)
-    weights = torch.stack([distance == 0, distance == 1, distance]).tril()[:, 1:]  # (3, T − 1, T)
+    distance = (at[:, None] - at).clamp(min=0).double()
+    weights = torch.stack([distance == 1, distance]).tril()[:, 1:]  # (2, T − 1, T)
 
     def measured(pattern: "Tensor") -> Numbers:
-        """Of each head the mean attention to the token itself and to the one before, and the mean distance: (H, 3)."""
+        """Of each head the mean attention to the token before, and the mean distance: (H, 2)."""
         found: Numbers = torch.einsum("bhqk,nqk->bhnq", pattern[:, :, 1:].double(), weights).mean((0, 3)).numpy()
         return found
 
@@ -60,36 +59,30 @@ def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
         of_layers.append(measured(pattern))
         yield
     uniform = measured((torch.ones(tokens, tokens) / (at + 1)[:, None])[None, None])[0]
-    layers = {f"layer {layer + 1}": found.mean(0) for layer, found in enumerate(of_layers)}
-    itself, previous, mean_distance = map(float, layers["layer 1"])
-    best = int(of_layers[0][:, 1].argmax())
+    means, best = [found.mean(0) for found in of_layers], int(of_layers[0][:, 0].argmax())
+    (previous, mean_distance), (even_previous, even_distance) = means[0].tolist(), uniform.tolist()
     measures: dict[str, Measure] = {
         "window": tokens,
         "part": part,
         "heads": len(of_layers[0]),
-        "first_itself": itself,
         "first_previous": previous,
         "first_distance": mean_distance,
-        "uniform_previous": float(uniform[1]),
-        "uniform_distance": float(uniform[2]),
-        "nearer": 1 - mean_distance / float(uniform[2]),
+        "uniform_previous": even_previous,
+        "uniform_distance": even_distance,
+        "nearer": 1 - mean_distance / even_distance,
         "best_head": best + 1,
-        "best_previous": float(of_layers[0][best, 1]),
-        "nearest_layer": int(np.argmin([each[2] for each in layers.values()])) + 1,
+        "best_previous": float(of_layers[0][best, 0]),
+        "nearest_layer": int(np.argmin([each[1] for each in means])) + 1,
     }
-    heads = {f"layer 1 head {head + 1}": found for head, found in enumerate(of_layers[0])}
+    named = [*((f"layer {layer + 1}", found.tolist()) for layer, found in enumerate(means)), ("even attention", uniform.tolist())]
     table = Table(
-        [Column("", "left"), Column("on itself", optional=1), Column("on the token before"), Column("mean distance")],
-        [
-            [Cell(name), share(float(each[0])), share(float(each[1])), number(float(each[2]), 1, bar=float(each[2]) / tokens)]
-            for name, each in {**layers, **heads, "even attention": uniform}.items()
-        ],
+        [Column("", "left"), Column("on the token before"), Column("mean distance")],
+        [[Cell(name), share(before), number(tokens_back, 1, bar=tokens_back / tokens)] for name, (before, tokens_back) in named],
         title=f"mean attention in windows of {whole(tokens)} tokens of the {part}",
     )
     sentence = (
-        f"The heads of layer 1 pay {probability(previous)} of their attention to the token before; even attention would pay "
-        f"{probability(float(uniform[1]))}. Their mean distance is {fixed(mean_distance, 1)} tokens, that of even attention "
-        f"{fixed(float(uniform[2]), 1)}."
+        f"The heads of layer 1 pay {probability(previous)} of their attention to the token before, even attention "
+        f"{probability(even_previous)}; at a mean distance of {fixed(mean_distance, 1)} and {fixed(even_distance, 1)} tokens."
     )
     return ExperimentResult(View("attention_distance", "how far attention looks", sentence, [table]), measures)
 
@@ -121,10 +114,10 @@ def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResu
             x = block(x, None, 0)
         yield
     with torch.no_grad():
-        end, table = x[:, -1], model.wte.weight
+        end, embeddings = x[:, -1], model.wte.weight
         scale = (end.var(-1, correction=0, keepdim=True) + model.ln_f.eps).sqrt()
         answers = model.unembed(model.ln_f(end)).argmax(-1)
-        direction = (table[answers] - table.mean(0)) * model.ln_f.weight / scale  # (B, C)
+        direction = (embeddings[answers] - embeddings.mean(0)) * model.ln_f.weight / scale  # (B, C)
         direction -= direction.mean(-1, keepdim=True)  # the norm takes the mean of what it gets away
     measured: list[list[float]] = []
     for weight, vector in zip(weights, vectors, strict=True):
@@ -139,26 +132,23 @@ def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResu
     means = [float(mean) for mean in np.mean(measured, 0)]
     measures: dict[str, Measure] = {
         **dict(zip(("length_agreement", "effect_agreement", "same_effect", "lowers"), means, strict=True)),
-        "windows": len(ids),
         "rows": len(ids) * context.config.heads * context.config.layers,
         "part": part,
     }
-    columns = [Column("", "left"), Column("rank: length", optional=1), Column("rank: effect"), Column("largest effect too")]
-    rows = [
-        [Cell(name), number(length, 2), number(effect_, 2), share(same), share(lowers)]
-        for name, (length, effect_, same, lowers) in [
-            *((f"layer {i + 1}", each) for i, each in enumerate(measured)),
-            ("all", means),
-        ]
-    ]
-    title = f"weight and influence, at the end of {whole(len(ids))} windows of the {part}"
+    titles = ("rank: length", "rank: effect", "largest effect too", "lowers the answer")
+    rows = [[number(length, 2), number(rank, 2), share(same), share(lowers)] for length, rank, same, lowers in [*measured, means]]
+    table = Table(
+        [Column("", "left"), *map(Column, titles)],
+        [[Cell(f"layer {layer + 1}"), *row] for layer, row in enumerate(rows[:-1])],
+        title=f"weight and influence, at the end of {whole(len(ids))} windows of the {part}",
+        total=[Cell("all"), *rows[-1]],
+    )
     sentence = (
         f"The orders by weight and by direct effect on the answer agree by {fixed(means[1], 2)} (1: the same order). The most "
         f"attended token has the largest effect in {probability(means[2])} of the rows; in {probability(means[3])} it lowers the "
         "answer's logit."
     )
-    shown = Table([*columns, Column("lowers the answer")], rows[:-1], title=title, total=rows[-1])
-    return ExperimentResult(View("attention_and_influence", "weight and influence", sentence, [shown]), measures)
+    return ExperimentResult(View("attention_and_influence", "weight and influence", sentence, [table]), measures)
 
 
 def rank_correlation(a: Numbers, b: Numbers) -> Numbers:

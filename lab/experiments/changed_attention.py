@@ -255,25 +255,23 @@ def linear_parts(context: ExperimentContext) -> Slices[ExperimentResult]:
     for name in REPLACED:
         normed = yield from straightened(context.model, ids, {"gelu", "exp"} if name == "both" else {name})
         losses[name] = loss_of(context.model, normed, targets)
-    loss = losses.pop("nothing")
+    loss = losses["nothing"]
     changes = [losses["gelu"] - loss, losses["exp"] - loss]
     measures: dict[str, Measure] = {
         "loss": loss,
-        **{f"loss_{name}": value for name, value in losses.items()},
+        "loss_gelu": losses["gelu"],
+        "loss_exp": losses["exp"],
+        "loss_both": losses["both"],
         "largest_change": max(changes),
         "least_change": min(changes),
         "tokens": int(targets.numel()),
         "part": part,
     }
-    most = max(loss, *losses.values()) or 1.0
-    table = Table(
-        [Column("replaced in every layer", "left"), Column("loss"), Column("change", optional=1)],
-        [
-            [Cell(REPLACED[name]), number(value, 3, bar=value / most), Cell(significant(value - loss, 3, sign=True))]
-            for name, value in {"nothing": loss, **losses}.items()
-        ],
-        title=f"loss on {whole(targets.numel())} tokens of the {part}, nats",
-    )
+    rows_shown = [
+        [Cell(REPLACED[name]), number(value, 3), Cell(significant(value - loss, 3, sign=True))] for name, value in losses.items()
+    ]
+    columns = [Column("replaced in every layer", "left"), Column("loss"), Column("change")]
+    table = Table(columns, rows_shown, title=f"loss on {whole(targets.numel())} tokens of the {part}, nats")
     sentence = (
         f"The loss is {fixed(loss, 3)}. With a straight line for GELU it is {fixed(losses['gelu'], 3)}, with the scores "
         f"themselves for exp {fixed(losses['exp'], 3)}, with both {fixed(losses['both'], 3)}."
@@ -330,11 +328,8 @@ def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
         "position_parameters": at_position,
         "position_share": at_position / all_of_them,
     }
-    table = Table(
-        [Column("", "left"), Column("largest difference")],
-        [[Cell(f"layer {layer + 1}"), Cell(significant(value, 2))] for layer, value in enumerate(differences)],
-        title="queries, keys, values and MLP of one vector at two positions",
-    )
+    shown = [[Cell(f"layer {layer + 1}"), Cell(significant(value, 2))] for layer, value in enumerate(differences)]
+    table = Table([Column("q, k, v and MLP of one vector", "left"), Column("largest difference at another position")], shown)
     exact = "exactly the same" if not largest else f"the same, up to {significant(largest, 2)} of the largest number"
     sentence = (
         f"Of one vector a layer computes {exact}, at whichever position. With the position embeddings of {whole(shift)} "

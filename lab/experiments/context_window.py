@@ -282,7 +282,7 @@ def token_time(context: ExperimentContext) -> Slices[ExperimentResult]:
         total=[Cell("all"), number(total, 3), Cell("100%")],
     )
     sentence = (
-        f"At place {whole(last + 1)} of the context one token takes {fixed(total, 2)} ms on this machine, {probability(max(shares))} of "
-        f"it for {labels[shares.index(max(shares))]}."
+        f"At place {whole(last + 1)} of the context one token takes {fixed(total, 2)} ms on this machine, "
+        f"{probability(max(shares))} of it for {labels[shares.index(max(shares))]}."
     )
     return ExperimentResult(View("token_time", "the time of one token", sentence, [table]), measures)

@@ -8,6 +8,7 @@ from lab.core.errors import UserError
 from lab.experiments import (  # noqa: F401
     attention,
     attention_in_text,
+    built_head,
     changed_attention,
     context_window,
     generation,

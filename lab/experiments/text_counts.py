@@ -57,22 +57,19 @@ def word_vocabulary(context: ExperimentContext) -> Slices[ExperimentResult]:
 FLOOR_TOKENS = 1 << 18
 ONE_BY_ONE = 8
 """Context lengths up to which each has its entropy; then each is twice the one before."""
-FLOPS, MOST_WINDOWS = 1e10, 32
 
 
 @experiment
 def loss_floor(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures of the run's training text, in nats: `floor`, below which no model's mean loss on it can be that sees windows as
-    long as this model's context; `floor_one` and `floor_last`, with one token to go on and with a whole window; `loss`, the
-    model's own on windows of it. `decided` is the length from which on each context goes on in one way only, if there is one.
+    long as this model's context; `floor_one` and `floor_last`, with one token to go on and with a whole window;
+    `decided` is the length from which on each context goes on in one way only, if there is one.
 
     After a context that occurs n times the best forecast is how often each token followed it, and its loss is the entropy of
     these counts (Shannon 1948). A window gives 1, 2, … tokens to go on; `floor` is the mean of these entropies.
 
     Raises: UserError: if the text cannot be read, or is too short.
     """
-    from lab.experiments.batch_passes import affordable_windows, losses_of
-
     ids = np.asarray(context.tokens()[0][:FLOOR_TOKENS], np.int64)
     window = context.config.context
     most = min(window, len(ids) // 2)
@@ -105,9 +102,6 @@ def loss_floor(context: ExperimentContext) -> Slices[ExperimentResult]:
     }
     if floors[length] == 0:
         measures["decided"] = length
-    rows, _ = context.windows(affordable_windows(context.config, FLOPS, MOST_WINDOWS), training=True)
-    loss = float((yield from losses_of(context.model, rows)).mean())
-    measures["loss"] = loss
     table = Table(
         [Column("tokens to go on"), Column("least loss")],
         [[Cell(whole(length)), number(floor, 3, bar=floor / max(floors[1], 1e-9))] for length, floor in floors.items()],
@@ -116,6 +110,6 @@ def loss_floor(context: ExperimentContext) -> Slices[ExperimentResult]:
     )
     sentence = (
         f"After the same token this text goes on in different ways: the least loss is {fixed(floors[1], 3)}. Over windows of "
-        f"{whole(window)} tokens no model's loss on it can be below {fixed(total / window, 3)}; this one's is {fixed(loss, 3)}."
+        f"{whole(window)} tokens no model's loss on it can be below {fixed(total / window, 3)}."
     )
     return ExperimentResult(View("loss_floor", "the least loss that is possible", sentence, [table]), measures)

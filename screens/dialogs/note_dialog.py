@@ -34,6 +34,7 @@ ASIDES = {
     "effect": "effect of the interventions",
     "compare": "two prompts compared",
     "patches": "every patch from a second prompt",
+    "built_head": "a head built by hand",
     "code": "source code",
 }
 TRAIN_PAGES = {

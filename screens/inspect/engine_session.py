@@ -18,6 +18,7 @@ from lab.engine.method_registry import (
     COMPARE,
     EFFECT,
     EVIDENCE,
+    EXPERIMENT,
     EXPLAIN,
     GUESS,
     LENS,
@@ -30,6 +31,7 @@ from lab.engine.method_registry import (
     AttributionParams,
     CompareParams,
     EvidenceParams,
+    ExperimentParams,
     ExplainParams,
     GuessParams,
     LensParams,
@@ -263,6 +265,9 @@ class EngineSession:
                 return await ask(EVIDENCE, selection.params(EvidenceParams))
             case "compare":
                 return await ask(COMPARE, selection.params(CompareParams, stage="compare"))
+            case "built_head":
+                asked = selection.params(ExperimentParams, name="built_head", inputs={"head": selection.built})
+                return (await self.engine.call(EXPERIMENT, asked, group=group, ahead=ahead)).view
             case "patches":
                 while (view := await ask(PATCHES, selection.params(PatchesParams, stage="patches"))).is_partial:
                     self._to.partial(selection, view)

@@ -61,7 +61,7 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
 
 SAME = ("run", "checkpoint", "stage", "layer", "head", "position", "aside", "candidate", "against", "trail")
 """Fields of a selection that a state has, too."""
-ASIDES = ("attribution", "evidence", "effect", "compare", "patches", "code")
+ASIDES = ("attribution", "evidence", "effect", "compare", "patches", "built_head", "code")
 
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from lab.engine.method_registry import PromptParams
+from lab.experiments.built_head import BUILT
 from lab.inspect.interventions import Interventions, still_valid
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import Destination, LensPath, ModelFacts, StageEntry
@@ -50,11 +51,13 @@ class Selection:
     second: Prompt | None = None
     """A second prompt, without interventions."""
     aside: str = ""
-    """View in the place of the step: "attribution", "evidence", "effect", "compare", "patches", "code"; "" is the step itself."""
+    """View in the place of the step, such as "attribution"; "" is the step itself."""
     candidate: int | None = None
     """The token that these are about; None is the one that the model finds most probable."""
     against: int | None = None
     """The token that the attribution compares it with."""
+    built: str = BUILT
+    """The head built by hand."""
     by_size: bool = True
     """True when the attribution lists its parts by size."""
     trail: tuple[str, ...] = ()

