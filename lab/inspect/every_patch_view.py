@@ -133,7 +133,7 @@ def patches_view(first: StageContext, second: StageContext, token: int | None, a
     wanted = second.answer if token is None else token
     other = first.answer if against is None else against
     if other == wanted:
-        other = int(np.argsort(-first.logits, kind="stable")[:2][first.answer == wanted])
+        other = int(np.argsort(-first.logits, kind="stable")[int(first.answer == wanted)])
     traces, places, tokens = (first.trace, second.trace), (first.position, second.position), (wanted, other)
     key = ("patches", tuple(second.ids), places, tokens)
     found = first.traced.get(key, 0)

@@ -139,6 +139,10 @@ def test_the_view_names_both_predictions_and_its_panels_have_a_cell_for_each_lay
     assert heads.values.numpy().shape == (2, 2)
     assert [each.title for each in panels.matrices] == list(PARTS.values())
     assert "in prompt 1 and" in view.sentence
+    alike = engine.patches(run="tiny", text=PROMPT, second_text=PROMPT)  # both predict the same: the next best is compared
+    logits = tiny.model(torch.tensor([tiny.tokenizer.encode(PROMPT)]))[0, -1]
+    best, second = (tiny.tokenizer.label(token) for token in logits.topk(2).indices.tolist())
+    assert f"The logit of “{best}” minus that of “{second}” is" in alike.sentence
     chosen = engine.patches(run="tiny", text=PROMPT, second_text="Another one", candidate=1, against=2)
     labels = [tiny.tokenizer.label(token) for token in (1, 2)]
     assert f"The logit of “{labels[0]}” minus that of “{labels[1]}” is" in chosen.sentence
