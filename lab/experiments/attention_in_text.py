@@ -64,7 +64,6 @@ def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
     measures: dict[str, Measure] = {
         "window": tokens,
         "part": part,
-        "heads": len(of_layers[0]),
         "first_previous": previous,
         "first_distance": mean_distance,
         "uniform_previous": even_previous,
@@ -119,13 +118,12 @@ def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResu
         answers = model.unembed(model.ln_f(end)).argmax(-1)
         direction = (embeddings[answers] - embeddings.mean(0)) * model.ln_f.weight / scale  # (B, C)
         direction -= direction.mean(-1, keepdim=True)  # the norm takes the mean of what it gets away
-    measured: list[list[float]] = []
+    measured, n = list[list[float]](), ids.shape[1]
     for weight, vector in zip(weights, vectors, strict=True):
         effect = torch.einsum("bhtc,bc->bht", vector, direction)
         top = weight.argmax(-1, keepdim=True)
-        agreements = [
-            float(rank_correlation(weight.numpy(), size.numpy()).mean()) for size in (vector.norm(dim=-1), effect.abs())
-        ]
+        ranks, *others = (each.argsort(-1).argsort(-1).double() for each in (weight, vector.norm(dim=-1), effect.abs()))
+        agreements = [float((1 - 6 * (ranks - other).square().sum(-1) / (n * (n * n - 1))).mean()) for other in others]
         said = (effect.abs().argmax(-1, keepdim=True) == top, effect.gather(-1, top) < 0)
         measured.append([*agreements, *(float(each.double().mean()) for each in said)])
         yield
@@ -149,11 +147,3 @@ def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResu
         "answer's logit."
     )
     return ExperimentResult(View("attention_and_influence", "weight and influence", sentence, [table]), measures)
-
-
-def rank_correlation(a: Numbers, b: Numbers) -> Numbers:
-    """Spearman's correlation over the last axis; equal numbers rank in their order."""
-    ranks = [each.argsort(-1).argsort(-1).astype(np.float64) for each in (a, b)]
-    n = a.shape[-1]
-    found: Numbers = 1 - 6 * np.square(ranks[0] - ranks[1]).sum(-1) / (n * (n * n - 1))
-    return found

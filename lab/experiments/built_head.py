@@ -52,10 +52,9 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     heads = torch.cat([*trained, even[None]])  # (L * H + 1, T, T)
     *distances, even_distance = ((heads - built).abs().sum(-1) / 2)[:, 1:].mean(-1).tolist()
     order = sorted(range(len(distances)), key=distances.__getitem__)[:NEAREST]
-    places = [divmod(index, context.config.heads) for index in order]
-    distance = distances[order[0]]
-    (layer, head), names = places[0], [f"{layer + 1}.{head + 1}" for layer, head in places]
-    measures: dict[str, Measure] = {"nearest_layer": layer + 1, "nearest_head": head + 1}
+    places, distance = [divmod(at, context.config.heads) for at in order], distances[order[0]]
+    names = [f"{layer + 1}.{head + 1}" for layer, head in places]
+    measures: dict[str, Measure] = {"nearest_layer": places[0][0] + 1, "nearest_head": places[0][1] + 1}
     measures |= {"distance": distance, "even_distance": even_distance}
     above = torch.ones_like(built, dtype=torch.bool).triu(1)
     drawn = [Array.of(each.masked_fill(above, torch.nan)[-SHOWN:, -SHOWN:].numpy()) for each in (built, *heads[order])]
@@ -81,14 +80,13 @@ def one_hot(name: str, ids: list[int]) -> "Tensor":
     """What a query or key reads of each token, (T, D): a 1 at the dimension of its position, of its token, or of the constant."""
     import torch
 
-    kinds = sorted(set(ids))
-    made = torch.zeros(len(ids), len(ids) + len(kinds) + 1)
-    for at in range(len(ids)):
-        read = at - name.endswith("before")
-        if name.startswith("position") and read >= 0:
-            made[at, read] = 1.0
-        elif name.startswith("token") and read >= 0:
-            made[at, len(ids) + kinds.index(ids[read])] = 1.0
-        elif name == "constant" or (name == "first" and at == 0):
-            made[at, -1] = 1.0
+    kinds = torch.tensor([ids.index(id_) for id_ in ids])
+    blocks = [torch.eye(len(ids)), torch.nn.functional.one_hot(kinds).float(), torch.ones(len(ids), 1)]
+    read = 0 if name.startswith("position") else 1 if name.startswith("token") else 2
+    made = torch.cat([block * (number == read) for number, block in enumerate(blocks)], -1)
+    if name.endswith("before"):
+        made = made.roll(1, 0)
+        made[0] = 0.0
+    elif name == "first":
+        made[1:] = 0.0
     return made

@@ -259,27 +259,22 @@ def linear_parts(context: ExperimentContext) -> Slices[ExperimentResult]:
     changes = [losses["gelu"] - loss, losses["exp"] - loss]
     measures: dict[str, Measure] = {
         "loss": loss,
-        "loss_gelu": losses["gelu"],
-        "loss_exp": losses["exp"],
-        "loss_both": losses["both"],
+        **{f"loss_{name}": losses[name] for name in ("gelu", "exp", "both")},
         "largest_change": max(changes),
         "least_change": min(changes),
         "tokens": int(targets.numel()),
         "part": part,
     }
-    rows_shown = [
-        [Cell(REPLACED[name]), number(value, 3), Cell(significant(value - loss, 3, sign=True))] for name, value in losses.items()
+    cells = [
+        [Cell(REPLACED[name]), number(each, 3), Cell(significant(each - loss, 3, sign=True))] for name, each in losses.items()
     ]
     columns = [Column("replaced in every layer", "left"), Column("loss"), Column("change")]
-    table = Table(columns, rows_shown, title=f"loss on {whole(targets.numel())} tokens of the {part}, nats")
+    table = Table(columns, cells, title=f"loss on {whole(targets.numel())} tokens of the {part}, nats")
     sentence = (
         f"The loss is {fixed(loss, 3)}. With a straight line for GELU it is {fixed(losses['gelu'], 3)}, with the scores "
         f"themselves for exp {fixed(losses['exp'], 3)}, with both {fixed(losses['both'], 3)}."
     )
     return ExperimentResult(View("linear_parts", "without curved functions", sentence, [table]), measures)
-
-
-SAME_WEIGHTS_TOKENS = 128
 
 
 @experiment
@@ -295,7 +290,7 @@ def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
     from lab.experiments.batch_passes import embedded, hidden
 
     model, shift = context.model, context.config.context // 2
-    row, part = context.windows(1, min(context.config.context - shift, context.affordable(SAME_WEIGHTS_TOKENS, passes=4)))
+    row, _ = context.windows(1, min(context.config.context - shift, context.affordable(LONGEST, passes=4)))
     ids = torch.from_numpy(row[:, :-1])
     tokens = ids.shape[1]
     if tokens < 2:
@@ -320,7 +315,6 @@ def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
     largest, change = max(differences), float((after[0] - after[1]).abs().sum(-1).mean() / 2)
     measures: dict[str, Measure] = {
         "tokens": tokens,
-        "part": part,
         "shift": shift,
         "largest_difference": largest,
         "shift_change": change,

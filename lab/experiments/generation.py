@@ -198,8 +198,6 @@ class Timed(NamedTuple):
     length: int
     without: Forward
     cached: Forward
-    held: int
-    """Bytes of keys and values of so many tokens."""
 
     @property
     def difference(self) -> float:
@@ -211,8 +209,7 @@ class Timed(NamedTuple):
 def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `largest_difference` of a logit with and without the cache, `key_difference` between cached keys and those of a
     whole forward pass, `rows_with` and `rows_without` computed for the longest sequence, `speedup` there, `numbers_per_token` and
-    `bytes_per_token` that the cache keeps, and the bytes that it holds after the first and the last length, `bytes_first` and
-    `bytes_last`, and after the whole context, `bytes_full`; `bytes_state` are those of one vector a layer.
+    `bytes_per_token` that the cache keeps, `bytes_last` for all tokens of it, and `bytes_state`, those of one vector a layer.
 
     The sequence is the prompt, continued greedily up to the context, with a large model less far. Raises: UserError: without a
     prompt.
@@ -246,9 +243,7 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
         "speedup": last.without.seconds / last.cached.seconds,
         "numbers_per_token": numbers,
         "bytes_per_token": numbers * cache.memory.element_size(),
-        "bytes_first": timed[0].held,
-        "bytes_last": last.held,
-        "bytes_full": cache.memory.numel() * cache.memory.element_size(),
+        "bytes_last": numbers * cache.memory.element_size() * last.length,
         "bytes_state": context.config.layers * context.config.width * cache.memory.element_size(),
     }
     blocks: list[Block] = [_times(timed), _contents(context, cache.memory, last.length)]
@@ -278,8 +273,7 @@ def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
             cache.length = len(ids) - 1
             found = _forward(model, given[:, -1:], cache) if uses_cache else _forward(model, given, None)
             best[uses_cache] = min(found, best.get(uses_cache, found), key=lambda each: each.seconds)
-    held = cache.memory[..., : cache.length, :]
-    return Timed(len(ids), best[False], best[True], held.numel() * held.element_size())
+    return Timed(len(ids), best[False], best[True])
 
 
 def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:

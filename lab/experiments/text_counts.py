@@ -15,8 +15,6 @@ from models.unembed import Slices
 
 MOST_TOKENS = 1 << 20
 """Tokens of each part of the text whose words are counted, from its beginning: about a second."""
-HALVINGS = 4
-"""Shown are the different words of the whole text, of its first half, and so on."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -32,15 +30,10 @@ def word_vocabulary(context: ExperimentContext) -> Slices[ExperimentResult]:
     yield
     if len(words) < 2:
         raise UserError(f"The text of {context.run_name} has no words of letters, so there is nothing to count.")
-    distinct = {}
-    for halved in range(HALVINGS + 1):
-        size = max(1, len(words) >> halved)
-        distinct[size] = len(set(words[:size]))
-        yield
+    distinct = {size: len(set(words[:size])) for halved in range(4) if (size := len(words) >> halved)}
     known, half = set(words), distinct[len(words) // 2]
-    growth = len(known) / half
-    measures: dict[str, Measure] = {"words": len(words), "distinct": len(known), "distinct_half": half, "growth": growth}
-    measures["tokens"] = context.config.vocab_size
+    measures: dict[str, Measure] = {"words": len(words), "distinct": len(known), "distinct_half": half}
+    measures["growth"] = len(known) / half
     table = Table(
         [Column("first words of the text"), Column("different ones")],
         [[Cell(whole(n)), Cell(whole(each), value=float(each), bar=each / len(known))] for n, each in distinct.items()],

@@ -1,14 +1,9 @@
-"""Shading of the prompt's tokens by the attention of the chosen head; and a head built by hand."""
+"""Shading of the prompt's tokens by the attention of the chosen head."""
 
-from dataclasses import replace
 from typing import Literal
 
-from textual.binding import Binding
-
-from lab.experiments.built_head import READS
 from lab.views.blocks import HeadAttention, LensPath, View
 from screens.about_key import About, keyless
-from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -33,8 +28,6 @@ class AttentionShading(InspectPart):
     """Shades the tokens with the attention that comes with each view; a view without it keeps the shading of the same place."""
 
     BINDINGS = (
-        Binding("b", "build", "Build", id="inspect.build", show=False, tooltip="Build a head by hand: choose what q and k read")
-        | About("Ask why", synonyms="attention head pattern query key previous token induction"),
         keyless("shading", "inspect.shading", "Shade tokens by attention from the chosen one, to it, or not", "Shading")
         | About(synonyms="attention strip colour"),
     )
@@ -48,15 +41,6 @@ class AttentionShading(InspectPart):
         """The selection that `_attention` belongs to."""
         self._shading: tuple[tuple[HeadAttention, str, Direction], Shading | None] | None = None
         """The shading made last, and of what: the tokens are not drawn again for the same."""
-
-    def action_build(self) -> None:
-        self._host.start(self._build(), "built head")
-
-    async def _build(self) -> None:
-        words = f"What q reads → what k reads × the score where both read the same. They read: {', '.join(READS)}."
-        answer = await self._host.ask(AskText("build a head", words, self._host.selection.built))
-        if answer:
-            self._host.selection = replace(self._host.selection.on_stage(), aside="built_head", built=answer)
 
     def action_shading(self) -> None:
         self._direction = NEXT[self._direction]

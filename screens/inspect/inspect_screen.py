@@ -145,8 +145,8 @@ class InspectScreen(WidgetMessages):
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
         take = (self._take_facts, self._take_path, self._take_view, self.fail)
-        of_parts = (self._interventions.take_effect, self._second.take_answer, self.view.prepare)
-        answers = Callbacks(*take, *of_parts, partial=self._take_partial)
+        by_parts = (self._interventions.take_effect, self._second.take_answer, self.view.prepare)
+        answers = Callbacks(*take, *by_parts, self._take_partial)
         self.session = EngineSession(self._engine, answers)
 
     def compose_body(self) -> ComposeResult:
@@ -370,7 +370,7 @@ class InspectScreen(WidgetMessages):
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = "newer weights: m, then enter" if newer_best(self.lab, self.model) is not None else ""
-            own = self._guessing.hint or self._interventions.told or self._second.hint
+            own = self._guessing.hint or self._interventions.told or self._second.hint or self._editing.hint
             hint = own or " · ".join(filter(None, (self.sampling.told, self._tour.hint or self._interventions.hint, newer)))
             words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
             self.say(self._tour.caption or words)

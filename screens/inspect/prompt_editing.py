@@ -1,4 +1,4 @@
-"""Editing in Inspect: the prompt, and the sampling settings (temperature, top-k, top-p, seed)."""
+"""Editing in Inspect: the prompt, the sampling settings (temperature, top-k, top-p, seed), and a head built by hand."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,19 +7,24 @@ from typing import cast
 
 from textual.binding import Binding
 
+from lab.experiments.built_head import READS
 from models.config import SamplingSettings
-from screens.about_key import About
+from screens.about_key import About, keyless
 from screens.app_state import AppState
+from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.prompt_bar import PromptBar
+
+EDITS = {"compare": "second", "patches": "metric", "built_head": "build"}
+"""Actions that edit what is in view aside."""
 
 
 class PromptEditing(InspectPart):
     """Opens the fields in place of the tokens, and applies their values."""
 
     BINDINGS = (
-        Binding("e", "edit", "Edit", id="inspect.edit", tooltip="Edit the prompt; in the comparison, the second one")
+        Binding("e", "edit", "Edit", id="inspect.edit", tooltip="Edit the prompt, or what is compared or built")
         | About(
             "Prompt and sampling",
             words="edit the prompt; undo a token, an edit or an intervention",
@@ -27,6 +32,8 @@ class PromptEditing(InspectPart):
             place=-1,
             synonyms="text input type",
         ),
+        keyless("build", "inspect.build", "Build a head by hand: choose what q and k read; see its pattern", "Build head")
+        | About(synonyms="attention pattern query key previous token induction"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:
@@ -35,10 +42,23 @@ class PromptEditing(InspectPart):
         self._opened_with = ""
 
     async def action_edit(self) -> None:
-        if self._host.selection.aside == "compare":
-            await self._host.run_action("second")
+        if (aside := self._host.selection.aside) in EDITS:
+            await self._host.run_action(EDITS[aside])
         else:
             self._host.start(self._edit(), "edit")
+
+    @property
+    def hint(self) -> str:
+        return "e edits the head · Esc back" if self._host.selection.aside == "built_head" else ""
+
+    def action_build(self) -> None:
+        self._host.start(self._build(), "built head")
+
+    async def _build(self) -> None:
+        words = f"What q reads → what k reads × the score where both read the same. They read: {', '.join(READS)}."
+        answer = await self._host.ask(AskText("build a head", words, self._host.selection.built))
+        if answer:
+            self._host.selection = replace(self._host.selection.on_stage(), aside="built_head", built=answer)
 
     async def _edit(self) -> None:
         selection = self._host.selection

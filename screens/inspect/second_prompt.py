@@ -25,7 +25,7 @@ class SecondPrompt(InspectPart):
         | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
         keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2")
         | About(needs="a narrow screen and a second prompt"),
-        Binding("d", "metric", "Difference", id="inspect.metric", show=False, tooltip="Choose the two tokens of every patch")
+        keyless("metric", "inspect.metric", "The two tokens whose logits every patch compares", "Tokens compared")
         | About(synonyms="logit difference metric", needs="every patch from a second prompt"),
         keyless("second", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt")
         | About(needs="a second prompt"),
@@ -54,7 +54,7 @@ class SecondPrompt(InspectPart):
         if self._host.selection.aside == "compare":
             return "c every patch · Esc back · e edits or removes the second prompt"
         if self._host.selection.aside == "patches":
-            return "d chooses both tokens · c the step again"
+            return "e chooses the two tokens · c the step again"
         return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
 
     def action_compare(self) -> None:

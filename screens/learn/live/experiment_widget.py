@@ -111,9 +111,6 @@ class ExperimentWidget(PlaceView):
         )
 
     def view_of(self, result: ExperimentResult) -> View:
-        if "nearest_head" in result.measures:  # the place that `opens` leads to
-            self.layer_index = int(result.measures["nearest_layer"]) - 1
-            self.head_index = int(result.measures["nearest_head"]) - 1
         self._made_for = result.width
         self.call_later(self._fit)
         return result.view

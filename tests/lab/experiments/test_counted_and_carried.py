@@ -186,8 +186,8 @@ def test_the_floor_is_the_mean_entropy_of_what_follows_the_same_tokens(
 def test_what_is_carried_is_the_cache_of_so_many_tokens(text_run: MakeTextRun, measure: Measure) -> None:
     tiny = text_run(context=8)
     found, config = measure("kv_cache", tiny).measures, tiny.model.config
-    assert (found["bytes_first"], found["bytes_last"]) == (kv_cache_bytes(config, 1), kv_cache_bytes(config, 8))
-    assert (found["bytes_full"], found["bytes_state"]) == (kv_cache_bytes(config, 8), 4 * 2 * 8)
+    assert (found["bytes_per_token"], found["bytes_last"]) == (kv_cache_bytes(config, 1), kv_cache_bytes(config, 8))
+    assert found["bytes_state"] == 4 * 2 * 8
 
 
 def test_the_parts_of_a_token_s_time_add_up_to_it(text_run: MakeTextRun, measure: Measure) -> None:

@@ -186,9 +186,9 @@ async def ask_second(pilot: InspectPilot, key: str, *typed: str) -> None:
     await pilot.go(*typed, "enter")
 
 
-async def test_b_builds_a_head_by_hand_and_edits_the_one_that_was_built(inspect: Open, engine: Any) -> None:
+async def test_a_head_is_built_by_hand_and_e_edits_it(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.press("b")
+        await pilot.press("inspect.build")
         await pilot.pause()
         assert "position, position before, token" in str(pilot.app.screen.query_one("#ask-text-words", Static).content)
         await pilot.go("ctrl+u", *"token > token", "enter")
@@ -196,7 +196,8 @@ async def test_b_builds_a_head_by_hand_and_edits_the_one_that_was_built(inspect:
         assert (asked["name"], asked["inputs"], asked["text"]) == ("built_head", {"head": "token > token"}, "The big dog ran")
         assert pilot.view.view is not None
         assert pilot.view.view.sentence == "Built: token > token."
-        await pilot.press("b")
+        assert "e edits the head" in pilot.status
+        await pilot.press("e")
         await pilot.pause()
         await pilot.go(*" x 3", "enter")
         assert engine.asked("experiment")[-1]["inputs"] == {"head": "token > token x 3"}
@@ -204,7 +205,7 @@ async def test_b_builds_a_head_by_hand_and_edits_the_one_that_was_built(inspect:
         assert pilot.screen.selection.aside == ""
 
 
-async def test_every_patch_says_how_far_it_has_come_and_d_chooses_both_tokens(inspect: Open, engine: Any) -> None:
+async def test_every_patch_says_how_far_it_has_come_and_e_chooses_the_two_tokens(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await ask_second(pilot, "c", "end", "full_stop")
         assert not pilot.screen.check_action("metric", ())
@@ -214,9 +215,9 @@ async def test_every_patch_says_how_far_it_has_come_and_d_chooses_both_tokens(in
         pilot.view.show = lambda view: (shown.append(view.sentence), show(view))  # type: ignore[method-assign]
         await pilot.go("c")
         assert shown == ["5 of 10 patches", "1 of 10 patches", "From The big dog ran., for None"]
-        assert "d chooses both tokens" in pilot.status
+        assert "e chooses the two tokens" in pilot.status
         for tokens in (("enter", "enter"), ("down", "enter", "escape"), ("down", "enter", "enter")):
-            await pilot.press("d")
+            await pilot.press("e")
             await pilot.pause()
             await pilot.go(*tokens)
             asked = engine.asked("patches")[-1]
