@@ -5,6 +5,7 @@ import time
 from textual.binding import Binding
 from textual.timer import Timer
 
+from lab.views.blocks import View
 from screens.about_key import keyless
 from screens.background import DelayedCall
 from screens.base_screen import LabScreen
@@ -95,6 +96,12 @@ class EngineNotices:
         """The view that was asked for is shown."""
         self.current = ""
         self._stop()
+
+    def show_progress(self, view: View) -> None:
+        """Show how far a slow view has come; its next part is due."""
+        self._view.show(view)
+        self.answered()
+        self.asked()
 
     def failed(self, sentence: str) -> None:
         """The engine has refused, or died."""

@@ -77,7 +77,7 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
 
 
 def one_hot(name: str, ids: list[int]) -> "Tensor":
-    """What a query or key reads of each token, (T, D): a 1 at the dimension of its position, of its token, or of the constant."""
+    """A query or key of each token, (T, D): a 1 at the dimension of the position, the token or the constant that it reads."""
     import torch
 
     kinds = torch.tensor([ids.index(id_) for id_ in ids])

@@ -91,8 +91,8 @@ class Callbacks:
     """The second prompt's lens path, where there is one, and its view of the step unless something else is in view."""
     ahead: Callable[[View], Coroutine[Any, Any, None]] | None = None
     """Takes each view that the next key may lead to, while nobody asks for anything."""
-    partial: Callable[[Selection, View], None] = lambda selection, view: None
-    """The progress of a slow view."""
+    partial: Callable[[View], None] = lambda view: None
+    """Takes the progress of a slow view."""
 
 
 class EngineSession:
@@ -270,7 +270,8 @@ class EngineSession:
                 return (await self.engine.call(EXPERIMENT, asked, group=group, ahead=ahead)).view
             case "patches":
                 while (view := await ask(PATCHES, selection.params(PatchesParams, stage="patches"))).is_partial:
-                    self._to.partial(selection, view)
+                    if not (ahead or self._newest.has_newer):
+                        self._to.partial(view)
                 return view
             case _:
                 return await ask(VIEW, selection.params(ViewParams))

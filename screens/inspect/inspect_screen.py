@@ -144,9 +144,8 @@ class InspectScreen(WidgetMessages):
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
-        take = (self._take_facts, self._take_path, self._take_view, self.fail)
-        by_parts = (self._interventions.take_effect, self._second.take_answer, self.view.prepare)
-        answers = Callbacks(*take, *by_parts, self._take_partial)
+        take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
+        answers = Callbacks(*take, self._second.take_answer, self.view.prepare, self.notices.show_progress)
         self.session = EngineSession(self._engine, answers)
 
     def compose_body(self) -> ComposeResult:
@@ -337,12 +336,6 @@ class InspectScreen(WidgetMessages):
         for part in self._parts:
             part.view_shown(selection, view)
         self.say_location()
-
-    def _take_partial(self, selection: Selection, view: View) -> None:
-        if selection == self.selection:
-            self.view.show(view)
-            self.notices.answered()
-            self.notices.asked()
 
     def fail(self, sentence: str, died: bool) -> None:
         self.notices.failed(f"{sentence} The next key starts another." if died else sentence)

@@ -32,9 +32,8 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
 
     found = load_claims()
     if only is not None:
-        names = [claim.name for claim in found]
-        if only not in names:
-            raise UserError(f"There is no claim called {quoted(only)}; the claims are {', '.join(names)}.")
+        if only not in [claim.name for claim in found]:
+            raise UserError(f"There is no claim called {quoted(only)}; llmlab claims --json lists their names.")
         found = [claim for claim in found if claim.name == only]
     prompt = first_prompt(open_run(run))
     import torch
