@@ -59,8 +59,9 @@ HELP = (
     "`c` compares before and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of "
     "interventions; `enter` there scales, forces a head to one token, ablates to the mean, or patches from a second prompt. "
     "Without interventions `c` asks for that prompt, and compares with it; there `e` edits it.\n\n"
-    "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, `guess` "
-    "hides the next token, or at an attention step the most attended one, until you have guessed it. Learn shows your score.\n\n"
+    "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, "
+    "`build` builds a head by hand, `guess` hides the next token, or at an attention step the most attended one, until you "
+    "have guessed it. Learn shows your score.\n\n"
     "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
 )
 
