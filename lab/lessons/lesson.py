@@ -143,8 +143,8 @@ def in_words_of(lesson: Lesson, words: Lesson, path: Path) -> Lesson:
     return replace(lesson, title=words.title, steps=tuple(steps))
 
 
-FOLDER = Path(__file__).parent
-CLAIMS = FOLDER / "claims"
+FOLDER = Path(__file__).parent / "chapters"
+CLAIMS = Path(__file__).parent / "claims"
 LARGEST_FILE = 1 << 20
 LONGEST_NAME = 100
 """Characters: as many as the file of the progress keeps."""
@@ -162,7 +162,7 @@ def lessons_and_problems(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]
     """The lessons that can be read, and a sentence on each file that is none, or has the name of another. Never fails."""
     found: dict[str, Lesson] = {}
     problems = []
-    for path in sorted(folder.glob("*.md")):
+    for path in sorted(folder.rglob("*.md")):
         try:
             lesson = parse_lesson(path, read_lesson_file(path))
         except UserError as error:
