@@ -167,7 +167,7 @@ class LabCommands(Provider):
             shown = f"llmlab export {shlex.quote(name)} FOLDER"
             tell = partial(self.app.notify, f"In a shell: {shown}", markup=False, timeout=12)
             yield Command(f"Export {name} as a folder for transformers", f"in a shell: {shown}", tell, "hugging face")
-            if not current.is_demo:
+            if not current.is_bundled:
                 yield Command(f"Rename {name}", "renames its folder", self._post(RenameRun(current)))
                 yield Command(f"Delete {name}", "asks first", self._post(DeleteRun(current)), "remove erase")
         now = app.preferences.animation

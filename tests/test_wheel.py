@@ -38,11 +38,12 @@ def files_below(folder: Path, name: str) -> set[str]:
     }
 
 
-def test_the_wheel_holds_every_file_of_the_packages_and_the_demo_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_packages_and_the_bundled_runs_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = set[str]().union(*(files_below(ROOT / name, name) for name in ("lab", "models", "screens")))
-    assert held == wanted | files_below(ROOT / "checkpoints" / "demo", "lab/demo")
+    bundled = (files_below(ROOT / "checkpoints" / name, f"lab/{name}") for name in ("demo", "induction"))
+    assert held == wanted.union(*bundled)
     assert "screens/styles/lab.tcss" in held
 
 
@@ -60,7 +61,8 @@ import sys, lab.runs.home_folder as folders, screens.app
 from importlib import metadata
 print(folders.__file__, folders.home(), folders.demo(), screens.app.LabApp.CSS_PATH)
 [llmlab] = metadata.distribution("llmlab").entry_points
-sys.argv = [llmlab.name, "params", "demo"]
+print(folders.bundled("induction"))
+sys.argv = [llmlab.name, "params", "induction"]
 sys.exit(llmlab.load()())
 """
     command = [sys.executable, "-P", "-c", program]
@@ -70,6 +72,7 @@ sys.exit(llmlab.load()())
     assert home == tmp_path / "data" / "llmlab" / "runs" or sys.platform != "linux", "named after Linux's convention"
     assert demo == installed / "lab" / "demo"
     assert style.is_file()
+    assert said.splitlines()[1] == str(installed / "lab" / "induction")
     assert style.is_relative_to(installed)
     assert "parameters" in said.splitlines()[-1]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.visible_text import quoted
-from lab.runs.home_folder import LONGEST_NAME, demo, runs_home
+from lab.runs.home_folder import BUNDLED, LONGEST_NAME, bundled, runs_home
 from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
 
@@ -16,14 +16,14 @@ def is_run(path: Path) -> bool:
 
 
 def run_folders(where: Path | None = None) -> list[Path]:
-    """The folders in `where` (or `runs_home()`) that may be runs, unordered, without hidden ones and the demo."""
-    folder, left_out = where or runs_home(), demo()
+    """The folders in `where` (or `runs_home()`) that may be runs, unordered, without hidden ones and the bundled."""
+    folder, left_out = where or runs_home(), [bundled(name) for name in BUNDLED]
     try:
         with os.scandir(folder) as entries:
             found = [folder / entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
         return []
-    return [path for path in found if path.absolute() != left_out]
+    return [path for path in found if path.absolute() not in left_out]
 
 
 def list_runs(where: Path | None = None) -> list[Run]:
@@ -41,7 +41,7 @@ def list_runs(where: Path | None = None) -> list[Run]:
 
 
 def open_run(name: str | Path, where: Path | None = None) -> Run:
-    """Open a run by its name in `where` (or `runs_home()`), by its path, or as `demo`.
+    """Open a run by its name in `where` (or `runs_home()`), by its path, or as one of `BUNDLED`.
 
     Raises:
         UserError: if there is no such run, naming near matches.
@@ -63,7 +63,7 @@ def find_run(name: str | Path, where: Path | None = None) -> Run:
     text = os.fspath(name)
     places = [folder / text] if text and not text.startswith(".") else []
     places += [Path(os.path.expanduser(text))] if text else []
-    places += [demo()] if text == "demo" else []
+    places += [bundled(text)] if text in BUNDLED else []
     for place in places:
         if is_run(place):
             run = Run(Path(os.path.abspath(place)))
@@ -81,7 +81,7 @@ def _not_found_message(text: str, folder: Path) -> str:
     if (name := text.removeprefix("openai-community/").removeprefix("distilbert/")) in IMPORTABLE:
         return f"There is no run called {quoted(text)} yet; `llmlab import {name}` makes one of its weights."
     names = [run.name for run in list_runs(folder)]
-    near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.6) if len(text) <= LONGEST_NAME else []
+    near = difflib.get_close_matches(text, [*names, *BUNDLED], n=3, cutoff=0.6) if len(text) <= LONGEST_NAME else []
     if near:
         return f"There is no run called {quoted(text)}; did you mean {' or '.join(near)}?"
     if names:

@@ -1,4 +1,4 @@
-"""The home folder of runs, or the mirror of another machine's; the demo model; and the names that a run may have."""
+"""The home folder of runs, or the mirror of another machine's; the bundled models; and the names that a run may have."""
 
 import functools
 import itertools
@@ -66,10 +66,19 @@ def is_of_scaling(run: Path) -> bool:
     return bool(dash) and number.isdecimal() and bool(name) and (scaling_folder(run.parent) / name).is_dir()
 
 
-def demo() -> Path:
-    """The trained model that ships with the lab."""
+BUNDLED = ("demo", "induction")
+"""Names of the runs that ship with the lab: the model of all lessons, and one that has induction heads."""
+
+
+def bundled(name: str) -> Path:
+    """The folder of a run that ships with the lab."""
     checkout = source_checkout()
-    return checkout / "checkpoints" / "demo" if checkout else Path(__file__).resolve().parents[1] / "demo"
+    return checkout / "checkpoints" / name if checkout else Path(__file__).resolve().parents[1] / name
+
+
+def demo() -> Path:
+    """The trained model that ships with the lab, and that the lessons begin with."""
+    return bundled("demo")
 
 
 LONGEST_NAME = 100
@@ -93,8 +102,8 @@ def check_name(name: str) -> str:
         raise UserError(
             f"{name} is too long for the name of a folder: {len(name.encode())} bytes, of {LONGEST_NAME_BYTES} at most."
         )
-    if name == "demo":
-        raise UserError("demo is the name of the model that ships with the lab; choose another name.")
+    if name in BUNDLED:
+        raise UserError(f"{name} is the name of a model that ships with the lab; choose another name.")
     return name
 
 
@@ -104,7 +113,7 @@ def free_names(asked: str | None, text_name: str, home: Path) -> Iterator[str]:
         yield asked
         return
     base = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", text_name).strip(" .-")[: LONGEST_NAME - 10].strip() or "text"
-    base = base if base.isprintable() and base != "demo" else "text"
+    base = base if base.isprintable() and base not in BUNDLED else "text"
     for number in itertools.count(1):
         name = base if number == 1 else f"{base}-{number}"
         if not os.path.lexists(home / name):

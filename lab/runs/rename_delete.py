@@ -14,7 +14,7 @@ from pathlib import Path
 from lab.core.atomic_io import folder_lock, is_abandoned, os_error_in_words, owner, sync_folder
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.find_runs import is_run
-from lab.runs.home_folder import check_name, demo
+from lab.runs.home_folder import BUNDLED, bundled, check_name
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
 from lab.runs.unresponsive_trainer import heard_elsewhere
@@ -56,9 +56,9 @@ def refuse_if_gone(run: Run) -> None:
 
 def refuse_to_change(run: Run) -> None:
     """Check that the run may be renamed and deleted now. Raises UserError if it ships with the lab, or is being trained."""
-    if run.path == demo():
+    if run.path in map(bundled, BUNDLED):
         raise UserError(
-            "demo is the model that ships with the lab: the lessons need it, so it can be neither renamed nor deleted."
+            f"{run.name} is a model that ships with the lab: the lessons need it, so it can be neither renamed nor deleted."
         )
     run.refuse_if_watched()
     if run.path.is_symlink():

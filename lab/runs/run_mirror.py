@@ -26,7 +26,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import JSON_ERRORS, LARGEST_CONFIG, LARGEST_STATUS, last_text_line
 from lab.core.visible_text import quoted, visible
-from lab.runs.home_folder import CONTACT, check_name
+from lab.runs.home_folder import BUNDLED, CONTACT, check_name
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Status
 
@@ -189,7 +189,7 @@ class RunMirror:
                 left_out[path.partition(" -> ")[0]] = "is not a regular file of a run"
             elif (size := int(match[3])) > LARGEST[file] or total + size > MOST_BYTES:
                 left_out[path] = f"has {bytes_(size)}; at most {bytes_(LARGEST[file])} are copied, {bytes_(MOST_BYTES)} of all"
-            elif name != "demo":  # which is here, too
+            elif name not in BUNDLED:  # which are here, too
                 try:
                     found[f"{check_name(name)}/{file}"], total = (match[1], size), total + size
                 except UserError as error:

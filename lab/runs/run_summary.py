@@ -15,7 +15,7 @@ from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, lines_backwards, open
 from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.find_runs import is_run, run_folders
-from lab.runs.home_folder import demo, is_of_scaling, runs_home
+from lab.runs.home_folder import BUNDLED, bundled, is_of_scaling, runs_home
 from lab.runs.metrics_log import EVALUATION
 from lab.runs.origin import import_sentence, tuning_sentence
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
@@ -134,7 +134,7 @@ class RunSummary:
     """Unix time of its last heartbeat."""
     owner: str = ""
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
-    is_demo: bool = False
+    is_bundled: bool = False
     is_watched: bool = False
     """True if it is on another machine, and here without its weights."""
     origin: str = ""
@@ -160,7 +160,7 @@ class RunSummary:
     @property
     def is_own(self) -> bool:
         """True if the user has trained it here, by itself, and it can be read."""
-        return not (self.is_demo or self.is_imported or self.is_posttrained or self.is_of_scaling or self.problem)
+        return not (self.is_bundled or self.is_imported or self.is_posttrained or self.is_of_scaling or self.problem)
 
 
 @dataclass
@@ -194,9 +194,9 @@ class RunsWatcher:
     _cache: dict[str, _CachedRun] = field(default_factory=dict)
 
     def read(self) -> list[RunSummary]:
-        """The user's runs, newest first, then those whose settings cannot be read, then the demo."""
+        """The user's runs, newest first, then those whose settings cannot be read, then the bundled ones."""
         found = []
-        shipped = demo()
+        shipped = {str(path): name for name in BUNDLED if is_run(path := bundled(name))}
         folders = [os.path.abspath(path) for path in run_folders(self.where or runs_home())]
         for folder in folders:
             cached = self._cached(folder)
@@ -210,10 +210,10 @@ class RunsWatcher:
                 found.append((0.0, cached.run.name, cached.damaged))
             except UserError:
                 continue
-        for folder in self._cache.keys() - {*folders, str(shipped)}:
+        for folder in self._cache.keys() - {*folders, *shipped}:
             del self._cache[folder]
         summaries = [said for _, _, said in sorted(found, key=itemgetter(0, 1))]
-        return summaries + ([self.summary(Run(shipped), is_demo=True)] if is_run(shipped) else [])
+        return summaries + [self._summary(self._cached(path), bundled_as=name) for path, name in shipped.items()]
 
     def _cached(self, folder: str) -> _CachedRun:
         """The cache of a run, emptied where its settings have changed."""
@@ -224,11 +224,11 @@ class RunsWatcher:
             cached = self._cache[folder] = _CachedRun(run, stamp, (str(run.status_path), str(run.metrics_path)))
         return cached
 
-    def summary(self, run: Run, *, is_demo: bool = False) -> RunSummary:
+    def summary(self, run: Run) -> RunSummary:
         """One run as it is now. Raises UserError if its settings cannot be read."""
-        return self._summary(self._cached(str(run.path)), is_demo=is_demo)
+        return self._summary(self._cached(str(run.path)))
 
-    def _summary(self, cached: _CachedRun, *, is_demo: bool = False) -> RunSummary:
+    def _summary(self, cached: _CachedRun, *, bundled_as: str = "") -> RunSummary:
         run = cached.run
         config = run.config
         stamps = file_stamp(cached.paths[0]), file_stamp(cached.paths[1])
@@ -249,7 +249,7 @@ class RunsWatcher:
         training, figures = cached.training, status.final or cached.evaluation
         evaluated = at_the_end(config.data, status.final) if status.final else during_training(config.data, status)
         summary = RunSummary(
-            name="demo" if is_demo else run.name,
+            name=bundled_as or run.name,
             path=run.path,
             text=config.data.name,
             phase="damaged" if problem else "not started" if status.message == NOT_STARTED else run.phase_of(status),
@@ -272,7 +272,7 @@ class RunsWatcher:
             train=config.train,
             last_heartbeat=status.heartbeat or config.created,
             owner=describe_owner(status) if is_on_other_host(status) else "",
-            is_demo=is_demo,
+            is_bundled=bool(bundled_as),
             is_watched=run.is_watched,
             origin=origin_of(config),
             is_posttrained=config.tuning is not None,

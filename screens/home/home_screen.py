@@ -62,7 +62,7 @@ The pipeline from text to prediction, with the key of the mode that shows each s
 A **run** is one model trained on one text. It is a folder on disk, and training continues when the lab is closed. `val loss` is
 the last validation loss in nats per token; `bits/byte` is the same loss in a unit that compares across tokenizers. Both are
 measured on text that the run never trains on: part of it during training, marked `~`, all of it at the end. `loss` draws the
-training loss over the steps, each run on its own logarithmic scale. `demo` is bundled with the lab.
+training loss over the steps, each run on its own logarithmic scale. `demo` and `induction` are bundled with the lab.
 
 **Find.** `/` takes words of the name, text, tokenizer or state, and conditions: `stories loss<2.5`. **GPT-2 itself** becomes a
 run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of yours: *fine-tuning*.
@@ -196,7 +196,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
 
     def _lead(self) -> None:
         if self.lab.runs_known:
-            ended_at = max((run.last_heartbeat for run in self.lab.runs if not run.is_demo), default=0.0)
+            ended_at = max((run.last_heartbeat for run in self.lab.runs if not run.is_bundled), default=0.0)
             words = next_step(self.selected, self.lab.newest_run(), ended_at, self._lesson)
             line = self.query_one("#next-step", Static)
             if line.content != words:

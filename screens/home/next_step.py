@@ -64,7 +64,7 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
         if not ended_at:  # the other two of the first steps are still ahead
             words, name, place = words + first.partition(".")[2], name.partition(",")[0], ""
         return Content.from_markup(words.format(**LINKS), lesson=name, place=place)
-    if selected is not None and selected.is_demo and newest is not None and not newest.problem:
+    if selected is not None and selected.is_bundled and newest is not None and not newest.problem:
         return _of_run("{key_4} shows", newest)
     if selected is None or selected.problem or not ended_at:
         return Content.from_markup(first.format(**LINKS))

@@ -84,8 +84,8 @@ def _speed(run: RunSummary, curves: Curves) -> str:
 def _age(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import ago
 
-    if run.is_demo or (run.is_active and not run.is_watched):
-        return "bundled" if run.is_demo else "now"
+    if run.is_bundled or (run.is_active and not run.is_watched):
+        return "bundled" if run.is_bundled else "now"
     return ago(max(0.0, time.time() - run.last_heartbeat)) if run.last_heartbeat else "·"
 
 

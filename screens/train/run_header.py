@@ -20,7 +20,7 @@ from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
 from lab.reports.verdict_line import VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
-from lab.runs.home_folder import watched_machine
+from lab.runs.home_folder import BUNDLED, watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
 from lab.runs.run_summary import (
@@ -65,7 +65,7 @@ AFTER_TRAINING = "Next: i looks inside it, a shows its heads, n makes another ru
 
 def _notices(watched: WatchedRun, message: str) -> list[str]:
     """Sentences on what is out of the ordinary, the most important first."""
-    parts, is_here = [], watched.name == "demo" or not watched_machine()
+    parts, is_here = [], watched.name in BUNDLED or not watched_machine()
     if watched.phase == "failed":
         parts.append(run_sentence(watched.config, watched.status, watched.history))
     if watched.unresponsive:

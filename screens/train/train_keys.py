@@ -9,6 +9,7 @@ from textual.binding import Binding
 from textual.reactive import var
 
 from lab.engine.method_registry import OneStepParams
+from lab.runs.home_folder import BUNDLED
 from lab.runs.run_folder import ACTIVE
 from lab.training.one_step.step_stages import STAGES
 from lab.views.screen_state import ScreenState
@@ -112,7 +113,7 @@ class TrainKeys(PlotKeys):
             case "command":
                 return phase in ("starting", "training")
             case "resume":
-                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
+                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name not in BUNDLED
             case "stop":
                 return phase in ACTIVE
             case "new" | "other":

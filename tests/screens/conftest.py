@@ -215,15 +215,16 @@ def measured() -> Callable[[Run, range], None]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home of runs, without the demo, in a working directory with one text in it, on a terminal of all colours."""
+    """An empty home, without the bundled runs, in a working directory with one text in it, on a terminal of all colours."""
     place = tmp_path / "runs"
     place.mkdir()
     monkeypatch.setenv("LLMLAB_HOME", str(place))
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
     # The function itself last: a module that is imported while it is replaced would keep the replacement.
-    for module in ("find_runs", "run_summary", "rename_delete", "home_folder"):
-        monkeypatch.setattr(f"lab.runs.{module}.demo", lambda: tmp_path / "no-demo")
+    for module in ("find_runs", "run_summary", "rename_delete"):
+        monkeypatch.setattr(f"lab.runs.{module}.BUNDLED", ())
+    monkeypatch.setattr("lab.runs.home_folder.demo", lambda: tmp_path / "no-demo")
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)

@@ -109,13 +109,13 @@ def entry(run: Run) -> RunEntry:
     "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
 )
 def runs(terms: tuple[str, ...], as_json: bool) -> None:
-    """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab.
+    """List the runs, newest first, with their state and their last validation loss; then those that ship with the lab.
 
     FILTER: words of the name, text, tokenizer or state, and conditions in quotes, such as `llmlab runs stories 'loss<2.5'`.
     """
     from lab.reports.run_filter import run_filter
     from lab.runs.find_runs import list_runs
-    from lab.runs.home_folder import demo, home
+    from lab.runs.home_folder import BUNDLED, bundled, home
     from lab.runs.run_summary import RunsWatcher
 
     matches = run_filter(" ".join(terms))
@@ -126,9 +126,9 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
         return
     now = time.time()
     rows = [_row(run, number_format.ago(now - run.created) if run.created else "") for run in found]
-    if "demo" in names:
-        shipped = entry(Run(demo()))
-        shipped.name = "demo"
+    for name in (each for each in BUNDLED if each in names):
+        shipped = entry(Run(bundled(name)))
+        shipped.name = name
         rows.append(_row(shipped, "ships with the lab"))
     header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
     if rows:

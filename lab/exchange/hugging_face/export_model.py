@@ -13,7 +13,7 @@ from lab.exchange.hugging_face.hub_models import HUB_MODELS
 from lab.exchange.hugging_face.model_folder import generation_config_json, gpt2_config_json
 from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts
 from lab.runs.find_runs import open_run
-from lab.runs.home_folder import demo, home
+from lab.runs.home_folder import BUNDLED, bundled, home
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_follower import RunFollower
@@ -230,7 +230,7 @@ def model_card(run: Run, step: int, dtype: str) -> str:
     tables = [f"## {title}\n\n{_table(facts)}" for title, facts in sections if facts]
     about = "A GPT-2, exported from llmlab, a learning lab for language models in the terminal."
     base = _base_model(config)
-    known = LICENSES.get(base, OWN_LICENSE) if (base and config.imported) or run.path == demo() else "unknown"
+    known = LICENSES.get(base, OWN_LICENSE) if (base and config.imported) or run.path in map(bundled, BUNDLED) else "unknown"
     header = HEADER.format(license=known, base=f"base_model: {base}\n" if base else "")
     end = [USE, UNKNOWN] if known == "unknown" else [USE]
     return "\n".join([f"{header}\n# {_plain(shown(run.name))}\n\n{about}\n", *tables, *end])

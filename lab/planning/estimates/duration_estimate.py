@@ -67,7 +67,7 @@ def latest_similar(run: ResolvedRun, runs: Iterable["RunSummary"], *, on_gpu: bo
 
 def is_similar(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
     """True if a run's speed here predicts that of the planned one; those of scaling, at low priority, predict none."""
-    if other.is_demo or other.owner or other.is_of_scaling or other.step < FEWEST_STEPS or not other.mean_speed:
+    if other.is_bundled or other.owner or other.is_of_scaling or other.step < FEWEST_STEPS or not other.mean_speed:
         return False
     if other.model is None or other.train is None:
         return False

@@ -179,7 +179,7 @@ def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: p
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     if sys.platform == "linux":
         assert home_folder.home() == tmp_path / "llmlab" / "runs"
-    assert home_folder.demo() == root / "lab" / "demo"
+    assert (home_folder.demo(), home_folder.bundled("induction")) == (root / "lab" / "demo", root / "lab" / "induction")
 
 
 def test_runs_of_a_scaling_experiment_are_told_by_its_folder(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_runs_of_a_scaling_experiment_are_told_by_its_folder(tmp_path: Path) -> 
 
 
 def test_names_that_a_run_may_have_and_those_that_none_may() -> None:
-    for name in ("", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "罪" * 100, "demo", ".."):
+    for name in ("", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "罪" * 100, "demo", "induction", ".."):
         with pytest.raises(UserError):
             check_name(name)
     for name in ("tinyshakespeare", "tiny-2", "Ulysses (1922)", "罪と罰", "a.b"):

@@ -16,6 +16,7 @@ from lab.core.atomic_io import owner
 from lab.core.errors import UserError
 from lab.runs import find_runs
 from lab.runs.find_runs import list_runs
+from lab.runs.home_folder import BUNDLED
 from lab.runs.rename_delete import DELETED_PREFIX, delete_run, delete_runs, refuse_to_delete, rename_run, size_of
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import acquire_now, hold_inspect_lock, inspect_lock_is_held
@@ -293,7 +294,8 @@ class TestCommands:
         assert "saga" in (told := llmlab("params", "saga").out)
         assert "tale" not in told
         llmlab("rename", "tale", "x").assert_mistake("no run called 'tale'")
-        llmlab("rename", "demo", "mine").assert_mistake("ships with the lab")
+        for name in BUNDLED:
+            llmlab("rename", name, "mine").assert_mistake(f"{name} is a model that ships with the lab")
         llmlab("rename", "saga").assert_mistake("NEW", "llmlab rename --help")
 
     def test_delete_asks(self, llmlab: Call, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,12 +317,12 @@ class TestCommands:
         llmlab("delete", "tale", "--yes").assert_mistake("no run called 'tale'")
         llmlab("delete", "demo", "--yes").assert_mistake("ships with the lab", "neither renamed nor deleted")
 
-    def test_runs_lists_the_demo_last(self, llmlab: Call, empty_run: EmptyRun) -> None:
+    def test_runs_lists_the_bundled_ones_last(self, llmlab: Call, empty_run: EmptyRun) -> None:
         lines = llmlab("runs").out.splitlines()
-        assert [line.split()[0] for line in lines] == ["run", "demo", "No"]
+        assert [line.split()[0] for line in lines] == ["run", "demo", "induction", "No"]
         empty_run("tale")
         lines = llmlab("runs").out.splitlines()
-        assert [line.split()[0] for line in lines] == ["run", "tale", "demo"]
+        assert [line.split()[0] for line in lines] == ["run", "tale", "demo", "induction"]
         assert "val loss" in lines[0]
         assert " loss" not in lines[0].replace("val loss", "")  # the last step's would disagree with the smoothed one of Train
 

@@ -36,7 +36,7 @@ def mirror(tmp_path: Path, box: FakeBox, monkeypatch: pytest.MonkeyPatch) -> Ite
     folder = tmp_path / "mirror" / "me@box"
     folder.mkdir(parents=True)
     monkeypatch.setenv(MIRROR, str(folder))
-    monkeypatch.setattr("lab.runs.run_summary.demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr("lab.runs.run_summary.BUNDLED", ())
     made = RunMirror("me@box", "", folder)
     yield made
     made.end()

@@ -20,7 +20,7 @@ encode = msgspec.json.encode
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(run_summary, "demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr(run_summary, "BUNDLED", ())
     run = Run(tmp_path / "runs" / "tale")
     run.path.mkdir(parents=True)
     (run.path / "config.json").write_bytes(encode(replace(config(steps=400), created=1000.0)))

@@ -150,7 +150,7 @@ async def test_a_run_that_ended_after_the_lesson_leads(app: HomeApp, listed: Ope
         await until(pilot, lambda: app.screen._lesson is not None)
         assert led(app).startswith("enter looks inside done: ")
         (done,) = app.runs
-        under_cursor = replace(done, name="demo", is_demo=True)
+        under_cursor = replace(done, name="demo", is_bundled=True)
         assert next_step(under_cursor, done, 1.0, None).plain.startswith("4 shows done: "), "the demo is not what was done last"
         write_progress(home, Progress().at("whole-path", 2, 6), "whole-path")
         await pilot.press("5", "1")

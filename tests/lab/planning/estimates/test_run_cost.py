@@ -85,7 +85,7 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
         past_run("far", 1e6, work * 50),
         past_run("near", 1000.0, work + 1),
         past_run("near and slow", 500.0, work + 1),
-        past_run("demo", 9e9, work, is_demo=True),
+        past_run("demo", 9e9, work, is_bundled=True),
         past_run("new", None, work),
         past_run("elsewhere", 9e9, work, owner="process 7 on abacus"),
         replace(past_run("of a scaling experiment", 9e9, work), is_of_scaling=True),
