@@ -39,7 +39,7 @@ def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
     length = losses.shape[1]
     late = losses[:, length // 2 :].mean(1)  # (B,)
     fall = losses[:, 0] - late
-    error = _error(fall)
+    error = standard_error(fall)
     measures: dict[str, Measure] = {
         "windows": len(losses),
         "positions": length,
@@ -73,23 +73,33 @@ def _sentence(measures: dict[str, Measure]) -> str:
 
 def _by_range(losses: Numbers, part: str) -> Table:
     """Mean losses of positions 1, 2, 3 to 4, 5 to 8 and so on."""
-    length = losses.shape[1]
-    edges = [0, *doubling(length)]
-    means = [losses[:, low:high].mean(1) for low, high in pairwise(edges)]
-    most = max(float(mean.mean()) for mean in means) or 1.0
-    rows = [
-        [
-            Cell(whole(low + 1) if high == low + 1 else f"{whole(low + 1)} to {whole(high)}"),
-            number(mean.mean(), 3, bar=float(mean.mean()) / most),
-            Cell(f"± {fixed(_error(mean), 3)}", value=_error(mean)),
-        ]
-        for (low, high), mean in zip(pairwise(edges), means, strict=True)
-    ]
+    rows = by_range([losses])
+    errors = [standard_error(losses[:, low:high].mean(1)) for low, high in ranges(losses.shape[1])]
+    for row, error in zip(rows, errors, strict=True):
+        row.append(Cell(f"± {fixed(error, 3)}", value=error))
     columns = [Column("tokens seen"), Column("loss, nats"), Column("standard error", optional=1)]
     return Table(columns, rows, title=f"{whole(len(losses))} windows of the {part}")
 
 
-def _error(values: Numbers) -> float:
+def ranges(length: int) -> list[tuple[int, int]]:
+    """Ranges [low, high) of places: the first, the second, the two after, the four after them and so on."""
+    return list(pairwise([0, *doubling(length)]))
+
+
+def by_range(losses: Sequence[Numbers], first: int = 1) -> list[list[Cell]]:
+    """A row for each range of places, counted from `first`, with the mean of each of these losses (B, T)."""
+    means = [[float(each[:, low:high].mean()) for each in losses] for low, high in ranges(losses[0].shape[1])]
+    most = max(map(max, means)) or 1.0
+    return [
+        [
+            Cell(whole(low + first) if high == low + 1 else f"{whole(low + first)} to {whole(high + first - 1)}"),
+            *(number(mean, 3, bar=mean / most) for mean in row),
+        ]
+        for (low, high), row in zip(ranges(losses[0].shape[1]), means, strict=True)
+    ]
+
+
+def standard_error(values: Numbers) -> float:
     """Standard error of the mean of independent values."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 

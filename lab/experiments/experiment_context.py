@@ -179,6 +179,15 @@ class ExperimentContext:
         self._check_vocabulary(rows)
         return rows, name
 
+    def occurring(self, most: int = 1_000_000) -> Ids:
+        """The ids that occur in the first `most` tokens of the run's training text; all of the vocabulary where it has none."""
+        run = self.opened.run
+        if not run.config.has_text or not os.path.lexists(run.tokens_path):
+            return np.arange(self.config.vocab_size)
+        found = np.unique(self.tokens()[0][:most]).astype(np.int64)
+        self._check_vocabulary(found)
+        return found
+
     def _check_vocabulary(self, ids: Ids) -> None:
         if int(ids.max()) >= self.config.vocab_size:
             raise UserError(f"{self.opened.run.tokens_path} holds tokens that are not in the vocabulary of {self.run_name}.")

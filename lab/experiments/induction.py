@@ -1,0 +1,247 @@
+"""Experiments on learning in context: a random sequence that stands twice, over the training, and the head that finds its place.
+
+The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.reports.insights`).
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed, probability, whole
+from lab.experiments.context_window import by_range, standard_error
+from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.reports.insights import FORMED, head_name, strongest_head, uniform_score
+from lab.runs.run_schema import HEAD_SCORES
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import Numbers, number
+from models.trace_edits import Edit
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.gpt import GPT
+
+CLEAR, SMALLEST_GAIN = 2.0, 0.05
+"""Standard errors, and the share of the first loss, from which on a gain is called one."""
+
+MOST_SNAPSHOTS, MOST_HEADS = 12, 16
+
+
+class Losses(NamedTuple):
+    """Losses (B, r − 1) of places 2 to r of a sequence, in nats: the first time, the second, and of another one in its place."""
+
+    first: Numbers
+    second: Numbers
+    another: Numbers
+
+    @property
+    def gain(self) -> float:
+        return float(self.first.mean() - self.second.mean())
+
+    @property
+    def error(self) -> float:
+        """Standard error of the gain."""
+        return standard_error(self.first.mean(1) - self.second.mean(1))
+
+    @property
+    def is_gain(self) -> bool:
+        """True if the second time is clearly cheaper than the first, and cheaper than another sequence there."""
+        is_clear = self.gain > max(CLEAR * self.error, SMALLEST_GAIN * float(self.first.mean()))
+        return is_clear and float(self.second.mean()) < float(self.another.mean())
+
+
+def _sequences(context: ExperimentContext) -> "Tensor":
+    """Random sequences, each followed by itself, (B, 2r). Raises: UserError: where there is no room for any."""
+    import torch
+
+    from lab.training.model_insights import repeats
+
+    found = repeats(context.occurring(), context.config.context, context.opened.run.config.train.seed)
+    if found is None:
+        needs = "A sequence that stands twice needs a context of four tokens and two different ones in the text"
+        raise UserError(f"{needs}: {context.run_name} has fewer; choose another run.")
+    return torch.from_numpy(found)
+
+
+def _losses(model: "GPT", sequences: "Tensor") -> Slices[Losses]:
+    from lab.experiments.batch_passes import losses_of
+
+    ids: Ids = sequences.numpy()
+    length = ids.shape[1] // 2
+    other = np.concatenate([ids[:, :length], np.roll(ids[:, :length], 1, axis=0)], axis=1)
+    found: Numbers = (yield from losses_of(model, ids)).double().numpy()  # (B, 2r − 1)
+    another: Numbers = (yield from losses_of(model, other)).double().numpy()
+    return Losses(found[:, : length - 1], found[:, length:], another[:, length:])
+
+
+@experiment
+def repeated_sequence(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures, over `sequences` of `repeated` random tokens that stand twice, the mean loss of a token the first time,
+    `first_loss`, and the second, `second_loss`; their difference `in_context_gain` with its standard error `gain_error`, and
+    whether it `is_gain`; and `another_loss`, with another random sequence in place of the second. The first token of each counts
+    in none: that a sequence begins again cannot be known.
+
+    Raises: UserError: if the context is too short.
+    """
+    losses = yield from _losses(context.model, _sequences(context))
+    first, second = (float(each.mean()) for each in losses[:2])
+    measures: dict[str, Measure] = {
+        "sequences": len(losses.first),
+        "repeated": losses.first.shape[1] + 1,
+        "first_loss": first,
+        "second_loss": second,
+        "another_loss": float(losses.another.mean()),
+        "in_context_gain": losses.gain,
+        "gain_error": losses.error,
+        "is_gain": losses.is_gain,
+    }
+    columns = [*map(Column, ("place in it", "first time", "second time")), Column("another sequence", optional=1)]
+    title = f"loss in nats, {measures['sequences']} sequences of {measures['repeated']} random tokens"
+    sentence = f"A token of a random sequence costs {fixed(first, 2)} nats the first time and {fixed(second, 2)} the second"
+    if losses.is_gain:
+        sentence += f": {fixed(losses.gain, 2)} less, with the same weights. That is learned in context."
+    elif losses.gain < -CLEAR * losses.error:
+        sentence += ": more. Here it does not help to have seen the sequence."
+    else:
+        sentence += f". Here that is no clear gain: its standard error is {fixed(losses.error, 2)}."
+    table = Table(columns, by_range(losses, first=2), title=title)
+    return ExperimentResult(View("repeated_sequence", "a random sequence, twice", sentence, [table]), measures)
+
+
+@experiment
+def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures over the run's snapshots, or only of the model as it is: `last_gain`, the in-context gain at `last_step`, whether it
+    `is_gain`, and `last_score`, the induction score of the strongest head then; `jump`, the largest rise of the gain from one
+    snapshot to the next, from step `jump_from` to `jump_to`, its share of the highest gain, `jump_share`, 0 with none at last, and
+    `jump_end`, the share of the training done by then. Raises: UserError: if the context is too short.
+    """
+    from lab.runs.weights_file import load_model
+    from lab.training.model_insights import head_scores
+
+    ids, run = _sequences(context), context.opened.run
+    files = run.snapshots()
+    most = max(2, context.affordable(3 * MOST_SNAPSHOTS * ids.numel()) // (3 * ids.numel()))
+    steps, found, heads = [], list[Losses](), []
+    for at in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int)).tolist() if len(files) > 1 else [-1]:
+        model, step = load_model(run, files[at].name) if at >= 0 else (context.model, context.opened.step)
+        yield
+        steps.append(step)
+        found.append((yield from _losses(model.eval(), ids)))
+        heads.append(strongest_head("induction", head_scores(model, ids)[2].tolist()))
+        yield
+    gains = [losses.gain for losses in found]
+    at = int(np.argmax(np.diff(gains))) if len(gains) > 1 else -1
+    measures: dict[str, Measure] = {
+        "last_step": steps[-1],
+        "last_gain": gains[-1],
+        "is_gain": found[-1].is_gain,
+        "jump": gains[at + 1] - gains[at],
+        "jump_from": steps[at],
+        "jump_to": steps[at + 1],
+        "jump_share": (gains[at + 1] - gains[at]) / max(gains) if found[-1].is_gain else 0.0,
+        "jump_end": steps[at + 1] / max(1, steps[-1]),
+        "last_score": heads[-1].score,
+    }
+    scale = max(float(each.mean()) for losses in found for each in losses[:2]) or 1.0
+    rows = []
+    for step, losses, head in zip(steps, found, heads, strict=True):
+        both = (number(each.mean(), 2, bar=float(each.mean()) / scale) for each in losses[:2])
+        rows.append([Cell(whole(step)), *both, share(head.score), Cell(head.name)])
+    columns = [*map(Column, ("step", "first time", "second time", "induction score")), Column("of head", optional=1)]
+    table = Table(columns, rows, title="loss in nats at the run's snapshots, and the strongest head", selected=at + 1)
+    if measures["is_gain"]:
+        sentence = (
+            f"From step {whole(steps[at])} to {whole(steps[at + 1])} comes {probability(float(measures['jump_share']), 0)} of "
+            f"the gain. The best induction score goes from {probability(heads[at].score)} to {probability(heads[at + 1].score)}."
+        )
+    else:
+        sentence = (
+            f"Here the second time did not become clearly cheaper: {fixed(gains[-1], 2)} nats at step {whole(steps[-1])}. Best "
+            f"induction score: {probability(heads[-1].score)}, an even share "
+            f"{probability(uniform_score('induction', ids.shape[1] // 2))}."
+        )
+    missing = (
+        "" if len(steps) > 1 else f"{run.name} has kept no snapshots of its training, so it shows no course; choose another run."
+    )
+    if missing:
+        measures, sentence = {name: value for name, value in measures.items() if not name.startswith("jump")}, missing
+    return ExperimentResult(View("repeats_over_training", "learning to learn in context", sentence, [table]), measures, missing)
+
+
+@experiment
+def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures the `head` with the highest induction score, its `score`, and whether it counts as an induction head, `has_head`;
+    `second_loss`, and `without_loss` with this head ablated; `lost`, the share of the in-context gain that goes with it, 0
+    without a gain; `other_head`, of the others the one that is missed most, with `other_loss` and its `other_previous` score.
+
+    A head is ablated by its mean output over the two sequences. Raises: UserError: if the context is too short.
+    """
+    from lab.training.model_insights import head_scores
+
+    ids = _sequences(context)
+    scores = dict(zip(HEAD_SCORES, head_scores(context.model, ids).tolist(), strict=True))
+    yield
+    losses = yield from _losses(context.model, ids)
+    best, second = strongest_head("induction", scores["induction"]), float(losses.second.mean())
+    places = [(layer, head) for layer in range(context.config.layers) for head in range(context.config.heads)]
+    places.sort(key=lambda place: (-scores["induction"][place[0]][place[1]], place))
+    affordable = context.affordable(2 * ids.numel() * MOST_HEADS) // (2 * ids.numel())
+    without: dict[tuple[int, int], float] = {}
+    for place in sorted(places[: max(2, affordable)]):
+        without[place] = yield from _ablated(context, ids, *place)
+    place = (best.layer, best.head)
+    measures: dict[str, Measure] = {
+        "head": best.name,
+        "score": best.score,
+        "has_head": best.score >= FORMED,
+        "is_gain": losses.is_gain,
+        "first_loss": float(losses.first.mean()),
+        "second_loss": second,
+        "without_loss": without[place],
+        "lost": (without[place] - second) / losses.gain if losses.is_gain else 0.0,
+    }
+    if len(without) > 1:
+        other = max((each for each in without if each != place), key=lambda each: without[each])
+        measures |= {"other_head": head_name(*other), "other_loss": without[other]}
+        measures["other_previous"] = scores["previous"][other[0]][other[1]]
+    scale = max(*without.values(), second)
+    rows = [[Cell("none"), number(second, 2, bar=second / scale), Cell(""), Cell("")]]
+    for each, loss in without.items():
+        shares = (share(scores[kind][each[0]][each[1]]) for kind in ("induction", "previous"))
+        rows.append([Cell(head_name(*each)), number(loss, 2, bar=loss / scale), *shares])
+    columns = [*map(Column, ("without head", "second time", "induction score")), Column("previous token", optional=1)]
+    among = "" if len(without) == len(places) else f", of the {len(without)} with the highest induction scores"
+    table = Table(columns, rows, title=f"loss in nats with one head ablated{among}", selected=1 + list(without).index(place))
+    return ExperimentResult(View("induction_head", "with one head ablated", _head_sentence(measures), [table]), measures)
+
+
+def _ablated(context: ExperimentContext, ids: "Tensor", layer: int, head: int) -> Slices[float]:
+    """Mean loss of the second time without a head, 0-based."""
+    from torch.nn.functional import cross_entropy
+
+    from models.trace import Trace
+
+    length, total = ids.shape[1] // 2, 0.0
+    for row in ids:
+        edit = Edit(f"blocks.{layer}.attn.z", "mean", head=head)
+        trace = yield from Trace.incremental(context.model, row[:-1].tolist(), [edit])
+        total += float(cross_entropy(trace["logits"][length:], row[length + 1 :]))
+    return total / len(ids)
+
+
+def _head_sentence(measures: dict[str, Measure]) -> str:
+    second, without = (fixed(float(measures[name]), 2) for name in ("second_loss", "without_loss"))
+    head = f"head {measures['head']}, whose induction score is {probability(float(measures['score']))}"
+    if not measures["is_gain"]:
+        first = fixed(float(measures["first_loss"]), 2)
+        return f"Here the second time is not clearly cheaper ({second} nats, the first {first}), so {head}, has no gain to lose."
+    lost = float(measures["lost"])
+    gone = "all" if lost >= 0.995 else probability(max(0.0, lost), 0)
+    words = f"Without {head}, the second time costs {without} nats in place of {second}: {gone} of the gain is gone."
+    if float(measures.get("other_previous", 0.0)) >= FORMED:
+        other = f"Without head {measures['other_head']}, which attends to the token before"
+        words += f" {other}, it costs {fixed(float(measures['other_loss']), 2)}."
+    return words
