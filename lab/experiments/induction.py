@@ -113,9 +113,9 @@ def repeated_sequence(context: ExperimentContext) -> Slices[ExperimentResult]:
 
 @experiment
 def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures over the run's snapshots, or only of the model as it is: `last_gain`, the in-context gain at `last_step`, whether it
+    """Measures over the run's snapshots, or of the model as it is: `last_gain`, the in-context gain at `last_step`, whether it
     `is_gain`, and `last_score`, the induction score of the strongest head then; `jump`, the largest rise of the gain from one
-    snapshot to the next, from step `jump_from` to `jump_to`, its share of the highest gain, `jump_share`, 0 with none at last, and
+    snapshot to the next, from step `jump_from` to `jump_to`, its share of the highest gain, `jump_share`, 0 without one, and
     `jump_end`, the share of the training done by then. Raises: UserError: if the context is too short.
     """
     from lab.runs.weights_file import load_model

@@ -123,18 +123,18 @@ FILTERS: dict[str, SamplingSettings] = {
     "top-k 5": SamplingSettings(top_k=5),
     "top-p 0.9": SamplingSettings(top_p=0.9),
     "min-p 0.1": SamplingSettings(min_p=0.1),
-    "temperature 0.5": SamplingSettings(temperature=0.5),
-    "temperature 2": SamplingSettings(temperature=2.0),
-    "top-k 5 at 2": SamplingSettings(temperature=2.0, top_k=5),
-    "top-p 0.9 at 2": SamplingSettings(temperature=2.0, top_p=0.9),
-    "min-p 0.1 at 2": SamplingSettings(temperature=2.0, min_p=0.1),
+    "T0.5": SamplingSettings(temperature=0.5),
+    "T2": SamplingSettings(temperature=2.0),
+    "T2 top-k 5": SamplingSettings(temperature=2.0, top_k=5),
+    "T2 top-p 0.9": SamplingSettings(temperature=2.0, top_p=0.9),
+    "T2 min-p 0.1": SamplingSettings(temperature=2.0, min_p=0.1),
 }
-"""Settings side by side; `at 2` is at temperature 2, where a filter cuts what that has made of the probabilities."""
+"""Settings side by side; T2 is temperature 2, at which a filter cuts what that has made of the probabilities."""
 
 
 @experiment
 def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures the number of tokens that each filter keeps, such as `top_k_5`, `temperature_2` and, with both, `top_k_5_at_2`.
+    """Measures the number of tokens that each filter keeps, such as `top_k_5`, `t2`, temperature 2, and `t2_top_k_5`.
 
     Raises: UserError: if there is no prompt.
     """
@@ -146,7 +146,7 @@ def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
     found = {name: distribution(torch.from_numpy(at.logits), settings) for name, settings in FILTERS.items()}
     kept = {name: int(each.kept.sum()) for name, each in found.items()}
     shares = {name: 1.0 if each.kept.all() else float(each.before[each.kept].sum()) for name, each in found.items()}
-    measures: dict[str, Measure] = {re.sub(r"\W+", "_", name): kept[name] for name in FILTERS}
+    measures: dict[str, Measure] = {re.sub(r"\W+", "_", name).lower(): kept[name] for name in FILTERS}
     rows = [
         [Cell(name), Cell(whole(kept[name])), share(shares[name]), share(float(each.after.max()))] for name, each in found.items()
     ]
@@ -161,7 +161,7 @@ def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
         limit=1.0,
     )
     top_k, top_p, min_p = (f"{name} keeps {whole(kept[name])}" for name in ("top-k 5", "top-p 0.9", "min-p 0.1"))
-    hot_p, hot_min = (whole(kept[name]) for name in ("top-p 0.9 at 2", "min-p 0.1 at 2"))
+    hot_p, hot_min = (whole(kept[name]) for name in ("T2 top-p 0.9", "T2 min-p 0.1"))
     sentence = f"After {at.here} {top_k}, {top_p}, {min_p}. At temperature 2 top-p keeps {hot_p}, min-p {hot_min}."
-    blocks: list[Block] = [Table(columns, rows, title=f"the token after {at.here}"), picture]
+    blocks: list[Block] = [Table(columns, rows, title=f"the token after {at.here}; T: temperature"), picture]
     return ExperimentResult(View("filters", "what each filter keeps", sentence, blocks), measures)

@@ -84,4 +84,4 @@ def test_each_filter_keeps_what_its_rule_says(tiny: TinyRun, measure: Measure, o
     assert isinstance(picture, Matrix)
     cut = np.isnan(picture.values.numpy()).sum(1)
     assert cut[list(FILTERS).index("top-k 5")] == len(picture.column_labels) - 5
-    assert found.measures["top_k_5"] == found.measures["top_k_5_at_2"] == 5
+    assert found.measures["top_k_5"] == found.measures["t2_top_k_5"] == 5
