@@ -88,7 +88,7 @@ def llmlab() -> None:
     """A learning lab for language models in the terminal.
 
     Without a command it opens the lab: choose a text, train a GPT-2 on it, step through its forward pass. The commands do the
-    same without a screen. RUN is the name of a run, the path of its folder, or `demo`, the model that ships with the lab.
+    same without a screen. RUN is the name of a run, the path of its folder, or `demo`, a model that ships with the lab.
     """
 
 

@@ -217,9 +217,9 @@ class LessonsPage(ReadingPage):
             finished = len(read.finished) if read.finished else min(read.step + 1, count)
             reached = f"  {finished}/{count}" if is_begun else ""
             line = _line("✓" if read.is_done else " ", lesson, reached)
-            if self.size.height > 3 * len(self.lessons) + 4:  # room for a line on what is in each, and one between them
+            if self.size.height > 2 * len(self.lessons) + 4:  # room for a line on what is in each
                 outline = " · ".join(step.title for step in lesson.steps if step.title and not asks_guess(step))
-                line.append(f"\n     {fit(outline, 34)}\n", "dim")
+                line.append(f"\n     {fit(outline, 34)}", "dim")
             self.list.replace_option_prompt_at_index(at, line)
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
         self.list.border_subtitle = translated(f"{done} of {len(self.lessons)} done")
