@@ -1,0 +1,124 @@
+"""Experiments on a base model as a simulator of documents: a question and what follows, stretches that are copied."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed, whole
+from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_result import ExperimentResult, experiment
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import number
+from models.tokenizers.token_labels import printable
+from models.unembed import Slices
+
+WRITTEN = 4
+"""Continuations that the model writes after a question."""
+EXAMPLE = "The dog ran. / Who ran? / It."
+
+
+@experiment
+def question(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures the mean −ln p per token of an answer after the beginning alone, `alone`, and after the question too, `asked`, and
+    of what the model writes there itself at temperature 1, `written`.
+
+    The input `text` is a beginning, a question and an answer with / between them. Raises: UserError: if it is not.
+    """
+    from lab.experiments.batch_passes import losses_of
+    from models.config import SamplingSettings
+    from models.sampling import generate_batch
+
+    parts = [part.strip() for part in context.inputs.get("text", EXAMPLE).split("/")]
+    if len(parts) != 3 or not all(parts):
+        raise UserError("Type a beginning, a question and its answer, with a / between each two.")
+    begin, asked, answer = (context.tokenizer.encode(f" {part}" if at else part) for at, part in enumerate(parts))
+    room = context.config.context - len(answer)
+    if room < 1:
+        raise UserError(f"The answer is longer than the context of {context.run_name}; type a shorter one.")
+    costs = []
+    for given in (begin, begin + asked):
+        losses = yield from losses_of(context.model, np.array([given[-room:] + answer]))
+        costs.append(float(losses[0, -len(answer) :].double().mean()))
+    before, after = costs
+    settings = [SamplingSettings(seed=context.sampling.seed + at) for at in range(WRITTEN)]
+    drawn = list(zip(*generate_batch(context.model, begin + asked, len(answer), settings), strict=True))
+    nats = -np.log([[token.probability for token in text] for text in drawn]).mean(1)  # (WRITTEN,)
+    names = ("the answer, without the question", "the answer, after the question")
+    rows = [[Cell(name), number(cost, 2), Cell(parts[2])] for name, cost in zip(names, costs, strict=True)]
+    for text, mean in zip(drawn, nats, strict=True):
+        shown = printable(context.tokenizer.decode_bytes([token.id for token in text]))
+        rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])
+    columns = [Column("", "left"), Column("nats a token"), Column("text", "left")]
+    sentence = (
+        f"The question makes the answer {'more' if after < before else 'less'} probable: from {fixed(before, 2)} to "
+        f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)}."
+    )
+    view = View("question", "a question and what follows", sentence, [Table(columns, rows)])
+    return ExperimentResult(view, {"alone": before, "asked": after, "written": float(nats.mean()), "tokens": len(answer)})
+
+
+SAMPLES, SAMPLE_TOKENS = 8, 40
+SEARCHED = 4_000_000
+"""Most training tokens that are searched."""
+EXCERPT = 18
+"""Most tokens of a stretch that are shown."""
+
+
+@experiment
+def copied_stretches(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures the length in tokens of the longest stretch that the training text has verbatim: the mean over samples of the
+    model, `sampled`, and over passages of held-out text, `held_out`; their difference in standard errors, `more_in_errors`.
+
+    Raises: UserError: if there is no prompt, or the run's text cannot be read.
+    """
+    from models.sampling import generate_batch
+
+    passages, part = context.windows(SAMPLES, SAMPLE_TOKENS)
+    length = passages.shape[1] - 1
+    train = context.tokens()[0][:SEARCHED]
+    settings = [replace(context.sampling, greedy=False, seed=context.sampling.seed + at) for at in range(SAMPLES)]
+    drawn = []
+    for tokens in generate_batch(context.model, context.ids, length, settings):
+        drawn.append([token.id for token in tokens])
+        yield
+    tables, lengths = [], []
+    columns = [Column("tokens"), Column(f"the stretch (at most {EXCERPT} tokens of it)", "left")]
+    for name, texts in (("written by the model", np.array(drawn).T), (f"passages of the {part}", passages[:, 1:])):
+        cells = []
+        for text, (start, count) in zip(texts, (yield from longest_stretches(train, texts)), strict=True):
+            shown = printable(context.tokenizer.decode_bytes(text[start : start + min(count, EXCERPT)]))
+            cells.append([number(count, 0, bar=count / length), Cell(shown)])
+        tables.append(Table(columns, sorted(cells, key=lambda row: -(row[0].value or 0)), title=name))
+        lengths.append(np.array([row[0].value for row in cells]))
+    sampled, held_out = (float(each.mean()) for each in lengths)
+    error = max(float(np.sqrt(sum(each.var() / max(1, len(each) - 1) for each in lengths))), 1e-9)
+    apart = (sampled - held_out) / error
+    compared = "no clear difference" if abs(apart) <= 2 else "it copies more" if apart > 0 else "it copies less"
+    sentence = (
+        f"The longest verbatim stretch is {fixed(sampled, 1)} tokens on average in its samples, {fixed(held_out, 1)} in passages "
+        f"of the {part}: {compared}. Searched: {whole(len(train))} training tokens."
+    )
+    view = View("copied_stretches", f"verbatim in the training text, of {length} tokens", sentence, [*tables])
+    return ExperimentResult(view, {"sampled": sampled, "held_out": held_out, "part": part, "more_in_errors": apart})
+
+
+def longest_stretches(train: Ids, texts: Ids) -> Slices[list[tuple[int, int]]]:
+    """For each text (n, T), where the longest stretch begins that `train` holds verbatim, and its length."""
+    order = np.argsort(train, kind="stable")
+    in_order, found = train[order], []
+    ending = np.zeros(len(train) + 1, np.int32)  # for each place, the length of the match that ends right before it
+    for text in texts.tolist():
+        best, before = (0, 0), np.empty(0, np.int64)
+        for at, token in enumerate(text):
+            low, high = np.searchsorted(in_order, [token, token + 1])
+            here = order[low:high]
+            lengths = ending[here] + 1
+            ending[before + 1] = 0
+            ending[here + 1] = lengths
+            before, longest = here, int(lengths.max(initial=0))
+            best = max(best, (longest, at + 1 - longest), key=lambda each: each[0])
+        ending[before + 1] = 0
+        found.append((best[1], best[0]))
+        yield
+    return found
