@@ -19,8 +19,6 @@ from models.sampling import distribution, draw, uniform
 
 Draft = Callable[[Sequence[int]], Tensor]
 """Logits (V,) of the token after some ids."""
-UNSEEN = 1e-9
-"""Count of a token that never followed, so that its logit is finite."""
 
 
 class ModelDraft:
@@ -43,13 +41,13 @@ def text_draft(text: NDArray[np.integer], vocab_size: int) -> Draft:
     """Draft by counts: of the tokens that follow the last two in a text, or the last one where the two never stand in it."""
 
     @cache
-    def logits(before: int | None, last: int) -> Tensor:
+    def logits(before: int, last: int) -> Tensor:
         ends = np.flatnonzero(text[:-1] == last)
-        both = ends[(ends > 0) & (text[ends - 1] == before)] if before is not None else ends
+        both = ends[(ends > 0) & (text[ends - 1] == before)]
         counts = np.bincount(text[(both if len(both) else ends) + 1], minlength=vocab_size)
-        return torch.from_numpy(np.log(counts + UNSEEN))
+        return torch.from_numpy(np.log(counts + 1e-9))
 
-    return lambda ids: logits(ids[-2] if len(ids) > 1 else None, ids[-1])
+    return lambda ids: logits(ids[-2] if len(ids) > 1 else -1, ids[-1])
 
 
 def checked(p: Sequence[Tensor], q: Sequence[Tensor], proposed: Sequence[int], u: Sequence[float], last: float) -> list[int]:

@@ -1,7 +1,5 @@
 """Experiments on a base model as a simulator of documents: a question and what follows, stretches that are copied."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from lab.core.errors import UserError
@@ -10,23 +8,20 @@ from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, experiment
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
+from models.config import SamplingSettings
 from models.tokenizers.token_labels import printable
 from models.unembed import Slices
 
-WRITTEN = 4
-"""Continuations that the model writes after a question."""
+WRITTEN, ANSWER_COLUMNS = 4, [Column("", "left"), Column("nats a token"), Column("text", "left")]
 EXAMPLE = "The dog ran. / Who ran? / It."
 
 
 @experiment
 def question(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the mean −ln p per token of an answer after the beginning alone, `alone`, and after the question too, `asked`, and
-    of what the model writes there itself at temperature 1, `written`.
-
-    The input `text` is a beginning, a question and an answer with / between them. Raises: UserError: if it is not.
+    of what the model writes there itself, `written`. The input `text` is beginning, question and answer with / between them.
     """
     from lab.experiments.batch_passes import losses_of
-    from models.config import SamplingSettings
     from models.sampling import generate_batch
 
     parts = [part.strip() for part in context.inputs.get("text", EXAMPLE).split("/")]
@@ -49,44 +44,40 @@ def question(context: ExperimentContext) -> Slices[ExperimentResult]:
     for text, mean in zip(drawn, nats, strict=True):
         shown = printable(context.tokenizer.decode_bytes([token.id for token in text]))
         rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])
-    columns = [Column("", "left"), Column("nats a token"), Column("text", "left")]
     sentence = (
         f"The question makes the answer {'more' if after < before else 'less'} probable: from {fixed(before, 2)} to "
         f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)}."
     )
-    view = View("question", "a question and what follows", sentence, [Table(columns, rows)])
+    view = View("question", "a question and what follows", sentence, [Table(ANSWER_COLUMNS, rows)])
     return ExperimentResult(view, {"alone": before, "asked": after, "written": float(nats.mean()), "tokens": len(answer)})
 
 
 SAMPLES, SAMPLE_TOKENS = 8, 40
-SEARCHED = 4_000_000
-"""Most training tokens that are searched."""
-EXCERPT = 18
-"""Most tokens of a stretch that are shown."""
+EXCERPT, SEARCHED = 18, 2_000_000
+"""Most tokens of a stretch that are shown, and most training tokens that are searched."""
 
 
 @experiment
 def copied_stretches(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the length in tokens of the longest stretch that the training text has verbatim: the mean over samples of the
     model, `sampled`, and over passages of held-out text, `held_out`; their difference in standard errors, `more_in_errors`.
-
-    Raises: UserError: if there is no prompt, or the run's text cannot be read.
     """
     from models.sampling import generate_batch
 
     passages, part = context.windows(SAMPLES, SAMPLE_TOKENS)
     length = passages.shape[1] - 1
-    train = context.tokens()[0][:SEARCHED]
-    settings = [replace(context.sampling, greedy=False, seed=context.sampling.seed + at) for at in range(SAMPLES)]
-    drawn = []
+    train = as_characters(context.tokens()[0][:SEARCHED])
+    settings, drawn = [SamplingSettings(seed=context.sampling.seed + at) for at in range(SAMPLES)], []
     for tokens in generate_batch(context.model, context.ids, length, settings):
         drawn.append([token.id for token in tokens])
         yield
     tables, lengths = [], []
     columns = [Column("tokens"), Column(f"the stretch (at most {EXCERPT} tokens of it)", "left")]
-    for name, texts in (("written by the model", np.array(drawn).T), (f"passages of the {part}", passages[:, 1:])):
+    for name, texts in {"written by the model": np.array(drawn).T, f"passages of the {part}": passages[:, 1:]}.items():
         cells = []
-        for text, (start, count) in zip(texts, (yield from longest_stretches(train, texts)), strict=True):
+        for text in texts:
+            start, count = longest_stretch(train, as_characters(text))
+            yield
             shown = printable(context.tokenizer.decode_bytes(text[start : start + min(count, EXCERPT)]))
             cells.append([number(count, 0, bar=count / length), Cell(shown)])
         tables.append(Table(columns, sorted(cells, key=lambda row: -(row[0].value or 0)), title=name))
@@ -95,30 +86,21 @@ def copied_stretches(context: ExperimentContext) -> Slices[ExperimentResult]:
     error = max(float(np.sqrt(sum(each.var() / max(1, len(each) - 1) for each in lengths))), 1e-9)
     apart = (sampled - held_out) / error
     compared = "no clear difference" if abs(apart) <= 2 else "it copies more" if apart > 0 else "it copies less"
-    sentence = (
-        f"The longest verbatim stretch is {fixed(sampled, 1)} tokens on average in its samples, {fixed(held_out, 1)} in passages "
-        f"of the {part}: {compared}. Searched: {whole(len(train))} training tokens."
-    )
-    view = View("copied_stretches", f"verbatim in the training text, of {length} tokens", sentence, [*tables])
+    sentence = f"The longest verbatim stretch has {fixed(sampled, 1)} tokens on average in its samples, "
+    sentence += f"{fixed(held_out, 1)} in passages of the {part}: {compared}."
+    view = View("copied_stretches", f"verbatim in {whole(len(train))} training tokens", sentence, [*tables])
     return ExperimentResult(view, {"sampled": sampled, "held_out": held_out, "part": part, "more_in_errors": apart})
 
 
-def longest_stretches(train: Ids, texts: Ids) -> Slices[list[tuple[int, int]]]:
-    """For each text (n, T), where the longest stretch begins that `train` holds verbatim, and its length."""
-    order = np.argsort(train, kind="stable")
-    in_order, found = train[order], []
-    ending = np.zeros(len(train) + 1, np.int32)  # for each place, the length of the match that ends right before it
-    for text in texts.tolist():
-        best, before = (0, 0), np.empty(0, np.int64)
-        for at, token in enumerate(text):
-            low, high = np.searchsorted(in_order, [token, token + 1])
-            here = order[low:high]
-            lengths = ending[here] + 1
-            ending[before + 1] = 0
-            ending[here + 1] = lengths
-            before, longest = here, int(lengths.max(initial=0))
-            best = max(best, (longest, at + 1 - longest), key=lambda each: each[0])
-        ending[before + 1] = 0
-        found.append((best[1], best[0]))
-        yield
-    return found
+def as_characters(ids: Ids) -> str:
+    """A text with a character for each token, in which Python finds tokens quickly."""
+    return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def longest_stretch(train: str, text: str) -> tuple[int, int]:
+    """Where the longest stretch of a text begins that the training text has, and its length; a character is a token."""
+    start = length = 0
+    for at in range(len(text)):
+        while at + length < len(text) and text[at : at + length + 1] in train:
+            start, length = at, length + 1
+    return start, length

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from models.gpt import GPT
     from models.speculative import Draft
 
-ROUNDS = 5
-MOST_TEXTS = 64
+ROUNDS, MOST_TEXTS = 5, 64
+TIME = Column("ms: least (to most)")
 
 
 def timed(work: Callable[[], object]) -> Slices[tuple[float, Cell]]:
@@ -64,9 +64,7 @@ def one_pass(model: "GPT", texts: int, tokens: int, kept: int) -> Callable[[], o
 @experiment
 def tokens_at_once(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures of a forward pass of the most tokens at once, `count`, against one of a single token the `ratio` of the tokens per
-    second, and `longer`, how many times as long it takes.
-
-    The input `unit` is `tokens` of one text, as a prompt is read, or `texts`, each with a token behind half a context.
+    second, and `longer`, that of the times. The input `unit` is `tokens` of one text, or `texts`, each with one token.
     """
     half, is_prompt = context.config.context // 2, context.inputs.get("unit", "tokens") == "tokens"
     kind, most = ("tokens", context.config.context) if is_prompt else ("texts", MOST_TEXTS)
@@ -76,13 +74,12 @@ def tokens_at_once(context: ExperimentContext) -> Slices[ExperimentResult]:
         seconds, cell = yield from timed(one_pass(context.model, *((1, count, 0) if is_prompt else (count, 1, half))))
         times.append(seconds)
         rows.append([Cell(whole(count)), cell, Cell(speed(count / seconds), count / seconds)])
-    longer = times[-1] / times[0]
-    ratio = counts[-1] / longer
+    longer, ratio = times[-1] / times[0], counts[-1] * times[0] / times[-1]
     sentence = (
         f"A pass over {whole(counts[-1])} {kind} takes {significant(longer, 2)} times as long as one over a single token: "
         f"{significant(ratio, 2)} times as many tokens a second."
     )
-    columns = [Column(f"{kind} at once"), Column("ms a pass: least (to most)"), Column("speed")]
+    columns = [Column(f"{kind} at once"), TIME, Column("speed")]
     title = "tokens of one text, as a prompt is read" if is_prompt else f"texts, each one token behind {whole(half)}"
     view = View("tokens_at_once", "tokens at once", sentence, [Table(columns, rows, title=title)])
     return ExperimentResult(view, {"count": counts[-1], "ratio": ratio, "longer": longer})
@@ -96,8 +93,8 @@ LARGER = ModelConfig(layers=8, heads=8, width=512, context=128, vocab_size=512)
 
 @experiment
 def memory_bound(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures the memory's `bandwidth` in bytes per second, the `bytes_per_token` that are read for the last token of a full
-    context, the `share` that is reached of the tokens per second which they allow, and `larger_share`, that of a larger model.
+    """Measures the memory's `bandwidth` in bytes per second, the `share` of the tokens per second which it allows that decoding
+    reaches at the end of a full context, and `larger_share`, that of a larger model.
     """
     import torch
 
@@ -114,23 +111,23 @@ def memory_bound(context: ExperimentContext) -> Slices[ExperimentResult]:
         shares.append(1 / seconds / bound)
         sizes = [Cell(bytes_(weights), weights), Cell(bytes_(cached), cached), Cell(speed(bound), bound)]
         rows.append([Cell(name), *sizes, cell, Cell(probability(shares[-1], 0), shares[-1])])
-    columns = [Column("fp32", "left"), Column("weights"), Column("KV cache", optional=1), Column("at most")]
-    columns += [Column("ms a token: least (to most)"), Column("reached")]
-    sentence = (
-        f"Memory gives {bytes_(bandwidth)} a second here. Of what that allows your model reaches {rows[0][-1].text}, the larger "
-        f"one {rows[1][-1].text}. Caches may give more, and calls of operations take time of their own."
-    )
-    title = "bytes read for the last token of a full context"
-    view = View("memory_bound", "the bound of memory", sentence, [Table(columns, rows, title=title)])
-    measures: dict[str, Measure] = {"bandwidth": bandwidth, "share": shares[0], "larger_share": shares[1]}
-    return ExperimentResult(view, {**measures, "bytes_per_token": sum(bytes_read(context.config))})
+    columns = [
+        Column("fp32", "left"),
+        Column("weights"),
+        Column("KV cache", optional=1),
+        Column("at most"),
+        TIME,
+        Column("reached"),
+    ]
+    sentence = f"Memory gives {bytes_(bandwidth)} a second here. "
+    sentence += f"Of what that allows your model reaches {rows[0][-1].text}, the larger one {rows[1][-1].text}."
+    table = Table(columns, rows, title="bytes read for the last token of a full context, and its time")
+    view = View("memory_bound", "the bound of memory", sentence, [table])
+    return ExperimentResult(view, {"bandwidth": bandwidth, "share": shares[0], "larger_share": shares[1]})
 
 
 def bytes_read(config: ModelConfig) -> tuple[int, int]:
-    """Bytes of weights in fp32, and of keys and values, that decoding the last token of a full context reads.
-
-    Of the position embeddings that is one row; of the token embeddings, which are the head, all.
-    """
+    """Bytes of fp32 weights, with one row of the positions, and of keys and values that the last token of a context reads."""
     return 4 * (parameter_count(config) - (config.context - 1) * config.width), kv_cache_bytes(config, config.context)
 
 
@@ -142,8 +139,6 @@ QUANTIZED_WINDOWS, QUANTIZED_FLOPS = 64, 1e10
 def fewer_bits(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the perplexity of windows of the run's text with the weights of the linear layers in 32, 8, 6, 4, 3 and 2 bits,
     `perplexity_32` and so on, the size of all weights, `bytes_32` and so on, and the rise with 8 bits, `rise_8`.
-
-    Raises: UserError: if the run's text cannot be read.
     """
     import torch
     from torch import nn
@@ -167,9 +162,7 @@ def fewer_bits(context: ExperimentContext) -> Slices[ExperimentResult]:
         rows.append([Cell(whole(bits)), number(found[bits], 4), Cell(change), Cell(bytes_(size), size, bar=size / (4 * total))])
     columns = [Column("bits a weight"), Column("perplexity"), Column("change"), Column("size")]
     title = f"{len(windows)} windows of the {part}; {probability(rounded / total, 0)} of the weights are rounded"
-    sentence = (
-        f"With 8 bits the perplexity changes by {rows[1][2].text}, and the size goes from {rows[0][3].text} to {rows[1][3].text}."
-    )
+    sentence = f"8 bits change the perplexity by {rows[1][2].text}, and the size from {rows[0][3].text} to {rows[1][3].text}."
     view = View("fewer_bits", "weights of fewer bits", sentence, [Table(columns, rows, title=title)])
     return ExperimentResult(view, {**measures, "rise_8": found[8] / found[32] - 1})
 
@@ -180,18 +173,14 @@ def quantized(weight: "Tensor", bits: int) -> "Tensor":
     return (weight / scale).round() * scale
 
 
-NEW_TOKENS, AHEAD = 64, 4
-DRAFT_TEXT = 2_000_000
-"""Most tokens of the training text that a draft counts in."""
+NEW_TOKENS, AHEAD, COUNTED = 64, 4, 2_000_000
+"""Tokens to write, most tokens proposed for a pass, and most training tokens in which a draft counts."""
 
 
 @experiment
 def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures for the `draft` that saves most the `passes` for `tokens` tokens, the proposals `accepted` a pass, `same`, whether
-    the greedy text is that of decoding one by one, and `speedup`, here.
-
-    Drafts are the training text's own counts, and the user's newest smaller run with the same tokenizer, if there is one.
-    Raises: UserError: if there is no prompt, the run's text cannot be read, or the context is too short.
+    """Measures for the `draft` that saves most the `passes` for `tokens` tokens, `same`, whether the greedy text is that of
+    decoding one by one, and `speedup`, here. Drafts are the training text's own counts, and a smaller run of the user's.
     """
     from models.sampling import generate
     from models.speculative import ModelDraft, speculate, text_draft
@@ -200,7 +189,7 @@ def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]
     if tokens <= AHEAD:
         raise UserError(f"The context of {context.run_name} is too short for this experiment.")
     begin = context.ids[tokens - context.config.context :]
-    drafts: dict[str, Draft] = {"the text's counts": text_draft(context.tokens()[0][:DRAFT_TEXT], context.config.vocab_size)}
+    drafts: dict[str, Draft] = {"the text's counts": text_draft(context.tokens()[0][:COUNTED], context.config.vocab_size)}
     if smaller := _smaller_run(context):
         drafts[f"run {smaller.run.name}"] = ModelDraft(smaller.model)
     greedy = SamplingSettings(greedy=True)
@@ -219,16 +208,15 @@ def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]
             if sampling is greedy:
                 best = min(best, (passes, alone / seconds, name, [token for each in found for token in each] == plain))
     passes, speedup, name, same = best
-    columns = [Column("draft", "left"), Column("decoding", "left", optional=1), Column("passes"), Column("accepted a pass")]
-    columns += [Column("ms in all: least (to most)")]
+    columns = [Column("draft", "left"), Column("decoding", "left", optional=1), Column("passes"), Column("accepted a pass"), TIME]
     sentence = (
         f"With {name} as draft {tokens} tokens take {passes} passes of the model, at {significant(speedup, 2)} times the speed "
         f"of one by one. The greedy text is {'the same, token for token' if same else 'another: the two ways round differently'}."
     )
-    title = f"{tokens} new tokens; at most {AHEAD} are proposed for a pass"
-    view = View("speculative_decoding", "speculative decoding", sentence, [Table(columns, rows, title=title)])
-    measures: dict[str, Measure] = {"tokens": tokens, "passes": passes, "accepted": tokens / passes - 1, "draft": name}
-    return ExperimentResult(view, {**measures, "same": same, "speedup": speedup})
+    table = Table(columns, rows, title=f"{tokens} new tokens; at most {AHEAD} are proposed for a pass")
+    view = View("speculative_decoding", "speculative decoding", sentence, [table])
+    measures: dict[str, Measure] = {"tokens": tokens, "passes": passes, "draft": name, "same": same, "speedup": speedup}
+    return ExperimentResult(view, measures)
 
 
 def _smaller_run(context: ExperimentContext) -> OpenModel | None:

@@ -1,9 +1,7 @@
-"""Few-shot prompts: a model of lists of words and their translations, in one of three languages that no prompt names.
+"""Few-shot prompts: a model of lists of words with their translations, in one of three languages that no prompt names.
 
-A training document is a list such as `dog : Hund`, line by line. Most lists are German, some French, few Spanish, and a fifth of
-the lines of each are in another language. The language of the next line can only be inferred from those before it, and its
-probability is known exactly (Bayes' rule), as in Xie et al. 2021 ("An Explanation of In-context Learning as Implicit Bayesian
-Inference").
+The language of the next line can only be inferred from those before it, and its probability is known exactly by Bayes' rule, as
+in Xie et al. 2021 ("An Explanation of In-context Learning as Implicit Bayesian Inference").
 """
 
 import numpy as np
@@ -11,16 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from lab.core.number_format import probability
+from lab.studies.examples import train
 from lab.studies.study_record import Record
-from models.config import ModelConfig, schedule_factor
+from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizers import make_optimizer
 
 LANGUAGES, SPANISH = ("German", "French", "Spanish"), 2
-SHARES = np.array([0.6, 0.3, 0.1])
-"""Of the documents."""
-FAITHFUL = 0.8
-"""Share of a document's lines that are in its language; each other language has half of the rest."""
+SHARES, FAITHFUL = np.array([0.6, 0.3, 0.1]), 0.8
+"""Of the documents by language; and of a document's lines that are in its language. Each other one has half of the rest."""
 WORDS = """dog Hund chien perro, cat Katze chat gato, house Haus maison casa, tree Baum arbre árbol, bread Brot pain pan,
 water Wasser eau agua, book Buch livre libro, door Tür porte puerta, sun Sonne soleil sol, moon Mond lune luna, bird Vogel oiseau
 pájaro, fish Fisch poisson pez, hand Hand main mano, eye Auge œil ojo, milk Milch lait leche, night Nacht nuit noche, day Tag jour
@@ -30,7 +26,7 @@ COUNT = len(ROWS)
 BORDER, COLON, END = range(4 * COUNT, 4 * COUNT + 3)
 """Ids after those of the words, which are language * COUNT + row, with English as language 0."""
 LINES, MOST_EXAMPLES, CASES = 8, 5, 200
-BATCH, STEPS, LR, EVERY = 32, 1800, 3e-3, 50
+BATCH, STEPS, LR, EVERY = 32, 1600, 3e-3, 50
 
 Ids = NDArray[np.int64]
 
@@ -72,22 +68,14 @@ def study(record: Record, steps: int = STEPS) -> None:
     torch.set_num_threads(1)  # for so small a model two take longer
     random = np.random.default_rng(record.seed)
     model = GPT(ModelConfig(layers=2, heads=4, width=64, context=4 * LINES, vocab_size=END + 1), seed=record.seed)
-    optimizer = make_optimizer(model, LR)
     record.plot("examples", "the right answer after examples", x="examples in the prompt", y="its probability")
     record.plot("training", "the right Spanish answer, over training", x="tokens trained on", y="its probability")
-    for step in range(1, steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = LR * schedule_factor("cosine", step / steps, 0.05, 0.05)
-        ids = torch.from_numpy(documents(random, BATCH))
-        loss = model.loss(ids[:, :-1], ids[:, 1:])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if step % EVERY == 0 or step == steps:
+    for step in train(model, lambda: [([BORDER], ids[1:]) for ids in documents(random, BATCH).tolist()], steps, LR):
+        if step.number % EVERY == 0:
             found = right_answers(model, record.seed + 1, SPANISH)
             for examples in (0, 1, 3):
-                record.point("training", f"{examples} examples", step * BATCH * 4 * LINES, found[examples])
-            record.done(step / steps)
+                record.point("training", f"{examples} examples", step.tokens, found[examples])
+            record.done(step.number / steps)
     curves = {name: right_answers(model, record.seed + 2, language) for language, name in enumerate(LANGUAGES)}
     exact = [[by_bayes(language, examples) for examples in range(MOST_EXAMPLES + 1)] for language in range(3)]
     gap = float(np.abs(np.array(list(curves.values())) - exact).max())
@@ -97,22 +85,16 @@ def study(record: Record, steps: int = STEPS) -> None:
             record.point("examples", name, examples, value)
     record.measure(zero=spanish[0], one=spanish[1], three=spanish[3], new_rule=new[3], gap=gap, bayes_three=exact[SPANISH][3])
     none, one, three = (probability(spanish[examples]) for examples in (0, 1, 3))
-    record.say(
-        "examples",
+    sentence = (
         f"A Spanish answer: {none} without an example, {three} after three; at most {100 * gap:.0f} points from Bayes' rule. "
-        f"A rule of no list: {probability(new[3])} after three.",
     )
+    record.say("examples", f"{sentence}A rule of no list: {probability(new[3])} after three.")
     record.say("training", f"At the end: {none} without an example, {one} after one, {three} after three.")
-    _show_prompt(record, model)
-
-
-@torch.inference_mode()
-def _show_prompt(record: Record, model: GPT) -> None:
-    """Record the probabilities of a word in each language after 0 to 3 Spanish examples."""
     rows = []
     for words in ([0], [5, 0], [2, 5, 0], [1, 2, 5, 0]):
-        p = torch.softmax(model(torch.from_numpy(lists(np.array([words]), SPANISH)[:, :-2]))[0, -1].double(), -1)
+        ids = torch.from_numpy(lists(np.array([words]), SPANISH)[:, :-2])
+        p = torch.softmax(model(ids)[0, -1].double(), -1).tolist()
         lines = [f"{ROWS[word][0]} : {ROWS[word][3]}" for word in words[:-1]] + [f"{ROWS[0][0]} :"]
-        rows.append((" / ".join(lines), *(probability(float(p[COUNT * language])) for language in (1, 2, 3))))
+        rows.append((" / ".join(lines), *(probability(p[COUNT * language]) for language in (1, 2, 3))))
     record.table("prompt", "the next word after a prompt, by examples in it", ("prompt", *ROWS[0][1:]), rows)
     record.say("prompt", "No prompt names a language: the lines before make one kind of list the more probable one.")
