@@ -98,7 +98,7 @@ def as_characters(ids: Ids) -> str:
 
 
 def longest_stretch(train: str, text: str) -> tuple[int, int]:
-    """Where the longest stretch of a text begins that the training text has, and its length; a character is a token."""
+    """The longest stretch of a text that the training text has: its place in the text and its length. A character is a token."""
     start = length = 0
     for at in range(len(text)):
         while at + length < len(text) and text[at : at + length + 1] in train:

@@ -80,7 +80,8 @@ def study(record: Record, steps: int = STEPS) -> None:
     exact = [[by_bayes(language, examples) for examples in range(MOST_EXAMPLES + 1)] for language in range(3)]
     gap = float(np.abs(np.array(list(curves.values())) - exact).max())
     spanish, new = curves["Spanish"], right_answers(model, record.seed + 2, SPANISH, moved=1)
-    for name, values in {**curves, "Spanish by Bayes' rule": exact[SPANISH], "a rule of no list": new}.items():
+    shown = {"German": curves["German"], "Spanish": spanish, "Spanish by Bayes' rule": exact[SPANISH], "a new rule": new}
+    for name, values in shown.items():
         for examples, value in enumerate(values):
             record.point("examples", name, examples, value)
     record.measure(zero=spanish[0], one=spanish[1], three=spanish[3], new_rule=new[3], gap=gap, bayes_three=exact[SPANISH][3])
@@ -88,7 +89,7 @@ def study(record: Record, steps: int = STEPS) -> None:
     sentence = (
         f"A Spanish answer: {none} without an example, {three} after three; at most {100 * gap:.0f} points from Bayes' rule. "
     )
-    record.say("examples", f"{sentence}A rule of no list: {probability(new[3])} after three.")
+    record.say("examples", f"{sentence}A rule that no list had: {probability(new[3])} after three.")
     record.say("training", f"At the end: {none} without an example, {one} after one, {three} after three.")
     rows = []
     for words in ([0], [5, 0], [2, 5, 0], [1, 2, 5, 0]):
