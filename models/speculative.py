@@ -53,9 +53,8 @@ def text_draft(text: NDArray[np.integer], vocab_size: int) -> Draft:
 def checked(p: Sequence[Tensor], q: Sequence[Tensor], proposed: Sequence[int], u: Sequence[float], last: float) -> list[int]:
     """The proposed tokens that are accepted, and one more: together they are distributed as by the model.
 
-    `p` are the model's probabilities (V,) at each proposed token and after them, `q` those that each was drawn from; `u` and
-    `last` are random numbers in [0, 1). A token is kept with probability min(1, p/q). In place of the first that is not, one is
-    drawn from what p has more than q.
+    `p` are the model's probabilities (V,) at each proposed token and after them, `q` those it was drawn from, `u` and `last` are
+    random in [0, 1). A token is kept with probability min(1, p/q); for the first that is not, one is drawn from p's surplus.
     """
     for at, token in enumerate(proposed):
         if u[at] * float(q[at][token]) >= float(p[at][token]):

@@ -39,8 +39,8 @@ def question(context: ExperimentContext) -> Slices[ExperimentResult]:
     settings = [SamplingSettings(seed=context.sampling.seed + at) for at in range(WRITTEN)]
     drawn = list(zip(*generate_batch(context.model, begin + asked, len(answer), settings), strict=True))
     nats = -np.log([[token.probability for token in text] for text in drawn]).mean(1)  # (WRITTEN,)
-    names = ("the answer, without the question", "the answer, after the question")
-    rows = [[Cell(name), number(cost, 2), Cell(parts[2])] for name, cost in zip(names, costs, strict=True)]
+    when = {"without": before, "after": after}
+    rows = [[Cell(f"the answer, {name} the question"), number(cost, 2), Cell(parts[2])] for name, cost in when.items()]
     for text, mean in zip(drawn, nats, strict=True):
         shown = printable(context.tokenizer.decode_bytes([token.id for token in text]))
         rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])

@@ -173,8 +173,7 @@ def quantized(weight: "Tensor", bits: int) -> "Tensor":
     return (weight / scale).round() * scale
 
 
-NEW_TOKENS, AHEAD, COUNTED = 64, 4, 2_000_000
-"""Tokens to write, most tokens proposed for a pass, and most training tokens in which a draft counts."""
+NEW_TOKENS, AHEAD, COUNTED = 64, 4, 2_000_000  # of the last, training tokens, a draft counts at most
 
 
 @experiment
