@@ -73,8 +73,8 @@ def study(record: Record, steps: int = STEPS) -> None:
     for step in train(model, lambda: [([BORDER], ids[1:]) for ids in documents(random, BATCH).tolist()], steps, LR):
         if step.number % EVERY == 0:
             found = right_answers(model, record.seed + 1, SPANISH)
-            for examples in (0, 1, 3):
-                record.point("training", f"{examples} examples", step.tokens, found[examples])
+            for examples, name in ((0, "no example"), (1, "one example"), (3, "three examples")):
+                record.point("training", name, step.tokens, found[examples])
             record.done(step.number / steps)
     curves = {name: right_answers(model, record.seed + 2, language) for language, name in enumerate(LANGUAGES)}
     exact = [[by_bayes(language, examples) for examples in range(MOST_EXAMPLES + 1)] for language in range(3)]

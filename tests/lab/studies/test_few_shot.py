@@ -68,7 +68,7 @@ def test_a_short_run_records_its_curves_and_bayes_rule() -> None:
     history.add(lines)
     assert list(history.views) == ["examples", "training", "prompt"]
     assert set(history.curves["examples"]) == {"German", "Spanish", "Spanish by Bayes' rule", "a new rule"}
-    assert history.curves["training"]["3 examples"] == [(50 * 32 * 33, history.curves["training"]["3 examples"][0][1])]
+    assert history.curves["training"]["three examples"] == [(50 * 32 * 33, history.curves["training"]["three examples"][0][1])]
     spanish = dict(history.curves["examples"]["Spanish"])
     assert (history.measures["zero"], history.measures["three"]) == (spanish[0], spanish[3])
     drawn = [(at, name) for at, name in enumerate(LANGUAGES) if name in history.curves["examples"]]
