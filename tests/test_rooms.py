@@ -234,8 +234,6 @@ def test_no_folder_holds_too_many_files() -> None:
         pytest.skip("not a git checkout")
     counts: dict[str, int] = {}
     for file in listed.stdout.splitlines():
-        if file.endswith(".md"):
-            continue  # a lesson or claim, which is found by its number
         folder = str(Path(file).parent)
         counts[folder] = counts.get(folder, 0) + 1
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
