@@ -1,0 +1,177 @@
+"""Study of sums: the last digit of a sum of two to six digits, at once or after the running sums, and where the answer appears.
+
+Two models of the same size train on the same number of tokens. A prompt has six places, empty ones blank, so that a digit and the
+running sum up to it are always equally far apart. Each number is one token. The sums that are asked were kept out of training,
+but for those of two terms, of which there are only a hundred.
+"""
+
+import random
+from collections.abc import Sequence
+from itertools import accumulate
+from statistics import fmean
+from typing import NamedTuple
+
+import torch
+
+from lab.core.number_format import probability, whole
+from lab.studies.examples import greedy_answers, train
+from lab.studies.study_record import Record
+from lab.training.posttraining.policy_gradient import Example
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.trace import Trace
+
+Terms = tuple[int, ...]
+FEWEST, MOST = 2, 6
+BLANK, EQUALS, END = SIGNS = range(9 * MOST + 1, 9 * MOST + 4)
+"""Ids after those of the numbers, each number its own id."""
+COUNTS = range(FEWEST, MOST + 1)
+"""Numbers of terms."""
+AT_ONCE, WRITTEN = WAYS = ("at once", "written out")
+NAMES = {AT_ONCE: "at_once", WRITTEN: "written"}
+
+
+class Sizes(NamedTuple):
+    """Sizes of the study."""
+
+    asked: int = 100
+    """Sums of each number of terms that are asked, at most the hundred there are of two terms."""
+    steps: int = 500
+    tokens: int = 1000
+    """Tokens of a step, of either model."""
+    layers: int = 2
+    width: int = 64
+    evaluations: int = 10
+    lr: float = 4e-3
+
+
+def example(terms: Terms, way: str) -> Example:
+    """Ids of the prompt, and of the answer: the last digit of the sum, written out after the sums of the first terms."""
+    prompt = [*terms, *[BLANK] * (MOST - len(terms)), EQUALS]
+    return prompt, [*(accumulate(terms) if way == WRITTEN else ()), sum(terms) % 10, END]
+
+
+def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
+    """Train a model that answers at once and one that writes the sums out, and ask both."""
+    torch.set_num_threads(1)  # so small a model gains nothing by a second one
+    order = random.Random(record.seed)
+    asked = {count: _sums(order, count, sizes.asked) for count in COUNTS}
+    _show_examples(record, asked)
+    record.plot("terms", "right answers by the number of terms", x="terms")
+    record.plot("training", "right answers over training, for the fewest and the most terms", x="tokens trained on")
+    models, right = {}, dict[tuple[str, int], float]()
+    tokens = dict[str, int]()
+    for at, way in enumerate(WAYS):
+        models[way] = model = GPT(_shape(sizes), seed=record.seed)
+        draws = random.Random(record.seed)
+        held = {terms for count in COUNTS[1:] for terms in asked[count]}
+        for step in train(model, lambda: _batch(draws, held, way, sizes.tokens), sizes.steps, sizes.lr):  # noqa: B023
+            tokens[way] = step.tokens
+            if step.number * sizes.evaluations % sizes.steps < sizes.evaluations:
+                for count in COUNTS:
+                    right[way, count] = share_right(model, asked[count], way)
+                    if count in (FEWEST, MOST):
+                        record.point("training", f"{way}, {count} terms", step.tokens, right[way, count])
+                record.done((at + step.number / sizes.steps) / len(WAYS))
+        for count in COUNTS:
+            record.point("terms", way, count, right[way, count])
+    record.measure(tokens=tokens[AT_ONCE], layers=sizes.layers, lead_6=right[WRITTEN, MOST] - right[AT_ONCE, MOST])
+    record.measure(**{f"{NAMES[way]}_{count}": share for (way, count), share in right.items()})
+    _say(record, right, tokens)
+    _show_lens(record, asked, models, sizes.layers)
+
+
+def _shape(sizes: Sizes) -> ModelConfig:
+    return ModelConfig(layers=sizes.layers, heads=4, width=sizes.width, context=2 * MOST + 3, vocab_size=END + 1)
+
+
+def _sums(order: random.Random, count: int, many: int) -> list[Terms]:
+    """Different sums of so many terms."""
+    found = dict[Terms, None]()
+    while len(found) < many:
+        found[tuple(order.choices(range(10), k=count))] = None
+    return list(found)
+
+
+def _batch(order: random.Random, held: set[Terms], way: str, tokens: int) -> list[Example]:
+    """Examples with this many tokens in all, up to the last one."""
+    batch, length = list[Example](), 0
+    while length < tokens:
+        terms = tuple(order.choices(range(10), k=order.choice(COUNTS)))
+        if terms not in held:
+            batch.append(example(terms, way))
+            length += sum(map(len, batch[-1]))
+    return batch
+
+
+def share_right(model: GPT, asked: Sequence[Terms], way: str) -> float:
+    """Share of the sums whose last digit, the one before the end, is right; the running sums are not judged."""
+    examples = [example(terms, way) for terms in asked]
+    answers = greedy_answers(model, [prompt for prompt, _ in examples], END, MOST + 2)
+    return fmean(answer[-2:] == right[-2:] for answer, (_, right) in zip(answers, examples, strict=True))
+
+
+def _written(ids: Sequence[int]) -> str:
+    return " ".join({BLANK: "_", EQUALS: "=", END: "."}.get(id_, str(id_)) for id_ in ids)
+
+
+def _show_examples(record: Record, asked: dict[int, list[Terms]]) -> None:
+    rows = []
+    for count in COUNTS:
+        prompt, answer = example(asked[count][0], AT_ONCE)
+        rows.append((count, _written(prompt), _written(answer), _written(example(asked[count][0], WRITTEN)[1])))
+    record.table("examples", "a token for each number and sign; _ is an empty place, . the end", ["terms", "prompt", *WAYS], rows)
+    record.say("examples", "The answer is the last digit of the sum. Both models are asked the same sums.")
+
+
+def lens(model: GPT, asked: Sequence[Terms], way: str) -> list[float]:
+    """Share of the sums whose answer is the logit lens's most probable token, at the position before the answer: of the
+    embeddings, and after each attention and MLP. What stands before it is right."""
+    names = ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(model.config.layers) for part in PARTS)]
+    shares = [0.0] * len(names)
+    for terms in asked:
+        prompt, answer = example(terms, way)
+        trace = Trace(model, [*prompt, *answer[:-2]])
+        for at, name in enumerate(names):
+            shares[at] += (int(trace.lens(name, [-1])[0].argmax()) == answer[-2]) / len(asked)
+    return shares
+
+
+PARTS = {"resid_mid": "attention", "resid_post": "MLP"}
+
+
+def _say(record: Record, right: dict[tuple[str, int], float], tokens: dict[str, int]) -> None:
+    """The sentences above the two plots."""
+
+    def percents(way: str) -> str:
+        shares = [probability(right[way, count], 0) for count in (FEWEST, MOST)]
+        return f"{shares[0]} of the sums of {FEWEST} terms right and {shares[1]} of those of {MOST}"
+
+    guess = "One of ten digits guessed: 10%."
+    record.say("terms", f"{AT_ONCE.capitalize()}: {percents(AT_ONCE)}. {WRITTEN.capitalize()}: {percents(WRITTEN)}. {guess}")
+    read = " and ".join(f"{whole(tokens[way])} ({way})" for way in WAYS)
+    record.say(
+        "training", f"Tokens trained on: {read}. An answer that is written out has more of them, so it has seen fewer sums."
+    )
+
+
+def _show_lens(record: Record, asked: dict[int, list[Terms]], models: dict[str, GPT], layers: int) -> None:
+    chosen = [(way, count) for way in WAYS for count in (FEWEST, 4, MOST)]
+    shares = {(way, count): lens(models[way], asked[count], way) for way, count in chosen}
+    stages = ["embeddings", *(f"layer {layer + 1}: {part}" for layer in range(layers) for part in PARTS.values())]
+    columns = ["logit lens after", *(f"{way}: {count}" for way, count in chosen)]
+    rows: list[tuple[str | float, ...]] = [(stage, *(found[at] for found in shares.values())) for at, stage in enumerate(stages)]
+    record.table("lens", "right answers of the logit lens, by way and number of terms", columns, rows)
+    said = []
+    for way in WAYS:
+        last = shares[way, MOST][-1]
+        first = next((stage for stage, share in zip(stages, shares[way, MOST], strict=True) if share > HALF), "")
+        record.measure(**{f"{NAMES[way]}_lens_stage": stages.index(first) if first else len(stages)})
+        said.append(
+            f"{way}: {f'right for most after {first}' if first else 'right for most nowhere'}, {probability(last, 0)} at the end"
+        )
+    record.say("lens", f"Sums of {MOST} terms, at the last position before the answer. {'; '.join(said).capitalize()}.")
+
+
+HALF = 0.5
+"""Share of the answers that counts as most."""

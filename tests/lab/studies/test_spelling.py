@@ -1,0 +1,106 @@
+"""The study of spelling: examples, words, shares recomputed token by token, and what the recorded result says."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.studies.spelling import BASELINE, BPE, BYTES, COUNT, LETTER, QUESTIONS, SPELLED, Sizes, Way, right_answer, study
+from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.tokenizers.tokenizer import Tokenizer
+from tests.lab.conftest import one_core
+
+__all__ = ["one_core"]
+pytestmark = pytest.mark.usefixtures("one_core")
+
+TINY = Sizes(words=60, held_out=12, merges=60, steps=12, batch=8, width=16, evaluations=3)
+TEXT = "carrot cherry berry apple parrot mirror error barrel terror horror ferry"
+
+
+def recorded(text: str = "", seed: int = 1, sizes: Sizes = TINY) -> StudyHistory:
+    lines = list[Line]()
+    study(Record(lines.append, seed, text), sizes)
+    history = StudyHistory()
+    history.add(lines)
+    return history
+
+
+@pytest.mark.parametrize(
+    ("word", "letter", "count"), [("strawberry", "r", "3"), ("mirror", "r", "3"), ("apple", "p", "0"), ("ferry", "r", "2")]
+)
+def test_an_example_asks_for_a_letter_or_a_number_and_may_spell_first(word: str, letter: str, count: str) -> None:
+    tokenizer = Tokenizer.train([TEXT], 270)
+    for question, right in ((LETTER, letter), (COUNT, count)):
+        assert right_answer(word, question) == right
+        for spells, text in ((False, right), (True, f"{word}={right}")):
+            way = Way("any", tokenizer, spells)
+            prompt, answer = way.example(word, question)
+            assert (tokenizer.decode(prompt), tokenizer.decode(answer)) == (f" {word}{question}=", f"{text}\n")
+            assert len(answer) == len(text) + 1, "a token for each letter"
+            assert prompt[:-2] == tokenizer.encode(f" {word}")
+
+
+def test_shares_equal_those_of_answers_written_token_by_token() -> None:
+    tokenizer, words = Tokenizer.train([TEXT], 270), TEXT.split()
+    for way in (Way(BYTES, Tokenizer.bytes_(), False), Way(SPELLED, tokenizer, True)):
+        shape = ModelConfig(layers=1, heads=2, width=16, context=40, vocab_size=way.tokenizer.vocab_size)
+        model = GPT(shape, seed=5)
+        with torch.no_grad():
+            for question in QUESTIONS:
+                right = 0
+                for word in words:
+                    ids = [*way.tokenizer.encode(f" {word}"), *way.tokenizer.encode(question), *way.tokenizer.encode("=")]
+                    written = list[int]()
+                    while len(written) < way.most and way.end not in written:
+                        written.append(int(model(torch.tensor([ids + written]))[0, -1].argmax()))
+                    right += way.tokenizer.decode(written).removesuffix("\n").split("=")[-1] == right_answer(word, question)
+                assert way.share_right(model, words, question) == right / len(words)
+
+
+def test_it_records_curves_tables_and_measures_of_words_that_were_kept_out() -> None:
+    history = recorded()
+    rows = history.views["tokens"]
+    assert isinstance(rows, Rows)
+    for word, as_bytes, as_bpe, letter, count in rows.rows:
+        assert as_bytes == "│".join(f" {word}").replace(" ", "␣")
+        assert str(as_bpe).replace("│", "") == f"␣{word}"
+        assert (letter, count) == (str(word)[2], str(str(word).count("r")))
+    for question, kind in ((LETTER, "letter"), (COUNT, "count")):
+        plain, spelled = history.curves[QUESTIONS[question]], history.curves[f"{QUESTIONS[question]}, spelled"]
+        assert (set(plain), set(spelled)) == ({BASELINE, BYTES, BPE}, {BASELINE, BPE, SPELLED})
+        assert [x for x, _ in plain[BYTES]] == [32, 64, 96]
+        assert plain[BYTES][-1][1] == history.measures[f"bytes_{kind}"]
+        assert spelled[SPELLED][-1][1] == history.measures[f"spelled_{kind}"]
+        assert plain[BASELINE] == [(0.0, history.measures[f"baseline_{kind}"]), (96.0, history.measures[f"baseline_{kind}"])]
+    assert history.share == 1.0
+    assert set(history.views) == set(history.sentences) | {"answers"}
+    again = recorded()
+    assert again.measures == history.measures
+    assert recorded(seed=2).views["tokens"] != rows
+
+
+def test_the_words_may_be_those_of_a_text() -> None:
+    sizes = TINY._replace(words=8, held_out=3, steps=3)
+    rows = recorded(TEXT, sizes=sizes).views["tokens"]
+    assert isinstance(rows, Rows)
+    assert {row[0] for row in rows.rows} < set(TEXT.split())
+    with pytest.raises(UserError, match=r"^The text has 11 words of 4 to 12 letters; 72 are needed\.$"):
+        recorded(TEXT)
+
+
+def test_the_recorded_result_has_what_the_lesson_says() -> None:
+    history = history_of(RECORDED / "spelling.jsonl")
+    found = {name: float(value) for name, value in history.measures.items()}
+    assert found["bytes_letter"] > 0.9
+    assert found["letter_lead"] == found["bytes_letter"] - found["bpe_letter"] > 0.1
+    assert found["spelled_letter"] > found["bpe_letter"] > found["baseline_letter"]
+    assert found["bytes_count"] > found["bpe_count"] > found["baseline_count"]
+    assert found["bpe_letter_seen"] > found["bpe_letter"], "learned by heart"
+    assert found["bytes_tokens"] > 2 * found["bpe_tokens"]
+    answers = history.views["answers"]
+    assert isinstance(answers, Rows)
+    assert all(str(word).replace("│", "")[3] == right for word, right, *_ in answers.rows)
+    assert Counter(row[1] for row in answers.rows).total() == 8
