@@ -36,7 +36,7 @@ class Sizes(NamedTuple):
 
     asked: int = 100
     """Sums of each number of terms that are asked, at most the hundred there are of two terms."""
-    steps: int = 500
+    steps: int = 400
     tokens: int = 1000
     """Tokens of a step, of either model."""
     layers: int = 2
@@ -147,7 +147,7 @@ def _say(record: Record, right: dict[tuple[str, int], float], tokens: dict[str, 
         shares = [probability(right[way, count], 0) for count in (FEWEST, MOST)]
         return f"{shares[0]} of the sums of {FEWEST} terms right and {shares[1]} of those of {MOST}"
 
-    guess = "One of ten digits guessed: 10%."
+    guess = "A guess among ten digits: 10%."
     record.say("terms", f"{AT_ONCE.capitalize()}: {percents(AT_ONCE)}. {WRITTEN.capitalize()}: {percents(WRITTEN)}. {guess}")
     read = " and ".join(f"{whole(tokens[way])} ({way})" for way in WAYS)
     record.say(
