@@ -11,10 +11,8 @@ from models.config import schedule_factor
 from models.gpt import GPT, KVCache
 from models.optimizers import make_optimizer
 
-WARMUP, FINAL = 0.05, 0.1
-"""Share of the steps with a rising learning rate, and the share of its peak that is left at the end."""
-ROWS = 256
-"""Prompts that are answered at once."""
+WARMUP, FINAL, ROWS = 0.05, 0.1, 256
+"""Share of the steps with a rising learning rate, share of its peak that is left at the end, and prompts answered at once."""
 
 
 class Step(NamedTuple):
@@ -59,8 +57,8 @@ def greedy_answers(model: GPT, prompts: Sequence[Sequence[int]], end: int, most:
     answers: list[list[int]] = [[] for _ in prompts]
     for rows in by_length.values():
         for start in range(0, len(rows), ROWS):
-            some = rows[start : start + ROWS]
-            for row, answer in zip(some, _decode(model, torch.tensor([prompts[row] for row in some]), end, most), strict=True):
+            ids = torch.tensor([prompts[row] for row in rows[start : start + ROWS]])
+            for row, answer in zip(rows[start : start + ROWS], _decode(model, ids, end, most), strict=True):
                 answers[row] = answer[: answer.index(end) + 1] if end in answer else answer
     return answers
 

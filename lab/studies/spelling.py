@@ -2,20 +2,18 @@
 
 Three models of the same layers and width see the same examples: the same words and questions in the same order, one tokenizer or
 the other. The words are invented, of syllables that other words have too, so that the tokens of a word kept out of training were
-met in other words; their letters were never shown, but for the answers. Of a text (`record.text`) its own words are taken.
+met in other words; their letters were never shown, but for the answers.
 """
 
 import random
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 import torch
 
-from lab.core.errors import UserError
-from lab.core.number_format import probability, whole
+from lab.core.number_format import probability
 from lab.studies.examples import greedy_answers, train
 from lab.studies.study_record import Record
 from lab.training.posttraining.policy_gradient import Example
@@ -26,17 +24,17 @@ from models.tokenizers.tokenizer import Tokenizer
 ONSETS = (*"bcdfghklmnprstvw", "br", "ch", "cr", "dr", "fr", "gr", "pr", "st", "str", "tr")
 VOWELS = (*"aeiou", "ai", "ea", "ou")
 ENDS = ("", *"lmnrst", "rr")
-SYLLABLES = 300
-"""Different syllables that the invented words are made of."""
-SHORTEST, LONGEST = 4, 12
-"""Letters of a word taken from a text."""
+SYLLABLES, SHORTEST, LONGEST = 300, 4, 12
+"""Different syllables that the invented words are made of, and the letters of a word."""
 LETTER, COUNT = "3", "r"
 QUESTIONS = {LETTER: "third letter", COUNT: "number of r"}
+PLAIN, SPELLED_VIEW = {LETTER: "letter", COUNT: "count"}, {LETTER: "spelled", COUNT: "spelled r"}
+"""Views of each question: bytes against BPE, and BPE against BPE that spells first."""
 END = "\n"
 BYTES, BPE, SPELLED = WAYS = ("bytes", "BPE", "BPE, spelled first")
 BASELINE = "most frequent answer"
 SHOWN = 8
-"""Words in a table of examples."""
+Shares = dict[tuple[str, str], float]
 
 
 class Sizes(NamedTuple):
@@ -69,12 +67,13 @@ class Way:
         """The text with a token for each letter."""
         return [id_ for letter in text for id_ in self.tokenizer.encode(letter)]
 
-    def word(self, word: str) -> list[int]:
-        return self.tokenizer.encode(f" {word}")
+    def pieces(self, word: str) -> str:
+        """The tokens of a word, as they are shown."""
+        return "│".join(map(self.tokenizer.label, self.tokenizer.encode(f" {word}"))).replace(" ", "␣")
 
     def example(self, word: str, question: str) -> Example:
         answer = f"{word}={right_answer(word, question)}" if self.spells else right_answer(word, question)
-        return [*self.word(word), *self.letters(f"{question}=")], self.letters(answer + END)
+        return [*self.tokenizer.encode(f" {word}"), *self.letters(f"{question}=")], self.letters(answer + END)
 
     def answers(self, model: GPT, words: Sequence[str], question: str) -> list[str]:
         """What the model writes, without the end."""
@@ -88,141 +87,88 @@ class Way:
 
 
 def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
-    """Train the three models, one after the other, and ask them about the words kept out.
-
-    Raises: UserError: if the text has too few words.
-    """
+    """Train the three models, one after the other, and ask them about the words kept out."""
     torch.set_num_threads(1)  # so small a model gains nothing by a second one
     words = _words(record, sizes)
     held, known = words[: sizes.held_out], words[sizes.held_out :]
     bpe = Tokenizer.train([" " + " ".join(known)], 256 + sizes.merges)
     ways = (Way(BYTES, Tokenizer.bytes_(), False), Way(BPE, bpe, False), Way(SPELLED, bpe, True))
-    _show_words(record, held, ways)
+    _show_words(record, held, ways[0], ways[1])
     common = {name: Counter(right_answer(word, name) for word in known).most_common(1)[0][0] for name in QUESTIONS}
     baseline = {name: fmean(right_answer(word, name) == common[name] for word in held) for name in QUESTIONS}
     for question, title in QUESTIONS.items():
-        for view, shown in ((title, "one tokenizer or the other"), (f"{title}, spelled", "what spelling it out first does")):
-            record.plot(view, f"{title} of words not seen in training: {shown}", x="examples trained on")
-            for at in (0, sizes.steps * sizes.batch):
-                record.point(view, BASELINE, at, baseline[question])
-    models, shares = {}, dict[tuple[str, str], float]()
-    for way in ways:
-        models[way.name] = model = _model(way, sizes, record.seed)
-        for done, step in enumerate(_evaluations(model, way, known, sizes, record.seed)):
-            for question, title in QUESTIONS.items():
-                shares[way.name, question] = right = way.share_right(model, held, question)
-                for view in (title,) * (way.name != SPELLED) + (f"{title}, spelled",) * (way.name != BYTES):
-                    record.point(view, way.name, step * sizes.batch, right)
-            record.done((ways.index(way) + (done + 1) / sizes.evaluations) / len(ways))
-    seen = known[: sizes.held_out]
-    rows: list[tuple[str | float, ...]] = [
-        (way.name, *(x for name in QUESTIONS for x in (way.share_right(models[way.name], seen, name), shares[way.name, name])))
-        for way in ways
-    ]
-    columns = [column for title in QUESTIONS.values() for column in (f"{title}: seen", "new")]
-    rows.append((BASELINE, *(x for name in QUESTIONS for x in (_share(seen, name, common[name]), baseline[name]))))
-    record.table("seen and new", "right answers for words seen in training, and for new ones", ["", *columns], rows)
-    _show_answers(record, held, ways, models)
-    _say(record, sizes, shares, baseline, {row[0]: row[1:] for row in rows})
+        for view in (PLAIN[question], SPELLED_VIEW[question]):
+            record.plot(view, f"{title} of words not seen in training", x="examples trained on")
+            for x in (0, sizes.steps * sizes.batch):
+                record.point(view, BASELINE, x, baseline[question])
+    models, shares = dict[str, GPT](), Shares()
+    for at, way in enumerate(ways):
+        shape = ModelConfig(layers=2, heads=4, width=sizes.width, context=2 * LONGEST + 8, vocab_size=way.tokenizer.vocab_size)
+        models[way.name] = model = GPT(shape, seed=record.seed)
+        examples, order = [way.example(word, question) for word in known for question in QUESTIONS], random.Random(record.seed)
+        for step in train(model, lambda: order.choices(examples, k=sizes.batch), sizes.steps, 4e-3):  # noqa: B023
+            if step.number * sizes.evaluations % sizes.steps < sizes.evaluations:
+                for question in QUESTIONS:
+                    shares[way.name, question] = right = way.share_right(model, held, question)
+                    for views, not_here in ((PLAIN, SPELLED), (SPELLED_VIEW, BYTES)):
+                        if way.name != not_here:
+                            record.point(views[question], way.name, step.number * sizes.batch, right)
+                record.done((at + step.number / sizes.steps) / len(ways))
+    _show_answers(record, held[:SHOWN], ways, models)
+    _say(record, shares, baseline, _spelling(ways[-1], models[SPELLED], held))
 
 
-def _share(words: Sequence[str], question: str, answer: str) -> float:
-    return fmean(right_answer(word, question) == answer for word in words)
+def _spelling(way: Way, model: GPT, words: Sequence[str]) -> tuple[float, float]:
+    """Share of the words that are spelled right, and the share of right answers among these, for both questions."""
+    spelled, right = 0, 0
+    for question in QUESTIONS:
+        for word, answer in zip(words, way.answers(model, words, question), strict=True):
+            letters, _, end = answer.rpartition("=")
+            spelled += letters == word
+            right += letters == word and end == right_answer(word, question)
+    return spelled / len(words) / len(QUESTIONS), right / spelled if spelled else 0.0
 
 
 def _words(record: Record, sizes: Sizes) -> list[str]:
     """Different words in a random order, as many as the study needs."""
     order = random.Random(record.seed)
-    needed = sizes.words + sizes.held_out
-    if record.text:
-        found = sorted({word for word in re.findall(r"[a-z]+", record.text.lower()) if SHORTEST <= len(word) <= LONGEST})
-        if len(found) < needed:
-            raise UserError(
-                f"The text has {whole(len(found))} words of {SHORTEST} to {LONGEST} letters; {whole(needed)} are needed."
-            )
-        return order.sample(found, needed)
-    syllables = sorted({a + b + c for a in ONSETS for b in VOWELS for c in ENDS})
-    syllables = order.sample(syllables, SYLLABLES)
+    syllables = order.sample(sorted({a + b + c for a in ONSETS for b in VOWELS for c in ENDS}), SYLLABLES)
     invented = dict[str, None]()
-    while len(invented) < needed:
+    while len(invented) < sizes.words + sizes.held_out:
         word = "".join(order.choices(syllables, k=order.choice((2, 2, 3))))
         if SHORTEST <= len(word) <= LONGEST:
             invented[word] = None
     return list(invented)
 
 
-def _model(way: Way, sizes: Sizes, seed: int) -> GPT:
-    shape = ModelConfig(layers=2, heads=4, width=sizes.width, context=2 * LONGEST + 8, vocab_size=way.tokenizer.vocab_size)
-    return GPT(shape, seed=seed)
-
-
-def _evaluations(model: GPT, way: Way, words: Sequence[str], sizes: Sizes, seed: int) -> Iterator[int]:
-    """Train; the number of steps made, at each evaluation."""
-    order = random.Random(seed)
-    examples = [way.example(word, question) for word in words for question in QUESTIONS]
-    steps = train(model, lambda: order.choices(examples, k=sizes.batch), sizes.steps, 4e-3)
-    for step in steps:
-        if step.number * sizes.evaluations % sizes.steps < sizes.evaluations:
-            yield step.number
-
-
-def _show_words(record: Record, words: Sequence[str], ways: Sequence[Way]) -> None:
-    rows = [
-        (word, *(pieces(way, word) for way in ways[:2]), *(right_answer(word, name) for name in QUESTIONS))
-        for word in words[:SHOWN]
-    ]
-    record.table("tokens", "some of the words, │ between tokens", ["word", BYTES, BPE, *QUESTIONS.values()], rows)
-    lengths = [fmean(len(way.word(word)) for word in words) for way in ways[:2]]
+def _show_words(record: Record, words: Sequence[str], bytes_: Way, bpe: Way) -> None:
+    rows = [(word, bytes_.pieces(word), bpe.pieces(word), *(right_answer(word, name) for name in QUESTIONS)) for word in words]
+    record.table("tokens", "some of the words, │ between tokens", ["word", BYTES, BPE, "3rd", "r"], rows[:SHOWN])
+    lengths = [fmean(len(way.tokenizer.encode(f" {word}")) for word in words) for way in (bytes_, bpe)]
     record.measure(bytes_tokens=lengths[0], bpe_tokens=lengths[1])
     record.say("tokens", f"A word with its space is {lengths[0]:.1f} tokens as bytes and {lengths[1]:.1f} in BPE, on average.")
 
 
-def pieces(way: Way, word: str) -> str:
-    """The tokens of a word, as they are shown."""
-    return "│".join(way.tokenizer.label(id_) for id_ in way.word(word)).replace(" ", "␣")
-
-
 def _show_answers(record: Record, words: Sequence[str], ways: Sequence[Way], models: dict[str, GPT]) -> None:
-    written = [way.answers(models[way.name], words[:SHOWN], LETTER) for way in ways]
-    rows = [
-        (pieces(ways[1], word), right_answer(word, LETTER), *answers)
-        for word, *answers in zip(words[:SHOWN], *written, strict=True)
-    ]
+    written = [way.answers(models[way.name], words, LETTER) for way in ways]
+    rows = [(ways[1].pieces(word), right_answer(word, LETTER), *each) for word, *each in zip(words, *written, strict=True)]
     record.table("answers", "the third letter of some new words", ["word", "right", *WAYS], rows)
+    right = [way.share_right(models[way.name], words, LETTER) * len(words) for way in ways]
+    record.say("answers", f"Right of these {len(words)}: bytes {right[0]:.0f}, BPE {right[1]:.0f}, spelled first {right[2]:.0f}.")
 
 
-def _say(
-    record: Record,
-    sizes: Sizes,
-    shares: dict[tuple[str, str], float],
-    baseline: dict[str, float],
-    table: dict[str | float, tuple[str | float, ...]],
-) -> None:
-    """Measures, and a sentence above each view."""
+def _say(record: Record, shares: Shares, baseline: dict[str, float], spelling: tuple[float, float]) -> None:
+    """Measures, and a sentence above each plot."""
     names = dict(zip(WAYS, ("bytes", "bpe", "spelled"), strict=True))
-    kinds = {LETTER: "letter", COUNT: "count"}
     record.measure(
-        held_out=sizes.held_out,
-        words=sizes.words,
-        examples=sizes.steps * sizes.batch,
-        letter_lead=shares[BYTES, LETTER] - shares[BPE, LETTER],
-        **{f"{names[way]}_{kinds[question]}": share for (way, question), share in shares.items()},
-        **{f"baseline_{kinds[question]}": share for question, share in baseline.items()},
-        **{f"{names[way]}_{kind}_seen": table[way][2 * at] for way in WAYS for at, kind in enumerate(kinds.values())},
+        letter_lead=shares[BYTES, LETTER] - shares[BPE, LETTER], spelled_right=spelling[0], right_if_spelled=spelling[1]
     )
-
-    def percent(way: str, question: str) -> str:
-        return probability(shares[way, question], 0)
-
-    for question, title in QUESTIONS.items():
+    record.measure(**{f"{names[way]}_{PLAIN[question]}": share for (way, question), share in shares.items()})
+    record.measure(**{f"baseline_{PLAIN[question]}": share for question, share in baseline.items()})
+    share, right = (probability(each, 0) for each in spelling)
+    for question in QUESTIONS:
+        by_bytes, by_bpe, spelled = (probability(shares[way, question], 0) for way in WAYS)
         always = f"always giving the most frequent answer: {probability(baseline[question], 0)}"
-        record.say(title, f"At the end: bytes {percent(BYTES, question)} right, BPE {percent(BPE, question)}; {always}.")
-        record.say(
-            f"{title}, spelled",
-            f"At the end: BPE {percent(BPE, question)} right, spelled first {percent(SPELLED, question)}; {always}.",
-        )
-    record.say(
-        "seen and new",
-        f"The third letter with BPE: {probability(float(table[BPE][0]), 0)} right for words seen in training, "
-        f"{percent(BPE, LETTER)} for new ones. Words seen can be learned by heart.",
-    )
+        record.say(PLAIN[question], f"At the end: bytes {by_bytes} right, BPE {by_bpe}; {always}.")
+        first = f"It spelled {share} of the words right; of these, {right} were answered right."
+        record.say(SPELLED_VIEW[question], f"At the end: BPE {by_bpe} right, spelled first {spelled}. {first}")

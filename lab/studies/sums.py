@@ -23,10 +23,10 @@ from models.trace import Trace
 
 Terms = tuple[int, ...]
 FEWEST, MOST = 2, 6
-BLANK, EQUALS, END = SIGNS = range(9 * MOST + 1, 9 * MOST + 4)
-"""Ids after those of the numbers, each number its own id."""
 COUNTS = range(FEWEST, MOST + 1)
 """Numbers of terms."""
+BLANK, EQUALS, END = range(9 * MOST + 1, 9 * MOST + 4)
+"""Ids after those of the numbers, each number its own id."""
 AT_ONCE, WRITTEN = WAYS = ("at once", "written out")
 NAMES = {AT_ONCE: "at_once", WRITTEN: "written"}
 
@@ -42,7 +42,6 @@ class Sizes(NamedTuple):
     layers: int = 2
     width: int = 64
     evaluations: int = 10
-    lr: float = 4e-3
 
 
 def example(terms: Terms, way: str) -> Example:
@@ -58,31 +57,27 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     asked = {count: _sums(order, count, sizes.asked) for count in COUNTS}
     _show_examples(record, asked)
     record.plot("terms", "right answers by the number of terms", x="terms")
-    record.plot("training", "right answers over training, for the fewest and the most terms", x="tokens trained on")
-    models, right = {}, dict[tuple[str, int], float]()
-    tokens = dict[str, int]()
+    record.plot("training", "right answers over training, for sums of two and of six terms", x="tokens trained on")
+    shape = ModelConfig(layers=sizes.layers, heads=4, width=sizes.width, context=2 * MOST + 3, vocab_size=END + 1)
+    held = {terms for count in COUNTS[1:] for terms in asked[count]}
+    models, tokens, right = dict[str, GPT](), dict[str, int](), dict[tuple[str, int], float]()
     for at, way in enumerate(WAYS):
-        models[way] = model = GPT(_shape(sizes), seed=record.seed)
+        models[way] = model = GPT(shape, seed=record.seed)
         draws = random.Random(record.seed)
-        held = {terms for count in COUNTS[1:] for terms in asked[count]}
-        for step in train(model, lambda: _batch(draws, held, way, sizes.tokens), sizes.steps, sizes.lr):  # noqa: B023
+        for step in train(model, lambda: _batch(draws, held, way, sizes.tokens), sizes.steps, 4e-3):  # noqa: B023
             tokens[way] = step.tokens
             if step.number * sizes.evaluations % sizes.steps < sizes.evaluations:
                 for count in COUNTS:
                     right[way, count] = share_right(model, asked[count], way)
                     if count in (FEWEST, MOST):
-                        record.point("training", f"{way}, {count} terms", step.tokens, right[way, count])
+                        record.point("training", f"{way}: {count}", step.tokens, right[way, count])
                 record.done((at + step.number / sizes.steps) / len(WAYS))
         for count in COUNTS:
             record.point("terms", way, count, right[way, count])
-    record.measure(tokens=tokens[AT_ONCE], layers=sizes.layers, lead_6=right[WRITTEN, MOST] - right[AT_ONCE, MOST])
+    record.measure(tokens=tokens[AT_ONCE], lead_6=right[WRITTEN, MOST] - right[AT_ONCE, MOST])
     record.measure(**{f"{NAMES[way]}_{count}": share for (way, count), share in right.items()})
     _say(record, right, tokens)
     _show_lens(record, asked, models, sizes.layers)
-
-
-def _shape(sizes: Sizes) -> ModelConfig:
-    return ModelConfig(layers=sizes.layers, heads=4, width=sizes.width, context=2 * MOST + 3, vocab_size=END + 1)
 
 
 def _sums(order: random.Random, count: int, many: int) -> list[Terms]:
@@ -106,72 +101,56 @@ def _batch(order: random.Random, held: set[Terms], way: str, tokens: int) -> lis
 
 def share_right(model: GPT, asked: Sequence[Terms], way: str) -> float:
     """Share of the sums whose last digit, the one before the end, is right; the running sums are not judged."""
-    examples = [example(terms, way) for terms in asked]
-    answers = greedy_answers(model, [prompt for prompt, _ in examples], END, MOST + 2)
-    return fmean(answer[-2:] == right[-2:] for answer, (_, right) in zip(answers, examples, strict=True))
-
-
-def _written(ids: Sequence[int]) -> str:
-    return " ".join({BLANK: "_", EQUALS: "=", END: "."}.get(id_, str(id_)) for id_ in ids)
+    answers = greedy_answers(model, [example(terms, way)[0] for terms in asked], END, MOST + 2)
+    return fmean(answer[-2:] == [sum(terms) % 10, END] for answer, terms in zip(answers, asked, strict=True))
 
 
 def _show_examples(record: Record, asked: dict[int, list[Terms]]) -> None:
-    rows = []
-    for count in COUNTS:
-        prompt, answer = example(asked[count][0], AT_ONCE)
-        rows.append((count, _written(prompt), _written(answer), _written(example(asked[count][0], WRITTEN)[1])))
+    def text(ids: Sequence[int]) -> str:
+        return " ".join({BLANK: "_", EQUALS: "=", END: "."}.get(id_, str(id_)) for id_ in ids)
+
+    both = [[example(asked[count][0], way) for way in WAYS] for count in COUNTS]
+    rows = [(count, text(once[0]), text(once[1]), text(written[1])) for count, (once, written) in zip(COUNTS, both, strict=True)]
     record.table("examples", "a token for each number and sign; _ is an empty place, . the end", ["terms", "prompt", *WAYS], rows)
     record.say("examples", "The answer is the last digit of the sum. Both models are asked the same sums.")
+
+
+PARTS = {"resid_mid": "attention", "resid_post": "MLP"}
 
 
 def lens(model: GPT, asked: Sequence[Terms], way: str) -> list[float]:
     """Share of the sums whose answer is the logit lens's most probable token, at the position before the answer: of the
     embeddings, and after each attention and MLP. What stands before it is right."""
     names = ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(model.config.layers) for part in PARTS)]
-    shares = [0.0] * len(names)
+    right = [0] * len(names)
     for terms in asked:
         prompt, answer = example(terms, way)
         trace = Trace(model, [*prompt, *answer[:-2]])
         for at, name in enumerate(names):
-            shares[at] += (int(trace.lens(name, [-1])[0].argmax()) == answer[-2]) / len(asked)
-    return shares
-
-
-PARTS = {"resid_mid": "attention", "resid_post": "MLP"}
+            right[at] += int(trace.lens(name, [-1])[0].argmax()) == answer[-2]
+    return [each / len(asked) for each in right]
 
 
 def _say(record: Record, right: dict[tuple[str, int], float], tokens: dict[str, int]) -> None:
     """The sentences above the two plots."""
-
-    def percents(way: str) -> str:
-        shares = [probability(right[way, count], 0) for count in (FEWEST, MOST)]
-        return f"{shares[0]} of the sums of {FEWEST} terms right and {shares[1]} of those of {MOST}"
-
-    guess = "A guess among ten digits: 10%."
-    record.say("terms", f"{AT_ONCE.capitalize()}: {percents(AT_ONCE)}. {WRITTEN.capitalize()}: {percents(WRITTEN)}. {guess}")
+    said = []
+    for way in WAYS:
+        few, many = (probability(right[way, count], 0) for count in (FEWEST, MOST))
+        said.append(f"{way.capitalize()}: {few} of the sums of {FEWEST} terms right and {many} of those of {MOST}.")
+    record.say("terms", f"{' '.join(said)} A guess among ten digits: 10%.")
     read = " and ".join(f"{whole(tokens[way])} ({way})" for way in WAYS)
-    record.say(
-        "training", f"Tokens trained on: {read}. An answer that is written out has more of them, so it has seen fewer sums."
-    )
+    record.say("training", f"Tokens trained on: {read}. The working takes tokens too, so that model has seen fewer sums.")
 
 
 def _show_lens(record: Record, asked: dict[int, list[Terms]], models: dict[str, GPT], layers: int) -> None:
-    chosen = [(way, count) for way in WAYS for count in (FEWEST, 4, MOST)]
-    shares = {(way, count): lens(models[way], asked[count], way) for way, count in chosen}
-    stages = ["embeddings", *(f"layer {layer + 1}: {part}" for layer in range(layers) for part in PARTS.values())]
-    columns = ["logit lens after", *(f"{way}: {count}" for way, count in chosen)]
-    rows: list[tuple[str | float, ...]] = [(stage, *(found[at] for found in shares.values())) for at, stage in enumerate(stages)]
-    record.table("lens", "right answers of the logit lens, by way and number of terms", columns, rows)
-    said = []
+    stages = ["embeddings", *(f"{part} {layer + 1}" for layer in range(layers) for part in PARTS.values())]
+    rows, said = list[tuple[str | float, ...]](), []
     for way in WAYS:
-        last = shares[way, MOST][-1]
-        first = next((stage for stage, share in zip(stages, shares[way, MOST], strict=True) if share > HALF), "")
-        record.measure(**{f"{NAMES[way]}_lens_stage": stages.index(first) if first else len(stages)})
-        said.append(
-            f"{way}: {f'right for most after {first}' if first else 'right for most nowhere'}, {probability(last, 0)} at the end"
-        )
-    record.say("lens", f"Sums of {MOST} terms, at the last position before the answer. {'; '.join(said).capitalize()}.")
-
-
-HALF = 0.5
-"""Share of the answers that counts as most."""
+        for count in (FEWEST, 4, MOST):
+            shares = lens(models[way], asked[count], way)
+            rows.append((f"{way}: {count}", *shares))
+        first = next((at for at, share in enumerate(shares) if share > 0.5), len(stages))
+        where = f"first after {stages[first]}" if first < len(stages) else "nowhere"
+        said.append(f"{way.capitalize()}: right for more than half {where}, {probability(shares[-1], 0)} at the end.")
+    record.table("lens", "right answers of the logit lens after each part, by number of terms", ["terms", *stages], rows)
+    record.say("lens", f"Sums of {MOST} terms, at the position before the answer. {' '.join(said)}")

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from lab.studies import sums
+from lab.studies.examples import train
 from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
 from lab.studies.sums import AT_ONCE, BLANK, COUNTS, END, EQUALS, WAYS, WRITTEN, Sizes, example, lens, share_right, study
 from models.config import ModelConfig
@@ -80,7 +81,7 @@ def test_shares_and_lens_equal_those_from_plain_formulas() -> None:
 
 def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     batches, asked = list[list[tuple[list[int], list[int]]]](), set[tuple[int, ...]]()
-    train, share = sums.train, sums.share_right
+    share = sums.share_right
 
     def kept(model: GPT, draw: object, *args: object) -> object:
         def draw_and_keep() -> object:
@@ -106,7 +107,7 @@ def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_as
     assert history.measures["tokens"] == sum(lengths[:6])
     for name, way in (("at_once", AT_ONCE), ("written", WRITTEN)):
         assert history.curves["terms"][way] == [(count, history.measures[f"{name}_{count}"]) for count in COUNTS]
-        assert history.curves["training"][f"{way}, 6 terms"][-1][1] == history.measures[f"{name}_6"]
+        assert history.curves["training"][f"{way}: 6"][-1][1] == history.measures[f"{name}_6"]
     assert history.share == 1.0
     assert list(history.views) == list(dict.fromkeys(("examples", "terms", "training", "lens")))
     assert set(history.views) == set(history.sentences)
@@ -119,8 +120,7 @@ def test_the_recorded_result_has_what_the_lesson_says() -> None:
     assert all(found[f"written_{count}"] > found[f"at_once_{count}"] for count in (4, 5, 6))
     table = history.views["lens"]
     assert isinstance(table, Rows)
-    assert [row[0] for row in table.rows] == [
-        "embeddings", "layer 1: attention", "layer 1: MLP", "layer 2: attention", "layer 2: MLP",
-    ]  # fmt: skip
-    last = dict(zip(table.columns, table.rows[-1], strict=True))
-    assert last["at once: 6"] == pytest.approx(found["at_once_6"]), "the last row is the model's own answer"
+    assert table.columns == ("terms", "embeddings", "attention 1", "MLP 1", "attention 2", "MLP 2")
+    by_row = {row[0]: [float(share) for share in row[1:]] for row in table.rows}
+    assert by_row["at once: 6"][-1] == pytest.approx(found["at_once_6"]), "the last column is the model's own answer"
+    assert by_row["written out: 6"][-1] > 0.5 > by_row["at once: 6"][-1]
