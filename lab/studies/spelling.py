@@ -76,7 +76,7 @@ class Way:
         return [*self.tokenizer.encode(f" {word}"), *self.letters(f"{question}=")], self.letters(answer + END)
 
     def answers(self, model: GPT, words: Sequence[str], question: str) -> list[str]:
-        """What the model writes, without the end."""
+        """Answers as the model writes them, without the end."""
         ids = greedy_answers(model, [self.example(word, question)[0] for word in words], self.end, self.most)
         return [self.tokenizer.decode(answer).removesuffix(END) for answer in ids]
 
