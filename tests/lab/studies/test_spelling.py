@@ -86,7 +86,6 @@ def test_the_recorded_result_has_what_the_lesson_says() -> None:
     assert found["letter_lead"] == found["bytes_letter"] - found["bpe_letter"] > 0.1
     assert min(found["spelled_letter"], found["bpe_letter"]) > found["baseline_letter"]
     assert found["bytes_count"] > found["bpe_count"] > found["baseline_count"]
-    assert found["spelled_count"] > found["bpe_count"]
     assert found["bytes_tokens"] > 2 * found["bpe_tokens"]
     answers = history.views["answers"]
     assert isinstance(answers, Rows)
