@@ -89,7 +89,7 @@ def people_of(seed: int, each: int) -> list[Person]:
 
 @torch.inference_mode()
 def asked(model: GPT, people: Sequence[Person]) -> Answers:
-    """What the model answers when asked where these people live. An answer is named by its first token."""
+    """The model's answers when asked where these people live. An answer is named by its first token."""
     probabilities = model(torch.tensor([where(person) for person in people]))[:, -1].double().softmax(-1)  # (B, V)
     entropy = -(probabilities * probabilities.clamp(min=1e-300).log()).sum(-1)
     top = probabilities.max(-1)
@@ -199,7 +199,7 @@ def _tuned(
 
 
 def _show_sure(record: Record, when: str, model: GPT, people: Sequence[Person]) -> None:
-    """How fluent, right and sure the most probable answers are, a row of each group."""
+    """The table of fluency, rightness and certainty, a row of each group, with its sentence and measures."""
     rows: list[tuple[str | int, ...]] = []
     for group, words in GROUPS.items():
         some = [person for person in people if person.group == group]

@@ -35,7 +35,7 @@ from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.stage_widget import StageWidget
-from screens.learn.live.study_widget import StudyWidget
+from screens.learn.live.study_widget import ChooseWidget, StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
 from screens.widgets.page_bar import PageBar, PageLink
@@ -66,6 +66,7 @@ class LessonsPage(ReadingPage):
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
         *(PlaceGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget, StudyWidget),
+        ChooseWidget,
     )
     DEFAULT_CSS = """
     LessonsPage {

@@ -17,7 +17,7 @@ from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
-from screens.learn.live.study_widget import StudyGuess, StudyWidget
+from screens.learn.live.study_widget import ChooseWidget, StudyGuess, StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 
 LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
@@ -36,6 +36,7 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "one-step": OneStepWidget,
     "study": StudyWidget,
     "predict-study": StudyGuess,
+    "choose-study": ChooseWidget,
     "draw-attention": DrawAttention,
     "draw-loss": DrawLoss,
     "chat": ChatWidget,

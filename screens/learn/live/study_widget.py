@@ -1,4 +1,4 @@
-"""Live widgets `study` and `predict-study`: curves and tables of a small training, recorded or run here, and a guess on them."""
+"""Live widgets `study`, `predict-study` and `choose-study`: a small training, recorded or run here, with guesses and choices."""
 
 from __future__ import annotations
 
@@ -198,7 +198,9 @@ def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Fi
 
 
 def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
+    """From the lowest x up: a plot draws its curves so, and a measured x, such as a KL divergence, does not only rise."""
+    in_order = sorted(points)
+    return [x for x, _ in in_order], [y for _, y in in_order]
 
 
 def table_view(rows: Rows) -> View:
@@ -247,3 +249,71 @@ class StudyGuess(GuessWidget):
             self.show_question(ask_in_words(options, self.own_words, [study], result, None, history.begun))
         except UserError as error:
             self._refused(Refused(str(error), False))
+
+
+class ChooseWidget(LiveWidget):
+    """`choose-study`: two answers, one of which the learner prefers; then the choices of others.
+
+    Options: `name` of the study and `view`, a table of its record with the columns A, B, and the choices of others.
+    """
+
+    OPTIONS = ("name", "view")
+    USES_MODEL = False
+    HELP = "**Choose.** Which of two answers is better? Nothing is right or wrong here: the judge has a taste of its own."
+    DEFAULT_CSS = "ChooseWidget > BlockView { height: 1fr; }"
+    BINDINGS = [
+        Binding("a", "choose('A')", "A better", id="prefer.a", tooltip="Prefer answer A; then see the other choices"),
+        Binding("b", "choose('B')", "B better", id="prefer.b", tooltip="Prefer answer B; then see the other choices"),
+    ]
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.follower = StudyFollower(StudyFiles(study_option(self.options), home()))
+        self.rows: Rows | None = None
+        """Read once: a study that runs meanwhile changes no pair under the learner's eyes."""
+        self.choices: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield BlockView()
+
+    @property
+    def is_settled(self) -> bool:
+        return self.rows is not None
+
+    def on_mount(self) -> None:
+        self._read()
+
+    @work(exclusive=True, exit_on_error=True)
+    async def _read(self) -> None:
+        await asyncio.to_thread(self.follower.read)
+        view = self.follower.history.views.get(self.options.get("view", ""))
+        if isinstance(view, Rows):
+            self.rows = view
+            self._show()
+        else:
+            self.say("The study has no pairs yet: go back to this step when it has ended.", error=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "choose" or (self.rows is not None and len(self.choices) < len(self.rows.rows))
+
+    def action_choose(self, letter: str) -> None:
+        self.choices.append(letter)
+        self._show()
+
+    def _show(self) -> None:
+        """The next pair, below it those chosen between, the newest first, and how often the others chose alike."""
+        assert self.rows is not None
+        pairs, made, others = self.rows.rows, len(self.choices), self.rows.columns[2:]
+        seen = [(*row[:2], own, *row[2:]) for row, own in zip(pairs, self.choices, strict=False)]
+        tally = ", ".join(f"the {visible(other)} {sum(row[2] == row[at] for row in seen)}" for at, other in enumerate(others, 3))
+        asked = "Which is better, A or B? " if made < len(pairs) else ""
+        sentence = f"{asked}Of your {made} choices these made the same: {tally}." if made else asked
+        hidden = [(*row[:2], *"?" * (len(others) + 1)) for row in pairs[made : made + 1]]
+        columns = [Column(visible(title), "left") for title in (*self.rows.columns[:2], "you", *others)]
+        table = Table(columns, [[Cell(visible(str(value))) for value in row] for row in hidden + seen[::-1]])
+        self.query_one(BlockView).show(View("choices", visible(self.rows.title), sentence, [table]))
+        self.refresh_bindings()
+
+    def take_focus(self) -> bool:
+        self.query_one(BlockView).focus()
+        return True
