@@ -338,6 +338,7 @@ class Fuzzer:
         self.say(f"the lab opened on {mutations} damaged runs, {visited} visited: {time.monotonic() - started:.1f} s")
 
     async def _open_the_lab(self, mutations: int, visited: int) -> None:
+        from lab.runs.home_folder import BUNDLED
         from screens.app import LabApp
         from screens.messages import RunChosen
 
@@ -345,7 +346,7 @@ class Fuzzer:
         async with app.run_test(size=(120, 40)) as pilot:
             while not app.runs_known:
                 await pilot.pause(0.02)
-            assert len(app.runs) == mutations + 1, f"{len(app.runs)} listed"
+            assert len(app.runs) == mutations + len(BUNDLED), f"{len(app.runs)} listed"
             for run in app.runs[:: max(1, len(app.runs) // max(1, visited))] if visited else ():
                 app.post_message(RunChosen(run.name, "train"))
                 await pilot.pause(0.3)

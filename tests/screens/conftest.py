@@ -223,7 +223,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("NO_COLOR", raising=False)
     # The function itself last: a module that is imported while it is replaced would keep the replacement.
     for module in ("find_runs", "run_summary", "rename_delete"):
-        monkeypatch.setattr(f"lab.runs.{module}.BUNDLED", ())
+        monkeypatch.setattr(f"lab.runs.{module}.bundled", lambda name: tmp_path / f"no-{name}")
     monkeypatch.setattr("lab.runs.home_folder.demo", lambda: tmp_path / "no-demo")
     texts = tmp_path / "texts"
     texts.mkdir()

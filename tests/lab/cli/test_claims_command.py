@@ -23,4 +23,4 @@ def test_json_holds_all_that_was_measured(llmlab: Call) -> None:
 
 
 def test_an_unknown_claim_is_refused(llmlab: Call) -> None:
-    llmlab("claims", "--only", "alchemy").assert_mistake("There is no claim called 'alchemy'", "vocabulary")
+    llmlab("claims", "--only", "alchemy").assert_mistake("There is no claim called 'alchemy'", "--json lists their names")
