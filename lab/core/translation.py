@@ -42,6 +42,8 @@ _WIDE_STOP = re.compile("(?<=[。！？；：]) ")
 """The space after a sentence, where a full-width sign stands in its place."""
 KEPT = 5_000
 """Texts whose translation is kept."""
+LONGEST = 400
+"""Characters of the longest text that is translated: sentences are shorter, and one from outside may be made to take long."""
 
 
 def read_catalogue(text: str) -> dict[str, str]:
@@ -63,6 +65,8 @@ class Catalogue:
 
     def translated(self, text: str) -> str:
         """The text in this language, else phrase by phrase and sentence by sentence, as much of it as has a translation."""
+        if len(text) > LONGEST:
+            return text
         for said in (text, text[:1].upper() + text[1:]):
             if (whole := self._whole(said)) is not None:
                 return whole

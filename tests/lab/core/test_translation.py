@@ -14,6 +14,7 @@ from lab.core.translation import (
     TRANSLATIONS,
     Catalogue,
     asked_language,
+    catalogue,
     languages,
     problem_of_language,
     read_catalogue,
@@ -136,3 +137,12 @@ def test_a_folder_holds_nothing_that_is_not_in_english() -> None:
     lessons = Path(__file__).parents[3] / "lab" / "lessons"
     names = {path.name for path in lessons.rglob("*.md")}
     assert {path.name for code in CODES for path in (TRANSLATIONS / code).rglob("*.md")} <= names
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_text_made_of_the_pieces_of_sentences_ends(code: str) -> None:
+    """One from outside may be on screen, too: however often the pieces stand in it, no translation goes too deep."""
+    found = catalogue(code)
+    for piece, _, _ in found.patterns:
+        for length in (350, 400, 4000):
+            assert found.translated((piece * length)[:length])
