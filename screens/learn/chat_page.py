@@ -102,6 +102,7 @@ class ChatWidget(LiveWidget):
     """Option `tuned: yes`: chat with the run that lesson 15 made of the model at hand, where there is one."""
 
     OPTIONS = ("tuned",)
+    REST = "#chat-bubbles"
     HELP = "**Chat.** To the left what is said; to the right the one document that the model continues."
     DEFAULT_CSS = """
     ChatWidget {

@@ -295,6 +295,10 @@ class LessonsPage(ReadingPage):
         else:
             self.close_reading()
 
+    def resting_focus(self) -> str | None:
+        live = self.reader.live if self.has_class("-reading") else None
+        return (live.REST if live is not None else "") or super().resting_focus()
+
     def screen_state(self) -> ScreenState:
         lesson = self.reader.lesson
         name = lesson.name if lesson is not None else ""

@@ -89,8 +89,16 @@ class QuizPage(LearnPage):
         return action != "begin" or (self.results is not None and not self.has_class("-asking"))
 
     async def action_begin(self) -> None:
+        """Begin a round, or go on with the one that escape has left."""
         assert self.results is not None
-        await self._ask((len(self.results.rounds) + 1, 0))
+        await self._ask(self.results.next_question() or (len(self.results.rounds) + 1, 0))
+
+    def go_back(self) -> bool:
+        """Leave the questions, at escape; the answers that were given are kept."""
+        was_asking = self.has_class("-asking")
+        if was_asking:
+            self.run_worker(self._ask(None), exit_on_error=True)
+        return was_asking
 
     def take_focus(self) -> None:
         self.query_one(GuessView if self.has_class("-asking") else BlockView).focus()

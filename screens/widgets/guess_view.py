@@ -16,7 +16,7 @@ from lab.views.blocks import GuessChoice, GuessQuestion
 from lab.views.translated_parts import translated_parts
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import fit, wrap
 
 if TYPE_CHECKING:
     from lab.lessons.learner.predictions import Score
@@ -50,24 +50,24 @@ class GuessState:
         return self.chosen is None and bool(self.question.choices)
 
 
-def guess_lines(state: GuessState, width: int, height: int) -> tuple[list[PieceLine], int]:
-    """The lines for a window of this size, and the index of that of the first choice.
+def guess_lines(state: GuessState, width: int, height: int) -> tuple[list[PieceLine], list[int]]:
+    """The lines for a window of this size, and of each the index of the choice that stands there; −1 for none.
 
     Where it is low, blank lines go first; at the reveal then the prompt, the question, and choices without a number that are
     neither right nor chosen.
     """
     question = state.question
-    prompt = [_tokens(question, width)] if question.tokens else []
-    asked = words_lines(question.question, width, "title")
-    choices = [_choice(state, at, width) for at in range(len(question.choices))]
+    prompt = _outside([_tokens(question, width)] if question.tokens else [])
+    asked = _outside(words_lines(question.question, width, "title"))
+    choices = [(at, line) for at in range(len(question.choices)) for line in _choice(state, at, width)]
     if state.chosen is not None and question.others is not None:
-        choices.append(_row("  ", question.others, width, question, "dim"))
-    before: list[PieceLine] = _outcome(state, width) if state.chosen is not None else []
-    after: list[PieceLine] = []
+        choices += [(-1, line) for line in _row("  ", question.others, width, question, "dim")]
+    before = _outside(_outcome(state, width) if state.chosen is not None else [])
+    after: list[tuple[int, PieceLine]] = []
     for words, kind in ((question.why if state.chosen is not None else "", "text"), (state.note, "dim"), (state.score, "key")):
         if words:
-            after += words_lines(words, width, kind)
-    blank: list[PieceLine] = [[]]
+            after += _outside(words_lines(words, width, kind))
+    blank = _outside([[]])
     groups = [each for each in (prompt, asked, before, choices, after) if each]
     spare = height - sum(map(len, groups))
     if state.chosen is not None:
@@ -77,18 +77,20 @@ def guess_lines(state: GuessState, width: int, height: int) -> tuple[list[PieceL
                 spare += len(gone)
         if spare < 0 and question.others is None and all(each.value is None for each in question.choices):
             marked = {*question.right, state.chosen}
-            choices[:] = [line for at, line in enumerate(choices) if at in marked]
-            spare += len(question.choices) - len(choices)
-    lines: list[PieceLine] = []
-    first = 0
+            spare += sum(at not in marked for at, _ in choices)
+            choices[:] = [(at, line) for at, line in choices if at in marked]
+    lines: list[tuple[int, PieceLine]] = []
     for group in groups:
         if lines and spare > 0 and group is not asked:
             lines += blank
             spare -= 1
-        if group is choices:
-            first = len(lines)
         lines += group
-    return lines, first
+    return [line for _, line in lines], [at for at, _ in lines]
+
+
+def _outside(lines: list[PieceLine]) -> list[tuple[int, PieceLine]]:
+    """Lines that belong to no choice."""
+    return [(-1, line) for line in lines]
 
 
 def _tokens(question: GuessQuestion, width: int) -> PieceLine:
@@ -116,30 +118,33 @@ def _outcome(state: GuessState, width: int) -> list[PieceLine]:
     return [[(word, "right" if is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
 
 
-def _choice(state: GuessState, at: int, width: int) -> PieceLine:
+def _choice(state: GuessState, at: int, width: int) -> list[PieceLine]:
     question, choice = state.question, state.question.choices[at]
     if state.chosen is None:
         is_here = state.is_open and at == state.cursor
-        kind = "cursor" if is_here else "text"
-        label = fit(choice.label, min(cell_len(choice.label), max(1, width - 3)))
-        return [(f"{CURSOR if is_here else ' '} ", "key"), (label, kind)]
+        return _marked(f"{CURSOR if is_here else ' '} ", "key", choice.label, "cursor" if is_here else "text", width)
     mark = RIGHT if at in question.right else WRONG if at == state.chosen else " "
     kind = "right" if mark == RIGHT else "wrong" if mark == WRONG else "text"
     return _row(f"{mark} ", choice, width, question, kind, note=translated(YOURS) if at == state.chosen else "")
 
 
-def _row(mark: str, choice: GuessChoice, width: int, question: GuessQuestion, kind: str, note: str = "") -> PieceLine:
+def _marked(mark: str, mark_kind: str, text: str, kind: str, width: int) -> list[PieceLine]:
+    """A text with its mark before the first line."""
+    lines = wrap(text, max(1, width - 3))
+    return [[(mark if at == 0 else "  ", mark_kind), (line, kind)] for at, line in enumerate(lines)]
+
+
+def _row(mark: str, choice: GuessChoice, width: int, question: GuessQuestion, kind: str, note: str = "") -> list[PieceLine]:
     """A choice at the reveal: its mark, label, share and bar."""
     everything = [*question.choices, *([question.others] if question.others is not None else [])]
     label = min(LONGEST_LABEL, max(cell_len(each.label) for each in everything))
     number = max(cell_len(each.text) for each in everything)
     if choice.value is None:
-        text = f"{choice.label} ({note})" if note else choice.label
-        return [(mark, kind), (fit(text, min(cell_len(text), max(1, width - 2))), kind)]
+        return _marked(mark, kind, f"{choice.label} ({note})" if note else choice.label, kind, width)
     cells = min(LONGEST_BAR, width - label - number - 5 - cell_len(translated(YOURS)))
     pieces = [(mark, kind), (fit(choice.label, label), kind)]
     pieces += [(f" {choice.text:>{number}} ", "text"), (bar(choice.value, max(0, cells)), "dim" if kind == "dim" else "bar")]
-    return [*pieces, (f" {note}" if note else "", kind)]
+    return [[*pieces, (f" {note}" if note else "", kind)]]
 
 
 INSPECT = "Inspect"
@@ -199,7 +204,7 @@ class GuessView(PieceLinesView):
         self.state: GuessState | None = None
         self._source = ""
         self._was_in_sight = False
-        self._first_choice = 0
+        self._choices: list[int] = []
         self._is_recorded = True
         self.border_title = "guess"
 
@@ -248,10 +253,10 @@ class GuessView(PieceLinesView):
         shown = replace(
             state, question=translated_parts(state.question), score=translated(state.score), note=translated(state.note)
         )
-        lines, self._first_choice = guess_lines(shown, self.room, self.window)
+        lines, self._choices = guess_lines(shown, self.room, self.window)
         self.set_lines(lines)
         if self.state.is_open:
-            self.show_line(self._first_choice + self.state.cursor)
+            self.show_line(self._choices.index(self.state.cursor))
 
     def on_resize(self) -> None:
         self._lay_out()
@@ -281,9 +286,9 @@ class GuessView(PieceLinesView):
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
         if offset is not None and self.state is not None and self.is_open:
-            at = offset.y + self.top - self._first_choice
-            if 0 <= at < len(self.state.question.choices):
-                self.action_choose(at)
+            line = offset.y + self.top
+            if line < len(self._choices) and self._choices[line] >= 0:
+                self.action_choose(self._choices[line])
 
     @work(thread=True, group="guess", exit_on_error=True)
     def _record(self, question: GuessQuestion, chosen: int, is_sure: bool) -> None:

@@ -108,13 +108,15 @@ def quiz_view(results: QuizResults, titles: Mapping[int, str]) -> View:
     first, last = complete[0], complete[-1]
     scores = [sum(each[question] == question.right for question in results.questions) for each in (first, last)]
     chance = fixed(sum(1 / len(question.choices) for question in results.questions), 1)
-    words = f"Before: {scores[0]} of {total} right ({chance} by chance)."
-    shown = [("before", first)]
+    words = f"Before: {scores[0]} of {total} right; guessing gives {chance} on average."
+    shown = []
     if len(complete) > 1:
         gain = scores[1] - scores[0]
         change = f"a gain of {gain}" if gain > 0 else f"{-gain} fewer" if gain else "no gain"
         words += f" After: {scores[1]} of {total}, {change}."
-        shown.append(("after", last))
+        shown = [("before", first), ("after", last)]
+    else:
+        words += " After the last lesson, enter asks them again; the answers are shown then."
     rows = [
         [
             Cell(f"{at}"),

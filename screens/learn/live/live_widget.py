@@ -115,6 +115,8 @@ class LiveWidget(Vertical):
     """True for a widget to which an unknown option is a value to compute on."""
     USES_MODEL: ClassVar[bool] = True
     """False for a widget that needs no run."""
+    REST: ClassVar[str] = ""
+    """Selector of the part that takes the keys after escape has left a text field of its own; "" for the lesson's text."""
     ASKS_GUESS: ClassVar[bool] = False
     """True for a widget that posts `Answered` once its guess is made."""
     DEFAULT_CSS = "LiveWidget { height: 1fr; }"
@@ -186,6 +188,7 @@ class LiveWidget(Vertical):
 class ViewWidget(LiveWidget):
     """A live widget that shows one view, which takes the keys; some have a text to edit above it."""
 
+    REST = "ViewWidget > BlockView"
     DEFAULT_CSS = """
     ViewWidget {
         & > BlockView { height: 1fr; }

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Markdown
+from textual.widgets import Input, Markdown
 
 from lab.lessons.learner.progress import read_progress
 from lab.lessons.lesson import Lesson, lessons
+from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.lesson_reader import SECONDS_AT_REST, LessonText, lesson_markdown
@@ -134,3 +135,14 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
         assert seen == sum(len(lesson.steps) for lesson in lessons())
         assert f"{len(lessons())} of {len(lessons())} done" in str(page.list.border_subtitle)
         await until(pilot, lambda: all(read_progress(tmp_path / "runs")[0].of(lesson.name).is_done for lesson in lessons()))
+
+
+async def test_escape_leaves_the_field_of_an_experiment_for_its_picture_whose_keys_go_on(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        page.restore_state(ScreenState(mode="learn", page="lessons", lesson="simulator-of-documents", run="demo"))
+        await until(pilot, lambda: page.reader.live is not None and page.reader.is_settled)
+        await pilot.press("e", "escape")
+        assert app.focused is page.reader.query_one(BlockView)
+        await pilot.press("e")
+        assert isinstance(app.focused, Input)
