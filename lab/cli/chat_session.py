@@ -84,7 +84,9 @@ class ChatSession:
             turns = "first turn" if self._told == 1 else f"first {self._told} turns"
             self._say(f"The context of {context} tokens has no room any more for the {turns}.")
         if (beyond := len(document.ids) - context) > 0:
-            self._say(f"The first {counted(beyond, 'token')} of what is left do not fit into the context of {context} either.")
+            self._say(
+                f"The document is longer than the context of {context} tokens: its first {counted(beyond, 'token')} are left out."
+            )
 
     def _show_tokens(self) -> None:
         """Print the document, one line for the tokens of each author that stand together."""

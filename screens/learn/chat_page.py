@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.reactive import var
 from textual.widgets import Input
 
-from lab.core.number_format import counted
+from lab.core.number_format import counted, whole
 from lab.core.visible_text import visible
 from lab.engine.method_registry import CHAT, ChatAnswer, ChatParams
 from lab.runs.find_runs import is_run
@@ -46,8 +46,8 @@ FIELDS = ("message", "system prompt", "stop", "temperature")
 HOTTEST = 100.0
 KINDS = {"mark": "key", "system": "text", "user": "train", "model": "added", "end": "cursor"}
 """Style of the tokens of each author: all can be told without colour but the system prompt and the user's, which marks part."""
-KEPT = "chat"
-"""Name of the conversation among what the widgets of Learn keep."""
+KEPT = "chat with "
+"""With the run's name, that of its conversation among what the widgets of Learn keep."""
 
 
 @dataclass
@@ -127,6 +127,8 @@ class ChatWidget(LiveWidget):
         super().__init__(options, engine)
         self.talk = Conversation("")
         self._is_answered, self._at_hand = False, ""
+        self._draft = ""
+        """The message, while the field is for a setting."""
         self.asks = "live"
         """Key of its questions to the engine."""
 
@@ -150,9 +152,9 @@ class ChatWidget(LiveWidget):
         self._at_hand = model.run
         if self.options.get("tuned") == "yes" and await asyncio.to_thread(is_run, home() / tuned):
             run = tuned
-        kept = self.engine.kept.get(KEPT)
-        self.talk = kept if isinstance(kept, Conversation) and kept.run == run else Conversation(run)
-        self.engine.kept[KEPT] = self.talk
+        kept = self.engine.kept.get(KEPT + run)
+        self.talk = kept if isinstance(kept, Conversation) else Conversation(run)
+        self.engine.kept[KEPT + run] = self.talk
         self._ask(TOKENS if self.talk.is_open else 0)
 
     def _ask(self, tokens: int) -> None:
@@ -193,7 +195,7 @@ class ChatWidget(LiveWidget):
             return
         bubbles, document = self.query_one("#chat-bubbles", ChatLines), self.query_one("#chat-document", ChatLines)
         bubbles.border_title = Text(f"chat · {visible(talk.run)}")
-        document.border_title = Text(f"document · {len(answer.ids)} of {counted(answer.context, 'token')}")
+        document.border_title = Text(f"document · {whole(len(answer.ids))} of {counted(answer.context, 'token')}")
         for view, lines in ((bubbles, bubble_lines(answer, bubbles.room)), (document, document_lines(answer, document.room))):
             view.set_lines(lines)
             view.top = len(lines)
@@ -204,17 +206,21 @@ class ChatWidget(LiveWidget):
     @on(events.DescendantFocus)
     def _name_field(self) -> None:
         field = self.query_one(ChatInput)
-        field.border_title = Text(FIELDS[field.field])
+        field.border_title = Text(f"{FIELDS[field.field]} · enter {'keeps' if field.field else 'sends'} it")
         stop = ", ".join(f"“{visible(each)}”" for each in self.talk.stops or ()) or "none"
         field.border_subtitle = Text(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}")
 
     def on_mount(self) -> None:
         self.watch(self.query_one(ChatInput), "field", self._fill_field, init=False)
 
-    def _fill_field(self, index: int) -> None:
-        """Show the value of the setting that the field is for now."""
+    def _fill_field(self, before: int, index: int) -> None:
+        """Keep what was typed for the setting before, and show the value of the one that the field is for now."""
         talk, field = self.talk, self.query_one(ChatInput)
-        values = ("", talk.system or "", (talk.stops or ("",))[0], f"{talk.temperature:g}")
+        if not before:
+            self._draft = field.text
+        elif not talk.is_open and self._keep_setting(FIELDS[before], field.text):
+            self._ask(0)
+        values = (self._draft, talk.system or "", (talk.stops or ("",))[0], f"{talk.temperature:g}")
         field.value = shown(values[index])
         field.cursor_position = len(field.value)
         self._name_field()
@@ -226,23 +232,28 @@ class ChatWidget(LiveWidget):
         name, text = FIELDS[field.field], field.text
         if talk.is_open or talk.answer is None:
             return
-        if name == "message":
-            if not text.strip():
-                return
+        if name != "message":
+            if self._keep_setting(name, text):
+                field.field = 0
+        elif text.strip():
             talk.turns = (*talk.turns, Turn(text))
-        elif name == "system prompt":
-            talk.system = text
+            field.value = ""
+            self._ask(TOKENS)
+            self.refresh_bindings()
+
+    def _keep_setting(self, name: str, text: str) -> bool:
+        """Take what was typed for a setting; False where it cannot be."""
+        if name == "system prompt":
+            self.talk.system = text
         elif name == "stop":
-            talk.stops = (text,) if text else ()
+            self.talk.stops = (text,) if text else ()
         else:
             number = number_in(text, HOTTEST)
             if number is None or number < 0:
                 self.say(f"The temperature is a number from 0 to {HOTTEST:g}.", error=True)
-                return
-            talk.temperature = number
-        field.field, field.value = 0, ""
-        self._ask(TOKENS if talk.is_open else 0)
-        self.refresh_bindings()
+                return False
+            self.talk.temperature = number
+        return True
 
     def take_focus(self) -> bool:
         self.query_one("#chat-bubbles").focus()

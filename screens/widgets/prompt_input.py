@@ -99,7 +99,8 @@ class PromptInput(Input):
         self.insert_text_at_cursor(NEWLINE)
 
     def on_paste(self, event: events.Paste) -> None:
+        """Insert it. Terminals send the line breaks of what is pasted as carriage returns."""
         start, end = sorted(self.selection)
-        self.replace(shown(event.text), start, end)
+        self.replace(shown(event.text.replace("\r\n", "\n").replace("\r", "\n")), start, end)
         event.stop()
         event.prevent_default()

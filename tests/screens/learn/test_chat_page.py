@@ -104,10 +104,10 @@ async def test_the_settings_are_behind_the_message(
         field = pilot.app.screen.query_one(ChatInput)
         for _ in range(3):
             await pilot.press("down")
-            if str(field.border_title) == name:
+            if str(field.border_title).startswith(name):
                 break
         await send(pilot, until, typed)
-        assert str(field.border_title) == "message"
+        assert str(field.border_title) == "message · enter sends it"
         said = pilot.app.screen.query_one("#chat-status", StatusLine).left
         assert ("stop text ends an answer" in said) == (name == "stop")
         await send(pilot, until, "Hello")
@@ -115,6 +115,24 @@ async def test_the_settings_are_behind_the_message(
         await pilot.press("escape", "r")
         await until(pilot, lambda: talk(pilot).is_settled and talk(pilot).talk.seed == 1)
         assert talk(pilot).talk.turns == expected((Turn("Hello"),), seed=1, **settings).turns
+
+
+async def test_what_is_typed_is_kept_while_one_looks_at_another_field_and_a_chat_with_its_run(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, until)
+        field = pilot.app.screen.query_one(ChatInput)
+        await pilot.press(*"Hi", "down")
+        field.value = "A dog."
+        await pilot.press("down", "down")
+        field.value = "hot"
+        await pilot.press("down")
+        assert (field.text, talk(pilot).talk.system, talk(pilot).talk.temperature) == ("Hi", "A dog.", 1.0)
+        await until(pilot, lambda: talk(pilot).is_settled)
+        before = talk(pilot).talk
+        for name in ("induction", "demo"):
+            pilot.app.screen.query_one(ChatPage).run = name
+            await until(pilot, lambda: talk(pilot).talk.run == name and talk(pilot).is_settled)  # noqa: B023
+        assert talk(pilot).talk is before
 
 
 class HaltingEngine(InProcessEngine):
