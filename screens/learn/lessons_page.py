@@ -27,7 +27,7 @@ from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.guess_widgets import PlaceGuess
+from screens.learn.live.guess_widgets import NextTokenGuess
 from screens.learn.live.live_registry import asks_guess
 from screens.learn.live.live_widget import model_of
 from screens.learn.live.merges_widget import MergesWidget
@@ -65,7 +65,7 @@ class LessonsPage(ReadingPage):
     PARTS = (
         *(LessonList, LessonReader, LessonText),
         *(StageWidget, ExperimentWidget, ThreeWeightsWidget, OneStepWidget),
-        *(PlaceGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget, StudyWidget),
+        *(NextTokenGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget, StudyWidget),
         ChooseWidget,
     )
     DEFAULT_CSS = """

@@ -1,10 +1,10 @@
-"""Live widgets of guesses: `predict-next-token`, `predict-attention`, `predict-experiment` and `predict-recorded`."""
+"""Live widgets of guesses: `predict-next-token`, `predict-experiment` and `predict-recorded`."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import replace
 from textual import on
@@ -132,32 +132,37 @@ class EngineGuess(GuessWidget):
         self.show_question(question)
 
 
-class PlaceGuess(EngineGuess):
-    """A guess about a place of the forward pass."""
+class NextTokenGuess(EngineGuess):
+    """`predict-next-token`: which token does the model find most probable next?
 
-    ABOUT: Literal["next token", "attention"]
-    STAGE: str
-    """The stage of Inspect that shows the answer."""
-    _lotteries = 0
-    """Places left out one after the other."""
-    BINDINGS = [Binding("n", "another", "New", id="live.another", tooltip="A new guess, at another place of the prompt or model")]
+    Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given; `shorter`,
+    the position for a prompt that has no such one, where the last token's answer was seen before.
+    """
+
+    OPTIONS = ("position", "shorter")
+    BINDINGS = [Binding("n", "another", "New", id="live.another", tooltip="A new guess, at another place of the prompt")]
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self._shorter = self.integer("shorter", 1) - 1 if "shorter" in self.options else None
+        self._lotteries = 0
+        """Places left out one after the other."""
 
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
-        return GUESS, GuessParams(
-            run=model.run,
-            text=model.prompt,
-            position=self.position,
-            layer=self.layer_index,
-            head=self.head_index,
-            about=self.ABOUT,
-        )
+        return GUESS, GuessParams(run=model.run, text=model.prompt, position=self.position)
 
     def _answered(self, answer: GuessQuestion) -> None:
         """Ask about the next place where a guess at this one would be a lottery."""
+        shorter, self._shorter = self._shorter, None
+        is_short = self.position is not None and answer.position is not None and answer.position < self.position
+        if shorter is not None and is_short:
+            self.position = shorter
+            self.ask()
+            return
         self.position = answer.position
-        if answer.is_lottery and self._lotteries < MOST_LOTTERIES and self.position and self.facts is not None:
+        if answer.is_lottery and self._lotteries < MOST_LOTTERIES and self.position:
             self._lotteries += 1
-            self.move_on(self.facts)
+            self.position -= 1
             self.ask()
         else:
             self._lotteries = 0
@@ -167,71 +172,13 @@ class PlaceGuess(EngineGuess):
         """The place in Inspect; not before the guess, for it shows the answer."""
         if self.model is None or self.guess.is_open or self.guess.state is None:
             return None
-        return ScreenState(
-            mode="inspect",
-            run=self.model.run,
-            prompt=self.model.prompt,
-            stage=self.STAGE,
-            layer=self.layer_index,
-            head=self.head_index,
-            position=self.position,
-        )
+        return ScreenState(mode="inspect", run=self.model.run, prompt=self.model.prompt, stage="logits", position=self.position)
 
     def action_another(self) -> None:
-        """Ask about another place."""
-        if self.facts is not None and self._is_answered and self.position is not None:
-            self.move_on(self.facts)
+        """Ask about the position before; from the first one about the last."""
+        if self._is_answered and self.position is not None:
+            self.position = self.position - 1 if self.position else None
             self.ask()
-
-    @abstractmethod
-    def move_on(self, facts: ModelFacts) -> None:
-        """Go to the place that is asked about next."""
-
-
-class NextTokenGuess(PlaceGuess):
-    """`predict-next-token`: which token does the model find most probable next?
-
-    Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given; `shorter`,
-    the position for a prompt that has no such one, where the last token's answer was seen before.
-    """
-
-    ABOUT = "next token"
-    STAGE = "logits"
-    OPTIONS = ("position", "shorter")
-
-    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
-        super().__init__(options, engine)
-        self._shorter = self.integer("shorter", 1) - 1 if "shorter" in self.options else None
-
-    def _answered(self, answer: GuessQuestion) -> None:
-        shorter, self._shorter = self._shorter, None
-        is_short = self.position is not None and answer.position is not None and answer.position < self.position
-        if shorter is not None and is_short:
-            self.position = shorter
-            self.ask()
-        else:
-            super()._answered(answer)
-
-    def move_on(self, facts: ModelFacts) -> None:
-        """The position before; from the first one the last."""
-        self.position = self.position - 1 if self.position else None
-
-
-class AttentionGuess(PlaceGuess):
-    """`predict-attention`: which token does this head attend to most from this position?
-
-    Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`, counted from 1. Unless given, the first layer, its
-    first head and the last token; one that the model or the prompt does not have is the last one.
-    """
-
-    ABOUT = "attention"
-    STAGE = "scores"
-    OPTIONS = PLACE
-
-    def move_on(self, facts: ModelFacts) -> None:
-        """The next head; after the last one of a layer the first of the next layer."""
-        at = (self.layer_index * facts.heads + self.head_index + 1) % (facts.layers * facts.heads)
-        self.layer_index, self.head_index = divmod(at, facts.heads)
 
 
 class MeasuredGuess(EngineGuess):

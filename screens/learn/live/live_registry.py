@@ -9,7 +9,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.draw_widgets import DrawAttention, DrawLoss
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess, RecordedGuess
+from screens.learn.live.guess_widgets import MeasuredGuess, NextTokenGuess, RecordedGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
@@ -26,7 +26,6 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "softmax": SoftmaxEditor,
     "posttraining": PosttrainingWidget,
     "predict-next-token": NextTokenGuess,
-    "predict-attention": AttentionGuess,
     "predict-experiment": MeasuredGuess,
     "predict-recorded": RecordedGuess,
     "scaling": ScalingWidget,

@@ -27,14 +27,6 @@ LESSON = """# Guesses
 prompt: The big dog ran
 ```
 
-## Attention
-
-```live predict-attention
-prompt: The big dog ran
-layer: 9
-head: 2
-```
-
 ## An experiment
 
 ```live predict-experiment
@@ -59,9 +51,6 @@ def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabAp
     lesson = parse_lesson(Path("01-guesses.md"), LESSON)
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
     return learn_app(InProcessEngine, run="tiny")
-
-
-ABOUT = ("next-token", "attention")
 
 
 async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: Path, until: Until) -> None:
@@ -107,13 +96,6 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
 
         await pilot.press("space")
         await until(pilot, lambda: page.reader.step == 1)
-        attention = await asked()
-        assert "head 2 of layer 2" in attention.state.question.question, "a layer that the model lacks is the last one"
-        await pilot.press(*["down"] * attention.state.question.right[0], "enter")
-        await scored()
-
-        await pilot.press("space")
-        await until(pilot, lambda: page.reader.step == 2)
         await asked()
         await pilot.press("enter")
         assert "✓ Right. It has 275." in await scored()
@@ -121,7 +103,7 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
         assert picture.size.height >= 7, "the answer leaves its picture room on a small screen"
         assert not picture.view.sentence, "the answer says it"
 
-        await pilot.press("backspace", "backspace")
+        await pilot.press("backspace")
         await until(pilot, lambda: page.reader.step == 0)
         again = await asked()
         await pilot.press(*["down"] * again.state.question.right[0], "enter")
@@ -129,9 +111,9 @@ async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: 
 
         await pilot.press("escape", "escape")
         kept = read_predictions(tmp_path)[0]
-        assert len(kept) == 5
+        assert len(kept) == 4
         words = score_of(kept).text
-        assert words.startswith("predictions: 3 of 4 right")
+        assert words.startswith("predictions: 2 of 3 right")
         await until(pilot, lambda: str(pilot.app.screen.query_one("#learn-score", Static).render()) == words)
 
 
@@ -157,24 +139,20 @@ async def test_a_prompt_that_is_too_short_for_the_place_is_asked_about_at_anothe
 async def test_a_guess_that_would_be_a_lottery_is_asked_about_another_place(
     app: LabApp, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lotteries = {("next token", 3, 0, 0), ("next token", 2, 0, 0), ("attention", 3, 0, 0), ("attention", 3, 0, 1)}
     asked = []
 
     def question(self: PromptMethods, params: GuessParams) -> GuessQuestion:
         position = 3 if params.position is None else params.position
-        place = (params.about, position, params.layer, params.head)
-        asked.append(place)
-        choices, is_lottery = (GuessChoice("a"), GuessChoice("b")), place in lotteries
-        return GuessQuestion(params.about, f"{place}", choices, (0,), position=position, is_lottery=is_lottery)
+        asked.append(position)
+        choices = (GuessChoice("a"), GuessChoice("b"))
+        return GuessQuestion(params.about, f"at {position}", choices, (0,), position=position, is_lottery=position > 1)
 
     monkeypatch.setattr("screens.learn.live.guess_widgets.MOST_LOTTERIES", 20)
     monkeypatch.setattr("lab.engine.prompt_methods.PromptMethods.guess", question)
-    lesson = Lesson("guesses", 1, "Guesses", tuple(LessonStep("", "", Live(f"predict-{about}", {})) for about in ABOUT))
+    lesson = Lesson("guesses", 1, "Guesses", (LessonStep("", "", Live("predict-next-token", {})),))
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
     async with app.run_test(size=(80, 24)) as pilot:
         await lessons_page(pilot, until)
-        for place in (("next token", 1, 0, 0), ("attention", 3, 1, 0)):
-            await pilot.press("enter" if place[0] == "next token" else "space")
-            found = pilot.app.screen.query(GuessView)
-            await until(pilot, lambda place=place, found=found: any(str(place) in str(one.state) for one in found))
-        assert len(asked) == 6
+        await pilot.press("enter")
+        await until(pilot, lambda: any("at 1" in str(guess.state) for guess in pilot.app.screen.query(GuessView)))
+        assert asked == [3, 2, 1]

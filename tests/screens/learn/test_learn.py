@@ -233,7 +233,7 @@ async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
     """A title that looks like markup is shown as it is; a file that cannot be read is told of; a bad option is, too."""
     folder = tmp_path / "lessons"
     folder.mkdir()
-    block = "```live predict-attention\nlayer: 0\n```"
+    block = "```live predict-next-token\nposition: 0\n```"
     (folder / "01-water.md").write_text(f"# Water [/b] [red\nText.\n\n## Step [/]\n{block}\n")
     (folder / "02-fire.md").write_bytes(b"\xff\xfe")
     monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: lessons_and_problems(folder))
@@ -249,7 +249,7 @@ async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
         await until(pilot, lambda: "step 2/2" in str(screen.query_one(LessonText).border_title))
         status = screen.query_one("#lesson-status", StatusLine)
         await until(pilot, lambda: status.has_class("-error"))
-        assert "layer of a live widget must be a number from 1" in str(status.left)
+        assert "position of a live widget must be a number from 1" in str(status.left)
 
 
 class PromptEngine(SilentEngine):
