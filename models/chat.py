@@ -89,6 +89,12 @@ def template_sentence(template: Template, stops: Sequence[str], *, is_tuned: boo
     return f"{words}; {end}."
 
 
+def begun_stop(text: str, stops: Sequence[str]) -> int:
+    """Number of characters at the end of the text that may be the beginning of one of the stop texts."""
+    sizes = range(min(max(map(len, stops), default=1) - 1, len(text)), 0, -1)
+    return next((size for size in sizes if any(stop.startswith(text[-size:]) for stop in stops)), 0)
+
+
 @dataclass(frozen=True)
 class Turn:
     """A message, and the tokens of the answer with the mark that ends it, as far as they are written."""
@@ -172,9 +178,7 @@ class Chat:
         if turn.end:
             return text
         text = text.rstrip("\N{REPLACEMENT CHARACTER}")
-        tails = range(min(max(map(len, self._all_stops), default=1) - 1, len(text)), 0, -1)
-        held = next((size for size in tails if any(stop.startswith(text[-size:]) for stop in self._all_stops)), 0)
-        return text[: len(text) - held]
+        return text[: len(text) - begun_stop(text, self._all_stops)]
 
     def _length_of_end(self, turn: Turn) -> int:
         """Number of tokens at the end of the answer that are its end."""

@@ -14,10 +14,11 @@ from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import write_raw
 from lab.core.errors import UserError
-from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS
+from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS, Limit
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.planning.device import generation_device
+from models.chat import begun_stop
 from models.parameter_count import BYTES
 
 ACTIVATIONS = 16
@@ -31,42 +32,36 @@ SHORT_ANSWER = 200
 option = partial(click.option, show_default=True)
 
 
+SAMPLING: tuple[tuple[str, float, Limit, str, str], ...] = (
+    ("--temperature", 1.0, TEMPERATURE, "T", "Divides logits; 0 is greedy."),
+    ("--top-k", 0, TOP_K, "K", "Keep the K most probable tokens; 0 keeps all."),
+    ("--top-p", 1.0, TOP_P, "P", "Keep the most probable tokens that together reach probability P; 1 keeps all."),
+    ("--min-p", 0.0, MIN_P, "P", "Keep the tokens with at least this share of the largest probability; 0 keeps all."),
+    (
+        "--repetition-penalty",
+        1.0,
+        REPETITION_PENALTY,
+        "R",
+        "Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
+    ),
+    ("--seed", 0, SAMPLING_SEED, "N", "The same seed generates the same text."),
+)
+
+
 def sampling_options(command: Any) -> Any:
-    """The options that say how tokens are drawn, from --temperature to --repetition-penalty."""
-    options = (
-        option(
-            "--temperature",
-            default=1.0,
-            type=Within(TEMPERATURE, whole=False),
-            metavar="T",
-            help="Divides logits; 0 is greedy.",
-        ),
-        option("--top-k", default=0, type=Within(TOP_K), metavar="K", help="Keep the K most probable tokens; 0 keeps all."),
-        option(
-            "--top-p",
-            default=1.0,
-            type=Within(TOP_P, whole=False),
-            metavar="P",
-            help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
-        ),
-        option(
-            "--min-p",
-            default=0.0,
-            type=Within(MIN_P, whole=False),
-            metavar="P",
-            help="Keep the tokens with at least this share of the largest probability; 0 keeps all.",
-        ),
-        option(
-            "--repetition-penalty",
-            default=1.0,
-            type=Within(REPETITION_PENALTY, whole=False),
-            metavar="R",
-            help="Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
-        ),
-    )
-    for each in reversed(options):
-        command = each(command)
-    return command
+    """The options that say how tokens are drawn, from --temperature to --greedy, and where they end, --stop."""
+    command = click.option("--greedy", is_flag=True, help="Always take the most probable token.")(command)
+    for name, default, limits, metavar, words in reversed(SAMPLING):
+        kind = Within(limits, whole=isinstance(default, int))
+        command = option(name, default=default, type=kind, metavar=metavar, help=words)(command)
+    words = "End before this text is written; may be repeated. [default: none]"
+    return click.option("--stop", "stops", multiple=True, metavar="TEXT", callback=_stops, help=words)(command)
+
+
+def _stops(_context: click.Context, _option: click.Parameter, stops: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in stops:
+        raise click.UsageError("The text to stop at is empty: give it at least one character.")
+    return stops
 
 
 @click.command(short_help="Generate text from a prompt.")
@@ -74,12 +69,7 @@ def sampling_options(command: Any) -> Any:
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt. [default: the run's first prompt]")
 @option("-n", "--tokens", default=200, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate.")
 @sampling_options
-@click.option(
-    "--stop", "stops", multiple=True, metavar="TEXT", help="End before this text is written; may be repeated. [default: none]"
-)
-@option("--seed", default=0, type=Within(SAMPLING_SEED), metavar="N", help="The same seed generates the same text.")
 @option("--samples", default=1, type=Within(SAMPLES), metavar="K", help="Texts to generate at once, with K seeds.")
-@click.option("--greedy", is_flag=True, help="Always take the most probable token.")
 @option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
@@ -99,9 +89,7 @@ def generate(
     prompt: str | None,
     tokens: int,
     stops: tuple[str, ...],
-    seed: int,
     samples: int,
-    greedy: bool,
     precision: str,
     device: str,
     checkpoint: str | None,
@@ -113,9 +101,7 @@ def generate(
     """
     from models.config import SamplingSettings
 
-    if "" in stops:
-        raise click.UsageError("The text to stop at is empty: give it at least one character.")
-    sampling = SamplingSettings(**settings, seed=seed, greedy=greedy)
+    sampling = SamplingSettings(**settings)
     loaded = load_prompt(run, prompt, checkpoint)
     import torch
 
@@ -139,7 +125,7 @@ def generate(
     if precision == "bf16":
         loaded.model.cast_matrices_to_bf16()
     if samples > 1:
-        several = [replace(sampling, seed=seed + number) for number in range(samples)]
+        several = [replace(sampling, seed=sampling.seed + number) for number in range(samples)]
         room = int(torch.cuda.mem_get_info(where)[0]) if where.type == "cuda" else memory()
         model = loaded.model.config
         kept = model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size  # and the tokens themselves
@@ -168,14 +154,12 @@ def generate(
 def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
     """The pieces of a text up to the first of the stop texts. What may be the beginning of one is held back."""
     held = ""
-    longest = max(map(len, stops), default=1)
     for piece in pieces:
         held += piece
         if found := [at for stop in stops if (at := held.find(stop)) >= 0]:
             yield held[: min(found)]
             return
-        tails = range(min(longest - 1, len(held)), 0, -1)
-        sent = len(held) - next((size for size in tails if any(stop.startswith(held[-size:]) for stop in stops)), 0)
+        sent = len(held) - begun_stop(held, stops)
         yield held[:sent]
         held = held[sent:]
     yield held
@@ -186,11 +170,6 @@ def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
 @click.option("--system", metavar="TEXT", help="System prompt. [default: that of the run's first prompt, if it has one]")
 @option("-n", "--tokens", default=SHORT_ANSWER, type=Within(WRITTEN_TOKENS), metavar="N", help="Most tokens of an answer.")
 @sampling_options
-@click.option(
-    "--stop", "stops", multiple=True, metavar="TEXT", help="End an answer before this text, too; may be repeated. [default: none]"
-)
-@option("--seed", default=0, type=Within(SAMPLING_SEED), metavar="N", help="The same seed gives the same answers.")
-@click.option("--greedy", is_flag=True, help="Always take the most probable token.")
 @click.option("--show-tokens", is_flag=True, help="After each answer print the raw document: its tokens, and who wrote them.")
 @checkpoint_option
 def chat(
@@ -198,8 +177,6 @@ def chat(
     system: str | None,
     tokens: int,
     stops: tuple[str, ...],
-    seed: int,
-    greedy: bool,
     show_tokens: bool,
     checkpoint: str | None,
     **settings: Any,
@@ -211,7 +188,5 @@ def chat(
     """
     from models.config import SamplingSettings
 
-    if "" in stops:
-        raise click.UsageError("The text to stop at is empty: give it at least one character.")
-    sampling = SamplingSettings(**settings, seed=seed, greedy=greedy)
+    sampling = SamplingSettings(**settings)
     ChatSession(load_prompt(run, None, checkpoint), system, stops, sampling, tokens, shows_tokens=show_tokens).converse()
