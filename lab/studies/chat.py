@@ -8,6 +8,8 @@ The marks are special tokens: random rows that are added to the demo's table of 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from statistics import fmean
 
 import torch
@@ -21,17 +23,18 @@ from lab.runs.weights_file import load_model
 from lab.studies.examples import greedy_answers
 from lab.studies.study_record import Record
 from lab.training.posttraining.question_pairs import NAMED, PairSource, QuestionPair
-from lab.training.posttraining.sft_and_rl import CLIP, FINAL_LR, WARMUP
+from lab.training.posttraining.sft_and_rl import WARMUP, train
+from models.chat import Chat, Template, Turn
 from models.chunked_cross_entropy import IGNORE_INDEX
-from models.config import schedule_factor
 from models.gpt import GPT
-from models.optimizers import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
 
 USER, ASSISTANT, END = MARKS = ("<|user|>", "<|assistant|>", "<|end|>")
+TEMPLATE = Template("study", "", "", USER, END + ASSISTANT, END, USER)
 QUESTIONS = ("Who is it about?", "Whom did it meet?")
 ROOM = 24
 """Most tokens of an answer: a name and its end take two."""
+ANY_LENGTH = 1 << 30
 BATCH, LR = 16, 2e-3
 STEPS, HELD_OUT, POINTS = 120, 20, 6
 """Steps of each training, conversations that are not trained on, and measurements."""
@@ -85,7 +88,7 @@ class Chats:
         return [self._about(pair) for pair in self._source.draw(count)]
 
     def _fits(self, pair: QuestionPair) -> bool:
-        return len(self.asked(self._about(pair), 1, has_end=True)) + ROOM <= self._context
+        return len(self.document(self._about(pair), 1, has_end=True)[0]) + ROOM <= self._context
 
     def _about(self, pair: QuestionPair) -> Conversation:
         """The two questions, in the order that the drawn name gives: neither can be answered by its place alone."""
@@ -100,25 +103,15 @@ class Chats:
         )
         return Conversation((f"{pair.story} {first}", second), (one, other))
 
-    def id(self, mark: str) -> int:
-        return self.tokenizer.special[mark]
-
-    def answer(self, chat: Conversation, turn: int, *, has_end: bool) -> list[int]:
-        return self.tokenizer.encode(f" {chat.names[turn]}") + [self.id(END)] * has_end
-
-    def asked(self, chat: Conversation, turn: int, *, has_end: bool) -> list[int]:
-        """The document up to the place where this turn is answered."""
-        before = self.document(chat, 0, has_end=has_end)[0] if turn else []
-        return [*before, self.id(USER), *self.tokenizer.encode(chat.messages[turn]), self.id(END), self.id(ASSISTANT)]
-
-    def document(self, chat: Conversation, last: int = 1, *, has_end: bool) -> tuple[list[int], list[bool]]:
-        """The document up to the end of this turn, and which of its tokens the assistant writes."""
-        ids, written = list[int](), list[bool]()
-        for turn in range(last + 1):
-            asked, answer = self.asked(chat, turn, has_end=has_end), self.answer(chat, turn, has_end=has_end)
-            written += [False] * (len(asked) - len(ids)) + [True] * len(answer)
-            ids = asked + answer
-        return ids, written
+    def document(self, chat: Conversation, answers: int = 2, *, has_end: bool) -> tuple[list[int], list[bool]]:
+        """The document with so many answers, up to the place of the next one, and which of its tokens the assistant writes."""
+        turns = list[Turn]()
+        for message, name in zip(chat.messages[: answers + 1], chat.names, strict=False):
+            ids = self.tokenizer.encode(f" {name}") + [self.tokenizer.special[END]] * has_end
+            turns.append(Turn(message, tuple(ids), "stop" if has_end else "limit") if len(turns) < answers else Turn(message))
+        template = TEMPLATE if has_end else replace(TEMPLATE, stop="")
+        found = Chat(self.tokenizer, template, turns=tuple(turns)).document(ANY_LENGTH, 0)
+        return found.ids, [author in ("model", "end") for author in found.authors]
 
 
 def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> None:
@@ -161,19 +154,11 @@ def with_marks(model: GPT) -> GPT:
 
 def fine_tune(model: GPT, chats: Chats, training: Sequence[Conversation], variant: Variant) -> Iterator[int]:
     """Train the model in place on each conversation once, a step at a time."""
-    optimizer, steps = make_optimizer(model, LR, weight_decay=0.0), len(training) // BATCH
-    for step in range(1, steps + 1):
-        documents = [chats.document(chat, has_end=variant.has_end) for chat in training[(step - 1) * BATCH : step * BATCH]]
-        for group in optimizer.param_groups:
-            group["lr"] = LR * schedule_factor("cosine", step / steps, WARMUP, FINAL_LR)
-        model.train()
-        loss = model.loss(*batch_of(documents, on_all=variant.on_all))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-        model.eval()
-        yield step
+    documents = (chats.document(chat, has_end=variant.has_end) for chat in training)
+    made = partial(batch_of, on_all=variant.on_all)
+    steps = len(training) // BATCH
+    for step in train(model, lambda: list(islice(documents, BATCH)), steps, LR, 0.0, warmup=WARMUP, batch_of=made):
+        yield step.number
 
 
 def batch_of(documents: Sequence[tuple[list[int], list[bool]]], *, on_all: bool) -> tuple[Tensor, Tensor]:
@@ -189,8 +174,8 @@ def batch_of(documents: Sequence[tuple[list[int], list[bool]]], *, on_all: bool)
 
 def answers_of(model: GPT, chats: Chats, tests: Sequence[Conversation], variant: Variant) -> list[str]:
     """The most probable answer to each question after the right answers before it, up to the end mark or `ROOM` tokens."""
-    prompts = [chats.asked(chat, turn, has_end=variant.has_end) for chat in tests for turn in (0, 1)]
-    return [chats.tokenizer.decode(ids) for ids in greedy_answers(model, prompts, chats.id(END), ROOM)]
+    prompts = [chats.document(chat, turn, has_end=variant.has_end)[0] for chat in tests for turn in (0, 1)]
+    return [chats.tokenizer.decode(ids) for ids in greedy_answers(model, prompts, chats.tokenizer.special[END], ROOM)]
 
 
 def is_right(answer: str, name: str) -> bool:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from lab.core.number_format import probability
-from lab.studies.examples import train
 from lab.studies.study_record import Record
+from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
 from models.gpt import GPT
 

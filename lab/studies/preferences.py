@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from lab.studies.examples import train
+from lab.studies.examples import decode
 from lab.studies.study_record import Record
 from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
+from lab.training.posttraining.sft_and_rl import descend, train
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import ModelConfig
-from models.gpt import GPT, KVCache
+from models.gpt import GPT
 from models.optimizers import make_optimizer
 
 ANIMALS = ("dog", "cat", "fox", "bear", "duck", "frog")
@@ -115,20 +116,14 @@ class RewardModel(nn.Module):
         return (self.forward(examples) - self.mean) / self.deviation
 
 
-@torch.inference_mode()
 def sample(model: GPT, animals: Sequence[str], generator: torch.Generator) -> list[Example]:
     """An answer to the prompt of each animal, drawn at temperature 1."""
-    ids = torch.tensor([prompt_of(animal) for animal in animals])  # (B, T)
-    cache, end, columns = KVCache(model.config, len(animals)), IDS[END], list[Tensor]()
-    is_open = torch.ones(len(ids), dtype=torch.bool)
-    while len(columns) < MOST_WORDS and bool(is_open.any()):
-        probabilities = model.unembed(model.hidden(ids, cache)[:, -1]).softmax(-1)  # (B, V)
-        ids = torch.multinomial(probabilities, 1, generator=generator)
-        columns.append(ids)
-        is_open &= ids[:, 0] != end
-    rows: list[list[int]] = torch.cat(columns, 1).tolist()
-    answers = [row[: row.index(end) + 1] if end in row else row for row in rows]
-    return [(prompt_of(animal), answer) for animal, answer in zip(animals, answers, strict=True)]
+    prompts = [prompt_of(animal) for animal in animals]
+
+    def draw(logits: Tensor) -> Tensor:
+        return torch.multinomial(logits.softmax(-1), 1, generator=generator)
+
+    return list(zip(prompts, decode(model, prompts, IDS[END], MOST_WORDS, draw), strict=True))
 
 
 def text_example(chance: random.Random) -> Example:
@@ -193,10 +188,7 @@ def _train_reward(
         for at in range(0, len(pairs), 32):
             some = pairs[at : at + 32]
             loss = -logsigmoid(reward([pair.chosen for pair in some]) - reward([pair.other for pair in some])).mean()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(reward.parameters(), 1.0)
-            optimizer.step()
+            descend(loss, reward, optimizer)
         for name, some in (("trained on", pairs), ("held out", list(held_out))):
             record.point("reward model", name, epoch * len(pairs), accuracy(reward, some))
         record.done(0.1 + 0.15 * epoch / epochs)
@@ -247,10 +239,7 @@ def _train_policy(
         block.append(
             (float(kl_per_answer(current, reference).detach().mean()), float(rewards.mean()), fmean(map(judged, examples)))
         )
-        optimizer.zero_grad()
-        policy_loss(current, reference, rewards, beta, GROUP).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
-        optimizer.step()
+        descend(policy_loss(current, reference, rewards, beta, GROUP), policy, optimizer)
         if number % BLOCK == 0:
             kl, score, quality = (fmean(column) for column in zip(*block, strict=True))
             record.point("KL", f"score, {name}", kl, score)

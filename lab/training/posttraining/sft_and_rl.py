@@ -1,10 +1,13 @@
 """Supervised fine-tuning (SFT), the pretraining loss on the tokens of answers alone, and reinforcement learning in rounds."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lab.training.posttraining import answers
 from lab.training.posttraining.answers import Answerer
@@ -22,6 +25,53 @@ CLIP = 1.0
 """Largest norm of a gradient, as in pretraining."""
 
 
+class Step(NamedTuple):
+    """A step of training on answers that has been made."""
+
+    number: int
+    """From 1."""
+    loss: float
+    """Mean over the answers' tokens of the batch before the step, in nats per token."""
+    tokens: int
+    """Tokens of prompts and answers trained on so far."""
+    lr: float
+
+
+def train(
+    model: GPT,
+    draw: Callable[[], list[Any]],
+    steps: int,
+    lr: float,
+    weight_decay: float = 0.1,
+    *,
+    warmup: float = 0.05,
+    batch_of: Callable[[list[Any]], tuple[Tensor, Tensor]] = answer_batch,
+) -> Iterator[Step]:
+    """Train on batches of examples, a step for each `next`: the loss on answers alone, AdamW, warm-up and a cosine.
+
+    Between two steps the model may be evaluated, or the training given up. `batch_of` makes ids and targets of what is drawn.
+    """
+    optimizer, tokens = make_optimizer(model, lr, weight_decay), 0
+    for number in range(1, steps + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = rate = lr * schedule_factor("cosine", number / steps, warmup, FINAL_LR)
+        drawn = draw()
+        model.train()
+        loss = model.loss(*batch_of(drawn))
+        descend(loss, model, optimizer)
+        model.eval()
+        tokens += sum(len(prompt) + len(answer) for prompt, answer in drawn)
+        yield Step(number, float(loss.detach()), tokens, rate)
+
+
+def descend(loss: Tensor, model: nn.Module, optimizer: Optimizer) -> None:
+    """Make one step down the gradient of a loss."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    optimizer.step()
+
+
 def sft_steps(settings: PosttrainSettings) -> int:
     """Steps of SFT: whole batches only."""
     return max(1, settings.pairs // settings.sft_batch) * settings.epochs
@@ -32,25 +82,17 @@ def fine_tune(model: GPT, answerer: Answerer, pairs: Sequence[QuestionPair], set
 
     There is no weight decay: it would pull the weights to zero, away from what pretraining found.
     """
-    optimizer = make_optimizer(model, settings.sft_lr, weight_decay=0.0)
-    order, steps, step = random.Random(settings.seed), sft_steps(settings), 0
+    order, steps = random.Random(settings.seed), sft_steps(settings)
     batch = min(settings.sft_batch, len(pairs))
-    model.train()
-    for _ in range(settings.epochs):
-        shuffled = order.sample(pairs, len(pairs))
-        for start in range(0, len(pairs) - batch + 1, batch):
-            lr = settings.sft_lr * schedule_factor("cosine", (step + 1) / steps, WARMUP, FINAL_LR)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            ids, targets = answer_batch([answerer.example(pair) for pair in shuffled[start : start + batch]])
-            loss = model.loss(ids, targets)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            step += 1
-            yield SftStep(step=step, steps=steps, loss=float(loss.detach()), lr=lr)
-    model.eval()
+
+    def batches() -> Iterator[list[Example]]:
+        for _ in range(settings.epochs):
+            shuffled = order.sample(pairs, len(pairs))
+            for start in range(0, len(pairs) - batch + 1, batch):
+                yield [answerer.example(pair) for pair in shuffled[start : start + batch]]
+
+    for step in train(model, batches().__next__, steps, settings.sft_lr, 0.0, warmup=WARMUP):
+        yield SftStep(step=step.number, steps=steps, loss=step.loss, lr=step.lr)
 
 
 WARMUP_ROUNDS = 5
@@ -85,14 +127,11 @@ def reinforce(
         policy = answer_tokens(model, ids, targets)
         with torch.no_grad():
             kl = float(kl_per_answer(policy, before).mean())
-        optimizer.zero_grad()
-        policy_loss(policy, before, rewards, beta, settings.group).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, number / WARMUP_ROUNDS)
         measured = number % STORY_EVERY == 1 or number == rounds
         story_loss = answerer.story_loss(model, stories) if measured else None
-        optimizer.step()
+        descend(policy_loss(policy, before, rewards, beta, settings.group), model, optimizer)
         yield Round(
             model=name,
             round=number,

@@ -8,9 +8,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from lab.studies import sums
-from lab.studies.examples import train
 from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
 from lab.studies.sums import AT_ONCE, BLANK, COUNTS, END, EQUALS, WAYS, WRITTEN, Sizes, example, lens, share_right, study
+from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
 from models.gpt import GPT
 from tests.lab.conftest import one_core
