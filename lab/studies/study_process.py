@@ -26,7 +26,8 @@ from lab.core.safe_open import refuse_link, run_folder_mode
 from lab.runs.home_folder import home
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_locks import acquire_now, trainer_lock
-from lab.studies.study_record import RECORDED, Begun, Ended, Line, Record, StudyFiles, history_of
+from lab.studies import study_record
+from lab.studies.study_record import Begun, Ended, Line, Record, StudyFiles, history_of
 from lab.training.trainer import NICENESS
 
 MODULE = "lab.studies.study_process"
@@ -86,18 +87,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, help="folder of runs; its record goes to .studies in there")
     parser.add_argument("--out", type=Path, help="write the record to this file instead, in place of what it holds")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--text", type=Path, help="a text for the study, where it takes one")
     asked = parser.parse_args(arguments)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _note_stop)
     lower_priority(NICENESS)
     try:
-        text = asked.text.read_text(encoding="utf-8") if asked.text else ""
         if asked.out:
-            return _work(asked.name, asked.out, asked.seed, text)
+            return _work(asked.name, asked.out, asked.seed)
         files = StudyFiles(asked.name, asked.home or home())
         with acquire_now(trainer_lock(files.lock_path)):
-            code = _work(asked.name, files.new_path, asked.seed, text)
+            code = _work(asked.name, files.new_path, asked.seed)
             if code == 0:
                 os.replace(files.new_path, files.path)
         return code
@@ -111,15 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def study_names() -> list[str]:
-    """Names of the studies that can be run: those with a recorded result, and a file of code."""
-    return sorted(path.stem for path in RECORDED.parent.glob("*.py") if _has_study(path))
+    """Names of the studies: those with code, and those with a recorded result."""
+    code = (path for path in Path(__file__).parent.glob("*.py") if "\ndef study(" in path.read_text(encoding="utf-8"))
+    return sorted({path.stem for path in (*code, *study_record.RECORDED.glob("*.jsonl"))})
 
 
-def _has_study(path: Path) -> bool:
-    return "\ndef study(" in path.read_text(encoding="utf-8")
-
-
-def _work(name: str, path: Path, seed: int, text: str) -> int:
+def _work(name: str, path: Path, seed: int) -> int:
     """Run the study; returns the exit code. Its end is in the record, however it came."""
     replace_atomic(path, [])
     writer, began = LineWriter(path), time.monotonic()
@@ -141,7 +137,7 @@ def _work(name: str, path: Path, seed: int, text: str) -> int:
 
         torch.set_num_threads(THREADS)
         torch.manual_seed(seed)
-        body(Record(write, seed, text))
+        body(Record(write, seed))
         return ended()
     except StopAsked:
         return ended(STOPPED)

@@ -100,14 +100,12 @@ Line = Begun | Plot | Point | Rows | Said | Measured | Done | Ended
 
 
 class Record:
-    """The seed and the text of a study, and the methods that write its record."""
+    """The seed of a study, and the methods that write its record."""
 
-    def __init__(self, write: Callable[[Line], None], seed: int = 1, text: str = "") -> None:
+    def __init__(self, write: Callable[[Line], None], seed: int = 1) -> None:
         self._write = write
         self.seed = seed
         """All randomness of the study comes from it."""
-        self.text = text
-        """A text to use in place of the study's own; "" for that."""
 
     def plot(
         self, view: str, title: str, *, x: str, y: str = "right answers", low: float | None = 0.0, high: float | None = 1.0

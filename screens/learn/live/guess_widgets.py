@@ -1,4 +1,4 @@
-"""Live widgets of guesses: `predict-next-token`, `predict-experiment` and `predict-recorded`."""
+"""Live widgets of guesses on a model: `predict-next-token` and `predict-experiment`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from lab.engine.method_registry import (
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
-from lab.views.blocks import GuessQuestion, ModelFacts, View
+from lab.views.blocks import GuessQuestion, ModelFacts
 from lab.views.screen_state import ScreenState
-from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
@@ -253,39 +252,3 @@ class MeasuredGuess(EngineGuess):
         """Give the picture its least height first, then the answer what it needs."""
         answer = max(LEAST_ANSWER, min(MOST_ANSWER, self.size.height - LEAST_PICTURE))
         self.guess.styles.height = answer if self.has_class("-revealed") else "1fr"
-
-
-RECORDED_RESULTS = ("scaling", "posttraining")
-"""The experiments of minutes whose recorded results ship with the lab."""
-
-
-def recorded(name: str) -> ExperimentResult:
-    """The measures of a recorded result."""
-    from lab.training.posttraining.posttraining_history import recorded_measures
-    from lab.training.scaling.scaling_result import recorded_scaling
-
-    measures = recorded_scaling().measures if name == "scaling" else recorded_measures()
-    return ExperimentResult(View(name, "", "", []), dict(measures))
-
-
-class RecordedGuess(GuessWidget):
-    """`predict-recorded`: a question of the lesson's own, answered by the measures of one of `RECORDED_RESULTS`.
-
-    Options: those of `predict-experiment`, with the result's name for `experiment`.
-    """
-
-    USES_MODEL = False
-    OPTIONS = GUESS_OPTIONS
-
-    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
-        super().__init__(options, engine)
-        self.described = parse_experiment_guess(self.options, RECORDED_RESULTS)
-
-    def on_mount(self) -> None:
-        self.guess.wait()
-        self._read()
-
-    @latest("recorded")
-    async def _read(self) -> None:
-        result = await in_thread(recorded, self.described.experiment)
-        self.show_question(ask_in_words(self.options, self.own_words, RECORDED_RESULTS, result, None))

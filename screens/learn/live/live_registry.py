@@ -9,7 +9,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.draw_widgets import DrawAttention, DrawLoss
 from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.funnel_widget import FunnelWidget
-from screens.learn.live.guess_widgets import MeasuredGuess, NextTokenGuess, RecordedGuess
+from screens.learn.live.guess_widgets import MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.merges_widget import MergesWidget
 from screens.learn.live.one_step_widget import OneStepWidget
@@ -17,7 +17,7 @@ from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
-from screens.learn.live.study_widget import ChooseWidget, StudyGuess, StudyWidget
+from screens.learn.live.study_widget import ChooseWidget, RecordedGuess, StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 
 LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
@@ -34,7 +34,7 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "three-weights": ThreeWeightsWidget,
     "one-step": OneStepWidget,
     "study": StudyWidget,
-    "predict-study": StudyGuess,
+    "predict-study": RecordedGuess,
     "choose-study": ChooseWidget,
     "draw-attention": DrawAttention,
     "draw-loss": DrawLoss,

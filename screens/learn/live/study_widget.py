@@ -1,4 +1,4 @@
-"""Live widgets `study`, `predict-study` and `choose-study`: a small training, recorded or run here, with guesses and choices."""
+"""Live widgets `study`, `predict-study`, `predict-recorded` and `choose-study`: trainings, recorded or run here, and guesses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
 from lab.runs.home_folder import home
 from lab.studies.study_process import start_study, stop_study, study_names
-from lab.studies.study_record import RECORDED, CellValue, Plot, Rows, StudyFiles, StudyFollower
+from lab.studies.study_record import Begun, CellValue, Plot, Rows, StudyFiles, StudyFollower
 from lab.views.blocks import Cell, Column, Table, View
 from screens.about_key import keyless
+from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.guess_widgets import GuessWidget
@@ -171,9 +172,8 @@ class StudyWidget(LiveWidget):
 
 def study_option(options: Mapping[str, str]) -> str:
     """The study that the option `name` names. Raises: UserError: if there is none with a result or code."""
-    known = sorted({*study_names(), *(path.stem for path in RECORDED.glob("*.jsonl"))})
-    if options.get("name") not in known:
-        raise UserError(f"The live widget study needs the option name: one of {', '.join(known)}.")
+    if options.get("name") not in study_names():
+        raise UserError(f"The live widget study needs the option name: one of {', '.join(study_names())}.")
     return options["name"]
 
 
@@ -219,10 +219,27 @@ def _cell(value: CellValue) -> Cell:
     return Cell(whole(value) if isinstance(value, int) else significant(value), value=float(value))
 
 
-class StudyGuess(GuessWidget):
-    """`predict-study`: a question answered by the measures of a study, those of here or the recorded ones.
+RECORDED_RESULTS = ("scaling", "posttraining")
+"""The experiments of minutes whose recorded results ship with the lab."""
 
-    Options as those of `predict-experiment`, with `study: NAME` in place of `experiment: NAME`.
+
+def recorded(name: str) -> tuple[ExperimentResult, Begun | None]:
+    """The measures of a recorded result, or of a study, that of here or the recorded one, and when a study was begun."""
+    from lab.training.posttraining.posttraining_history import recorded_measures
+    from lab.training.scaling.scaling_result import recorded_scaling
+
+    nothing = View(name, "", "", [])
+    if name in RECORDED_RESULTS:
+        return ExperimentResult(nothing, dict(recorded_scaling().measures if name == "scaling" else recorded_measures())), None
+    follower = StudyFollower(StudyFiles(name, home()))
+    follower.read()
+    return ExperimentResult(nothing, dict(follower.history.measures), follower.problem), follower.history.begun
+
+
+class RecordedGuess(GuessWidget):
+    """`predict-recorded` and `predict-study`: a question of the lesson's own, answered by the measures of `recorded`.
+
+    Options: those of `predict-experiment`, with one of `RECORDED_RESULTS` for `experiment`, or `study: NAME` in its place.
     """
 
     OPTIONS = ("study", *GUESS_OPTIONS)
@@ -230,23 +247,20 @@ class StudyGuess(GuessWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        study = study_option({"name": options.get("study", "")})
-        self.described = parse_experiment_guess({**options, "experiment": study}, [study])
-        self.follower = StudyFollower(StudyFiles(study, home()))
+        if "study" in options:
+            self.options["experiment"] = study_option({"name": options["study"]})
+        self.known = [*RECORDED_RESULTS, *study_names()]
+        parse_experiment_guess(self.options, self.known)
 
     def on_mount(self) -> None:
         self.guess.wait()
         self._read()
 
-    @work(exclusive=True, exit_on_error=True)
+    @latest("recorded")
     async def _read(self) -> None:
-        await asyncio.to_thread(self.follower.read)
-        history = self.follower.history
-        result = ExperimentResult(View("study", "", "", []), dict(history.measures), self.follower.problem)
+        result, begun = await in_thread(recorded, self.options["experiment"])
         try:
-            study = self.described.experiment
-            options = {**self.options, "experiment": study}
-            self.show_question(ask_in_words(options, self.own_words, [study], result, None, history.begun))
+            self.show_question(ask_in_words(self.options, self.own_words, self.known, result, None, begun))
         except UserError as error:
             self._refused(Refused(str(error), False))
 

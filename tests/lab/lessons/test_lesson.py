@@ -9,7 +9,7 @@ from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import Lesson, Live, lessons, lessons_and_problems, parse_lesson
 from lab.studies.study_record import RECORDED, StudyHistory, history_of
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
-from screens.learn.live.guess_widgets import RECORDED_RESULTS
+from screens.learn.live.study_widget import RECORDED_RESULTS
 
 MOST_WORDS = 120
 BESIDE_A_PICTURE = 60

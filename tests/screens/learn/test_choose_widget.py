@@ -10,7 +10,6 @@ from lab.runs.metrics_log import LineWriter
 from lab.studies.study_record import Line, Plot, Rows
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
-from screens.learn.live import study_widget
 from screens.learn.live.study_widget import ChooseWidget
 
 PAIRS = Rows(
@@ -25,7 +24,6 @@ PAIRS = Rows(
 def recorded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Writes the recorded result of a study called tiny."""
     monkeypatch.setattr("lab.studies.study_record.RECORDED", tmp_path)
-    monkeypatch.setattr(study_widget, "RECORDED", tmp_path)
 
     def write(*lines: Line) -> None:
         writer = LineWriter(tmp_path / "tiny.jsonl")

@@ -13,7 +13,7 @@ from lab.studies.study_record import Begun, Ended, Line, Measured, Plot, Point, 
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import study_widget
-from screens.learn.live.study_widget import StudyGuess, StudyWidget
+from screens.learn.live.study_widget import RecordedGuess, StudyWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
@@ -45,7 +45,6 @@ def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyF
     recorded = tmp_path / "recorded"
     write(recorded / "tiny.jsonl", [*LINES, FINISHED])
     monkeypatch.setattr("lab.studies.study_record.RECORDED", recorded)
-    monkeypatch.setattr(study_widget, "RECORDED", recorded)
     monkeypatch.setattr(study_widget, "POLL_SECONDS", 0.02)
     return StudyFiles("tiny", home)
 
@@ -111,7 +110,7 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, 
         "choice-b": "BPE",
         "answer": "Bytes {bytes:.0%}, BPE {bpe:.0%}.",
     }
-    app = OneWidget(StudyGuess, options)
+    app = OneWidget(RecordedGuess, options)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.widget.guess.state is not None)
         question = app.widget.guess.state.question
