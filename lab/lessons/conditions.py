@@ -41,7 +41,7 @@ from lab.core.number_format import bytes_, count, fixed, probability, significan
 from lab.core.translation import translated_name
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult, Measure
-from lab.views.blocks import GuessChoice, GuessQuestion, ModelFacts
+from lab.views.blocks import GuessChoice, GuessQuestion
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -214,20 +214,19 @@ class ExperimentGuess:
             raise UserError(f"The guess on {self.experiment} has a condition that cannot be used: {error}.") from error
         return tuple(at for at, holds in enumerate(held) if holds or (holds is None and not any(held)))
 
-    def ask(self, result: ExperimentResult, facts: ModelFacts | None, *asked: object) -> GuessQuestion:
+    def ask(self, result: ExperimentResult, run: str, *asked: object) -> GuessQuestion:
         """The question with the answer that was measured on this model; `asked` is all else that it depends on.
 
-        `facts` are None for a study, which trains models of its own.
+        `run` is "" for a study, which trains models of its own.
 
         Raises: UserError: if it cannot be decided by these measures.
         """
         right = self.right(result)
         answer = fill(self.answer, result.measures)
-        run, step = (facts.run, facts.step) if facts is not None else ("", 0)
         if not 0 < len(right) < len(self.choices):
             which = "Each" if right else "None"
             return GuessQuestion("experiment", f"{self.question} {which} of the choices holds on this model: {answer}", run=run)
-        identity = repr((run, step, self, asked)).encode("utf-8", "surrogateescape")
+        identity = repr((run, result.view.step, self, asked)).encode("utf-8", "surrogateescape")
         return GuessQuestion(
             "experiment",
             self.question,

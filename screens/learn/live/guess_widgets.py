@@ -24,7 +24,7 @@ from lab.engine.method_registry import (
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
-from lab.views.blocks import GuessQuestion, ModelFacts
+from lab.views.blocks import GuessQuestion
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
@@ -34,7 +34,6 @@ from screens.widgets.guess_view import GuessView
 
 MOST_LOTTERIES = 20
 """Places left out one after the other, until one is asked about all the same: in a model hardly trained all are alike."""
-PLACE = ("layer", "head", "position")
 LEAST_ANSWER, MOST_ANSWER = 5, 12
 """Lines of a revealed answer that has a picture, with its border."""
 LEAST_PICTURE = 9
@@ -87,10 +86,7 @@ class EngineGuess(GuessWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
-        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
         self.model: ModelAtHand | None = None
-        self.facts: ModelFacts | None = None
 
     @abstractmethod
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
@@ -102,20 +98,15 @@ class EngineGuess(GuessWidget):
         return found
 
     def show_model(self, model: ModelAtHand) -> None:
-        """Open the run first: its layers and heads bound what can be asked."""
+        """Open the run first, so that the question is about its weights as they are now."""
         self.model, self._is_answered = model, False
         self.guess.wait()
         if self.engine.is_loading:
             self.say(LOADING)
-        self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
-
-    def _opened(self, facts: ModelFacts) -> None:
-        self.facts = facts
-        self.layer_index, self.head_index = min(self.layer_index, facts.layers - 1), min(self.head_index, facts.heads - 1)
-        self.ask()
+        self.engine.ask("facts", OPEN, OpenParams(run=model.run), lambda _: self.ask(), self._refused)
 
     def ask(self) -> None:
-        """Ask the engine for the question at the place chosen."""
+        """Ask the engine for the question."""
         if self.model is not None:
             self._is_answered = False
             self.guess.wait()
@@ -143,6 +134,7 @@ class NextTokenGuess(EngineGuess):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
+        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
         self._shorter = self.integer("shorter", 1) - 1 if "shorter" in self.options else None
         self._lotteries = 0
         """Places left out one after the other."""
@@ -183,8 +175,8 @@ class NextTokenGuess(EngineGuess):
 class MeasuredGuess(EngineGuess):
     """`predict-experiment`: a question of the lesson's own, answered by the measures of an experiment on the model at hand.
 
-    Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`; those of `experiment_guess`, which
-    describes them; any other one is an input of the experiment. Its picture is shown with the answer.
+    Options: `prompt` and `run`, as everywhere; those in `lab.lessons.conditions`; any other one is an input of the experiment.
+    Its picture is shown with the answer.
 
         ```live predict-experiment
         experiment: gradient_descent
@@ -196,7 +188,7 @@ class MeasuredGuess(EngineGuess):
         ```
     """
 
-    OPTIONS = (*PLACE, *GUESS_OPTIONS)
+    OPTIONS = GUESS_OPTIONS
     TAKES_ANY_OPTION = True
     DEFAULT_CSS = """
     MeasuredGuess {
@@ -208,7 +200,7 @@ class MeasuredGuess(EngineGuess):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.described = parse_experiment_guess(self.options, EXPERIMENTS)
+        parse_experiment_guess(self.options, EXPERIMENTS)
         self.inputs = {name: text for name, text in self.options.items() if name not in ("run", "prompt", *self.OPTIONS)}
         self.view = BlockView()
         self._result: ExperimentResult | None = None
@@ -220,22 +212,12 @@ class MeasuredGuess(EngineGuess):
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         self.remove_class("-revealed")
         self._share_room()
-        return EXPERIMENT, ExperimentParams(
-            run=model.run,
-            text=model.prompt,
-            name=self.described.experiment,
-            position=self.position,
-            layer=self.layer_index,
-            head=self.head_index,
-            inputs=self.inputs,
-        )
+        return EXPERIMENT, ExperimentParams(run=model.run, text=model.prompt, name=self.options["experiment"], inputs=self.inputs)
 
     def question_of(self, answer: Any) -> GuessQuestion:
-        assert self.facts is not None, "facts come before the experiment"
         assert self.model is not None
         self._result = answer
-        place = (self.position, self.layer_index, self.head_index)
-        asked = (answer, self.facts, self.model.prompt, place, sorted(self.inputs.items()))
+        asked = (answer, self.model.run, self.model.prompt, sorted(self.inputs.items()))
         return ask_in_words(self.options, self.own_words, EXPERIMENTS, *asked)
 
     @on(GuessView.Revealed)

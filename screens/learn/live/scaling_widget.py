@@ -54,10 +54,9 @@ class PlotPane(Horizontal, can_focus=True):
 
 
 class ScalingWidget(LiveWidget):
-    """Options: `name` of the experiment, `text` and `minutes` of each size, in place of the usual ones; and the `picture` to
-    begin with once there is one: `compute`, `parameters` or `numbers`."""
+    """Option: the `picture` to begin with once there is one: `compute`, `parameters` or `numbers`."""
 
-    OPTIONS = ("name", "text", "minutes", "picture")
+    OPTIONS = ("picture",)
     USES_MODEL = False
     HELP = "**Scaling.** The sizes are trained one after the other, in the background; it goes on when you leave."
     DEFAULT_CSS = """
@@ -100,10 +99,6 @@ class ScalingWidget(LiveWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        try:
-            self._minutes = float(self.options["minutes"]) if "minutes" in self.options else None
-        except ValueError:
-            raise UserError(f"The option minutes must be a number, not {self.options['minutes']!r}.") from None
         self._focus_is_due = False
         """True while a focus that was asked for has not come yet: the part that it goes to may be hidden before."""
         self._first_picture = self.options.get("picture", PICTURES[1])
@@ -157,13 +152,12 @@ class ScalingWidget(LiveWidget):
 
     def _plan(self) -> ScalingPlan:
         """The plan of a new experiment."""
-        from lab.training.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_TEXT, ScalingPlan
+        from lab.training.scaling.scaling_plan import ScalingPlan
 
-        minutes, guess = self._minutes or DEFAULT_MINUTES, self.guess or None
+        guess = self.guess or None
         if self.own_text and self.lab.text_source:
-            encoding = self.lab.text_encoding or None
-            return ScalingPlan(text=self.lab.text_source, encoding=encoding, minutes=minutes, guess=guess)
-        return ScalingPlan(text=self.options.get("text", DEFAULT_TEXT), minutes=minutes, guess=guess)
+            return ScalingPlan(text=self.lab.text_source, encoding=self.lab.text_encoding or None, guess=guess)
+        return ScalingPlan(guess=guess)
 
     def _read(self) -> None:
         if not is_working(self, "scaling read") and (self.snapshot is None or self.screen.is_current):
@@ -183,7 +177,7 @@ class ScalingWidget(LiveWidget):
     def _take(self, asked: str) -> Snapshot:
         from lab.training.scaling.scaling_experiment import ScalingExperiment
 
-        name = self.options.get("name") or name_to_show(asked)
+        name = name_to_show(asked)
         if self._snapshots is None or self._snapshots.name != name:
             self._snapshots = SnapshotReader(
                 ScalingExperiment(name), self._plan, self.lesson, shows_recorded="picture" in self.options
@@ -192,8 +186,7 @@ class ScalingWidget(LiveWidget):
 
     def _show(self, new: Snapshot) -> None:
         before, self.snapshot = self.snapshot, new
-        if "name" not in self.options:
-            self.engine.kept[KEPT] = new.experiment.name
+        self.engine.kept[KEPT] = new.experiment.name
         self.query_one("#scaling-compute", LinePlot).figure = new.compute
         self.query_one("#scaling-parameters", LinePlot).figure = new.parameters
         numbers = self.query_one(BlockView)
@@ -261,7 +254,7 @@ class ScalingWidget(LiveWidget):
         if action in ("start", "resume", "stop", "guess", "text", "delete"):
             return not self.busy and (action != "text" or bool(self.lab.text_source))
         if action == "other":
-            return not self.busy and self.snapshot is not None and bool(self.snapshot.others) and "name" not in self.options
+            return not self.busy and self.snapshot is not None and bool(self.snapshot.others)
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
     def action_start(self) -> None:

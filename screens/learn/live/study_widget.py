@@ -260,7 +260,7 @@ class RecordedGuess(GuessWidget):
     async def _read(self) -> None:
         result, begun = await in_thread(recorded, self.options["experiment"])
         try:
-            self.show_question(ask_in_words(self.options, self.own_words, self.known, result, None, begun))
+            self.show_question(ask_in_words(self.options, self.own_words, self.known, result, "", begun))
         except UserError as error:
             self._refused(Refused(str(error), False))
 

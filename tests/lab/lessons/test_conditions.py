@@ -3,11 +3,8 @@ import pytest
 from lab.core.errors import UserError
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.lessons.conditions import MissingMeasureError, fill, parse_condition, parse_experiment_guess
-from lab.views.blocks import GuessQuestion, ModelFacts, View
+from lab.views.blocks import GuessQuestion, View
 
-FACTS = ModelFacts(
-    run="tale", checkpoint="best", step=9, layers=1, heads=1, width=4, context=8, vocab_size=9, parameters=9, tokenizer="bpe"
-)
 OPTIONS = {
     "experiment": "gradient_descent",
     "question": "Does the loss fall?",
@@ -22,7 +19,7 @@ OPTIONS = {
 
 def ask(options: dict[str, str], missing: str = "", **measures: Measure) -> GuessQuestion:
     result = ExperimentResult(View("", "", "", []), measures, missing)
-    return parse_experiment_guess(options, ["gradient_descent"]).ask(result, FACTS, "The")
+    return parse_experiment_guess(options, ["gradient_descent"]).ask(result, "tiny", "The")
 
 
 @pytest.mark.parametrize(("after", "right"), [(1.0, (0,)), (3.0, (1,)), (2.0, (2,))])
@@ -52,7 +49,7 @@ def test_where_no_choice_or_every_choice_holds_there_is_nothing_to_guess() -> No
 def test_the_identity_follows_the_model_the_question_and_what_it_is_asked_of() -> None:
     described = parse_experiment_guess(OPTIONS, ["gradient_descent"])
     result = ExperimentResult(View("", "", "", []), {"loss_before": 2.0, "loss_after": 1.0})
-    asked = [described.ask(result, FACTS, prompt).identity for prompt in ("The", "The", "A")]
+    asked = [described.ask(result, "tiny", prompt).identity for prompt in ("The", "The", "A")]
     assert asked[0] == asked[1] != asked[2]
 
 
