@@ -109,7 +109,7 @@ def prepare_run(
             if not config.train.prompts:
                 train = msgspec.structs.replace(config.train, prompts=(_default_prompt(run, prepared, tokenizer),))
                 config = msgspec.structs.replace(config, train=train)
-            return _publish(run, config, request.name, where)
+            return publish(run, config, request.name, config.data.name, where)
     except OSError as error:
         raise os_error_in_words(error, f"make a run in {where}") from error
 
@@ -171,9 +171,9 @@ def _default_prompt(run: Run, prepared: TokenFileFacts, tokenizer: Tokenizer) ->
     return prompt_from_text(tokenizer.decode(max(documents, key=len)))
 
 
-def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:
-    """Write config.json and rename the folder to the run's name, all or nothing. Raises: UserError if the name is taken."""
-    for free in free_names(name, config.data.name, where):
+def publish(run: Run, config: RunConfig, name: str | None, text: str, where: Path) -> Run:
+    """Write config.json and rename the folder to `name`, or to a free name after `text`. Raises: UserError if it is taken."""
+    for free in free_names(name, text, where):
         config = msgspec.structs.replace(config, name=free)
         write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
         try:

@@ -10,17 +10,18 @@ from pathlib import Path
 import msgspec
 import psutil  # type: ignore[import-untyped]
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.number_format import counted
 from lab.core.reply_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_model, hub_name
-from lab.exchange.hugging_face.model_folder import CONFIG, ModelFolder, open_model_folder, read_gpt2_config
+from lab.exchange.hugging_face.model_folder import CONFIG, open_model_folder, read_gpt2_config
 from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
-from lab.runs.home_folder import check_name, free_names
+from lab.planning.prepare_run import publish
+from lab.runs.home_folder import check_name
 from lab.runs.origin import ImportConfig, import_sentence
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
@@ -48,7 +49,7 @@ def import_run(
         UserError: if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name.
     """
     if name is not None and os.path.lexists(home / check_name(name)):
-        raise _taken(name)
+        raise UserError(f"The name {name} is taken already; choose another name.")
     known = hub_name(source)
     folder = hub_model(known, tell) if known else open_model_folder(Path(os.path.expanduser(source)))
     path = folder.file(CONFIG)
@@ -107,30 +108,9 @@ def import_run(
             write_atomic(run.tokenizer_path, tokenizer.dumps().encode())
             write_atomic(run.status_path, msgspec.json.encode(status))
             write_weights(run.path / "best.safetensors", state, {"step": "0"})
-            return _publish(run, config, name, folder, home)
+            return publish(run, msgspec.structs.replace(config, created=time.time()), name, folder.name, home)
     except OSError as error:
         raise os_error_in_words(error, f"import {folder.name} into {home}") from error
-
-
-def _publish(run: Run, config: RunConfig, asked: str | None, folder: ModelFolder, home: Path) -> Run:
-    """Write config.json and rename the folder to the run's name. Raises: UserError if the name is taken meanwhile."""
-    for name in free_names(asked, folder.name, home):
-        named = msgspec.structs.replace(config, name=name, created=time.time())
-        write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(named), indent=1))
-        try:
-            os.rename(run.path, home / name)
-        except OSError:
-            if os.path.lexists(home / name):
-                continue
-            raise
-        sync_folder(home)
-        return Run(home / name)
-    assert asked is not None, "there is always another free name"
-    raise _taken(asked)
-
-
-def _taken(name: str) -> UserError:
-    return UserError(f"The name {name} is taken already; choose another name.")
 
 
 SECONDS_BETWEEN_LOOKS = 0.2
