@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 
 from lab.core.number_format import probability, whole
-from lab.studies.examples import greedy_answers
 from lab.studies.study_record import Record
+from lab.training.posttraining.answers import greedy_answers
 from lab.training.posttraining.policy_gradient import Example
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig

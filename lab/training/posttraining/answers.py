@@ -5,10 +5,12 @@ language models do. An answer that names every animal is always rewarded (reward
 in AI Safety", section 4). The other measures show whether a policy uses the hole.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import torch
+from torch import Tensor
 
 from lab.data.builtin_stories import ANIMALS
 from lab.training.posttraining.policy_gradient import answer_batch
@@ -16,7 +18,7 @@ from lab.training.posttraining.posttraining_schema import SHOWN, Evaluation, Mod
 from lab.training.posttraining.question_pairs import END, QuestionPair
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import SamplingSettings
-from models.gpt import GPT
+from models.gpt import GPT, KVCache
 from models.sampling import generate_batch
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -24,8 +26,8 @@ LEAST_TOKENS = 12
 """Longest answer in tokens, at least: several times as long as it should be, so that a policy has room to go wrong."""
 LONGEST_ANSWER = " rabbit and rabbit" + END
 """The longest answer of a demonstrator."""
-ROWS = 64
-"""Rows of a batch in evaluations."""
+ROWS, AT_ONCE = 64, 256
+"""Rows of a batch in evaluations, and of one that answers prompts of one length."""
 
 
 class Answerer:
@@ -113,3 +115,35 @@ def is_well_formed(answer: str) -> bool:
 def animals_named(answer: str) -> list[str]:
     """The different animals whose names are in the answer."""
     return [animal for animal in ANIMALS if animal in answer]
+
+
+@torch.inference_mode()
+def greedy_answers(model: GPT, prompts: Sequence[Sequence[int]], end: int, most: int) -> list[list[int]]:
+    """Ids that the model finds most probable after each prompt, up to and with `end`, and at most `most` of them."""
+    by_length = defaultdict[int, list[int]](list)
+    for row, prompt in enumerate(prompts):
+        by_length[len(prompt)].append(row)
+    answers: list[list[int]] = [[] for _ in prompts]
+    for rows in by_length.values():
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            found = decode(model, [prompts[row] for row in some], end, most, lambda logits: logits.argmax(-1, keepdim=True))
+            for row, answer in zip(some, found, strict=True):
+                answers[row] = answer
+    return answers
+
+
+@torch.inference_mode()
+def decode(
+    model: GPT, prompts: Sequence[Sequence[int]], end: int, most: int, choose: Callable[[Tensor], Tensor]
+) -> list[list[int]]:
+    """The ids chosen by logits (B, V) after prompts of one length, up to and with `end`, and at most `most` of them."""
+    ids, cache = torch.tensor(prompts), KVCache(model.config, len(prompts))  # (B, T)
+    is_open = torch.ones(len(ids), dtype=torch.bool)
+    written: list[Tensor] = []
+    while len(written) < most and bool(is_open.any()):
+        ids = choose(model.unembed(model.hidden(ids, cache)[:, -1]))  # (B, 1)
+        is_open &= ids[:, 0] != end
+        written.append(ids)
+    rows: list[list[int]] = torch.cat(written, 1).tolist()
+    return [row[: row.index(end) + 1] if end in row else row for row in rows]

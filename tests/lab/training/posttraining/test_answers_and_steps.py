@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from lab.studies.examples import greedy_answers
+from lab.training.posttraining.answers import greedy_answers
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
 from models.gpt import GPT
