@@ -116,7 +116,6 @@ class Chats:
 
 def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> None:
     """Train all four, and record how their answers end and how many are right."""
-    torch.set_num_threads(1)  # products this small gain nothing from more, and results depend on their number
     run = open_run("demo")
     base, _ = load_model(run)
     chats = Chats(tokenizer_of(run), base.config.context, record.seed)

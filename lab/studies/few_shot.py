@@ -65,7 +65,6 @@ def right_answers(model: GPT, seed: int, language: int, moved: int = 0) -> list[
 
 def study(record: Record, steps: int = STEPS) -> None:
     """Train on lists; then give the model examples in each language, and of a rule that no list has."""
-    torch.set_num_threads(1)  # for so small a model two take longer
     random = np.random.default_rng(record.seed)
     model = GPT(ModelConfig(layers=2, heads=4, width=64, context=4 * LINES, vocab_size=END + 1), seed=record.seed)
     record.plot("examples", "the right answer after examples", x="examples in the prompt", y="its probability")

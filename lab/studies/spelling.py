@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-import torch
-
 from lab.core.number_format import probability
 from lab.studies.study_record import Record
 from lab.training.posttraining.answers import greedy_answers
@@ -89,7 +87,6 @@ class Way:
 
 def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     """Train the three models, one after the other, and ask them about the words kept out."""
-    torch.set_num_threads(1)  # so small a model gains nothing by a second one
     words = _words(record, sizes)
     held, known = words[: sizes.held_out], words[sizes.held_out :]
     bpe = Tokenizer.train([" " + " ".join(known)], 256 + sizes.merges)

@@ -31,8 +31,8 @@ from lab.studies.study_record import Begun, Ended, Line, Record, StudyFiles, his
 from lab.training.trainer import NICENESS
 
 MODULE = "lab.studies.study_process"
-THREADS = 2
-"""Threads of torch: studies are small, and a result depends on their number."""
+THREADS = 1
+"""Threads of torch: for models as small as these more are slower, and a result depends on their number."""
 STOPPED = "It was stopped."
 
 

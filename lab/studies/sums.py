@@ -11,8 +11,6 @@ from itertools import accumulate
 from statistics import fmean
 from typing import NamedTuple
 
-import torch
-
 from lab.core.number_format import probability, whole
 from lab.studies.study_record import Record
 from lab.training.posttraining.answers import greedy_answers
@@ -53,7 +51,6 @@ def example(terms: Terms, way: str) -> Example:
 
 def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     """Train a model that answers at once and one that writes the sums out, and ask both."""
-    torch.set_num_threads(1)  # so small a model gains nothing by a second one
     order = random.Random(record.seed)
     asked = {count: _sums(order, count, sizes.asked) for count in COUNTS}
     _show_examples(record, asked)

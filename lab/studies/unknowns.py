@@ -123,7 +123,6 @@ def percent(share: float) -> int:
 
 
 def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
-    torch.set_num_threads(1)  # quicker for matrices as small as these
     chance, generator = random.Random(record.seed), torch.Generator().manual_seed(record.seed)
     people = people_of(record.seed, sizes.people)
     probed, held_out = people[::2], people[1::2]
@@ -158,7 +157,6 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
         f"refused now, and the right answers went from {start[RIGHT]:.0%} to {end[RIGHT]:.0%}.",
     )
     _show_sure(record, "after", tuned, held_out)
-    record.done(1.0)
 
 
 def _pretrained(record: Record, model: GPT, people: Sequence[Person], chance: random.Random, steps: int) -> GPT:
