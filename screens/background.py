@@ -42,6 +42,21 @@ async def still_wanted(answer: Awaitable[R]) -> R:
             raise asyncio.CancelledError
 
 
+def paced(tell: Callable[[float], object]) -> Callable[[float], None]:
+    """A function for a thread to call with the share that is done: it tells each percent, and ends work that is not wanted."""
+    worker, told = get_current_worker(), 0.0
+
+    def report(share: float) -> None:
+        nonlocal told
+        if worker.is_cancelled:
+            raise asyncio.CancelledError
+        if share >= told + 0.01:
+            told = share
+            tell(share)
+
+    return report
+
+
 def is_working(node: DOMNode, group: str) -> bool:
     """True if one of the workers that this widget has started in the group runs."""
     return any(worker.node is node and worker.group == group and worker.is_running for worker in node.workers)

@@ -138,9 +138,8 @@ SHOWN = 24
 
 @experiment
 def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures over all layers and heads: `later_attention`, the largest weight on a later token, `earlier_attention`, the mean
-    sum on earlier ones, `earlier_change`, the largest change of an earlier token's logits when the last token is replaced by
-    another, and `last_change` of the last one's.
+    """Measures over all layers and heads: `later_attention`, the largest weight on a later token, `earlier_change`, the largest
+    change of an earlier token's logits when the last token is replaced by another, and `last_change` of the last one's.
 
     Raises: UserError: if there are fewer than two tokens, or one in the vocabulary.
     """
@@ -170,8 +169,6 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
         "tokens": len(ids),
         "patterns": int(found.shape[0] * found.shape[1]),
         "later_attention": float(found[..., later].max()),
-        "later_mean": float((found * later).sum(-1).mean()),
-        "earlier_attention": float((found * later.T)[..., 1:, :].sum(-1).mean()),
         "earlier_change": float(change[:-1].max()),
         "last_change": float(change[-1]),
     }

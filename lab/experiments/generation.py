@@ -38,7 +38,7 @@ STAGES = (10, FEW, FEWER_DRAWS, DRAWS)
 @experiment
 def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the share of draws that took the most probable token, `sampled_top_share` and `greedy_top_share`, its probability
-    `top_probability`, and `largest_gap` between a token's frequency and its probability after `draws` draws.
+    `top_probability`, and `largest_gap_points`, the most percentage points between frequency and probability after `draws` draws.
 
     Temperature and filters are those of the request. Raises: UserError: if there is no prompt.
     """
@@ -61,9 +61,7 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
         "sampled_top_share": float(counts[top] / len(drawn)),
         "greedy_top_share": greedy,
         "distinct": int(np.count_nonzero(counts)),
-        "largest_gap": gaps[len(drawn)],
         "largest_gap_points": 100 * gaps[len(drawn)],
-        "first_gap": gaps[STAGES[0]],
     }
     most = max(gaps.values()) or 1.0
     rows = [[Cell(whole(n)), number(gap, 4, bar=gap / most)] for n, gap in gaps.items()]
@@ -159,7 +157,6 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
         "coldest": TEMPERATURES[0],
         "hottest": TEMPERATURES[-1],
         "coldest_top": float(found[TEMPERATURES[0]].max()),
-        "usual_top": float(usual.max()),
         "hottest_top": float(found[TEMPERATURES[-1]].max()),
     }
     columns = [Column("token", "left"), *(Column(f"T = {each:g}", optional=int(each in EXTREMES)) for each in found)]

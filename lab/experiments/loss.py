@@ -160,7 +160,7 @@ SAMPLE = 100_000
 
 @experiment
 def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
-    """Measures of the start: `start_mean`, `start_std` of all matrices, `seed_correlation` with those of another seed; of one
+    """Measures of the start: `start_std` of all matrices, `seed_correlation` with those of another seed; of one
     step: `loss_before`, `loss_after`, `moved` (share of the weights), `relative_move`; and `last_loss` after `steps`.
 
     The learning rate is the input `rate`. Raises: UserError: if the run's text cannot be read.
@@ -243,7 +243,6 @@ def _start(model: "GPT", other: "GPT") -> dict[str, Measure]:
     pair = torch.stack([torch.cat([each[side] for each in shared]) for side in (0, 1)])
     varies = bool((pair.std(1) > 0).all())
     return {
-        "start_mean": float(numbers.mean()),
         "start_std": float(numbers.std()),
         "seed_correlation": float(torch.corrcoef(pair)[0, 1]) if varies else 1.0,
     }

@@ -123,7 +123,6 @@ def lens_by_layer(context: ExperimentContext) -> Slices[ExperimentResult]:
         "answer": answer,
         "layers": at.config.layers,
         "settled": _layer(shown[settled]),
-        "first_rank": lenses[streams[0]].rank,
     }
     return ExperimentResult(View("lens_by_layer", "logit lens", _sentence(at, shown[settled], answer), [table]), measures)
 

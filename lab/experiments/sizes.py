@@ -266,7 +266,6 @@ def layer_parts(context: ExperimentContext) -> ExperimentResult:
             "mlp_matrices": len(mlp),
             "tied": tied,
             "layers": context.config.layers,
-            "output_numbers": projection.numel(),
         },
     )
 

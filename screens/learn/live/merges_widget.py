@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Input
-from textual.worker import get_current_worker
 
 from lab.core.number_format import probability
 from lab.core.translation import translated
 from lab.views.screen_state import ScreenState
-from screens.background import in_thread, latest
+from screens.background import in_thread, latest, paced
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
@@ -81,17 +79,7 @@ class MergesWidget(ViewWidget):
 
     @latest("bpe-open")
     async def _open(self, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
-        worker = get_current_worker()
-        shown = 0.0
-
-        def report(share: float) -> None:
-            nonlocal shown
-            if worker.is_cancelled:
-                raise asyncio.CancelledError
-            if share >= shown + 0.01:
-                shown = share
-                self.say(f"reading {probability(share, 0)} of the text")
-
+        report = paced(lambda share: self.say(f"reading {probability(share, 0)} of the text"))
         self._take(await in_thread(_learnable, run, source, encoding, cleaning, report))
 
     def _take(self, opened: Opened) -> None:

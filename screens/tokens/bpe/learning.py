@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
-from textual.worker import get_current_worker
 
-from screens.background import in_thread
+from screens.background import in_thread, paced
 from screens.tokens.tokens_page import TokensPage
 
 if TYPE_CHECKING:
@@ -36,15 +34,8 @@ class BpeLearning(TokensPage):
         self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
     ) -> tuple[BpeSession, tuple[bytes, ...]]:
         """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
-        number, worker, shown = self.wanted, get_current_worker(), 0.0
-
-        def report(share: float) -> None:
-            nonlocal shown
-            if worker.is_cancelled:
-                raise asyncio.CancelledError
-            if share >= shown + 0.01:
-                shown = share
-                self.post_message(self.Reading(number, share))
+        number = self.wanted
+        report = paced(lambda share: self.post_message(self.Reading(number, share)))
 
         def read() -> tuple[BpeSession, tuple[bytes, ...]]:
             from lab.tokenization.bpe.bpe_session import BpeSession
