@@ -213,7 +213,8 @@ class StudyFollower:
         """Read on; True if something has changed."""
         before = (self.is_running, self._path, self.problem)
         self.is_running = self.files.is_running()
-        path = self._path_to_show()
+        latest = self.files.path if self.files.path.exists() else RECORDED / f"{self.files.name}.jsonl"
+        path = self.files.new_path if self.is_running else latest
         self.problem = "" if self.is_running else self._problem()
         if path != self._path:
             self._path, self._lines, self.history = path, _reader(path), StudyHistory()
@@ -223,11 +224,6 @@ class StudyFollower:
         self.history.add(new)
         self.is_recorded = path.parent == RECORDED
         return bool(new) or self._lines.restarted or before != (self.is_running, self._path, self.problem)
-
-    def _path_to_show(self) -> Path:
-        if self.is_running:
-            return self.files.new_path
-        return self.files.path if self.files.path.exists() else RECORDED / f"{self.files.name}.jsonl"
 
     def _problem(self) -> str:
         """Only a study that did not finish leaves its record behind under this name."""
