@@ -1,11 +1,13 @@
-"""Experiments on a base model as a simulator of documents: a question and what follows, stretches that are copied."""
+"""Experiments on a base model as a simulator of documents: a question and what follows, names that are known or not, copies."""
+
+import re
 
 import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, experiment
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
 from models.config import SamplingSettings
@@ -46,15 +48,46 @@ def question(context: ExperimentContext) -> Slices[ExperimentResult]:
         rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])
     sentence = (
         f"The question makes the answer {'more' if after < before else 'less'} probable: from {fixed(before, 2)} to "
-        f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)}."
+        f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)} on average."
     )
     view = View("question", "a question and what follows", sentence, [Table(ANSWER_COLUMNS, rows)])
     return ExperimentResult(view, {"alone": before, "asked": after, "written": float(nats.mean()), "tokens": len(answer)})
 
 
 SAMPLES, SAMPLE_TOKENS = 8, 40
-EXCERPT, SEARCHED = 18, 2_000_000
-"""Most tokens of a stretch that are shown, and most training tokens that are searched."""
+EXCERPT, SEARCHED, GOES_ON = 18, 2_000_000, 8
+"""Most tokens of a stretch that are shown, most training tokens that are searched, and tokens that greedy decoding adds."""
+
+
+@experiment
+def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures for two beginnings, typed as `text` with a / between them, how sure the model goes on: the largest `probability_1`
+    and `probability_2`, `entropy_1` in nats and so on; and `times_1` that the words which only this one has occur in its text.
+    """
+    from models.sampling import generate
+
+    prompts = [part.strip() for part in context.inputs.get("text", "The dog / The Dodo").split("/")]
+    words = [re.findall(r"\w+", prompt) for prompt in prompts]
+    own = [[word for word in each if word not in words[1 - at]] for at, each in enumerate(words)] if len(words) == 2 else []
+    if not own or not all(own):
+        raise UserError("Type two beginnings that differ in a name, with a / between them.")
+    text = context.sample_text(SEARCHED)
+    rows, measures = list[list[Cell]](), dict[str, Measure]()
+    for at, (prompt, name) in enumerate(zip(prompts, map(" ".join, own), strict=True), 1):
+        ids = context.encode(prompt)
+        logits = (yield from context.trace(ids, ())).trace["logits"][-1].double()
+        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
+        top, entropy = float(p.max()), -float((p * log_p).sum())
+        measures |= {f"probability_{at}": top, f"entropy_{at}": entropy}
+        found = len(re.findall(rf"\b{re.escape(name)}\b", text))
+        measures[f"times_{at}"] = found
+        drawn = [token.id for token in generate(context.model, ids, GOES_ON, SamplingSettings(greedy=True))]
+        shown = Cell(printable(context.tokenizer.decode_bytes(drawn)))
+        rows.append([Cell(name), Cell(whole(found), found), share(top), number(entropy, 2), shown])
+    after = [f"after “{row[0].text}” ({row[1].text} × in its text) {row[2].text}, with entropy {row[3].text}" for row in rows]
+    columns = [Column("name", "left"), *map(Column, ("in its text", "probability", "entropy")), Column("greedy", "left")]
+    sentence = f"Probability of the most probable next token: {'; '.join(after)} nats."
+    return ExperimentResult(View("two_names", "two names", sentence, [Table(columns, rows)]), measures)
 
 
 @experiment

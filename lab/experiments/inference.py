@@ -109,12 +109,12 @@ def memory_bound(context: ExperimentContext) -> Slices[ExperimentResult]:
         bound = bandwidth / (weights + cached)
         seconds, cell = yield from timed(one_pass(model, 1, 1, model.config.context - 1))
         shares.append(1 / seconds / bound)
-        sizes = [Cell(bytes_(weights), weights), Cell(bytes_(cached), cached), Cell(speed(bound), bound)]
-        rows.append([Cell(name), *sizes, cell, Cell(probability(shares[-1], 0), shares[-1])])
+        sizes = [Cell(bytes_(each), each) for each in (weights + cached, cached)]
+        rows.append([Cell(name), *sizes, Cell(speed(bound), bound), cell, Cell(probability(shares[-1], 0), shares[-1])])
     columns = [
         Column("fp32", "left"),
-        Column("weights"),
-        Column("KV cache", optional=1),
+        Column("bytes read"),
+        Column("of these KV cache", optional=1),
         Column("at most"),
         TIME,
         Column("reached"),
@@ -194,20 +194,20 @@ def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]
     greedy = SamplingSettings(greedy=True)
     plain = [token.id for token in generate(model, begin, tokens, greedy)]
     alone, cell = yield from timed(lambda: list(generate(model, begin, tokens, greedy)))
-    rows, best = [[Cell("none"), Cell("greedy"), Cell(whole(tokens), tokens), Cell(""), cell]], (tokens + 1, 0.0, "", False)
+    rows, best = [[Cell("none, greedy"), Cell(whole(tokens), tokens), Cell(""), cell]], (tokens + 1, 0.0, "", False)
     for name, draft in drafts.items():
-        for way, sampling in {"greedy": greedy, "temperature 1": SamplingSettings(seed=context.sampling.seed)}.items():
+        for way, sampling in {"greedy": greedy, "sampled": SamplingSettings(seed=context.sampling.seed)}.items():
 
             def work(draft: "Draft" = draft, sampling: SamplingSettings = sampling) -> list[list[int]]:
                 return list(speculate(model, draft, begin, tokens, sampling, AHEAD))
 
             found, (seconds, cell) = work(), (yield from timed(work))
             passes = len(found)
-            rows.append([Cell(name), Cell(way), Cell(whole(passes), passes), number(tokens / passes - 1, 2), cell])
+            rows.append([Cell(f"{name}, {way}"), Cell(whole(passes), passes), number(tokens / passes - 1, 2), cell])
             if sampling is greedy:
                 best = min(best, (passes, alone / seconds, name, [token for each in found for token in each] == plain))
     passes, speedup, name, same = best
-    columns = [Column("draft", "left"), Column("decoding", "left", optional=1), Column("passes"), Column("accepted a pass"), TIME]
+    columns = [Column("draft, decoding", "left"), Column("passes"), Column("accepted a pass"), TIME]
     sentence = (
         f"With {name} as draft {tokens} tokens take {passes} passes of the model, at {significant(speedup, 2)} times the speed "
         f"of one by one. The greedy text is {'the same, token for token' if same else 'another: the two ways round differently'}."

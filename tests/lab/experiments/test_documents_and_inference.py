@@ -50,6 +50,28 @@ def test_a_question_in_another_form_is_refused(text: str, tiny: TinyRun, measure
         measure("question", tiny, inputs={"text": text})
 
 
+def test_two_names_have_the_oracle_s_probability_and_entropy_and_are_counted_in_the_text(
+    text_run: MakeTextRun, measure: Measure
+) -> None:
+    tiny = text_run()
+    ids = np.fromfile(tiny.run.path / "tokens.bin", "<u2")[: tiny.run.config.data.split].tolist()
+    text = tiny.tokenizer.decode(ids)
+    begins, names = ("The dog", "The Dodo"), ("dog", "Dodo")
+    found = measure("two_names", tiny, inputs={"text": " / ".join(begins)})
+    for at, (begin, name, row) in enumerate(zip(begins, names, rows(found), strict=True), 1):
+        ids = tiny.tokenizer.encode(begin)
+        p = Oracle(tiny.model.state_dict(), tiny.model.config, ids).values["probability"][-1]
+        assert found.measures[f"probability_{at}"] == pytest.approx(p.max(), abs=1e-5)
+        assert found.measures[f"entropy_{at}"] == pytest.approx(-(p * np.log(p)).sum(), abs=1e-4)
+        times = sum(word.strip(".,?!") == name for word in text.split())
+        assert (row[0].text, found.measures[f"times_{at}"]) == (name, times)
+        assert f"“{name}” ({row[1].text} ×" in found.view.sentence
+    assert found.measures["times_1"] > found.measures["times_2"] == 0
+    for typed in ("one", "the same / the same", "a / b / c"):
+        with pytest.raises(UserError, match="two beginnings"):
+            measure("two_names", tiny, inputs={"text": typed})
+
+
 def by_hand(train: list[int], text: list[int]) -> int:
     """The length of the longest stretch of a text that stands in another, each place against each."""
     longest = 0
@@ -109,8 +131,9 @@ def test_the_bytes_of_a_token_are_the_weights_it_needs_and_the_rows_that_are_kep
     weights = sum(weight.numel() for weight in GPT(config).parameters())
     assert bytes_read(config) == (4 * (weights - 19 * 10), 4 * 20 * 3 * 2 * 10)
     found = measure("memory_bound", tiny)
+    assert rows(found)[0][1].value == sum(bytes_read(tiny.model.config))
     for row, share in zip(rows(found), (found.measures["share"], found.measures["larger_share"]), strict=True):
-        rate = float(found.measures["bandwidth"]) / (row[1].value + row[2].value)
+        rate = float(found.measures["bandwidth"]) / row[1].value  # so that the row on a narrow screen can be checked
         assert row[3].value == pytest.approx(rate)
         assert share == pytest.approx(1 / row[4].value / rate)
 
@@ -164,14 +187,14 @@ def test_speculative_decoding_gives_the_same_text_in_the_passes_that_its_drafts_
     plain = [token.id for token in generate(tiny.model, begin, 16, SamplingSettings(greedy=True))]
     assert (found.measures["same"], found.measures["tokens"]) == (True, 16)
     assert found.measures["passes"] == passes_by_hand(ids, begin, plain)
-    assert [row[0].text for row in rows(found)] == ["none", "the text's counts", "the text's counts"]
+    assert [row[0].text for row in rows(found)] == ["none, greedy", "the text's counts, greedy", "the text's counts, sampled"]
     assert "the same, token for token" in found.view.sentence
     home = tiny.run.path.parent
     make_tiny_run(home, "half", layers=1, context=32)
     (home / "broken").mkdir()
     (home / "broken" / "config.json").write_text("{")
     found = measure("speculative_decoding", tiny)
-    assert [row[0].text for row in rows(found)][3:] == ["run half", "run half"]
+    assert [row[0].text for row in rows(found)][3:] == ["run half, greedy", "run half, sampled"]
     assert found.measures["same"] is True
     with pytest.raises(UserError, match="context of tiny is too short"):
         measure("speculative_decoding", with_text(make_tiny_run(tmp_path_factory.mktemp("short"), context=8)))
