@@ -121,7 +121,7 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
     chats = Chats(tokenizer_of(run), base.config.context, record.seed)
     tests, training = chats.draw(held_out), chats.draw(steps * BATCH)
     _show_document(record, chats, tests[0])
-    record.plot("ends", "answers that end after the name, by themselves", x="conversations trained on", y="of all answers")
+    record.plot("ends", "answers that end after one name, by themselves", x="conversations trained on", y="of all answers")
     record.plot("right", "answers that begin with the right name", x="conversations trained on", y="of all answers")
     answers, rights = dict[str, list[str]](), dict[str, float]()
     names = [name for chat in tests for name in chat.names]

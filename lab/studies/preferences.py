@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from lab.core.number_format import fixed
 from lab.studies.study_record import Record
 from lab.training.posttraining.answers import decode
 from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
@@ -195,8 +196,8 @@ def _train_reward(
     record.measure(pairs=len(pairs), accuracy=right, judge_accuracy=judge)
     record.say(
         "reward model",
-        f"After {len(pairs)} choices it agrees with {right:.0%} of {len(held_out)} others. The judge errs, too: {judge:.0%} of "
-        f"these choices follow its own rule.",
+        f"After {len(pairs)} choices, each trained on {epochs} times, it agrees with {right:.0%} of {len(held_out)} others. The "
+        f"judge errs, too: {judge:.0%} of these choices follow its own rule.",
     )
 
 
@@ -209,7 +210,7 @@ def _show_pairs(record: Record, reward: RewardModel, pairs: Sequence[Pair]) -> N
         a, b = (chosen, other) if is_a else (other, chosen)
         picks_a = bool(reward([a]) > reward([b]))
         rows.append((*(" ".join(words_of(each)) for each in (a, b)), *("A" if is_ else "B" for is_ in (is_a, picks_a))))
-    record.table("pairs", "choices that it was not trained on", ("A", "B", "judge", "reward model"), rows)
+    record.table("pairs", "choices of which no model has learned", ("A", "B", "judge", "reward model"), rows)
 
 
 def _train_policy(
@@ -255,5 +256,6 @@ def _train_policy(
 
 
 def _in_words(first: Block, best: Block, last: Block) -> str:
-    judge = f"the judge's points went from {first[3]:.2f} to {best[3]:.2f} at the best and {last[3]:.2f} at the end"
-    return f"With {first[0]} {judge}, the score from {first[2]:.2f} to {last[2]:.2f}."
+    began, highest, ended, low, high = (fixed(each, 2) for each in (first[3], best[3], last[3], first[2], last[2]))
+    judge = f"the judge's points went from {began} to {highest} at the best and {ended} at the end"
+    return f"With {first[0]} {judge}, the score from {low} to {high}."

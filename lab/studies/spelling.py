@@ -168,5 +168,5 @@ def _say(record: Record, shares: Shares, baseline: dict[str, float], spelling: t
         by_bytes, by_bpe, spelled = (probability(shares[way, question], 0) for way in WAYS)
         always = f"always giving the most frequent answer: {probability(baseline[question], 0)}"
         record.say(PLAIN[question], f"At the end: bytes {by_bytes} right, BPE {by_bpe}; {always}.")
-        first = f"It spelled {share} of the words right; of these, {right} were answered right."
+        first = f"Of both questions, it spelled {share} of the words right; of these, {right} were answered right."
         record.say(SPELLED_VIEW[question], f"At the end: BPE {by_bpe} right, spelled first {spelled}. {first}")

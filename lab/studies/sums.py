@@ -55,7 +55,7 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     asked = {count: _sums(order, count, sizes.asked) for count in COUNTS}
     _show_examples(record, asked)
     record.plot("terms", "right answers by the number of terms", x="terms")
-    record.plot("training", "right answers over training, for sums of two and of six terms", x="tokens trained on")
+    record.plot("training", "sums of two and of six terms, over training", x="tokens trained on")
     shape = ModelConfig(layers=sizes.layers, heads=4, width=sizes.width, context=2 * MOST + 3, vocab_size=END + 1)
     held = {terms for count in COUNTS[1:] for terms in asked[count]}
     models, tokens, right = dict[str, GPT](), dict[str, int](), dict[tuple[str, int], float]()
@@ -135,7 +135,10 @@ def _say(record: Record, right: dict[tuple[str, int], float], tokens: dict[str, 
     for way in WAYS:
         few, many = (probability(right[way, count], 0) for count in (FEWEST, MOST))
         said.append(f"{way.capitalize()}: {few} of the sums of {FEWEST} terms right and {many} of those of {MOST}.")
-    record.say("terms", f"{' '.join(said)} A guess among ten digits: 10%.")
+    said.append("A guess among ten digits: 10%.")
+    if right[AT_ONCE, FEWEST] < 0.5 <= right[WRITTEN, MOST]:
+        said.append(f"At once fails even with {FEWEST} terms, which as many layers can add: first of all it lacks training.")
+    record.say("terms", " ".join(said))
     read = " and ".join(f"{whole(tokens[way])} ({way})" for way in WAYS)
     record.say("training", f"Tokens trained on: {read}. The working takes tokens too, so that model has seen fewer sums.")
 

@@ -109,7 +109,7 @@ class StudyWidget(LiveWidget):
         self.query_one("#study-sentence", StatusLine).say(visible(history.sentences.get(name, "")))
         self.set_class(isinstance(view, Plot), "-plotted")
         if isinstance(view, Plot):
-            self.query_one(PlotPane).border_title = visible(view.title)
+            self.query_one(PlotPane).border_title = title_of(view)
             self.query_one(LinePlot).figure = figure_of(view, history.curves.get(name, {}))
         elif view is not None:
             self.query_one(BlockView).show(table_view(view))
@@ -177,6 +177,11 @@ def study_option(options: Mapping[str, str]) -> str:
     return options["name"]
 
 
+def title_of(plot: Plot) -> str:
+    """The title with the words of the y axis: the legend has no room for these."""
+    return visible(f"{plot.title} · y: {plot.y}")
+
+
 def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Figure:
     """The curves of a plot, each in a colour and with dashes of its own."""
     series = tuple(
@@ -192,9 +197,7 @@ def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Fi
     )
     window = (plot.low, plot.high) if plot.low is not None and plot.high is not None else None
     version = (plot, sum(map(len, curves.values())), tuple(points[-1] for points in curves.values()))
-    return Figure(
-        series, version, x_label=visible(plot.x), y_window=window, scale_words=visible(plot.y), empty="Nothing measured yet."
-    )
+    return Figure(series, version, x_label=visible(plot.x), y_window=window, empty="Nothing measured yet.")
 
 
 def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -124,3 +124,19 @@ def test_the_recorded_result_has_what_the_lesson_says() -> None:
     by_row = {row[0]: [float(share) for share in row[1:]] for row in table.rows}
     assert by_row["at once: 6"][-1] == pytest.approx(found["at_once_6"]), "the last column is the model's own answer"
     assert by_row["written out: 6"][-1] > 0.5 > by_row["at once: 6"][-1]
+
+
+@pytest.mark.parametrize(
+    ("once", "written", "is_said"),
+    [((0.1, 0.1), (1.0, 1.0), True), ((0.9, 0.1), (1.0, 1.0), False), ((0.1, 0.1), (0.2, 0.2), False)],
+)
+def test_a_model_that_fails_with_two_terms_is_said_to_lack_training(
+    once: tuple[float, float], written: tuple[float, float], is_said: bool
+) -> None:
+    lines, right = list[Line](), dict[tuple[str, int], float]()
+    for way, shares in ((AT_ONCE, once), (WRITTEN, written)):
+        right |= {(way, 2): shares[0], (way, 6): shares[1]}
+    sums._say(Record(lines.append, 1), right, dict.fromkeys(WAYS, 1000))
+    history = StudyHistory()
+    history.add(lines)
+    assert ("it lacks training" in history.sentences["terms"]) is is_said

@@ -9,12 +9,26 @@ from textual.pilot import Pilot
 
 from lab.core.errors import UserError
 from lab.runs.metrics_log import LineWriter
-from lab.studies.study_record import Begun, Ended, Line, Measured, Plot, Point, Rows, Said, StudyFiles
+from lab.studies.study_record import (
+    RECORDED,
+    Begun,
+    Ended,
+    Line,
+    Measured,
+    Plot,
+    Point,
+    Rows,
+    Said,
+    StudyFiles,
+    StudyHistory,
+    history_of,
+)
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import study_widget
-from screens.learn.live.study_widget import RecordedGuess, StudyWidget
-from screens.plot.line_plot import LinePlot
+from screens.learn.live.study_widget import RecordedGuess, StudyWidget, figure_of, title_of
+from screens.plot.draw_figure import draw
+from screens.plot.line_plot import LinePlot, legend
 from screens.widgets.status_line import StatusLine
 
 BEGUN = Begun(study="tiny", seed=1, pid=1, host="here", cores=2, time=0.0)
@@ -115,3 +129,21 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, 
         await until(pilot, lambda: app.widget.guess.state is not None)
         question = app.widget.guess.state.question
         assert (question.right, question.answer) == ((0,), "Bytes 90%, BPE 10%.")
+
+
+SHIPPED = [(path.stem, history_of(path)) for path in sorted(RECORDED.glob("*.jsonl"))]
+
+
+@pytest.mark.parametrize(
+    ("history", "plot"),
+    [
+        pytest.param(history, view, id=f"{name} {view.view}")
+        for name, history in SHIPPED
+        for view in history.views.values()
+        if isinstance(view, Plot)
+    ],
+)
+def test_the_legend_and_the_title_of_a_recorded_plot_fit_in_80_columns(history: StudyHistory, plot: Plot) -> None:
+    figure = figure_of(plot, history.curves[plot.view])
+    assert len("".join(text for text, _ in legend(figure, draw(figure, 78, 8), 78)).rstrip()) <= 78
+    assert len(title_of(plot)) <= 76
