@@ -100,15 +100,23 @@ def repeated_sequence(context: ExperimentContext) -> Slices[ExperimentResult]:
     }
     columns = [*map(Column, ("place in it", "first time", "second time")), Column("another sequence", optional=1)]
     title = f"loss in nats, {measures['sequences']} sequences of {measures['repeated']} random tokens"
-    sentence = f"A token of a random sequence costs {fixed(first, 2)} nats the first time and {fixed(second, 2)} the second"
-    if losses.is_gain:
-        sentence += f": {fixed(losses.gain, 2)} less, with the same weights. That is learned in context."
-    elif losses.gain < -CLEAR * losses.error:
-        sentence += ": more. Here it does not help to have seen the sequence."
-    else:
-        sentence += f". Here that is no clear gain: its standard error is {fixed(losses.error, 2)}."
     table = Table(columns, by_range(losses, first=2), title=title)
-    return ExperimentResult(View("repeated_sequence", "a random sequence, twice", sentence, [table]), measures)
+    return ExperimentResult(View("repeated_sequence", "a random sequence, twice", twice_in_words(losses), [table]), measures)
+
+
+def twice_in_words(losses: Losses) -> str:
+    """The sentence about a sequence that stands twice."""
+    first, second, another = (float(each.mean()) for each in losses)
+    begin = f"A token of a random sequence costs {fixed(first, 2)} nats the first time and {fixed(second, 2)} the second"
+    if losses.is_gain:
+        return f"{begin}: {fixed(losses.gain, 2)} less, with the same weights. That is learned in context."
+    if losses.gain < -CLEAR * losses.error:
+        return f"{begin}: more. Here it does not help to have seen the sequence."
+    if losses.gain <= CLEAR * losses.error:
+        return f"{begin}. Here that is no clear gain: its standard error is {fixed(losses.error, 2)}."
+    if second >= another:
+        return f"{begin}, but so does another one in its place ({fixed(another, 2)}): here the repeat itself does not help."
+    return f"{begin}. Here the gain is small: less than {probability(SMALLEST_GAIN, 0)} of the first."
 
 
 @experiment

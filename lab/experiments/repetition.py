@@ -83,7 +83,7 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
         "falls": means[0] > CLEARLY * means[-1],
     }
     rows = [[Cell(f"{times} ×" if times else "not yet"), share(mean, digits=2)] for times, mean in enumerate(means)]
-    columns = [Column("it has stood", "left"), Column("mean probability of its tokens")]
+    columns = [Column("it has stood", "left"), Column("probability of a token (geometric mean)")]
     text = visible(context.tokenizer.decode([*context.ids, *written]))
     blocks: list[Block] = [Table(columns, rows, title=f"“{measures['phrase']}”"), Paragraph(f"Greedy: {text}")]
     return ExperimentResult(View("greedy_loop", "greedy decoding", _loop_sentence(measures), blocks), measures)
@@ -163,5 +163,5 @@ def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
     top_k, top_p, min_p = (f"{name} keeps {whole(kept[name])}" for name in ("top-k 5", "top-p 0.9", "min-p 0.1"))
     hot_p, hot_min = (whole(kept[name]) for name in ("T2 top-p 0.9", "T2 min-p 0.1"))
     sentence = f"After {at.here} {top_k}, {top_p}, {min_p}. At temperature 2 top-p keeps {hot_p}, min-p {hot_min}."
-    blocks: list[Block] = [Table(columns, rows, title=f"the token after {at.here}; T: temperature"), picture]
+    blocks: list[Block] = [picture, Table(columns, rows, title=f"the token after {at.here}; T: temperature")]
     return ExperimentResult(View("filters", "what each filter keeps", sentence, blocks), measures)

@@ -56,9 +56,7 @@ def windows(tiny: TinyRun, part: str, count: int, length: int) -> np.ndarray[Any
 
 def rows(result: ExperimentResult) -> list[list[Cell]]:
     """The rows of the first table."""
-    found = result.view.blocks[0]
-    assert isinstance(found, Table)
-    return found.rows
+    return next(block for block in result.view.blocks if isinstance(block, Table)).rows
 
 
 @pytest.fixture

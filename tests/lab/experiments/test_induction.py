@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lab.experiments.induction import Losses, twice_in_words
 from lab.inspect.open_model import load_open_model
 from lab.runs.find_runs import open_run
 from lab.training.model_insights import repeats
@@ -121,3 +122,23 @@ def test_the_bundled_run_shows_what_the_lesson_says(
     found = measure(name, bundled, prompt="abc")
     assert holds(found.measures), found.measures
     assert says in found.view.sentence
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "another", "says"),
+    [
+        (5.0, 2.0, 6.0, "3.00 less, with the same weights"),
+        (5.0, 5.5, 6.0, "more. Here it does not help"),
+        (5.0, 4.9, 6.0, "the gain is small: less than 5% of the first"),
+        (5.0, 4.0, 3.9, "but so does another one in its place (3.90): here the repeat itself does not help"),
+    ],
+)
+def test_the_sentence_says_why_a_gain_is_none(first: float, second: float, another: float, says: str) -> None:
+    spread = np.array([[0.0], [0.01], [-0.01], [0.0]])
+    losses = Losses(first + spread, second - spread, another + spread)
+    assert says in twice_in_words(losses)
+
+
+def test_the_sentence_names_the_error_of_a_gain_that_may_be_chance() -> None:
+    spread = np.array([[1.0], [-1.0], [2.0], [-2.0]])
+    assert "no clear gain: its standard error is" in twice_in_words(Losses(5 + spread, 4.9 - spread, 6 + spread))

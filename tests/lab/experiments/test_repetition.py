@@ -80,7 +80,7 @@ def test_each_filter_keeps_what_its_rule_says(tiny: TinyRun, measure: Measure, o
         assert row[1].text == str(len(kept)), row[0].text
         assert row[2].value == pytest.approx(plain[kept].sum(), abs=1e-5)
         assert row[3].value == pytest.approx(p.max() / p[kept].sum(), abs=1e-5)
-    picture = found.view.blocks[1]
+    picture = found.view.blocks[0]
     assert isinstance(picture, Matrix)
     cut = np.isnan(picture.values.numpy()).sum(1)
     assert cut[list(FILTERS).index("top-k 5")] == len(picture.column_labels) - 5
