@@ -153,12 +153,13 @@ def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
     columns = [Column("filter", "left"), Column("tokens kept"), Column("their probability"), Column("the first is drawn")]
     shown = largest(at.logits, 10)
     picture = Matrix(
-        "probability to be drawn, the most probable tokens (· is cut)",
+        "probability to be drawn, the most probable tokens",
         list(found),
         [at.tokenizer.label(id_) for id_ in shown],
         Array.of(np.stack([np.where(each.kept.numpy(), each.after.numpy(), np.nan)[shown] for each in found.values()])),
         scale="sequential",
         limit=1.0,
+        masked="cut",
     )
     top_k, top_p, min_p = (f"{name} keeps {whole(kept[name])}" for name in ("top-k 5", "top-p 0.9", "min-p 0.1"))
     hot_p, hot_min = (whole(kept[name]) for name in ("T2 top-p 0.9", "T2 min-p 0.1"))

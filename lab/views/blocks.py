@@ -133,6 +133,8 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
     """The number at the end of the scale; None: the largest magnitude."""
     stride: int = 1
     """Number of one column minus that of the one before: more than 1 where columns are left out."""
+    masked: str = "masked"
+    """The word for NaN."""
 
 
 class MatrixPanels(msgspec.Struct, tag=True, omit_defaults=True):

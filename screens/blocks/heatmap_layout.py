@@ -49,7 +49,7 @@ class LaidHeatmap(LaidMatrix):
             size = "largest |x|" if self.scale == "diverging" else "largest"
             parts.append(f"each half block the {size} of {self.pooled[0]}×{self.pooled[1]}")
         if bool(np.isnan(self.values).any()):
-            parts.append(f"{MASKED} masked" if self.rows_each == 1 else "blank: masked")
+            parts.append(f"{MASKED} {self.matrix.masked}" if self.rows_each == 1 else f"blank: {self.matrix.masked}")
         return "   ".join(parts)
 
     @cached_property

@@ -91,8 +91,8 @@ def log_ticks(low: float, high: float, about: int) -> list[float]:
 def label_row(places: list[int], labels: list[str], unit: str, width: int) -> str:
     """The labels under the marks of the axis, the last and the first first; one that would touch another is left out.
 
-    Every number is centred under its mark as far as the row reaches. The unit gives way: it follows the last number with room
-    behind it.
+    Every number is centred under its mark as far as the row reaches. The unit follows the last number with room behind it; where
+    there is none and the row is long, it takes the end of the row.
     """
     row = [" "] * width
     pairs = list(zip(places, labels, strict=False))
@@ -105,7 +105,10 @@ def label_row(places: list[int], labels: list[str], unit: str, width: int) -> st
     for end in sorted(ends, reverse=True) if unit else []:
         if end + 1 + len(unit) <= width and all(sign == " " for sign in row[end : end + len(unit) + 3]):
             row[end + 1 : end + 1 + len(unit)] = unit
-            break
+            return "".join(row)
+    if unit and 3 * (len(unit) + 2) <= width:
+        kept = "".join(row)[: -len(unit) - 1].rpartition(" ")[0]  # without a number that would be cut
+        return f"{kept.ljust(width - len(unit) - 1)} {unit}"
     return "".join(row)
 
 

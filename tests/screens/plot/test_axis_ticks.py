@@ -41,6 +41,8 @@ def test_numbers_stand_under_their_marks_and_the_unit_gives_way() -> None:
     assert row == " " * 2 + "0" + " " * 15 + "5,500 steps" + " " * 6 + "6,000"
     row = label_row([2, 9, 16], ["0", "5,500", "6,000"], "steps", 18)
     assert row == "  0    5,500 6,000", "no room for the unit"
+    row = label_row([2, 17, 32], ["0", "1,000", "2,000"], "tokens read", 39)
+    assert row == "  0            1,000        tokens read"
 
 
 @given(st.lists(st.floats(-100, 100, allow_nan=False), min_size=1, max_size=400), st.integers(1, 30))
