@@ -87,6 +87,8 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
     after = [f"after “{row[0].text}” ({row[1].text} × in its text) {row[2].text}, with entropy {row[3].text}" for row in rows]
     columns = [Column("name", "left"), *map(Column, ("in its text", "probability", "entropy")), Column("greedy", "left")]
     sentence = f"Probability of the most probable next token: {'; '.join(after)} nats."
+    if not measures["times_1"] and not measures["times_2"]:
+        sentence += " Its text has neither: type a name that it has."
     return ExperimentResult(View("two_names", "two names", sentence, [Table(columns, rows)]), measures)
 
 

@@ -150,7 +150,7 @@ def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
     rows = [
         [Cell(name), Cell(whole(kept[name])), share(shares[name]), share(float(each.after.max()))] for name, each in found.items()
     ]
-    columns = [Column("filter", "left"), Column("tokens kept"), Column("their probability"), Column("the first is drawn")]
+    columns = [Column("filter", "left"), Column("tokens kept"), Column("their probability at T1"), Column("the first is drawn")]
     shown = largest(at.logits, 10)
     picture = Matrix(
         "probability to be drawn, the most probable tokens",
