@@ -84,12 +84,13 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
         drawn = [token.id for token in generate(context.model, ids, GOES_ON, SamplingSettings(greedy=True))]
         shown = Cell(printable(context.tokenizer.decode_bytes(drawn)))
         rows.append([Cell(name), Cell(whole(found), found), share(top), number(entropy, 2), shown])
-    after = [f"after “{row[0].text}” ({row[1].text} × in its text) {row[2].text}, with entropy {row[3].text}" for row in rows]
-    columns = [Column("name", "left"), *map(Column, ("in its text", "probability", "entropy")), Column("greedy", "left")]
+    after = [f"after “{row[0].text}” (found {row[1].text} ×) {row[2].text}, with entropy {row[3].text}" for row in rows]
+    columns = [Column("name", "left"), *map(Column, ("found", "probability", "entropy")), Column("greedy", "left")]
     sentence = f"Probability of the most probable next token: {'; '.join(after)} nats."
     if not measures["times_1"] and not measures["times_2"]:
-        sentence += " Its text has neither: type a name that it has."
-    return ExperimentResult(View("two_names", "two names", sentence, [Table(columns, rows)]), measures)
+        sentence += " Neither was found: type a name that its text has."
+    title = f"two names, counted in {whole(min(SEARCHED, len(context.tokens()[0])))} training tokens"
+    return ExperimentResult(View("two_names", title, sentence, [Table(columns, rows)]), measures)
 
 
 @experiment
