@@ -14,7 +14,7 @@ from lab.training.posttraining.answers import Answerer
 from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
 from lab.training.posttraining.posttraining_schema import Model, PosttrainSettings, Round, SftStep, rl_lr_for
 from lab.training.posttraining.question_pairs import QuestionPair
-from models.config import SamplingSettings, schedule_factor
+from models.config import OptimizerName, SamplingSettings, schedule_factor
 from models.gpt import GPT
 from models.optimizers import make_optimizer
 
@@ -45,13 +45,14 @@ def train(
     weight_decay: float = 0.1,
     *,
     warmup: float = 0.05,
+    rule: OptimizerName = "adamw",
     batch_of: Callable[[list[Any]], tuple[Tensor, Tensor]] = answer_batch,
 ) -> Iterator[Step]:
-    """Train on batches of examples, a step for each `next`: the loss on answers alone, AdamW, warm-up and a cosine.
+    """Train on batches of examples, a step for each `next`: the loss on answers alone, warm-up and a cosine.
 
     Between two steps the model may be evaluated, or the training given up. `batch_of` makes ids and targets of what is drawn.
     """
-    optimizer, tokens = make_optimizer(model, lr, weight_decay), 0
+    optimizer, tokens = make_optimizer(model, lr, weight_decay, rule=rule), 0
     for number in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = rate = lr * schedule_factor("cosine", number / steps, warmup, FINAL_LR)

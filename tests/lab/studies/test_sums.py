@@ -83,12 +83,12 @@ def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_as
     batches, asked = list[list[tuple[list[int], list[int]]]](), set[tuple[int, ...]]()
     share = sums.share_right
 
-    def kept(model: GPT, draw: object, *args: object) -> object:
+    def kept(model: GPT, draw: object, *args: object, **more: object) -> object:
         def draw_and_keep() -> object:
             batches.append(draw())  # type: ignore[operator]
             return batches[-1]
 
-        return train(model, draw_and_keep, *args)  # type: ignore[arg-type]
+        return train(model, draw_and_keep, *args, **more)  # type: ignore[arg-type]
 
     def noted(model: GPT, some: list[tuple[int, ...]], way: str) -> float:
         asked.update(some)
@@ -117,7 +117,9 @@ def test_the_recorded_result_has_what_the_lesson_says() -> None:
     history = history_of(RECORDED / "sums.jsonl")
     found = {name: float(value) for name, value in history.measures.items()}
     assert found["lead_6"] == found["written_6"] - found["at_once_6"] > 0.1
-    assert all(found[f"written_{count}"] > found[f"at_once_{count}"] for count in (4, 5, 6))
+    at_once = [found[f"at_once_{count}"] for count in (3, 4, 5, 6)]
+    assert at_once == sorted(at_once, reverse=True), "at once, fewer are right the more terms there are"
+    assert all(found[f"written_{count}"] > 0.9 for count in COUNTS)
     table = history.views["lens"]
     assert isinstance(table, Rows)
     assert table.columns == ("terms", "embeddings", "attention 1", "MLP 1", "attention 2", "MLP 2")
@@ -130,12 +132,12 @@ def test_the_recorded_result_has_what_the_lesson_says() -> None:
     ("once", "written", "is_said"),
     [((0.1, 0.1), (1.0, 1.0), True), ((0.9, 0.1), (1.0, 1.0), False), ((0.1, 0.1), (0.2, 0.2), False)],
 )
-def test_a_model_that_fails_with_two_terms_is_said_to_lack_training(
+def test_a_model_that_fails_with_few_terms_is_said_to_lack_training(
     once: tuple[float, float], written: tuple[float, float], is_said: bool
 ) -> None:
     lines, right = list[Line](), dict[tuple[str, int], float]()
     for way, shares in ((AT_ONCE, once), (WRITTEN, written)):
-        right |= {(way, 2): shares[0], (way, 6): shares[1]}
+        right |= {(way, 3): shares[0], (way, 6): shares[1]}
     sums._say(Record(lines.append, 1), right, dict.fromkeys(WAYS, 1000))
     history = StudyHistory()
     history.add(lines)
