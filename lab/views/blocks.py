@@ -286,6 +286,8 @@ class Token(msgspec.Struct, omit_defaults=True):
     label: str
     probability: float | None = None
     """Probability that the model gave this token at its position; None for the first."""
+    drawn_with: float | None = None
+    """Probability after penalty, temperature and filters, of a token that was drawn."""
 
 
 class Prediction(msgspec.Struct):

@@ -84,7 +84,7 @@ class LaidMatrixPanels(Laid):
             row, column = self.place
             return self._side_by_side(
                 [[(self._readout(index), "strong")] for index in range(len(self.matrices))],
-                pinned=f"{self._number(row)} → {self._number(column)}",
+                pinned=f"{_number(self.matrices[0].row_labels, row)} → {self._column(column)}",
             )
         if y == HEAD - 1:
             return self._side_by_side(
@@ -120,11 +120,12 @@ class LaidMatrixPanels(Laid):
         """The columns in sight, where these are not all."""
         if self.in_sight == self.columns:
             return ""
-        return f"{self._number(self.first)}–{self._number(self.first + self.in_sight - 1)} of {self._number(self.columns - 1)}"
+        return f"{self._column(self.first)}–{self._column(self.first + self.in_sight - 1)} of {self._column(self.columns - 1)}"
 
-    def _number(self, index: int) -> str:
-        """A token's number, from its label: the matrices may be a window of larger ones."""
-        return self.matrices[0].row_labels[index].split()[0] if self.matrices[0].row_labels[index].split() else str(index + 1)
+    def _column(self, index: int) -> str:
+        """The number of a column: the labels of the rows have those of the keys."""
+        matrix = self.matrices[0]
+        return _number(matrix.row_labels if self.panels.columns == "key" else matrix.column_labels, index)
 
     def _legend(self, index: int) -> Iterator[ColouredPiece]:
         width, limit = self.widths[index], self.limits[index]
@@ -151,13 +152,13 @@ class LaidMatrixPanels(Laid):
 
     def _header(self, width: int) -> tuple[ColouredPiece, ...]:
         """Numbers of the columns, of all or of each fifth or tenth, and ▾ over that of the cursor."""
-        every = width > len(self._number(self.first + self.in_sight - 1)) + 1  # room beside the one that is marked
+        every = width > len(self._column(self.first + self.in_sight - 1)) + 1  # room beside the one that is marked
         line = [" "] * (self.in_sight * width)
-        mark = f"▾{self._number(self.place[1])}"
+        mark = f"▾{self._column(self.place[1])}"
         marked = (self.place[1] - self.first) * width + max(0, (width - len(mark)) // 2)
         marked = max(0, min(marked, len(line) - len(mark)))
         for column in range(self.in_sight):
-            number = self._number(self.first + column)
+            number = self._column(self.first + column)
             at = column * width + max(0, (width - len(number)) // 2)
             free = at == 0 or line[at - 1] == " "
             if free and at + len(number) <= len(line) and (every or column % (10 if width == 1 else 5) == 0):
@@ -220,6 +221,11 @@ class LaidMatrixPanels(Laid):
 
     def start(self) -> tuple[int, int]:
         return self.matrices[0].selected or (0, 0)
+
+
+def _number(labels: Sequence[str], index: int) -> str:
+    """The number in a label, which is not its index where the matrices are a window of larger ones."""
+    return next(iter(labels[index].split()), str(index + 1))
 
 
 def _percent(share: float) -> str:

@@ -127,6 +127,19 @@ def test_numbers_of_columns_never_run_into_the_mark(size: int, width: int) -> No
             assert all(word.isdecimal() for word in words if word not in ("key", "→", f"▾{column + 1}"))
 
 
+@pytest.mark.parametrize("tokens", [range(1), range(5, 11)], ids=["fewer rows", "more rows"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_columns_that_are_no_keys_have_their_own_numbers(tokens: range, width: int) -> None:
+    rows, columns = [f"{token + 1:>2} token" for token in tokens], ["1", "2", "3", "4"]
+    matrix = Matrix("m", rows, columns, Array.of(np.ones((len(rows), 4))), selected=(0, 3))
+    laid = lay_matrix_panels(MatrixPanels([matrix] * 3, 0, columns="layer"), width, None, True, 0)
+    assert isinstance(laid, LaidMatrixPanels)
+    assert text_of(laid.line(HEAD - 1)).split() == ["layer", "→", *["1", "2", "3", "▾4"] * 3]
+    assert text_of(laid.line(2)).split()[:3] == [f"{tokens[0] + 1}", "→", "4"]
+    laid.point((0, 1))
+    assert text_of(laid.line(2)).split()[:3] == [f"{tokens[0] + 1}", "→", "2"]
+
+
 def test_colours_are_the_scales_and_glyphs_replace_them() -> None:
     painted, plain = together(11, 120), together(11, 120, paints=False)
     scales = {kind.scale for y in range(HEAD, painted.height) for _, kind in painted.line(y).pieces if isinstance(kind, Heat)}
