@@ -217,7 +217,8 @@ class PromptMethods:
         """The token that the view of stage `sample` shows as drawn at the last position. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
         drawn = context.draw()
-        return Token(drawn.id, context.tokenizer.label(drawn.id), float(drawn.before[drawn.id]))
+        before, after = float(drawn.before[drawn.id]), float(drawn.after[drawn.id])
+        return Token(drawn.id, context.tokenizer.label(drawn.id), before, after)
 
     def save_trace(self, params: SaveTraceParams) -> Slices[SavedTrace]:
         """Write what `llmlab trace` would, with the edits and interventions. Raises: UserError."""

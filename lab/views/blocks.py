@@ -146,7 +146,7 @@ class MatrixPanels(msgspec.Struct, tag=True, omit_defaults=True):
     largest: int
     """The one drawn largest, and first where there is room for one alone."""
     columns: str = "key"
-    """Name of what a column stands for."""
+    """Name of what a column stands for: a key is the token of the row of its index."""
 
 
 class Destination(msgspec.Struct, frozen=True):

@@ -67,7 +67,7 @@ class TokenSampling(InspectPart):
 
     @property
     def told(self) -> str:
-        """The last token drawn and the probability that the model gave it, as long as nothing else is selected."""
+        """The last token drawn and the probability that it was drawn with, as long as nothing else is selected."""
         return self._told[1] if self._told is not None and self._told[0] == self._host.selection else ""
 
     @property
@@ -120,8 +120,10 @@ class TokenSampling(InspectPart):
             return False
         self.drawn = with_token(start, model.path, token.id)
         self.change_prompt(self.drawn, sampling)
-        how = "the most probable" if sampling.greedy else "drawn at random"
-        self._told = self._host.selection, f"{how}: “{token.label}” had {probability(token.probability or 0.0)}"
+        words = f"drawn at random: “{token.label}” had {probability(token.drawn_with or 0.0)}"
+        if token.drawn_with == 1.0:
+            words = f"only “{token.label}” could be drawn: the model gives it {probability(token.probability or 0.0)}"
+        self._told = self._host.selection, words
         return True
 
     def change_prompt(self, prompt: Prompt, sampling: SamplingSettings | None = None) -> None:

@@ -262,13 +262,17 @@ def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: InProcess
 
 
 def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: InProcessEngine) -> None:
-    settings = SamplingSettings(temperature=0.8, top_k=50, seed=3)
+    settings = SamplingSettings(temperature=0.8, top_k=50, min_p=0.05, repetition_penalty=1.5, seed=3)
     ids = tuple(tiny.tokenizer.encode(PROMPT))
     written = list(generate(tiny.model, ids, 12, settings))
     for token in written:
         sampled = engine.sample(ids=ids, sampling=settings)
         assert (sampled.id, sampled.label) == (token.id, tiny.tokenizer.label(token.id))
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
+        table = engine.view(stage="sample", ids=ids, sampling=settings).blocks[1]
+        assert isinstance(table, Table)
+        assert table.selected is not None
+        assert sampled.drawn_with == table.rows[table.selected][2].value, "its probability after penalty and filters"
         lens = engine.lens(ids=ids, sampling=settings)
         drawn = next(step.lens for step in lens.steps if step.stage == "sample")
         assert drawn is not None

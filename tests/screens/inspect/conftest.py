@@ -45,6 +45,7 @@ from lab.views.blocks import (
     View,
 )
 from lab.views.softmax_table import softmax_table
+from models.config import SamplingSettings
 from screens.action_index import bindings_of
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
@@ -337,8 +338,9 @@ class FakeEngine:
             identity=f"{named} {window[: at + 1]}",
         )
 
-    def sample(self, text: str, ids: tuple[int, ...] | None, **_: Any) -> Token:
-        return Token(3049, " fast", 0.412)
+    def sample(self, text: str, ids: tuple[int, ...] | None, sampling: SamplingSettings, **_: Any) -> Token:
+        drawn_with = 0.412 if sampling == SamplingSettings(seed=sampling.seed) else 1.0 if sampling.greedy else 0.58
+        return Token(3049, " fast", 0.412, drawn_with)
 
 
 @pytest.fixture
