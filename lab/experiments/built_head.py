@@ -22,6 +22,15 @@ SHOWN, NEAREST = 24, 4
 _BUILT = re.compile(r"\s*([a-z ]+?)\s*(?:→|->|>)\s*([a-z ]+?)\s*(?:[×*x]\s*(\d+(?:\.\d+)?))?\s*")
 
 
+def refusal(head: str) -> str:
+    """The reason why these words are no head; "" if they are one."""
+    found = _BUILT.fullmatch(head)
+    if found is not None and {found[1], found[2]} <= set(READS) and float(found[3] or 1) <= STRONGEST:
+        return ""
+    words = f"A head is as in {BUILT}: what q reads, what k reads, the score where they are the same, up to {STRONGEST:.0f}"
+    return f"{words}; they read {', '.join(READS)}."
+
+
 @experiment
 def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the head of the model whose pattern on the prompt is nearest to that of a head built by hand, `nearest_layer` and
@@ -35,10 +44,10 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     from lab.experiments.batch_passes import embedded, pattern, patterns
 
-    found, ids = _BUILT.fullmatch(context.inputs.get("head", BUILT)), context.ids
-    if found is None or not {found[1], found[2]} <= set(READS) or not float(found[3] or 1) <= STRONGEST:
-        words = f"A head is as in {BUILT}: what q reads, what k reads, the score where they are the same, up to {STRONGEST:.0f}"
-        raise UserError(f"{words}; they read {', '.join(READS)}.")
+    head, ids = context.inputs.get("head", BUILT), context.ids
+    found = _BUILT.fullmatch(head)
+    if found is None or refusal(head):
+        raise UserError(refusal(head))
     if len(ids) < 2:
         raise UserError("A pattern shows from two tokens on: type a longer prompt.")
     q, k = (one_hot(name, ids)[None, None] for name in (found[1], found[2]))  # (1, 1, T, D)

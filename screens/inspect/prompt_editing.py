@@ -7,7 +7,7 @@ from typing import cast
 
 from textual.binding import Binding
 
-from lab.experiments.built_head import READS
+from lab.experiments.built_head import READS, refusal
 from models.config import SamplingSettings
 from screens.about_key import About, keyless
 from screens.app_state import AppState
@@ -15,6 +15,7 @@ from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.prompt_bar import PromptBar
+from screens.widgets.prompt_input import meant, shown
 
 EDITS = {"compare": "second", "patches": "metric", "built_head": "build"}
 """Actions that edit what is in view aside."""
@@ -39,7 +40,7 @@ class PromptEditing(InspectPart):
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:
         super().__init__(host)
         self._bar, self._change_prompt = bar, change_prompt
-        self._opened_with = ""
+        self._opened_with, self._opened_for = "", Prompt()
 
     async def action_edit(self) -> None:
         if (aside := self._host.selection.aside) in EDITS:
@@ -56,7 +57,7 @@ class PromptEditing(InspectPart):
 
     async def _build(self) -> None:
         words = f"What q reads → what k reads × the score where both read the same. They read: {', '.join(READS)}."
-        answer = await self._host.ask(AskText("build a head", words, self._host.selection.built))
+        answer = await self._host.ask(AskText("build a head", words, self._host.selection.built, refuse=refusal))
         if answer:
             self._host.selection = replace(self._host.selection.on_stage(), aside="built_head", built=answer)
 
@@ -66,8 +67,8 @@ class PromptEditing(InspectPart):
         if problem:
             self._host.say(problem, error=True)
             return
-        self._opened_with = text
-        self._bar.edit(self._opened_with)
+        self._opened_with, self._opened_for = meant(shown(text)), selection.prompt
+        self._bar.edit(text)
         self._host.refresh_bindings()
         self._host.say_location()
 
@@ -75,9 +76,10 @@ class PromptEditing(InspectPart):
         return "the prompt being typed" if self._bar.is_typing and self._bar.editor.text != self._opened_with else ""
 
     def apply_prompt(self, text: str) -> None:
+        """Show the text as the prompt; one that was not changed keeps its tokens."""
         self.close()
         self._bar.editor.keep(text, run=self._host.selection.run)
-        self._change_prompt(Prompt(text))
+        self._change_prompt(self._opened_for if text == self._opened_with else Prompt(text))
 
     def action_settings(self) -> None:
         self._bar.edit_sampling(self._host.selection.sampling)
