@@ -37,29 +37,29 @@ class ScoreParts(NamedTuple):
         return found
 
 
+Weights = Callable[[str], Numbers]
 Written = tuple[int, "Sequence[Contributor]"]
 """A position, and what was written into the residual stream there before the layer."""
 
 
 def score_parts(
-    weight: Callable[[str], Numbers], trace: "Trace", layer: int, head: int, query: Written, key: Written
+    weight: Weights, trace: "Trace", layer: int, head: int, query: Written, key: Written, kept: Sequence[str] = ()
 ) -> ScoreParts:
     """The parts of the score of two positions in a head, in the order of the computation, biases last. `weight` gives the
-    model's weight of a name."""
+    model's weight of a name. Of a large model the parts `kept` apart are the largest, or those of these names."""
     q, k = (_through_norm(weight, trace, layer, head, part, written) for part, written in (("q", query), ("k", key)))
     names = [*(_short(part) for part in query[1] if not _is_bias(part)), BIASES]
     if len(names) <= MOST_PARTS:
         return ScoreParts(names, q, k)
     size = np.abs(q @ k.T)
     rank = np.argsort(-np.maximum(size.max(0), size.max(1)), kind="stable")
-    kept, rest = sorted(rank[: MOST_PARTS - 1].tolist()), rank[MOST_PARTS - 1 :]
-    q, k = (np.concatenate([each[kept], each[rest].sum(0, keepdims=True)]) for each in (q, k))
-    return ScoreParts([*(names[index] for index in kept), f"{len(rest)} {OTHERS}"], q, k)
+    own = sorted(names.index(name) for name in kept if name in names) or sorted(rank[: MOST_PARTS - 1].tolist())
+    rest = [index for index in range(len(names)) if index not in own]
+    q, k = (np.concatenate([each[own], each[rest].sum(0, keepdims=True)]) for each in (q, k))
+    return ScoreParts([*(names[index] for index in own), f"{len(rest)} {OTHERS}"], q, k)
 
 
-def _through_norm(
-    weight: Callable[[str], Numbers], trace: "Trace", layer: int, head: int, part: str, written: Written
-) -> Numbers:
+def _through_norm(weight: Weights, trace: "Trace", layer: int, head: int, part: str, written: Written) -> Numbers:
     """The parts of the query or the key of a head at a position, (P, D); all biases together are the last one."""
     position, contributors = written
     size = trace.config.head_width

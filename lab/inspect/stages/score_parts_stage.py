@@ -1,12 +1,13 @@
 """The terms of an attention score, by the parts of the model that wrote the query and the key."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from lab.core.number_format import significant
 from lab.inspect.score_parts import ScoreParts, score_parts
-from lab.inspect.stages.attention_scores_stage import head_title, most_attended
+from lab.inspect.stages.attention_scores_stage import head_title
 from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Cell, Column, Matrix, Table, View
 from lab.views.number_refs import ref
@@ -16,12 +17,12 @@ PAIRS = 6
 """Pairs listed."""
 
 
-def _parts(context: StageContext, key: int) -> ScoreParts:
+def _parts(context: StageContext, key: int, kept: Sequence[str] = ()) -> ScoreParts:
     from lab.inspect.logit_attribution import contributors
 
     layer, trace = context.layer, context.trace
     query, other = ((place, contributors(context.opened.model, trace, place, layer)) for place in (context.position, key))
-    return score_parts(context.weight, trace, layer, context.head, query, other)
+    return score_parts(context.weight, trace, layer, context.head, query, other, kept)
 
 
 @Stage(
@@ -33,10 +34,12 @@ def _parts(context: StageContext, key: int) -> ScoreParts:
 )
 def why(context: StageContext) -> View:
     """The score of the position and the key that it attends to most, part by part."""
-    layer, head, at, key = context.layer, context.head, context.position, most_attended(context)
+    layer, head, at = context.layer, context.head, context.position
+    pattern = context.array(f"{context.block}attn.pattern")[head, at, : at + 1]
+    key, *less = np.argsort(-pattern, kind="stable").tolist()
     parts: ScoreParts = context.traced.get_or_compute(("score parts", layer, head, key), at, lambda: _parts(context, key))
     table, name = parts.table, f"{context.block}attn.attn_scores.part"
-    total = float(table.sum())
+    total, most = float(table.sum()), divmod(int(table.argmax()), len(table))
     order = np.argsort(-np.abs(table), axis=None, kind="stable")[:PAIRS]
     pairs = [divmod(int(each), len(parts.names)) for each in order]
     limit = float(np.abs(table).max()) or 1.0
@@ -55,14 +58,22 @@ def why(context: StageContext) -> View:
         Array.of(table),
         "all add up to the score",
         ref(name, head, at, key, "0:", "0:"),
-        pairs[0],
+        most,
         "diverging",
     )
     raw = context.parity(f"{context.block}attn.scores_raw", np.array(total * math.sqrt(context.config.head_width)), head, at, key)
-    first = f"“{parts.names[pairs[0][0]]}” of the query × “{parts.names[pairs[0][1]]}” of the key"
-    sentence = (
-        f"{context.here} looks most at {there}, with a score of {significant(total)}. Its largest term is {first}: "
-        f"{significant(float(table[pairs[0]]))}."
+    adds = f"“{parts.names[most[0]]}” of the query × “{parts.names[most[1]]}” of the key adds most to it"
+    sentence = f"{context.here} looks most at {there}, with a score of {significant(total)}; " + (
+        f"{adds}: {significant(float(table[most]))}." if table[most] > 0 else "no term of it is above 0."
     )
+    if less and pattern[less[0]] > 0:
+        other = _parts(context, less[0], parts.names).table
+        apart = (table - other) * (1 if total >= other.sum() else -1)  # an intervention may turn them round
+        q, k = divmod(int(apart.argmax()), len(apart))
+        sentence += (
+            f" Next is {'itself' if less[0] == at else context.quoted(less[0])}, with {significant(float(other.sum()))}; "
+            f"“{parts.names[q]}” × “{parts.names[k]}” sets them apart most: {significant(float(table[q, k]))} against "
+            f"{significant(float(other[q, k]))}."
+        )
     listed = Table(columns, rows, total=[Cell("Σ = score"), Cell(""), Cell(significant(total), total)])
     return View("why", head_title(context, "why there"), sentence, [matrix, listed], raw)
