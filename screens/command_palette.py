@@ -23,6 +23,7 @@ from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
 from lab.core.translation import ENGLISH, language, languages, translated
+from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary.glossary import glossary
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.views.screen_state import ScreenState
@@ -57,7 +58,7 @@ OTHER_PAGE, ELSEWHERE, NOT_NOW = 0.985, 0.97, 0.8
 """Weights of an action of another page of this screen, of another mode, and of one that is not possible now."""
 
 LESSON = 0.96
-"""Weight of a lesson: behind what can be done."""
+"""Weight of a lesson or a stage: behind what can be done."""
 
 TERM = 0.85
 """Weight of a term of the glossary: behind what can be done or read about it, unless its whole name was typed."""
@@ -95,6 +96,7 @@ class LabCommands(Provider):
         yield from self._of_all_modes()
         yield from self._of_lessons()
         if query:
+            yield from self._of_stages()
             yield from self._of_glossary(query)
 
     def _possible_here(self) -> Iterator[Command]:
@@ -138,6 +140,11 @@ class LabCommands(Provider):
         for lesson in _lessons(language()):
             open_it = self._post(OpenState(ScreenState(mode="learn", page="lessons", lesson=lesson.name)))
             yield Command(f"Lesson {lesson.number}: {lesson.title}", "opens it in Learn", open_it, weight=LESSON)
+
+    def _of_stages(self) -> Iterator[Command]:
+        for stage in STAGES.values():
+            open_it = self._post(OpenState(ScreenState(mode="inspect", stage=stage.name)))
+            yield Command(f"Stage: {stage.title}", f"shows {stage.name} in Inspect", open_it, stage.name, LESSON)
 
     def _of_glossary(self, query: str) -> Iterator[Command]:
         asked = " ".join(asked_for(query))

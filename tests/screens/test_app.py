@@ -13,6 +13,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.views.screen_state import ScreenState
 from screens.action_index import all_actions, score_of
@@ -322,6 +323,9 @@ async def test_the_palette_holds_every_action_of_every_mode_and_finds_it_by_the_
         await press(pilot, "6")
         for query, words in WORDS_PEOPLE_TYPE.items():
             assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
+        for stage in STAGES.values():
+            assert stage.name == "tokens" or f"Stage: {stage.title}" in found(app, stage.title)[:5], "that is a mode, too"
+        assert found(app, "why there")[0] == "Stage: why there"
         assert any(words.endswith(": Attention") for words in found(app, "what does attention")[:6])
         assert found(app, "what is softmax?") == found(app, "what is softmax") != []
 

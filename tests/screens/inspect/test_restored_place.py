@@ -18,6 +18,7 @@ from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.command_palette import LabCommands
 from screens.engine_notices import PENDING_AFTER
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.places import ASIDES, restored, state_of
@@ -99,6 +100,20 @@ def place(pilot: InspectPilot) -> tuple[Any, ...]:
 
 
 ASKED = ("tale", Prompt("The old dog"), "matrix", 1, 2, 1)
+
+
+async def test_the_palette_leads_to_a_stage_by_its_title_at_the_place_in_view(inspect: Open) -> None:
+    async with inspect() as pilot:
+        await pilot.go(*to_stage("scores"), "left")
+        before = pilot.screen.selection
+        (command,) = (
+            each
+            for each in LabCommands(pilot.app.screen)._commands("strongest neurons")
+            if each.words == "Stage: strongest neurons"
+        )
+        command.callback()
+        await pilot.until(lambda: pilot.screen.selection.stage == "neurons")
+        assert pilot.screen.selection == replace(before, stage="neurons")
 
 
 async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
