@@ -107,7 +107,7 @@ def _loop_sentence(measures: dict[str, Measure]) -> str:
     if measures["loops"]:
         begin = f"{name} ends in a loop of {length}, {measures['times']} times in {tokens} tokens."
     else:
-        begin = f"{name} finds no loop in {tokens} tokens; below, its first {length} are repeated."
+        begin = f"{name} does not end in a loop within {tokens} tokens; below, its first {length} are repeated."
     begin += f" The tokens have a mean probability of {probability(float(measures['mean']))}."
     if not measures["stood"]:
         return f"{begin} A token of the phrase has {first}; the context has no room to repeat it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from lab.views.screen_state import ScreenState
 from models.chat import Turn
 from models.config import SamplingSettings
 from screens.about_key import About, keyless
+from screens.background import in_thread
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.learn_page import LearnPage
 from screens.learn.live.engine_view import COMPUTING, LOADING
@@ -150,7 +150,7 @@ class ChatWidget(LiveWidget):
         """Go on with the conversation with this run, or begin one."""
         tuned, run = tuned_name(model.run, "sft"), model.run
         self._at_hand = model.run
-        if self.options.get("tuned") == "yes" and await asyncio.to_thread(is_run, home() / tuned):
+        if self.options.get("tuned") == "yes" and await in_thread(is_run, home() / tuned):
             run = tuned
         kept = self.engine.kept.get(KEPT + run)
         self.talk = kept if isinstance(kept, Conversation) else Conversation(run)
@@ -328,7 +328,7 @@ class ChatPage(LearnPage):
 
     @work(exclusive=True, group="run", exit_on_error=True)
     async def _show_run(self) -> None:
-        self.widget.show_model(await asyncio.to_thread(model_of, self.run))
+        self.widget.show_model(await in_thread(model_of, self.run))
 
     @on(LiveWidget.Said)
     def _say(self, message: LiveWidget.Said) -> None:

@@ -19,10 +19,10 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
 from lab.runs.home_folder import home
 from lab.studies.study_process import start_study, stop_study, study_names
-from lab.studies.study_record import Begun, CellValue, Plot, Rows, StudyFiles, StudyFollower
+from lab.studies.study_record import CellValue, Plot, Rows, StudyFiles, StudyFollower
 from lab.views.blocks import Cell, Column, Table, View
 from screens.about_key import keyless
-from screens.background import in_thread, latest
+from screens.background import in_thread, latest, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.guess_widgets import GuessWidget
@@ -91,10 +91,10 @@ class StudyWidget(LiveWidget):
     async def _follow(self) -> None:
         """Read the record for as long as the widget is there."""
         while True:
-            if await asyncio.to_thread(self.follower.read) or not self._is_read:
+            if await in_thread(self.follower.read) or not self._is_read:
                 self._is_read = True
                 self._show()
-            await asyncio.sleep(POLL_SECONDS)
+            await still_wanted(asyncio.sleep(POLL_SECONDS))
 
     @property
     def names(self) -> list[str]:
@@ -131,8 +131,8 @@ class StudyWidget(LiveWidget):
             day = date.fromtimestamp(begun.time).isoformat()
             took = f"{made} on {day} on {whole(begun.cores)} cores in {duration(ended.seconds)}"
         again = "r runs it here" if follower.is_recorded else "r runs it again"
-        problem = f"The last start here: {visible(follower.problem)} " if follower.problem else ""
-        return f"{problem}{at}{took} · {again}"
+        problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
+        return f"{at}{took} · {again}{problem}"
 
     def take_focus(self) -> bool:
         self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
@@ -158,7 +158,7 @@ class StudyWidget(LiveWidget):
         self._is_starting = True
         self._show()
         try:
-            await asyncio.to_thread(start_study, self.files)
+            await in_thread(start_study, self.files)
         except UserError as error:
             self.say(str(error), error=True)
         finally:
@@ -167,7 +167,7 @@ class StudyWidget(LiveWidget):
 
     @work(exclusive=True, group="start", exit_on_error=True)
     async def action_stop(self) -> None:
-        await asyncio.to_thread(stop_study, self.files)
+        await in_thread(stop_study, self.files)
 
 
 def study_option(options: Mapping[str, str]) -> str:
@@ -226,17 +226,17 @@ RECORDED_RESULTS = ("scaling", "posttraining")
 """The experiments of minutes whose recorded results ship with the lab."""
 
 
-def recorded(name: str) -> tuple[ExperimentResult, Begun | None]:
-    """The measures of a recorded result, or of a study, that of here or the recorded one, and when a study was begun."""
+def recorded(name: str) -> ExperimentResult:
+    """The measures of a recorded result, or of a study, that of here or the recorded one."""
     from lab.training.posttraining.posttraining_history import recorded_measures
     from lab.training.scaling.scaling_result import recorded_scaling
 
     nothing = View(name, "", "", [])
     if name in RECORDED_RESULTS:
-        return ExperimentResult(nothing, dict(recorded_scaling().measures if name == "scaling" else recorded_measures())), None
+        return ExperimentResult(nothing, dict(recorded_scaling().measures if name == "scaling" else recorded_measures()))
     follower = StudyFollower(StudyFiles(name, home()))
     follower.read()
-    return ExperimentResult(nothing, dict(follower.history.measures), follower.problem), follower.history.begun
+    return ExperimentResult(nothing, dict(follower.history.measures), follower.problem)
 
 
 class RecordedGuess(GuessWidget):
@@ -261,9 +261,9 @@ class RecordedGuess(GuessWidget):
 
     @latest("recorded")
     async def _read(self) -> None:
-        result, begun = await in_thread(recorded, self.options["experiment"])
+        result = await in_thread(recorded, self.options["experiment"])
         try:
-            self.show_question(ask_in_words(self.options, self.own_words, self.known, result, "", begun))
+            self.show_question(ask_in_words(self.options, self.own_words, self.known, result, ""))
         except UserError as error:
             self._refused(Refused(str(error), False))
 
@@ -279,8 +279,8 @@ class ChooseWidget(LiveWidget):
     HELP = "**Choose.** Which of two answers is better? Nothing is right or wrong here: the judge has a taste of its own."
     DEFAULT_CSS = "ChooseWidget > BlockView { height: 1fr; }"
     BINDINGS = [
-        Binding("a", "choose('A')", "A better", id="prefer.a", tooltip="Prefer answer A; then see the other choices"),
-        Binding("b", "choose('B')", "B better", id="prefer.b", tooltip="Prefer answer B; then see the other choices"),
+        Binding("a", "choose('A')", "choose A", id="prefer.a", tooltip="Prefer answer A; then see the other choices"),
+        Binding("b", "choose('B')", "choose B", id="prefer.b", tooltip="Prefer answer B; then see the other choices"),
     ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
@@ -302,7 +302,7 @@ class ChooseWidget(LiveWidget):
 
     @work(exclusive=True, exit_on_error=True)
     async def _read(self) -> None:
-        await asyncio.to_thread(self.follower.read)
+        await in_thread(self.follower.read)
         view = self.follower.history.views.get(self.options.get("view", ""))
         if isinstance(view, Rows):
             self.rows = view

@@ -261,7 +261,7 @@ def test_the_guess_of_the_lesson_is_decided_by_the_recorded_losses() -> None:
     ends = [curve["points"][-1]["loss"] for curve in record["curves"]]
     live = next(lesson for lesson in lessons() if lesson.name == "scaling").steps[1].live
     assert live is not None
-    question = parse_experiment_guess(live.options, RECORDED_RESULTS).ask(recorded("scaling")[0], "")
+    question = parse_experiment_guess(live.options, RECORDED_RESULTS).ask(recorded("scaling"), "")
     assert question.right == (ends.index(min(ends)),)
     assert all(f"{loss:.3f}" in question.answer for loss in ends)
     assert [curve["seconds"] for curve in record["curves"]] == [120.0] * 4, "two minutes each, as the lesson says"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
@@ -129,6 +130,13 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, 
         await until(pilot, lambda: app.widget.guess.state is not None)
         question = app.widget.guess.state.question
         assert (question.right, question.answer) == ((0,), "Bytes 90%, BPE 10%.")
+    write(files.path, [replace(BEGUN, time=9.0), *LINES[1:-1], Measured({"bytes": 0.1, "bpe": 0.9}), FINISHED])
+    again = OneWidget(RecordedGuess, options)
+    async with again.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: again.widget.guess.state is not None)
+        anew = again.widget.guess.state.question
+        assert anew.right == (1,), "the study of here has another result"
+        assert anew.identity == question.identity, "and still only the first guess counts"
 
 
 SHIPPED = [(path.stem, history_of(path)) for path in sorted(RECORDED.glob("*.jsonl"))]
