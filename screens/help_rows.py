@@ -10,11 +10,11 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.lessons.glossary.glossary import Term
 from screens.about_key import NOT_POSSIBLE, about, reason, synonyms_of, why_not
 from screens.action_index import MOVES, Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen
+from screens.widgets.text_fitting import words_in
 
 FIRST_KEYS = 5
 """Number of keys to know first."""
@@ -138,7 +138,7 @@ def sections_of(screen: LabScreen) -> list[Section]:
     )
     sections: list[Section] = []
     for title, lines in groups:
-        rows = [_row(active, ids, words, shown) for ids, words in lines if any(id in active for id in ids)]
+        rows = [_row(active, ids, words, screen) for ids, words in lines if any(id in active for id in ids)]
         sections += [(title, rows)] if rows else []
     order = list(active.values())
     rows = [row for title, rows in sections if title != "Everywhere" for row in rows]
@@ -158,14 +158,14 @@ def _first(screen: LabScreen, rows: list[Row]) -> list[Row]:
     return [row for *_, row in sorted(places, key=lambda place: place[:3])[:FIRST_KEYS]]
 
 
-def _row(active: Mapping[str, Found], ids: Sequence[str], words: str, page: str) -> Row:
+def _row(active: Mapping[str, Found], ids: Sequence[str], words: str, screen: LabScreen) -> Row:
     found = sorted((active[id] for id in ids if id in active), key=lambda each: bool(each.why_not))
     # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
     first = found[0].keys[0]
     named = [found[0], *(each for each in found[1:] if each.binding.show)] if set("/ ") & set(first) or "↑↓" in first else found
     keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
-    is_elsewhere = all(each.action is not None and each.action.page not in ("", page) for each in found)
-    return Row(keys, translated(words or found[0].words), found, found[0].why_not, is_elsewhere)
+    is_elsewhere = all(each.action is not None and each.action.page not in ("", getattr(screen, "page", "")) for each in found)
+    return Row(keys, words_in(screen)(words or found[0].words), found, found[0].why_not, is_elsewhere)
 
 
 def term_row(term: Term) -> Row:

@@ -11,7 +11,9 @@ what stands on the English screen, with a name in braces for each part that chan
     msgid "{done} of {all} done"
     msgstr "{done} von {all} fertig"
 
-A part that changes is data and is kept as it is, unless it is a name of several words that has a msgid itself.
+A part that changes is data and is kept as it is, unless it is a name of several words that has a msgid itself. Under a name of
+`NUMBERS` it is a number; `{action}` is a sentence with a msgid of its own. No text is translated in part: where a phrase of it
+has no translation, all of it stays English.
 """
 
 import json
@@ -34,10 +36,16 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PLACE = re.compile(r"\{(\w+)\}")
 _PART = r"(?:(?! · |[.!?:;] ).)+?"
 """What stands for a name in braces: part of one phrase, of one sentence."""
+_COUNTS, _MEASURES = "n all done sum other each right wrong bytes merges first", "share chance error lead low high before after"
+NUMBERS = frozenset(f"at next id rank seed u t {_COUNTS} {_MEASURES}".split())
+"""Names in braces that stand for a number, as in "{n} merges": no word fits there, such as that of "a hundred merges"."""
+_NUMBER = r"[^\s\w]?(?:\d[^\s;:]*|∞|NaN)(?:, \d[^\s;:]*)*?"
+"""One number, or several after commas."""
+_PLACE_IN_LAB = r"\w+(?: · [\w ,]+?)?"
+_PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB}
+"""What stands for some names: a number, or a place such as `Learn · lessons`."""
 _BETWEEN = [re.compile(f"({between})") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
 """Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first."""
-_CLAUSES = _BETWEEN[2:]
-"""A sentence is translated whole or not at all."""
 _WIDE_STOP = re.compile("(?<=[。！？；：]) ")
 """The space after a sentence, where a full-width sign stands in its place."""
 KEPT = 5_000
@@ -64,18 +72,19 @@ class Catalogue:
         self._whole = lru_cache(KEPT)(self._match)
 
     def translated(self, text: str) -> str:
-        """The text in this language, else phrase by phrase and sentence by sentence, as much of it as has a translation."""
+        """The text in this language, else its phrases or its sentences where each of them has a translation."""
         if len(text) > LONGEST:
             return text
-        for said in (text, text[:1].upper() + text[1:]):
-            if (whole := self._whole(said)) is not None:
-                return whole
+        if (whole := self._whole(text)) is not None:
+            return whole
+        if text[:1].islower() and (whole := self._whole(text[:1].upper() + text[1:])) is not None:
+            return whole[:1].lower() + whole[1:]
         for between in _BETWEEN:
             parts = between.split(text)
             if len(parts) > 1:
                 own = [*map(self.name, parts)]
                 is_half = any(" " in part.strip() and part == each for part, each in zip(parts, own, strict=True))
-                return text if is_half and between in _CLAUSES else _WIDE_STOP.sub("", "".join(own))
+                return text if is_half else _WIDE_STOP.sub("", "".join(own))
         return text
 
     def _match(self, text: str) -> str | None:
@@ -83,7 +92,9 @@ class Catalogue:
             return self.fixed[text]
         fits = ((pattern.fullmatch(text), own) for piece, pattern, own in self.patterns if piece in text)
         match, own = next((fit for fit in fits if fit[0]), (None, ""))
-        return match and _PLACE.sub(lambda place: self.name(match[place[1]]), own)
+        if match is None or ((action := match.groupdict().get("action")) and self.translated(action) == action):
+            return None
+        return _PLACE.sub(lambda place: self.name(match[place[1]]), own)
 
     def name(self, text: str) -> str:
         """A name in this language; one of a single word may be a token, which is data, and is kept."""
@@ -92,7 +103,8 @@ class Catalogue:
 
 def _pattern(english: str) -> re.Pattern[str]:
     parts = _PLACE.split(english)
-    return re.compile("".join(f"(?P<{part}>{_PART})" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
+    groups = (f"(?P<{part}>{_PARTS.get(part, _PART)})" if at % 2 else re.escape(part) for at, part in enumerate(parts))
+    return re.compile("".join(groups))
 
 
 @cache

@@ -58,6 +58,8 @@ class Lesson:
     number: int
     title: str
     steps: tuple[LessonStep, ...]
+    is_translated: bool = False
+    """True where its words are those of the language in use."""
 
     @property
     def text(self) -> str:
@@ -140,7 +142,7 @@ def in_words_of(lesson: Lesson, words: Lesson, path: Path) -> Lesson:
                 raise UserError(f"The translation {path}, step {told.title!r}: {form}.")
             live = replace(live, words=told.live.options)
         steps.append(LessonStep(told.title, told.text, live))
-    return replace(lesson, title=words.title, steps=tuple(steps))
+    return replace(lesson, title=words.title, steps=tuple(steps), is_translated=True)
 
 
 FOLDER = Path(__file__).parent / "chapters"

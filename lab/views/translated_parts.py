@@ -7,7 +7,7 @@ import msgspec
 from lab.core.translation import ENGLISH, language, translated, translated_name
 from lab.views.blocks import Cell, GuessChoice, Paragraph, Table, TextGrid
 
-WORDS = {"sentence", "title", "legend", "note", "question", "answer", "why"}
+WORDS = {"sentence", "title", "legend", "marked_legend", "enter", "note", "question", "answer", "why"}
 """Fields that hold words."""
 
 Part = TypeVar("Part")

@@ -15,14 +15,15 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.core.number_format import whole
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
+from lab.views.translated_parts import translated_parts
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
+from screens.widgets.text_fitting import words_in
 
 LINES_AT_ONCE = 8
 """Lines of a view that may come that are drawn between two pauses: two or three milliseconds."""
@@ -133,6 +134,11 @@ class BlockView(PieceView):
         self._followed, self._followed_line = followed, self.laid.spot(followed).line if followed is not None else 0
         self._tell()
 
+    def speak(self) -> None:
+        self._prepared = PreparedViews()
+        if self.view is not None:
+            self.show(self.view)
+
     def stand_beside(self, view: View | None) -> None:
         """Lay out like `view`, which is beside this one; None lays out this one alone."""
         if view is not self.beside:
@@ -156,7 +162,7 @@ class BlockView(PieceView):
 
     def wait(self, waiting: bool) -> None:
         """Mark the view as outdated until the next one comes."""
-        title = (translated(self.view.title) if self.view is not None else "") + (" …" if waiting else "")
+        title = (words_in(self)(self.view.title) if self.view is not None else "") + (" …" if waiting else "")
         if title != self._title:
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
@@ -166,7 +172,8 @@ class BlockView(PieceView):
         rest = out_of_sight(above, below)
         if parity is None:
             return rest
-        words, short = (translated(" · ".join(filter(None, (parity_badge(parity, short=each), rest)))) for each in (False, True))
+        own = words_in(self)
+        words, short = (own(" · ".join(filter(None, (parity_badge(parity, short=each), rest)))) for each in (False, True))
         return words if cell_len(words) <= self.room else short
 
     async def prepare(self, view: View) -> None:
@@ -174,7 +181,7 @@ class BlockView(PieceView):
         options, into = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window), self._prepared
         if self.beside is not None or view is self.view or into.has(view, options):
             return
-        laid = lay_view(view, options.room, None, *options[1:])
+        laid = self._laid(view, options)
         first = self.top if self.view is not None and view.stage == self.view.stage else 0
         strips: dict[tuple[int, int], Strip] = {}
         for line in range(first, min(laid.height, first + self.window)):
@@ -185,6 +192,11 @@ class BlockView(PieceView):
             strips[line, 0] = self._strip(laid, line, 0)
         into.put(PreparedView(view, options, laid, strips))
 
+    def _laid(self, view: View, options: LayoutOptions, beside: View | None = None) -> Page:
+        if words_in(self) is not str:
+            view, beside = translated_parts(view), translated_parts(beside)
+        return lay_view(view, options.room, beside, *options[1:])
+
     def _lay_out(self) -> None:
         self._laid_for = self.room
         self._strips = {}
@@ -193,7 +205,7 @@ class BlockView(PieceView):
             options = LayoutOptions(self.room, self._paints, self._panel, self.window)
             prepared = None if self.beside else self._prepared.take(self.view, options)
             if prepared is None:
-                self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
+                self.laid = self._laid(self.view, options, self.beside)
             else:
                 self.laid, self._strips = prepared.laid, prepared.strips
             self.set_extent(self.laid.height, self.laid.width)

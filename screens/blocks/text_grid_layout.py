@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.core.number_format import probability
-from lab.core.translation import translated
 from lab.views.blocks import TextGrid
 from screens.blocks.block_layout import Laid, Line, Spot, heading
 from screens.colour import ColouredPiece, heat, legend_bar
@@ -53,8 +52,7 @@ class LaidTextGrid(Laid):
             scale += legend_bar("sequential", "0%", "100%", 12)
         elif not self.numbers:
             scale.append((f"blank 0%  {level(0.5)} 50%  {level(1.0)} 100%", "dim"))
-        marks = translated(f"underlined: {self.grid.marked_legend}") if self.grid.marked_legend else ""
-        words = "   ".join(each for each in (self.grid.legend, marks) if each)
+        words = "   ".join(filter(None, (self.grid.legend, self.grid.marked_legend)))
         labels = self.grid.column_labels
         if any(cell_len(label) + 2 > self.cell_width for label in labels):
             labels = [label.removeprefix("layer ") for label in labels]
@@ -83,7 +81,7 @@ class LaidTextGrid(Laid):
     def spot(self, row: int, column: int) -> Spot:
         value = float(self.values[row, column])
         place = f"{self.grid.row_labels[row].strip()} · {self.grid.column_labels[column]}"
-        label = f"{place} → “{self.grid.texts[row][column]}” {probability(value)} · Enter goes there"
+        label = f"{place} → “{self.grid.texts[row][column]}” {probability(value)} · {self.grid.enter}"
         start = self.pinned + column * self.cell_width
         to = self.grid.destinations[column]
         to = type(to)(to.stage, to.layer, self.grid.first_position + row)

@@ -21,7 +21,6 @@ from lab.views.blocks import (
     TextGrid,
     View,
 )
-from lab.views.translated_parts import translated_parts
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.heatmap_layout import lay_heatmap
@@ -115,7 +114,6 @@ def lay_view(view: View, width: int, beside: View | None = None, paints: bool = 
 
     A view of the same stage `beside` it is laid out alike, for comparison.
     """
-    view, beside = translated_parts(view), translated_parts(beside)
     others = _counterparts(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     blocks = [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]

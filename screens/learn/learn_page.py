@@ -39,20 +39,21 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._mark_rest()
+        self.speak()
 
     @property
     def below(self) -> int:
         """Lines below those in sight."""
         return max(0, self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height)
 
-    def _mark_rest(self) -> None:
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · ^d" if below > 0 else ""
         model = f"model: {visible(self.model)} · m" if self.model else ""
         self.border_subtitle = Text(translated(" · ".join(filter(None, (model, rest, self.further)))))
 
-    watch_further = watch_model = watch_virtual_size = _mark_rest
+    watch_further = watch_model = watch_virtual_size = speak
 
 
 class LearnPage(Page):

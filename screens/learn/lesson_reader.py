@@ -179,12 +179,14 @@ class LessonReader(Vertical):
         await box.remove_children()
         self.live = None
         markdown = self.query_one(Markdown)
-        await markdown.update(lesson_markdown(step.text, self._is_preview))
+        await markdown.update(lesson_markdown(step.text, self._is_preview, lesson.is_translated))
         text.scroll_home(animate=False)
         if self._is_preview and not self.screen.has_class("-narrow"):
             await asyncio.sleep(SECONDS_AT_REST)
             ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :] if not asks_guess(each))
-            await markdown.update(lesson_markdown(step.text + "".join(ahead), is_preview=True))  # append would cut a paragraph
+            await markdown.update(
+                lesson_markdown(step.text + "".join(ahead), True, lesson.is_translated)
+            )  # append would cut a paragraph
         live = self._live_of(step) if not self._is_preview or self.screen.has_class("-large") else None
         self.set_class(live is None, "-text-only")
         self.set_class(self._is_preview and live is not None, "-beside")
@@ -324,7 +326,8 @@ class LessonReader(Vertical):
             self.post_message(ModeChosen(mode))
 
 
-def lesson_markdown(text: str, is_preview: bool = False) -> str:
+def lesson_markdown(text: str, is_preview: bool = False, is_translated: bool = False) -> str:
     """The lesson with its keys named, and "press `5`" as a link to that mode; a preview leaves out what keys do in a step."""
-    text = MARKER.sub(lambda found: translated(found[0]), TRY.sub("", text) if is_preview else text)
+    text = TRY.sub("", text) if is_preview else text
+    text = MARKER.sub(lambda found: translated(found[0]), text) if is_translated else text
     return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", with_keys(text))

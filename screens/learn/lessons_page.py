@@ -22,7 +22,7 @@ from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, is_working, latest
-from screens.learn.learn_page import ReadingPage
+from screens.learn.learn_page import ReadingBox, ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.experiment_widget import ExperimentWidget
@@ -38,7 +38,9 @@ from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.study_widget import ChooseWidget, StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
+from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.page_bar import PageBar, PageLink
+from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit
 
 
@@ -203,6 +205,8 @@ class LessonsPage(ReadingPage):
         """Show the lessons in the language in use, at the step that is being read."""
         self.lessons, self._problems = lessons_and_problems()
         self.screen.query(PageBar).refresh()
+        for part in (*self.screen.query(LineScrollView), *self.screen.query(StatusLine), *self.screen.query(ReadingBox)):
+            part.speak()
         self._read_score()
         if self._progress is not None and self.list.highlighted is not None:
             self._mark_all()

@@ -17,8 +17,8 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from screens.background import DelayedCall
+from screens.widgets.text_fitting import words_in
 
 OPEN_LINES = 2
 """Lines of the bar when it shows the rest."""
@@ -109,11 +109,6 @@ def _fitting(keys: list[Key], room: int) -> tuple[Key, ...]:
     """The first of the keys, as many as fit."""
     ends = accumulate(each.width for each in keys)
     return tuple(key for key, end in zip(keys, ends, strict=True) if end <= room)
-
-
-def _in_words(key: Key) -> Key:
-    """The key with its description in the language in use."""
-    return replace(key, text=translated(key.text))
 
 
 class KeyBar(Widget):
@@ -236,10 +231,11 @@ class KeyBar(Widget):
         return list(IN_FIELD) if field.check_consume_key("question_mark", "?") else [HELP, *IN_FIELD]
 
     def _pages(self, lines: int) -> Iterator[list[Row]]:
-        width, tail = self.size.width, list(map(_in_words, self._tail()))
+        width, own = self.size.width, words_in(self)
+        keys, tail = ([replace(key, text=own(key.text)) for key in part] for part in (self._keys(), self._tail()))
         while sum(each.width for each in tail) > width:
             tail.pop()
-        return pages_of(list(map(_in_words, self._keys())), tail, width, lines)
+        return pages_of(keys, tail, width, lines)
 
     def _laid(self) -> list[Row]:
         if self._rows is None:

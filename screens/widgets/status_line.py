@@ -12,9 +12,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
-from screens.widgets.text_fitting import fit, painted_line, wrap
+from screens.widgets.text_fitting import fit, painted_line, words_in, wrap
 
 GAP = "  "
 """Between two parts."""
@@ -75,7 +74,7 @@ class StatusLine(Widget):
         self.left = words
 
     def _wrap(self) -> None:
-        width, words = self.content_size.width, translated(self.left)
+        width, words = self.content_size.width, words_in(self)(self.left)
         if self._most_lines == 1 or cell_len(words) <= width or width < 1:
             self._lines = [words]
         else:
@@ -86,6 +85,11 @@ class StatusLine(Widget):
             self.styles.height = len(self._lines)
 
     watch_left = on_resize = _wrap
+
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
+        self._wrap()
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width

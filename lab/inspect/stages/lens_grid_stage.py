@@ -44,7 +44,7 @@ def lens(context: StageContext) -> Slices[View]:
         Array.of(probabilities),
         legend="probability of the token in the cell",
         marked=[[id_ == next_ for id_ in row] for row, next_ in zip(ids.tolist(), following, strict=True)],
-        marked_legend="the token that came next",
+        marked_legend="underlined: the token that came next",
         destinations=[
             Destination("embed" if layer < 0 else "resid_post", None if layer < 0 else layer, None) for layer in layers
         ],

@@ -65,6 +65,10 @@ CATALOGUE_OF_TESTS = Catalogue(
         "[x] {rule}": "[x] {rule}",
         "{name} ends.": "{name} endet.",
         "It begins.": "开始。",
+        "goes to {place}": "führt zu {place}",
+        "goes to {place}, key {key} there": "führt zu {place}, dort Taste {key}",
+        "Learn · lessons": "Learn · Lektionen",
+        "Learn · lessons: {action}": "Learn · Lektionen: {action}",
     }
 )
 
@@ -78,14 +82,23 @@ CATALOGUE_OF_TESTS = Catalogue(
         ("3 of 16 done", "3 von 16 fertig"),
         ("guess · answer", "Tipp · Antwort"),
         ("model: demo, step 6,000 · m · step 2/6", "Modell: demo, Schritt 6,000 · m · Schritt 2/6"),
-        ("the next step", "Der nächste Schritt"),
+        ("the next step", "der nächste Schritt"),
         ("[x] duplicate lines", "[x] doppelte Zeilen"),  # a name of several words within
-        ("All right. Other words. guess", "Richtig. Other words. guess"),  # a word alone, among others, may be a token
-        ("the next step; duplicate lines", "Der nächste Schritt; doppelte Zeilen"),
+        ("All right. guess", "Richtig. guess"),  # a word alone, among others, may be a token
+        ("All right. Other words. guess", "All right. Other words. guess"),  # a text is translated whole, or stays whole
+        ("the next step; duplicate lines", "der nächste Schritt; doppelte Zeilen"),
         ("the next step; some other words", "the next step; some other words"),  # a sentence, half of which is not there
         ("It begins. demo ends.", "开始。demo endet."),
-        ("The dog ran. demo ends.", "The dog ran. demo endet."),  # a place is within one sentence
+        ("The dog ran. demo ends.", "The dog ran. demo ends."),  # a place is within one sentence
         ("3 of 16 done {x}", "3 of 16 done {x}"),
+        ("Most of 16 done", "Most of 16 done"),  # a number is not a word
+        ("earlier of all done", "earlier of all done"),
+        ("16 of 16 done · some other words", "16 of 16 done · some other words"),
+        ("The next step; the next step", "Der nächste Schritt; der nächste Schritt"),
+        ("goes to Learn · lessons, key a there", "führt zu Learn · Lektionen, dort Taste a"),
+        ("goes to Inspect · tokens", "führt zu Inspect · tokens"),
+        ("Learn · lessons: The next step", "Learn · Lektionen: Der nächste Schritt"),
+        ("Learn · lessons: Some other words", "Learn · lessons: Some other words"),  # an action that is not there
     ],
 )
 def test_a_sentence_is_translated_whole_or_part_by_part_and_data_stays(english: str, own: str) -> None:

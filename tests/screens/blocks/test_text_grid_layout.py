@@ -21,7 +21,7 @@ def grid(**changes: object) -> TextGrid:
         Array.of(VALUES),
         [Destination("embed", None, None), Destination("resid_post", 0, None)],
         marked=[[False, True], [False, False]],
-        marked_legend="the token that came next",
+        marked_legend="underlined: the token that came next",
         first_position=4,
         selected=(1, 1),
     )

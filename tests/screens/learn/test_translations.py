@@ -57,7 +57,7 @@ async def test_each_translated_step_is_whole_at_80x24_and_says_nothing_in_englis
         for lesson in (each for each in page.lessons if each.name in names):
             for at, step in enumerate(lesson.steps):
                 reader.show(lesson, at)
-                text = lesson_markdown(step.text)
+                text = lesson_markdown(step.text, is_translated=True)
                 await until(
                     pilot,
                     lambda text=text, step=step: (
