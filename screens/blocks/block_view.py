@@ -17,13 +17,12 @@ from textual.strip import Strip
 from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
-from lab.views.translated_parts import translated_parts
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
-from screens.widgets.text_fitting import words_in
+from screens.widgets.text_fitting import language_in, words_in
 
 LINES_AT_ONCE = 8
 """Lines of a view that may come that are drawn between two pauses: two or three milliseconds."""
@@ -134,11 +133,6 @@ class BlockView(PieceView):
         self._followed, self._followed_line = followed, self.laid.spot(followed).line if followed is not None else 0
         self._tell()
 
-    def speak(self) -> None:
-        self._prepared = PreparedViews()
-        if self.view is not None:
-            self.show(self.view)
-
     def stand_beside(self, view: View | None) -> None:
         """Lay out like `view`, which is beside this one; None lays out this one alone."""
         if view is not self.beside:
@@ -168,20 +162,19 @@ class BlockView(PieceView):
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
 
     def border_words(self, above: int, below: int) -> str:
-        parity = self.view.parity if self.view is not None else None
-        rest = out_of_sight(above, below)
+        parity, rest = self.view.parity if self.view is not None else None, out_of_sight(above, below)
         if parity is None:
             return rest
-        own = words_in(self)
-        words, short = (own(" · ".join(filter(None, (parity_badge(parity, short=each), rest)))) for each in (False, True))
+        badges = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
+        words, short = map(words_in(self), badges)
         return words if cell_len(words) <= self.room else short
 
     async def prepare(self, view: View) -> None:
         """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
-        options, into = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window), self._prepared
-        if self.beside is not None or view is self.view or into.has(view, options):
+        options = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window, language_in(self))
+        if self.beside is not None or view is self.view or self._prepared.has(view, options):
             return
-        laid = self._laid(view, options)
+        laid, into = lay_view(view, options.room, None, *options[1:]), self._prepared
         first = self.top if self.view is not None and view.stage == self.view.stage else 0
         strips: dict[tuple[int, int], Strip] = {}
         for line in range(first, min(laid.height, first + self.window)):
@@ -192,20 +185,15 @@ class BlockView(PieceView):
             strips[line, 0] = self._strip(laid, line, 0)
         into.put(PreparedView(view, options, laid, strips))
 
-    def _laid(self, view: View, options: LayoutOptions, beside: View | None = None) -> Page:
-        if words_in(self) is not str:
-            view, beside = translated_parts(view), translated_parts(beside)
-        return lay_view(view, options.room, beside, *options[1:])
-
     def _lay_out(self) -> None:
         self._laid_for = self.room
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            options = LayoutOptions(self.room, self._paints, self._panel, self.window)
+            options = LayoutOptions(self.room, self._paints, self._panel, self.window, language_in(self))
             prepared = None if self.beside else self._prepared.take(self.view, options)
             if prepared is None:
-                self.laid = self._laid(self.view, options, self.beside)
+                self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
             else:
                 self.laid, self._strips = prepared.laid, prepared.strips
             self.set_extent(self.laid.height, self.laid.width)

@@ -22,6 +22,7 @@ from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, is_working, latest
+from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import ReadingBox, ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.draw_widgets import DrawWidget
@@ -207,6 +208,9 @@ class LessonsPage(ReadingPage):
         self.screen.query(PageBar).refresh()
         for part in (*self.screen.query(LineScrollView), *self.screen.query(StatusLine), *self.screen.query(ReadingBox)):
             part.speak()
+        for view in self.screen.query(BlockView):
+            if view.view is not None:
+                view.show(view.view)
         self._read_score()
         if self._progress is not None and self.list.highlighted is not None:
             self._mark_all()

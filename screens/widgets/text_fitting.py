@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
+from lab.core.translation import ENGLISH, language, translated
 from lab.core.visible_text import visible
 
 Piece = tuple[str, str]
@@ -38,9 +38,14 @@ def fit(text: str, width: int, align: str = "left") -> str:
     return text + space
 
 
+def language_in(widget: Widget) -> str:
+    """The language in use for what stands in Learn, the mode that is translated; else English."""
+    return language() if any(getattr(node, "MODE", "") == "learn" for node in widget.ancestors_with_self) else ENGLISH
+
+
 def words_in(widget: Widget) -> Callable[[str], str]:
-    """`translated` for what stands in Learn, the mode that is translated; else each text as it is."""
-    return translated if any(getattr(node, "MODE", "") == "learn" for node in widget.ancestors_with_self) else str
+    """A function that says a text in that language."""
+    return str if language_in(widget) == ENGLISH else translated
 
 
 def painted_line(widget: Widget, prefix: str, pieces: Iterable[Piece], width: int | None = None) -> Strip:

@@ -106,6 +106,23 @@ def test_a_sentence_is_translated_whole_or_part_by_part_and_data_stays(english: 
     assert CATALOGUE_OF_TESTS.name("guess") == "guess"
 
 
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("Make ten merges; make a hundred merges", "Zehn Verschmelzungen; hundert Verschmelzungen"),
+        ("The next page; the page before", "Die nächste Seite; die Seite davor"),
+        ("Train: Pan to earlier steps", "Train: Pan to earlier steps"),
+        ("goes to Learn · lessons, key a there", "führt zu Learn · Lektionen, dort Taste a"),
+        ("Learn · lessons: Read the lesson", "Learn · Lektionen: Die Lektion lesen"),
+        ("layer 4 · residual add after the MLP", "layer 4 · residual add after the MLP"),
+        ("sure and wrong: a guess again in lesson 3, 5 · a", "sicher und falsch: noch einmal raten in Lektion 3, 5 · a"),
+        ("left: 3 steps · space opens lesson 4", "offen: 3 Schritte · space: Lektion 4"),
+    ],
+)
+def test_a_sentence_of_the_product_is_german_or_english(english: str, german: str) -> None:
+    assert catalogue("de").translated(english) == german
+
+
 @pytest.mark.parametrize(("asked", "code"), [("", ""), ("de", "de"), ("de_AT.UTF-8", "de"), ("zh-Hans", "zh"), ("EN", "en")])
 def test_the_environment_asks_for_a_language(asked: str, code: str) -> None:
     assert asked_language({"LLMLAB_LANG": asked}) == code

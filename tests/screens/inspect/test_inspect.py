@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
+from lab.core.translation import ENGLISH, translated, use_language
 from lab.runs import home_folder
 from lab.views.blocks import Prediction, StageEntry
 from models.config import SamplingSettings
@@ -25,7 +26,9 @@ from screens.inspect.widgets.sampling_form import SettingError, in_short, settin
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput
+from screens.widgets.text_fitting import HAS_WIDE
 from tests.screens.inspect.conftest import Open, to_stage
+from tests.screens.pilot_waits import rows_of
 
 
 async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(inspect: Open, steps: list[StageEntry]) -> None:
@@ -57,6 +60,19 @@ async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open) -
             await pilot.go(*["escape"] * len(keys))
             assert pilot.app.focused is pilot.screen.query_one(ForwardPassDrawing), keys
             await pilot.go("inspect.all_on")
+
+
+async def test_whatever_is_in_view_inspect_is_in_english_in_every_language(inspect: Open) -> None:
+    """Learn alone is translated, and a screen with words of two languages would be hard to read."""
+    async with inspect(size=(120, 40)) as pilot:
+        pilot.app.change_preferences(language="zh")
+        try:
+            for keys in (("j",), to_stage("resid_mid"), to_stage("logits"), ("inspect.guess",), ("enter",), ("escape",)):
+                await pilot.go(*keys)
+                assert translated("help") != "help"
+                assert not [row for row in rows_of(pilot) if HAS_WIDE.search(row)], keys
+        finally:
+            use_language(ENGLISH)
 
 
 SAID_OF_KEYS = {

@@ -11,13 +11,15 @@ from textual.widgets import Markdown
 from lab.core.preferences import read_preferences
 from lab.core.translation import TRANSLATIONS, languages, translated
 from lab.lessons.learner.predictions import read_predictions
+from lab.lessons.lesson import Lesson
 from lab.views.blocks import Paragraph
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.command_palette import LabCommands
+from screens.help_screen import HelpScreen
 from screens.learn.lesson_reader import LessonText, lesson_markdown
 from screens.widgets.guess_view import GuessView
-from screens.widgets.text_fitting import wide_breaks, wrap
+from screens.widgets.text_fitting import HAS_WIDE, wide_breaks, wrap
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
@@ -129,6 +131,84 @@ async def test_a_language_is_chosen_in_the_palette_kept_and_shown_at_once_and_a_
         page = await lessons_page(pilot, until)
         assert str(page.list.border_title).startswith("Lektionen")
     assert app_in("en", tmp_path, monkeypatch, SilentEngine).language == "en", "the environment comes first"
+
+
+SAID = {
+    "de": ("offen: ", "space: Lektion 4", "tippen, um eine Taste zu finden", "Learn: Tasten"),
+    "zh": ("还剩：", "space 打开第 4 课", "输入文字查找按键", "Learn：按键"),
+    "en": ("left: ", "space opens lesson 4", "type to find a key", "Learn: keys"),
+}
+"""In each language words of the frame at a lesson's last step, and of the help."""
+
+
+async def test_after_a_switch_nothing_of_the_language_before_is_left_and_the_frame_is_not_cut_off(
+    tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_in("", tmp_path, monkeypatch, SilentEngine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        await pilot.press("enter")
+        page._open("tokens", 99)
+        await until(pilot, lambda: page.is_settled and page.reader.left)
+        box = page.query_one(LessonText)
+        for code in (*SAID, "de", "en"):
+            left, opens, field, keys = SAID[code]
+            app.change_preferences(language=code)
+            await until(pilot, lambda left=left, opens=opens: all(each in str(box.border_subtitle) for each in (left, opens)))
+            await until(pilot, lambda opens=opens: any(opens in row for row in rows_of(pilot)))
+            await pilot.press("question_mark")
+            await until(pilot, lambda keys=keys, field=field: all(any(w in r for r in rows_of(pilot)) for w in (keys, field)))
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is page.screen)
+
+
+@pytest.mark.parametrize("code", CODES)
+async def test_the_words_before_a_paragraph_are_those_of_its_lesson(
+    code: str, tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_in(code, tmp_path, monkeypatch, SilentEngine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        await pilot.press("enter")
+        last = [(each, at) for each in page.lessons for at, step in enumerate(each.steps) if "**Remember:**" in step.text]
+        for lesson, at in last:
+            page.reader.show(lesson, at)
+            said = translated("Remember:") if (TRANSLATIONS / code / "lessons" / lesson_file(lesson)).is_file() else "Remember:"
+            await until(pilot, lambda said=said, at=at: f"**{said}**" in page.query_one(Markdown).source)
+            await until(pilot, lambda: not page.reader._is_laying_out)
+            other = {translated("Remember:"), "Remember:"} - {said}
+            assert not any(f"**{each}**" in page.query_one(Markdown).source for each in other), lesson.name
+
+
+def lesson_file(lesson: Lesson) -> str:
+    return f"{lesson.number:02}-{lesson.name}.md"
+
+
+async def test_learn_alone_is_translated(tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = app_in("zh", tmp_path, monkeypatch, SilentEngine)
+    async with app.run_test(size=(120, 40)) as pilot:
+        page = await lessons_page(pilot, until)
+        for key, mode in (
+            ("2", "data"),
+            ("3", "tokens"),
+            ("4", "train"),
+            ("6", "learn"),
+            ("5", "inspect"),
+            ("1", "home"),
+            ("6", "learn"),
+        ):
+            await pilot.press(key)
+            await until(pilot, lambda mode=mode: app.current_mode == mode)
+            for is_help in (False, True):
+                if is_help:
+                    await pilot.press("question_mark")
+                    await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+                await pilot.pause()
+                found = [row for row in rows_of(pilot) if HAS_WIDE.search(row)]
+                assert bool(found) == (mode == "learn"), (mode, is_help, found)
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+        assert page.is_attached
 
 
 @pytest.mark.parametrize(
