@@ -92,7 +92,7 @@ def label_row(places: list[int], labels: list[str], unit: str, width: int) -> st
     """The labels under the marks of the axis, the last and the first first; one that would touch another is left out.
 
     Every number is centred under its mark as far as the row reaches. The unit follows the last number with room behind it; where
-    there is none and the row is long, it takes the end of the row.
+    there is none and the row is long, it takes the end of the row if two numbers are left.
     """
     row = [" "] * width
     pairs = list(zip(places, labels, strict=False))
@@ -108,7 +108,8 @@ def label_row(places: list[int], labels: list[str], unit: str, width: int) -> st
             return "".join(row)
     if unit and 3 * (len(unit) + 2) <= width:
         kept = "".join(row)[: -len(unit) - 1].rpartition(" ")[0]  # without a number that would be cut
-        return f"{kept.ljust(width - len(unit) - 1)} {unit}"
+        if len(kept.split()) > 1:
+            return f"{kept.ljust(width - len(unit) - 1)} {unit}"
     return "".join(row)
 
 
