@@ -82,9 +82,9 @@ def is_counted(train: Any) -> bool:
 
 
 def lists_lessons(learn: Any) -> bool:
-    """True once the lessons are listed, and below them how many are done."""
+    """True once the lessons are listed, above them the quiz, and below them how many are done."""
     lessons = learn.query("LessonList").first()
-    return bool(lessons.option_count) and "done" in str(lessons.border_subtitle or lessons.parent.border_subtitle)
+    return "quiz" in str(lessons.border_title) and "done" in str(lessons.border_subtitle or lessons.parent.border_subtitle)
 
 
 def corpus_fact(screen: Any) -> str:

@@ -26,6 +26,7 @@ def test_a_session_has_the_priority_of_the_process_that_leads_it(leads: bool, ni
 def test_the_environment_is_the_user_s_with_what_training_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*KEEP_FREED_MEMORY, *OPENMP_SPIN, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"]:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # as the lab sets it where numpy is imported
     assert torch_environment(None) == dict(os.environ) | KEEP_FREED_MEMORY | OPENMP_SPIN
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
