@@ -279,8 +279,8 @@ class ChooseWidget(LiveWidget):
     HELP = "**Choose.** Which of two answers is better? Nothing is right or wrong here: the judge has a taste of its own."
     DEFAULT_CSS = "ChooseWidget > BlockView { height: 1fr; }"
     BINDINGS = [
-        Binding("a", "choose('A')", "choose A", id="prefer.a", tooltip="Prefer answer A; then see the other choices"),
-        Binding("b", "choose('B')", "choose B", id="prefer.b", tooltip="Prefer answer B; then see the other choices"),
+        Binding("a", "choose('A')", "left one", id="prefer.a", tooltip="Prefer answer A; then see the other choices"),
+        Binding("b", "choose('B')", "right one", id="prefer.b", tooltip="Prefer answer B; then see the other choices"),
     ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
@@ -322,11 +322,16 @@ class ChooseWidget(LiveWidget):
         assert self.rows is not None
         pairs, made, others = self.rows.rows, len(self.choices), self.rows.columns[2:]
         seen = [(*row[:2], own, *row[2:]) for row, own in zip(pairs, self.choices, strict=False)]
-        tally = ", ".join(f"the {visible(other)} {sum(row[2] == row[at] for row in seen)}" for at, other in enumerate(others, 3))
+        tally = ", ".join(
+            f"the {visible(other)} {sum(row[2] == row[at] for row in seen)} of {made}" for at, other in enumerate(others, 3)
+        )
         asked = "Which is better, A or B? " if made < len(pairs) else ""
-        sentence = f"{asked}Of your {made} choices these made the same: {tally}." if made else asked
+        sentence = f"{asked}Chose as you did: {tally}." if made else asked
         hidden = [(*row[:2], *"?" * (len(others) + 1)) for row in pairs[made : made + 1]]
-        columns = [Column(visible(title), "left") for title in (*self.rows.columns[:2], "you", *others)]
+        columns = [
+            Column(visible(title), "left")
+            for title in (*self.rows.columns[:2], "you", *(other.rpartition(" ")[2] for other in others))
+        ]
         table = Table(columns, [[Cell(visible(str(value))) for value in row] for row in hidden + seen[::-1]])
         self.query_one(BlockView).show(View("choices", visible(self.rows.title), sentence, [table]))
         self.refresh_bindings()

@@ -60,11 +60,11 @@ async def test_the_choices_of_others_are_shown_after_ones_own_and_counted(record
         assert shown(app) == ("Which is better, A or B? ", [["a dog", "a kind dog", "?", "?", "?"]])
         await pilot.press("b")
         sentence, rows = shown(app)
-        assert sentence.endswith("Of your 1 choices these made the same: the judge 1, the reward model 1.")
+        assert sentence.endswith("Chose as you did: the judge 1 of 1, the reward model 1 of 1.")
         assert rows == [["a cat", "a rude cat", "?", "?", "?"], ["a dog", "a kind dog", "B", "B", "B"]]
         await pilot.press("a", "a")
         assert shown(app) == (
-            "Of your 2 choices these made the same: the judge 2, the reward model 1.",
+            "Chose as you did: the judge 2 of 2, the reward model 1 of 2.",
             [["a cat", "a rude cat", "A", "A", "B"], ["a dog", "a kind dog", "B", "B", "B"]],
         )
 
