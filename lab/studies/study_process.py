@@ -93,10 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lower_priority(NICENESS)
     try:
         if asked.out:
-            return _work(asked.name, asked.out, asked.seed)
+            return _work(asked.name, asked.out, asked.seed, "what it printed")
         files = StudyFiles(asked.name, asked.home or home())
         with acquire_now(trainer_lock(files.lock_path)):
-            code = _work(asked.name, files.new_path, asked.seed)
+            code = _work(asked.name, files.new_path, asked.seed, str(files.log_path))
             if code == 0:
                 os.replace(files.new_path, files.path)
         return code
@@ -115,8 +115,8 @@ def study_names() -> list[str]:
     return sorted({path.stem for path in (*code, *study_record.RECORDED.glob("*.jsonl"))})
 
 
-def _work(name: str, path: Path, seed: int) -> int:
-    """Run the study; returns the exit code. Its end is in the record, however it came."""
+def _work(name: str, path: Path, seed: int, log: str) -> int:
+    """Run the study; returns the exit code. Its end is in the record, however it came; a fault is told in `log`."""
     replace_atomic(path, [])
     writer, began = LineWriter(path), time.monotonic()
 
@@ -145,7 +145,7 @@ def _work(name: str, path: Path, seed: int) -> int:
         return ended(str(error))
     except Exception as error:
         traceback.print_exc()
-        return ended(f"It failed with an internal error ({name_error(error)}); see its log.")
+        return ended(f"It failed with an internal error ({name_error(error)}); see {log}.")
     finally:
         writer.close()
 

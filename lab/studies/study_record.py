@@ -230,4 +230,4 @@ class StudyFollower:
         if not self.files.new_path.exists():
             return ""
         ended = history_of(self.files.new_path).ended
-        return ended.message if ended is not None else "Its process was killed."
+        return ended.message if ended is not None else "It was interrupted."

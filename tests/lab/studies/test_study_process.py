@@ -78,7 +78,7 @@ def is_stopped(record: Record) -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (fails, "It failed with an internal error (ZeroDivisionError); see its log."),
+        (fails, "It failed with an internal error (ZeroDivisionError); see {folder}/tiny.log."),
         (refuses, "No text, no study."),
         (is_stopped, study_process.STOPPED),
     ],
@@ -95,7 +95,7 @@ def test_a_study_that_does_not_finish_says_why_and_leaves_the_earlier_result(
     assert main(["tiny", "--home", str(tmp_path)]) == 1
     follower = StudyFollower(files)
     follower.read()
-    assert (follower.problem, follower.is_recorded, follower.is_running) == (message, False, False)
+    assert (follower.problem, follower.is_recorded, follower.is_running) == (message.format(folder=files.folder), False, False)
     assert files.path.read_bytes() == before
     assert follower.history.measures["last"] == 1.5
     study_process._stops.clear()
