@@ -20,7 +20,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
-from lab.core.translation import asked_language, language, use_language
+from lab.core.translation import asked_language, language, translated, use_language
 from lab.runs.home_folder import home
 from screens.about_key import KEYLESS
 from screens.app_state import AppState
@@ -238,6 +238,10 @@ class LabApp(AppState):
     @on(events.AppBlur)
     def _focus_reported(self) -> None:
         self._focus_is_reported = True
+
+    def notify(self, message: str, **options: Any) -> None:
+        """Show a message in the language in use."""
+        super().notify(translated(message), **options)
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""

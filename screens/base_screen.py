@@ -76,6 +76,14 @@ class HoldsWork(Protocol):
         """The work that quitting now would lose, such as `the prompt being typed`; "" if there is none."""
 
 
+@runtime_checkable
+class Speaks(Protocol):
+    """A part of a screen that keeps words as they were drawn."""
+
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
+
+
 class LabScreen(QuickScreen):
     """A mode of the lab. A subclass names its `MODE`, says in `HELP` what it is for, and yields its content in `compose_body`.
 
@@ -138,8 +146,16 @@ class LabScreen(QuickScreen):
     ]
 
     @on(events.Mount)
-    def _freeze_objects_soon(self) -> None:
+    def _mounted(self) -> None:
         self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
+        self.watch(self.app, "language", self._speak, init=False)
+
+    def _speak(self) -> None:
+        """Say all words anew that stand on screen, in the language in use."""
+        for part in self.query("*"):
+            if isinstance(part, Speaks):
+                part.speak()
+            part.refresh()
 
     @on(events.ScreenSuspend)
     @on(events.ScreenResume)

@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from lab.core.translation import translated
 from lab.lessons.glossary.glossary import glossary
 from screens.action_index import with_keys
 from screens.base_screen import LabScreen
@@ -24,7 +25,7 @@ from screens.help_rows import Found, Row, Section, sections_of, term_row
 from screens.key_map import key_table
 from screens.terminal.textual_internals import QuickScreen
 from screens.widgets.line_scroll_view import LineScrollView
-from screens.widgets.text_fitting import Piece, fit, painted_line, words_in, wrap
+from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
 
 WIDTH, FRAME = 100, 7
 """Columns of the box, and of its border, its padding and the scroll bar's thumb."""
@@ -70,10 +71,10 @@ class KeyList(LineScrollView, can_focus=False):
             yield from ((None, [(line, "key")]) for line in (*self._picture.split("\n"), ""))
         for at, (title, rows) in enumerate(self._sections):
             if title:
-                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [words_in(self)(title)]))
+                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [translated(title)]))
             column = max(1, min(MOST_OF_KEYS, max(cell_len(row.keys) for row in rows), (width - GAP) // 2))
             for row in rows:
-                words = f"{row.words} · {words_in(self)(row.why_not)}" if row.why_not else row.words
+                words = f"{row.words} · {translated(row.why_not)}" if row.why_not else row.words
                 told = wrap(words[:1].upper() + words[1:], width - column - 2 * GAP)
                 off = "off" if row.why_not else ""
                 for key, line in zip_longest(wrap(row.keys, column), told, fillvalue=""):
@@ -161,7 +162,7 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
 
     def _fill(self) -> None:
         field = self.query_one(Input)
-        field.placeholder = words_in(self)("type to find a key")
+        field.placeholder = translated("type to find a key")
         with field.prevent(Input.Changed):
             field.value = ""
         self.remove_class("-words")
@@ -195,8 +196,8 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
         box = self.query_one("#help")
         this, other = ("in words", "keys") if self.has_class("-words") else ("keys", "in words")
         leaves = "clear" if self.query_one(Input).value else "close"
-        box.border_title = words_in(self)(f"{self._title}: {this}")
-        box.border_subtitle = words_in(self)(f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}")
+        box.border_title = translated(f"{self._title}: {this}")
+        box.border_subtitle = translated(f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}")
 
     def action_turn(self) -> None:
         self.toggle_class("-words")

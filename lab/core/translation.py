@@ -1,6 +1,6 @@
 """Translations: a language is a folder of `lab/translations`, and what it does not hold stays English.
 
-    de/messages.po             sentences of the screens and of the views, as gettext keeps them
+    de/learn.po, de/data.po …  sentences of the screens and of the views, as gettext keeps them, in files by mode
     de/lessons/03-tokens.md    the words of a lesson, step by step; its live blocks stay those of the English file
     de/claims/01-vocabulary.md the words of a claim, without the fields that decide it
     de/terms.md                terms of the glossary, each under its English name
@@ -25,7 +25,7 @@ from pathlib import Path
 from lab.core.visible_text import visible
 
 TRANSLATIONS = Path(__file__).parents[1] / "translations"
-CATALOGUE = "messages.po"
+CATALOGUES = "*.po"
 ENGLISH = "en"
 LANGUAGE = "LLMLAB_LANG"
 """Name of the environment variable that chooses the language."""
@@ -51,7 +51,7 @@ _WIDE_STOP = re.compile("(?<=[。！？；：]) ")
 KEPT = 5_000
 """Texts whose translation is kept."""
 LONGEST = 400
-"""Characters of the longest text that is translated: sentences are shorter, and one from outside may be made to take long."""
+"""Characters of the longest text that is compared with patterns: one from outside may be made to take long."""
 
 
 def read_catalogue(text: str) -> dict[str, str]:
@@ -73,8 +73,8 @@ class Catalogue:
 
     def translated(self, text: str) -> str:
         """The text in this language, else its phrases or its sentences where each of them has a translation."""
-        if len(text) > LONGEST:
-            return text
+        if text in self.fixed or len(text) > LONGEST:
+            return self.fixed.get(text, text)
         if (whole := self._whole(text)) is not None:
             return whole
         if text[:1].islower() and (whole := self._whole(text[:1].upper() + text[1:])) is not None:
@@ -110,14 +110,19 @@ def _pattern(english: str) -> re.Pattern[str]:
 @cache
 def catalogue(language: str) -> Catalogue:
     """The catalogue of a language."""
-    return Catalogue(read_catalogue((TRANSLATIONS / language / CATALOGUE).read_text(encoding="utf-8")))
+    return Catalogue(read_catalogue(catalogue_text(language)))
+
+
+def catalogue_text(language: str) -> str:
+    """The catalogues of a language, one behind the other."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted((TRANSLATIONS / language).glob(CATALOGUES)))
 
 
 @cache
 def languages() -> dict[str, str]:
-    """The languages there are by their codes, each with its own name for itself, `Language-Name` in its catalogue's header."""
-    found = {path.parent.name: path.read_text(encoding="utf-8") for path in sorted(TRANSLATIONS.glob(f"*/{CATALOGUE}"))}
-    named = {code: re.search(r"Language-Name: (.+?)\\n", text) for code, text in found.items()}
+    """The languages there are by their codes, each with its own name for itself: `Language-Name` in a catalogue's header."""
+    codes = sorted({path.parent.name for path in TRANSLATIONS.glob(f"*/{CATALOGUES}")})
+    named = {code: re.search(r"Language-Name: (.+?)\\n", catalogue_text(code)) for code in codes}
     return {ENGLISH: "English"} | {code: match[1] if match else code for code, match in named.items()}
 
 

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.core.number_format import whole
+from lab.core.translation import language, translated
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About
@@ -22,7 +23,6 @@ from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
-from screens.widgets.text_fitting import language_in, words_in
 
 LINES_AT_ONCE = 8
 """Lines of a view that may come that are drawn between two pauses: two or three milliseconds."""
@@ -154,9 +154,13 @@ class BlockView(PieceView):
             self.cursor = cursor
             self._tell()
 
+    def speak(self) -> None:
+        if self.view is not None:
+            self.show(self.view)
+
     def wait(self, waiting: bool) -> None:
         """Mark the view as outdated until the next one comes."""
-        title = (words_in(self)(self.view.title) if self.view is not None else "") + (" …" if waiting else "")
+        title = (translated(self.view.title) if self.view is not None else "") + (" …" if waiting else "")
         if title != self._title:
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
@@ -166,12 +170,12 @@ class BlockView(PieceView):
         if parity is None:
             return rest
         badges = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
-        words, short = map(words_in(self), badges)
+        words, short = map(translated, badges)
         return words if cell_len(words) <= self.room else short
 
     async def prepare(self, view: View) -> None:
         """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
-        options = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window, language_in(self))
+        options = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window, language())
         if self.beside is not None or view is self.view or self._prepared.has(view, options):
             return
         laid, into = lay_view(view, options.room, None, *options[1:]), self._prepared
@@ -190,7 +194,7 @@ class BlockView(PieceView):
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            options = LayoutOptions(self.room, self._paints, self._panel, self.window, language_in(self))
+            options = LayoutOptions(self.room, self._paints, self._panel, self.window, language())
             prepared = None if self.beside else self._prepared.take(self.view, options)
             if prepared is None:
                 self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
@@ -229,8 +233,7 @@ class BlockView(PieceView):
         visible_cursor = self.cursor if self.has_focus or self.holds_cursor else None
         for index, (block, top) in enumerate(zip(self.laid.blocks, self.laid.tops, strict=True)):
             is_here = visible_cursor is not None and visible_cursor[0] == index and self.laid.has(visible_cursor)
-            lines = block.point(visible_cursor[1:] if is_here and visible_cursor is not None else None)
-            if lines:
+            if lines := block.point(visible_cursor[1:] if is_here and visible_cursor is not None else None):
                 changed = range(top + lines.start, top + lines.stop)
                 self._strips = {key: strip for key, strip in self._strips.items() if key[0] not in changed}
 
@@ -268,14 +271,13 @@ class BlockView(PieceView):
         pinned = Strip([Segment(visible(text), self.piece_style(kind)) for text, kind in laid.pinned], pinned_width)
         rest = Strip([Segment(visible(text), self.piece_style(kind)) for text, kind in laid.pieces])
         if left or pinned_width + rest.cell_length > width:
-            more = Strip([Segment("…", self.piece_style("dim"))])
-            return scrolled_sideways(pinned, rest, left, width, page.cuts_at(line), more, base)
+            more = Segment("…", self.piece_style("dim"))
+            return scrolled_sideways(pinned, rest, left, width, page.cuts_at(line), Strip([more]), base)
         return Strip.join([pinned, rest]).adjust_cell_length(width, base)
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
-        if self.cursor is None or not (self.has_focus or self.holds_cursor):
-            return strip
-        if (spot := self.laid.spot(self.cursor)).line != line:
+        cursor = self.cursor if self.has_focus or self.holds_cursor else None
+        if cursor is None or (spot := self.laid.spot(cursor)).line != line:
             return strip
         pinned = self.laid.line(line)[1]
         marked, base = self.get_component_rich_style("block--cursor", partial=True), self.style_of("")
@@ -288,14 +290,12 @@ class BlockView(PieceView):
 
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)
-        if has_focus and self.cursor is None:
-            self.cursor = self.laid.first()
+        self.cursor = self.cursor or (self.laid.first() if has_focus else None)
         self._tell()
 
     def _tell(self) -> None:
-        spot = self.spot
         self._point()
-        if spot is not None:
+        if (spot := self.spot) is not None:
             self._reveal(spot)
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))

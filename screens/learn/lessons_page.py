@@ -22,8 +22,7 @@ from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, is_working, latest
-from screens.blocks.block_view import BlockView
-from screens.learn.learn_page import ReadingBox, ReadingPage
+from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.experiment_widget import ExperimentWidget
@@ -39,9 +38,7 @@ from screens.learn.live.stage_widget import StageWidget
 from screens.learn.live.study_widget import ChooseWidget, StudyWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
-from screens.widgets.line_scroll_view import LineScrollView
-from screens.widgets.page_bar import PageBar, PageLink
-from screens.widgets.status_line import StatusLine
+from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import fit
 
 
@@ -121,7 +118,6 @@ class LessonsPage(ReadingPage):
         self._read_progress()
         self.watch(self, "run", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
-        self.watch(self.app, "language", self._speak, init=False)
 
     def on_resize(self) -> None:
         if self._progress is not None:
@@ -202,15 +198,9 @@ class LessonsPage(ReadingPage):
     async def _follow_run(self, name: str) -> None:
         self.reader.show_model(await in_thread(model_of, name))
 
-    def _speak(self) -> None:
+    def speak(self) -> None:
         """Show the lessons in the language in use, at the step that is being read."""
         self.lessons, self._problems = lessons_and_problems()
-        self.screen.query(PageBar).refresh()
-        for part in (*self.screen.query(LineScrollView), *self.screen.query(StatusLine), *self.screen.query(ReadingBox)):
-            part.speak()
-        for view in self.screen.query(BlockView):
-            if view.view is not None:
-                view.show(view.view)
         self._read_score()
         if self._progress is not None and self.list.highlighted is not None:
             self._mark_all()

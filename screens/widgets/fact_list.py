@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 from rich.cells import cell_len
 from rich.text import Text
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
+
+from lab.core.translation import translated
+from screens.widgets.text_fitting import wrap
 
 Fact = tuple[str, str]
 """Label and value; an empty pair is an empty line."""
@@ -44,6 +45,7 @@ class FactList(Widget):
 
 
 def _lines(facts: tuple[Fact, ...], width: int) -> list[tuple[str, str]]:
+    facts = tuple((translated(label), translated(value)) for label, value in facts)
     margin = max((cell_len(label) for label, _ in facts), default=0) + 2
     lines: list[tuple[str, str]] = []
     for label, value in facts:

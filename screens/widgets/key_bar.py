@@ -17,8 +17,8 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from screens.background import DelayedCall
-from screens.widgets.text_fitting import words_in
 
 OPEN_LINES = 2
 """Lines of the bar when it shows the rest."""
@@ -139,7 +139,6 @@ class KeyBar(Widget):
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
-        self.watch(self.app, "language", lambda _: self.update_keys())
         self.app.mode_change_signal.subscribe(self, lambda _: self.close() and None)
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
@@ -151,7 +150,7 @@ class KeyBar(Widget):
         self._rows = None
         self.refresh()
 
-    on_resize = update_keys
+    on_resize = speak = update_keys
 
     def tell(self, word: str) -> None:
         """Show a word in place of the keys for a moment."""
@@ -231,8 +230,8 @@ class KeyBar(Widget):
         return list(IN_FIELD) if field.check_consume_key("question_mark", "?") else [HELP, *IN_FIELD]
 
     def _pages(self, lines: int) -> Iterator[list[Row]]:
-        width, own = self.size.width, words_in(self)
-        keys, tail = ([replace(key, text=own(key.text)) for key in part] for part in (self._keys(), self._tail()))
+        width = self.size.width
+        keys, tail = ([replace(key, text=translated(key.text)) for key in part] for part in (self._keys(), self._tail()))
         while sum(each.width for each in tail) > width:
             tail.pop()
         return pages_of(keys, tail, width, lines)

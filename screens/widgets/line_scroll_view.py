@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from screens.widgets.text_fitting import words_in
+from lab.core.translation import translated
 
 WHEEL = 3
 """Lines per notch of a mouse wheel."""
@@ -137,7 +137,7 @@ class LineScrollView(Widget, can_focus=True):
 
     def _update_border(self) -> None:
         below = max(0, self.extent[0] - self.top - self.window)
-        words = words_in(self)(self.border_words(self.top, below))
+        words = translated(self.border_words(self.top, below))
         if words != (self.border_subtitle or ""):
             self.border_subtitle = Text(words)  # no markup: a token may hold brackets
 

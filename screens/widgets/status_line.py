@@ -12,8 +12,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
-from screens.widgets.text_fitting import fit, painted_line, words_in, wrap
+from screens.widgets.text_fitting import fit, painted_line, wrap
 
 GAP = "  "
 """Between two parts."""
@@ -74,7 +75,7 @@ class StatusLine(Widget):
         self.left = words
 
     def _wrap(self) -> None:
-        width, words = self.content_size.width, words_in(self)(self.left)
+        width, words = self.content_size.width, translated(self.left)
         if self._most_lines == 1 or cell_len(words) <= width or width < 1:
             self._lines = [words]
         else:

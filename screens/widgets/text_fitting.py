@@ -1,7 +1,7 @@
 """Text in character cells: cut or padded to a width, wrapped, made printable, painted."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 
 from rich.cells import cell_len, set_cell_size
@@ -9,7 +9,6 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import ENGLISH, language, translated
 from lab.core.visible_text import visible
 
 Piece = tuple[str, str]
@@ -36,16 +35,6 @@ def fit(text: str, width: int, align: str = "left") -> str:
         half = len(space) // 2
         return space[:half] + text + space[half:]
     return text + space
-
-
-def language_in(widget: Widget) -> str:
-    """The language in use for what stands in Learn, the mode that is translated; else English."""
-    return language() if any(getattr(node, "MODE", "") == "learn" for node in widget.ancestors_with_self) else ENGLISH
-
-
-def words_in(widget: Widget) -> Callable[[str], str]:
-    """A function that says a text in that language."""
-    return str if language_in(widget) == ENGLISH else translated
 
 
 def painted_line(widget: Widget, prefix: str, pieces: Iterable[Piece], width: int | None = None) -> Strip:

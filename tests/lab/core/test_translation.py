@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 from babel.messages.pofile import read_po
 
 from lab.core.translation import (
-    CATALOGUE,
+    CATALOGUES,
     TRANSLATIONS,
     Catalogue,
     asked_language,
     catalogue,
+    catalogue_text,
     languages,
     problem_of_language,
     read_catalogue,
@@ -44,7 +46,7 @@ msgstr "letzte"
 """
 
 
-@pytest.mark.parametrize("text", [TRICKY, *((TRANSLATIONS / code / CATALOGUE).read_text("utf-8") for code in CODES)])
+@pytest.mark.parametrize("text", [TRICKY, *(path.read_text("utf-8") for path in TRANSLATIONS.glob(f"*/{CATALOGUES}"))])
 def test_a_catalogue_is_read_as_babel_reads_it(text: str) -> None:
     found = {str(each.id): each.string for each in read_po(StringIO(text)) if each.id and each.string and not each.fuzzy}
     assert {english: own for english, own in read_catalogue(text).items() if english} == found
@@ -150,7 +152,7 @@ def words_by_folder() -> Iterator[set[str]]:
 @pytest.mark.parametrize("code", CODES)
 def test_a_msgid_is_still_said_by_the_product_and_its_translation_has_the_same_places(code: str) -> None:
     """Else the English has changed, and the translation would never be shown. A sentence is said by the code of one folder."""
-    messages, said = read_catalogue((TRANSLATIONS / code / CATALOGUE).read_text("utf-8")), list(words_by_folder())
+    messages, said = read_catalogue(catalogue_text(code)), list(words_by_folder())
     messages.pop("")
     for english, own in messages.items():
         assert sorted(PLACE.findall(english)) == sorted(PLACE.findall(own)), english
@@ -159,8 +161,12 @@ def test_a_msgid_is_still_said_by_the_product_and_its_translation_has_the_same_p
 
 
 def test_all_languages_translate_the_same() -> None:
-    first, *others = (read_catalogue((TRANSLATIONS / code / CATALOGUE).read_text("utf-8")).keys() for code in CODES)
-    assert all(keys == first for keys in others)
+    found = {code: {path.name: path.read_text("utf-8") for path in (TRANSLATIONS / code).glob(CATALOGUES)} for code in CODES}
+    sentences = {code: {name: [*read_catalogue(text)] for name, text in texts.items()} for code, texts in found.items()}
+    first, *others = sentences.values()
+    assert all(each == first for each in others)
+    said = Counter(sentence for catalogue in first.values() for sentence in catalogue if sentence)
+    assert max(said.values()) == 1, "a sentence stands in one catalogue"
 
 
 def test_a_folder_holds_nothing_that_is_not_in_english() -> None:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from lab.core import translation
 from lab.core.errors import UserError
-from lab.core.translation import CATALOGUE, TRANSLATIONS, languages, use_language
+from lab.core.translation import TRANSLATIONS, languages, use_language
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
@@ -71,7 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "xx"
     (folder / "lessons").mkdir(parents=True)
     (folder / "claims").mkdir()
-    (folder / CATALOGUE).write_text('msgid ""\nmsgstr "Language-Name: Xish\\n"\n')
+    (folder / "learn.po").write_text('msgid ""\nmsgstr "Language-Name: Xish\\n"\n')
     yield folder  # type: ignore[misc]
     for cached in (translation.languages, translation.catalogue):
         cached.cache_clear()

@@ -184,31 +184,20 @@ def lesson_file(lesson: Lesson) -> str:
     return f"{lesson.number:02}-{lesson.name}.md"
 
 
-async def test_learn_alone_is_translated(tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_mode_and_its_keys_are_in_the_language(tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     app = app_in("zh", tmp_path, monkeypatch, SilentEngine)
     async with app.run_test(size=(120, 40)) as pilot:
-        page = await lessons_page(pilot, until)
-        for key, mode in (
-            ("2", "data"),
-            ("3", "tokens"),
-            ("4", "train"),
-            ("6", "learn"),
-            ("5", "inspect"),
-            ("1", "home"),
-            ("6", "learn"),
-        ):
+        await lessons_page(pilot, until)
+        for key, mode in (("2", "data"), ("3", "tokens"), ("4", "train"), ("5", "inspect"), ("1", "home"), ("6", "learn")):
             await pilot.press(key)
             await until(pilot, lambda mode=mode: app.current_mode == mode)
             for is_help in (False, True):
                 if is_help:
                     await pilot.press("question_mark")
                     await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-                await pilot.pause()
-                found = [row for row in rows_of(pilot) if HAS_WIDE.search(row)]
-                assert bool(found) == (mode == "learn"), (mode, is_help, found)
+                await until(pilot, lambda: sum(HAS_WIDE.search(row) is not None for row in rows_of(pilot)) > 3)
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
-        assert page.is_attached
 
 
 @pytest.mark.parametrize(
