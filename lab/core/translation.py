@@ -34,6 +34,8 @@ _STRINGS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
 _ENTRY = re.compile(rf"^msgid {_STRINGS}^msgstr {_STRINGS}", re.MULTILINE)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PLACE = re.compile(r"\{(\w+)\}")
+_WHOLE_WORD = re.compile(r"(?<![\w{}])\w+(?![\w{}])")
+"""A word that is whole, whatever stands for the names in braces."""
 _PART = r"(?:(?! · |[.!?:;] ).)+?"
 """What stands for a name in braces: part of one phrase, of one sentence."""
 _COUNTS, _MEASURES = "n all done sum other each right wrong bytes merges first", "share chance error lead low high before after"
@@ -66,9 +68,11 @@ class Catalogue:
 
     def __init__(self, messages: Mapping[str, str]) -> None:
         with_places = sorted(filter(_PLACE.search, messages), key=lambda each: -len(_PLACE.sub("", each)))
-        self.fixed = {english: own for english, own in messages.items() if english not in with_places}
-        self.patterns = [(max(_PLACE.split(each)[::2], key=len), _pattern(each), messages[each]) for each in with_places]
-        """Those with more letters of their own first: they fit more exactly. Each has its longest piece before it."""
+        self.messages, self.fixed = messages, {each: own for each, own in messages.items() if not _PLACE.search(each)}
+        self._by_word: dict[str, list[tuple[int, str]]] = {}
+        """Sentences with places by the longest word of each, numbered: those with more letters of their own fit more exactly."""
+        for rank, each in enumerate(with_places):
+            self._by_word.setdefault(max(_WHOLE_WORD.findall(each), key=len, default=""), []).append((rank, each))
         self._whole = lru_cache(KEPT)(self._match)
 
     def translated(self, text: str) -> str:
@@ -90,7 +94,8 @@ class Catalogue:
     def _match(self, text: str) -> str | None:
         if text in self.fixed:
             return self.fixed[text]
-        fits = ((pattern.fullmatch(text), own) for piece, pattern, own in self.patterns if piece in text)
+        near = sorted(each for word in {"", *re.findall(r"\w+", text)} for each in self._by_word.get(word, ()))
+        fits = ((_pattern(english).fullmatch(text), self.messages[english]) for _, english in near)
         match, own = next((fit for fit in fits if fit[0]), (None, ""))
         if match is None or ((action := match.groupdict().get("action")) and self.translated(action) == action):
             return None
@@ -101,6 +106,7 @@ class Catalogue:
         return self.translated(text) if " " in text.strip() else text
 
 
+@cache
 def _pattern(english: str) -> re.Pattern[str]:
     parts = _PLACE.split(english)
     groups = (f"(?P<{part}>{_PARTS.get(part, _PART)})" if at % 2 else re.escape(part) for at, part in enumerate(parts))
