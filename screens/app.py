@@ -20,7 +20,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
-from lab.core.translation import asked_language, language, translated, use_language
+from lab.core.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
 from screens.about_key import KEYLESS
 from screens.app_state import AppState
@@ -40,7 +40,7 @@ from screens.messages import (
     RenameRun,
     RunsChanged,
 )
-from screens.terminal.end_notices import ends_of_runs, jobs_under_way, terminal_notice
+from screens.terminal.end_notices import ends_of_runs, going_on, jobs_under_way, terminal_notice
 from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import adapt_input, write_to_stdout
@@ -215,7 +215,7 @@ class LabApp(AppState):
 
             if self._watcher is None:
                 self._watcher = RunsWatcher()
-            return self._watcher.read(), jobs_under_way(home()) if self.preferences.notifications else {}
+            return self._watcher.read(), jobs_under_way(home())
 
         token = self.reading_token
         runs, jobs = await asyncio.to_thread(read)
@@ -238,10 +238,6 @@ class LabApp(AppState):
     @on(events.AppBlur)
     def _focus_reported(self) -> None:
         self._focus_is_reported = True
-
-    def notify(self, message: str, **options: Any) -> None:
-        """Show a message in the language in use."""
-        super().notify(translated(message), **options)
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""
@@ -307,8 +303,8 @@ class LabApp(AppState):
         if not lost or self.screen is self._quit_question:
             self._leave()
             return
-        going_on = "".join(f" {name} keeps training." for name in self.active_runs())
-        words = f"This would be lost: {', '.join(lost)}.{going_on}"
+        others = (f" {each}." for each in going_on(self.active_runs(), self._jobs.values()))
+        words = f"This would be lost: {', '.join(lost)}.{''.join(others)}"
         self._quit_question = question = ConfirmDialog("Quit?", words, key="q", yes="quit")
         self.push_screen(question, self._leave_if)
 
@@ -326,8 +322,9 @@ class LabApp(AppState):
             self._leave()
 
     def _leave(self) -> None:
-        """Quit now; the terminal names the runs that keep training."""
-        self.exit(message="\n".join(f"{name} keeps training; run llmlab to watch it." for name in self.active_runs()) or None)
+        """Quit now; the terminal names what goes on."""
+        others = going_on(self.active_runs(), self._jobs.values())
+        self.exit(message="\n".join(f"{each}; run llmlab to watch it." for each in others) or None)
 
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:

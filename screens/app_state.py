@@ -22,7 +22,7 @@ from textual.widget import AwaitMount
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
 from lab.core.terminal import has_utf8, is_remote
-from lab.core.translation import ENGLISH, language, use_language
+from lab.core.translation import ENGLISH, language, translated, use_language
 from lab.core.visible_text import quoted
 from screens.messages import Arrived, RunChosen, TextChosen
 
@@ -211,6 +211,10 @@ class AppState(App[None]):
         if new.language != old.language:
             use_language(new.language)
             self.language = language()
+
+    def notify(self, message: str, **options: Any) -> None:
+        """Show a message in the language in use."""
+        super().notify(translated(message), **options)
 
     def change_preferences(self, **changes: Any) -> None:
         """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""

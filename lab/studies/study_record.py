@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.experiments.experiment_result import Measure
+from lab.runs.home_folder import studies_folder
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Count, Fraction, Seconds, Sentence, UnixTime, Word
@@ -184,7 +185,7 @@ class StudyFiles:
 
     def __init__(self, name: str, home: Path) -> None:
         self.name = name
-        self.folder = home / ".studies"
+        self.folder = studies_folder(home)
         self.path = self.folder / f"{name}.jsonl"
         self.new_path = self.folder / f"{name}.new.jsonl"
         self.lock_path = self.folder / f"{name}.lock"

@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 
 
 def jobs_under_way(home: Path) -> dict[Path, str]:
-    """The scaling experiments and post-trainings that have a process now, by their folders, in words."""
-    from lab.runs.home_folder import scaling_folder
+    """The scaling experiments, post-trainings and studies that have a process now, by their locks, in words."""
+    from lab.runs.home_folder import scaling_folder, studies_folder
     from lab.runs.run_locks import trainer_lock_is_held
     from lab.training.posttraining.work_folder import FOLDER
 
     kinds = (("scaling experiment", scaling_folder(home)), ("post-training of", home / FOLDER))
-    locks = ((kind, lock) for kind, folder in kinds for lock in folder.glob("*/lock"))
-    return {lock.parent: f"{kind} {_short(lock.parent.name)}" for kind, lock in locks if trainer_lock_is_held(lock)}
+    named = [(kind, lock, lock.parent.name) for kind, folder in kinds for lock in folder.glob("*/lock")]
+    named += [("study", lock, lock.stem) for lock in studies_folder(home).glob("*.lock")]
+    return {lock: f"{kind} {_short(name)}" for kind, lock, name in named if trainer_lock_is_held(lock)}
+
+
+def going_on(runs: Iterable[str], jobs: Iterable[str]) -> list[str]:
+    """Words on the runs and jobs that need no terminal."""
+    return [*(f"{name} keeps training" for name in runs), *(f"The {job} goes on" for job in jobs)]
 
 
 def ends_of_runs(before: Iterable[RunSummary], now: Iterable[RunSummary]) -> list[str]:
