@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from math import inf
 
 import pytest
 import torch
@@ -149,6 +150,7 @@ def test_one_token_at_a_time_of_one_sequence_is_what_the_whole_model_says(
     make_model, monkeypatch: pytest.MonkeyPatch, one_thread_up_to: int, halves: bool, most: float
 ) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", one_thread_up_to)
+    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
     model = make_model(8)
     ids = random_ids(model, 1, 16)
     cache = KVCache(model.config)
@@ -171,6 +173,7 @@ def test_one_token_at_a_time_of_one_sequence_is_what_the_whole_model_says(
 
 def test_the_number_of_threads_changes_no_logit_in_fp16(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
     model = make_model(3, width=256, heads=4, vocab_size=3000)
     halves, before, found = half_matrices(model), torch.get_num_threads(), []
     for threads in (1, 2, 3):

@@ -2,6 +2,7 @@
 
 import math
 from itertools import islice
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ def test_a_penalty_keeps_greedy_decoding_from_the_tokens_of_the_window(chosen: d
 def test_a_penalty_writes_the_same_with_weights_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their logits are moved by a number that all share, and a penalty depends on a logit's sign."""
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
     model = GPT(ModelConfig(layers=1, heads=1, width=8, context=32, vocab_size=20), seed=0)
     with torch.no_grad():
         model.ln_f.bias.fill_(1.0)

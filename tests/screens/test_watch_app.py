@@ -54,6 +54,7 @@ def seen(pilot: object) -> str:
     return "\n".join(rows_of(pilot))  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("fixed_machine")
 async def test_runs_of_another_machine_are_shown_live_and_a_lost_connection_is_said(
     app: WatchApp, box: FakeBox, until: Until
 ) -> None:

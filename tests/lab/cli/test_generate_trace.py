@@ -2,6 +2,7 @@
 
 import json
 import math
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -105,6 +106,7 @@ def perplexity(model: GPT, ids: list[int], halves: HalfMatrices | None) -> float
 
 def test_fp16_leaves_the_perplexity_of_a_trained_model_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
     found = open_run("demo")
     model, _ = load_model(found, "best")
     ids = TokenFile(found.tokens_path, token_dtype(model.config.vocab_size))[-20 * model.config.context :].tolist()
@@ -126,6 +128,7 @@ def test_weights_of_a_large_model_are_read_in_fp16_unless_another_precision_is_a
     monkeypatch.setattr("models.decoding.half_matrices", halves)
     for up_to in (10**9, 0):  # small, then large
         monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", up_to)
+        monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
         for arguments in (["--precision", "fp32"], [], ["--seed", "3"]):
             texts = {llmlab("generate", "tale", "-p", "a", "-n", "9", *arguments).out for _ in range(2)}
             assert len(texts) == 1
