@@ -149,15 +149,18 @@ def words_by_folder() -> Iterator[set[str]]:
     return iter(found.values())
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_a_msgid_is_still_said_by_the_product_and_its_translation_has_the_same_places(code: str) -> None:
+def test_a_msgid_is_still_said_by_the_product() -> None:
     """Else the English has changed, and the translation would never be shown. A sentence is said by the code of one folder."""
-    messages, said = read_catalogue(catalogue_text(code)), list(words_by_folder())
-    messages.pop("")
-    for english, own in messages.items():
-        assert sorted(PLACE.findall(english)) == sorted(PLACE.findall(own)), english
+    said = list(words_by_folder())
+    for english in read_catalogue(catalogue_text(CODES[0])).keys() - {""}:
         for part in PLACE.sub(" ", english).split(": "):
             assert any(words_of(part) <= words for words in said), part
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_translation_has_the_places_of_its_english(code: str) -> None:
+    for english, own in read_catalogue(catalogue_text(code)).items():
+        assert not english or sorted(PLACE.findall(english)) == sorted(PLACE.findall(own)), english
 
 
 def test_all_languages_translate_the_same() -> None:
