@@ -12,6 +12,7 @@ from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.plot.figure import Figure, Series
@@ -132,7 +133,7 @@ class BpePage(BpeLearning):
             with Horizontal(id="bpe-right"):
                 yield MergeList(id="bpe-merges")
                 with Vertical(id="bpe-curve-box") as box:
-                    box.border_title = "tokens left"
+                    box.border_title = translated("tokens left")
                     yield LinePlot(id="bpe-curve")
         yield StatusLine(most_lines=2, id="bpe-parts")
         with Vertical(id="bpe-lower"):
@@ -342,9 +343,13 @@ class BpePage(BpeLearning):
         counts = self.query_one("#bpe-counts", StatusLine)
         counts.say(state.counts_sentence)
         counts.mark = "▶" if self.playing else ""
-        counts.right = (state.text_sentence,)
+        counts.right = (translated(state.text_sentence),)
         agreement = f" {agreement_sentence(state, self._run_tokens, self._run)}" if self._run_tokens else ""
         following.left = state.next_sentence + agreement
+
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
+        self._show()
 
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:
@@ -356,6 +361,8 @@ def tokens_left(state: BpeState, text: int) -> Figure:
     unit, words = next(((unit, words) for unit, words in UNITS if state.text_bytes >= 10 * unit), UNITS[-1])
     sizes = [float(BYTES + number) for number in range(len(state.merges) + 1)]
     left = [state.text_bytes / unit, *(merge.tokens_left / unit for merge in state.merges)]
-    series = Series(f"tokens of the text{words}", f"tokens{words}", "line", "train", sizes, left)
+    names = translated(f"tokens of the text{words}"), translated(f"tokens{words}")
+    series = Series(*names, "line", "train", sizes, left)
     shown = (series,) if state.merges else ()
-    return Figure(shown, (text, len(state.merges)), "vocabulary", empty="The curve begins with the first merge.")
+    empty = translated("The curve begins with the first merge.")
+    return Figure(shown, (text, len(state.merges)), translated("vocabulary"), empty=empty)

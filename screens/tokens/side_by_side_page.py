@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.strip import Strip
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from models.config import TokenizerError
 from screens.background import in_thread, latest
 from screens.colour import CYCLE, cycle_style, palette_of
@@ -65,6 +67,13 @@ class AlignedView(CachedLinesView):
         self._texts: tuple[TokenizedText, ...] = ()
         self.aligned: AlignedText | None = None
 
+    def speak(self) -> None:
+        self.border_title = translated(self.BORDER_TITLE)
+        self.forget_strips()
+        self._lay()
+
+    on_mount = speak
+
     def show(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> None:
         self._titles, self._texts = titles, texts
         self._lay()
@@ -75,7 +84,7 @@ class AlignedView(CachedLinesView):
 
     @property
     def _name_width(self) -> int:
-        return min(MOST_TITLE, max(len(DIFFER), *map(len, self._titles))) + 1
+        return min(MOST_TITLE, max(map(cell_len, (translated(DIFFER), *self._titles)))) + 1
 
     @property
     def _lines_of_row(self) -> int:
@@ -121,7 +130,10 @@ class AlignedView(CachedLinesView):
         name, width = self.style_of("aligned--name"), self._name_width
         if which == len(self._texts):
             marks = aligned.marks(row)
-            return [Segment(fit(DIFFER if marks else "", width), name), Segment(marks, self.style_of("aligned--mark"))]
+            return [
+                Segment(fit(translated(DIFFER) if marks else "", width), name),
+                Segment(marks, self.style_of("aligned--mark")),
+            ]
         palette, base = palette_of(self), self.style_of("")
         segments = [Segment(fit(self._titles[which], width - 1) + " ", name)]
         cells = aligned.cells(which, row)
@@ -213,7 +225,8 @@ class SideBySidePage(TextPage):
     def show_answer(self, result: SideAnswer) -> None:
         self._shown = result
         titles = tuple(each.title for each in result.named)
-        self.query_one(AlignedView).show(titles, result.texts)
+        shown = tuple(each.title if each.run else translated(each.title) for each in result.named)
+        self.query_one(AlignedView).show(shown, result.texts)
         problem = self._ready.problem if self._ready is not None else ""
         self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))
 

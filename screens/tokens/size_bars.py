@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import counted, significant, whole
+from lab.core.translation import translated
 from lab.tokenization.token_facts import TextCounts
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.text_fitting import Piece, fit
@@ -15,25 +17,26 @@ from screens.widgets.text_fitting import Piece, fit
 
 def compression(counts: TextCounts) -> str:
     """`4.33 bytes per token`; empty for an empty text."""
-    return f"{significant(counts.bytes / counts.tokens)} bytes per token" if counts.tokens else ""
+    return translated(f"{significant(counts.bytes / counts.tokens)} bytes per token") if counts.tokens else ""
 
 
 def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
     """The three bars, one under another where there are three lines, else side by side."""
-    sizes = (("characters", counts.characters), ("bytes", counts.bytes), ("tokens", counts.tokens))
+    numbers = {"characters": counts.characters, "bytes": counts.bytes, "tokens": counts.tokens}
+    sizes = [(translated(name), size) for name, size in numbers.items()]
     longest = max(1, *(size for _, size in sizes))
     number = max(len(whole(size)) for _, size in sizes)
     words = compression(counts)
     if lines >= 3:
-        room = max(1, width - 12 - number - len(words) - 3)
+        room = max(1, width - 12 - number - cell_len(words) - 3)
         made = [
-            [(f"{name:10}  ", "dim"), (f"{whole(size):>{number}} ", "text"), (fit(bar(size / longest, room), room), "bar")]
+            [(fit(name, 10) + "  ", "dim"), (f"{whole(size):>{number}} ", "text"), (fit(bar(size / longest, room), room), "bar")]
             for name, size in sizes
         ]
         made[-1].append((f"  {words}", "strong"))
         return made
     texts = [f"{name} {whole(size)} " for name, size in sizes]
-    room = (width - sum(map(len, texts)) - len(words) - 4) // 3
+    room = (width - sum(map(cell_len, texts)) - cell_len(words) - 4) // 3
     if room < 3:
         return [[(fit("".join(f"{text} " for text in texts) + words, width), "text")]]
     pieces: list[Piece] = []
@@ -45,18 +48,18 @@ def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
 def comparison_lines(counts: Sequence[tuple[str, TextCounts]], name_width: int, width: int) -> list[list[Piece]]:
     """A bar of tokens for each tokenizer on one scale, with its compression."""
     longest = max(1, *(each.tokens for _, each in counts))
-    sizes = [counted(each.tokens, "token") for _, each in counts]
-    sizes = [size.rjust(max(map(len, sizes)) - (not size.endswith("s"))) for size in sizes]
-    widest = max(map(len, sizes))
+    digits = max(len(whole(each.tokens)) for _, each in counts)
+    sizes = [" " * (digits - len(whole(each.tokens))) + translated(counted(each.tokens, "token")) for _, each in counts]
+    widest = max(map(cell_len, sizes))
     words = [compression(each) for _, each in counts]
-    most = max(map(len, words))
+    most = max(map(cell_len, words))
     room = max(1, width - name_width - widest - most - 2)
     return [
         [
             (fit(name, name_width - 1) + " ", "dim"),
-            (f"{size:<{widest}} ", "text"),
+            (fit(size, widest) + " ", "text"),
             (fit(bar(each.tokens / longest, room), room), "bar"),
-            (f" {said:>{most}}", "strong"),
+            (" " + fit(said, most, "right"), "strong"),
         ]
         for (name, each), size, said in zip(counts, sizes, words, strict=True)
     ]

@@ -19,6 +19,7 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
@@ -110,7 +111,7 @@ class VocabularyPage(TokensPage):
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=3, id="vocabulary-facts")
-        yield Input(placeholder=PLACEHOLDER, compact=True, id="vocabulary-search")
+        yield Input(placeholder=translated(PLACEHOLDER), compact=True, id="vocabulary-search")
         with Horizontal(id="vocabulary-body"):
             yield LinePlot(id="vocabulary-plot")
             yield VocabularyList(id="vocabulary-list")
@@ -279,21 +280,22 @@ class VocabularyPage(TokensPage):
         if facts is None:
             listed.if_empty = ""
             listed.show(None, None)
-            listed.border_title = "no tokenizer"
+            listed.border_title = translated("no tokenizer")
             return
         from lab.core.number_format import whole
         from lab.tokenization.vocabulary_index import parse_query
 
         order = self.order if self.order in facts.orders else "id"
         query = self.query_one(Input).value
-        listed.if_empty = f"No such token: Esc {'outside the field clears the search' if query else 'shows all tokens'}."
+        escape = "outside the field clears the search" if query else "shows all tokens"
+        listed.if_empty = translated(f"No such token: Esc {escape}.")
         marks = facts.index.search(parse_query(query)) & facts.marks(self.filter)
         listed.shows_distance = order == "embedding"
         ids = facts.ordered(marks, order, reverse=self.reverse)
         listed.show(facts, ids)
         kept = "" if self.filter == "all" else f"{self.filter} · "
         first = DIRECTIONS[order][self.reverse]
-        listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first"
+        listed.border_title = translated(f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first")
 
     def _say_facts(self) -> None:
         if not self.is_mounted:
@@ -338,18 +340,24 @@ def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
     assert frequencies is not None
     curve = zipf_curve(frequencies.counts)
     xs = np.log10(curve.ranks)
-    series = [Series(f"count in {frequencies.corpus}", "count", "line", "train", xs, curve.counts)]
+    series = [Series(translated(f"count in {frequencies.corpus}"), translated("count"), "line", "train", xs, curve.counts)]
     if curve.slope is not None:
         first, last = curve.fitted
         name = f"slope {fixed(curve.slope, 2)} from rank {first} to {whole(last)}; Zipf's law: {MINUS}1"
+        name, short = translated(name), translated(f"slope {fixed(curve.slope, 2)}")
         ends = [math.log10(first), math.log10(last)]
-        series.append(Series(name, f"slope {fixed(curve.slope, 2)}", "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
+        series.append(Series(name, short, "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
     if chosen is not None and frequencies.counts[chosen]:
         rank, count = frequencies.rank(chosen), int(frequencies.counts[chosen])
         label = quoted_label(facts.index.tokenizer, chosen)
-        series.append(Series(f"{label} rank {whole(rank)}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"))
+        series.append(
+            Series(
+                f"{label} {translated(f'rank {whole(rank)}')}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"
+            )
+        )
     version = ("zipf", id(facts), chosen)
-    return Figure(tuple(series), version, x_label="log₁₀ rank", log_y=True, auto_log_y=True, empty="No token occurs.")
+    x_label, empty = translated("log₁₀ rank"), translated("No token occurs.")
+    return Figure(tuple(series), version, x_label=x_label, log_y=True, auto_log_y=True, empty=empty)
 
 
 def _uncounted(named: NamedTokenizer) -> VocabularyFacts:

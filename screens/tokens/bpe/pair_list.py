@@ -9,6 +9,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 
 from lab.core.number_format import counted, whole
+from lab.core.translation import translated
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import fit
@@ -45,10 +46,11 @@ class PairList(LineScrollView):
 
     def show(self, state: BpeState | None) -> None:
         self._state = state
-        self.border_title = self.BORDER_TITLE
+        title = self.BORDER_TITLE
         if state is not None:
             first = f"{whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
-            self.border_title += f" · {first}{counted(state.different_pairs, 'pair')}"
+            title += f" · {first}{counted(state.different_pairs, 'pair')}"
+        self.border_title = translated(title)
         self.set_extent(len(state.pairs) if state else 0)
 
     def draw(self, line: int) -> Strip:
