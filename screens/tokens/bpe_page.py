@@ -361,8 +361,6 @@ def tokens_left(state: BpeState, text: int) -> Figure:
     unit, words = next(((unit, words) for unit, words in UNITS if state.text_bytes >= 10 * unit), UNITS[-1])
     sizes = [float(BYTES + number) for number in range(len(state.merges) + 1)]
     left = [state.text_bytes / unit, *(merge.tokens_left / unit for merge in state.merges)]
-    names = translated(f"tokens of the text{words}"), translated(f"tokens{words}")
-    series = Series(*names, "line", "train", sizes, left)
+    series = Series(f"tokens of the text{words}", f"tokens{words}", "line", "train", sizes, left)
     shown = (series,) if state.merges else ()
-    empty = translated("The curve begins with the first merge.")
-    return Figure(shown, (text, len(state.merges)), translated("vocabulary"), empty=empty)
+    return Figure(shown, (text, len(state.merges)), "vocabulary", empty="The curve begins with the first merge.")

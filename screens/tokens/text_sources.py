@@ -87,14 +87,13 @@ class TextSources(PagedScreen):
         }
         now = "your own text" if self._example is None else EXAMPLES[self._example].title
         lines = [(translated(name), translated_name(words)) for name, (words, _) in texts.items()]
-        chooser = RunChooser(lines, translated(now), title=translated("new text"))
-        if name := await self.app.push_screen_wait(chooser):
+        if name := await self.app.push_screen_wait(RunChooser(lines, translated(now), title="new text")):
             next(act for known, (_, act) in texts.items() if translated(known) == name)()
 
     @work(group="ask")
     async def action_load(self) -> None:
         words = "The path of a text file, or stories, or python. Its first 20,000 characters come into the box."
-        path = await self.app.push_screen_wait(AskText(translated("Load a text"), translated(words)))
+        path = await self.app.push_screen_wait(AskText("Load a text", words))
         if path:
             self._load(path.strip())
 

@@ -203,8 +203,7 @@ class VocabularyList(LineScrollView):
         origin = translated("distance to mean" if self.shows_distance else "merge of")
         words += [fit(origin, columns.merge)] if columns.merge else []
         if columns.count:
-            scale = translated("log scale")
-            scale = scale if columns.bar >= cell_len(scale) else translated("log")
+            scale = translated("log scale" if columns.bar >= cell_len(translated("log scale")) else "log")
             words.append(fit(translated("count"), columns.count, "right") + " " + fit(scale, columns.bar))
         return " " + (" " * GAP).join(words)
 
@@ -238,8 +237,8 @@ class VocabularyList(LineScrollView):
             parts.append(fit(_hex(facts.index.tokens[id], columns.bytes), columns.bytes))
         if columns.merge:
             distance = facts.distances.to_mean[id] if self.shows_distance and facts.distances is not None else None
-            origin = origin_of(tokenizer, id) if tokenizer.parents(id) else translated(origin_of(tokenizer, id))
-            parts.append(fit(origin if distance is None else significant(float(distance)), columns.merge))
+            origin = origin_of(tokenizer, id) if distance is None else significant(float(distance))
+            parts.append(fit(origin if tokenizer.parents(id) else translated(origin), columns.merge))
         text = (" " * GAP).join(parts)
         if facts.frequencies is None:
             return text, "", ""

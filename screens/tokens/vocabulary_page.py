@@ -340,24 +340,18 @@ def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
     assert frequencies is not None
     curve = zipf_curve(frequencies.counts)
     xs = np.log10(curve.ranks)
-    series = [Series(translated(f"count in {frequencies.corpus}"), translated("count"), "line", "train", xs, curve.counts)]
+    series = [Series(f"count in {frequencies.corpus}", "count", "line", "train", xs, curve.counts)]
     if curve.slope is not None:
         first, last = curve.fitted
         name = f"slope {fixed(curve.slope, 2)} from rank {first} to {whole(last)}; Zipf's law: {MINUS}1"
-        name, short = translated(name), translated(f"slope {fixed(curve.slope, 2)}")
         ends = [math.log10(first), math.log10(last)]
-        series.append(Series(name, short, "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
+        series.append(Series(name, f"slope {fixed(curve.slope, 2)}", "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
     if chosen is not None and frequencies.counts[chosen]:
         rank, count = frequencies.rank(chosen), int(frequencies.counts[chosen])
         label = quoted_label(facts.index.tokenizer, chosen)
-        series.append(
-            Series(
-                f"{label} {translated(f'rank {whole(rank)}')}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"
-            )
-        )
+        series.append(Series(f"{label} rank {whole(rank)}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"))
     version = ("zipf", id(facts), chosen)
-    x_label, empty = translated("log₁₀ rank"), translated("No token occurs.")
-    return Figure(tuple(series), version, x_label=x_label, log_y=True, auto_log_y=True, empty=empty)
+    return Figure(tuple(series), version, x_label="log₁₀ rank", log_y=True, auto_log_y=True, empty="No token occurs.")
 
 
 def _uncounted(named: NamedTokenizer) -> VocabularyFacts:
