@@ -84,6 +84,8 @@ class TextBox(TextArea):
     def on_blur(self) -> None:
         self.border_subtitle = translated(FREE)
 
+    speak = on_blur
+
     def action_clear_text(self) -> None:
         self.replace_all("")
 
