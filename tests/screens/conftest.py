@@ -394,6 +394,12 @@ def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
 
 
+@pytest.fixture(autouse=True)
+def _english_at_first_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speak English, whatever the lab of the test before spoke."""
+    monkeypatch.setattr("lab.core.translation._in_use", "en")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _pilots_wait_for_events() -> Iterator[None]:
     """Let a pilot go on as soon as a key is handled."""
