@@ -343,7 +343,7 @@ class BpePage(BpeLearning):
         counts = self.query_one("#bpe-counts", StatusLine)
         counts.say(state.counts_sentence)
         counts.mark = "▶" if self.playing else ""
-        counts.right = (translated(state.text_sentence),)
+        counts.right = (state.text_sentence,)
         agreement = f" {agreement_sentence(state, self._run_tokens, self._run)}" if self._run_tokens else ""
         following.left = state.next_sentence + agreement
 

@@ -97,7 +97,7 @@ class StatusLine(Widget):
         words = self._lines[y] if y < len(self._lines) else ""
         if self.mark and y == 0:
             words = f"{self.mark} {words}"
-        parts = [visible(part) for part in self.right] if y == 0 else []
+        parts = [visible(translated(part)) for part in self.right] if y == 0 else []
         while parts and cell_len(words) + 2 + cell_len(GAP.join(parts)) > width:
             parts.pop(0)
         if y == 0:

@@ -178,12 +178,12 @@ def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -
     run = open_run(name)
     data = run.config.data
     if not run.config.has_text:
-        raise UserError(f"{run.name} was imported, and its training text is not here; choose another text (f).")
+        raise UserError(f"{run.name} was imported, and its training text is not here; choose another text.")
     if STDIN in sources_of(data.source):
-        raise UserError(f"{run.name} was trained on standard input, which cannot be read again; choose another text (f).")
+        raise UserError(f"{run.name} was trained on standard input, which cannot be read again; choose another text.")
     corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning, holdout=data.holdout)
     if _measured(corpus, report).sha256 != data.sha256:
-        raise UserError(f"{data.source} has changed since {run.name} was made from it; choose another text (f).")
+        raise UserError(f"{data.source} has changed since {run.name} was made from it; choose another text.")
     learned = tokenizer_of(run) if run.config.tokenizer.kind == "bpe" else None
     return _training_part(corpus, report), tuple(map(learned.token_bytes, learned.ordinary)) if learned else ()
 
