@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
+from lab.core.translation import translated
 from lab.data.path_completion import common_start, completed_name, completions, typed_line, typed_source
 from screens.background import in_thread, latest
 from screens.widgets.choice import Choice
@@ -78,7 +79,7 @@ several with spaces between, each completed by Tab. A path with spaces stands in
         """Name of the path that each line completes."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, placeholder="file, folder, notes/*.md, stories or python", compact=True)
+        super().__init__(id=id, placeholder=translated("file, folder, notes/*.md, stories or python"), compact=True)
         self._candidates: tuple[str, list[str]] = ("", [])
         self._taken = ""
         self._to_complete: str | None = None

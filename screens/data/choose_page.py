@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
+from lab.core.translation import translated
 from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import BUILTINS
 from lab.data.path_completion import typed_source
@@ -109,22 +110,22 @@ class ChoosePage(TextReader):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
-            yield Label("path", classes="field-label")
+            yield Label(translated("path"), classes="field-label")
             yield PathInput(id="path-input")
-            yield Label("encoding", classes="field-label")
-            yield Input(
-                id="encoding", placeholder="auto-detected", compact=True, tooltip="Only if detection fails: cp1252, latin-1 …"
-            )
+            yield Label(translated("encoding"), classes="field-label")
+            tooltip = "Only if detection fails: cp1252, latin-1 …"
+            yield Input(id="encoding", placeholder=translated("auto-detected"), compact=True, tooltip=tooltip)
         yield Static(id="data-hint", markup=False)
         with Horizontal(id="data-body"):
             with Vertical(id="data-tree"):
-                yield Input(id="filter", placeholder="filter: part of a file's name", compact=True, tooltip="Words of the path")
+                words = translated("filter: part of a file's name")
+                yield Input(id="filter", placeholder=words, compact=True, tooltip="Words of the path")
                 yield TextTree(id="texts")
             with Vertical(id="data-facts"):
                 yield FactList(id="text-facts")
                 yield SizeSlider(id="stories-size")
                 with Horizontal(id="data-use"):
-                    yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
+                    yield Button(translated("▸ Use this text"), id="use", compact=True, tooltip="Train on this text")
                     yield Label(id="use-hint", markup=False)
                 with PreviewScroll(id="preview"):
                     yield Static(id="preview-text", markup=False)

@@ -12,6 +12,7 @@ from textual.containers import Container
 from textual.reactive import var
 
 from lab.core.number_format import bytes_, count
+from lab.core.translation import translated
 from lab.data.builtin_texts import BUILTINS
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
@@ -27,6 +28,7 @@ from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
 from screens.paged_screen import PagedScreen, page_bindings, turn_bindings
 from screens.widgets.page_bar import PageBar
+from screens.widgets.text_fitting import fit
 
 
 class DataScreen(PagedScreen):
@@ -97,7 +99,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         return cast(DataPage, super().current)
 
     def help_picture(self) -> str:
-        return f"▕{'█' * 45}▒▒▒▒▒▏\n {'training, the first nine tenths':<45}validation, the last"
+        left, right = translated("training, the first nine tenths"), translated("validation, the last")
+        return f"▕{'█' * 45}▒▒▒▒▒▏\n {fit(left, 45)}{right}"
 
     def go_back(self) -> bool:
         if super().go_back():
@@ -144,8 +147,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if facts and self._tokens_rules == self._rules:
             tokens = self._tokens
         named = (("text", raw), ("cleaned", cleaned), ("tokens", tokens))
-        bar.steps = tuple(f"{name} {size}".rstrip() for name, size in named)
-        bar.short_steps = (raw or "text", cleaned or "cleaned", bar.steps[-1])
+        bar.steps = tuple(f"{translated(name)} {size}".rstrip() for name, size in named)
+        bar.short_steps = (raw or translated("text"), cleaned or translated("cleaned"), bar.steps[-1])
         bar.step = self._page_of(self.page).STEP
 
     @on(ChoosePage.TextRead)
