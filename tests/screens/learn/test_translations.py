@@ -38,6 +38,7 @@ DATA = ("Once", "the big", "├", "the ")
 def app_in(code: str, home: Path, monkeypatch: pytest.MonkeyPatch, engine: Any = InProcessEngine) -> LabApp:
     monkeypatch.setenv("LLMLAB_HOME", str(home))
     monkeypatch.setenv("LLMLAB_LANG", code)
+    monkeypatch.setattr("lab.core.translation._in_use", "en")  # so that tests after this one are in English again
     return learn_app(engine)
 
 
