@@ -15,6 +15,7 @@ import msgspec
 from textual import constants, events, on, work
 from textual.app import App
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.widget import AwaitMount
@@ -98,6 +99,11 @@ class AppState(App[None]):
         """The key as the key bar and the help show it; spelled out where the terminal has no sign for it."""
         shown = super().get_key_display(binding)
         return NAMES_OF_KEYS.get(shown, shown) if self.draws_ascii else shown
+
+    def action_command_palette(self) -> None:
+        """Show the palette, with its hint in the language in use."""
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(placeholder=translated("Search for commands…"), id="--command-palette"))
 
     def on_resize(self, event: events.Resize) -> None:
         """Say it once when the terminal has become too small."""

@@ -80,7 +80,7 @@ class KeyList(LineScrollView, can_focus=False):
                 for key, line in zip_longest(wrap(row.keys, column), told, fillvalue=""):
                     yield row, [(fit(key, column + GAP), off or "key"), (line, off)]
         if not self.rows:
-            yield None, [(NOTHING, "")]
+            yield None, [(translated(NOTHING), "")]
 
     def on_resize(self) -> None:
         if self.room != self._laid_out_for:

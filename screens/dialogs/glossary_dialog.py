@@ -81,13 +81,13 @@ class GlossaryDialog(ModalScreen[None]):
             translated(f"glossary · {len(self.listed)} of {len(glossary())} terms{on_screen}")
         )
         if not self.listed:
-            self.query_one("#glossary-text", Static).update("No term has these words.")
+            self.query_one("#glossary-text", Static).update(translated("No term has these words."))
 
     @on(OptionList.OptionHighlighted)
     def _show(self, event: OptionList.OptionHighlighted) -> None:
         term = self.listed[event.option_index]
         self.query_one("#glossary-text", Static).update(
-            Content.assemble((term.name, "bold"), f"\n{term.text}\n", ("→ ", "bold"), describe_place(term.place))
+            Content.assemble((term.name, "bold"), f"\n{term.text}\n", ("→ ", "bold"), translated(describe_place(term.place)))
         )
 
     @on(Input.Submitted)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from lab.core.translation import translated
 from screens.app_state import AppState
 from screens.background import DelayedCall
 from screens.dialogs.ask import Choices
@@ -46,15 +47,11 @@ class ThemePicker(ModalScreen[None]):
         app = self.app
         self._before, self._names = app.theme, offered_themes(app)
         themes = app.available_themes
-        options = [
-            Option(
-                f"{'▸' if name == self._before else ' '} {name:<22}{_kind(name, themes[name].dark, themes[name].ansi)}", id=name
-            )
-            for name in self._names
-        ]
+        kinds = {name: translated(_kind(name, themes[name].dark, themes[name].ansi)) for name in self._names}
+        options = [Option(f"{'▸' if name == self._before else ' '} {name:<22}{kinds[name]}", id=name) for name in self._names]
         chooser = Choices(*options, markup=False)
-        chooser.border_title = Text("theme · 16 colours" if has_few_colours(app) else "theme")
-        chooser.border_subtitle = "Enter keep · Esc cancel"
+        chooser.border_title = Text(translated("theme · 16 colours" if has_few_colours(app) else "theme"))
+        chooser.border_subtitle = translated("Enter keep · Esc cancel")
         yield chooser
 
     def on_mount(self) -> None:

@@ -14,12 +14,13 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from lab.reports.run_filter import run_filter
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
-from screens.home.next_step import LessonAhead, lesson_ahead, next_step, opening_mode
+from screens.home.next_step import LessonAhead, lesson_ahead, next_step, opening_mode, with_links
 from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
 from screens.messages import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
-IMPORT_HINT = Content.from_markup("GPT-2 itself: [@click=screen.import_model]ctrl+p, then gpt2[/], imports its weights as a run.")
+IMPORT_HINT = "GPT-2 itself: {key_import}, imports its weights as a run."
 
 A_RUN = "a run under the cursor"
 
@@ -120,6 +121,11 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         self.watch(self.lab, "runs", self._show_runs)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
         self.watch(self.lab, "runs_known", self._read_facts)
+
+    def _speak(self) -> None:
+        super()._speak()
+        self._tell_of_run()
+        self._read_facts(self.lab.runs_known)
 
     def _read_facts(self, runs_known: bool) -> None:
         """Read the other facts after the runs: the first paint would wait for the threads."""
@@ -234,7 +240,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         line.set_class(bool(words), "-notice")
         has_import = not self.lab.runs_known or any(run.is_imported for run in self.lab.runs)
         said = words or _of_part(run)
-        line.update(Content(said) if said or has_import else IMPORT_HINT, layout=False)  # it has one line
+        line.update(Content(translated(said)) if said or has_import else with_links(IMPORT_HINT), layout=False)  # it has one line
         self._lead()
         self.refresh_bindings()
         self._read_curves()
@@ -242,7 +248,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
     async def action_filter(self) -> None:
         if not self.query("#run-filter"):
             hint = "words of name, text, tokenizer or state; or loss<2.5"
-            await self.mount(Input(id="run-filter", placeholder=hint, compact=True), before="#home-middle")
+            await self.mount(Input(id="run-filter", placeholder=translated(hint), compact=True), before="#home-middle")
         field = self.query_one("#run-filter", Input)
         field.display = True
         field.focus()
@@ -372,12 +378,11 @@ def _of_trouble(run: RunSummary | None) -> str:
 def _of_machine(machine: Machine, folder: str) -> Content:
     from lab.core.number_format import bytes_, counted
 
+    has = f"{machine.processor}, {counted(machine.cores, 'core')}, {bytes_(machine.memory)} memory"
     return Content.from_markup(
-        "[$foreground 60%]This machine:[/] $processor, $cores, $memory memory, trains on $trains_on. "
-        "[$foreground 60%]Runs are in[/] $home",
-        processor=machine.processor,
-        cores=counted(machine.cores, "core"),
-        memory=bytes_(machine.memory),
-        trains_on=f"the {machine.gpu}" if machine.gpu else "the CPU",
-        home=folder,
+        "[$foreground 60%]$this[/] $has [$foreground 60%]$there[/] $home",
+        this=translated("This machine:"),
+        has=translated(f"{has}, trains on the {machine.gpu or 'CPU'}."),
+        there=translated("Runs are in"),
+        home=translated(folder),
     )

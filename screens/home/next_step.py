@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.content import Content
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.runs.home_folder import watched_machine
 
@@ -18,6 +20,7 @@ ACTIONS = {
     **{key: f"app.mode('{mode}')" for key, mode in (("2", "data"), ("4", "train"), ("5", "inspect"), ("6", "learn"))},
 }
 LINKS = {f"key_{key}": f"[@click={action}]{key}[/]" for key, action in ACTIONS.items()}
+LINKS["key_import"] = "[@click=screen.import_model]$then[/]"
 """Markup of each key that the line names: a click does the same."""
 NEW_HERE = "New here? {key_6} opens lesson 1. {key_5} looks into a model. {key_2} trains one on your text."
 WENT_WRONG = ("failed", "interrupted", "not answering", "not started")
@@ -59,15 +62,14 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
         return _of_run(f"{{key_{key}}} watches", run)
     first = NEW_HERE.rpartition(" {key_2}")[0] if watched_machine() else NEW_HERE
     if lesson is not None and lesson.read_at > ended_at:
-        words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} $lesson$place."
-        name, place = lesson.name, lesson.place
-        if not ended_at:  # the other two of the first steps are still ahead
-            words, name, place = words + first.partition(".")[2], name.partition(",")[0], ""
-        return Content.from_markup(words.format(**LINKS), lesson=name, place=place)
+        words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} "
+        if ended_at:
+            return with_links(f"{words}{lesson.name}{lesson.place}.")
+        return with_links(f"{words}{lesson.name.partition(',')[0]}.{first.partition('.')[2]}")  # the other two are still ahead
     if selected is not None and selected.is_bundled and newest is not None and not newest.problem:
         return _of_run("{key_4} shows", newest)
     if selected is None or selected.problem or not ended_at:
-        return Content.from_markup(first.format(**LINKS))
+        return with_links(first)
     return _of_run("{key_enter} looks inside" if opening_mode(selected) == "inspect" else "{key_enter} shows", selected)
 
 
@@ -83,5 +85,13 @@ def _of_run(words: str, run: RunSummary) -> Content:
     at = f", step {whole(run.step)}{f' of {whole(run.steps)}' if run.steps else ''}"
     if run.phase == "finished":
         at = "" if run.val_loss is None else f", validation loss {fixed(run.val_loss)}"
-    phase = shown_phase(run.phase, is_imported=run.is_imported)[1]
-    return Content.from_markup(f"{words.format(**LINKS)} $name: $phase$at.", name=visible(run.name), phase=phase, at=at)
+    phase = translated(shown_phase(run.phase, is_imported=run.is_imported)[1])
+    return with_links(f"{words} {visible(run.name)}: {phase}{at}.")
+
+
+def with_links(words: str) -> Content:
+    """Words in the language in use, with a link in place of each `{key_...}`."""
+    parts, then = re.split(r"\{(key_\w+)\}", translated(words)), translated("ctrl+p, then gpt2")
+    return Content("").join(
+        Content.from_markup(LINKS[part], then=then) if at % 2 else Content(part) for at, part in enumerate(parts)
+    )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from screens.messages import ModeChosen
-from screens.widgets.text_fitting import Piece, fit, painted_line
+from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
 
 
 class PipelineStop(NamedTuple):
@@ -80,8 +81,8 @@ class PipelineMap(Widget):
 
     def render_line(self, y: int) -> Strip:
         if y == 0:
-            title = TITLE if self._has_boxes else fit(f"{TITLE}, and the key that shows each step", self.size.width)
-            return painted_line(self, "pipeline-map", [(title, "title")])
+            title = translated(TITLE if self._has_boxes else f"{TITLE}, and the key that shows each step")
+            return painted_line(self, "pipeline-map", [(title if self._has_boxes else fit(title, self.size.width), "title")])
         return painted_line(self, "pipeline-map", self._boxes(y) if self._has_boxes else self._line(y))
 
     def _line(self, y: int) -> list[Piece]:
@@ -89,8 +90,8 @@ class PipelineMap(Widget):
             return []
         stop = PIPELINE[y - 1]
         room = max(0, min(44, self.size.width - 17 - max(len(each.key) for each in PIPELINE)))
-        words = fit(stop.words, room) + " "
-        return [("  " if y == 1 else "↓ ", "line"), (f"{stop.title:<14}", "stop"), (words, "words"), (stop.key, "key")]
+        title, words = fit(translated(stop.title), 14), fit(translated(stop.words), room) + " "
+        return [("  " if y == 1 else "↓ ", "line"), (title, "stop"), (words, "words"), (stop.key, "key")]
 
     def _boxes(self, y: int) -> list[Piece]:
         inner = self._inner
@@ -100,8 +101,8 @@ class PipelineMap(Widget):
                 left, right = BORDERS[y]
                 pieces.append((f"{left}{'─' * inner}{right} ", "line"))
             elif y < max(BORDERS):
-                words = [*wrap(stop.words, inner), "", "", ""][:3]
-                text, role = [(stop.title, "stop"), *((line, "words") for line in words), (stop.key, "key")][y - 2]
+                words = [*wrap(translated(stop.words), inner), "", "", ""][:3]
+                text, role = [(translated(stop.title), "stop"), *((line, "words") for line in words), (stop.key, "key")][y - 2]
                 arrow = "▸" if y == 4 and number < len(PIPELINE) - 1 else " "
-                pieces += [("│", "line"), (text.center(inner), role), (f"│{arrow}", "line")]
+                pieces += [("│", "line"), (text.center(inner - cell_len(text) + len(text)), role), (f"│{arrow}", "line")]
         return pieces

@@ -266,7 +266,7 @@ class KeyBar(Widget):
         right = segments_of(row.right)
         room = width - sum(key.width for key in row.right)
         told = bool(self._told) and y == 0
-        left = [Segment(f" {self._told}", text_style)] if told else segments_of(row.left)
+        left = [Segment(f" {translated(self._told)}", text_style)] if told else segments_of(row.left)
         return Strip.join([Strip(left).adjust_cell_length(room, base), Strip(right)]).adjust_cell_length(width, base)
 
     async def on_click(self, event: events.Click) -> None:

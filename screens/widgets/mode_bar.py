@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.about_key import About
 from screens.messages import ModeChosen, RunChosen
-from screens.widgets.text_fitting import Piece, painted_line
+from screens.widgets.text_fitting import Piece, fit, painted_line
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -65,7 +67,7 @@ class ModeBar(Widget):
         active = [run for run in runs if run.is_active]
         self._live_run = active[0].name if len(active) == 1 else ""
         if lost := getattr(self.app, "lost_machine", ""):
-            self.live, self._live_run = ("✗", lost, "lost"), ""
+            self.live, self._live_run = ("✗", lost, translated("lost")), ""
             return
         if not active:
             self.live = None
@@ -76,7 +78,7 @@ class ModeBar(Widget):
         if len(active) == 1:
             self.live = (PHASES[first.phase][0], first.name, f"{first.progress:.0%}")
         else:
-            self.live = (PHASES["training"][0], f"{len(active)} runs", "training")
+            self.live = (PHASES["training"][0], translated(f"{len(active)} runs"), translated("training"))
 
     def render_line(self, y: int) -> Strip:
         pieces: list[Piece] = []
@@ -98,13 +100,13 @@ class ModeBar(Widget):
             return []
         sign, name, how_far = self.live
         name = visible(name)
-        longest = room - len(f"●  {how_far} ")
+        longest = room - cell_len(f"●  {how_far} ")
         if longest < 1:
             return []
-        name = name if len(name) <= longest else name[: longest - 1] + "…"
+        name = name if cell_len(name) <= longest else fit(name, longest)
         live = f"{sign} {name} {how_far}"
-        self._live_width = len(live) + 1
-        return [(" " * (room - 1 - len(live)), ""), (live, "live"), (" ", "")]
+        self._live_width = cell_len(live) + 1
+        return [(" " * (room - 1 - cell_len(live)), ""), (live, "live"), (" ", "")]
 
     def on_click(self, event: events.Click) -> None:
         """Show the mode that was clicked on, or the run that is training; with several of them, the list of runs."""
