@@ -102,7 +102,7 @@ class AppState(App[None]):
 
     def action_command_palette(self) -> None:
         """Show the palette, with its hint in the language in use."""
-        if not CommandPalette.is_open(self):
+        if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(placeholder=translated("Search for commands…"), id="--command-palette"))
 
     def on_resize(self, event: events.Resize) -> None:

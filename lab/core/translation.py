@@ -44,8 +44,9 @@ NUMBERS = frozenset(f"at next id rank seed u t {_COUNTS} {_MEASURES}".split())
 _NUMBER = r"[^\s\w]?(?:\d[^\s;:]*|∞|NaN)(?:, \d[^\s;:]*)*?"
 """One number, or several after commas."""
 _PLACE_IN_LAB = r"\w+(?: · [\w ,]+?)?"
-_PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB, "action": ".+"}
-"""What stands for some names: a number, a place such as `Learn · lessons`, or an action, whose words may be several sentences."""
+_PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB, "action": r"(?:(?! · ).)+", "run": f"(?!the |this ){_PART}"}
+"""What stands for some names: a number, a place such as `Learn · lessons`, an action, of several sentences perhaps, or the name
+of a run, which has no article."""
 _BETWEEN = [re.compile(f"({between})") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
 """Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first."""
 _WIDE_STOP = re.compile("(?<=[。！？；：]) ")

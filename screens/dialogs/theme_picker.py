@@ -47,8 +47,12 @@ class ThemePicker(ModalScreen[None]):
         app = self.app
         self._before, self._names = app.theme, offered_themes(app)
         themes = app.available_themes
-        kinds = {name: translated(_kind(name, themes[name].dark, themes[name].ansi)) for name in self._names}
-        options = [Option(f"{'▸' if name == self._before else ' '} {name:<22}{kinds[name]}", id=name) for name in self._names]
+        options = [
+            Option(
+                f"{'▸' if name == self._before else ' '} {name:<22}{_kind(name, themes[name].dark, themes[name].ansi)}", id=name
+            )
+            for name in self._names
+        ]
         chooser = Choices(*options, markup=False)
         chooser.border_title = Text(translated("theme · 16 colours" if has_few_colours(app) else "theme"))
         chooser.border_subtitle = translated("Enter keep · Esc cancel")
