@@ -116,6 +116,12 @@ def test_a_sentence_is_translated_whole_or_part_by_part_and_data_stays(english: 
         ("Train: Pan to earlier steps", "Train: Pan to earlier steps"),
         ("goes to Learn · lessons, key a there", "führt zu Learn · Lektionen, dort Taste a"),
         ("Learn · lessons: Read the lesson", "Learn · Lektionen: Die Lektion lesen"),
+        (
+            "Learn · lessons: Inspect this: the full screen with the same state",
+            "Learn · Lektionen: In Inspect öffnen: dieselbe Stelle auf dem ganzen Bildschirm",
+        ),
+        ("Delete bard", "bard löschen"),
+        ("Delete the head of bard", "Delete the head of bard"),
         ("layer 4 · residual add after the MLP", "layer 4 · residual add after the MLP"),
         ("sure and wrong: a guess again in lesson 3, 5 · a", "sicher und falsch: noch einmal raten in Lektion 3, 5 · a"),
         ("left: 3 steps · space opens lesson 4", "offen: 3 Schritte · space: Lektion 4"),

@@ -208,6 +208,7 @@ async def test_every_mode_and_its_keys_are_in_the_language(tmp_path: Path, until
         ("模型只会计算。", 12, ["模型只会计", "算。"]),  # no line begins with a full stop
         ("模型（demo）很小", 8, ["模型", "（demo）", "很小"]),  # nor ends with an opening bracket
         ("GPT-2 的词表", 8, ["GPT-2 的", "词表"]),
+        ("学习率 0.016，1,024", 10, ["学习率", "0.016，", "1,024"]),  # nor within a number
         ("用 < 和 > 选", 7, ["用 < 和", "> 选"]),
         ("一unbelievable二", 6, ["一", "unbeli", "evable", "二"]),
         ("plain words stay", 8, ["plain", "words", "stay"]),
