@@ -5,12 +5,13 @@ what it adds, or of its gradient.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from rich.cells import cell_len
 
 from lab.core.number_format import significant
+from lab.core.translation import translated
 from lab.views.blocks import StageEntry
 from screens.blocks.bars_and_shades import EIGHTHS_UP, bar
 from screens.colour import ColouredPiece, heat
@@ -83,9 +84,9 @@ class Drawing:
 
 
 def short_name(name: str) -> str:
-    """`1 attn` for `1 attention`."""
+    """`1 attn` for `1 attention`, in the language in use."""
     number, _, part = name.partition(" ")
-    return SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)
+    return translated(SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name))
 
 
 def parts_of(
@@ -123,12 +124,12 @@ class _Pen:
     """Draws the parts of one model, with one scale for all branches and one for the rail."""
 
     def __init__(self, parts: Sequence[ModelPart], current: int, width: int, backward: bool) -> None:
-        self._parts = list(parts)
+        self._parts = [replace(part, titles=tuple(map(translated, part.titles))) for part in parts]
         self._step = current
         self._here = next((index for index, part in enumerate(parts) if current in part.steps), 0)
         self._room = max(1, width - MARK - RAIL - BRANCH)
         self._arrow = "◂" if backward else "▸"
-        self._number_words = () if backward else (" norm added", " added")
+        self._number_words = () if backward else tuple(f" {translated(words)}" for words in ("norm added", "added"))
         """The words that name the numbers, said once, beside the first one that has room."""
         self._most = max((part.magnitude or 0.0 for part in parts), default=0.0)
         self._widest = max((part.stream or 0.0 for part in parts), default=0.0)
@@ -225,7 +226,7 @@ class _Pen:
         return "─" + self._arrow, "frame"
 
     def _title(self, part: ModelPart) -> str:
-        name = part.name if self._is_wide else short_name(part.name)
+        name = translated(part.name) if self._is_wide else short_name(part.name)
         return name + CHANGED if part.is_changed else name
 
     def _shaded(self, text: str, part: ModelPart) -> ColouredPiece:
@@ -265,7 +266,7 @@ class _Pen:
         elif not self._widest and part.steps[0] > self._joins:
             rail = " " * RAIL
         name_room = RAIL + BRANCH + (self._box if part.notes else self._room) - len(rail) - len(branch[0]) - 1
-        name = part.name if cell_len(part.name) <= name_room else short_name(part.name)
+        name = whole if cell_len(whole := translated(part.name)) <= name_room else short_name(part.name)
         note = self._note(part, self._room - self._box)
         listed = self._listed(part)
         here = is_here and not listed
@@ -327,7 +328,7 @@ class _Pen:
     def _range(self, parts: list[ModelPart]) -> None:
         """Collapsed layers in one line, with a bar for what each of their parts adds."""
         first, last = (parts[0].layer or 0) + 1, (parts[-1].layer or 0) + 1
-        name = f"┊ layer {first}" if first == last else f"┊ layers {first}–{last}"
+        name = f"┊ {translated(f'layer {first}' if first == last else f'layers {first}–{last}')}"
         room = self._room + BRANCH - cell_len(name)
         bars = " " + "".join(_height((part.magnitude or 0.0) / self._most) for part in parts) if self._most else ""
         bars = bars if len(bars) <= room else ""

@@ -5,6 +5,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from lab.core.translation import translated
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prediction_panel import PredictionPanel
@@ -49,7 +50,7 @@ class SecondPromptBar(Horizontal):
         self.strip = TokenStrip(id="second-tokens")
 
     def compose(self) -> ComposeResult:
-        yield Static("prompt 2:")
+        yield Static(f"{translated('prompt 2')}:")
         yield self.strip
 
 

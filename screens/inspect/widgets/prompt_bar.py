@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from lab.core.number_format import fixed, probability, whole
+from lab.core.translation import translated
 from lab.views.blocks import LensPath
 from models.config import SamplingSettings
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
@@ -57,7 +58,6 @@ class PromptBar(Vertical):
         """Both as they are shown, the run's name cut where there is no room for it."""
 
     def compose(self) -> ComposeResult:
-        self.editor.border_title = "prompt · Enter apply · Esc cancel"
         yield from (self._strip, self._facts, self.editor, self._form)
 
     @property
@@ -100,27 +100,32 @@ class PromptBar(Vertical):
         """Shade the tokens, and say by what; None takes the shading away."""
         self._strip.shading = shading
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
-        room = width - cell_len(self._facts.left) - 2
+        room = width - cell_len(translated(self._facts.left)) - 2
+        settings = tuple(map(translated, self._settings))
         if shading is None or self._strip.veiled:
             self._shown_model = self._model_within(room)
-            self._facts.right = (*self._settings, self._shown_model)
+            self._facts.right = (*settings, self._shown_model)
             return
         largest = probability(shading.limit, 0)
         names = f"shaded: {shading.words}, 0 to", f"{shading.brief}, 0 to", f"{shading.head} attn █", f"{shading.head} █"
-        words = [f"{each} {largest}" for each in names]
+        words = [translated(f"{each} {largest}") for each in names]
         self._shown_model = self._model_within(max(room - cell_len(words[-1]) - 2, min(room, LEAST_MODEL)))
         room -= cell_len(self._shown_model) + 2
         said = [each for each in words if cell_len(each) <= room][:1]
-        self._facts.right = (*self._settings, self._shown_model, *said)
+        self._facts.right = (*settings, self._shown_model, *said)
 
     def _model_within(self, room: int) -> str:
         """The run in view and its step, of a long name the beginning and the end."""
-        run, which = self._model
+        run, which = self._model[0], f" {translated(self._model[1])}"
         left = room - cell_len(which)
         return (run if cell_len(run) <= left or left < SHORTEST_NAME else fit_ends(run, left)) + which
 
-    def on_resize(self) -> None:
+    def speak(self) -> None:
+        """Say its words in the language in use, as many as there is room for."""
+        self.editor.border_title = translated("prompt · Enter apply · Esc cancel")
         self.shade(self._strip.shading)
+
+    on_resize = speak
 
     def mark(self, selection: Selection, model: ModelState, is_outdated: bool) -> None:
         """Show what follows from the selection alone: the chosen token, and which model and settings are in use."""
@@ -133,12 +138,12 @@ class PromptBar(Vertical):
             changed = f" · {number_on(selection.interventions)}" if selection.interventions else ""
             self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
             self._facts.set_class(bool(changed), "-changed")
-        self._model = selection.run, f" ({selection.checkpoint})"
+        self._model = selection.run, f"({selection.checkpoint})"
         known: tuple[str, ...] = ()
         if isinstance(model, Opened | Ready):
             facts = model.facts
             which = "snapshot" if facts.checkpoint.isdecimal() else f"was {facts.checkpoint}" if is_outdated else facts.checkpoint
-            self._model = facts.run, f" step {whole(facts.step)} ({which})"
+            self._model = facts.run, f"step {whole(facts.step)} ({which})"
             loss = f"val loss{facts.val_on} {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
             known = tuple(filter(None, (facts.origin, loss)))
         self._settings = (*known, in_short(selection.sampling))
@@ -169,6 +174,6 @@ class PromptBar(Vertical):
     async def _fact_clicked(self, event: StatusLine.Clicked) -> None:
         """Change the run or the sampling settings, whichever was clicked on."""
         event.stop()
-        sampling = self._settings[-1] if self._settings else ""
+        sampling = translated(self._settings[-1]) if self._settings else ""
         if event.part in (sampling, self._shown_model):
             await self.run_action("screen.settings" if event.part == sampling else "screen.choose_run")

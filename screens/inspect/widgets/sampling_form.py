@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
+from lab.core.translation import translated
 from models.config import ConfigError, SamplingSettings
 
 N = TypeVar("N", int, float)
@@ -86,7 +87,7 @@ class SamplingForm(Horizontal):
     def compose(self) -> ComposeResult:
         for title in ("temperature", "top-k", "top-p", "min-p", "penalty", "seed"):
             field = Input(id=f"sampling-{title.replace('-', '_')}")
-            field.border_title = title
+            field.border_title = translated(title)
             yield field
 
     def load(self, settings: SamplingSettings) -> None:
