@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
-from lab.core.translation import ENGLISH, translated, use_language
+from lab.core.translation import ENGLISH, use_language
 from lab.runs import home_folder
 from lab.views.blocks import Prediction, StageEntry
 from models.config import SamplingSettings
@@ -26,7 +26,6 @@ from screens.inspect.widgets.sampling_form import SettingError, in_short, settin
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput
-from screens.widgets.text_fitting import HAS_WIDE
 from tests.screens.inspect.conftest import Open, to_stage
 from tests.screens.pilot_waits import rows_of
 
@@ -62,15 +61,36 @@ async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open) -
             await pilot.go("inspect.all_on")
 
 
-async def test_whatever_is_in_view_inspect_is_in_english_in_every_language(inspect: Open) -> None:
-    """Learn alone is translated, and a screen with words of two languages would be hard to read."""
+IN_CHINESE = {
+    ("j",): (
+        "前向计算",
+        "○  词元",
+        "1 注意力▌  0.80 加上",
+        "位置 4/4：预测第 5 个词元",
+        "第 5 个词元 · 满格 100%",
+        "阶段 2/31",
+        "j/k 阶段",
+    ),
+    ("home", *to_stage("resid_mid"), "x"): (
+        "⊕ 残差相加",
+        "1 个干预生效",
+        "• 注意力 1 关闭",
+        "注意力 1 关闭：",
+        "c 前后对比 · u 撤回",
+    ),
+    ("inspect.guess",): ("第 5 个词元 · 隐藏", "space 换一处 · Esc 不猜"),
+}
+"""Keys, and words that are on screen then."""
+
+
+async def test_the_frame_of_inspect_speaks_the_language_in_use(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
         pilot.app.change_preferences(language="zh")
         try:
-            for keys in (("j",), to_stage("resid_mid"), to_stage("logits"), ("inspect.guess",), ("enter",), ("escape",)):
+            for keys, words in IN_CHINESE.items():
                 await pilot.go(*keys)
-                assert translated("help") != "help"
-                assert not [row for row in rows_of(pilot) if HAS_WIDE.search(row)], keys
+                shown = "\n".join(rows_of(pilot))
+                assert not [each for each in words if each not in shown], shown
         finally:
             use_language(ENGLISH)
 
