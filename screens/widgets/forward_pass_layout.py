@@ -84,9 +84,10 @@ class Drawing:
 
 
 def short_name(name: str) -> str:
-    """`1 attn` for `1 attention`, in the language in use."""
+    """`1 attn` for `1 attention`, in the language in use, but for `norm`, which elsewhere is the length of a vector."""
     number, _, part = name.partition(" ")
-    return translated(SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name))
+    short = SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)
+    return short if short == SHORT["final norm"] else translated(short)
 
 
 def parts_of(
