@@ -101,10 +101,9 @@ class PromptBar(Vertical):
         self._strip.shading = shading
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
         room = width - cell_len(translated(self._facts.left)) - 2
-        settings = tuple(map(translated, self._settings))
         if shading is None or self._strip.veiled:
             self._shown_model = self._model_within(room)
-            self._facts.right = (*settings, self._shown_model)
+            self._facts.right = (*self._settings, self._shown_model)
             return
         largest = probability(shading.limit, 0)
         names = f"shaded: {shading.words}, 0 to", f"{shading.brief}, 0 to", f"{shading.head} attn █", f"{shading.head} █"
@@ -112,7 +111,7 @@ class PromptBar(Vertical):
         self._shown_model = self._model_within(max(room - cell_len(words[-1]) - 2, min(room, LEAST_MODEL)))
         room -= cell_len(self._shown_model) + 2
         said = [each for each in words if cell_len(each) <= room][:1]
-        self._facts.right = (*settings, self._shown_model, *said)
+        self._facts.right = (*self._settings, self._shown_model, *said)
 
     def _model_within(self, room: int) -> str:
         """The run in view and its step, of a long name the beginning and the end."""

@@ -14,7 +14,6 @@ from textual.widgets import Input, OptionList
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
-from lab.core.translation import ENGLISH, use_language
 from lab.runs import home_folder
 from lab.views.blocks import Prediction, StageEntry
 from models.config import SamplingSettings
@@ -86,13 +85,10 @@ IN_CHINESE = {
 async def test_the_frame_of_inspect_speaks_the_language_in_use(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
         pilot.app.change_preferences(language="zh")
-        try:
-            for keys, words in IN_CHINESE.items():
-                await pilot.go(*keys)
-                shown = "\n".join(rows_of(pilot))
-                assert not [each for each in words if each not in shown], shown
-        finally:
-            use_language(ENGLISH)
+        for keys, words in IN_CHINESE.items():
+            await pilot.go(*keys)
+            shown = "\n".join(rows_of(pilot))
+            assert not [each for each in words if each not in shown], shown
 
 
 SAID_OF_KEYS = {
