@@ -22,7 +22,7 @@ from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
-from lab.core.translation import ENGLISH, language, languages, translated
+from lab.core.translation import language, languages, translated
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary.glossary import glossary
 from lab.lessons.lesson import Lesson, lessons_and_problems
@@ -46,6 +46,12 @@ class Command:
     """Below 1 for what is further away than another command of the same words."""
     is_named: bool = False
     """True for a term of the glossary whose whole name was typed."""
+    english: str = ""
+    """Its words as they are in English: it is found by them, too."""
+
+    def score(self, query: str, matcher: Matcher) -> float:
+        """Score for what was typed; 0 where it does not answer that."""
+        return self.weight * max(score_of(query, each, self.synonyms, matcher.match(each)) for each in (self.words, self.english))
 
 
 NOT_HERE = {"command_palette", "back", "more_keys", "app.focus_next", "app.focus_previous"}
@@ -86,9 +92,7 @@ class LabCommands(Provider):
     def _commands(self, query: str = "") -> Iterator[Command]:
         """All commands, found by their English words, too; the terms of the glossary only where something is typed."""
         for each in self._in_english(query):
-            words, synonyms = translated(each.words), f"{each.synonyms} {each.words}"
-            is_english = language() == ENGLISH
-            yield each if is_english else replace(each, words=words, help=translated(each.help), synonyms=synonyms)
+            yield replace(each, words=translated(each.words), help=translated(each.help), english=each.words)
 
     def _in_english(self, query: str) -> Iterator[Command]:
         yield from self._possible_here()
@@ -208,10 +212,7 @@ class LabCommands(Provider):
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        found = [
-            (each.weight * score_of(query, each.words, each.synonyms, matcher.match(each.words)), each)
-            for each in self._commands(query)
-        ]
+        found = [(each.score(query, matcher), each) for each in self._commands(query)]
         _, best = max(found, key=itemgetter(0))
         for score, command in found:
             if score > 0:
