@@ -36,8 +36,8 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PLACE = re.compile(r"\{(\w+)\}")
 _WHOLE_WORD = re.compile(r"(?<![\w{}])\w+(?![\w{}])")
 """A word that is whole, whatever stands for the names in braces."""
-_PART = r"(?:(?! · |[.!?:;] ).)+?"
-"""What stands for a name in braces: part of one phrase, of one sentence."""
+_PART = r"(?:“[^”]*”|“(?![^”]*”)|(?!“| · |[.!?:;] ).)+?"
+"""What stands for a name in braces: part of one phrase, of one sentence. Tokens in quotation marks may be any."""
 _COUNTS, _MEASURES = "n all done sum other each right wrong bytes merges first", "share chance error lead low high before after"
 NUMBERS = frozenset(f"at next id rank seed u t {_COUNTS} {_MEASURES}".split())
 """Names in braces that stand for a number, as in "{n} merges": no word fits there, such as that of "a hundred merges"."""
@@ -47,8 +47,8 @@ _PLACE_IN_LAB = r"\w+(?: · [\w ,]+?)?"
 _PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB, "action": r"(?:(?! · ).)+", "run": f"(?!the |this ){_PART}"}
 """What stands for some names: a number, a place such as `Learn · lessons`, an action, of several sentences perhaps, or the name
 of a run, which has no article."""
-_BETWEEN = [re.compile(f"({between})") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
-"""Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first."""
+_BETWEEN = [re.compile(f"({between})(?![^“]*”)") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
+"""Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first; not in quotes."""
 _WIDE_STOP = re.compile("(?<=[。！？；：]) ")
 """The space after a sentence, where a full-width sign stands in its place."""
 KEPT = 5_000

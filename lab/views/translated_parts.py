@@ -1,43 +1,95 @@
 """Words of a view, and of a guess, in the language in use. Numbers, tokens and names of tensors stay as they are."""
 
+import re
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
 from lab.core.translation import ENGLISH, language, translated, translated_name
-from lab.views.blocks import Cell, GuessChoice, Paragraph, Table, TextGrid
+from lab.views.blocks import Cell, Column, GuessChoice, IntervalPart, Matrix, Paragraph, StackedStrips, Table, TextGrid, View
 
-WORDS = {"sentence", "title", "legend", "marked_legend", "enter", "note", "question", "answer", "why"}
+WORDS = {"sentence", "title", "legend", "marked_legend", "enter", "note", "masked", "summary", "caption"}
+WORDS |= {"question", "answer", "why"}
 """Fields that hold words."""
+LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "row_labels": Matrix, "labels": StackedStrips}
+"""Fields that hold names, by the block in which they are not tokens alone."""
+LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight"}
+"""Titles of the columns of a table's rows that are labelled with words; under other titles stand tokens."""
+_BETWEEN = re.compile("(, |: | = | › | → | × )")
+"""Between the words of an explanation: the name of a number, its layer and its place."""
 
 Part = TypeVar("Part")
+Translate = Callable[[str], str]
 
 
 def translated_parts(part: Part) -> Part:
     """A view, a question, or any part of them, with its words in the language in use."""
-    return part if language() == ENGLISH else _translated(part)
+    return part if language() == ENGLISH else _translated(part, translated)
 
 
-def _translated(part: Part) -> Part:
+def translated_title(view: View) -> str:
+    """The title of a view in the language in use."""
+    return _translation_in(view)(view.title)
+
+
+def _translation_in(view: View) -> Translate:
+    return _by_phrases if view.stage.startswith("explain ") and language() != ENGLISH else translated
+
+
+def _translated(part: Part, say: Translate) -> Part:
     if isinstance(part, list | tuple):
-        return type(part)(map(_translated, part))
+        return type(part)(_translated(each, say) for each in part)
     if not isinstance(part, msgspec.Struct):
         return part
+    if isinstance(part, View):
+        say = _translation_in(part)
     changes: dict[str, object] = {}
     for name in part.__struct_fields__:
         value = getattr(part, name)
-        if isinstance(part, Table) and name in ("total", "rows") and value:  # a row of sums, a column without a title: no tokens
-            labelled = name == "total" or not part.columns[0].title
-            rows = [[_translated(cell) for cell in row] for row in (value if name == "rows" else [value])]
-            for row in rows if labelled else []:
-                row[0] = msgspec.structs.replace(row[0], text=translated(row[0].text))
+        if isinstance(part, Table) and name in ("total", "rows") and value:  # a row of sums, rows with labels: no tokens
+            first = part.columns[0].title
+            labelled = name == "total" or first in LABELLED or first.startswith("over ")
+            rows = [
+                [_cell(cell, say, labelled and not at) for at, cell in enumerate(row)]
+                for row in (value if name == "rows" else [value])
+            ]
             changes[name] = rows if name == "rows" else rows[0]
-        elif name == "column_labels" and isinstance(part, TextGrid):
-            changes[name] = [*map(translated, part.column_labels)]
+        elif isinstance(part, Column) and name == "title" and value == "after" and part.align == "left":
+            changes[name] = say(f"{value} …")  # a heading above contexts, not the time after something
+        elif name in LABELS and isinstance(part, LABELS[name]):
+            changes[name] = [*map(translated_name if isinstance(part, Matrix) else say, value)]
         elif not isinstance(value, str):
-            changes[name] = _translated(value)
-        elif name in WORDS or isinstance(part, Paragraph):
-            changes[name] = translated(value)
-        elif name in ("text", "label") and isinstance(part, Cell | GuessChoice):
+            changes[name] = _translated(value, say)
+        elif isinstance(part, Paragraph):
+            changes[name] = "\n".join(map(translated, value.split("\n")))
+        elif name in WORDS or (name == "label" and isinstance(part, IntervalPart) and not part.ref):
+            changes[name] = say(value)
+        elif name == "label" and isinstance(part, GuessChoice):
             changes[name] = translated_name(value)
     return msgspec.structs.replace(part, **changes)  # type: ignore[type-var]
+
+
+def _cell(cell: Cell, say: Translate, is_word: bool) -> Cell:
+    """A cell in the language in use; a single word is one that is told to be, or that no token is styled like."""
+    is_word |= cell.style in ("dim", "masked")
+    text = say(cell.text) if is_word or " " in cell.text.strip() else cell.text
+    return msgspec.structs.replace(cell, text=text, note=translated(cell.note))
+
+
+def _by_phrases(text: str) -> str:
+    """The text, or else each of its phrases, in the language in use."""
+    if (whole := _phrase(text)) != text:
+        return whole
+    phrases = _BETWEEN.split(text)
+    own = [*map(_phrase, phrases)]
+    is_half = any(" " in phrase.strip() and phrase == each for phrase, each in zip(phrases, own, strict=True))
+    return text if is_half else "".join(own)
+
+
+def _phrase(text: str) -> str:
+    """A phrase in the language in use, or as it is within a sentence, where it begins one."""
+    within = text[:1].lower() + text[1:]
+    if (own := translated(text)) != text or (inner := translated(within)) == within:
+        return own
+    return inner[:1].upper() + inner[1:]

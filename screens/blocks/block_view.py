@@ -18,6 +18,7 @@ from lab.core.number_format import whole
 from lab.core.translation import language, translated
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
+from lab.views.translated_parts import translated_title
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
@@ -160,7 +161,7 @@ class BlockView(PieceView):
 
     def wait(self, waiting: bool) -> None:
         """Mark the view as outdated until the next one comes."""
-        title = (translated(self.view.title) if self.view is not None else "") + (" …" if waiting else "")
+        title = (translated_title(self.view) if self.view is not None else "") + (" …" if waiting else "")
         if title != self._title:
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.

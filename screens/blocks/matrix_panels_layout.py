@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
 from lab.core.number_format import MINUS, probability, significant
+from lab.core.translation import translated
 from lab.views.blocks import Matrix, MatrixPanels
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import MASKED, shade
@@ -88,7 +89,7 @@ class LaidMatrixPanels(Laid):
             )
         if y == HEAD - 1:
             return self._side_by_side(
-                [list(self._header(width)) for width in self.cell_widths], pinned=f"{self.panels.columns} →"
+                [list(self._header(width)) for width in self.cell_widths], pinned=f"{translated(self.panels.columns)} →"
             )
         row = y - HEAD
         selected = self.matrices[0].selected
@@ -141,7 +142,7 @@ class LaidMatrixPanels(Laid):
     def _readout(self, index: int) -> str:
         value = float(self.values[index][self.place])
         if math.isnan(value):
-            return self._that_fits(index, "masked", MASKED)
+            return self._that_fits(index, translated("masked"), MASKED)
         if self._is_share(index):
             return self._that_fits(index, probability(value), probability(value, 0))
         return self._that_fits(index, significant(value, 4), significant(value, 2))
@@ -269,8 +270,9 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
         return together
     matrix = panels.matrices[chosen]
     others = (choices[(panel + ahead) % len(choices)] for ahead in range(1, len(choices)))
-    titles = ["all" if each is None else panels.matrices[each].title for each in others]
-    matrix = structs.replace(matrix, title=f"{matrix.title} · v shows {', then '.join(titles)}")
+    titles = [translated("all") if each is None else panels.matrices[each].title for each in others]
+    others_shown = translated(f"v shows {', then '.join(titles)}")
+    matrix = structs.replace(matrix, title=f"{matrix.title} · {others_shown}")
     alone = lay(matrix, width, beside.matrices[chosen] if beside else None)
     alone.follows = alone.keeps_cursor = True
     alone.sticky = len(alone.head)

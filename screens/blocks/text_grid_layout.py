@@ -55,7 +55,7 @@ class LaidTextGrid(Laid):
         words = "   ".join(filter(None, (self.grid.legend, self.grid.marked_legend)))
         labels = self.grid.column_labels
         if any(cell_len(label) + 2 > self.cell_width for label in labels):
-            labels = [label.removeprefix("layer ") for label in labels]
+            labels = ["".join(filter(str.isdecimal, label)) or label for label in labels]
         columns = "".join(fit(" " + label, self.cell_width) for label in labels)
         pinned = ((" " * self.pinned, ""),)
         return [Line(tuple(scale)), *heading("", words, self.room), Line(((columns, "head"),), pinned)]
