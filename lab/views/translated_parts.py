@@ -12,11 +12,11 @@ from lab.views.blocks import Cell, Column, GuessChoice, IntervalPart, Matrix, Pa
 WORDS = {"sentence", "title", "legend", "marked_legend", "enter", "note", "masked", "summary", "caption"}
 WORDS |= {"question", "answer", "why"}
 """Fields that hold words."""
-LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "row_labels": Matrix, "labels": StackedStrips}
-"""Fields that hold names, by the block in which they are not tokens alone."""
+LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "labels": StackedStrips}
+"""Fields that hold names, by the block in which they are not tokens."""
 LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight"}
 """Titles of the columns of a table's rows that are labelled with words; under other titles stand tokens."""
-_BETWEEN = re.compile("(, |: | = | › | → | × )")
+_BETWEEN = re.compile("(, (?!to )|: | › | → |(?:^| )[×=] )")
 """Between the words of an explanation: the name of a number, its layer and its place."""
 
 Part = TypeVar("Part")
@@ -57,8 +57,11 @@ def _translated(part: Part, say: Translate) -> Part:
             changes[name] = rows if name == "rows" else rows[0]
         elif isinstance(part, Column) and name == "title" and value == "after" and part.align == "left":
             changes[name] = say(f"{value} …")  # a heading above contexts, not the time after something
+        elif isinstance(part, Matrix) and name in ("row_labels", "column_labels"):  # alone, a column's label is a token
+            is_token = name == "column_labels" and value != part.row_labels
+            changes[name] = value if is_token else [*map(translated_name, value)]
         elif name in LABELS and isinstance(part, LABELS[name]):
-            changes[name] = [*map(translated_name if isinstance(part, Matrix) else say, value)]
+            changes[name] = [*map(say, value)]
         elif not isinstance(value, str):
             changes[name] = _translated(value, say)
         elif isinstance(part, Paragraph):
