@@ -49,8 +49,8 @@ _PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB, "action": r"
 of a run, which has no article."""
 _BETWEEN = [re.compile(f"({between})(?![^“]*”)") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
 """Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first; not in quotes."""
-_WIDE_STOP = re.compile("(?<=[。！？；：]) ")
-"""The space after a sentence, where a full-width sign stands in its place."""
+_WIDE_STOP = re.compile("(?<=[。！？；：]) |(?<=）) (?=[\u3000-\u9fff])")
+"""The space after a sentence or a bracket, where a full-width sign stands in its place."""
 KEPT = 5_000
 """Texts whose translation is kept."""
 LONGEST = 400
@@ -100,7 +100,7 @@ class Catalogue:
         match, own = next((fit for fit in fits if fit[0]), (None, ""))
         if match is None or ((action := match.groupdict().get("action")) and self.translated(action) == action):
             return None
-        return _PLACE.sub(lambda place: self.name(match[place[1]]), own)
+        return _WIDE_STOP.sub("", _PLACE.sub(lambda place: self.name(match[place[1]]), own))
 
     def name(self, text: str) -> str:
         """A name in this language; one of a single word may be a token, which is data, and is kept."""

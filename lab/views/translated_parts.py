@@ -14,7 +14,7 @@ WORDS |= {"question", "answer", "why"}
 """Fields that hold words."""
 LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "labels": StackedStrips}
 """Fields that hold names, by the block in which they are not tokens."""
-LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight"}
+LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight", "dimension"}
 """Titles of the columns of a table's rows that are labelled with words; under other titles stand tokens."""
 _BETWEEN = re.compile("(, (?!to )|: | › | → |(?:^| )[×=] )")
 """Between the words of an explanation: the name of a number, its layer and its place."""

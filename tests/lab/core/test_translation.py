@@ -71,6 +71,8 @@ CATALOGUE_OF_TESTS = Catalogue(
         "goes to {place}, key {key} there": "führt zu {place}, dort Taste {key}",
         "Learn · lessons": "Learn · Lektionen",
         "Learn · lessons: {action}": "Learn · Lektionen: {action}",
+        "After {token} comes {best}.": "在 {token} 之后是 {best}。",
+        "{token} (token {n})": "{token}（第 {n} 个）",
     }
 )
 
@@ -92,6 +94,8 @@ CATALOGUE_OF_TESTS = Catalogue(
         ("the next step; some other words", "the next step; some other words"),  # a sentence, half of which is not there
         ("It begins. demo ends.", "开始。demo endet."),
         ("The dog ran. demo ends.", "The dog ran. demo ends."),  # a place is within one sentence
+        ("After “. Rex ran” comes “: ”. demo ends.", "在 “. Rex ran” 之后是 “: ”。demo endet."),  # but one in quotes is data
+        ("After “a” (token 3) comes “b”.", "在 “a”（第 3 个）之后是 “b”。"),
         ("3 of 16 done {x}", "3 of 16 done {x}"),
         ("Most of 16 done", "Most of 16 done"),  # a number is not a word
         ("earlier of all done", "earlier of all done"),
