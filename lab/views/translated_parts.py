@@ -16,8 +16,12 @@ LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "labels": 
 """Fields that hold names, by the block in which they are not tokens."""
 LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight", "dimension"}
 """Titles of the columns of a table's rows that are labelled with words; under other titles stand tokens."""
+MEANT = {"after": "after …", "norm": "vector norm"}
+"""What heads of columns mean that are used in another sense elsewhere: after some tokens, the length of a vector."""
 _BETWEEN = re.compile("(, (?!to )|: | › | → |(?:^| )[×=] )")
 """Between the words of an explanation: the name of a number, its layer and its place."""
+_WIDE, _WIDE_SIGNS = re.compile("[\u3000-\u9fff]"), {", ": "，", ": ": "："}
+"""Chinese, and its signs for those between words."""
 
 Part = TypeVar("Part")
 Translate = Callable[[str], str]
@@ -55,8 +59,8 @@ def _translated(part: Part, say: Translate) -> Part:
                 for row in (value if name == "rows" else [value])
             ]
             changes[name] = rows if name == "rows" else rows[0]
-        elif isinstance(part, Column) and name == "title" and value == "after" and part.align == "left":
-            changes[name] = say(f"{value} …")  # a heading above contexts, not the time after something
+        elif isinstance(part, Column) and value in MEANT and (value != "after" or part.align == "left"):
+            changes[name] = say(MEANT[value])
         elif isinstance(part, Matrix) and name in ("row_labels", "column_labels"):  # alone, a column's label is a token
             is_token = name == "column_labels" and value != part.row_labels
             changes[name] = value if is_token else [*map(translated_name, value)]
@@ -81,17 +85,18 @@ def _cell(cell: Cell, say: Translate, is_word: bool) -> Cell:
 
 
 def _by_phrases(text: str) -> str:
-    """The text, or else each of its phrases, in the language in use."""
-    if (whole := _phrase(text)) != text:
-        return whole
+    """Each phrase of the text in the language in use, or else the text."""
     phrases = _BETWEEN.split(text)
     own = [*map(_phrase, phrases)]
-    is_half = any(" " in phrase.strip() and phrase == each for phrase, each in zip(phrases, own, strict=True))
-    return text if is_half else "".join(own)
+    if any(" " in phrase.strip() and phrase == each for phrase, each in zip(phrases, own, strict=True)):
+        return translated(text)
+    signs = _WIDE_SIGNS if _WIDE.search("".join(own)) else {}
+    return "".join(signs.get(each, each) for each in own)
 
 
 def _phrase(text: str) -> str:
     """A phrase in the language in use, or as it is within a sentence, where it begins one."""
+    text = MEANT.get(text, text)
     within = text[:1].lower() + text[1:]
     if (own := translated(text)) != text or (inner := translated(within)) == within:
         return own
