@@ -16,8 +16,8 @@ LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "labels": 
 """Fields that hold names, by the block in which they are not tokens."""
 LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight", "dimension"}
 """Titles of the columns of a table's rows that are labelled with words; under other titles stand tokens."""
-MEANT = {"after": "after …", "norm": "vector norm"}
-"""What heads of columns mean that are used in another sense elsewhere: after some tokens, the length of a vector."""
+MEANT = {"after": "after …", "norm": "vector norm", "saved": "multiplications saved", "score": "softmax score"}
+"""What words mean that are used in another sense elsewhere."""
 _BETWEEN = re.compile("(, (?!to )|: | › | → |(?:^| )[×=] )")
 """Between the words of an explanation: the name of a number, its layer and its place."""
 _WIDE, _WIDE_SIGNS = re.compile("[\u3000-\u9fff]"), {", ": "，", ": ": "："}
@@ -80,7 +80,7 @@ def _translated(part: Part, say: Translate) -> Part:
 def _cell(cell: Cell, say: Translate, is_word: bool) -> Cell:
     """A cell in the language in use; a single word is one that is told to be, or that no token is styled like."""
     is_word |= cell.style in ("dim", "masked")
-    text = say(cell.text) if is_word or " " in cell.text.strip() else cell.text
+    text = say(MEANT.get(cell.text, cell.text)) if is_word or " " in cell.text.strip() else cell.text
     return msgspec.structs.replace(cell, text=text, note=translated(cell.note))
 
 
