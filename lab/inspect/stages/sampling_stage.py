@@ -104,7 +104,7 @@ def _sample_row(context: StageContext, draw: Draw, id_: int, decimals: int) -> l
     p, q = float(draw.before[id_]), float(draw.after[id_])
     cells = [
         Cell(context.tokenizer.label(id_), style=style),
-        Cell(probability(p, digits=SMALL_DIGITS), p, ref("probability", at, id_), p, style),
+        Cell(probability(p, digits=SMALL_DIGITS), p, ref("probability", at, id_), p, style=style),
     ]
     if not draw.kept[id_]:
         return [*cells, Cell(f"out: {_why_out(context, id_)}", style="dim"), Cell(""), Cell("")]
