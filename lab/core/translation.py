@@ -3,6 +3,7 @@
     de/learn.po, de/data.po …  sentences of the screens and of the views, as gettext keeps them, in files by mode
     de/lessons/03-tokens.md    the words of a lesson, step by step; its live blocks stay those of the English file
     de/claims/01-vocabulary.md the words of a claim, without the fields that decide it
+    de/quiz.md                 the questions of the quiz, with their choices and lessons in the same order
     de/terms.md                terms of the glossary, each under its English name
 
 A sentence is translated where it is drawn: the engine, the commands and the files of a run speak English alone. So a msgid is

@@ -53,6 +53,11 @@ class QuizPage(LearnPage):
         if is_shown:
             self._read()
 
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
+        if self.is_shown:
+            self._read()
+
     @latest("quiz")
     async def _read(self) -> None:
         try:

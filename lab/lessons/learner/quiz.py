@@ -13,11 +13,12 @@ An answer is kept with the learner's predictions. The quiz can be taken again an
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed
+from lab.core.translation import translated_file
 from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
 from lab.lessons.lesson import read_lesson_file
 from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
@@ -35,11 +36,13 @@ class QuizQuestion:
     why: str
     lesson: int
     """Number of the lesson that answers it."""
+    identity: str = ""
+    """The question in English; "" for one that is English itself. An answer counts for it in every language."""
 
     def ask(self, at: int, of: int) -> GuessQuestion:
         """The question as a guess, the one `at`, from 1, of so many. Its answer is not for the screen."""
         choices = tuple(GuessChoice(choice) for choice in self.choices)
-        return GuessQuestion(QUIZ, f"{at}/{of}. {self.question}", choices, (self.right,), identity=self.question)
+        return GuessQuestion(QUIZ, f"{at}/{of}. {self.question}", choices, (self.right,), identity=self.identity or self.question)
 
 
 def parse_quiz(text: str) -> list[QuizQuestion]:
@@ -54,8 +57,19 @@ def parse_quiz(text: str) -> list[QuizQuestion]:
     return found
 
 
+FILE = Path(__file__).with_name("quiz.md")
+
+
 def quiz() -> list[QuizQuestion]:
-    return parse_quiz(read_lesson_file(Path(__file__).with_name("quiz.md")))
+    """The questions in the language in use. Raises: UserError where those of its file are not the same ones."""
+    english, words = parse_quiz(read_lesson_file(FILE)), translated_file(FILE.name)
+    if words is None:
+        return english
+    own = parse_quiz(read_lesson_file(words))
+    first, second = ([(len(each.choices), each.right, each.lesson) for each in questions] for questions in (english, own))
+    if first != second:
+        raise UserError(f"The translation {words} of the quiz has other questions, choices or lessons.")
+    return [replace(each, identity=same.question) for each, same in zip(own, english, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ def source_of(round_: int) -> str:
 
 def results_of(predictions: Iterable[LearnerPrediction], questions: Iterable[QuizQuestion]) -> QuizResults:
     """The results among the predictions; only the first answer of a round to a question counts."""
-    by_text = {each.question: each for each in questions}
+    by_text = {each.identity or each.question: each for each in questions}
     rounds: dict[int, dict[QuizQuestion, int]] = {}
     for made in predictions:
         number = made.source.removeprefix(f"{QUIZ} ")

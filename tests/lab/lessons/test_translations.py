@@ -15,6 +15,8 @@ from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
 from lab.lessons.glossary.glossary import glossary
+from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
+from lab.lessons.learner.quiz import FILE, quiz, results_of, source_of
 from lab.lessons.lesson import WORDED, Lesson, claim_titles, lessons, lessons_and_problems
 
 CODES = sorted(languages().keys() - {"en"})
@@ -119,6 +121,22 @@ def test_claims_and_terms_are_in_the_language_and_found_by_both_names(folder: Pa
     with pytest.raises(UserError, match=r"The term nothing in .* needs an English term"):
         glossary()
     _glossary.cache_clear()
+
+
+def test_the_quiz_is_asked_in_the_language_and_an_answer_counts_once_in_all(folder: Path, speak: Callable[[str], None]) -> None:
+    english, text = quiz(), FILE.read_text("utf-8")
+    (folder / FILE.name).write_text(text.replace("## ", "## Frage: ").replace("Lesson 6: ", "Lesson 6: Grund: "))
+    assert quiz() == english
+    speak("xx")
+    first = quiz()[0]
+    assert (first.question, first.why) == (f"Frage: {english[0].question}", f"Grund: {english[0].why}")
+    asked = first.ask(1, 12)
+    answer = LearnerPrediction(1.0, QUIZ, asked.question, first.choices, 1, asked.right, source_of(1), identity=asked.identity)
+    assert results_of([answer], quiz()).rounds == ({first: 1},)
+    assert results_of([answer], english).rounds == ({english[0]: 1},)
+    (folder / FILE.name).write_text(text.replace("Lesson 6: ", "Lesson 7: "))
+    with pytest.raises(UserError, match=r"quiz\.md of the quiz has other questions, choices or lessons"):
+        quiz()
 
 
 @pytest.mark.parametrize("code", CODES)
