@@ -15,6 +15,7 @@ from textual.reactive import var
 from textual.widgets import Input
 
 from lab.core.number_format import counted, whole
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.engine.method_registry import CHAT, ChatAnswer, ChatParams
 from lab.runs.find_runs import is_run
@@ -148,9 +149,8 @@ class ChatWidget(LiveWidget):
     @work(exclusive=True, group="model", exit_on_error=True)
     async def _go_on(self, model: ModelAtHand) -> None:
         """Go on with the conversation with this run, or begin one."""
-        tuned, run = tuned_name(model.run, "sft"), model.run
-        self._at_hand = model.run
-        if self.options.get("tuned") == "yes" and await in_thread(is_run, home() / tuned):
+        self._at_hand = run = model.run
+        if self.options.get("tuned") == "yes" and await in_thread(is_run, home() / (tuned := tuned_name(run, "sft"))):
             run = tuned
         kept = self.engine.kept.get(KEPT + run)
         self.talk = kept if isinstance(kept, Conversation) else Conversation(run)
@@ -174,8 +174,7 @@ class ChatWidget(LiveWidget):
 
     def _answered(self, answer: ChatAnswer) -> None:
         talk = self.talk
-        talk.answer, talk.turns = answer, answer.turns
-        talk.system, talk.stops = answer.system, answer.stops
+        talk.answer, talk.turns, talk.system, talk.stops = answer, answer.turns, answer.system, answer.stops
         self.weights_step = answer.step if talk.run == self._at_hand else None
         self._is_answered = not talk.is_open
         if talk.is_open:
@@ -194,21 +193,22 @@ class ChatWidget(LiveWidget):
         if answer is None:
             return
         bubbles, document = self.query_one("#chat-bubbles", ChatLines), self.query_one("#chat-document", ChatLines)
-        bubbles.border_title = Text(f"chat · {visible(talk.run)}")
-        document.border_title = Text(f"document · {whole(len(answer.ids))} of {counted(answer.context, 'token')}")
+        bubbles.border_title = Text(f"{translated('chat')} · {visible(talk.run)}")
+        document.border_title = Text(translated(f"document · {whole(len(answer.ids))} of {counted(answer.context, 'token')}"))
         for view, lines in ((bubbles, bubble_lines(answer, bubbles.room)), (document, document_lines(answer, document.room))):
             view.set_lines(lines)
             view.top = len(lines)
         self._name_field()
 
-    on_resize = _draw
+    on_resize = speak = _draw
 
     @on(events.DescendantFocus)
     def _name_field(self) -> None:
         field = self.query_one(ChatInput)
-        field.border_title = Text(f"{FIELDS[field.field]} · enter {'keeps' if field.field else 'sends'} it")
+        does = translated("enter keeps it" if field.field else "enter sends it")
+        field.border_title = Text(f"{translated(FIELDS[field.field])} · {does}")
         stop = ", ".join(f"“{visible(each)}”" for each in self.talk.stops or ()) or "none"
-        field.border_subtitle = Text(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}")
+        field.border_subtitle = Text(translated(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}"))
 
     def on_mount(self) -> None:
         self.watch(self.query_one(ChatInput), "field", self._fill_field, init=False)
@@ -378,7 +378,7 @@ def _end_words(turn: Turn, answer: ChatAnswer) -> str:
 
 def _box(text: str, title: str, width: int) -> list[str]:
     """Lines of a bubble, all of one width."""
-    lines = wrap(text, width - 4)
+    lines, title = wrap(text, width - 4), translated(title)
     inner = max(cell_len(title) + 1, *map(cell_len, lines))
     body = [f"│ {line}{' ' * (inner - cell_len(line))} │" for line in lines]
     return [f"╭ {title} {'─' * (inner - cell_len(title))}╮", *body, f"╰{'─' * (inner + 2)}╯"]
@@ -386,7 +386,7 @@ def _box(text: str, title: str, width: int) -> list[str]:
 
 def document_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
     """The tokens of the document, in the style of their authors; a line ends where a token ends one."""
-    legend: list[Piece] = [("mark", KINDS["mark"]), (" system ", KINDS["system"]), ("you", KINDS["user"]), (" · ", "dim")]
+    legend = [("mark", KINDS["mark"]), (" ", ""), ("system", KINDS["system"]), (" ", ""), ("you", KINDS["user"]), (" · ", "dim")]
     legend += [("model", KINDS["model"]), (" ", ""), ("its end", KINDS["end"])]
     lines: list[list[Piece]] = [[]]
     used, is_ended = 0, False
@@ -397,4 +397,4 @@ def document_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
             used = 0
         lines[-1] += [(label, KINDS[author]), ("│", "dim")]
         used, is_ended = used + size, label.endswith(NEWLINE)
-    return [legend, *lines]
+    return [[(translated(word), kind) for word, kind in legend], *lines]

@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.lessons.claim import Claim, Verdict, load_claims
 from lab.views.screen_state import ScreenState
@@ -21,7 +22,7 @@ from screens.learn.learn_page import ReadingPage
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import ModelAtHand, model_of
 from screens.widgets.page_bar import PageLink
-from screens.widgets.text_fitting import wrap
+from screens.widgets.text_fitting import fit, wrap
 
 SHORT: dict[Verdict, str] = {"true": "✓ true", "limit": "◐ limit", "not so": "✗ not so", "unchecked": "? unclear"}
 """Mark and word of a verdict in the list."""
@@ -148,6 +149,7 @@ class ClaimsPage(ReadingPage):
     def _changed(self) -> None:
         """Show the verdicts as they are now."""
         checks = self.checks
+        self.choices.border_title = translated(ClaimList.BORDER_TITLE)
         if checks is None:
             return
         for at, claim in enumerate(checks.claims):
@@ -165,6 +167,10 @@ class ClaimsPage(ReadingPage):
         else:
             self.reader.say("")
 
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
+        self._changed()
+
     @on(ClaimList.Scrolled)
     def _mark_rest(self) -> None:
         """Tell below the list how many claims are checked, and how many are below those in sight."""
@@ -173,7 +179,7 @@ class ClaimsPage(ReadingPage):
             return
         on = f" on {visible(checks.model.run)}" if checks.model is not None else ""
         rest = f" · ↓ {self.choices.below} more" if self.choices.below else ""
-        self.choices.border_subtitle = Text(f"{len(checks.results)} of {len(checks.claims)} checked{on}{rest}")
+        self.choices.border_subtitle = Text(translated(f"{len(checks.results)} of {len(checks.claims)} checked{on}{rest}"))
 
     def _line(self, claim: Claim) -> Text:
         """A claim as a line of the list: the verdict's mark and word, then the claim."""
@@ -184,7 +190,7 @@ class ClaimsPage(ReadingPage):
             word = SHORT[checked.checked.verdict]
         room = self.choices.scrollable_content_region.width - WORD_CELLS - PADDING
         title = f"\n{' ' * WORD_CELLS}".join(wrap(claim.title, max(WORD_CELLS, room)))
-        return Text.assemble((f"{word:{WORD_CELLS}}", "bold" if checked is not None else "dim"), title)
+        return Text.assemble((fit(translated(word), WORD_CELLS), "bold" if checked is not None else "dim"), title)
 
     @property
     def chosen(self) -> Claim | None:

@@ -14,6 +14,7 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.number_format import date_and_time, duration
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
@@ -185,22 +186,24 @@ class PosttrainingWidget(LiveWidget):
         }
         for (title, figure), side in zip(figures[name], ("left", "right"), strict=False):
             plot = self.query_one(f"#posttraining-{side}", LinePlot)
-            plot.border_title = Text(title)
+            plot.border_title = Text(translated(title))
             plot.figure = figure
         kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
         sentence = sft_view(history).sentence if name == "loss" else rounds_sentence(kept, free) if kept else ""
         self.query_one("#posttraining-sentence", StatusLine).say(sentence)
 
     def _state_sentence(self) -> str:
-        follower, history = self._follower, self.history
+        follower = self._follower
         if follower is None or self._base is None:
             return ""
         if self._is_starting:
             return "starting…"
-        at = f"‹ {self.view_name} › v · "
-        stage = follower.stage
+        return f"‹ {translated(self.view_name)} › v · {translated(self._stage_sentence(follower))}"
+
+    def _stage_sentence(self, follower: PosttrainingFollower) -> str:
+        stage, history, at = follower.stage, self.history, ""
         if self.shown is recorded_history():
-            at += f"{_recorded_words()} · "
+            at = f"{_recorded_words()} · "
         if stage == "none":
             return f"{at}r runs it here" if self.shown is recorded_history() else f"{at}not started: r starts it"
         if stage == "starting":
@@ -266,7 +269,7 @@ class PosttrainingWidget(LiveWidget):
         if self.is_mounted and self._follower is not None:
             self._show()
 
-    on_resize = watch_chosen = watch_opens = _show_if_ready
+    on_resize = speak = watch_chosen = watch_opens = _show_if_ready
 
     def action_start(self) -> None:
         if self._base is not None:

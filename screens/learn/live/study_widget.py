@@ -14,6 +14,7 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.number_format import duration, significant, whole
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
@@ -118,13 +119,17 @@ class StudyWidget(LiveWidget):
         self.refresh_bindings()
 
     def _state(self, name: str) -> str:
-        """The view, and where its numbers come from."""
+        """The view, and where its numbers come from, in the language in use."""
+        at = f"‹ {translated(visible(name))} › v · " if len(self.names) > 1 else ""
+        return f"{at}{translated(self._origin())}"
+
+    def _origin(self) -> str:
+        """A sentence on the machine and the day of the numbers."""
         follower, begun, ended = self.follower, self.follower.history.begun, self.follower.history.ended
-        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
         if self._is_starting:
-            return f"{at}starting…"
+            return "starting…"
         if follower.is_running:
-            return f"{at}running here: {follower.history.share:.0%} · x stops it"
+            return f"running here: {follower.history.share:.0%} · x stops it"
         took = ""
         if begun is not None and ended is not None:
             made = "recorded" if follower.is_recorded else "run here"
@@ -132,7 +137,7 @@ class StudyWidget(LiveWidget):
             took = f"{made} on {day} on {whole(begun.cores)} cores in {duration(ended.seconds)}"
         again = "r runs it here" if follower.is_recorded else "r runs it again"
         problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
-        return f"{at}{took} · {again}{problem}"
+        return f"{took} · {again}{problem}"
 
     def take_focus(self) -> bool:
         self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
@@ -149,9 +154,11 @@ class StudyWidget(LiveWidget):
         at = self.names.index(self.chosen) if self.chosen in self.names else 0
         self.chosen = self.names[(at + by) % len(self.names)]
 
-    def watch_chosen(self) -> None:
+    def _show_if_read(self) -> None:
         if self.is_mounted and self._is_read:
             self._show()
+
+    speak = watch_chosen = _show_if_read
 
     @work(exclusive=True, group="start", exit_on_error=True)
     async def action_start(self) -> None:
@@ -179,7 +186,7 @@ def study_option(options: Mapping[str, str]) -> str:
 
 def title_of(plot: Plot) -> str:
     """The title with the words of the y axis: the legend has no room for these."""
-    return visible(f"{plot.title} · y: {plot.y}")
+    return visible(f"{translated(plot.title)} · y: {translated(plot.y)}")
 
 
 def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Figure:
@@ -326,7 +333,7 @@ class ChooseWidget(LiveWidget):
             f"the {visible(other)} {sum(row[2] == row[at] for row in seen)} of {made}" for at, other in enumerate(others, 3)
         )
         asked = "Which is better, A or B? " if made < len(pairs) else ""
-        sentence = f"{asked}Chose as you did: {tally}." if made else asked
+        sentence = f"{asked}Chose as you did: {tally}." if made else asked.rstrip()
         hidden = [(*row[:2], *"?" * (len(others) + 1)) for row in pairs[made : made + 1]]
         columns = [
             Column(visible(title), "left")

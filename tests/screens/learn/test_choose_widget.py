@@ -57,7 +57,7 @@ async def test_the_choices_of_others_are_shown_after_ones_own_and_counted(record
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.widget.is_settled)
         app.widget.take_focus()
-        assert shown(app) == ("Which is better, A or B? ", [["a dog", "a kind dog", "?", "?", "?"]])
+        assert shown(app) == ("Which is better, A or B?", [["a dog", "a kind dog", "?", "?", "?"]])
         await pilot.press("b")
         sentence, rows = shown(app)
         assert sentence.endswith("Chose as you did: the judge 1 of 1, the reward model 1 of 1.")
