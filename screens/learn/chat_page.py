@@ -205,8 +205,7 @@ class ChatWidget(LiveWidget):
     @on(events.DescendantFocus)
     def _name_field(self) -> None:
         field = self.query_one(ChatInput)
-        does = translated("enter keeps it" if field.field else "enter sends it")
-        field.border_title = Text(f"{translated(FIELDS[field.field])} · {does}")
+        field.border_title = Text(translated(f"{FIELDS[field.field]} · enter {'keeps' if field.field else 'sends'} it"))
         stop = ", ".join(f"“{visible(each)}”" for each in self.talk.stops or ()) or "none"
         field.border_subtitle = Text(translated(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}"))
 
