@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding
 from textual.message import Message
@@ -12,6 +13,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, painted_line
 
@@ -51,7 +53,7 @@ class Choice(Widget, can_focus=True):
         self.tooltip = tooltip
 
     def get_content_width(self, container: object, viewport: object) -> int:
-        return max(map(len, self.options)) + 4
+        return max(cell_len(translated(each)) for each in self.options) + 4
 
     def validate_value(self, value: str) -> str:
         return value if value in self.options else self.options[0]
@@ -66,5 +68,5 @@ class Choice(Widget, can_focus=True):
         self.action_turn(-1 if event.x < 2 else 1)
 
     def render_line(self, y: int) -> Strip:
-        pieces = [("‹ ", "arrows"), (visible(self.value), "word"), (" ›", "arrows")]
+        pieces = [("‹ ", "arrows"), (visible(translated(self.value)), "word"), (" ›", "arrows")]
         return painted_line(self, "choice", [(fit(self.words, self.size.width), "word")] if self.words else pieces)
