@@ -211,6 +211,7 @@ async def test_every_mode_and_its_keys_are_in_the_language(tmp_path: Path, until
         ("学习率 0.016，1,024", 10, ["学习率", "0.016，", "1,024"]),  # nor within a number
         ("用 < 和 > 选", 7, ["用 < 和", "> 选"]),
         ("一unbelievable二", 6, ["一", "unbeli", "evable", "二"]),
+        ("平均3.477，共2,048个", 8, ["平均", "3.477，", "共2,048", "个"]),  # nor is a number broken at its point
         ("plain words stay", 8, ["plain", "words", "stay"]),
     ],
 )
