@@ -226,7 +226,7 @@ def _weight_lines(weight: MovingWeight | None, width: int) -> list[PictureLine]:
         [(fit(translated("largest weight change"), width), "title")],
         *([(line, "text")] for line in wrap(translated(visible(weight.words)), width)),
         [(fit(f"{significant(weight.before, 4)} → {significant(weight.after, 4)}", width), "text")],
-        [(fit(translated(f"step {change}"), width), "strong")],
+        [(fit(f"{translated('step')} {change}", width), "strong")],
     ]
 
 

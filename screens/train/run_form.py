@@ -76,7 +76,8 @@ class Field(Horizontal):
         words = translated(self.setting.help)
         yield Label(self.label, classes="field-label")
         if self.setting.offers:
-            yield Choice((*self.setting.offers, OTHER), self.setting.default, id=OFFERS + self.setting.name, tooltip=words)
+            offers, id = (*self.setting.offers, OTHER), OFFERS + self.setting.name
+            yield Choice(offers, self.setting.default, word=OTHER, id=id, tooltip=words)
         if self.setting.choices:
             yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=words)
         else:
