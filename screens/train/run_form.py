@@ -166,7 +166,9 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     def speak(self) -> None:
         """Say its words anew, in the language in use."""
-        self.query_one("#start", Button).label = translated(START)
+        start = self.query_one("#start", Button)
+        start.label = translated(START)
+        start.refresh(layout=True)
         self.query_one("#form-base .field-label", Label).update(translated(BEGINS))
         self.query_one("#cost-title", Static).update(translated(EXPECTED))
         self.watch_text(self.text)
