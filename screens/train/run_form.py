@@ -235,7 +235,9 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         self.query_one("#form-text", Static).update(translated(f"New run on {text}"))
 
     def watch_base(self, base: str) -> None:
-        self.query_one("#base", Button).label = Text(shortened(visible(base), 40) or translated(RANDOM))
+        button = self.query_one("#base", Button)
+        button.label = Text(shortened(visible(base), 40) or translated(RANDOM))
+        button.refresh(layout=True)
         self.query_one("#preset", Choice).words = f"as {visible(base)}" if base else ""
         self._lock()
         self._name_more()
