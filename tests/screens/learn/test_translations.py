@@ -19,7 +19,7 @@ from screens.command_palette import LabCommands
 from screens.help_screen import HelpScreen
 from screens.learn.lesson_reader import LessonText, lesson_markdown
 from screens.widgets.guess_view import GuessView
-from screens.widgets.text_fitting import HAS_WIDE, wide_breaks, wrap
+from screens.widgets.text_fitting import wide_breaks, wrap
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
@@ -185,20 +185,38 @@ def lesson_file(lesson: Lesson) -> str:
     return f"{lesson.number:02}-{lesson.name}.md"
 
 
-async def test_every_mode_and_its_keys_are_in_the_language(tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = app_in("zh", tmp_path, monkeypatch, SilentEngine)
-    async with app.run_test(size=(120, 40)) as pilot:
+MODES = {"2": "data", "3": "tokens", "4": "train", "5": "inspect", "1": "home", "6": "learn"}
+
+
+async def modes_and_helps(app: LabApp, until: Any) -> dict[str, tuple[list[str], list[str]]]:
+    """Rows of each mode, and of its help."""
+    found = {}
+    async with app.run_test(size=(80, 24)) as pilot:
         await lessons_page(pilot, until)
-        for key, mode in (("2", "data"), ("3", "tokens"), ("4", "train"), ("5", "inspect"), ("1", "home"), ("6", "learn")):
+        for key, mode in MODES.items():
             await pilot.press(key)
-            await until(pilot, lambda mode=mode: app.current_mode == mode)
-            for is_help in (False, True):
-                if is_help:
-                    await pilot.press("question_mark")
-                    await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-                await until(pilot, lambda: sum(HAS_WIDE.search(row) is not None for row in rows_of(pilot)) > 3)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and translated("help") in rows_of(pilot)[-1])
+            rows = rows_of(pilot)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.query("KeyList"))
+            await pilot.pause()
+            found[mode] = rows, rows_of(pilot)
             await pilot.press("escape")
             await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+    return found
+
+
+async def test_every_mode_and_its_keys_are_in_the_language_and_no_more_is_cut_off_than_in_english(
+    tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {}
+    for code in ("en", *CODES):
+        shown[code] = await modes_and_helps(app_in(code, tmp_path, monkeypatch, SilentEngine), until)
+    for code in CODES:
+        for mode, (rows, keys) in shown[code].items():
+            assert not [row for row in keys[6:] if ENGLISH.search(row)], (code, mode)
+            in_english = sum("…" in row for row in shown["en"][mode][0])
+            assert sum("…" in row for row in rows) <= in_english, (code, mode, rows)
 
 
 @pytest.mark.parametrize(
