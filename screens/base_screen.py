@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, Heading, about, why_not
 from screens.app_state import AppState
@@ -250,8 +251,8 @@ class LabScreen(QuickScreen):
         bound = [(node, binding) for node in nodes for binding in bindings_of_key(node, event.key)]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
-            key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"
-            bar.tell(f"{key}: {why_not(*bound[0])}")
+            key = f"{self.app.get_key_display(binding)} {translated(binding.description.lower())}"
+            bar.tell(f"{key}: {translated(why_not(*bound[0]))}")
 
     async def action_copy(self) -> None:
         from screens.terminal.clipboard import copy, text_to_copy

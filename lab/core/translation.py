@@ -20,7 +20,7 @@ has no translation, all of it stays English.
 import json
 import re
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from lab.core.visible_text import visible
@@ -39,7 +39,10 @@ _WHOLE_WORD = re.compile(r"(?<![\w{}])\w+(?![\w{}])")
 """A word that is whole, whatever stands for the names in braces."""
 _PART = r"(?:“[^”]*”|“(?![^”]*”)|(?!“| · |[.!?:;] ).)+?"
 """What stands for a name in braces: part of one phrase, of one sentence. Tokens in quotation marks may be any."""
-_COUNTS, _MEASURES = "n all done sum other each right wrong bytes merges first", "share chance error lead low high before after"
+_COUNTS, _MEASURES = (
+    "n all done sum other each right wrong bytes merges first",
+    "share chance error result lead low high before after",
+)
 NUMBERS = frozenset(f"at next id rank seed u t {_COUNTS} {_MEASURES}".split())
 """Names in braces that stand for a number, as in "{n} merges": no word fits there, such as that of "a hundred merges"."""
 _NUMBER = r"[^\s\w]?(?:\d[^\s;:]*|∞|NaN)(?:, \d[^\s;:]*)*?"
@@ -52,10 +55,14 @@ _BETWEEN = [re.compile(f"({between})(?![^“]*”)") for between in (" · ", r"(
 """Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first; not in quotes."""
 _WIDE_STOP = re.compile("(?<=[。！？；：]) |(?<=）) (?=[\u3000-\u9fff])")
 """The space after a sentence or a bracket, where a full-width sign stands in its place."""
+_WIDE = re.compile("[\u3400-\u9fff]")
+_WIDE_SIGNS = {"; ": "；", ": ": "："}
 KEPT = 5_000
 """Texts whose translation is kept."""
 LONGEST = 400
 """Characters of the longest text that is compared with patterns: one from outside may be made to take long."""
+LONGEST_IN_ALL = 2_000
+"""Characters of the longest text whose sentences are translated."""
 
 
 def read_catalogue(text: str) -> dict[str, str]:
@@ -79,29 +86,44 @@ class Catalogue:
 
     def translated(self, text: str) -> str:
         """The text in this language, else its phrases or its sentences where each of them has a translation."""
-        if text in self.fixed or len(text) > LONGEST:
+        if text in self.fixed or len(text) > LONGEST_IN_ALL:
             return self.fixed.get(text, text)
-        if (whole := self._whole(text)) is not None:
+        if (whole := self._sentence(text)) is not None:
             return whole
-        if text[:1].islower() and (whole := self._whole(text[:1].upper() + text[1:])) is not None:
+        if text[:1].islower() and (whole := self._sentence(text[:1].upper() + text[1:])) is not None:
             return whole[:1].lower() + whole[1:]
         for between in _BETWEEN:
             parts = between.split(text)
             if len(parts) > 1:
                 own = [*map(self.name, parts)]
                 is_half = any(" " in part.strip() and part == each for part, each in zip(parts, own, strict=True))
-                return text if is_half else _WIDE_STOP.sub("", "".join(own))
+                if is_half:
+                    return text
+                if _WIDE.search("".join(own)):
+                    own = [_WIDE_SIGNS.get(part, part) for part in own]
+                return _WIDE_STOP.sub("", "".join(own))
         return text
 
+    def _sentence(self, text: str) -> str | None:
+        """The translation of a text, or of one without the stop that it ends with."""
+        if (whole := self._whole(text)) is not None or not text.endswith(".") or not (phrase := self._whole(text[:-1])):
+            return whole
+        ends_in_data = phrase[-1].isalpha() and phrase[-1] == text[-2]
+        return f"{phrase}{'。' if _WIDE.search(phrase) and not ends_in_data else '.'}"
+
     def _match(self, text: str) -> str | None:
-        if text in self.fixed:
-            return self.fixed[text]
+        if text in self.fixed or len(text) > LONGEST:
+            return self.fixed.get(text)
         near = sorted(each for word in {"", *re.findall(r"\w+", text)} for each in self._by_word.get(word, ()))
-        fits = ((_pattern(english).fullmatch(text), self.messages[english]) for _, english in near)
-        match, own = next((fit for fit in fits if fit[0]), (None, ""))
-        if match is None or ((action := match.groupdict().get("action")) and self.translated(action) == action):
-            return None
-        return _WIDE_STOP.sub("", _PLACE.sub(lambda place: self.name(match[place[1]]), own))
+        for _, english in near:
+            stops_in_place = text.endswith(".") and english.endswith("}") and not english.endswith("{action}")
+            match = None if stops_in_place else _pattern(english).fullmatch(text)
+            if match and (not (action := match.groupdict().get("action")) or self.translated(action) != action):
+                return _WIDE_STOP.sub("", _PLACE.sub(partial(self._put, match), self.messages[english]))
+        return None
+
+    def _put(self, match: re.Match[str], place: re.Match[str]) -> str:
+        return self.name(match[place[1]])
 
     def name(self, text: str) -> str:
         """A name in this language; one of a single word may be a token, which is data, and is kept."""

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from rich.cells import cell_len
 
 from screens.plot.braille_canvas import DOTS_A_ROW
 
@@ -94,7 +95,7 @@ def label_row(places: list[int], labels: list[str], unit: str, width: int) -> st
     Every number is centred under its mark as far as the row reaches. The unit follows the last number with room behind it; where
     there is none and the row is long, it takes the end of the row if two numbers are left.
     """
-    row = [" "] * width
+    row, size = [" "] * width, cell_len(unit)
     pairs = list(zip(places, labels, strict=False))
     ends: list[int] = []
     for place, label in [*pairs[-1:], *pairs[:-1]]:
@@ -103,13 +104,13 @@ def label_row(places: list[int], labels: list[str], unit: str, width: int) -> st
             row[start : start + len(label)] = label
             ends.append(start + len(label))
     for end in sorted(ends, reverse=True) if unit else []:
-        if end + 1 + len(unit) <= width and all(sign == " " for sign in row[end : end + len(unit) + 3]):
-            row[end + 1 : end + 1 + len(unit)] = unit
+        if end + 1 + size <= width and all(sign == " " for sign in row[end : end + size + 3]):
+            row[end + 1 : end + 1 + size] = unit
             return "".join(row)
-    if unit and 3 * (len(unit) + 2) <= width:
-        kept = "".join(row)[: -len(unit) - 1].rpartition(" ")[0]  # without a number that would be cut
+    if unit and 3 * (size + 2) <= width:
+        kept = "".join(row)[: -size - 1].rpartition(" ")[0]  # without a number that would be cut
         if len(kept.split()) > 1:
-            return f"{kept.ljust(width - len(unit) - 1)} {unit}"
+            return f"{kept.ljust(width - size - 1)} {unit}"
     return "".join(row)
 
 

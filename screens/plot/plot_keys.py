@@ -13,12 +13,14 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab.core.number_format import probability
+from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import Choices
 from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
+from screens.widgets.text_fitting import fit
 
 SETTINGS = (
     ("axis", "axis", "x axis", "X axis: steps, tokens, epochs or time", "tokens epochs time"),
@@ -92,11 +94,11 @@ class PlotMenu(ModalScreen[None]):
 
     def _lines(self) -> list[str]:
         now, figure = self._host.settings, self._host.main_plot.figure or Figure((), version=None)
-        return [f"{name:<20}{value_of(id, now, figure)}" for _, id, name, *_ in self._offered]
+        return [fit(translated(name), 20) + translated(value_of(id, now, figure)) for _, id, name, *_ in self._offered]
 
     def compose(self) -> ComposeResult:
         menu = Choices(*map(Option, self._lines()), markup=False)
-        menu.border_title, menu.border_subtitle = "plot", "Enter change · Esc close"
+        menu.border_title, menu.border_subtitle = translated("plot"), translated("Enter change · Esc close")
         yield menu
 
     @on(OptionList.OptionSelected)

@@ -14,6 +14,7 @@ from textual.strip import Strip
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed, probability, whole
+from lab.core.translation import translated
 from lab.reports.baselines import bits_per_byte
 from lab.reports.comparison.compared_run import ComparedRun, share_of, stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
@@ -29,6 +30,8 @@ NARROWEST_COLUMN = 8
 NARROWEST_SAMPLE = 23
 """Narrowest readable column; below it fewer runs are shown at once."""
 WINNER = " ◂"
+IN_WORDS = ("state", "… evaluated on", "validation")
+"""Labels of the rows whose values are words of the lab."""
 
 
 def least_table_width(runs: Sequence[ComparedRun]) -> int:
@@ -42,11 +45,12 @@ def table_lines(runs: Sequence[ComparedRun], width: int) -> list[list[Piece]]:
     lines += [_row(row, column) for row in results(runs)]
     different = differences(runs)
     words = "settings that differ" if different else "All settings are the same."
-    return [*lines, [(words, "head")], *(_row(row, column) for row in different)]
+    return [*lines, [(translated(words), "head")], *(_row(row, column) for row in different)]
 
 
 def _row(row: ComparisonRow, column: int) -> list[Piece]:
-    return _table_line(row.label, _from_difference(row.values, column), column, "text", row.winner)
+    values = [*map(translated, row.values)] if row.label in IN_WORDS else row.values
+    return _table_line(translated(row.label), _from_difference(values, column), column, "text", row.winner)
 
 
 def _from_difference(values: Sequence[str], column: int) -> Sequence[str]:
@@ -81,18 +85,18 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     """Samples at the same fraction of training; `first` is the first run shown where not all fit, if no fewer are then shown."""
     found = stops(runs)
     if not found:
-        return [[("No samples yet: each evaluation writes some.", "label")]]
+        return [[(translated("No samples yet: each evaluation writes some."), "label")]]
     stop = found[min(at, len(found) - 1)]
     most = samples_shown(runs, width)
     first = max(0, min(first, len(runs) - most))
     shown = runs[first : first + most]
     column = (width + GAP) // len(shown) - GAP
-    title = f"Samples at {probability(stop, 0)} of training"
+    title = translated(f"Samples at {probability(stop, 0)} of training")
     if len(shown) < len(runs):
         numbers = f"run {first + 1}" if len(shown) == 1 else f"runs {first + 1}–{first + len(shown)}"
-        title += f"   {numbers}, [ ] others"
+        title += f"   {translated(f'{numbers}, [ ] others')}"
     where = f"   {at + 1}/{len(found)} {{ }}"
-    if len(title) + len(where) <= width:
+    if cell_len(title) + len(where) <= width:
         title += where
     columns = [_sample_column(run, stop, column) for run in shown]
     lines: list[list[Piece]] = [[(fit(title, width), "label")]]
@@ -109,8 +113,8 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
 def _sample_column(run: ComparedRun, stop: float, width: int) -> list[list[Piece]]:
     samples = written_at(run, stop)
     if not samples:
-        return [[(fit(run.title, width), "head")], [(fit("not reached yet", width), "label")]]
-    title = fit(f"{run.title}, step {whole(samples[0].step)}", width)
+        return [[(fit(run.title, width), "head")], [(fit(translated("not reached yet"), width), "label")]]
+    title = fit(f"{run.title}, {translated(f'step {whole(samples[0].step)}')}", width)
     return [[(title, "head")], *sample_text_lines(samples, width)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -12,13 +13,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from lab.core.number_format import ago, duration, fixed
+from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
-from lab.reports.verdict_line import VerdictLine, reasons, verdict_line
+from lab.reports.verdict_line import SIGNS, VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
 from lab.runs.home_folder import BUNDLED, watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
@@ -116,17 +118,19 @@ class VerdictBar(Widget):
     def render(self) -> Text:
         if self.verdict is None:
             return Text()
-        first, colon, rest = self.verdict.text.partition(":")
-        hint = f"{'enter' if getattr(self.app, 'draws_ascii', False) else '⏎'}\N{NO-BREAK SPACE}{self.hint}"
-        style = self.get_component_rich_style
-        return Text.assemble((first + colon, style(f"verdict--{self.verdict.tone}")), rest, (f"  {hint}", style("verdict--hint")))
+        tone, sentence = self.verdict.tone, f"{SIGNS[self.verdict.tone]} {translated(self.verdict.sentence)}"
+        first = sentence[: at.end()] if (at := re.search("[:：]", sentence)) else sentence
+        hint = f"{'enter' if getattr(self.app, 'draws_ascii', False) else '⏎'}\N{NO-BREAK SPACE}{translated(self.hint)}"
+        style, rest = self.get_component_rich_style, sentence[len(first) :]
+        return Text.assemble((first, style(f"verdict--{tone}")), rest, (f"  {hint}", style("verdict--hint")))
 
 
 class SummaryText(Static):
     """Plain text that changes often; the screen is laid out again only if the number of lines changes."""
 
     def say(self, text: str) -> None:
-        if text == self.content:
+        """Show a text, in the language in use."""
+        if (text := translated(text)) == self.content:
             return
         self.update(text, layout=not self.content)
         width, height = self.content_size
@@ -171,19 +175,19 @@ class RunHeader(Widget):
         sign, word = shown_phase(shown, is_imported=config.imported is not None)
         done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
-        rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")
-        origin = origin_in_short(config)
+        rest = translated(f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else ""))
+        word, origin = translated(word), translated(origin_in_short(config))
         if config.imported is not None:
-            done, rest = 0.0, f"{origin}: trained elsewhere"
+            done, rest = 0.0, translated(f"{origin_in_short(config)}: trained elsewhere")
             origin = ""
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         where = describe_ranks(status.ranks) if phase in ACTIVE else ""
         for more, most in ((origin, width // 2), (where, width // 3)):
             longer = f"{more} · {rest}"
-            if more and len(more) < most and len(name) + len(word) + len(longer) + 8 <= width:
+            if more and cell_len(more) < most and len(name) + cell_len(word) + cell_len(longer) + 8 <= width:
                 rest = longer
-        room = width - len(name) - len(word) - len(rest) - 8
+        room = width - len(name) - cell_len(word) - cell_len(rest) - 8
         empty = " " if config.imported is not None else "╌"
         filled = round(max(0, room) * done)
         pieces = [

@@ -10,6 +10,7 @@ from textual.reactive import var
 from textual.widget import Widget
 
 from lab.core.errors import UserError
+from lab.core.translation import translated
 from lab.reports.machine_usage import UsageMeter
 from lab.reports.text_entropy import run_entropy
 from lab.runs.find_runs import open_run
@@ -103,7 +104,8 @@ Training continues when you leave this screen, the lab, or the terminal.
     def help_picture(self) -> str:
         if self.making:
             return ""
-        return "· training loss   ─ its mean   ◆ validation\n▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
+        events = "▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
+        return f"{translated('· training loss   ─ its mean   ◆ validation')}\n{translated(events)}"
 
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:

@@ -50,5 +50,7 @@ def _lines(facts: tuple[Fact, ...], width: int) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for label, value in facts:
         parts = wrap(value, max(8, width - margin)) or [""]
-        lines += [(text.ljust(margin), part) for text, part in zip([label] + [""] * len(parts), parts, strict=False)]
+        lines += [
+            (text + " " * (margin - cell_len(text)), part) for text, part in zip([label] + [""] * len(parts), parts, strict=False)
+        ]
     return lines

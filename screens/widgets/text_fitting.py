@@ -110,9 +110,8 @@ def printable(text: str) -> str:
 
 def whole_sentences(text: str, width: int, lines: int) -> str:
     """The first sentences of the text that fit, at least one, and " …" where others are left out."""
-    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
+    ends = [found.start() for found in re.finditer(r"(?<=\.) (?=[A-ZÄÖÜ])|(?<=。)(?=\S)", text)]
     kept = text
-    while len(sentences) > 1 and width > 0 and len(wrap(kept, width)) > lines:
-        sentences.pop()
-        kept = " ".join(sentences) + " …"
+    while ends and width > 0 and len(wrap(kept, width)) > lines:
+        kept = text[: ends.pop()] + " …"
     return kept

@@ -67,6 +67,9 @@ CATALOGUE_OF_TESTS = Catalogue(
         "[x] {rule}": "[x] {rule}",
         "{name} ends.": "{name} endet.",
         "It begins.": "开始。",
+        "It goes on with {n} steps": "继续 {n} 步",
+        "Learning: {action}": "Es lernt: {action}",
+        "{action}, by hand": "{action}, von Hand",
         "goes to {place}": "führt zu {place}",
         "goes to {place}, key {key} there": "führt zu {place}, dort Taste {key}",
         "Learn · lessons": "Learn · Lektionen",
@@ -93,6 +96,11 @@ CATALOGUE_OF_TESTS = Catalogue(
         ("the next step; duplicate lines", "der nächste Schritt; doppelte Zeilen"),
         ("the next step; some other words", "the next step; some other words"),  # a sentence, half of which is not there
         ("It begins. demo ends.", "开始。demo endet."),
+        ("The next step.", "Der nächste Schritt."),  # a phrase that is a sentence
+        ("It goes on with 3.5 steps.", "继续 3.5 步。"),
+        ("It goes on with 3 steps; demo ends.", "继续 3 步；demo endet."),
+        (" ".join(["All right. demo ends."] * 50), " ".join(["Richtig. demo endet."] * 50)),  # of many sentences
+        ("Learning: the next step, by hand", "Es lernt: der nächste Schritt, von Hand"),
         ("The dog ran. demo ends.", "The dog ran. demo ends."),  # a place is within one sentence
         ("After “. Rex ran” comes “: ”. demo ends.", "在 “. Rex ran” 之后是 “: ”。demo endet."),  # but one in quotes is data
         ("After “a” (token 3) comes “b”.", "在 “a”（第 3 个）之后是 “b”。"),
@@ -130,6 +138,12 @@ def test_a_sentence_is_translated_whole_or_part_by_part_and_data_stays(english: 
         ("layer 4 · some other words", "layer 4 · some other words"),
         ("sure and wrong: a guess again in lesson 3, 5 · a", "sicher und falsch: noch einmal raten in Lektion 3, 5 · a"),
         ("left: 3 steps · space opens lesson 4", "offen: 3 Schritte · space: Lektion 4"),
+        (
+            "Learning: from step 34 to 45 the training loss went from 5.22 to 4.99; the validation loss was 5.06 at step 40. "
+            "No overfitting yet (val − train +0.02, val not rising), 0.66 nats above bigram.",
+            "Es lernt: von Schritt 34 bis 45 ging der Trainings-Loss von 5.22 auf 4.99; der Validierungs-Loss war 5.06 bei "
+            "Schritt 40. Noch kein Overfitting (Val − Train +0.02, Val steigt nicht), 0.66 Nats über bigram.",
+        ),
     ],
 )
 def test_a_sentence_of_the_product_is_german_or_english(english: str, german: str) -> None:
