@@ -108,16 +108,15 @@ class Catalogue:
         """The translation of a text, or of one without the stop that it ends with."""
         if (whole := self._whole(text)) is not None or not text.endswith(".") or not (phrase := self._whole(text[:-1])):
             return whole
-        ends_in_data = phrase[-1].isalpha() and phrase[-1] == text[-2]
-        return f"{phrase}{'。' if _WIDE.search(phrase) and not ends_in_data else '.'}"
+        return f"{phrase}{'。' if _WIDE.search(phrase) else '.'}"
 
     def _match(self, text: str) -> str | None:
         if text in self.fixed or len(text) > LONGEST:
             return self.fixed.get(text)
         near = sorted(each for word in {"", *re.findall(r"\w+", text)} for each in self._by_word.get(word, ()))
         for _, english in near:
-            stops_in_place = text.endswith(".") and english.endswith("}") and not english.endswith("{action}")
-            match = None if stops_in_place else _pattern(english).fullmatch(text)
+            has_stop = not text.endswith(".") or not english.endswith("}") or english.endswith(("{action}", "{text}"))
+            match = _pattern(english).fullmatch(text) if has_stop else None
             if match and (not (action := match.groupdict().get("action")) or self.translated(action) != action):
                 return _WIDE_STOP.sub("", _PLACE.sub(partial(self._put, match), self.messages[english]))
         return None
