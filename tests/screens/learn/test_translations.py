@@ -188,8 +188,8 @@ def lesson_file(lesson: Lesson) -> str:
 MODES = {"2": "data", "3": "tokens", "4": "train", "5": "inspect", "1": "home", "6": "learn"}
 
 
-CUT = re.compile(r"\w…")
-"""The end of what is cut off; before it, words on what is under way have a space."""
+CUT = re.compile(r"[a-zäöüß]…|\w… {0,2}(?:[│┃║]|$)")
+"""The end of what is cut off; words on what is under way have a space before it, or in Chinese room behind it."""
 
 
 async def modes_and_helps(app: LabApp, until: Any) -> dict[str, tuple[list[str], list[str]]]:
