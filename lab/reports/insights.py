@@ -113,7 +113,10 @@ def updates_sentence(step: int, parts: Sequence[PartUpdate], optimizer: Optimize
     """The parts that change most and least at this step, the part with the largest gradient, and the rule of thumb."""
     ratios = [(part.ratio, part.part) for part in parts if part.ratio is not None]
     if not ratios:
-        return f"No step was measured here: at step {whole(step)} none had been taken, or it was not applied."
+        if not step:
+            return "No step had been taken yet."
+        why = "it was not applied, or training ended before an evaluation was due"
+        return f"The update at step {whole(step)} was not measured: {why}."
     (low, least), (high, most) = min(ratios), max(ratios)
     words = f"The update at step {whole(step)} changes {describe_part(most)} most, by {power(high)} of its size, "
     words += f"{describe_part(least)} least, by {power(low)}"

@@ -43,6 +43,9 @@ BESIDE, BETWEEN = (LaidTable, LaidStrip), 4
 FEWEST_ROWS, FEWEST_FILLING = 12, 5
 """Rows of a part of a long table, at least, and of a table that fills a window."""
 
+SOURCES = {"models.sampling": "sampler", "optimizer": "optimizer", "clip_grad_norm_": "trainer"}
+"""What a view is compared with where that is not the model, by the end of the comparison's name."""
+
 OF_VOCABULARY = " · vocabulary"
 """End of the name of a comparison with the tokenizer's vocabulary, which needs no model."""
 
@@ -55,7 +58,7 @@ def parity_badge(parity: Parity, *, short: bool = False) -> str:
         return f"{'✓' if matches else '✗'} {error}"
     if parity.name.endswith(OF_VOCABULARY):  # bytes are the same or not: there is no rounding
         return "✗ merged bytes differ from these tokens" if parity.max_delta else "✓ merged bytes give these tokens"
-    source = "sampler" if parity.name.endswith(" · models.sampling") else "model"
+    source = SOURCES.get(parity.name.partition(" · ")[2], "model")
     return f"{'✓ matches' if matches else '✗ differs from'} the {source} ({error})"
 
 

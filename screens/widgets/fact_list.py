@@ -49,7 +49,8 @@ def _lines(facts: tuple[Fact, ...], width: int) -> list[tuple[str, str]]:
     margin = max((cell_len(label) for label, _ in facts), default=0) + 2
     lines: list[tuple[str, str]] = []
     for label, value in facts:
-        parts = wrap(value, max(8, width - margin)) or [""]
+        room = max(8, width - margin)
+        parts = [value] if cell_len(value) <= room else wrap(value, room)  # a row of a picture begins with spaces
         lines += [
             (text + " " * (margin - cell_len(text)), part) for text, part in zip([label] + [""] * len(parts), parts, strict=False)
         ]

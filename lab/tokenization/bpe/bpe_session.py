@@ -175,7 +175,8 @@ def agreement_sentence(state: BpeState, tokens: Sequence[bytes], name: str) -> s
         return f"{name}'s tokenizer has the first {whole(of_run)} of these merges."
     if not state.merges:
         return f"{name}'s tokenizer has {counted(of_run, 'merge')}."
-    return f"The same as the first {whole(len(state.merges))} of the {counted(of_run, 'merge')} of {name}'s tokenizer."
+    same = "merge" if len(state.merges) == 1 else f"{whole(len(state.merges))}"
+    return f"The same as the first {same} of the {counted(of_run, 'merge')} of {name}'s tokenizer."
 
 
 def _times(count: int) -> str:

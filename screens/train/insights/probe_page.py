@@ -135,7 +135,7 @@ def _attention_lines(point: InsightPoint, place: PlaceText, head: tuple[int, int
     lines: Lines = [
         [
             (translated(f"attention of head {head_name(layer, number)} from “{place.before[-1]}”"), "title"),
-            (f"   {translated('e chooses the head')}", "dim"),
+            (f"   {translated('a leads to the heads, ↑/↓ choose one')}", "dim"),
         ]
     ]
     for key, token in enumerate(place.before):

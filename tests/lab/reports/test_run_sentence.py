@@ -85,5 +85,6 @@ def test_updates_are_told_by_part_with_the_rule_they_are_measured_by() -> None:
     assert "far" not in muon, "it is measured by Muon's own usual ratio"
     assert "far more" in updates_sentence(9, [PartUpdate("1 MLP", 1.0, 0.2)], "muon")
     assert "far less" in updates_sentence(9, [PartUpdate("1 MLP", 1.0, 5e-4)], "muon")
-    assert updates_sentence(0, []).startswith("No step was measured here")
+    assert updates_sentence(0, []) == "No step had been taken yet."
+    assert updates_sentence(7, []).startswith("The update at step 7 was not measured")
     assert power(0.0123) == "1.2e−2"
