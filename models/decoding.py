@@ -19,8 +19,9 @@ from models.parameter_count import parameter_count
 Floats = NDArray[np.float32]
 Product = Callable[[Floats, Floats], object]
 """Compute a matrix (out, in) times a vector (in,), plus the bias, into the second array (out,)."""
-TOO_SLOW, TRIALS = 3.0, 5
-"""A torch without a quick product in fp16 takes many times as long as in fp32, never so few that chance could decide."""
+TOO_SLOW, TRIALS = 1.2, 5
+"""Where a product in fp16 is quick it takes about half as long as in fp32, for half the bytes. Elsewhere it takes 2.5 times as
+long (torch 2.13 on a Xeon with AVX-512 FP16) or many times: chance does not decide."""
 HalfMatrices = dict[nn.Module, Tensor]
 """A model's matrices in fp16 by their module."""
 

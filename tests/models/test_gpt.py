@@ -171,6 +171,15 @@ def test_one_token_at_a_time_of_one_sequence_is_what_the_whole_model_says(
     assert half_matrices(model) is None
 
 
+@pytest.mark.parametrize(("seconds", "is_used"), [(0.6, True), (2.5, False)])
+def test_fp16_is_used_where_its_products_are_quick(
+    make_model, monkeypatch: pytest.MonkeyPatch, seconds: float, is_used: bool
+) -> None:
+    monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
+    monkeypatch.setattr("models.decoding._seconds_of_product", lambda weight: seconds if weight.dtype == torch.half else 1.0)
+    assert (half_matrices(make_model()) is not None) == is_used
+
+
 def test_the_number_of_threads_changes_no_logit_in_fp16(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
     monkeypatch.setattr("models.decoding.TOO_SLOW", inf)

@@ -75,7 +75,7 @@ def _stops(_context: click.Context, _option: click.Parameter, stops: tuple[str, 
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
     help="Precision of the weights. auto: fp16 behind the prompt for one text, without a penalty, of a model of more than 4M "
-    "weights on a CPU, else fp32. Lower precision is quicker, and may choose another token where two are nearly equal.",
+    "weights on a CPU that is quick at it, else fp32. Lower precision may choose another token where two are nearly equal.",
 )
 @option(
     "--device",
