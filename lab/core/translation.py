@@ -12,15 +12,15 @@ what stands on the English screen, with a name in braces for each part that chan
     msgid "{done} of {all} done"
     msgstr "{done} von {all} fertig"
 
-A part that changes is data and is kept as it is, unless it is a name of several words that has a msgid itself. Under a name of
-`NUMBERS` it is a number; `{action}` is a sentence with a msgid of its own. No text is translated in part: where a phrase of it
-has no translation, all of it stays English.
+A part that changes is kept as it is under a name of `DATA`; under one of `NUMBERS` it is a number; `{action}` is a sentence with
+a msgid of its own. Under any other name it is a token, or a number, or words that have a msgid themselves. No text is translated
+in part: where a phrase of it has no translation, all of it stays English.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 
 from lab.core.visible_text import visible
@@ -45,9 +45,22 @@ _COUNTS, _MEASURES = (
 )
 NUMBERS = frozenset(f"at next id rank seed u t {_COUNTS} {_MEASURES}".split())
 """Names in braces that stand for a number, as in "{n} merges": no word fits there, such as that of "a hundred merges"."""
-_NUMBER = r"[^\s\w]?(?:\d[^\s;:]*|∞|NaN)(?:, \d[^\s;:]*)*?"
-"""One number, or several after commas."""
-_PLACE_IN_LAB = r"\w+(?: · [\w ,]+?)?"
+_OWN = (
+    "token other_token target best ref run runs name names text texts file path folder model base",
+    "note typed command source host machine old new one two three pieces kinds changes term heading subheading",
+)
+DATA = frozenset(" ".join(_OWN).split())
+"""Names in braces that stand for what is the user's, or a token's: it is kept, even where it reads like words of the lab. But
+what is said of a token in quotes, such as “a” (token 3), is words."""
+WORDS = frozenset(["action", "phase", "stage", "kind", "term", "heading", "subheading", "page", "title"])
+"""Names in braces that stand for words of the lab, even for a single one, which is no token here."""
+_QUOTED = re.compile('“[^”]*”?|"[^"]*"?')
+_COMMON = re.compile(r"(?<![\w/.\-])[a-z]{2,}(?![\w/.\-])")
+"""A common word, such as no name of a file or tensor is."""
+_DIGITS = r"\d(?:\.(?![A-Za-z])|[^\s;:.])*"
+_NUMBER = rf"[^\s\w]?(?:{_DIGITS}|∞|NaN)(?:, {_DIGITS})*?"
+"""One number, or several after commas; `3.txt` is a file."""
+_PLACE_IN_LAB = r"[A-Z]\w*(?: · [\w ,]+?)?"
 _PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB, "action": r"(?:(?! · ).)+", "run": f"(?!the |this ){_PART}"}
 """What stands for some names: a number, a place such as `Learn · lessons`, an action, of several sentences perhaps, or the name
 of a run, which has no article."""
@@ -82,6 +95,9 @@ class Catalogue:
         """Sentences with places by the longest word of each, numbered: those with more letters of their own fit more exactly."""
         for rank, each in enumerate(with_places):
             self._by_word.setdefault(max(_WHOLE_WORD.findall(each), key=len, default=""), []).append((rank, each))
+        english, own = ({word for each in texts for word in _COMMON.findall(each)} for texts in (messages, messages.values()))
+        self._english = english - own
+        """Words of the English sentences that stand in no translation."""
         self._whole = lru_cache(KEPT)(self._match)
 
     def translated(self, text: str) -> str:
@@ -117,12 +133,24 @@ class Catalogue:
         for _, english in near:
             has_stop = not text.endswith(".") or not english.endswith("}") or english.endswith(("{action}", "{text}"))
             match = _pattern(english).fullmatch(text) if has_stop else None
-            if match and (not (action := match.groupdict().get("action")) or self.translated(action) != action):
-                return _WIDE_STOP.sub("", _PLACE.sub(partial(self._put, match), self.messages[english]))
+            if match and (own := self._places(match)) is not None:
+                return _WIDE_STOP.sub("", _PLACE.sub(lambda place: own[place[1]], self.messages[english]))
         return None
 
-    def _put(self, match: re.Match[str], place: re.Match[str]) -> str:
-        return self.name(match[place[1]])
+    def _places(self, match: re.Match[str]) -> dict[str, str] | None:
+        """The parts that stand for names, in this language; None where some of them are words without a translation."""
+        own = {}
+        for name, text in match.groupdict().items():
+            is_data = name in DATA or name in NUMBERS
+            own[name] = self.translated(text) if name in WORDS else text if is_data and text[:1] != "“" else self.name(text)
+            is_quoted = match.string[match.start(name) - 1 : match.start(name)] == "“"
+            if own[name] == text and not is_data and (name == "action" or (not is_quoted and self._is_english(text))):
+                return None
+        return own
+
+    def _is_english(self, text: str) -> bool:
+        """True for several words, some of which are English and of no other language."""
+        return " " in text.strip() and not self._english.isdisjoint(_COMMON.findall(_QUOTED.sub("", text)))
 
     def name(self, text: str) -> str:
         """A name in this language; one of a single word may be a token, which is data, and is kept."""

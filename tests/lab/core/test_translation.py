@@ -76,6 +76,9 @@ CATALOGUE_OF_TESTS = Catalogue(
         "Learn · lessons: {action}": "Learn · Lektionen: {action}",
         "After {token} comes {best}.": "在 {token} 之后是 {best}。",
         "{token} (token {n})": "{token}（第 {n} 个）",
+        "watches {run}: {phase}, step {at}": "beobachtet {run}: {phase}, Schritt {at}",
+        "prompt: {text}": "Vorgabe: {text}",
+        "x restores {part}": "x stellt {part} wieder her",
     }
 )
 
@@ -112,6 +115,14 @@ CATALOGUE_OF_TESTS = Catalogue(
         ("goes to Learn · lessons, key a there", "führt zu Learn · Lektionen, dort Taste a"),
         ("goes to Inspect · tokens", "führt zu Inspect · tokens"),
         ("Learn · lessons: The next step", "Learn · Lektionen: Der nächste Schritt"),
+        ("watches guess: guess, step 3", "beobachtet guess: Tipp, Schritt 3"),  # a run, and the word of the lab for its state
+        ("watches step 2: guess, step 3", "beobachtet step 2: Tipp, Schritt 3"),
+        ("prompt: The next step", "Vorgabe: The next step"),
+        ("step 3.txt", "step 3.txt"),  # a file
+        ("model: step 3.txt", "Modell: step 3.txt"),
+        ("x restores the next step", "x stellt der nächste Schritt wieder her"),
+        ("x restores step 2 with all others", "x restores step 2 with all others"),  # half of it would stay English
+        ("x restores blocks.0 2.5 MB", "x stellt blocks.0 2.5 MB wieder her"),
         ("Learn · lessons: Some other words", "Learn · lessons: Some other words"),  # an action that is not there
     ],
 )
