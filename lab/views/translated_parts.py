@@ -16,6 +16,23 @@ LABELS: dict[str, type[msgspec.Struct]] = {"column_labels": TextGrid, "labels": 
 """Fields that hold names, by the block in which they are not tokens."""
 LABELLED = {"", "norm", "vector", "part", "the draw", "made of", "weight", "dimension"}
 """Titles of the columns of a table's rows that are labelled with words; under other titles stand tokens."""
+USERS = {
+    "begins",
+    "hardest token",
+    "question",
+    "answer to learn",
+    "right",
+    "answer",
+    "asked (right)",
+    "an answer",
+    "greedy",
+    "name",
+}
+"""Titles of the columns under which stands text that is the user's, or the model's."""
+TEXTS = {"text", "→ text"}
+"""Labels of rows with such a text."""
+_NUMBERED = re.compile(r" *\d+ \s*\S+")
+"""A token and its place, such as `10 steps`."""
 MEANT = {"after": "after …", "norm": "vector norm", "saved": "multiplications saved", "score": "softmax score"}
 """What words mean that are used in another sense elsewhere."""
 _BETWEEN = re.compile("(, (?!to )|: | › | → |(?:^| )[×=] )")
@@ -54,15 +71,13 @@ def _translated(part: Part, say: Translate) -> Part:
         if isinstance(part, Table) and name in ("total", "rows") and value:  # a row of sums, rows with labels: no tokens
             first = part.columns[0].title
             labelled = name == "total" or first in LABELLED or first.startswith("over ")
-            rows = [
-                [_cell(cell, say, labelled and not at) for at, cell in enumerate(row)]
-                for row in (value if name == "rows" else [value])
-            ]
+            rows = [_row(part, row, say, labelled) for row in (value if name == "rows" else [value])]
             changes[name] = rows if name == "rows" else rows[0]
         elif isinstance(part, Column) and value in MEANT and (value != "after" or part.align == "left"):
             changes[name] = say(MEANT[value])
         elif isinstance(part, Matrix) and name in ("row_labels", "column_labels"):  # alone, a column's label is a token
             is_token = name == "column_labels" and value != part.row_labels
+            is_token |= all(map(_NUMBERED.match, value))
             changes[name] = value if is_token else [*map(translated_name, value)]
         elif name in LABELS and isinstance(part, LABELS[name]):
             changes[name] = [*map(say, value)]
@@ -77,9 +92,19 @@ def _translated(part: Part, say: Translate) -> Part:
     return msgspec.structs.replace(part, **changes)  # type: ignore[type-var]
 
 
+def _row(table: Table, row: list[Cell], say: Translate, labelled: bool) -> list[Cell]:
+    own = []
+    for at, cell in enumerate(row):
+        is_label = at == 0 and not labelled  # a token, or what it stands beside
+        is_data = table.columns[at].title in USERS or (at > 0 and row[0].text in TEXTS)
+        is_data |= is_label and cell.style != "dim" and _NUMBERED.fullmatch(cell.text) is not None
+        is_word = not is_label and (at == 0 or cell.style in ("dim", "masked"))
+        own.append(cell if is_data else _cell(cell, say, is_word))
+    return own
+
+
 def _cell(cell: Cell, say: Translate, is_word: bool) -> Cell:
-    """A cell in the language in use; a single word is one that is told to be, or that no token is styled like."""
-    is_word |= cell.style in ("dim", "masked")
+    """A cell in the language in use; a single word is one where it is told to be."""
     text = say(MEANT.get(cell.text, cell.text)) if is_word or " " in cell.text.strip() else cell.text
     return msgspec.structs.replace(cell, text=text, note=translated(cell.note))
 

@@ -8,7 +8,7 @@ import pytest
 from lab.core.translation import ENGLISH, use_language
 from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.stage_registry import STAGES
-from lab.views.blocks import Cell, Column, Table, View
+from lab.views.blocks import Array, Cell, Column, Matrix, Table, View
 from lab.views.number_explanation import Explanation, Operand, explanation_view
 from lab.views.translated_parts import translated_parts, translated_title
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, _one_thread, shared_engine, shared_tiny
@@ -53,6 +53,39 @@ def test_words_of_a_table_are_translated_and_its_tokens_stay() -> None:
     assert own.total is not None
     assert own.total[0].text == "alle"
     assert translated_parts(table) is table
+
+
+def test_tokens_with_their_places_and_texts_stay() -> None:
+    """Even where one reads like words of the lab, such as “10 steps”, the token after nine others."""
+    attention = Table(
+        [Column("key", align="left"), Column("score")],
+        [
+            [Cell("10 steps"), Cell("1.0", 1.0)],
+            [Cell("steps", style="masked"), Cell("masked", style="masked")],
+            [Cell("3 other keys", style="dim"), Cell("")],
+        ],
+    )
+    batch = Table(
+        [Column("hardest token", align="left"), Column("begins", align="left")],
+        [[Cell("layer 2.31"), Cell("step 3", style="dim")]],
+    )
+    path = Table([Column(""), Column("")], [[Cell("→ text"), Cell("The next page")], [Cell("→ logits"), Cell("2 layers")]])
+    pattern = Matrix("pattern", ["10 steps", "11 steps"], ["10 steps", "11 steps"], Array((2, 2), bytes(16)))
+    use_language("de")
+    try:
+        rows = [[cell.text for cell in row] for table in (attention, batch, path) for row in translated_parts(table).rows]
+        labels = translated_parts(pattern).row_labels
+    finally:
+        use_language(ENGLISH)
+    assert rows == [
+        ["10 steps", "1.0"],
+        ["steps", "maskiert"],
+        ["3 andere Keys", ""],
+        ["layer 2.31", "step 3"],
+        ["→ Text", "The next page"],
+        ["→ Logits", "2 Schichten"],
+    ]
+    assert labels == pattern.row_labels
 
 
 @pytest.mark.parametrize(
