@@ -46,13 +46,14 @@ _COUNTS, _MEASURES = (
 NUMBERS = frozenset(f"at next id rank seed u t {_COUNTS} {_MEASURES}".split())
 """Names in braces that stand for a number, as in "{n} merges": no word fits there, such as that of "a hundred merges"."""
 _OWN = (
-    "token other_token target best ref run runs name names text texts file path folder model base",
-    "note typed command source host machine old new one two three pieces kinds changes term heading subheading",
+    "ref run runs name names text texts file path folder model base",
+    "quote note typed command source host machine old new one two three pieces kinds changes term heading subheading",
 )
 DATA = frozenset(" ".join(_OWN).split())
-"""Names in braces that stand for what is the user's, or a token's: it is kept, even where it reads like words of the lab. But
-what is said of a token in quotes, such as “a” (token 3), is words."""
-WORDS = frozenset(["action", "phase", "stage", "kind", "term", "heading", "subheading", "page", "title"])
+"""Names in braces that stand for what is the user's: it is kept, even where it reads like words of the lab. But what is said of
+a token in quotes, such as “a” (token 3), is words."""
+_SAID = "action phase stage kind term heading subheading page title there most least panel next_panel last_panel"
+WORDS = frozenset(_SAID.split())
 """Names in braces that stand for words of the lab, even for a single one, which is no token here."""
 _QUOTED = re.compile('“[^”]*”?|"[^"]*"?')
 _COMMON = re.compile(r"(?<![\w/.\-])[a-z]{2,}(?![\w/.\-])")
@@ -61,9 +62,14 @@ _DIGITS = r"\d(?:\.(?![A-Za-z])|[^\s;:.])*"
 _NUMBER = rf"[^\s\w]?(?:{_DIGITS}|∞|NaN)(?:, {_DIGITS})*?"
 """One number, or several after commas; `3.txt` is a file."""
 _PLACE_IN_LAB = r"[A-Z]\w*(?: · [\w ,]+?)?"
-_PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {"place": _PLACE_IN_LAB, "action": r"(?:(?! · ).)+", "run": f"(?!the |this ){_PART}"}
-"""What stands for some names: a number, a place such as `Learn · lessons`, an action, of several sentences perhaps, or the name
-of a run, which has no article."""
+_PARTS = dict.fromkeys(NUMBERS, _NUMBER) | {
+    "place": _PLACE_IN_LAB,
+    "action": r"(?:(?! · ).)+",
+    "quote": r".+",
+    "run": f"(?!the |this ){_PART}",
+}
+"""What stands for some names: a number, a place such as `Learn · lessons`, an action or a text, of several sentences perhaps, or
+the name of a run, which has no article."""
 _BETWEEN = [re.compile(f"({between})(?![^“]*”)") for between in (" · ", r"(?<=[.!?]) (?=\S)", "; ", ": ")]
 """Between the phrases of one line, the sentences of a text, and the parts of a sentence, the widest first; not in quotes."""
 _WIDE_STOP = re.compile("(?<=[。！？；：]) |(?<=）) (?=[\u3000-\u9fff])")
@@ -131,7 +137,7 @@ class Catalogue:
             return self.fixed.get(text)
         near = sorted(each for word in {"", *re.findall(r"\w+", text)} for each in self._by_word.get(word, ()))
         for _, english in near:
-            has_stop = not text.endswith(".") or not english.endswith("}") or english.endswith(("{action}", "{text}"))
+            has_stop = not text.endswith(".") or not english.endswith("}") or english.endswith(("{action}", "{quote}"))
             match = _pattern(english).fullmatch(text) if has_stop else None
             if match and (own := self._places(match)) is not None:
                 return _WIDE_STOP.sub("", _PLACE.sub(lambda place: own[place[1]], self.messages[english]))

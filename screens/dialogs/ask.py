@@ -137,7 +137,7 @@ class RunChooser(ModalScreen[str | None]):
         self._title = title
 
     def compose(self) -> ComposeResult:
-        shown = [(translated_name(name), translated(words)) for name, words in self._names]
+        shown = [(name, translated_name(words)) for name, words in self._names]
         width = max((cell_len(name) for name, _ in shown), default=0)
         marks = ["▸" if name == self._current else " " for name, _ in self._names]
         options = [

@@ -188,12 +188,13 @@ class Navigation(InspectPart):
         selection, newer = self._host.selection, newer_best(self._host.lab, self._host.model)
         other = "last checkpoint" if selection.checkpoint == "best" else "best checkpoint"
         whose = translated(f"{other} of {selection.run}").removeprefix(f"{translated(other)} ")
-        newest = [] if newer is None else [(NEWEST, f"step {whole(newer)} of {selection.run}")]
+        newest = [] if newer is None else [(translated(NEWEST), f"step {whole(newer)} of {selection.run}")]
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]
-        name = await self._host.ask(RunChooser([*newest, (other, whose), *names], NEWEST if newest else lab.run_name, "model"))
-        if name == NEWEST:
+        offered = [*newest, (translated(other), whose), *names]
+        name = await self._host.ask(RunChooser(offered, translated(NEWEST) if newest else lab.run_name, "model"))
+        if name == translated(NEWEST):
             self._host.ask_again()
-        elif name == other:
+        elif name == translated(other):
             self.action_checkpoint()
         elif name:
             lab.post_message(RunChosen(name))

@@ -77,7 +77,7 @@ CATALOGUE_OF_TESTS = Catalogue(
         "After {token} comes {best}.": "在 {token} 之后是 {best}。",
         "{token} (token {n})": "{token}（第 {n} 个）",
         "watches {run}: {phase}, step {at}": "beobachtet {run}: {phase}, Schritt {at}",
-        "prompt: {text}": "Vorgabe: {text}",
+        "prompt: {quote}": "Vorgabe: {quote}",
         "x restores {part}": "x stellt {part} wieder her",
     }
 )
@@ -118,6 +118,7 @@ CATALOGUE_OF_TESTS = Catalogue(
         ("watches guess: guess, step 3", "beobachtet guess: Tipp, Schritt 3"),  # a run, and the word of the lab for its state
         ("watches step 2: guess, step 3", "beobachtet step 2: Tipp, Schritt 3"),
         ("prompt: The next step", "Vorgabe: The next step"),
+        ("prompt: The dog ran. All right.", "Vorgabe: The dog ran. All right."),
         ("step 3.txt", "step 3.txt"),  # a file
         ("model: step 3.txt", "Modell: step 3.txt"),
         ("x restores the next step", "x stellt der nächste Schritt wieder her"),
