@@ -215,8 +215,16 @@ class AppState(App[None]):
         elif old.animation == "off":
             self.animation_level = constants.TEXTUAL_ANIMATIONS
         if new.language != old.language:
-            use_language(new.language)
-            self.language = language()
+            self._speak(new.language)
+
+    def _speak(self, code: str) -> None:
+        use_language(code)
+        self.language = language()
+
+    def choose_language(self, code: str) -> None:
+        """Speak a language from now on, even where it is the kept one and the environment asked for another."""
+        self.change_preferences(language=code)
+        self._speak(code)
 
     def notify(self, message: str, **options: Any) -> None:
         """Show a message in the language in use."""

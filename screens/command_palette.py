@@ -188,7 +188,7 @@ class LabCommands(Provider):
                 yield Command(f"Animation: {speed}", f"now {now}", callback, "speed transitions motion")
         for code, name in languages().items():
             if code != language():
-                callback = partial(app.change_preferences, language=code)
+                callback = partial(app.choose_language, code)
                 yield Command(f"Language: {name}", f"{name}, as far as it is translated", callback, f"translation {code}")
         on = app.preferences.notifications
         words = f"now {'on' if on else 'off'}: a bell and a desktop notification when a run ends and the lab is not in front"

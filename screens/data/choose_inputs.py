@@ -79,11 +79,16 @@ several with spaces between, each completed by Tab. A path with spaces stands in
         """Name of the path that each line completes."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, placeholder=translated("file, folder, notes/*.md, stories or python"), compact=True)
+        super().__init__(id=id, compact=True)
+        self.speak()
         self._candidates: tuple[str, list[str]] = ("", [])
         self._taken = ""
         self._to_complete: str | None = None
         """The text that Tab was pressed at, before its completions were known."""
+
+    def speak(self) -> None:
+        """Say what may stand in it, in the language in use."""
+        self.placeholder = translated("file, folder, notes/*.md, stories or python")
 
     def follow(self, source: str, *, taken: bool) -> None:
         """Show the line of the text in use if it was `taken`, else nothing in place of that before. What is being typed stays."""

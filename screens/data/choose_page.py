@@ -110,28 +110,36 @@ class ChoosePage(TextReader):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
-            yield Label(translated("path"), classes="field-label")
+            yield Label(classes="field-label", id="path-label")
             yield PathInput(id="path-input")
-            yield Label(translated("encoding"), classes="field-label")
+            yield Label(classes="field-label", id="encoding-label")
             tooltip = "Only if detection fails: cp1252, latin-1 …"
-            yield Input(id="encoding", placeholder=translated("auto-detected"), compact=True, tooltip=tooltip)
+            yield Input(id="encoding", compact=True, tooltip=tooltip)
         yield Static(id="data-hint", markup=False)
         with Horizontal(id="data-body"):
             with Vertical(id="data-tree"):
-                words = translated("filter: part of a file's name")
-                yield Input(id="filter", placeholder=words, compact=True, tooltip="Words of the path")
+                yield Input(id="filter", compact=True, tooltip="Words of the path")
                 yield TextTree(id="texts")
             with Vertical(id="data-facts"):
                 yield FactList(id="text-facts")
                 yield SizeSlider(id="stories-size")
                 with Horizontal(id="data-use"):
-                    yield Button(translated("▸ Use this text"), id="use", compact=True, tooltip="Train on this text")
+                    yield Button(id="use", compact=True, tooltip="Train on this text")
                     yield Label(id="use-hint", markup=False)
                 with PreviewScroll(id="preview"):
                     yield Static(id="preview-text", markup=False)
 
     def on_mount(self) -> None:
+        self.speak()
         self._show()
+
+    def speak(self) -> None:
+        """Say its labels anew, in the language in use."""
+        self.query_one("#path-label", Label).update(translated("path"))
+        self.query_one("#encoding-label", Label).update(translated("encoding"))
+        self.query_one("#encoding", Input).placeholder = translated("auto-detected")
+        self.query_one("#filter", Input).placeholder = translated("filter: part of a file's name")
+        self.query_one("#use", Button).label = translated("▸ Use this text")
 
     def choose(self, source: str) -> None:
         """Read the text that was chosen elsewhere, not that under the tree's cursor, which begins on the first."""

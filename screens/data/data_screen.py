@@ -134,6 +134,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
                 page.show(self.text)
         self.refresh_bindings()
 
+    def _speak(self) -> None:
+        super()._speak()
+        self._show_steps()
+
     def _show_steps(self) -> None:
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)

@@ -29,6 +29,8 @@ from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2", "bytes")
 READING = "Reading the text …"
+KIND, MODEL = "c tokenizer", "m model"
+"""Labels of the choices."""
 
 
 class SplitView(PieceLinesView):
@@ -103,9 +105,9 @@ class SplitPage(DataPage):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="split-choices"):
-            yield Label(translated("c tokenizer"))
+            yield Label(translated(KIND), id="split-kind-label")
             yield Choice(KINDS, KINDS[0], id="split-kind", tooltip="The tokenizer of the run")
-            yield Label(translated("m model"))
+            yield Label(translated(MODEL), id="split-preset-label")
             yield Choice(list(PRESETS), DEFAULT_PRESET, id="split-preset", tooltip="The model's preset")
         yield SplitView(id="split-view")
 
@@ -196,6 +198,8 @@ class SplitPage(DataPage):
 
     def speak(self) -> None:
         """Say all words anew, in the language in use."""
+        self.query_one("#split-kind-label", Label).update(translated(KIND))
+        self.query_one("#split-preset-label", Label).update(translated(MODEL))
         self._draw()
 
     def _draw(self) -> None:

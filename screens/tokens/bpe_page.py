@@ -35,6 +35,7 @@ BYTES = 256
 
 SLICE_SECONDS = 0.06
 TICK_SECONDS = 0.25
+CURVE = "tokens left"
 ALL_STEPS = 1 << 60
 FASTER_EVERY = 50
 """Merges after which playing makes one more merge a step: later ones change less of the text."""
@@ -133,7 +134,7 @@ class BpePage(BpeLearning):
             with Horizontal(id="bpe-right"):
                 yield MergeList(id="bpe-merges")
                 with Vertical(id="bpe-curve-box") as box:
-                    box.border_title = translated("tokens left")
+                    box.border_title = translated(CURVE)
                     yield LinePlot(id="bpe-curve")
         yield StatusLine(most_lines=2, id="bpe-parts")
         with Vertical(id="bpe-lower"):
@@ -349,6 +350,7 @@ class BpePage(BpeLearning):
 
     def speak(self) -> None:
         """Say its words anew, in the language in use."""
+        self.query_one("#bpe-curve-box").border_title = translated(CURVE)
         self._show()
 
     @on(MergeList.Chosen)

@@ -45,6 +45,10 @@ class TextSources(PagedScreen):
     def box(self) -> TextBox:
         return self.query_one(TextBox)
 
+    def _speak(self) -> None:
+        super()._speak()
+        self.text_changed()
+
     def text_changed(self) -> None:
         """Say in the border of the box where its text comes from."""
         from lab.tokenization.text_examples import EXAMPLES

@@ -273,6 +273,11 @@ class VocabularyPage(TokensPage):
         self._list()
         self._plot()
 
+    def speak(self) -> None:
+        """Say its words anew, in the language in use."""
+        self.query_one("#vocabulary-search", Input).placeholder = translated(PLACEHOLDER)
+        self._list()
+
     def _list(self) -> None:
         if not self.is_mounted:
             return

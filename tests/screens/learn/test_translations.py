@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from textual.widgets import Markdown
@@ -161,6 +162,17 @@ async def test_after_a_switch_nothing_of_the_language_before_is_left_and_the_fra
             await until(pilot, lambda keys=keys, field=field: all(any(w in r for r in rows_of(pilot)) for w in (keys, field)))
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is page.screen)
+
+
+async def test_the_kept_language_is_chosen_where_the_environment_asked_for_another(
+    tmp_path: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_in("en", tmp_path, monkeypatch, SilentEngine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.set_reactive(LabApp.preferences, msgspec.structs.replace(app.preferences, language="de"))
+        app.choose_language("de")
+        await until(pilot, lambda: any("Hilfe" in row for row in rows_of(pilot)))
+        assert app.language == app.preferences.language == "de"
 
 
 @pytest.mark.parametrize("code", CODES)
