@@ -84,8 +84,9 @@ def _entry(series: Series, name: str, brief: bool, paints: bool) -> list[Piece]:
     if series.dashes:
         on, off = series.dashes
         sample = (("⠤" * on + " " * off) * 3)[: max(3, on + off + 1)].rstrip()
-    words = translated_name(name) if series.role in RUN_ROLES and not series.sign else translated(name)  # of a run: data
-    return [(f"{sample} ", series.role), (f"{visible(words)}  ", "axis")]
+    if not (series.is_run and name == series.short):
+        name = translated_name(name) if series.role in RUN_ROLES and not series.sign else translated(name)
+    return [(f"{sample} ", series.role), (f"{visible(name)}  ", "axis")]
 
 
 ROLES = ("raw", "train", "validation", "level", "name", "axis", "cursor", "event", "area", *RUN_ROLES)
