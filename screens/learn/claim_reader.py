@@ -271,13 +271,13 @@ def claim_markdown(claim: Claim, checked: Checked | None) -> str:
     if checked is None:
         return f"**{claim.title}**"
     found = checked.checked
-    title = translated(TITLES[found.verdict].capitalize())
-    parts = [f"{MARKS[found.verdict]} **{title}: {claim.title}**", _plain(translated(found.reason))]
+    title = translated(f"{TITLES[found.verdict].capitalize()}:")
+    parts = [f"{MARKS[found.verdict]} **{title} {claim.title}**", _plain(translated(found.reason))]
     instead = found.instead(_plain)
     if instead:
-        parts.append(f"**{translated('In the notes' if found.verdict == 'true' else 'Write instead')}:** {instead}")
+        parts.append(f"**{translated('In the notes:' if found.verdict == 'true' else 'Write instead:')}** {instead}")
     parts.append(found.explanation(_plain))
-    parts += [f"*{translated('Source')}: {_plain(source)}*" for source in claim.sources]
+    parts += [f"*{translated('Source:')} {_plain(source)}*" for source in claim.sources]
     return "\n\n".join(filter(None, parts))
 
 

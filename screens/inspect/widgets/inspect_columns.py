@@ -50,7 +50,7 @@ class SecondPromptBar(Horizontal):
         self.strip = TokenStrip(id="second-tokens")
 
     def compose(self) -> ComposeResult:
-        yield Static(f"{translated('prompt 2')}:")
+        yield Static(translated("prompt 2:"))
         yield self.strip
 
 

@@ -129,7 +129,7 @@ class PredictionPanel(Widget):
         """The tokens side by side, as many as fit."""
         if self.path is None:
             return []
-        pieces: list[Piece] = [(translated(f"token {self.path.position + 2}") + ":", "number")]
+        pieces: list[Piece] = [(translated(f"token {self.path.position + 2}:"), "number")]
         room = width - cell_len(pieces[0][0])
         count = len(self.path.top)
         rows = self.rows(count) if self.effect is None else rows_on_a_line(self.effect, count)

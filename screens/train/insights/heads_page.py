@@ -55,7 +55,9 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
     titles: list[ColouredPiece] = []
     for kind in HEAD_SCORES:
         name = translated(TITLES[kind] if column >= 28 else kind)
-        titles.append((fit(f"{name}, uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
+        titles.append(
+            (fit(name + translated(f", uniform {fixed(uniform_score(kind, point.repeated), 2)}"), column) + " " * GAP, "title")
+        )
     lines.append(titles)
     numbers = "".join(fit(str(head + 1).center(cell), cell) for head in range(heads)) if cell > 1 else ""
     lines.append([(fit(fit(translated("head"), LABEL_WIDTH) + numbers, column) + " " * GAP, "dim") for _ in HEAD_SCORES])
