@@ -252,7 +252,7 @@ class LabScreen(QuickScreen):
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
             key = f"{self.app.get_key_display(binding)} {translated(binding.description.lower())}"
-            bar.tell(f"{key}: {translated(why_not(*bound[0]))}")
+            bar.tell(key + translated(": ") + translated(why_not(*bound[0])))
 
     async def action_copy(self) -> None:
         from screens.terminal.clipboard import copy, text_to_copy

@@ -112,7 +112,7 @@ class LaidMatrixPanels(Laid):
         return Line(merged([*pieces, (" ", "")]), ((fit(pinned, self.pinned), "dim"),))
 
     def _title(self, index: int) -> str:
-        unit = " in %" if self._is_share(index) and self.is_written(index) else ""
+        unit = f" {translated('in %')}" if self._is_share(index) and self.is_written(index) else ""
         title = self.matrices[index].title + unit
         return fit(title if cell_len(title) <= self.widths[index] else title.partition(" ")[0], self.widths[index])
 

@@ -47,7 +47,7 @@ class WidgetMessages(LabScreen):
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
             words, hint = message.spot.description, self._interventions.hint
-            with_hint = f"{words} · {hint}" if hint else words
+            with_hint = f"{words} · {translated(hint)}" if hint else words
             self.say(with_hint if cell_len(translated(with_hint)) <= self.size.width - 2 else words)
         else:
             self.say_location()

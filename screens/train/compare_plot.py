@@ -114,7 +114,7 @@ def _sample_column(run: ComparedRun, stop: float, width: int) -> list[list[Piece
     samples = written_at(run, stop)
     if not samples:
         return [[(fit(run.title, width), "head")], [(fit(translated("not reached yet"), width), "label")]]
-    title = fit(f"{run.title}, {translated(f'step {whole(samples[0].step)}')}", width)
+    title = fit(run.title + translated(f", step {whole(samples[0].step)}"), width)
     return [[(title, "head")], *sample_text_lines(samples, width)]
 
 
