@@ -18,11 +18,12 @@ WORD_BREAK = re.compile("(?<!“) ")
 _WIDE = "\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _OPENS, _CLOSES = "（《【「『“‘(", "，。、：；！？）》】」』”’…,.:;!?)%"
 HAS_WIDE = re.compile(f"[{_WIDE}]")
-_WORD = f"(?:[^\\s{_WIDE}{_OPENS}{_CLOSES}]|[.,:](?=[0-9A-Za-z]))+"
+_UNIT = r"(?<=\d) (?=(?:[kMGT]?B|ms|s|min|h|nat)\b)"
+_WORD = f"(?:[^\\s{_WIDE}{_OPENS}{_CLOSES}]|[.,:](?=[0-9A-Za-z])|{_UNIT})+"
 _PIECE = re.compile(f"(?:[{_OPENS}]|(?<=“) )*(?:[{_WIDE}]|{_WORD})[{_CLOSES}]*\\s*|\\S\\s*|\\s+")
 """What a line is not broken within: a Chinese character or a word, with the signs that stand before it and behind it.
 
-The space that a token in quotation marks begins with is one of those signs."""
+The space that a token in quotation marks begins with is one of those signs, and a number stays with its unit."""
 
 
 def fit(text: str, width: int, align: str = "left") -> str:

@@ -122,7 +122,7 @@ def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], colum
     levels = levels_of(rows / top)
     marked = chosen[0] if per_layer else chosen[0] * heads + chosen[1]
     what = "highest of each layer, two layers a line" if per_layer else "every head, two a line: upper and lower half"
-    lines: Lines = [[(f"{translated(what)}; ▴ {translated(f'step {whole(points[at].step)}')}", "dim")]]
+    lines: Lines = [[(f"{translated(what)}{translated('; ')}▴ {translated(f'step {whole(points[at].step)}')}", "dim")]]
     for row in range(0, len(names), 2):
         pair = range(row, min(row + 2, len(names)))
         line: list[ColouredPiece] = []

@@ -247,6 +247,7 @@ async def test_every_mode_and_its_keys_are_in_the_language_and_no_more_is_cut_of
         ("一unbelievable二", 6, ["一", "unbeli", "evable", "二"]),
         ("平均3.477，共2,048个", 8, ["平均", "3.477，", "共2,048", "个"]),  # nor is a number broken at its point
         ("把 “ unt” 往上拉", 8, ["把", "“ unt”", "往上拉"]),  # nor within a token that begins with a space
+        ("大小 4.1 kB。", 9, ["大小", "4.1 kB。"]),  # nor between a number and its unit
         ("plain words stay", 8, ["plain", "words", "stay"]),
     ],
 )
