@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from msgspec import structs
+from rich.cells import cell_len
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.worker import Worker
 
 from lab.core.number_format import counted
+from lab.core.translation import translated
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -43,6 +45,7 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
+from screens.widgets.text_fitting import fit
 
 HELP = (
     "Follow one prompt through the forward pass: `j` next stage, `k` back; `←` `→` choose the token whose prediction you "
@@ -77,12 +80,13 @@ R = TypeVar("R")
 def forward_pass_picture(facts: ModelFacts | None) -> str:
     """The forward pass of the model in view, with the keys that move along it."""
     layers, heads = (f" × {facts.layers}", counted(facts.heads, "head")) if facts is not None else ("", "heads")
-    block = f"( attention → MLP ){layers}"
-    first = f"tokens → embed → {block} → norm → logits → sample"
-    at = first.index("(")
-    keys = f"{'←/→':<{at}}{f'[ ] {heads}':<{first.index(')') - at - 3}}{{ }} layer"
-    keys = f"{keys:<{first.index('sample')}}space"
-    dashes = "─" * ((len(first) - 6) // 2)
+    words = ("tokens", "embed", "attention", "norm", "logits", "sample")
+    tokens, embed, attention, norm, logits, sample = map(translated, words)
+    before, block = f"{tokens} → {embed} → ", f"( {attention} → MLP ){layers}"
+    first = f"{before}{block} → {norm} → {logits} → {sample}"
+    keys = fit("←/→", cell_len(before)) + fit(f"[ ] {translated(heads)}", cell_len(block) - len(layers) - 4)
+    keys = fit(f"{keys}{{ }} {translated('layer')}", cell_len(first) - cell_len(sample)) + "space"
+    dashes = "─" * ((cell_len(first) - 6) // 2)
     return "\n".join((first, keys, f"{dashes} j/k {dashes}▸"))
 
 

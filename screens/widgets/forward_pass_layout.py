@@ -84,10 +84,10 @@ class Drawing:
 
 
 def short_name(name: str) -> str:
-    """`1 attn` for `1 attention`, in the language in use, but for `norm`, which elsewhere is the length of a vector."""
+    """`1 attn` for `1 attention`, in the language in use."""
     number, _, part = name.partition(" ")
     short = SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)
-    return short if short == SHORT["final norm"] else translated(short)
+    return translated(short)
 
 
 def parts_of(

@@ -137,7 +137,7 @@ def test_a_sentence_is_translated_whole_or_part_by_part_and_data_stays(english: 
     [
         ("Make ten merges; make a hundred merges", "Zehn Verschmelzungen; hundert Verschmelzungen"),
         ("The next page; the page before", "Die nächste Seite; die Seite davor"),
-        ("Train: Pan to earlier steps", "Train: Pan to earlier steps"),
+        ("Train: Pan to later moons", "Train: Pan to later moons"),
         ("goes to Learn · lessons, key a there", "führt zu Learn · Lektionen, dort Taste a"),
         ("Learn · lessons: Read the lesson", "Learn · Lektionen: Die Lektion lesen"),
         (
