@@ -338,4 +338,4 @@ def facts_of(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
     place = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
     probabilities = [token.probability for token in answer.tokens if token.probability]
     shaded = (f"losses up to {fixed(-math.log(min(probabilities)), 2)}",) if probabilities else ()
-    return place, (f"lr {significant(facts.lr)}", *shaded, weights, f"loss {losses}")
+    return place, (f"{translated('lr')} {significant(facts.lr)}", *shaded, weights, f"loss {losses}")
