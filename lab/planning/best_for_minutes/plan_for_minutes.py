@@ -12,7 +12,7 @@ from lab.core.number_format import whole
 from lab.planning.best_for_minutes.earlier_outcomes import Correction, Outcome, correction
 from lab.planning.best_for_minutes.loss_law import LAW, Learning
 from lab.planning.best_for_minutes.step_speed import StepSpeed
-from lab.planning.estimates.duration_estimate import evaluation_share
+from lab.planning.estimates.duration_estimate import SECONDS_AROUND, evaluation_share
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
 from lab.planning.run_request import AUTO, RunRequest, SettingError
 from lab.runs.expected_loss import ExpectedLoss
@@ -36,8 +36,6 @@ CONTEXTS, SMALL_CONTEXTS = (128, 64), (32, 16)
 """The candidates, and those for a text whose validation part is too short for them."""
 CHOSEN = ("vocab", "layers", "heads", "width", "context", "dropout")
 """Settings of the form that are chosen for the minutes."""
-SECONDS_AROUND = 6.0
-"""Seconds of a run's minutes without steps: the trainer's start, the first evaluation and the last."""
 
 
 @dataclass(frozen=True)

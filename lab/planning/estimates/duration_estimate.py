@@ -33,6 +33,10 @@ EVALUATION_SPEEDUP = 3
 """A token costs a third as much in an evaluation as in a step: there is no backward pass."""
 
 
+SECONDS_AROUND = 6.0
+"""Seconds of a run's minutes without steps: the trainer's start, the first evaluation and the last."""
+
+
 def expected_speeds(
     run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine, step_seconds: Sequence[float]
 ) -> tuple[list[float], str]:
@@ -97,7 +101,9 @@ def evaluation_share(run: ResolvedRun) -> float:
 
 def steps_at(run: ResolvedRun, speed: float) -> float:
     """Steps of the run: its own, or those that its minutes allow at so many FLOP/s."""
-    return run.train.steps if run.train.steps is not None else (run.train.minutes or 0) * 60 * speed / run.flops_per_step
+    if run.train.steps is not None:
+        return run.train.steps
+    return max(1.0, ((run.train.minutes or 0) * 60 - SECONDS_AROUND) * speed / run.flops_per_step)
 
 
 def seconds_at(run: ResolvedRun, speed: float) -> float:
