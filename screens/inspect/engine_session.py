@@ -98,9 +98,10 @@ class Callbacks:
 class EngineSession:
     """`select` says what to show next; `serve` runs for ever and answers the newest selection."""
 
-    def __init__(self, engine: Engine, callbacks: Callbacks) -> None:
+    def __init__(self, engine: Engine, callbacks: Callbacks, is_left: Callable[[], bool] = lambda: False) -> None:
+        """`is_left` tells that who takes the answers is being removed."""
         self.engine = engine
-        self._to = callbacks
+        self._callbacks, self._is_left = callbacks, is_left
         self._newest = NewestOnly(self._answer, self._look_ahead, self._failed, PATIENCE)
         self.serve = self._newest.serve
         self.expected_checkpoints: tuple[str, ...] = ()
@@ -116,6 +117,13 @@ class EngineSession:
         self._selected = 0
         self._shown = 0
         """Number of the selection whose view was shown last: an older one that comes late is not shown any more."""
+
+    @property
+    def _to(self) -> Callbacks:
+        """The takers of answers. Where they are being removed, and have lost their parts, the work ends."""
+        if self._is_left():
+            raise asyncio.CancelledError
+        return self._callbacks
 
     @property
     def is_idle(self) -> bool:

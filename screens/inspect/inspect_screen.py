@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -43,6 +44,7 @@ from screens.inspect.widget_messages import WidgetMessages
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.time_slider import TimeSlider
+from screens.terminal.textual_internals import is_being_removed
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit
@@ -151,7 +153,7 @@ class InspectScreen(WidgetMessages):
         self._owners = bind_actions(self, self._parts)
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
         answers = Callbacks(*take, self._second.take_answer, self.view.prepare, self.notices.show_progress)
-        self.session = EngineSession(self._engine, answers)
+        self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
 
     def compose_body(self) -> ComposeResult:
         yield from (self._bar, self._second_bar, self._columns, self._slider, self._status)

@@ -34,7 +34,8 @@ class Record:
             lambda selection, view: self.views.append(selection),
             lambda sentence, died: self.sentences.append((sentence, died)),
         )
-        self.session = EngineSession(engine, to)
+        self.is_left = False
+        self.session = EngineSession(engine, to, lambda: self.is_left)
 
     async def select(self, selection: Selection) -> View | None:
         """Select, and wait for what comes of it; what was at hand."""
@@ -53,6 +54,18 @@ async def record(engine: Any) -> Any:
     serving = asyncio.create_task(record.session.serve())
     yield record
     serving.cancel()
+
+
+async def test_an_answer_that_comes_while_the_screen_is_being_removed_is_dropped(record: Record) -> None:
+    """Its parts are gone by then, and the lab would end with a fault instead of leaving."""
+    record.session.select(SELECTED)
+    await asyncio.sleep(0)
+    record.is_left = True
+    await record.settle()
+    assert [record.facts, record.paths, record.views, record.sentences] == [[], [], [], []]
+    record.is_left = False
+    await record.select(SELECTED)
+    assert record.views == [SELECTED]
 
 
 async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours_which_are_there_at_once(
