@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from lab.core.translation import translated
+from lab.core.translation import translated, translated_paragraphs
 from lab.lessons.glossary.glossary import glossary
 from screens.action_index import with_keys
 from screens.base_screen import LabScreen
@@ -202,8 +202,9 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
     def action_turn(self) -> None:
         self.toggle_class("-words")
         if self.has_class("-words"):
-            shared = f"**These keys mean the same everywhere**\n\n{key_table()}"
-            self.query_one("#help-words Static", Static).update(Markdown(f"{with_keys(self._words)}\n\n{shared}"))
+            shared = f"{translated('**These keys mean the same everywhere**')}\n\n{key_table()}"
+            words = with_keys(translated_paragraphs(self._words))
+            self.query_one("#help-words Static", Static).update(Markdown(f"{words}\n\n{shared}"))
             self.query_one("#help-words").scroll_home(animate=False)
         self._name_page()
 

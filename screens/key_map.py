@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
 
+from lab.core.translation import translated
 from screens.about_key import About
 from screens.widgets.mode_bar import mode_bindings
 
@@ -76,5 +77,6 @@ EVERYWHERE: list[BindingType] = [
 
 
 def key_table() -> str:
-    """The map as a Markdown table."""
-    return "\n".join(["| key | meaning |", "|---|---|", *(f"| {each.shown} | {each.meaning} |" for each in KEY_MAP)])
+    """The map as a Markdown table, in the language in use."""
+    rows = [f"| {each.shown} | {translated(each.meaning)} |" for each in KEY_MAP]
+    return "\n".join([translated("| key | meaning |"), "|---|---|", *rows])

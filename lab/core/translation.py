@@ -221,6 +221,12 @@ def translated(text: str) -> str:
     return text if _in_use == ENGLISH or not text else catalogue(_in_use).translated(text)
 
 
+def translated_paragraphs(text: str) -> str:
+    """Markdown in the language in use: each paragraph is a sentence of the catalogue, on one line, or stays as it is."""
+    paragraphs = [(each, " ".join(each.split())) for each in text.split("\n\n")]
+    return "\n\n".join(translated(line) if translated(line) != line else own for own, line in paragraphs)
+
+
 def translated_name(text: str) -> str:
     """A name in the language in use, such as that of a row; a single word is kept, for it may be a token."""
     return text if _in_use == ENGLISH else catalogue(_in_use).name(text)
