@@ -215,7 +215,7 @@ class LabApp(AppState):
 
             if self._watcher is None:
                 self._watcher = RunsWatcher()
-            return self._watcher.read(), jobs_under_way(home())
+            return self._watcher.read(), jobs_under_way(home()) if self.preferences.notifications else {}
 
         token = self.reading_token
         runs, jobs = await asyncio.to_thread(read)
@@ -303,7 +303,7 @@ class LabApp(AppState):
         if not lost or self.screen is self._quit_question:
             self._leave()
             return
-        others = (f" {each}." for each in going_on(self.active_runs(), self._jobs.values()))
+        others = (f" {each}." for each in going_on(self.active_runs(), home()))
         words = f"This would be lost: {', '.join(map(translated, lost))}.{''.join(others)}"
         self._quit_question = question = ConfirmDialog("Quit?", words, key="q", yes="quit")
         self.push_screen(question, self._leave_if)
@@ -323,7 +323,7 @@ class LabApp(AppState):
 
     def _leave(self) -> None:
         """Quit now; the terminal names what goes on."""
-        others = going_on(self.active_runs(), self._jobs.values())
+        others = going_on(self.active_runs(), home())
         self.exit(message="\n".join(f"{each}; run llmlab to watch it." for each in others) or None)
 
     @on(ModeChosen)

@@ -223,8 +223,8 @@ def translated(text: str) -> str:
 
 def translated_paragraphs(text: str) -> str:
     """Markdown in the language in use: each paragraph is a sentence of the catalogue, on one line, or stays as it is."""
-    paragraphs = [(each, " ".join(each.split())) for each in text.split("\n\n")]
-    return "\n\n".join(translated(line) if translated(line) != line else own for own, line in paragraphs)
+    lines = [(each, " ".join(each.split())) for each in text.split("\n\n")]
+    return "\n\n".join(own if (own := translated(line)) != line else paragraph for paragraph, line in lines)
 
 
 def translated_name(text: str) -> str:

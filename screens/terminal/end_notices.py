@@ -24,9 +24,9 @@ def jobs_under_way(home: Path) -> dict[Path, str]:
     return {lock: f"{kind} {_short(name)}" for kind, lock, name in named if trainer_lock_is_held(lock)}
 
 
-def going_on(runs: Iterable[str], jobs: Iterable[str]) -> list[str]:
-    """Words on the runs and jobs that need no terminal."""
-    return [*(f"{name} keeps training" for name in runs), *(f"The {job} goes on" for job in jobs)]
+def going_on(runs: Iterable[str], home: Path) -> list[str]:
+    """Words on these runs, and on the jobs of a home, which need no terminal."""
+    return [*(f"{name} keeps training" for name in runs), *(f"The {job} goes on" for job in jobs_under_way(home).values())]
 
 
 def ends_of_runs(before: Iterable[RunSummary], now: Iterable[RunSummary]) -> list[str]:
