@@ -122,26 +122,26 @@ def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Lock of a folder, in which one thread of one process at a time reads, changes and writes a small file.
 
-    It waits at most LOCK_TIMEOUT, and not at all where the folder is missing or the disk has no such locks.
+    It waits at most `timeout` seconds, and not at all where the folder is missing or the disk has no such locks.
     """
     descriptor = None
     with suppress(OSError):  # whoever reads or writes there says what is wrong with it
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if descriptor is not None:
-            _acquire(descriptor)
+            _acquire(descriptor, timeout)
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _acquire(descriptor: int) -> None:
+def _acquire(descriptor: int, timeout: float) -> None:
     """Lock the folder of this descriptor until it is closed."""
-    give_up = time.monotonic() + LOCK_TIMEOUT
+    give_up = time.monotonic() + timeout
     while time.monotonic() < give_up:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,6 +151,16 @@ def _acquire(descriptor: int) -> None:
             return  # the disk has no such locks
         else:
             return
+
+
+def forget_file(path: Path, count: int) -> int:
+    """Remove a file that holds so many things that were measured. Returns the number. Raises UserError if the system refuses."""
+    try:
+        with folder_lock(path.parent):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise os_error_in_words(error, f"remove {quoted(str(path))}") from error
+    return count
 
 
 def remove_leftovers(folder: Path) -> None:

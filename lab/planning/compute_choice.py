@@ -10,15 +10,14 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from lab.core.atomic_io import write_atomic
-from lab.core.errors import DamagedFileError
+from lab.core.atomic_io import folder_lock, write_atomic
 from lab.core.machine import cores, processor
 from lab.core.number_format import counted
-from lab.core.safe_open import LARGEST_CONFIG, read_json
+from lab.core.safe_open import read_entries
 from lab.planning.device import choose_precision, is_short_step, training_threads
 from lab.planning.gpu_card import card_precision, describe_card
 from lab.runs.run_schema import TrainConfig
@@ -36,7 +35,7 @@ TOKENS = 1024
 """Tokens that candidates are timed on, about: enough to fill the caches as a step does."""
 
 Candidate = tuple[Precision, AttentionKernel]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=1e-6, le=1e5)]
 
 
 class ComputeChoice(msgspec.Struct, frozen=True):
@@ -94,15 +93,16 @@ def _times(model: ModelConfig, batch: int, candidates: list[Candidate], home: Pa
         return dict.fromkeys(candidates, 1.0)
     shape = f"{counted(model.heads, 'head')}, width {model.width}, context {model.context}, {_windows(model, batch)} windows"
     key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(candidate) for candidate in candidates)}"
-    try:
-        known = read_json(home / FILE, dict[str, list[Seconds]], LARGEST_CONFIG)
-    except (OSError, DamagedFileError):
-        known = {}  # nothing is lost: they are measured again
-    if len(known.get(key, ())) != len(candidates):
-        known[key] = [round(seconds, 6) for seconds in measure(candidates, _layer(model, batch)).values()]
-        with contextlib.suppress(OSError):  # on a full disk, say: the next run measures again
-            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(known), indent=1))
-    return dict(zip(candidates, known[key], strict=True))
+    times = _known_times(home).get(key, [])
+    if len(times) != len(candidates):
+        times = [max(1e-6, round(seconds, 6)) for seconds in measure(candidates, _layer(model, batch)).values()]
+        with contextlib.suppress(OSError), folder_lock(home):  # on a full disk, say: the next run measures again
+            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_known_times(home) | {key: times}), indent=1))
+    return dict(zip(candidates, times, strict=True))
+
+
+def _known_times(home: Path) -> dict[str, list[float]]:
+    return dict(read_entries(home / FILE, dict[str, Any], tuple[str, list[Seconds]]))
 
 
 def measure(candidates: list[Candidate], layer: Callable[[Candidate], None]) -> dict[Candidate, float]:

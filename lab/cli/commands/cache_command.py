@@ -3,11 +3,11 @@
 import click
 
 from lab.cli.output import write_json
-from lab.core import number_format
+from lab.core.number_format import bytes_, counted
 
 
 @click.command(short_help="Show or empty the cache of prepared texts.")
-@click.option("--empty", "emptied", is_flag=True, help="Remove it all, and the outcomes that correct expectations.")
+@click.option("--empty", "emptied", is_flag=True, help="Remove it all, and what was measured of earlier runs and steps.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cache(emptied: bool, as_json: bool) -> None:
     """Show where prepared texts are kept, and how much they take. With them, a run on the same text and settings starts at once.
@@ -16,18 +16,20 @@ def cache(emptied: bool, as_json: bool) -> None:
     takes more than its bound or a tenth of the free disk.
     """
     from lab.planning.best_for_minutes.earlier_outcomes import forget_outcomes
+    from lab.planning.estimates.measure_step_time import forget_times
     from lab.planning.preparation.preparation_cache import MOST_BYTES, PreparationCache
     from lab.runs.home_folder import home
 
     kept = PreparationCache(home())
     freed = kept.empty() if emptied else 0
-    forgotten = forget_outcomes(home()) if emptied else 0
+    outcomes, times = (forget_outcomes(home()), forget_times(home())) if emptied else (0, 0)
     if as_json:
-        write_json({"path": str(kept.folder), "bytes": kept.size(), "most_bytes": MOST_BYTES, "freed_bytes": freed})
+        forgotten = {"outcomes_forgotten": outcomes, "step_times_forgotten": times}
+        write_json({"path": str(kept.folder), "bytes": kept.size(), "most_bytes": MOST_BYTES, "freed_bytes": freed} | forgotten)
     elif emptied:
-        click.echo(f"{kept.folder}: {number_format.bytes_(freed)} freed.")
-        if forgotten:
-            outcomes = number_format.counted(forgotten, "outcome")
-            click.echo(f"Forgotten: {outcomes} of earlier runs, by which expectations were corrected.")
+        click.echo(f"{kept.folder}: {bytes_(freed)} freed.")
+        if outcomes or times:
+            measured = f"{counted(outcomes, 'outcome')} of earlier runs and {counted(times, 'time')} of a step"
+            click.echo(f"Forgotten: {measured}, by which runs were planned.")
     else:
-        click.echo(f"{kept.folder}: {number_format.bytes_(kept.size())}, at most {number_format.bytes_(MOST_BYTES)}.")
+        click.echo(f"{kept.folder}: {bytes_(kept.size())}, at most {bytes_(MOST_BYTES)}.")

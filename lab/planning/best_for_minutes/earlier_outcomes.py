@@ -7,20 +7,21 @@ import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from lab.core.atomic_io import write_atomic
-from lab.core.errors import DamagedFileError
+from lab.core.atomic_io import folder_lock, forget_file, write_atomic
 from lab.core.number_format import probability
-from lab.core.safe_open import LARGEST_CONFIG, read_json
+from lab.core.safe_open import read_entries
 from lab.core.visible_text import shortened, visible
 from lab.runs.run_schema import RunConfig, Status
 
 FILE = ".outcomes.json"
 MOST = 100
 """Outcomes that are kept, the latest."""
+LOCK_TIMEOUT = 60.0
+"""Seconds that a run waits for others that end at once: nobody waits for it."""
 LATEST = 5
 """Runs on the same text that count, at most."""
 SURE, SURE_OF_OTHERS = 0.3, 4.0
@@ -33,8 +34,8 @@ class Outcome(msgspec.Struct, frozen=True):
     run: str
     source: str
     """Its text's."""
-    ratio: Annotated[float, msgspec.Meta(gt=0.1, lt=10)]
-    """Its bits per byte over those of the law alone."""
+    ratio: Annotated[float, msgspec.Meta(ge=0.2, le=3)]
+    """Its bits per byte over those of the law alone. At three times the law a model has learned nothing of most texts."""
 
 
 class Correction(msgspec.Struct, frozen=True):
@@ -52,28 +53,25 @@ class Correction(msgspec.Struct, frozen=True):
 
 
 def known_outcomes(home: Path) -> list[Outcome]:
-    try:
-        return read_json(home / FILE, list[Outcome], LARGEST_CONFIG)
-    except (OSError, DamagedFileError):
-        return []  # nothing is lost but a correction
+    return read_entries(home / FILE, list[Any], Outcome)[-MOST:]
 
 
 def keep_outcome(config: RunConfig, status: Status, home: Path) -> None:
     """Keep the outcome of a finished run, if anything was expected of it."""
     got = status.final_best.bits_per_byte if status.final_best is not None else None
-    if config.expected is None or not got:
+    if config.expected is None or not config.expected.by_law or not got:
         return
     outcome = {"run": config.name, "source": config.data.source, "ratio": got / config.expected.by_law}
     with contextlib.suppress(OSError, msgspec.ValidationError):  # a full disk, or a text unlike any other
-        kept = [*known_outcomes(home), msgspec.convert(outcome, Outcome)][-MOST:]
-        write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(kept), indent=1))
+        checked = msgspec.convert(outcome, Outcome)
+        with folder_lock(home, LOCK_TIMEOUT):
+            kept = [*known_outcomes(home), checked][-MOST:]
+            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(kept), indent=1))
 
 
 def forget_outcomes(home: Path) -> int:
-    """Forget them all; returns their number."""
-    count = len(known_outcomes(home))
-    (home / FILE).unlink(missing_ok=True)
-    return count
+    """Forget them all; returns their number. Raises UserError if the system refuses."""
+    return forget_file(home / FILE, len(known_outcomes(home)))
 
 
 def correction(outcomes: Sequence[Outcome], source: str) -> Correction:

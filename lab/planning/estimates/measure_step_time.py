@@ -9,14 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.atomic_io import folder_lock, forget_file, os_error_in_words, write_atomic
 from lab.core.detached_process import torch_environment
-from lab.core.errors import DamagedFileError, UserError
+from lab.core.errors import UserError
 from lab.core.machine import cores, gpu, processor
-from lab.core.safe_open import LARGEST_CONFIG, read_json
+from lab.core.safe_open import read_entries
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
@@ -26,6 +27,10 @@ SECONDS_BETWEEN_CALLS = 0.2
 """Longest time without a call of `waiting` while it measures."""
 MOST_HELD_UP = 0.2
 """A time is kept unless other programs held the steps up for more than this share of it."""
+
+
+StepSeconds = Annotated[float, msgspec.Meta(ge=1e-5, le=1e5)]
+"""Bounds of a step's time that can be true: ten microseconds, and a day."""
 
 
 class TimingJob(msgspec.Struct, frozen=True):
@@ -58,10 +63,12 @@ def known_step_seconds(model: ModelConfig, train: TrainConfig, home: Path) -> fl
 
 def known_times(home: Path) -> dict[str, float]:
     """Seconds of every step that was measured before, by `step_key`."""
-    try:
-        return read_json(home / FILE, dict[str, float], LARGEST_CONFIG)
-    except (OSError, DamagedFileError):
-        return {}  # nothing is lost: it is measured again
+    return dict(read_entries(home / FILE, dict[str, Any], tuple[str, StepSeconds]))
+
+
+def forget_times(home: Path) -> int:
+    """Forget them all; returns their number. Raises UserError if the system refuses."""
+    return forget_file(home / FILE, len(known_times(home)))
 
 
 class StepTimer:
@@ -107,7 +114,9 @@ class StepTimer:
         if self.held_up:
             return seconds
         try:
-            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(known_times(home) | {key: seconds}), indent=1))
+            with folder_lock(home):
+                times = known_times(home) | {key: seconds}
+                write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(times), indent=1))
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         return seconds

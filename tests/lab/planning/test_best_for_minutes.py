@@ -4,6 +4,7 @@ import json
 import math
 import random
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -232,3 +233,34 @@ def test_earlier_outcomes_correct_what_is_expected_until_they_are_forgotten(home
     keep_outcome(config, Status(phase="finished", final_best=got), home)
     assert forget_outcomes(home) == 1
     assert known_outcomes(home) == []
+
+
+def test_outcomes_that_cannot_be_true_are_left_out_alone(home: Path) -> None:
+    """Sixteen bits per byte were expected of a text that eight are enough for."""
+    rows = ", ".join(f'{{"run": "a", "source": "prose.txt", "ratio": {ratio}}}' for ratio in (-1, 1e-9, 9.5, 1e300, 1.1))
+    (home / ".outcomes.json").write_text(f'[{rows}, 7, {{"run": "b"}}]')
+    assert known_outcomes(home) == [Outcome("a", "prose.txt", 1.1)]
+
+
+def test_what_runs_keep_that_end_at_once_is_all_kept_until_the_cache_is_emptied(home: Path, llmlab: Call) -> None:
+    config = prepare_run(RunRequest(text="stories", preset="nano", steps=1)).config
+    config = msgspec.structs.replace(config, expected=plan().best.expected)
+    assert config.expected is not None
+    got = FinalEvaluation(step=1, tokens=1, bytes=1, val_loss=1.0, bits_per_byte=1.1 * config.expected.by_law)
+    status = Status(phase="finished", final_best=got)
+    threads = [threading.Thread(target=keep_outcome, args=(config, status, home)) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(known_outcomes(home)) == 40
+    (home / ".steps.json").write_text('{"a shape": 0.01, "another": -1.0}')
+    done = llmlab("cache", "--empty")
+    assert done.code == 0
+    assert "Forgotten: 40 outcomes of earlier runs and 1 time of a step, by which runs were planned.\n" in done.out
+    assert not (home / ".steps.json").exists()
+    assert not (home / ".outcomes.json").exists()
+    (home / ".steps.json").mkdir()
+    done = llmlab("cache", "--empty")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "Cannot remove " in done.err

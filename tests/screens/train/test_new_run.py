@@ -19,6 +19,7 @@ from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.core.translation import use_language
 from lab.data.statistics.text_statistics import read_facts
+from lab.planning.best_for_minutes import step_speed
 from lab.planning.fine_tuning import BaseRun
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
@@ -585,3 +586,23 @@ async def test_the_form_says_the_copied_share_of_the_part_that_is_chosen(app: Tr
         await until(pilot, lambda: said().startswith("a text of its own; 100% of the validation text also stands in"))
         fill(pilot, validation="nothing-there.txt")
         await until(pilot, lambda: "nothing-there.txt does not exist" in text_of(pilot, "#problems"))
+
+
+@pytest.mark.parametrize("seconds", ["-1.0", "0", "1e-300", "1e300", "1e999", "NaN"])
+async def test_times_of_steps_that_cannot_be_true_are_left_out(
+    seconds: str, app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of times holds them for every shape that the form weighs."""
+    keys, step_key = set[str](), step_speed.step_key
+    monkeypatch.setattr(
+        "lab.planning.best_for_minutes.step_speed.step_key", lambda *steps: keys.add(step_key(*steps)) or step_key(*steps)
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "best" in dict(screen_of(pilot).new_run.form.cost))
+        before = dict(screen_of(pilot).new_run.form.cost)["best"]
+        assert keys
+        times = ", ".join(f'"{key}": {seconds}' for key in keys)
+        (home / ".steps.json").write_text(f"{{{times}}}")
+        screen_of(pilot).new_run.plan_again()
+        await pilot.pause()
+        assert dict(screen_of(pilot).new_run.form.cost)["best"] == before
