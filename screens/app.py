@@ -20,7 +20,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
-from lab.core.translation import asked_language, language, translated, use_language
+from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
 from screens.about_key import KEYLESS
 from screens.app_state import AppState
@@ -304,7 +304,7 @@ class LabApp(AppState):
             self._leave()
             return
         others = (f" {each}." for each in going_on(self.active_runs(), home()))
-        words = f"This would be lost: {', '.join(map(translated, lost))}.{''.join(others)}"
+        words = f"This would be lost: {', '.join(lost)}.{''.join(others)}"
         self._quit_question = question = ConfirmDialog("Quit?", words, key="q", yes="quit")
         self.push_screen(question, self._leave_if)
 

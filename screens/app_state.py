@@ -23,8 +23,8 @@ from textual.widget import AwaitMount
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
 from lab.core.terminal import has_utf8, is_remote
-from lab.core.translation import ENGLISH, language, translated, use_language
 from lab.core.visible_text import quoted
+from lab.lessons.translation import ENGLISH, language, use_language
 from screens.messages import Arrived, RunChosen, TextChosen
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class AppState(App[None]):
     notes_version: var[int] = var(0)
     """Goes up with each note that this lab writes, changes or deletes."""
     language: var[str] = var(ENGLISH)
-    """The language in use: watched by what has words on screen that are not drawn anew by themselves."""
+    """The language of the lessons, claims, quiz and glossary: their pages watch it."""
     preferences: var[Preferences] = var(Preferences())
     """The user's choices, which outlive the lab; changed by `change_preferences` only."""
 
@@ -101,9 +101,9 @@ class AppState(App[None]):
         return NAMES_OF_KEYS.get(shown, shown) if self.draws_ascii else shown
 
     def action_command_palette(self) -> None:
-        """Show the palette, with its hint in the language in use."""
+        """Show the palette, unless it is shown already."""
         if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder=translated("Search for commands…"), id="--command-palette"))
+            self.push_screen(CommandPalette(placeholder="Search for commands…", id="--command-palette"))
 
     def on_resize(self, event: events.Resize) -> None:
         """Say it once when the terminal has become too small."""
@@ -215,20 +215,16 @@ class AppState(App[None]):
         elif old.animation == "off":
             self.animation_level = constants.TEXTUAL_ANIMATIONS
         if new.language != old.language:
-            self._speak(new.language)
+            self._use_language(new.language)
 
-    def _speak(self, code: str) -> None:
+    def _use_language(self, code: str) -> None:
         use_language(code)
         self.language = language()
 
     def choose_language(self, code: str) -> None:
-        """Speak a language from now on, even where it is the kept one and the environment asked for another."""
+        """Use a language from now on, even where it is the kept one and the environment asked for another."""
         self.change_preferences(language=code)
-        self._speak(code)
-
-    def notify(self, message: str, **options: Any) -> None:
-        """Show a message in the language in use."""
-        super().notify(translated(message), **options)
+        self._use_language(code)
 
     def change_preferences(self, **changes: Any) -> None:
         """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""

@@ -15,7 +15,6 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, Heading, about, why_not
 from screens.app_state import AppState
@@ -75,14 +74,6 @@ class HoldsWork(Protocol):
 
     def would_be_lost(self) -> str:
         """The work that quitting now would lose, such as `the prompt being typed`; "" if there is none."""
-
-
-@runtime_checkable
-class Speaks(Protocol):
-    """A part of a screen that keeps words as they were drawn."""
-
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
 
 
 class LabScreen(QuickScreen):
@@ -149,14 +140,6 @@ class LabScreen(QuickScreen):
     @on(events.Mount)
     def _mounted(self) -> None:
         self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
-        self.watch(self.app, "language", self._speak, init=False)
-
-    def _speak(self) -> None:
-        """Say all words anew that stand on screen, in the language in use."""
-        for part in self.query("*"):
-            if isinstance(part, Speaks):
-                part.speak()
-            part.refresh()
 
     @on(events.ScreenSuspend)
     @on(events.ScreenResume)
@@ -251,8 +234,8 @@ class LabScreen(QuickScreen):
         bound = [(node, binding) for node in nodes for binding in bindings_of_key(node, event.key)]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
-            key = f"{self.app.get_key_display(binding)} {translated(binding.description.lower())}"
-            bar.tell(key + translated(": ") + translated(why_not(*bound[0])))
+            key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"
+            bar.tell(key + ": " + why_not(*bound[0]))
 
     async def action_copy(self) -> None:
         from screens.terminal.clipboard import copy, text_to_copy

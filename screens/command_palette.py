@@ -6,7 +6,7 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from operator import itemgetter
 from typing import Protocol, cast, get_args, runtime_checkable
@@ -22,10 +22,10 @@ from textual.types import IgnoreReturnCallbackType
 from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
-from lab.core.translation import language, languages, translated
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary.glossary import glossary
 from lab.lessons.lesson import Lesson, lessons_and_problems
+from lab.lessons.translation import language, languages
 from lab.views.screen_state import ScreenState
 from screens.about_key import about, reason, synonyms_of
 from screens.action_index import Action, all_actions, asked_for, score_of
@@ -46,12 +46,10 @@ class Command:
     """Below 1 for what is further away than another command of the same words."""
     is_named: bool = False
     """True for a term of the glossary whose whole name was typed."""
-    english: str = ""
-    """Its words as they are in English: it is found by them, too."""
 
     def score(self, query: str, matcher: Matcher) -> float:
         """Score for what was typed; 0 where it does not answer that."""
-        return self.weight * max(score_of(query, each, self.synonyms, matcher.match(each)) for each in (self.words, self.english))
+        return self.weight * score_of(query, self.words, self.synonyms, matcher.match(self.words))
 
 
 NOT_HERE = {"command_palette", "back", "more_keys", "app.focus_next", "app.focus_previous"}
@@ -90,11 +88,7 @@ class LabCommands(Provider):
     """Commands from the bindings of the screen in view, the runs on disk, the app, and the screens of all other modes."""
 
     def _commands(self, query: str = "") -> Iterator[Command]:
-        """All commands, found by their English words, too; the terms of the glossary only where something is typed."""
-        for each in self._in_english(query):
-            yield replace(each, words=translated(each.words), help=translated(each.help), english=each.words)
-
-    def _in_english(self, query: str) -> Iterator[Command]:
+        """All commands; the terms of the glossary only where something is typed."""
         yield from self._possible_here()
         yield from self._of_runs()
         yield from self._of_all_modes()
@@ -189,7 +183,7 @@ class LabCommands(Provider):
         for code, name in languages().items():
             if code != language():
                 callback = partial(app.choose_language, code)
-                yield Command(f"Language: {name}", f"{name}, as far as it is translated", callback, f"translation {code}")
+                yield Command(f"Language: {name}", "of the lessons, claims, quiz and glossary", callback, f"translation {code}")
         on = app.preferences.notifications
         words = f"now {'on' if on else 'off'}: a bell and a desktop notification when a run ends and the lab is not in front"
         toggle = partial(app.change_preferences, notifications=not on)

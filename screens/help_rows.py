@@ -10,7 +10,6 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.lessons.glossary.glossary import Term
 from screens.about_key import NOT_POSSIBLE, about, reason, synonyms_of, why_not
 from screens.action_index import MOVES, Action, bindings_of, own_actions, page_actions, score_of
@@ -165,7 +164,7 @@ def _row(active: Mapping[str, Found], ids: Sequence[str], words: str, screen: La
     named = [found[0], *(each for each in found[1:] if each.binding.show)] if set("/ ") & set(first) or "↑↓" in first else found
     keys = " ".join(dict.fromkeys(key for each in named for key in each.keys[: None if len(found) == 1 else 1]))
     is_elsewhere = all(each.action is not None and each.action.page not in ("", getattr(screen, "page", "")) for each in found)
-    return Row(keys, translated(words or found[0].words), found, found[0].why_not, is_elsewhere)
+    return Row(keys, words or found[0].words, found, found[0].why_not, is_elsewhere)
 
 
 def term_row(term: Term) -> Row:
@@ -205,7 +204,7 @@ def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group
     links = sorted((page.LINK for page in screen.PAGES), key=lambda link: link.name != shown)
     return [
         (
-            f"Page {translated(link.title)}",
+            f"Page {link.title}",
             lines_of([action.binding for action in actions if action.page == link.name]),
         )
         for link in links

@@ -17,7 +17,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from lab.core.translation import translated, translated_paragraphs
 from lab.lessons.glossary.glossary import glossary
 from screens.action_index import with_keys
 from screens.base_screen import LabScreen
@@ -71,16 +70,16 @@ class KeyList(LineScrollView, can_focus=False):
             yield from ((None, [(line, "key")]) for line in (*self._picture.split("\n"), ""))
         for at, (title, rows) in enumerate(self._sections):
             if title:
-                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [translated(title)]))
+                yield from ((None, [(text, "title" if text else "")]) for text in ([""] * (at > 0) + [title]))
             column = max(1, min(MOST_OF_KEYS, max(cell_len(row.keys) for row in rows), (width - GAP) // 2))
             for row in rows:
-                words = f"{row.words} · {translated(row.why_not)}" if row.why_not else row.words
+                words = f"{row.words} · {row.why_not}" if row.why_not else row.words
                 told = wrap(words[:1].upper() + words[1:], width - column - 2 * GAP)
                 off = "off" if row.why_not else ""
                 for key, line in zip_longest(wrap(row.keys, column), told, fillvalue=""):
                     yield row, [(fit(key, column + GAP), off or "key"), (line, off)]
         if not self.rows:
-            yield None, [(translated(NOTHING), "")]
+            yield None, [(NOTHING, "")]
 
     def on_resize(self) -> None:
         if self.room != self._laid_out_for:
@@ -162,7 +161,7 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
 
     def _fill(self) -> None:
         field = self.query_one(Input)
-        field.placeholder = translated("type to find a key")
+        field.placeholder = "type to find a key"
         with field.prevent(Input.Changed):
             field.value = ""
         self.remove_class("-words")
@@ -196,14 +195,14 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
         box = self.query_one("#help")
         this, other = ("in words", "keys") if self.has_class("-words") else ("keys", "in words")
         leaves = "clear" if self.query_one(Input).value else "close"
-        box.border_title = translated(f"{self._title}: {this}")
-        box.border_subtitle = translated(f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}")
+        box.border_title = f"{self._title}: {this}"
+        box.border_subtitle = f"↑↓ ⏎ do it · Tab {other} · Esc {leaves}"
 
     def action_turn(self) -> None:
         self.toggle_class("-words")
         if self.has_class("-words"):
-            shared = f"{translated('**These keys mean the same everywhere**')}\n\n{key_table()}"
-            words = with_keys(translated_paragraphs(self._words))
+            shared = f"**These keys mean the same everywhere**\n\n{key_table()}"
+            words = with_keys(self._words)
             self.query_one("#help-words Static", Static).update(Markdown(f"{words}\n\n{shared}"))
             self.query_one("#help-words").scroll_home(animate=False)
         self._name_page()

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
 
-from lab.core.translation import translated
 from screens.about_key import About
 from screens.widgets.mode_bar import mode_bindings
 
@@ -77,6 +76,6 @@ EVERYWHERE: list[BindingType] = [
 
 
 def key_table() -> str:
-    """The map as a Markdown table, in the language in use."""
-    rows = [f"| {each.shown} | {translated(each.meaning)} |" for each in KEY_MAP]
-    return "\n".join([translated("| key | meaning |"), "|---|---|", *rows])
+    """The map as a Markdown table."""
+    rows = [f"| {each.shown} | {each.meaning} |" for each in KEY_MAP]
+    return "\n".join(["| key | meaning |", "|---|---|", *rows])

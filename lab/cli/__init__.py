@@ -81,6 +81,6 @@ def problem_of_terminal() -> str:
             f"{named} no terminal that can place text on its screen; set TERM to yours, such as xterm-256color, "
             "or use the commands that `llmlab --help` lists."
         )
-    from lab.core.translation import problem_of_language
+    from lab.lessons.translation import problem_of_language
 
     return problem_of_language(os.environ)

@@ -48,7 +48,7 @@ class Preferences(msgspec.Struct, frozen=True):
     notifications: bool = False
     """True for a bell and a desktop notification when a run or a long job ends while the lab is not in front."""
     language: str = ""
-    """Code of the language, a folder of `lab.core.translation`; empty for English."""
+    """Code of the language of the lessons, a folder of `lab/translations`; empty for English."""
 
     def __post_init__(self) -> None:
         for what, name in (("theme", self.theme), ("language", self.language)):

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Literal
 
 from lab.core.errors import UserError
-from lab.core.translation import translated_file
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.lessons.conditions import Condition, MissingMeasureError, fill, names_in, parse_condition
-from lab.lessons.lesson import CLAIMS, read_lesson_file
+from lab.lessons.lesson import CLAIMS
+from lab.lessons.translation import read_in_language
 
 Verdict = Literal["true", "limit", "not so", "unchecked"]
 
@@ -155,19 +155,9 @@ def _sections(path: Path, text: str) -> dict[str, str]:
     return found
 
 
-def _claim_text(path: Path) -> str:
-    """The text of a claim's file, with the words of its translation where there is one."""
-    text, words = read_lesson_file(path), translated_file("claims", path.name)
-    if words is None:
-        return text
-    title, _, rest = read_lesson_file(words).strip().partition("\n")
-    fields = text.strip().partition("\n")[2].strip().partition("\n\n")[0]
-    return f"{title}\n\n{fields}\n\n{rest.strip()}"
-
-
 def load_claims(folder: Path = CLAIMS) -> list[Claim]:
     """All claims, by subject. Raises: UserError: where a file is not in the form of `claim`, or two have one name."""
-    found = [parse_claim(path, _claim_text(path), EXPERIMENTS) for path in sorted(folder.rglob("*.md"))]
+    found = [parse_claim(path, read_in_language(path), EXPERIMENTS) for path in sorted(folder.rglob("*.md"))]
     names = [claim.name for claim in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"Two claims in {folder} are called {twice[0]}; rename one of the files.")

@@ -38,7 +38,6 @@ from msgspec.structs import replace
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count, fixed, probability, significant, whole
-from lab.core.translation import translated_name
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.views.blocks import GuessChoice, GuessQuestion
@@ -136,7 +135,7 @@ _FIGURE = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDER = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
 
 
-def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = translated_name) -> str:
+def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = str) -> str:
     """The text with its figures; a paragraph one of whose measures is missing is left out.
 
     `escape` is applied to measures that are texts, such as labels of tokens or names of rules.

@@ -21,10 +21,8 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
-from lab.core.translation import translated_file
-from lab.core.visible_text import visible
+from lab.lessons.translation import read_in_language, read_lesson_file
 
 FENCE = re.compile(r"^(`{3,}|~{3,})")
 OPTION = re.compile(r"^([a-z][a-z-]*):\s*(.*)$")
@@ -37,7 +35,7 @@ class Live:
     widget: str
     options: dict[str, str] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
-    """Those options that are shown, in the language in use; empty in English."""
+    """The options in the language in use; empty where that is English."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,6 @@ class Lesson:
     number: int
     title: str
     steps: tuple[LessonStep, ...]
-    is_translated: bool = False
-    """True where its words are those of the language in use."""
 
     @property
     def text(self) -> str:
@@ -121,35 +117,8 @@ def _steps(path: Path, lines: list[str]) -> list[LessonStep]:
     return [*steps, LessonStep(title, "\n".join(text).strip(), live)]
 
 
-WORDED = ("question", "choice-", "answer", "why")
-"""Beginnings of the options of a live block that are words."""
-
-
-def in_words_of(lesson: Lesson, words: Lesson, path: Path) -> Lesson:
-    """The lesson with the title and the texts of its translation. A live block of that names only the options that are words.
-
-    Raises: UserError, naming the translation's file, where it has other steps, or a live block of another kind.
-    """
-    if len(words.steps) != len(lesson.steps):
-        raise UserError(f"The translation {path} has {len(words.steps)} steps, and the lesson {len(lesson.steps)}.")
-    steps = []
-    for step, told in zip(lesson.steps, words.steps, strict=True):
-        live = step.live
-        if told.live is not None:
-            same = live is not None and live.widget == told.live.widget and told.live.options.keys() <= live.options.keys()
-            if live is None or not same or not all(name.startswith(WORDED) for name in told.live.options):
-                form = "a live block names the lesson's own widget, and those of its options that are words"
-                raise UserError(f"The translation {path}, step {told.title!r}: {form}.")
-            live = replace(live, words=told.live.options)
-        steps.append(LessonStep(told.title, told.text, live))
-    return replace(lesson, title=words.title, steps=tuple(steps), is_translated=True)
-
-
 FOLDER = Path(__file__).parent / "chapters"
 CLAIMS = Path(__file__).parent / "claims"
-LARGEST_FILE = 1 << 20
-LONGEST_NAME = 100
-"""Characters: as many as the file of the progress keeps."""
 
 
 def lessons(folder: Path = FOLDER) -> list[Lesson]:
@@ -166,7 +135,7 @@ def lessons_and_problems(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]
     problems = []
     for path in sorted(folder.rglob("*.md")):
         try:
-            lesson = parse_lesson(path, read_lesson_file(path))
+            lesson = _lesson(path)
         except UserError as error:
             problems.append(str(error))
             continue
@@ -174,39 +143,21 @@ def lessons_and_problems(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]
             problems.append(f"Two lessons in {folder} are called {lesson.name}; rename one of the files.")
             continue
         found[lesson.name] = lesson
-        if (words := translated_file("lessons", path.name)) is not None:
-            try:
-                found[lesson.name] = in_words_of(lesson, parse_lesson(words, read_lesson_file(words)), words)
-            except UserError as error:
-                problems.append(str(error))  # and the English lesson is shown
     return sorted(found.values(), key=lambda lesson: (lesson.number, lesson.name)), problems
 
 
-def read_lesson_file(path: Path) -> str:
-    """The text of a lesson's or a claim's file, with its control characters made visible.
-
-    Raises: UserError: one sentence naming the file, where it is no UTF-8 text of bounded size.
-    """
-    if len(path.stem) > LONGEST_NAME:
-        raise UserError(f"The name of {visible(str(path))} is too long: give the file one of at most {LONGEST_NAME} characters.")
-    try:
-        if not path.is_file():
-            raise UserError(f"{visible(str(path))} is no regular file; a lesson or claim is a Markdown file of its own.")
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise os_error_in_words(error, f"read {visible(str(path))}") from error
-    if len(raw) > LARGEST_FILE:
-        raise UserError(f"{visible(str(path))} is larger than a lesson or claim may be, {LARGEST_FILE >> 20} MiB; shorten it.")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{visible(str(path))} is no UTF-8 text; save it as UTF-8.") from error
-    return visible(text.replace("\r\n", "\n"), keep="\n\t")
+def _lesson(path: Path) -> Lesson:
+    """The lesson of a file in the language in use, its live blocks with the English options, and with the words beside them."""
+    english, own = (parse_lesson(path, read(path)) for read in (read_lesson_file, read_in_language))
+    steps = []
+    for step, said in zip(english.steps, own.steps, strict=True):
+        if step.live is not None and said.live is not None and said.live != step.live:
+            said = replace(said, live=replace(step.live, words=said.live.options))
+        steps.append(said)
+    return replace(own, steps=tuple(steps))
 
 
 def claim_titles(folder: Path = CLAIMS) -> dict[str, str]:
     """The claims by name, without their experiments, which take longer to import."""
-    files = {path.stem: translated_file("claims", path.name) or path for path in folder.rglob("*.md")}
-    first_lines = {stem: read_lesson_file(path).partition("\n")[0] for stem, path in files.items()}
+    first_lines = {path.stem: read_in_language(path).partition("\n")[0] for path in folder.rglob("*.md")}
     return {stem.partition("-")[2]: line.removeprefix("# ").strip() for stem, line in first_lines.items()}

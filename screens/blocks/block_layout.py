@@ -15,7 +15,6 @@ from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
 from lab.core.number_format import MINUS, significant
-from lab.core.translation import translated
 from lab.views.blocks import Destination
 from screens.colour import MASKED_LEVEL, ColouredPiece, HeatPiece, legend_bar
 from screens.widgets.text_fitting import wrap
@@ -56,10 +55,10 @@ class Spot:
     @property
     def description(self) -> str:
         """Label, name and all digits of the number."""
-        name = translated(f"zero-indexed: {self.ref}") if any(each.isdecimal() for each in self.ref) else self.ref
+        name = f"zero-indexed: {self.ref}" if any(each.isdecimal() for each in self.ref) else self.ref
         words = [word for word in (self.label, name) if word]
         if self.masked:
-            words.append(translated("masked: a token cannot attend to later ones"))
+            words.append("masked: a token cannot attend to later ones")
         elif self.value is not None:
             words.append(f"= {self.value:.9g}".replace("-", MINUS))
         return "  ".join(words)
@@ -165,7 +164,6 @@ NARROWEST = 20
 
 def heading(title: str, words: str, width: int, bar: Sequence[ColouredPiece] = ()) -> list[Line]:
     """Title, scale (`bar`) and legend of a block: on one line if they fit, else wrapped one under the other."""
-    words = "   ".join(map(translated, words.split("   ")))
     if not bar:
         if title and words and cell_len(title) + 3 + cell_len(words) <= width:
             return [Line(((title, "title"), ("   " + words, "dim")))]

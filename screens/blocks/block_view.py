@@ -15,10 +15,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.core.number_format import whole
-from lab.core.translation import language, translated
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
-from lab.views.translated_parts import translated_title
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
@@ -155,13 +153,9 @@ class BlockView(PieceView):
             self.cursor = cursor
             self._tell()
 
-    def speak(self) -> None:
-        if self.view is not None:
-            self.show(self.view)
-
     def wait(self, waiting: bool) -> None:
         """Mark the view as outdated until the next one comes."""
-        title = (translated_title(self.view) if self.view is not None else "") + (" …" if waiting else "")
+        title = (self.view.title if self.view is not None else "") + (" …" if waiting else "")
         if title != self._title:
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
@@ -170,13 +164,12 @@ class BlockView(PieceView):
         parity, rest = self.view.parity if self.view is not None else None, out_of_sight(above, below)
         if parity is None:
             return rest
-        badges = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
-        words, short = map(translated, badges)
+        words, short = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
         return words if cell_len(words) <= self.room else short
 
     async def prepare(self, view: View) -> None:
         """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
-        options = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window, language())
+        options = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window)
         if self.beside is not None or view is self.view or self._prepared.has(view, options):
             return
         laid, into = lay_view(view, options.room, None, *options[1:]), self._prepared
@@ -195,7 +188,7 @@ class BlockView(PieceView):
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            options = LayoutOptions(self.room, self._paints, self._panel, self.window, language())
+            options = LayoutOptions(self.room, self._paints, self._panel, self.window)
             prepared = None if self.beside else self._prepared.take(self.view, options)
             if prepared is None:
                 self.laid = lay_view(self.view, options.room, self.beside, *options[1:])

@@ -5,7 +5,6 @@ from functools import cached_property
 
 from rich.cells import cell_len
 
-from lab.core.translation import translated
 from lab.views.blocks import IntervalBar
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
 from screens.colour import ColouredPiece
@@ -73,7 +72,7 @@ class LaidIntervalBar(Laid):
     def spot(self, row: int, column: int) -> Spot:
         part = self.block.parts[column]
         start = min(self.edges[column], self.room - 1)
-        words = f"{part.label.strip() or part.label} · " + translated(f"from {part.low:.4f} to {part.high:.4f}")
+        words = f"{part.label.strip() or part.label} · from {part.low:.4f} to {part.high:.4f}"
         width = max(1, self.edges[column + 1] - start)
         return Spot(len(self.head) + 1, start, width, words, part.ref, part.high - part.low)
 

@@ -12,7 +12,6 @@ from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
 from lab.core.number_format import MINUS, probability, significant
-from lab.core.translation import translated
 from lab.views.blocks import Matrix, MatrixPanels
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import MASKED, shade
@@ -89,7 +88,7 @@ class LaidMatrixPanels(Laid):
             )
         if y == HEAD - 1:
             return self._side_by_side(
-                [list(self._header(width)) for width in self.cell_widths], pinned=f"{translated(self.panels.columns)} →"
+                [list(self._header(width)) for width in self.cell_widths], pinned=f"{self.panels.columns} →"
             )
         row = y - HEAD
         selected = self.matrices[0].selected
@@ -112,7 +111,7 @@ class LaidMatrixPanels(Laid):
         return Line(merged([*pieces, (" ", "")]), ((fit(pinned, self.pinned), "dim"),))
 
     def _title(self, index: int) -> str:
-        unit = f" {translated('in %')}" if self._is_share(index) and self.is_written(index) else ""
+        unit = " in %" if self._is_share(index) and self.is_written(index) else ""
         title = self.matrices[index].title + unit
         return fit(title if cell_len(title) <= self.widths[index] else title.partition(" ")[0], self.widths[index])
 
@@ -142,7 +141,7 @@ class LaidMatrixPanels(Laid):
     def _readout(self, index: int) -> str:
         value = float(self.values[index][self.place])
         if math.isnan(value):
-            return self._that_fits(index, translated("masked"), MASKED)
+            return self._that_fits(index, "masked", MASKED)
         if self._is_share(index):
             return self._that_fits(index, probability(value), probability(value, 0))
         return self._that_fits(index, significant(value, 4), significant(value, 2))
@@ -270,8 +269,8 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
         return together
     matrix = panels.matrices[chosen]
     others = (choices[(panel + ahead) % len(choices)] for ahead in range(1, len(choices)))
-    titles = [translated("all") if each is None else panels.matrices[each].title for each in others]
-    others_shown = translated(f"v shows {', then '.join(titles)}")
+    titles = ["all" if each is None else panels.matrices[each].title for each in others]
+    others_shown = f"v shows {', then '.join(titles)}"
     matrix = structs.replace(matrix, title=f"{matrix.title} · {others_shown}")
     alone = lay(matrix, width, beside.matrices[chosen] if beside else None)
     alone.follows = alone.keeps_cursor = True

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from rich.style import Style
 from textual.strip import Strip
 
-from lab.core.translation import ENGLISH
 from lab.views.blocks import View
 from screens.blocks.view_layout import Page
 from screens.colour import Heat, palette_of
@@ -74,7 +73,6 @@ class LayoutOptions(NamedTuple):
     paints: bool
     panel: int
     height: int
-    language: str = ENGLISH
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
 from lab.core.number_format import significant
-from lab.core.translation import translated
 from lab.views.blocks import StackedStrips, Strip
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
@@ -95,7 +94,7 @@ class LaidStrip(Laid):
         row, column = divmod(index, self.per_row)
         value = float(self.values[index])
         label, name, start = (
-            translated(f"{index + self.strip.first} of {self.values.size + self.strip.first - 1}"),
+            f"{index + self.strip.first} of {self.values.size + self.strip.first - 1}",
             element(self.strip.ref, index),
             MARGIN + column * self.each,
         )
@@ -194,7 +193,7 @@ class LaidStackedStrips(Laid):
     def spot(self, row: int, column: int) -> Spot:
         piece, place = divmod(column, self.per_row)
         line = len(self.head) + piece * self.lines_each + 1 + row
-        label = f"{self.strips.labels[row]} · {translated(f'{column + 1} of {self.columns}')}"
+        label = f"{self.strips.labels[row]} · {column + 1} of {self.columns}"
         name, value = element(self.strips.refs[row], column), float(self.values[row, column])
         return Spot(line, self.pinned + place * self.each, self.each, label, name, value, part="cell" if self.paints else "text")
 

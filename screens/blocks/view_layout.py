@@ -7,7 +7,6 @@ import msgspec
 from rich.cells import cell_len
 
 from lab.core.number_format import significant, whole
-from lab.core.translation import ENGLISH
 from lab.views.blocks import (
     Block,
     Gallery,
@@ -22,7 +21,6 @@ from lab.views.blocks import (
     TextGrid,
     View,
 )
-from lab.views.translated_parts import translated_parts
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.heatmap_layout import lay_heatmap
@@ -120,15 +118,12 @@ def lay_view(
     paints: bool = False,
     panel: int = 0,
     height: int = 0,
-    language: str = ENGLISH,
 ) -> "Page":
     """A view's sentence and its blocks, one under the other; with `paints` in colours, else in glyphs. What is left of `height`
     lines has rows of its `fill`.
 
     A view of the same stage `beside` it is laid out alike, for comparison.
     """
-    if language != ENGLISH:
-        view, beside = translated_parts(view), translated_parts(beside)
     others = _counterparts(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     blocks = [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]

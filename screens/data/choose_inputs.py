@@ -12,7 +12,6 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
-from lab.core.translation import translated
 from lab.data.path_completion import common_start, completed_name, completions, typed_line, typed_source
 from screens.background import in_thread, latest
 from screens.widgets.choice import Choice
@@ -80,15 +79,11 @@ several with spaces between, each completed by Tab. A path with spaces stands in
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, compact=True)
-        self.speak()
+        self.placeholder = "file, folder, notes/*.md, stories or python"
         self._candidates: tuple[str, list[str]] = ("", [])
         self._taken = ""
         self._to_complete: str | None = None
         """The text that Tab was pressed at, before its completions were known."""
-
-    def speak(self) -> None:
-        """Say what may stand in it, in the language in use."""
-        self.placeholder = translated("file, folder, notes/*.md, stories or python")
 
     def follow(self, source: str, *, taken: bool) -> None:
         """Show the line of the text in use if it was `taken`, else nothing in place of that before. What is being typed stays."""

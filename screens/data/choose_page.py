@@ -13,7 +13,6 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
-from lab.core.translation import translated
 from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import BUILTINS
 from lab.data.path_completion import typed_source
@@ -110,36 +109,27 @@ class ChoosePage(TextReader):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
-            yield Label(classes="field-label", id="path-label")
+            yield Label("path", classes="field-label", id="path-label")
             yield PathInput(id="path-input")
-            yield Label(classes="field-label", id="encoding-label")
+            yield Label("encoding", classes="field-label", id="encoding-label")
             tooltip = "Only if detection fails: cp1252, latin-1 …"
-            yield Input(id="encoding", compact=True, tooltip=tooltip)
+            yield Input(id="encoding", placeholder="auto-detected", compact=True, tooltip=tooltip)
         yield Static(id="data-hint", markup=False)
         with Horizontal(id="data-body"):
             with Vertical(id="data-tree"):
-                yield Input(id="filter", compact=True, tooltip="Words of the path")
+                yield Input(id="filter", placeholder="filter: part of a file's name", compact=True, tooltip="Words of the path")
                 yield TextTree(id="texts")
             with Vertical(id="data-facts"):
                 yield FactList(id="text-facts")
                 yield SizeSlider(id="stories-size")
                 with Horizontal(id="data-use"):
-                    yield Button(id="use", compact=True, tooltip="Train on this text")
+                    yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
                     yield Label(id="use-hint", markup=False)
                 with PreviewScroll(id="preview"):
                     yield Static(id="preview-text", markup=False)
 
     def on_mount(self) -> None:
-        self.speak()
         self._show()
-
-    def speak(self) -> None:
-        """Say its labels anew, in the language in use."""
-        self.query_one("#path-label", Label).update(translated("path"))
-        self.query_one("#encoding-label", Label).update(translated("encoding"))
-        self.query_one("#encoding", Input).placeholder = translated("auto-detected")
-        self.query_one("#filter", Input).placeholder = translated("filter: part of a file's name")
-        self.query_one("#use", Button).label = translated("▸ Use this text")
 
     def choose(self, source: str) -> None:
         """Read the text that was chosen elsewhere, not that under the tree's cursor, which begins on the first."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS, bytes_, counted, probability, whole
-from lab.core.translation import translated
 from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
@@ -79,7 +78,7 @@ def funnel_lines(state: RuleState, width: int) -> list[PieceLine]:
         chosen = at == state.selected
         kind = "cursor" if chosen else "text" if is_on else "dim"
         head: list[Piece] = [("▌" if chosen else " ", "text"), (f"[{'x' if is_on else ' '}]", kind), (" ", kind)]
-        head.append((fit(translated(rule.title), TITLE_WIDTH), kind))
+        head.append((fit(rule.title, TITLE_WIDTH), kind))
         lines.append([*head, *_numbers(step if is_on else None, is_on, state.is_current, raw, left, bar)])
         if step is not None and is_on:
             left = step.bytes_out
@@ -92,12 +91,12 @@ def _end_line(name: str, size: int, raw: int, known: bool, bar: int, *, old: boo
     number = fit(bytes_(size) if known else "…", NUMBER_WIDTH, "right")
     share = fit(probability(size / raw) if known and raw else "", SHARE_WIDTH, "right")
     drawn = funnel_bar(size, 0, raw, bar) if bar >= LEAST_BAR and known else []
-    return [(" " * 5 + fit(translated(name), TITLE_WIDTH), "title"), (f"{number} {share} ", "dim" if old else "title"), *drawn]
+    return [(" " * 5 + fit(name, TITLE_WIDTH), "title"), (f"{number} {share} ", "dim" if old else "title"), *drawn]
 
 
 def _numbers(step: CleaningStep | None, is_on: bool, is_current: bool, raw: int, left: int, bar: int) -> list[Piece]:
     if step is None:
-        return [(fit("…" if is_on else translated("off"), NUMBER_WIDTH, "right"), "dim")]
+        return [(fit("…" if is_on else "off", NUMBER_WIDTH, "right"), "dim")]
     number = change(step)
     words = fit(signed_bytes(number), NUMBER_WIDTH, "right")
     share = fit(_share(number, raw), SHARE_WIDTH, "right")
@@ -123,7 +122,7 @@ def rule_lines(rule: CleaningRule, state: RuleState, excerpt: int, width: int, h
         lines += words_lines(effect_sentence(step, state.funnel.raw_bytes), width, "title" if state.is_current else "dim")
         reasons = state.funnel.reasons.get(rule.name, ())
         if reasons:
-            counts = " · ".join(f"{translated(each.reason)} {whole(each.passages)}" for each in reasons)
+            counts = " · ".join(f"{each.reason} {whole(each.passages)}" for each in reasons)
             lines += words_lines(counts, width, "dim")
         excerpts = state.funnel.excerpts.get(rule.name, ())
         for at in range(len(excerpts)):
@@ -152,11 +151,11 @@ def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[Piec
     """One real place before and after the rule. Text that was taken or added is marked by signs, and by colour and lines."""
     excerpt = excerpts[at]
     arrows = " ←/→" if len(excerpts) > 1 else ""
-    reason = f" · {translated(excerpt.reason)}" if excerpt.reason else ""
-    example = translated(f"example {at + 1} of {len(excerpts)}")
+    reason = f" · {excerpt.reason}" if excerpt.reason else ""
+    example = f"example {at + 1} of {len(excerpts)}"
     lines: list[PieceLine] = [[(f"{example}{arrows}{reason}", "dim")]]
     lead, spans = split_lead(excerpt)
-    before, after = translated("before"), translated("after")
+    before, after = "before", "after"
     margin = max(cell_len(before), cell_len(after)) + 1
     for label, left_out, marks in ((before, "added", TAKEN_MARKS), (after, "taken", ADDED_MARKS)):
         pieces: list[Piece] = [(lead, "text")] if lead else []
@@ -167,7 +166,7 @@ def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[Piec
                 pieces.append((span.text, "text"))
             else:
                 pieces += [(marks[0], "open"), (span.text, span.kind), (marks[1], "mark")]
-        body = wrap_pieces(pieces, max(8, width - margin)) or [[(translated("nothing"), "dim")]]
+        body = wrap_pieces(pieces, max(8, width - margin)) or [[("nothing", "dim")]]
         lines += [[(fit("" if number else label, margin), "dim"), *line] for number, line in enumerate(body)]
     return lines
 

@@ -15,7 +15,6 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
-from lab.core.translation import translated
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import Funnel
 from lab.data.cleaning.measure_funnel import FunnelRequest, run_funnel_process
@@ -326,10 +325,6 @@ class CleanPage(DataPage):
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
 
-    def speak(self) -> None:
-        """Say all words anew, in the language in use."""
-        self._draw()
-
     def _draw(self) -> None:
         rules, detail = self.query_one(RuleList), self.query_one(RuleDetail)
         if self._text is None:
@@ -337,7 +332,7 @@ class CleanPage(DataPage):
         state = RuleState(frozenset(self.rules), rules.selected, self.funnel, self._measured_rules == self.rules)
         rules.set_lines(funnel_lines(state, max(40, rules.room)))
         rule = RULES[rules.selected]
-        rules.border_title, detail.border_title = translated(RuleList.BORDER_TITLE), translated(rule.title)
+        detail.border_title = rule.title
         width = max(20, detail.room)
         notes = self.funnel.notes if self.funnel is not None else ()
         below = [line for note in notes for line in words_lines(note, width, "dim")]

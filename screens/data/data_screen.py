@@ -12,7 +12,6 @@ from textual.containers import Container
 from textual.reactive import var
 
 from lab.core.number_format import bytes_, count
-from lab.core.translation import translated
 from lab.data.builtin_texts import BUILTINS
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
@@ -99,7 +98,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         return cast(DataPage, super().current)
 
     def help_picture(self) -> str:
-        left, right = translated("training, the first nine tenths"), translated("validation, the last")
+        left, right = "training, the first nine tenths", "validation, the last"
         return f"▕{'█' * 45}▒▒▒▒▒▏\n {fit(left, 45)}{right}"
 
     def go_back(self) -> bool:
@@ -134,10 +133,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
                 page.show(self.text)
         self.refresh_bindings()
 
-    def _speak(self) -> None:
-        super()._speak()
-        self._show_steps()
-
     def _show_steps(self) -> None:
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)
@@ -151,8 +146,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if facts and self._tokens_rules == self._rules:
             tokens = self._tokens
         named = (("text", raw), ("cleaned", cleaned), ("tokens", tokens))
-        bar.steps = tuple(f"{translated(name)} {size}".rstrip() for name, size in named)
-        bar.short_steps = (raw or translated("text"), cleaned or translated("cleaned"), bar.steps[-1])
+        bar.steps = tuple(f"{name} {size}".rstrip() for name, size in named)
+        bar.short_steps = (raw or "text", cleaned or "cleaned", bar.steps[-1])
         bar.step = self._page_of(self.page).STEP
 
     @on(ChoosePage.TextRead)

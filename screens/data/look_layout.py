@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 from rich.cells import cell_len, set_cell_size
 
 from lab.core.number_format import probability, whole
-from lab.core.translation import translated, translated_name
 from lab.data.statistics import statistics_view
 from lab.data.statistics.text_profile import TextProfile, TextSample
 from lab.views.blocks import Table
@@ -24,8 +22,6 @@ LookLine = Sequence[ColouredPiece]
 NARROWEST_COLUMN = 36
 """Least width of a column of panels: a name, a count, a share and a short bar."""
 GAP = 3
-NAMED_BY_LAB = ("kind", "language", "characters")
-"""Titles of first columns that hold words of the lab."""
 HIGHEST_PANEL = 14
 """Rows of a panel, but for a summary of the rest."""
 
@@ -75,7 +71,7 @@ def lay_profile(profile: TextProfile, width: int) -> LookPicture:
         picture.passages = {first + number: number for number in range(len(passages.rows))}
         picture.lines += [[], *drawn]
     if found.rare_words:
-        picture.lines += [[], [(translated("some words that occur once"), "title")]]
+        picture.lines += [[], [("some words that occur once", "title")]]
         picture.lines += [[(line, "cell")] for line in wrap("  ".join(found.rare_words), width)]
     return picture
 
@@ -83,10 +79,10 @@ def lay_profile(profile: TextProfile, width: int) -> LookPicture:
 def _add_map(picture: LookPicture, profile: TextProfile, width: int) -> None:
     """The share of repeated text along the text: a bar for each part of it, as high as the share."""
     found = profile.statistics
-    words = translated("share of repeated text, from the beginning to the end of the text")
-    picture.lines.append(cropped([(translated("repeats"), "title"), (f"  {words}", "dim")], width))
+    words = "share of repeated text, from the beginning to the end of the text"
+    picture.lines.append(cropped([("repeats", "title"), (f"  {words}", "dim")], width))
     if found.repeats is None:
-        picture.lines.append([(translated("mapped once all of the text has been read"), "dim")])
+        picture.lines.append([("mapped once all of the text has been read", "dim")])
     else:
         cells = max(8, width - 2)
         shares = resampled(found.repeats.density, cells)
@@ -94,7 +90,7 @@ def _add_map(picture: LookPicture, profile: TextProfile, width: int) -> None:
         picture.map_lines = range(len(picture.lines), len(picture.lines) + 1)
         picture.map_cells = range(1, 1 + cells)
         picture.lines.append([("▕", "dim"), (bars, "bar"), ("▏", "dim")])
-    picture.lines += [[(line, "cell")] for line in wrap(translated(statistics_view.describe_repeats(found)), width)]
+    picture.lines += [[(line, "cell")] for line in wrap(statistics_view.describe_repeats(found), width)]
 
 
 def resampled(shares: Sequence[float], cells: int) -> list[float]:
@@ -117,7 +113,7 @@ def flowing(facts: Sequence[tuple[str, str]], width: int) -> list[LookLine]:
     """Facts, label and value, one after another on as few lines as they need."""
     lines: list[list[ColouredPiece]] = []
     room = 0
-    for label, value in ((translated(label), translated(value)) for label, value in facts):
+    for label, value in facts:
         size = cell_len(label) + 1 + cell_len(value)
         if lines and size + GAP <= room:
             lines[-1] += [(" " * GAP, ""), (label, "dim"), (f" {value}", "cell")]
@@ -150,17 +146,9 @@ def in_columns(tables: Sequence[Table], number: int, room: int) -> list[LookLine
 
 def table_lines(table: Table, width: int) -> list[LookLine]:
     """A table with its title on lines of at most `width` cells."""
-    laid = lay_table(spoken(table), width)
+    laid = lay_table(table, width)
     lines = (laid.line(y) for y in range(laid.height))
     return [cropped((*line.pinned, *line.pieces), width) for line in lines]
-
-
-def spoken(table: Table) -> Table:
-    """A table with its title, its heads and the names of kinds in the language in use: words, lines and files are data."""
-    name = translated if table.columns[0].title in NAMED_BY_LAB else translated_name
-    columns = [msgspec.structs.replace(each, title=translated(each.title)) for each in table.columns]
-    rows = [[msgspec.structs.replace(row[0], text=name(row[0].text)), *row[1:]] for row in table.rows]
-    return msgspec.structs.replace(table, title=translated(table.title), columns=columns, rows=rows)
 
 
 def cropped(pieces: Iterable[ColouredPiece], width: int, *, padded: bool = False) -> list[ColouredPiece]:
@@ -189,7 +177,7 @@ def lay_sample(sample: TextSample, width: int) -> list[LookLine]:
     words = f"from character {whole(sample.start + 1)} of {whole(sample.total)}, {share}"
     lines: list[LookLine] = [
         [("▕", "dim"), ("─" * at, "dim"), ("●", "mark"), ("─" * (cells - at - 1), "dim"), ("▏", "dim")],
-        [(fit(translated(words), width), "dim")],
+        [(fit(words, width), "dim")],
         [],
     ]
     beginning = "…" if sample.start else ""

@@ -18,7 +18,6 @@ from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
@@ -233,13 +232,9 @@ class LookPage(DataPage):
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
 
-    def speak(self) -> None:
-        """Say all words anew, in the language in use."""
-        self._draw()
-
     def _draw(self) -> None:
         view = self.query_one(LookView)
-        view.border_title = Text(translated(self._title()))
+        view.border_title = Text(self._title())
         view.set_lines(self._lines(max(20, view.room)))
 
     def _title(self) -> str:
@@ -257,10 +252,10 @@ class LookPage(DataPage):
         if self.sample is not None:
             return lay_sample(self.sample, width)
         if self._text is None:
-            return [[(line, "dim")] for line in wrap(translated(NO_TEXT), width)]
-        problem: list[LookLine] = [[(line, "wrong")] for line in wrap(translated(self._problem), width)] if self._problem else []
+            return [[(line, "dim")] for line in wrap(NO_TEXT, width)]
+        problem: list[LookLine] = [[(line, "wrong")] for line in wrap(self._problem, width)] if self._problem else []
         if self.profile is None:
-            return problem or [[(translated("Reading the text …"), "dim")]]
+            return problem or [[("Reading the text …", "dim")]]
         self._picture = lay_profile(self.profile, width)
         return self._picture.lines if not problem else [*problem, [], *self._picture.lines]
 

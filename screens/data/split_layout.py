@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from lab.core.number_format import bytes_, count, counted, probability, significant, whole
-from lab.core.translation import translated
 from lab.data.statistics.copied_share import describe_copied
 from lab.planning.sequence_preview import (
     COMPUTE_OPTIMAL,
@@ -35,8 +34,8 @@ def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
     cells = max(8, width - 2)
     border = min(cells - 1, max(1, round(of.split / max(1, of.bytes) * cells)))
     share = probability(of.split / max(1, of.bytes))
-    left = translated(f"training {counted(of.split, 'byte')}, {share}")
-    right = translated(f"validation {whole(of.bytes - of.split)}")
+    left = f"training {counted(of.split, 'byte')}, {share}"
+    right = f"validation {whole(of.bytes - of.split)}"
     lines: list[PieceLine] = [documents_line(of, width)]
     if len(of.starts) > 1:
         marks = [" "] * cells
@@ -63,8 +62,8 @@ def documents_line(of: TextSplit, width: int) -> PieceLine:
     """The first documents with the token between them, as many as fit."""
     number = len(of.documents)
     if number == 1:
-        return [(translated("one document, so no end-of-text token"), "dim")]
-    line: list[Piece] = [(f"{translated(f'{whole(number)} documents')} ", "dim")]
+        return [("one document, so no end-of-text token", "dim")]
+    line: list[Piece] = [(f"{whole(number)} documents ", "dim")]
     used = cell_len(line[0][0])
     for at, document in enumerate(of.documents):
         name = document.name if cell_len(document.name) <= SHORTEST_NAME else f"{document.name[: SHORTEST_NAME - 1]}…"
@@ -86,10 +85,8 @@ def size_lines(tokens: TrainingTokens, preset: str, width: int) -> list[PieceLin
     windows = windows_per_epoch(tokens.train_tokens, config.context)
     ratio = tokens.train_tokens / parameters
     facts = [
-        translated(
-            f"{about}{whole(tokens.train_tokens)} training tokens in {about}{whole(windows)} windows of {config.context} an epoch"
-        ),
-        translated(f"{preset}: {count(parameters)} parameters, {significant(ratio)} tokens per parameter in one epoch"),
+        f"{about}{whole(tokens.train_tokens)} training tokens in {about}{whole(windows)} windows of {config.context} an epoch",
+        f"{preset}: {count(parameters)} parameters, {significant(ratio)} tokens per parameter in one epoch",
     ]
     lines: list[PieceLine] = []
     joined = " · ".join(facts)
@@ -102,7 +99,7 @@ def size_lines(tokens: TrainingTokens, preset: str, width: int) -> list[PieceLin
 def ratio_scale(ratio: float, width: int) -> PieceLine:
     """A logarithmic scale of tokens per parameter with this text's place and Chinchilla's; an arrow beyond its ends."""
     low, high = (math.log10(end) for end in RATIOS)
-    left, right = f"{RATIOS[0]:g} ", f" {translated(f'{RATIOS[1]:,.0f} tokens per parameter')}"
+    left, right = f"{RATIOS[0]:g} ", f" {RATIOS[1]:,.0f} tokens per parameter"
     cells = max(20, min(72, width - cell_len(left) - cell_len(right)))
 
     def place(value: float) -> int:
@@ -158,7 +155,7 @@ def window_lines(tokens: TrainingTokens, index: int, context: int, width: int, *
 
 
 def _row(label: str, texts: Sequence[str], widths: Sequence[int], kind: str) -> PieceLine:
-    pieces: list[Piece] = [(fit(translated(label), LABEL), "dim")]
+    pieces: list[Piece] = [(fit(label, LABEL), "dim")]
     for number, (text, width) in enumerate(zip(texts, widths, strict=True)):
         pieces += [("│" if number else "", "mark"), (fit(text, width), kind)]
     return pieces

@@ -14,7 +14,6 @@ from textual.widgets import Label
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
-from lab.core.translation import translated
 from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingTokens, run_split_process, tokenize_start
 from models.config import DEFAULT_PRESET, PRESETS, TokenizerKind
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
@@ -105,9 +104,9 @@ class SplitPage(DataPage):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="split-choices"):
-            yield Label(translated(KIND), id="split-kind-label")
+            yield Label(KIND, id="split-kind-label")
             yield Choice(KINDS, KINDS[0], id="split-kind", tooltip="The tokenizer of the run")
-            yield Label(translated(MODEL), id="split-preset-label")
+            yield Label(MODEL, id="split-preset-label")
             yield Choice(list(PRESETS), DEFAULT_PRESET, id="split-preset", tooltip="The model's preset")
         yield SplitView(id="split-view")
 
@@ -196,15 +195,8 @@ class SplitPage(DataPage):
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
 
-    def speak(self) -> None:
-        """Say all words anew, in the language in use."""
-        self.query_one("#split-kind-label", Label).update(translated(KIND))
-        self.query_one("#split-preset-label", Label).update(translated(MODEL))
-        self._draw()
-
     def _draw(self) -> None:
         view = self.query_one(SplitView)
-        view.border_title = translated(SplitView.BORDER_TITLE)
         view.set_lines(self._lines(max(20, view.room), view.window))
 
     def _lines(self, width: int, height: int) -> list[PieceLine]:

@@ -12,7 +12,6 @@ from textual.widgets import Input, Label, Static
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, counted, fixed, whole
-from lab.core.translation import translated, translated_name
 from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import shown_source
@@ -77,13 +76,13 @@ class TextReader(DataPage):
     def hint(self, words: str, *, wrong: bool = False) -> None:
         hint = self.query_one("#data-hint", Static)
         hint.set_class(wrong, "-wrong")
-        hint.update(translated_name(f"✗ Not read: {words}" if wrong else words))
+        hint.update(f"✗ Not read: {words}" if wrong else words)
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _name_key(self) -> None:
         hint = f"n trains on {short_name(self.source)}" if self.source else ""
-        self.query_one("#use-hint", Label).update(translated(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else hint))
+        self.query_one("#use-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else hint)
 
     @dataclass
     class FactsRead(Message):

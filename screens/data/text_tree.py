@@ -17,7 +17,6 @@ from textual.widgets.tree import TreeNode
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
 from lab.data.file_browser import Listing, binary_files, listing, matching_files, working_folder
@@ -103,7 +102,7 @@ Standard input is the shell's: `… | llmlab train -`.
 
     def on_mount(self) -> None:
         for name in BUILTINS:
-            self.root.add_leaf(Text.assemble(name, (f"  {translated('built in')}", "dim")), TreeEntry(source=name))
+            self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), TreeEntry(source=name))
         self.show_folder(self.folder)
         self.cursor_line = 0
         self._list_recent()
@@ -117,7 +116,7 @@ Standard input is the shell's: `… | llmlab train -`.
             self._add_text(text.source, text.encoding, "recent", at)
 
     def _add_text(self, source: str, encoding: str, kind: str, at: int) -> TreeNode[TreeEntry]:
-        label = Text.assemble(visible(short_name(source)), (f"  {translated(kind)}", "dim"))
+        label = Text.assemble(visible(short_name(source)), (f"  {kind}", "dim"))
         return self.root.add_leaf(label, TreeEntry(source=source, encoding=encoding), before=at)
 
     def show_source(self, source: str, encoding: str) -> None:
@@ -179,7 +178,7 @@ Standard input is the shell's: `… | llmlab train -`.
         if leaves and self.last_line:  # which gives the new lines their numbers
             self.move_cursor(next(iter(leaves.values())))
         else:
-            top.add_leaf(Text(translated("no file of that name"), style="italic"), TreeEntry())
+            top.add_leaf(Text("no file of that name", style="italic"), TreeEntry())
 
     @work(group="listing")
     async def _list(self, node: TreeNode[TreeEntry], folder: Path) -> None:
@@ -197,16 +196,16 @@ Standard input is the shell's: `… | llmlab train -`.
         if problem:
             node.add_leaf(Text(problem, style="italic"), TreeEntry())
         elif found.left_out:
-            node.add_leaf(Text(translated(f"… {found.left_out:,} more: type the path above"), style="italic"), TreeEntry())
+            node.add_leaf(Text(f"… {found.left_out:,} more: type the path above", style="italic"), TreeEntry())
         elif not node.children:
-            node.add_leaf(Text(translated("empty"), style="italic"), TreeEntry())
+            node.add_leaf(Text("empty", style="italic"), TreeEntry())
 
     @work(group="binaries")
     async def _grey_binaries(self, folder: Path, leaves: dict[str, TreeNode[TreeEntry]]) -> None:
         """Look into the files once they are listed: on a slow disk that takes longer than the listing."""
         for name in await in_thread(binary_files, folder, leaves):
             leaf = leaves[name]
-            leaf.set_label(Text.assemble((str(leaf.label), "dim"), (f"  {translated('binary')}", "dim italic")))
+            leaf.set_label(Text.assemble((str(leaf.label), "dim"), ("  binary", "dim italic")))
 
     def render_label(self, node: TreeNode[TreeEntry], base_style: Style, style: Style) -> Text:
         """The label, with a mark on the cursor's line that shows without colour."""

@@ -13,7 +13,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from lab.core.translation import translated, translated_name
 from screens.widgets.prompt_input import PromptInput, shown
 
 
@@ -32,10 +31,10 @@ class ConfirmDialog(ModalScreen[bool]):
     def __init__(self, title: str, words: str, *, key: str, yes: str, no: str = "cancel", by_enter: bool = True) -> None:
         """Without `by_enter`, for what cannot be undone, only the key that opened the dialog confirms."""
         super().__init__()
-        self._title, self._words = translated(title), translated(words)
+        self._title, self._words = title, words
         self._yes_keys = {key, "enter"} if by_enter else {key}
-        self._yes = translated(f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}")
-        self._no = translated(f"Esc {no}")
+        self._yes = f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}"
+        self._no = f"Esc {no}"
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
@@ -82,13 +81,13 @@ class AskText(ModalScreen[str | None]):
         """With `select`, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts."""
         super().__init__()
         self._of_prompts = of_prompts
-        self._title, self._words = translated(title), translated(words)
+        self._title, self._words = title, words
         self._value, self._refuse, self._select = value, refuse, select
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask-text") as box:
             box.border_title = Text(self._title)
-            box.border_subtitle = translated("Enter apply · Esc cancel")
+            box.border_subtitle = "Enter apply · Esc cancel"
             yield Static(self._words, id="ask-text-words", markup=False)
             yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
             yield Static("", id="ask-text-error", markup=False)
@@ -103,7 +102,7 @@ class AskText(ModalScreen[str | None]):
         problem = self._refuse(text)
         if problem:
             line = self.query_one("#ask-text-error", Static)
-            line.update(translated(problem))
+            line.update(problem)
             line.add_class("-shown")
         else:
             self.dismiss(text)
@@ -137,7 +136,7 @@ class RunChooser(ModalScreen[str | None]):
         self._title = title
 
     def compose(self) -> ComposeResult:
-        shown = [(name, translated_name(words)) for name, words in self._names]
+        shown = [(name, words) for name, words in self._names]
         width = max((cell_len(name) for name, _ in shown), default=0)
         marks = ["▸" if name == self._current else " " for name, _ in self._names]
         options = [
@@ -145,8 +144,8 @@ class RunChooser(ModalScreen[str | None]):
             for index, (mark, (name, words)) in enumerate(zip(marks, shown, strict=True))
         ]
         chooser = Choices(*options, markup=False)
-        chooser.border_title = Text(translated(self._title))
-        chooser.border_subtitle = translated("Enter choose · Esc close")
+        chooser.border_title = Text(self._title)
+        chooser.border_subtitle = "Enter choose · Esc close"
         yield chooser
 
     def on_mount(self) -> None:

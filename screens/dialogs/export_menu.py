@@ -16,7 +16,6 @@ from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 
 
@@ -94,9 +93,9 @@ class ExportMenu(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         offered = [(key, what, words) for key, (what, words) in CHOICES.items() if what in self._kinds]
-        menu = OptionList(*(Option(f"{key}  {translated(words)}", id=what) for key, what, words in offered), markup=False)
-        menu.border_title = translated("export")
-        menu.border_subtitle = Text(translated(f"files go to {self._folder}"))
+        menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, what, words in offered), markup=False)
+        menu.border_title = "export"
+        menu.border_subtitle = Text(f"files go to {self._folder}")
         yield menu
 
     def on_mount(self) -> None:

@@ -15,7 +15,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from lab.core.translation import translated
 from lab.lessons.glossary.glossary import Term, find_terms, glossary
 from screens.base_screen import LabScreen
 from screens.dialogs.note_dialog import describe_place
@@ -52,10 +51,8 @@ class GlossaryDialog(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="glossary") as box:
-            box.border_subtitle = translated("↑↓ term · Enter go there · Esc close")
-            yield Input(
-                self._query, placeholder=translated("type a term, or a word about it"), compact=True, select_on_focus=False
-            )
+            box.border_subtitle = "↑↓ term · Enter go there · Esc close"
+            yield Input(self._query, placeholder="type a term, or a word about it", compact=True, select_on_focus=False)
             terms = OptionList(id="glossary-list", markup=False)
             terms.can_focus = False
             yield terms
@@ -77,17 +74,15 @@ class GlossaryDialog(ModalScreen[None]):
         self.terms.clear_options().add_options(Option(_line(term)) for term in self.listed)
         self.terms.highlighted = 0 if self.listed else None
         on_screen = f" · {len(first)} on this screen come first" if first else ""
-        self.query_one("#glossary").border_title = Text(
-            translated(f"glossary · {len(self.listed)} of {len(glossary())} terms{on_screen}")
-        )
+        self.query_one("#glossary").border_title = Text(f"glossary · {len(self.listed)} of {len(glossary())} terms{on_screen}")
         if not self.listed:
-            self.query_one("#glossary-text", Static).update(translated("No term has these words."))
+            self.query_one("#glossary-text", Static).update("No term has these words.")
 
     @on(OptionList.OptionHighlighted)
     def _show(self, event: OptionList.OptionHighlighted) -> None:
         term = self.listed[event.option_index]
         self.query_one("#glossary-text", Static).update(
-            Content.assemble((term.name, "bold"), f"\n{term.text}\n", ("→ ", "bold"), translated(describe_place(term.place)))
+            Content.assemble((term.name, "bold"), f"\n{term.text}\n", ("→ ", "bold"), describe_place(term.place))
         )
 
     @on(Input.Submitted)

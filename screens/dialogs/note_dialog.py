@@ -17,7 +17,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
 from lab.lessons.learner.notes import Note, add_note, change_note, is_same_place, list_notes
@@ -184,10 +183,10 @@ class NoteDialog(ModalScreen[Note | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="note") as box:
-            box.border_title = Text(translated(self._title))
-            box.border_subtitle = Text(translated("ctrl+s save · Esc leave"))
-            yield Static(Text(visible(translated(self._place))), id="note-place")
-            hint = translated("In Markdown.")
+            box.border_title = Text(self._title)
+            box.border_subtitle = Text("ctrl+s save · Esc leave")
+            yield Static(Text(visible(self._place)), id="note-place")
+            hint = "In Markdown."
             yield NoteText(self._text, id="note-text", show_line_numbers=False, soft_wrap=True, placeholder=hint)
             yield Static("", id="note-line", markup=False)
 
@@ -211,7 +210,7 @@ class NoteDialog(ModalScreen[Note | None]):
     def _say(self, words: str, *, wrong: bool = False) -> None:
         line = self.query_one("#note-line", Static)
         line.set_class(wrong, "-wrong")
-        line.update(visible(translated(words)))
+        line.update(visible(words))
 
     @property
     def text(self) -> str:
@@ -296,10 +295,10 @@ class LeaveNote(ModalScreen[Answer | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="leave-note") as box:
-            box.border_title = translated("Leave the note?")
-            yield Static(translated("It is not saved."))
+            box.border_title = "Leave the note?"
+            yield Static("It is not saved.")
             keys = (("save", "Enter save"), ("discard", "ctrl+d discard"), ("", "Esc go on writing"))
-            links = " · ".join(f"[@click=screen.answer('{answer}')]{translated(words)}[/]" for answer, words in keys)
+            links = " · ".join(f"[@click=screen.answer('{answer}')]{words}[/]" for answer, words in keys)
             yield Static(links, id="leave-note-keys")
 
     def action_answer(self, answer: str) -> None:

@@ -12,7 +12,6 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from lab.core.translation import translated
 from screens.app_state import AppState
 from screens.background import DelayedCall
 from screens.dialogs.ask import Choices
@@ -54,8 +53,8 @@ class ThemePicker(ModalScreen[None]):
             for name in self._names
         ]
         chooser = Choices(*options, markup=False)
-        chooser.border_title = Text(translated("theme · 16 colours" if has_few_colours(app) else "theme"))
-        chooser.border_subtitle = translated("Enter keep · Esc cancel")
+        chooser.border_title = Text("theme · 16 colours" if has_few_colours(app) else "theme")
+        chooser.border_subtitle = "Enter keep · Esc cancel"
         yield chooser
 
     def on_mount(self) -> None:

@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.reports.run_filter import run_filter
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
@@ -121,11 +120,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         self.watch(self.lab, "runs", self._show_runs)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
         self.watch(self.lab, "runs_known", self._read_facts)
-
-    def _speak(self) -> None:
-        super()._speak()
-        self._tell_of_run()
-        self._read_facts(self.lab.runs_known)
+        self.watch(self.lab, "language", self._read_lesson, init=False)
 
     def _read_facts(self, runs_known: bool) -> None:
         """Read the other facts after the runs: the first paint would wait for the threads."""
@@ -240,7 +235,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         line.set_class(bool(words), "-notice")
         has_import = not self.lab.runs_known or any(run.is_imported for run in self.lab.runs)
         said = words or _of_part(run)
-        line.update(Content(translated(said)) if said or has_import else with_links(IMPORT_HINT), layout=False)  # it has one line
+        line.update(Content(said) if said or has_import else with_links(IMPORT_HINT), layout=False)  # it has one line
         self._lead()
         self.refresh_bindings()
         self._read_curves()
@@ -248,7 +243,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
     async def action_filter(self) -> None:
         if not self.query("#run-filter"):
             hint = "words of name, text, tokenizer or state; or loss<2.5"
-            await self.mount(Input(id="run-filter", placeholder=translated(hint), compact=True), before="#home-middle")
+            await self.mount(Input(id="run-filter", placeholder=hint, compact=True), before="#home-middle")
         field = self.query_one("#run-filter", Input)
         field.display = True
         field.focus()
@@ -380,9 +375,8 @@ def _of_machine(machine: Machine, folder: str) -> Content:
 
     has = f"{machine.processor}, {counted(machine.cores, 'core')}, {bytes_(machine.memory)} memory"
     return Content.from_markup(
-        "[$foreground 60%]$this[/] $has [$foreground 60%]$there[/] $home",
-        this=translated("This machine:"),
-        has=translated(f"{has}, trains on the {machine.gpu or 'CPU'}."),
-        there=translated("Runs are in"),
-        home=translated(folder),
+        "[$foreground 60%]This machine:[/] $has, trains on the $processor. [$foreground 60%]Runs are in[/] $home",
+        has=has,
+        processor=machine.gpu or "CPU",
+        home=folder,
     )

@@ -16,7 +16,6 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.number_format import bytes_, count
-from lab.core.translation import translated
 from lab.core.visible_text import shortened, visible
 from lab.data.path_completion import common_start, completions
 from lab.exchange.hugging_face.hub_models import (
@@ -46,8 +45,8 @@ class ListedModel:
 
     @property
     def line(self) -> str:
-        size, kind = bytes_(self.bytes), translated("here" if self.folder else "to download" if self.can_download else "not here")
-        return f"{self.name:<12} {count(self.parameters):>5} {translated('parameters')}  {size:>7}  {kind}"
+        size, kind = bytes_(self.bytes), "here" if self.folder else "to download" if self.can_download else "not here"
+        return f"{self.name:<12} {count(self.parameters):>5} parameters  {size:>7}  {kind}"
 
     @property
     def sentence(self) -> str:
@@ -119,11 +118,11 @@ class ImportDialog(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="import") as box:
-            box.border_title = translated("import GPT-2's weights")
+            box.border_title = "import GPT-2's weights"
             yield Choices(*(Option(name) for name in ORDER), markup=False)
             with Horizontal(id="import-path"):
-                yield Label(translated("folder"))
-                hint = translated("or the folder of a GPT-2 in Hugging Face's layout")
+                yield Label("folder")
+                hint = "or the folder of a GPT-2 in Hugging Face's layout"
                 yield FolderInput(id="import-folder", placeholder=hint, compact=True)
             yield Static(id="import-words", markup=False)
 
@@ -162,14 +161,14 @@ class ImportDialog(ModalScreen[None]):
         problem = self._model_import.problem
         words.set_class(state is None and bool(problem), "-wrong")
         if state is not None:
-            importing = translated(f"Importing {visible(shortened(state.source, 150))}.")
-            words.update(f"{importing}\n▸ {visible(translated(state.words))}\n{state.progress}")
+            importing = f"Importing {visible(shortened(state.source, 150))}."
+            words.update(f"{importing}\n▸ {visible(state.words)}\n{state.progress}")
         elif problem:
-            words.update(f"✗ {translated(problem)}")
+            words.update(f"✗ {problem}")
         else:
-            words.update(translated(self._about_choice()))
+            words.update(self._about_choice())
         keys = "x cancel · Esc close, it goes on" if state is not None else "Enter import · Tab folder · Esc close"
-        self.query_one("#import").border_subtitle = Text(translated(keys))
+        self.query_one("#import").border_subtitle = Text(keys)
 
     def _about_choice(self) -> str:
         if self.query_one(FolderInput).has_focus:

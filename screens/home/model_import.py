@@ -13,7 +13,6 @@ from textual.worker import Worker
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
-from lab.core.translation import translated
 from lab.core.visible_text import shortened, visible
 from lab.runs.home_folder import home
 from screens.widgets.text_fitting import fit, painted_line
@@ -116,7 +115,7 @@ class ModelImport(Widget):
         words = ""
         if self.state is not None:
             at = self.state.progress or visible(self.state.words)
-            words = translated(f"Importing {_short(self.state.source)}: {at} · ctrl+p, then import, shows it")
+            words = f"Importing {_short(self.state.source)}: {at} · ctrl+p, then import, shows it"
         return painted_line(self, "model-import", [(fit(words, self.size.width), "words")])
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from textual.content import Content
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.runs.home_folder import watched_machine
 
@@ -20,7 +19,7 @@ ACTIONS = {
     **{key: f"app.mode('{mode}')" for key, mode in (("2", "data"), ("4", "train"), ("5", "inspect"), ("6", "learn"))},
 }
 LINKS = {f"key_{key}": f"[@click={action}]{key}[/]" for key, action in ACTIONS.items()}
-LINKS["key_import"] = "[@click=screen.import_model]$then[/]"
+LINKS["key_import"] = "[@click=screen.import_model]ctrl+p, then gpt2[/]"
 """Markup of each key that the line names: a click does the same."""
 NEW_HERE = "New here? {key_6} opens lesson 1. {key_5} looks into a model. {key_2} trains one on your text."
 WENT_WRONG = ("failed", "interrupted", "not answering", "not started")
@@ -85,13 +84,11 @@ def _of_run(words: str, run: RunSummary) -> Content:
     at = f", step {whole(run.step)}{f' of {whole(run.steps)}' if run.steps else ''}"
     if run.phase == "finished":
         at = "" if run.val_loss is None else f", validation loss {fixed(run.val_loss)}"
-    phase = translated(shown_phase(run.phase, is_imported=run.is_imported)[1])
+    phase = shown_phase(run.phase, is_imported=run.is_imported)[1]
     return with_links(f"{words} {visible(run.name)}: {phase}{at}.")
 
 
 def with_links(words: str) -> Content:
-    """Words in the language in use, with a link in place of each `{key_...}`."""
-    parts, then = re.split(r"\{(key_\w+)\}", translated(words)), translated("ctrl+p, then gpt2")
-    return Content("").join(
-        Content.from_markup(LINKS[part], then=then) if at % 2 else Content(part) for at, part in enumerate(parts)
-    )
+    """Words with a link in place of each `{key_...}`."""
+    parts = re.split(r"\{(key_\w+)\}", words)
+    return Content("").join(Content.from_markup(LINKS[part]) if at % 2 else Content(part) for at, part in enumerate(parts))

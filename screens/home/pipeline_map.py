@@ -9,7 +9,6 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from screens.messages import ModeChosen
 from screens.widgets.text_fitting import Piece, fit, painted_line, wrap
 
@@ -81,7 +80,7 @@ class PipelineMap(Widget):
 
     def render_line(self, y: int) -> Strip:
         if y == 0:
-            title = translated(TITLE if self._has_boxes else f"{TITLE}, and the key that shows each step")
+            title = TITLE if self._has_boxes else f"{TITLE}, and the key that shows each step"
             return painted_line(self, "pipeline-map", [(title if self._has_boxes else fit(title, self.size.width), "title")])
         return painted_line(self, "pipeline-map", self._boxes(y) if self._has_boxes else self._line(y))
 
@@ -90,7 +89,7 @@ class PipelineMap(Widget):
             return []
         stop = PIPELINE[y - 1]
         room = max(0, min(44, self.size.width - 17 - max(len(each.key) for each in PIPELINE)))
-        title, words = fit(translated(stop.title), 14), fit(translated(stop.words), room) + " "
+        title, words = fit(stop.title, 14), fit(stop.words, room) + " "
         return [("  " if y == 1 else "↓ ", "line"), (title, "stop"), (words, "words"), (stop.key, "key")]
 
     def _boxes(self, y: int) -> list[Piece]:
@@ -101,8 +100,8 @@ class PipelineMap(Widget):
                 left, right = BORDERS[y]
                 pieces.append((f"{left}{'─' * inner}{right} ", "line"))
             elif y < max(BORDERS):
-                words = [*wrap(translated(stop.words), inner), "", "", ""][:3]
-                text, role = [(translated(stop.title), "stop"), *((line, "words") for line in words), (stop.key, "key")][y - 2]
+                words = [*wrap(stop.words, inner), "", "", ""][:3]
+                text, role = [(stop.title, "stop"), *((line, "words") for line in words), (stop.key, "key")][y - 2]
                 arrow = "▸" if y == 4 and number < len(PIPELINE) - 1 else " "
                 pieces += [("│", "line"), (text.center(inner - cell_len(text) + len(text)), role), (f"│{arrow}", "line")]
         return pieces

@@ -11,7 +11,6 @@ from textual.message import Message
 from textual.widgets import Static
 
 from lab.core.number_format import count, counted, fixed, whole
-from lab.core.translation import translated
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
@@ -55,10 +54,10 @@ class RunPane(Vertical):
         before, self.detail = self.detail, detail
         run = detail.run
         self.border_title = Text(run.name)
-        self.border_subtitle = translated(f"enter {'watches it' if opening_mode(run) == 'train' else 'looks inside'}")
+        self.border_subtitle = f"enter {'watches it' if opening_mode(run) == 'train' else 'looks inside'}"
         elsewhere = "Imported: trained elsewhere." if run.is_imported else "See Learn: After pretraining."
         empty = elsewhere if run.is_imported or run.is_posttrained else "No steps yet."
-        self.query_one(LinePlot).figure = loss_figure(run.path, detail.curve, detail.evaluations, empty=translated(empty))
+        self.query_one(LinePlot).figure = loss_figure(run.path, detail.curve, detail.evaluations, empty=empty)
         self.query_one(FactList).facts = facts_of(run)
         if before is None or before.samples != detail.samples:
             self.query_one("#run-written", Static).update(Text("\n\n").join(map(sample_text, detail.samples)))
@@ -93,4 +92,4 @@ def sample_text(sample: Sample) -> Text:
     prompt, written = (
         printable(each[:LONGEST_SAMPLE] + "…" * (len(each) > LONGEST_SAMPLE)) for each in (sample.prompt, sample.text)
     )
-    return Text.assemble((translated(f"sample at step {whole(sample.step)}") + "  ", "dim"), (prompt, "bold underline"), written)
+    return Text.assemble((f"sample at step {whole(sample.step)}  ", "dim"), (prompt, "bold underline"), written)

@@ -18,7 +18,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.core.number_format import counted
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.reports.run_filter import run_filter
 from screens.widgets.text_fitting import fit, fit_ends
@@ -46,7 +45,7 @@ def _phase(run: RunSummary, curves: Curves) -> str:
     from lab.runs.run_summary import shown_phase
 
     sign, word = shown_phase(run.phase, is_imported=run.is_imported)
-    return f"{sign} {translated(word)}"
+    return f"{sign} {word}"
 
 
 def _step(run: RunSummary, curves: Curves) -> str:
@@ -87,8 +86,8 @@ def _age(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import ago
 
     if run.is_bundled or (run.is_active and not run.is_watched):
-        return translated("bundled" if run.is_bundled else "now")
-    return translated(ago(max(0.0, time.time() - run.last_heartbeat))) if run.last_heartbeat else "·"
+        return "bundled" if run.is_bundled else "now"
+    return ago(max(0.0, time.time() - run.last_heartbeat)) if run.last_heartbeat else "·"
 
 
 MARKS = "ABCDE"
@@ -114,7 +113,7 @@ COLUMNS = (
 def _shrunk(runs: tuple[RunSummary, ...]) -> tuple[TableColumn, ...]:
 
     def needed(column: TableColumn) -> int:
-        return min(column.width, max(map(cell_len, (translated(column.title), *(column.text(run, {}) for run in runs)))))
+        return min(column.width, max(map(cell_len, (column.title, *(column.text(run, {}) for run in runs)))))
 
     return tuple(column._replace(width=needed(column)) if column.shrinks else column for column in COLUMNS)
 
@@ -267,7 +266,7 @@ class RunTable(ScrollView, can_focus=True):
         row = y + self.scroll_offset.y
         base = self.rich_style
         if y == 0:
-            titles = "".join("  " + fit(translated(column.title), column.width, column.align) for column in columns)
+            titles = "".join("  " + fit(column.title, column.width, column.align) for column in columns)
             return self._line(" " * MARGIN + fit(self._title, name_width) + titles, "title", width)
         if row - 1 >= len(self.runs):
             return Strip.blank(width, base)
@@ -285,7 +284,7 @@ class RunTable(ScrollView, can_focus=True):
     @property
     def _title(self) -> str:
         of = f"{len(self.runs)} of {counted(len(self.there), 'run')}"
-        return translated("your runs" if len(self.runs) == len(self.there) else of)
+        return "your runs" if len(self.runs) == len(self.there) else of
 
     def _line(self, words: str, role: str, width: int) -> Strip:
         style = self.get_component_rich_style(f"run-table--{role}")

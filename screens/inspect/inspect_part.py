@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
-from lab.core.translation import translated
 from lab.views.blocks import LensPath, ModelFacts, View
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
@@ -151,7 +150,7 @@ class InspectPart:
         """Offer actions of Inspect in a menu, each with its name and what it does or has now, and run the chosen one."""
         from screens.dialogs.ask import RunChooser
 
-        shown = [(translated(name), words, action) for name, words, action in lines]
+        shown = [(name, words, action) for name, words, action in lines]
         chosen = await self._host.ask(RunChooser([(name, words) for name, words, _ in shown], "", title))
         for action in [action for name, _, action in shown if name == chosen]:
             await self._host.run_action(action)

@@ -15,7 +15,6 @@ from textual.screen import ModalScreen
 from textual.worker import Worker
 
 from lab.core.number_format import counted
-from lab.core.translation import translated
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -82,12 +81,10 @@ R = TypeVar("R")
 def forward_pass_picture(facts: ModelFacts | None) -> str:
     """The forward pass of the model in view, with the keys that move along it."""
     layers, heads = (f" × {facts.layers}", counted(facts.heads, "head")) if facts is not None else ("", "heads")
-    words = ("tokens", "embed", "attention", "norm", "logits", "sample")
-    tokens, embed, attention, norm, logits, sample = map(translated, words)
-    before, block = f"{tokens} → {embed} → ", f"( {attention} → MLP ){layers}"
-    first = f"{before}{block} → {norm} → {logits} → {sample}"
-    keys = fit("←/→", cell_len(before)) + fit(f"[ ] {translated(heads)}", cell_len(block) - len(layers) - 4)
-    keys = fit(f"{keys}{{ }} {translated('layer')}", cell_len(first) - cell_len(sample)) + "space"
+    before, block = "tokens → embed → ", f"( attention → MLP ){layers}"
+    first = f"{before}{block} → norm → logits → sample"
+    keys = fit("←/→", cell_len(before)) + fit(f"[ ] {heads}", cell_len(block) - len(layers) - 4)
+    keys = fit(f"{keys}{{ }} layer", cell_len(first) - len("sample")) + "space"
     dashes = "─" * ((cell_len(first) - 6) // 2)
     return "\n".join((first, keys, f"{dashes} j/k {dashes}▸"))
 

@@ -7,7 +7,6 @@ from rich.cells import cell_len
 from textual.binding import Binding
 
 from lab.core.number_format import whole
-from lab.core.translation import translated
 from lab.inspect.stages.stage_registry import STAGES
 from screens.about_key import About, keyless
 from screens.app_state import AppState
@@ -39,7 +38,7 @@ def location_text(selection: Selection, model: ModelState, steps: ForwardPassLis
         words += f" · context {seen} tokens: {whole(dropped)} earlier ones (left of ┆) are cut off"
     words = f"{words} · {hint}" if hint else words
     rank = steps.rank_sentence
-    return ranked if rank and cell_len(translated(ranked := f"{words} · {rank}")) <= width else words
+    return ranked if rank and cell_len(ranked := f"{words} · {rank}") <= width else words
 
 
 def _side(by: int) -> str:
@@ -187,14 +186,13 @@ class Navigation(InspectPart):
         lab = cast(AppState, self._host.app)
         selection, newer = self._host.selection, newer_best(self._host.lab, self._host.model)
         other = "last checkpoint" if selection.checkpoint == "best" else "best checkpoint"
-        whose = translated(f"{other} of {selection.run}").removeprefix(f"{translated(other)} ")
-        newest = [] if newer is None else [(translated(NEWEST), f"step {whole(newer)} of {selection.run}")]
+        newest = [] if newer is None else [(NEWEST, f"step {whole(newer)} of {selection.run}")]
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]
-        offered = [*newest, (translated(other), whose), *names]
-        name = await self._host.ask(RunChooser(offered, translated(NEWEST) if newest else lab.run_name, "model"))
-        if name == translated(NEWEST):
+        offered = [*newest, (other, f"of {selection.run}"), *names]
+        name = await self._host.ask(RunChooser(offered, NEWEST if newest else lab.run_name, "model"))
+        if name == NEWEST:
             self._host.ask_again()
-        elif name == translated(other):
+        elif name == other:
             self.action_checkpoint()
         elif name:
             lab.post_message(RunChosen(name))

@@ -6,7 +6,6 @@ from msgspec import structs
 from textual.binding import Binding
 
 from lab.core.number_format import probability
-from lab.core.translation import translated
 from lab.views.blocks import LensPath, Prediction, View
 from lab.views.number_refs import next_token
 from screens.about_key import About, keyless
@@ -138,7 +137,7 @@ class SecondPrompt(InspectPart):
         strip.guess = path.top[0] if path.top else None
         self._top = path.top
         if view is not None:
-            self._view.show(structs.replace(view, title=f"{translated('prompt 2')} · {translated(view.title)}"))
+            self._view.show(structs.replace(view, title=f"prompt 2 · {view.title}"))
             self.align()
 
     def align(self) -> None:

@@ -3,7 +3,6 @@
 from rich.cells import cell_len
 from textual import on
 
-from lab.core.translation import translated
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.inspect.guessing import Guessing
@@ -47,8 +46,8 @@ class WidgetMessages(LabScreen):
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
         if message.spot is not None:
             words, hint = message.spot.description, self._interventions.hint
-            with_hint = f"{words} · {translated(hint)}" if hint else words
-            self.say(with_hint if cell_len(translated(with_hint)) <= self.size.width - 2 else words)
+            with_hint = f"{words} · {hint}" if hint else words
+            self.say(with_hint if cell_len(with_hint) <= self.size.width - 2 else words)
         else:
             self.say_location()
 

@@ -15,7 +15,6 @@ from textual.reactive import var
 from textual.widgets import Input
 
 from lab.core.number_format import counted, whole
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.engine.method_registry import CHAT, ChatAnswer, ChatParams
 from lab.runs.find_runs import is_run
@@ -193,21 +192,21 @@ class ChatWidget(LiveWidget):
         if answer is None:
             return
         bubbles, document = self.query_one("#chat-bubbles", ChatLines), self.query_one("#chat-document", ChatLines)
-        bubbles.border_title = Text(f"{translated('chat')} · {visible(talk.run)}")
-        document.border_title = Text(translated(f"document · {whole(len(answer.ids))} of {counted(answer.context, 'token')}"))
+        bubbles.border_title = Text(f"chat · {visible(talk.run)}")
+        document.border_title = Text(f"document · {whole(len(answer.ids))} of {counted(answer.context, 'token')}")
         for view, lines in ((bubbles, bubble_lines(answer, bubbles.room)), (document, document_lines(answer, document.room))):
             view.set_lines(lines)
             view.top = len(lines)
         self._name_field()
 
-    on_resize = speak = _draw
+    on_resize = _draw
 
     @on(events.DescendantFocus)
     def _name_field(self) -> None:
         field = self.query_one(ChatInput)
-        field.border_title = Text(translated(f"{FIELDS[field.field]} · enter {'keeps' if field.field else 'sends'} it"))
+        field.border_title = Text(f"{FIELDS[field.field]} · enter {'keeps' if field.field else 'sends'} it")
         stop = ", ".join(f"“{visible(each)}”" for each in self.talk.stops or ()) or "none"
-        field.border_subtitle = Text(translated(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}"))
+        field.border_subtitle = Text(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}")
 
     def on_mount(self) -> None:
         self.watch(self.query_one(ChatInput), "field", self._fill_field, init=False)
@@ -377,7 +376,7 @@ def _end_words(turn: Turn, answer: ChatAnswer) -> str:
 
 def _box(text: str, title: str, width: int) -> list[str]:
     """Lines of a bubble, all of one width."""
-    lines, title = wrap(text, width - 4), translated(title)
+    lines, title = wrap(text, width - 4), title
     inner = max(cell_len(title) + 1, *map(cell_len, lines))
     body = [f"│ {line}{' ' * (inner - cell_len(line))} │" for line in lines]
     return [f"╭ {title} {'─' * (inner - cell_len(title))}╮", *body, f"╰{'─' * (inner + 2)}╯"]
@@ -396,4 +395,4 @@ def document_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
             used = 0
         lines[-1] += [(label, KINDS[author]), ("│", "dim")]
         used, is_ended = used + size, label.endswith(NEWLINE)
-    return [[(translated(word), kind) for word, kind in legend], *lines]
+    return [[(word, kind) for word, kind in legend], *lines]

@@ -16,7 +16,6 @@ from textual.message import Message
 from textual.widgets import Markdown
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.engine.method_registry import EXPERIMENT, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
@@ -200,7 +199,7 @@ class ClaimReader(Vertical):
         state = "being checked…" if is_running else "not checked yet"
         if checked is not None:
             state = f"{checked.checked.mark} {TITLES[checked.checked.verdict]}"
-        text.border_title = Text(translated(f"{place} · {state}"))
+        text.border_title = Text(f"{place} · {state}")
         text.model = run
         text.further = "space goes on" if checked is not None else ""
         picture = checked.view if checked is not None else None
@@ -271,13 +270,13 @@ def claim_markdown(claim: Claim, checked: Checked | None) -> str:
     if checked is None:
         return f"**{claim.title}**"
     found = checked.checked
-    title = translated(f"{TITLES[found.verdict].capitalize()}:")
-    parts = [f"{MARKS[found.verdict]} **{title} {claim.title}**", _plain(translated(found.reason))]
+    title = f"{TITLES[found.verdict].capitalize()}:"
+    parts = [f"{MARKS[found.verdict]} **{title} {claim.title}**", _plain(found.reason)]
     instead = found.instead(_plain)
     if instead:
-        parts.append(f"**{translated('In the notes:' if found.verdict == 'true' else 'Write instead:')}** {instead}")
+        parts.append(f"**{'In the notes:' if found.verdict == 'true' else 'Write instead:'}** {instead}")
     parts.append(found.explanation(_plain))
-    parts += [f"*{translated('Source:')} {_plain(source)}*" for source in claim.sources]
+    parts += [f"*Source: {_plain(source)}*" for source in claim.sources]
     return "\n\n".join(filter(None, parts))
 
 

@@ -12,7 +12,6 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.lessons.claim import Claim, Verdict, load_claims
 from lab.views.screen_state import ScreenState
@@ -115,12 +114,22 @@ class ClaimsPage(ReadingPage):
 
     def on_mount(self) -> None:
         self.watch(self, "run", self._follow_run)
+        self.watch(self.app, "language", self._follow_language, init=False)
 
     def watch_is_shown(self, is_shown: bool) -> None:
         if is_shown and self.checks is None:
             self._read_claims()
         elif self.checks is not None:
             self.checks.go_on(is_shown)
+
+    def _follow_language(self) -> None:
+        """Read and check the claims anew, in the language in use."""
+        if self.checks is not None:
+            self._opens = self.screen_state().claim
+            self.checks.go_on(False)
+            self.checks = None
+            if self.is_shown:
+                self._read_claims()
 
     @latest("claims")
     async def _read_claims(self) -> None:
@@ -130,6 +139,7 @@ class ClaimsPage(ReadingPage):
         except UserError as error:
             self.reader.say(str(error), error=True)
         self.checks = ClaimChecks(self.engine, claims, self._changed)
+        self.choices.clear_options()
         self.choices.add_options([Option(self._line(claim), claim.name) for claim in self.claims])
         if self._model is not None:
             self.checks.use_model(self._model)
@@ -149,7 +159,6 @@ class ClaimsPage(ReadingPage):
     def _changed(self) -> None:
         """Show the verdicts as they are now."""
         checks = self.checks
-        self.choices.border_title = translated(ClaimList.BORDER_TITLE)
         if checks is None:
             return
         for at, claim in enumerate(checks.claims):
@@ -167,10 +176,6 @@ class ClaimsPage(ReadingPage):
         else:
             self.reader.say("")
 
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        self._changed()
-
     @on(ClaimList.Scrolled)
     def _mark_rest(self) -> None:
         """Tell below the list how many claims are checked, and how many are below those in sight."""
@@ -179,7 +184,7 @@ class ClaimsPage(ReadingPage):
             return
         on = f" on {visible(checks.model.run)}" if checks.model is not None else ""
         rest = f" · ↓ {self.choices.below} more" if self.choices.below else ""
-        self.choices.border_subtitle = Text(translated(f"{len(checks.results)} of {len(checks.claims)} checked{on}{rest}"))
+        self.choices.border_subtitle = Text(f"{len(checks.results)} of {len(checks.claims)} checked{on}{rest}")
 
     def _line(self, claim: Claim) -> Text:
         """A claim as a line of the list: the verdict's mark and word, then the claim."""
@@ -190,7 +195,7 @@ class ClaimsPage(ReadingPage):
             word = SHORT[checked.checked.verdict]
         room = self.choices.scrollable_content_region.width - WORD_CELLS - PADDING
         title = f"\n{' ' * WORD_CELLS}".join(wrap(claim.title, max(WORD_CELLS, room)))
-        return Text.assemble((fit(translated(word), WORD_CELLS), "bold" if checked is not None else "dim"), title)
+        return Text.assemble((fit(word, WORD_CELLS), "bold" if checked is not None else "dim"), title)
 
     @property
     def chosen(self) -> Claim | None:

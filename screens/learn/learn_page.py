@@ -10,7 +10,6 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.reactive import var
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.views.screen_state import ScreenState
 from screens.base_screen import Page
@@ -39,21 +38,21 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self.speak()
+        self._mark_rest()
 
     @property
     def below(self) -> int:
         """Lines below those in sight."""
         return max(0, self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height)
 
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
+    def _mark_rest(self) -> None:
+        """Tell in the lower border the model, the lines below and the key that leads further."""
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · ^d" if below > 0 else ""
         model = f"model: {visible(self.model)} · m" if self.model else ""
-        self.border_subtitle = Text(translated(" · ".join(filter(None, (model, rest, self.further)))))
+        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
 
-    watch_further = watch_model = watch_virtual_size = speak
+    watch_further = watch_model = watch_virtual_size = _mark_rest
 
 
 class LearnPage(Page):

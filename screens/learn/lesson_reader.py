@@ -19,8 +19,8 @@ from textual.widgets import Input, Markdown
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
-from lab.core.translation import translated
 from lab.lessons.lesson import Lesson, LessonStep
+from lab.lessons.translation import languages, own_words
 from screens.about_key import About
 from screens.action_index import with_keys
 from screens.learn.learn_engine import LearnEngine
@@ -39,10 +39,10 @@ BORDER = 6
 """Cells of a border beside its title."""
 MODE_LINK = "mode:"
 MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
-TRY = re.compile(r"(?s)\*\*(Try|Predict first|Before you).*?(?=\n\n|\Z)|(^|(?<=[.\n]\s)){key:(?!learn)[^}]*}({[^}]*}|[^.{])*\.")
+TRIES = "|".join(own_words(code).get("**Try:**", "**Try").strip("*") for code in languages())
+KEYS_ACT = r"(^|(?<=[.\n]\s)){key:(?!learn)[^}]*}({[^}]*}|[^.{])*\."
+TRY = re.compile(rf"(?s)\*\*({TRIES}|Predict first|Before you).*?(?=\n\n|\Z)|{KEYS_ACT}")
 """What keys do while a step is read: to the end of the paragraph, or a sentence that begins with a key."""
-MARKER = re.compile(r"(?<=\*\*)(Try|Remember):(?=\*\*)")
-"""Words that stand in English in the file of every language."""
 LEAST_ROWS = 12
 """Rows that the live view of a step to come needs, to be shown below the one before it."""
 QUESTIONS = ("facts", "path", "live")
@@ -179,14 +179,12 @@ class LessonReader(Vertical):
         await box.remove_children()
         self.live = None
         markdown = self.query_one(Markdown)
-        await markdown.update(lesson_markdown(step.text, self._is_preview, lesson.is_translated))
+        await markdown.update(lesson_markdown(step.text, self._is_preview))
         text.scroll_home(animate=False)
         if self._is_preview and not self.screen.has_class("-narrow"):
             await asyncio.sleep(SECONDS_AT_REST)
             ahead = (f"\n\n### {each.title}\n\n{each.text}" for each in lesson.steps[self.step + 1 :] if not asks_guess(each))
-            await markdown.update(
-                lesson_markdown(step.text + "".join(ahead), True, lesson.is_translated)
-            )  # append would cut a paragraph
+            await markdown.update(lesson_markdown(step.text + "".join(ahead), True))  # append would cut a paragraph
         live = self._live_of(step) if not self._is_preview or self.screen.has_class("-large") else None
         self.set_class(live is None, "-text-only")
         self.set_class(self._is_preview and live is not None, "-beside")
@@ -237,7 +235,6 @@ class LessonReader(Vertical):
         assert self.lesson is not None
         lesson, step, count = self.lesson, self.lesson.steps[self.step], len(self.lesson.steps)
         place = "" if count == 1 else f"{count} steps" if self._is_preview else f"step {self.step + 1}/{count}"
-        place = translated(place)
         whole = " · ".join(filter(None, (f"{lesson.number}. {lesson.title}", place, step.title)))
         if not step.title or cell_len(whole) <= width:
             return whole
@@ -326,8 +323,7 @@ class LessonReader(Vertical):
             self.post_message(ModeChosen(mode))
 
 
-def lesson_markdown(text: str, is_preview: bool = False, is_translated: bool = False) -> str:
+def lesson_markdown(text: str, is_preview: bool = False) -> str:
     """The lesson with its keys named, and "press `5`" as a link to that mode; a preview leaves out what keys do in a step."""
     text = TRY.sub("", text) if is_preview else text
-    text = MARKER.sub(lambda found: translated(found[0]), text) if is_translated else text
     return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", with_keys(text))

@@ -13,7 +13,6 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.lessons.learner.predictions import read_predictions, score_of, sure_and_wrong
 from lab.lessons.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.learner.quiz import quiz, results_of
@@ -118,6 +117,7 @@ class LessonsPage(ReadingPage):
         self._read_progress()
         self.watch(self, "run", self._follow_run)
         self.watch(self.reader, "live_only", self._make_room)
+        self.watch(self.app, "language", self._follow_language, init=False)
 
     def on_resize(self) -> None:
         if self._progress is not None:
@@ -138,7 +138,7 @@ class LessonsPage(ReadingPage):
         rounds = len(results_of(predictions, await in_thread(quiz)).complete)
         is_done = self._progress is not None and all(self._progress.of(each.name).is_done for each in self.lessons)
         first = "first the quiz: [" if not rounds else "now the quiz again: [" if rounds == 1 and is_done else ""
-        self.list.border_title = translated(" · ".join(filter(None, (LessonList.BORDER_TITLE, first))))
+        self.list.border_title = " · ".join(filter(None, (LessonList.BORDER_TITLE, first)))
         titles = {f"lesson {each.name}": each for each in self.lessons}
         self._again = [titles[each.source] for each in sure_and_wrong(predictions) if each.source in titles]
         words = score_of(predictions).text
@@ -146,7 +146,7 @@ class LessonsPage(ReadingPage):
             numbers = ", ".join(dict.fromkeys(f"{each.number}" for each in self._again))
             words += f"\nsure and wrong: a guess again in lesson {numbers} · a"
         line = self.query_one("#learn-score", Static)
-        line.update(Text("\n".join(map(translated, words.split("\n")))))
+        line.update(Text(words))
         line.set_class(bool(words), "-known")
         self.refresh_bindings()
 
@@ -198,7 +198,7 @@ class LessonsPage(ReadingPage):
     async def _follow_run(self, name: str) -> None:
         self.reader.show_model(await in_thread(model_of, name))
 
-    def speak(self) -> None:
+    def _follow_language(self) -> None:
         """Show the lessons in the language in use, at the step that is being read."""
         self.lessons, self._problems = lessons_and_problems()
         self._read_score()
@@ -221,7 +221,7 @@ class LessonsPage(ReadingPage):
                 line.append(f"\n     {fit(outline, 34)}", "dim")
             self.list.replace_option_prompt_at_index(at, line)
         done = sum(self._progress.of(each.name).is_done for each in self.lessons)
-        self.list.border_subtitle = translated(f"{done} of {len(self.lessons)} done")
+        self.list.border_subtitle = f"{done} of {len(self.lessons)} done"
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -15,7 +15,6 @@ from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
 from lab.core.number_format import date_and_time
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.lessons.learner.notes import Note, delete_note, list_notes, notes_folder
 from lab.runs.home_folder import home
@@ -106,7 +105,7 @@ class NotesPage(LearnPage):
         self._drawn: Note | None = None
 
     def compose(self) -> ComposeResult:
-        yield Input(id="notes-filter", placeholder=translated("words of the note or its place"))
+        yield Input(id="notes-filter", placeholder="words of the note or its place")
         with Container(id="notes-body"):
             yield NoteList(id="notes-list", markup=False)
             with NoteText(id="notes-text"), Vertical():
@@ -154,17 +153,11 @@ class NotesPage(LearnPage):
             "Train, a step of a lesson. It is listed here, and enter leads back to the place as it was.\n\n"
             f"Notes are Markdown files in {notes_folder(home())}."
         )
-        words = "\n\n".join(map(translated, words.split("\n\n")))
         self.query_one("#notes-none", Static).update(visible(words, keep="\n"))
         self._list()
         self.refresh_bindings()
         if self.notes and self.is_shown and self.screen.focused is None:
             self.list.focus()  # it was hidden while there were none
-
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        self.query_one("#notes-filter", Input).placeholder = translated("words of the note or its place")
-        self._read_if_shown()
 
     @on(NoteList.Resized)
     @on(Input.Changed, "#notes-filter")
@@ -180,7 +173,7 @@ class NotesPage(LearnPage):
         if there:
             choices.highlighted = there.index(chosen.path) if chosen is not None and chosen.path in there else 0
         count = f"{len(self.listed)} of {len(self.notes)}" if words.strip() else f"{len(self.notes)}"
-        choices.border_title = Text(f"{translated('my notes')} · {translated(count)}")
+        choices.border_title = Text(f"my notes · {count}")
         self._show_chosen()
 
     @on(OptionList.OptionHighlighted)
@@ -194,12 +187,12 @@ class NotesPage(LearnPage):
         if note is not None and note.problem:
             text = f"`{note.path.name}` {note.problem}. `x` deletes it."
         elif note is not None:
-            place, text = note.place or translated(f"{note.path.name}, about no place of the lab"), note.text
+            place, text = note.place or f"{note.path.name}, about no place of the lab", note.text
         if len(text) > LONGEST_SHOWN:
             text = f"{text[:LONGEST_SHOWN]}\n\n*The first {LONGEST_SHOWN:,} of {len(text):,} characters.*"
         is_long = text.count("\n") > MOST_LINES
         box = self.query_one("#notes-text", NoteText)
-        box.border_title = Text("" if note is None else translated("damaged") if note.problem else date_and_time(note.created))
+        box.border_title = Text("" if note is None else "damaged" if note.problem else date_and_time(note.created))
         self.query_one("#notes-place", Static).update(visible(place))
         text = visible(text, keep="\n\t")
         self.query_one("#notes-plain", Static).update(text if is_long else "")
@@ -269,6 +262,6 @@ class NotesPage(LearnPage):
 
 
 def _in_two_lines(note: Note, width: int) -> Text:
-    line = f"✗ {note.problem}" if note.problem else note.first_line or translated("(empty)")
+    line = f"✗ {note.problem}" if note.problem else note.first_line or "(empty)"
     above = f"{date_and_time(note.created)}  {note.path.name if note.problem or not note.place else note.place}"
     return Text("\n".join((fit(above, width), fit(f"  {line}", width))))

@@ -53,8 +53,10 @@ class QuizPage(LearnPage):
         if is_shown:
             self._read()
 
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
+    def on_mount(self) -> None:
+        self.watch(self.app, "language", self._follow_language, init=False)
+
+    def _follow_language(self) -> None:
         if self.is_shown:
             self._read()
 

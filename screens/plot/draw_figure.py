@@ -10,7 +10,6 @@ import numpy as np
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count
-from lab.core.translation import translated
 from lab.runs.run_schema import EventKind
 from screens.plot.axis_ticks import SMALLEST_ON_LOG, even_scale, label_row, log_ticks, nice_ticks, tick_labels
 from screens.plot.braille_canvas import BrailleCanvas, PlotCell
@@ -226,7 +225,7 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[PlotCell
             continue  # of adjacent checkpoints every second is drawn
         cells[column] = (EVENT_SIGNS[kind][0], "event")
     kinds = tuple(kind for kind in EVENT_SIGNS if kind in seen.values())
-    return [cells, [(sign, "axis") for sign in label_row(places, labels, translated(figure.x_label), width)]], kinds
+    return [cells, [(sign, "axis") for sign in label_row(places, labels, figure.x_label, width)]], kinds
 
 
 def _marks(

@@ -15,7 +15,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import language, translated, translated_name
 from lab.core.visible_text import visible
 from screens.colour import palette_of
 from screens.plot.draw_figure import GLYPH, SHADED, Drawn, draw, with_cursor
@@ -40,10 +39,10 @@ def legend(figure: Figure, drawn: Drawn, width: int, *, paints: bool = True) -> 
     shown = [series for series in figure.series if series.in_legend]
     needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
     signs: list[list[Piece]] = [
-        [(EVENT_SIGNS[kind][0], "event"), (f" {translated(EVENT_SIGNS[kind][1])}  ", "axis")] for kind in drawn.events
+        [(EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis")] for kind in drawn.events
     ]
     events = [piece for sign in signs for piece in sign]
-    scale: list[Piece] = [(translated(figure.scale_words), "axis")] if figure.scale_words else []
+    scale: list[Piece] = [(figure.scale_words, "axis")] if figure.scale_words else []
     lines = [series for series in needed if series.kind not in ("dots", "level")]
     # What is in it, long names, the long name of the area, short samples, events.
     variants: tuple[tuple[Sequence[Series], bool, bool, bool, list[Piece]], ...] = (
@@ -60,7 +59,7 @@ def legend(figure: Figure, drawn: Drawn, width: int, *, paints: bool = True) -> 
         pieces = [piece for series in which for piece in _entry(series, series.name if long else series.short, brief, paints)]
         if figure.area is not None and drawn.has_area:
             sample = ("  ", "axis" + SHADED) if paints else (GLYPH * 2, "area")
-            pieces += [sample, (f" {translated(figure.area.name if long_area else figure.area.short)}  ", "axis")]
+            pieces += [sample, (f" {figure.area.name if long_area else figure.area.short}  ", "axis")]
         pieces += more
         if _length(pieces + scale) <= width:
             break
@@ -84,8 +83,6 @@ def _entry(series: Series, name: str, brief: bool, paints: bool) -> list[Piece]:
     if series.dashes:
         on, off = series.dashes
         sample = (("⠤" * on + " " * off) * 3)[: max(3, on + off + 1)].rstrip()
-    if not (series.is_run and name == series.short):
-        name = translated_name(name) if series.role in RUN_ROLES and not series.sign else translated(name)
     return [(f"{sample} ", series.role), (f"{visible(name)}  ", "axis")]
 
 
@@ -176,7 +173,7 @@ class LinePlot(Widget):
         return (self._drawn.low_x, self._drawn.high_x) if self._drawn else (0.0, 1.0)
 
     def watch_readout(self, before: str, after: str) -> None:
-        self.refresh(Region(0, 0, self.size.width, max(len(wrap(translated(each), self.size.width)) for each in (before, after))))
+        self.refresh(Region(0, 0, self.size.width, max(len(wrap(each, self.size.width)) for each in (before, after))))
 
     def watch_cursor(self, before: float | None, after: float | None) -> None:
         """Repaint the two columns alone."""
@@ -190,14 +187,14 @@ class LinePlot(Widget):
         figure = self.figure
         if figure is None or not any(series.kind != "level" and len(series.xs) for series in figure.series):
             self._key, self._drawn = None, None
-            return [(translated(figure.empty) if figure and not y else "", "axis")]
-        key = (figure.version, figure.log_y, width, height, self._paints, language())
+            return [(figure.empty if figure and not y else "", "axis")]
+        key = (figure.version, figure.log_y, width, height, self._paints)
         if self._key != key or self._drawn is None:
             figure = replace(figure, series=tuple(series for series in figure.series if len(series.xs)))
             self._drawn = draw(figure, width, max(4, height - 1), paints=self._paints)
             self._legend_line = legend(figure, self._drawn, width, paints=self._paints)
             self._key = key
-        if self.readout and y < len(words := wrap(translated(self.readout), width)):
+        if self.readout and y < len(words := wrap(self.readout, width)):
             return [(words[y], "name")]
         if y == 0:
             return self._legend_line

@@ -13,7 +13,6 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab.core.number_format import probability
-from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import Choices
@@ -94,11 +93,11 @@ class PlotMenu(ModalScreen[None]):
 
     def _lines(self) -> list[str]:
         now, figure = self._host.settings, self._host.main_plot.figure or Figure((), version=None)
-        return [fit(translated(name), 20) + translated(value_of(id, now, figure)) for _, id, name, *_ in self._offered]
+        return [fit(name, 20) + value_of(id, now, figure) for _, id, name, *_ in self._offered]
 
     def compose(self) -> ComposeResult:
         menu = Choices(*map(Option, self._lines()), markup=False)
-        menu.border_title, menu.border_subtitle = translated("plot"), translated("Enter change · Esc close")
+        menu.border_title, menu.border_subtitle = "plot", "Enter change · Esc close"
         yield menu
 
     @on(OptionList.OptionSelected)

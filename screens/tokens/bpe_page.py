@@ -12,7 +12,6 @@ from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.plot.figure import Figure, Series
@@ -134,7 +133,7 @@ class BpePage(BpeLearning):
             with Horizontal(id="bpe-right"):
                 yield MergeList(id="bpe-merges")
                 with Vertical(id="bpe-curve-box") as box:
-                    box.border_title = translated(CURVE)
+                    box.border_title = CURVE
                     yield LinePlot(id="bpe-curve")
         yield StatusLine(most_lines=2, id="bpe-parts")
         with Vertical(id="bpe-lower"):
@@ -347,11 +346,6 @@ class BpePage(BpeLearning):
         counts.right = (state.text_sentence,)
         agreement = f" {agreement_sentence(state, self._run_tokens, self._run)}" if self._run_tokens else ""
         following.left = state.next_sentence + agreement
-
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        self.query_one("#bpe-curve-box").border_title = translated(CURVE)
-        self._show()
 
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:

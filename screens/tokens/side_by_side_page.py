@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.strip import Strip
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from models.config import TokenizerError
 from screens.background import in_thread, latest
 from screens.colour import CYCLE, cycle_style, palette_of
@@ -67,12 +66,8 @@ class AlignedView(CachedLinesView):
         self._texts: tuple[TokenizedText, ...] = ()
         self.aligned: AlignedText | None = None
 
-    def speak(self) -> None:
-        self.border_title = translated(self.BORDER_TITLE)
-        self.forget_strips()
+    def on_mount(self) -> None:
         self._lay()
-
-    on_mount = speak
 
     def show(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> None:
         self._titles, self._texts = titles, texts
@@ -84,7 +79,7 @@ class AlignedView(CachedLinesView):
 
     @property
     def _name_width(self) -> int:
-        return min(MOST_TITLE, max(map(cell_len, (translated(DIFFER), *self._titles)))) + 1
+        return min(MOST_TITLE, max(map(cell_len, (DIFFER, *self._titles)))) + 1
 
     @property
     def _lines_of_row(self) -> int:
@@ -131,7 +126,7 @@ class AlignedView(CachedLinesView):
         if which == len(self._texts):
             marks = aligned.marks(row)
             return [
-                Segment(fit(translated(DIFFER) if marks else "", width), name),
+                Segment(fit(DIFFER if marks else "", width), name),
                 Segment(marks, self.style_of("aligned--mark")),
             ]
         palette, base = palette_of(self), self.style_of("")
@@ -225,8 +220,7 @@ class SideBySidePage(TextPage):
     def show_answer(self, result: SideAnswer) -> None:
         self._shown = result
         titles = tuple(each.title for each in result.named)
-        shown = tuple(each.title if each.run else translated(each.title) for each in result.named)
-        self.query_one(AlignedView).show(shown, result.texts)
+        self.query_one(AlignedView).show(titles, result.texts)
         problem = self._ready.problem if self._ready is not None else ""
         self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))
 

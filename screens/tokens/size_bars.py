@@ -9,7 +9,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import counted, significant, whole
-from lab.core.translation import translated
 from lab.tokenization.token_facts import TextCounts
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.text_fitting import Piece, fit
@@ -17,13 +16,13 @@ from screens.widgets.text_fitting import Piece, fit
 
 def compression(counts: TextCounts) -> str:
     """`4.33 bytes per token`; empty for an empty text."""
-    return translated(f"{significant(counts.bytes / counts.tokens)} bytes per token") if counts.tokens else ""
+    return f"{significant(counts.bytes / counts.tokens)} bytes per token" if counts.tokens else ""
 
 
 def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
     """The three bars, one under another where there are three lines, else side by side."""
     numbers = {"characters": counts.characters, "bytes": counts.bytes, "tokens": counts.tokens}
-    sizes = [(translated(name), size) for name, size in numbers.items()]
+    sizes = list(numbers.items())
     longest = max(1, *(size for _, size in sizes))
     number = max(len(whole(size)) for _, size in sizes)
     words = compression(counts)
@@ -49,7 +48,7 @@ def comparison_lines(counts: Sequence[tuple[str, TextCounts]], name_width: int, 
     """A bar of tokens for each tokenizer on one scale, with its compression."""
     longest = max(1, *(each.tokens for _, each in counts))
     digits = max(len(whole(each.tokens)) for _, each in counts)
-    sizes = [" " * (digits - len(whole(each.tokens))) + translated(counted(each.tokens, "token")) for _, each in counts]
+    sizes = [" " * (digits - len(whole(each.tokens))) + counted(each.tokens, "token") for _, each in counts]
     widest = max(map(cell_len, sizes))
     words = [compression(each) for _, each in counts]
     most = max(map(cell_len, words))

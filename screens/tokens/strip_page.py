@@ -12,7 +12,6 @@ from textual.message import Message
 from textual.reactive import var
 from textual.worker import get_current_worker
 
-from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.tokens.size_bars import SizeBars
@@ -117,7 +116,7 @@ class StripPage(TextPage):
         yield SizeBars(id="tokens-sizes")
         yield StatusLine(most_lines=2, id="tokens-special")
         flow = TokenFlow(id="tokens-flow")
-        flow.border_title = translated(TITLES["text"])
+        flow.border_title = TITLES["text"]
         yield flow
         yield TokenCard(id="tokens-card")
 
@@ -192,7 +191,7 @@ class StripPage(TextPage):
         line.left = sentence
         line.set_class(bool(sentence), "-shown")
         flow = self.query_one(TokenFlow)
-        title = translated(TITLES[result.job.view])
+        title = TITLES[result.job.view]
         if flow.border_title != title:  # a title given draws all of the widget anew
             flow.border_title = title
         chosen = self._token_at_cursor()
@@ -200,11 +199,6 @@ class StripPage(TextPage):
             chosen, self._choose_later = self._choose_later[1], None
         flow.show(result.flow, chosen)
         self._show_card(flow.chosen)
-
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        if self._shown is not None:
-            self.show_answer(self._shown)
 
     @property
     def _vocabulary(self) -> VocabularyList:
@@ -315,5 +309,5 @@ class StripPage(TextPage):
         self._background[named] = found
         listed, facts = self._vocabulary, VocabularyFacts(found.index, found.frequencies)
         listed.show(facts, facts.ordered(facts.marks("all"), "id"))
-        listed.border_title = translated(f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ ] to its page")
+        listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ ] to its page"
         self._show_card(self.query_one(TokenFlow).chosen)

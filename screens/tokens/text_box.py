@@ -6,7 +6,6 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.about_key import About, keyless
 from screens.terminal.textual_internals import wrapped_row
@@ -33,7 +32,7 @@ class TextBox(TextArea):
     def __init__(self, example: str, *, id: str) -> None:
         """The example stands in the box, dim, while it is empty."""
         super().__init__(id=id, show_line_numbers=False, placeholder=example, soft_wrap=True, tab_behavior="focus")
-        self.border_subtitle = translated(FREE)
+        self.border_subtitle = FREE
         self.match_cursor_bracket = False
         self.highlight_cursor_line = False
 
@@ -79,12 +78,10 @@ class TextBox(TextArea):
     def on_focus(self) -> None:
         """Leave nothing selected: a letter typed replaces no token that was only looked at."""
         self.selection = Selection.cursor(self.selection.end)
-        self.border_subtitle = translated("typing goes here · escape leaves")
+        self.border_subtitle = "typing goes here · escape leaves"
 
     def on_blur(self) -> None:
-        self.border_subtitle = translated(FREE)
-
-    speak = on_blur
+        self.border_subtitle = FREE
 
     def action_clear_text(self) -> None:
         self.replace_all("")

@@ -7,7 +7,6 @@ from textual import work
 from textual.binding import Binding
 
 from lab.core.errors import UserError
-from lab.core.translation import translated, translated_name
 from lab.core.visible_text import visible
 from lab.data.corpus import shown_source
 from lab.runs.run_schema import DEFAULT_RULES
@@ -45,10 +44,6 @@ class TextSources(PagedScreen):
     def box(self) -> TextBox:
         return self.query_one(TextBox)
 
-    def _speak(self) -> None:
-        super()._speak()
-        self.text_changed()
-
     def text_changed(self) -> None:
         """Say in the border of the box where its text comes from."""
         from lab.tokenization.text_examples import EXAMPLES
@@ -56,8 +51,8 @@ class TextSources(PagedScreen):
         if self._example is not None and self.box.text != EXAMPLES[self._example].text:
             self._example = None
         at = self._example
-        title = "" if at is None else translated(EXAMPLES[at].title)
-        name = translated(TextBox.BORDER_TITLE if at is None else f"example {at + 1} of {len(EXAMPLES)}: {title}")
+        title = "" if at is None else EXAMPLES[at].title
+        name = TextBox.BORDER_TITLE if at is None else f"example {at + 1} of {len(EXAMPLES)}: {title}"
         if self.box.border_title != name:
             self.box.border_title = name
 
@@ -83,16 +78,16 @@ class TextSources(PagedScreen):
 
         used = self.lab.text_source
         texts: dict[str, tuple[str, Callable[[], object]]] = {
-            **{each.title: (translated("example"), partial(self._put_example, at)) for at, each in enumerate(EXAMPLES)},
+            **{each.title: ("example", partial(self._put_example, at)) for at, each in enumerate(EXAMPLES)},
             "your own text": ("as before the examples", partial(self._put_example, None)),
             "a file": ("asks for its path", self.action_load),
             "the text chosen in Data": (visible(shown_source(used)) if used else "none yet", self.action_load_used),
             "an empty box": ("ctrl+z brings the text back", self.box.action_clear_text),
         }
         now = "your own text" if self._example is None else EXAMPLES[self._example].title
-        lines = [(translated(name), translated_name(words)) for name, (words, _) in texts.items()]
-        if name := await self.app.push_screen_wait(RunChooser(lines, translated(now), title="new text")):
-            next(act for known, (_, act) in texts.items() if translated(known) == name)()
+        lines = [(name, words) for name, (words, _) in texts.items()]
+        if name := await self.app.push_screen_wait(RunChooser(lines, now, title="new text")):
+            next(act for known, (_, act) in texts.items() if known == name)()
 
     @work(group="ask")
     async def action_load(self) -> None:

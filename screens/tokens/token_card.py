@@ -9,7 +9,6 @@ from rich.segment import Segment
 from rich.text import Text
 from textual.strip import Strip
 
-from lab.core.translation import translated
 from lab.tokenization.token_facts import TreeRow
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import Piece, fit, wrap
@@ -36,10 +35,7 @@ class CardFacts:
 
 def card_lines(card: CardFacts, width: int, height: int) -> list[list[Piece]]:
     """Lines of at most `width` cells: the tree beside the facts. A family takes what the others leave of the `height`."""
-    tree = [
-        [(row.branch, "dim"), (row.label, "text"), (f" {row.id}", "dim"), (f"  {translated(row.origin)}", "dim")]
-        for row in card.tree
-    ]
+    tree = [[(row.branch, "dim"), (row.label, "text"), (f" {row.id}", "dim"), (f"  {row.origin}", "dim")] for row in card.tree]
     natural = max((sum(cell_len(text) for text, _ in row) for row in tree), default=0)
     left = min(natural, int(width * MOST_TREE))
     room = max(1, width - left - GAP)
@@ -56,10 +52,10 @@ def card_lines(card: CardFacts, width: int, height: int) -> list[list[Piece]]:
 def _fact_lines(card: CardFacts, room: int, height: int) -> list[list[Piece]]:
     lines: list[list[Piece]] = []
     for name, value in card.facts:
-        for number, part in enumerate(wrap(translated(value), max(1, room - NAME))):
-            lines.append([(fit("" if number else translated(name), NAME), "dim"), (part, "text")])
+        for number, part in enumerate(wrap(value, max(1, room - NAME))):
+            lines.append([(fit("" if number else name, NAME), "dim"), (part, "text")])
     if card.relatives:
-        head = fit(translated("family"), NAME)
+        head = fit("family", NAME)
         for number, part in enumerate(relatives_lines(card.relatives, max(1, room - NAME), height - len(lines))):
             lines.append([("" if number else head, "dim"), (" " * NAME if number else "", "dim"), (part, "text")])
     return lines
@@ -70,7 +66,7 @@ def relatives_lines(labels: Sequence[str], width: int, height: int) -> list[str]
     most = max(RELATIVES_LINES, height)
 
     def first(number: int) -> list[str]:
-        more = [translated(f"and {len(labels) - number:,} more")] if number < len(labels) else []
+        more = [f"and {len(labels) - number:,} more"] if number < len(labels) else []
         return _filled([*labels[:number], *more], width)
 
     if len(lines := first(len(labels))) <= most:
@@ -124,12 +120,8 @@ class TokenCard(LineScrollView):
         """Show another token; the same one stays scrolled as it is."""
         if card.title != self.card.title:
             self.top = 0
-            self.border_title = Text(translated(card.title))  # a Text is no markup: a label may hold brackets
+            self.border_title = Text(card.title)  # a Text is no markup: a label may hold brackets
         self.card = card
-        self._lay()
-
-    def speak(self) -> None:
-        self.border_title = Text(translated(self.card.title))
         self._lay()
 
     def _lay(self) -> None:

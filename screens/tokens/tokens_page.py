@@ -12,7 +12,6 @@ from textual import on, work
 from textual.message import Message
 from textual.reactive import var
 
-from lab.core.translation import translated
 from screens.background import in_thread
 from screens.base_screen import Page
 from screens.terminal.textual_internals import tell_changes
@@ -126,19 +125,13 @@ class SourceLine(StatusLine):
         """`hint`: a few words on the key that chooses."""
         super().__init__(id=id)
         self._label, self._hint = label, hint
-        self._named: tuple[Mapping[Any, str], object] = ({}, None)
         self._words: list[tuple[Any, str]] = []
 
     def show(self, names: Mapping[Any, str], current: object) -> None:
-        self._named = names, current
-        marked = {each: f"{'●' if each == current else '○'} {translated(name)}" for each, name in names.items()}
-        self._words = [(None, f"{translated(self._label)}  ")]
-        self._words += [(each, f"{translated(words)}   ") for each, words in marked.items()]
-        self.left = f"{''.join(words for _, words in self._words)}{translated(self._hint)}".rstrip()
-
-    def speak(self) -> None:
-        self.show(*self._named)
-        super().speak()
+        marked = {each: f"{'●' if each == current else '○'} {name}" for each, name in names.items()}
+        self._words = [(None, f"{self._label}  ")]
+        self._words += [(each, f"{words}   ") for each, words in marked.items()]
+        self.left = f"{''.join(words for _, words in self._words)}{self._hint}".rstrip()
 
     @on(StatusLine.TextClicked)
     def _clicked(self, event: StatusLine.TextClicked) -> None:

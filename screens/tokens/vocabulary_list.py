@@ -15,7 +15,6 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from lab.core.translation import translated
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
@@ -153,10 +152,6 @@ class VocabularyList(LineScrollView):
         self.set_extent(*self.extent)
         self.show_line(self.cursor)
 
-    def speak(self) -> None:
-        super().speak()
-        self._forget_rows()
-
     def _forget_rows(self) -> None:
         self._rows.clear()
         if self.facts is not None:
@@ -198,13 +193,13 @@ class VocabularyList(LineScrollView):
         columns = self._columns
         if self.facts is None:
             return ""
-        words = [fit(translated("id"), columns.id, "right"), fit(translated("token"), columns.token)]
-        words += [fit(translated("bytes (hex)"), columns.bytes)] if columns.bytes else []
-        origin = translated("distance to mean" if self.shows_distance else "merge of")
+        words = [fit("id", columns.id, "right"), fit("token", columns.token)]
+        words += [fit("bytes (hex)", columns.bytes)] if columns.bytes else []
+        origin = "distance to mean" if self.shows_distance else "merge of"
         words += [fit(origin, columns.merge)] if columns.merge else []
         if columns.count:
-            scale = translated("log scale" if columns.bar >= cell_len(translated("log scale")) else "log")
-            words.append(fit(translated("count"), columns.count, "right") + " " + fit(scale, columns.bar))
+            scale = "log scale" if columns.bar >= cell_len("log scale") else "log"
+            words.append(fit("count", columns.count, "right") + " " + fit(scale, columns.bar))
         return " " + (" " * GAP).join(words)
 
     def draw(self, line: int) -> Strip:
@@ -238,13 +233,13 @@ class VocabularyList(LineScrollView):
         if columns.merge:
             distance = facts.distances.to_mean[id] if self.shows_distance and facts.distances is not None else None
             origin = origin_of(tokenizer, id) if distance is None else significant(float(distance))
-            parts.append(fit(origin if tokenizer.parents(id) else translated(origin), columns.merge))
+            parts.append(fit(origin, columns.merge))
         text = (" " * GAP).join(parts)
         if facts.frequencies is None:
             return text, "", ""
         count = int(facts.frequencies.counts[id])
         share = math.log1p(count) / math.log1p(self._largest) if count else 0.0
-        words = fit(whole(count) if count else translated("never"), columns.count, "right")
+        words = fit(whole(count) if count else "never", columns.count, "right")
         return text, " " * GAP + words + " ", bar(share, columns.bar)
 
 

@@ -19,7 +19,6 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
@@ -111,7 +110,7 @@ class VocabularyPage(TokensPage):
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=3, id="vocabulary-facts")
-        yield Input(placeholder=translated(PLACEHOLDER), compact=True, id="vocabulary-search")
+        yield Input(placeholder=PLACEHOLDER, compact=True, id="vocabulary-search")
         with Horizontal(id="vocabulary-body"):
             yield LinePlot(id="vocabulary-plot")
             yield VocabularyList(id="vocabulary-list")
@@ -273,11 +272,6 @@ class VocabularyPage(TokensPage):
         self._list()
         self._plot()
 
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        self.query_one("#vocabulary-search", Input).placeholder = translated(PLACEHOLDER)
-        self._list()
-
     def _list(self) -> None:
         if not self.is_mounted:
             return
@@ -285,7 +279,7 @@ class VocabularyPage(TokensPage):
         if facts is None:
             listed.if_empty = ""
             listed.show(None, None)
-            listed.border_title = translated("no tokenizer")
+            listed.border_title = "no tokenizer"
             return
         from lab.core.number_format import whole
         from lab.tokenization.vocabulary_index import parse_query
@@ -293,14 +287,14 @@ class VocabularyPage(TokensPage):
         order = self.order if self.order in facts.orders else "id"
         query = self.query_one(Input).value
         escape = "outside the field clears the search" if query else "shows all tokens"
-        listed.if_empty = translated(f"No such token: Esc {escape}.")
+        listed.if_empty = f"No such token: Esc {escape}."
         marks = facts.index.search(parse_query(query)) & facts.marks(self.filter)
         listed.shows_distance = order == "embedding"
         ids = facts.ordered(marks, order, reverse=self.reverse)
         listed.show(facts, ids)
         kept = "" if self.filter == "all" else f"{self.filter} · "
         first = DIRECTIONS[order][self.reverse]
-        listed.border_title = translated(f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first")
+        listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first"
 
     def _say_facts(self) -> None:
         if not self.is_mounted:

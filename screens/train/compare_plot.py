@@ -14,7 +14,6 @@ from textual.strip import Strip
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed, probability, whole
-from lab.core.translation import translated
 from lab.reports.baselines import bits_per_byte
 from lab.reports.comparison.compared_run import ComparedRun, share_of, stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
@@ -30,8 +29,6 @@ NARROWEST_COLUMN = 8
 NARROWEST_SAMPLE = 23
 """Narrowest readable column; below it fewer runs are shown at once."""
 WINNER = " ◂"
-IN_WORDS = ("state", "… evaluated on", "validation")
-"""Labels of the rows whose values are words of the lab."""
 
 
 def least_table_width(runs: Sequence[ComparedRun]) -> int:
@@ -45,12 +42,11 @@ def table_lines(runs: Sequence[ComparedRun], width: int) -> list[list[Piece]]:
     lines += [_row(row, column) for row in results(runs)]
     different = differences(runs)
     words = "settings that differ" if different else "All settings are the same."
-    return [*lines, [(translated(words), "head")], *(_row(row, column) for row in different)]
+    return [*lines, [(words, "head")], *(_row(row, column) for row in different)]
 
 
 def _row(row: ComparisonRow, column: int) -> list[Piece]:
-    values = [*map(translated, row.values)] if row.label in IN_WORDS else row.values
-    return _table_line(translated(row.label), _from_difference(values, column), column, "text", row.winner)
+    return _table_line(row.label, _from_difference(row.values, column), column, "text", row.winner)
 
 
 def _from_difference(values: Sequence[str], column: int) -> Sequence[str]:
@@ -85,16 +81,16 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     """Samples at the same fraction of training; `first` is the first run shown where not all fit, if no fewer are then shown."""
     found = stops(runs)
     if not found:
-        return [[(translated("No samples yet: each evaluation writes some."), "label")]]
+        return [[("No samples yet: each evaluation writes some.", "label")]]
     stop = found[min(at, len(found) - 1)]
     most = samples_shown(runs, width)
     first = max(0, min(first, len(runs) - most))
     shown = runs[first : first + most]
     column = (width + GAP) // len(shown) - GAP
-    title = translated(f"Samples at {probability(stop, 0)} of training")
+    title = f"Samples at {probability(stop, 0)} of training"
     if len(shown) < len(runs):
         numbers = f"run {first + 1}" if len(shown) == 1 else f"runs {first + 1}–{first + len(shown)}"
-        title += f"   {translated(f'{numbers}, [ ] others')}"
+        title += f"   {numbers}, [ ] others"
     where = f"   {at + 1}/{len(found)} {{ }}"
     if cell_len(title) + len(where) <= width:
         title += where
@@ -113,8 +109,8 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
 def _sample_column(run: ComparedRun, stop: float, width: int) -> list[list[Piece]]:
     samples = written_at(run, stop)
     if not samples:
-        return [[(fit(run.title, width), "head")], [(fit(translated("not reached yet"), width), "label")]]
-    title = fit(run.title + translated(f", step {whole(samples[0].step)}"), width)
+        return [[(fit(run.title, width), "head")], [(fit("not reached yet", width), "label")]]
+    title = fit(f"{run.title}, step {whole(samples[0].step)}", width)
     return [[(title, "head")], *sample_text_lines(samples, width)]
 
 

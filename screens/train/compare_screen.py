@@ -12,7 +12,6 @@ from textual.containers import Horizontal
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.reports.comparison.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
 from lab.reports.comparison.comparison_verdict import verdict
 from lab.reports.text_entropy import run_copied
@@ -104,7 +103,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
-        yield SummaryText(translated("Loading runs …"), id="compare-words", markup=False)
+        yield SummaryText("Loading runs …", id="compare-words", markup=False)
         yield LinePlot(id="compare-plot")
         with Horizontal(id="compare-below"):
             yield RunColumns(1, id="compare-table")
@@ -187,7 +186,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         self.refresh_bindings()
 
     def _say(self) -> None:
-        words, lines = translated(verdict(self.runs)), MOST_OF_ALL_WORDS if self.words_shown else MOST_LINES_OF_WORDS
+        words, lines = verdict(self.runs), MOST_OF_ALL_WORDS if self.words_shown else MOST_LINES_OF_WORDS
         shown = whole_sentences(words, self.size.width - 4, lines if self.has_class("-short") else 2 * lines)
         self._has_more_words = self.words_shown or shown != words
         self.query_one("#compare-words", SummaryText).say(shown)

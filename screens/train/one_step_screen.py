@@ -13,7 +13,6 @@ from textual.reactive import var
 from textual.widgets import Input
 
 from lab.core.number_format import fixed, significant, whole
-from lab.core.translation import translated
 from lab.engine.client import EngineClient
 from lab.engine.method_registry import OneStepParams
 from lab.training.one_step.step_stages import STAGES, StepAnswer
@@ -113,7 +112,7 @@ class OneStepScreen(LabScreen):
         self._session = OneStepSession(self._engine, self._show, self._fail)
 
     def compose_body(self) -> ComposeResult:
-        self._editor.border_title = translated("training sentence · Enter apply · Esc cancel")
+        self._editor.border_title = "training sentence · Enter apply · Esc cancel"
         yield from (self._strip, self._facts, self._editor)
         with Horizontal(id="step-columns"):
             yield from (self._list, self._view, self._picture)
@@ -338,4 +337,4 @@ def facts_of(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
     place = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
     probabilities = [token.probability for token in answer.tokens if token.probability]
     shaded = (f"losses up to {fixed(-math.log(min(probabilities)), 2)}",) if probabilities else ()
-    return place, (f"{translated('lr')} {significant(facts.lr)}", *shaded, weights, f"loss {losses}")
+    return place, (f"lr {significant(facts.lr)}", *shaded, weights, f"loss {losses}")

@@ -14,7 +14,6 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.core.number_format import fixed, significant
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.training.one_step.step_stages import STAGES, BackwardPass, MovingWeight
 from lab.views.blocks import StageEntry, Token
@@ -61,7 +60,7 @@ FIRST = "loss"
 def loss_of(token: Token) -> str:
     """The token's loss as it stands beneath it; two figures are enough to compare."""
     if token.probability is None:
-        return translated(FIRST)
+        return FIRST
     return (
         "∞" if token.probability == 0.0 else fixed(-math.log(token.probability), 1 if token.probability < math.exp(-9.95) else 2)
     )
@@ -161,7 +160,7 @@ def lay_backward(picture: BackwardPass, target: str, sentence: str, width: int, 
     start = max(len(errors) + 1, min(len(drawn.lines) - len(weight), len(errors) + 1 if at is None else at))
     beside = [*errors, *([[]] * (start - len(errors))), *weight]
     count = max(len(drawn.lines), len(beside))
-    words: list[PictureLine] = [[], *([(line, "dim")] for line in wrap(translated(sentence), width))]
+    words: list[PictureLine] = [[], *([(line, "dim")] for line in wrap(sentence, width))]
     lines: list[PictureLine] = [
         [
             *_padded(drawn.lines[line] if line < len(drawn.lines) else None, left, line == at),
@@ -197,8 +196,8 @@ def legend(picture: BackwardPass) -> str:
 def error_lines(picture: BackwardPass, target: str, width: int, room: int) -> list[PictureLine]:
     """p − one-hot as bars about an axis, the target's first; those that do not fit go into the rest."""
     full = max((abs(error.value) for error in picture.errors), default=0.0) or 1.0
-    title = translated(f"p − {picture.target} at {target}")
-    scale = translated(f"full bar ±{significant(full, 2)}")
+    title = f"p − {picture.target} at {target}"
+    scale = f"full bar ±{significant(full, 2)}"
     head = f"{title}   {scale}" if cell_len(title) + cell_len(scale) + 3 <= width else title
     listed = [error for error in picture.errors if not error.is_rest]
     rest = [error for error in picture.errors if error.is_rest]
@@ -206,7 +205,7 @@ def error_lines(picture: BackwardPass, target: str, width: int, room: int) -> li
     values = [(error.label, error.value, "text") for error in kept]
     if rest:
         left = sum(error.value for error in [*listed[len(kept) :], *rest])
-        values.append((translated("others"), left, "dim"))
+        values.append(("others", left, "dim"))
     label_room = LABELS[width >= WIDE_FROM]
     bar_room = max(3, min(WIDEST_BAR, width - label_room - NUMBER - 1))
     lines: list[PictureLine] = [[(fit(head, width), "title")]]
@@ -220,13 +219,13 @@ def error_lines(picture: BackwardPass, target: str, width: int, room: int) -> li
 
 def _weight_lines(weight: MovingWeight | None, width: int) -> list[PictureLine]:
     if weight is None:
-        return [[(line, "dim")] for line in wrap(translated(FINDING), width)]
+        return [[(line, "dim")] for line in wrap(FINDING, width)]
     change = significant(weight.after - weight.before, 3, sign=True)
     return [
-        [(fit(translated("largest weight change"), width), "title")],
-        *([(line, "text")] for line in wrap(translated(visible(weight.words)), width)),
+        [(fit("largest weight change", width), "title")],
+        *([(line, "text")] for line in wrap(visible(weight.words), width)),
         [(fit(f"{significant(weight.before, 4)} → {significant(weight.after, 4)}", width), "text")],
-        [(fit(f"{translated('step')} {change}", width), "strong")],
+        [(fit(f"step {change}", width), "strong")],
     ]
 
 
@@ -296,12 +295,12 @@ class BackwardView(LineScrollView):
         self._build()
 
     def _build(self) -> None:
-        self.border_title = translated("backward pass")
+        self.border_title = "backward pass"
         if self._picture is not None:
             self.laid = lay_backward(self._picture, self._target, self._sentence, self.room, self.window)
             self.set_extent(len(self.laid.lines))
 
-    on_resize = speak = _build
+    on_resize = _build
 
     def border_words(self, above: int, below: int) -> str:
         words = super().border_words(above, below)

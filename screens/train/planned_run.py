@@ -11,7 +11,6 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.data.source_files import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
@@ -49,14 +48,14 @@ class Preparation(Widget):
     def render_line(self, y: int) -> Strip:
         pieces: list[Piece] = []
         if y < len(self.stages):
-            words, fraction = visible(translated(self.stages[y][0])), self.stages[y][1]
+            words, fraction = visible(self.stages[y][0]), self.stages[y][1]
             filled = round(BAR * fraction)
             bar = "━" * filled + "╌" * (BAR - filled)
             pieces = [(f"▸ {words}  ", "now"), (bar, "bar"), (f" {fraction:.0%}", "")]
             if y < len(self.stages) - 1:
                 pieces = [(f"✓ {words}", "done")]
         elif y == len(self.stages) + 1:
-            pieces = [(translated(CANCEL), "key")]
+            pieces = [(CANCEL, "key")]
         return painted_line(self, "preparation", pieces)
 
 
@@ -157,9 +156,9 @@ class PlannedRun(Widget):
     @work(group="base", exclusive=True, exit_on_error=True)
     async def choose_base(self) -> None:
         runs = [run for run in self.runs if run.model is not None and (run.step or run.is_imported or run.is_posttrained)]
-        names = [("", translated("random weights")), *((run.name, run.origin or f"{run.text}, {run.phase}") for run in runs)]
+        names = [("", "random weights"), *((run.name, run.origin or f"{run.text}, {run.phase}") for run in runs)]
         now = self.base.name if self.base is not None else ""
-        name = await self.app.push_screen_wait(RunChooser(names, now, title=translated("begin with the weights of")))
+        name = await self.app.push_screen_wait(RunChooser(names, now, title="begin with the weights of"))
         if name:
             self.read_base(name)
         elif name is not None:

@@ -15,7 +15,6 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
 from lab.core.machine import gpu_count
-from lab.core.translation import translated
 from lab.core.visible_text import shortened, visible
 from lab.planning.run_request import AUTO
 from lab.planning.settings_form import LOCKED
@@ -73,11 +72,11 @@ class Field(Horizontal):
         self.value = value
 
     def compose(self) -> ComposeResult:
-        words = translated(self.setting.help)
+        words = self.setting.help
         yield Label(self.label, classes="field-label")
         if self.setting.offers:
             offers, id = (*self.setting.offers, OTHER), OFFERS + self.setting.name
-            yield Choice(offers, self.setting.default, word=OTHER, id=id, tooltip=words)
+            yield Choice(offers, self.setting.default, id=id, tooltip=words)
         if self.setting.choices:
             yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=words)
         else:
@@ -87,7 +86,7 @@ class Field(Horizontal):
 
     @property
     def label(self) -> str:
-        return translated(self.setting.label or self.setting.name)
+        return self.setting.label or self.setting.name
 
     def mark(self, wrong: bool) -> None:
         self.set_class(wrong, "-wrong")
@@ -139,16 +138,16 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 with Horizontal(classes="form-row"):
                     yield Field(SETTINGS[name], getattr(self.settings, name))
             with Horizontal(id="form-start", classes="form-row"):
-                yield Button(translated(START), id="start", compact=True, tooltip=translated("Create this run and train it"))
-                yield Label(translated(HINT), id="start-hint")
-            more = Button("", id="more", compact=True, tooltip=translated("Show or hide the other settings"))
+                yield Button(START, id="start", compact=True, tooltip="Create this run and train it")
+                yield Label(HINT, id="start-hint")
+            more = Button("", id="more", compact=True, tooltip="Show or hide the other settings")
             more.active_effect_duration = 0  # while the effect lasts, a button takes no key
             yield more
             with Vertical(id="form-more"):
                 with Horizontal(id="form-base", classes="form-row"):
-                    yield Label(translated(BEGINS), classes="field-label")
-                    words = translated("Begin with the weights of a run, or random ones")
-                    yield Button(translated(RANDOM), id="base", compact=True, tooltip=words)
+                    yield Label(BEGINS, classes="field-label")
+                    words = "Begin with the weights of a run, or random ones"
+                    yield Button(RANDOM, id="base", compact=True, tooltip=words)
                 for start in range(0, len(rest), COLUMNS):
                     with Horizontal(classes="form-row"):
                         for setting in rest[start : start + COLUMNS]:
@@ -157,25 +156,12 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             yield Static(id="form-model")
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
-            yield Static(translated(EXPECTED), id="cost-title", classes="heading")
+            yield Static(EXPECTED, id="cost-title", classes="heading")
             yield FactList(id="cost")
             yield Static(id="form-ends")
 
     def on_mount(self) -> None:
         self.opened = self.app.size.height >= LINES_FOR_ALL
-
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        start = self.query_one("#start", Button)
-        start.label = translated(START)
-        start.refresh(layout=True)
-        self.query_one("#form-base .field-label", Label).update(translated(BEGINS))
-        self.query_one("#cost-title", Static).update(translated(EXPECTED))
-        self.watch_text(self.text)
-        self.watch_base(self.base)
-        self.watch_defaults(self.defaults)
-        self.watch_problems(self.problems)
-        self._explain_field()
 
     def on_resize(self) -> None:
         self.set_class(self.app.size.width >= VERY_WIDE, "-huge")
@@ -197,7 +183,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         self.query_one(f"#{name}").focus()
 
     def _name_more(self) -> None:
-        changed = [f"{translated(BEGINS)} {shortened(visible(self.base), 20)}"] if self.base else []
+        changed = [f"{BEGINS} {shortened(visible(self.base), 20)}"] if self.base else []
         settings = [field.setting for field in self.query("#form-more Field").results(Field)]
         for setting in sorted(settings, key=lambda each: not getattr(self.settings, each.name)):  # first what was typed
             name, typed = setting.name, getattr(self.settings, setting.name)
@@ -207,9 +193,9 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 if name in USUAL and self.settings.preset != AUTO
                 else (typed != getattr(Settings(), name))
             ):
-                changed.append(f"{translated(setting.label or name)} {shortened(visible(value), 30)}")
+                changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
         words = f" · not as usual: {', '.join(changed)}" if changed else " · all as usual"
-        self.query_one("#more", Button).label = Text(f"{'▾' if self.opened else '▸'} {translated(f'more: {HOLDS}{words}')}")
+        self.query_one("#more", Button).label = Text(f"{'▾' if self.opened else '▸'} more: {HOLDS}{words}")
 
     def watch_settings(self, settings: Settings) -> None:
         self._name_more()
@@ -223,20 +209,20 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
 
     def watch_defaults(self, defaults: dict[str, str]) -> None:
         for control in self.query(Input):
-            control.placeholder = translated(defaults.get(control.id or "", ""))
+            control.placeholder = defaults.get(control.id or "", "")
         self._name_more()
 
     def watch_reasons(self, reasons: dict[str, str]) -> None:
         for control in self.query(Entry):
             setting, reason = SETTINGS[control.id or ""], reasons.get(control.id or "")
-            control.tooltip = translated(f"{setting.help}. Default: {reason}." if reason else setting.help)
+            control.tooltip = f"{setting.help}. Default: {reason}." if reason else setting.help
 
     def watch_text(self, text: str) -> None:
-        self.query_one("#form-text", Static).update(translated(f"New run on {text}"))
+        self.query_one("#form-text", Static).update(f"New run on {text}")
 
     def watch_base(self, base: str) -> None:
         button = self.query_one("#base", Button)
-        button.label = Text(shortened(visible(base), 40) or translated(RANDOM))
+        button.label = Text(shortened(visible(base), 40) or RANDOM)
         button.refresh(layout=True)
         self.query_one("#preset", Choice).words = f"as {visible(base)}" if base else ""
         self._lock()
@@ -255,7 +241,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         for field in self.query(Field):
             field.mark(field.setting.name in wrong)
         shown = self.query_one("#problems", Static)
-        shown.update("\n".join(f"✗ {_said(*problem)}" for problem in problems))
+        shown.update("\n".join(f"✗ {sentence}" for _, sentence in problems))
         shown.display = bool(problems)
 
     def fill(self, settings: Settings) -> None:
@@ -286,13 +272,13 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     @on(events.DescendantBlur)
     def _explain_field(self) -> None:
         focused = self.screen.focused
-        self.query_one("#start-hint", Label).update(translated(HINT_IN_FIELD if isinstance(focused, Entry) else HINT))
+        self.query_one("#start-hint", Label).update(HINT_IN_FIELD if isinstance(focused, Entry) else HINT)
         setting = (
             SETTINGS.get((focused.id or "").removeprefix(OFFERS))
             if isinstance(focused, Entry | Choice) and self in focused.ancestors
             else None
         )
-        words = translated(setting.help) if setting is not None else ""
+        words = setting.help if setting is not None else ""
         self.query_one("#field-help", Static).update(words, layout=False)
 
     def focus_start(self) -> None:
@@ -323,10 +309,3 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
         self.settings = replace(self.settings, **{name: value})
         self._lock()
         self.post_message(self.Changed(self.settings))
-
-
-def _said(name: str, sentence: str) -> str:
-    """The sentence on a wrong field in the language in use, with the field's label as the form has it."""
-    label = (SETTINGS[name].label or name) if name in SETTINGS else ""
-    own, at_start = translated(sentence), label.capitalize()
-    return own.replace(at_start, translated(label).capitalize(), 1) if sentence.startswith(at_start) else own

@@ -13,7 +13,6 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from lab.core.number_format import ago, duration, fixed
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
@@ -118,9 +117,9 @@ class VerdictBar(Widget):
     def render(self) -> Text:
         if self.verdict is None:
             return Text()
-        tone, sentence = self.verdict.tone, f"{SIGNS[self.verdict.tone]} {translated(self.verdict.sentence)}"
+        tone, sentence = self.verdict.tone, f"{SIGNS[self.verdict.tone]} {self.verdict.sentence}"
         first = sentence[: at.end()] if (at := re.search("[:：]", sentence)) else sentence
-        hint = f"{'enter' if getattr(self.app, 'draws_ascii', False) else '⏎'}\N{NO-BREAK SPACE}{translated(self.hint)}"
+        hint = f"{'enter' if getattr(self.app, 'draws_ascii', False) else '⏎'}\N{NO-BREAK SPACE}{self.hint}"
         style, rest = self.get_component_rich_style, sentence[len(first) :]
         return Text.assemble((first, style(f"verdict--{tone}")), rest, (f"  {hint}", style("verdict--hint")))
 
@@ -129,8 +128,8 @@ class SummaryText(Static):
     """Plain text that changes often; the screen is laid out again only if the number of lines changes."""
 
     def say(self, text: str) -> None:
-        """Show a text, in the language in use."""
-        if (text := translated(text)) == self.content:
+        """Show a text."""
+        if text == self.content:
             return
         self.update(text, layout=not self.content)
         width, height = self.content_size
@@ -175,11 +174,10 @@ class RunHeader(Widget):
         sign, word = shown_phase(shown, is_imported=config.imported is not None)
         done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
-        rest = translated(f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else ""))
-        word, origin = translated(word), translated(origin_in_short(config))
+        rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")
+        origin = origin_in_short(config)
         if config.imported is not None:
-            done, rest = 0.0, translated(f"{origin_in_short(config)}: trained elsewhere")
-            origin = ""
+            done, rest, origin = 0.0, f"{origin}: trained elsewhere", ""
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         where = describe_ranks(status.ranks) if phase in ACTIVE else ""

@@ -3,7 +3,6 @@
 from rich.text import Text
 
 from lab.core.number_format import count, counted, whole
-from lab.core.translation import translated
 from lab.planning.resolve_run import ResolvedRun
 from lab.planning.sequence_preview import TextSplit
 from models.config import schedule_factor
@@ -28,16 +27,16 @@ def model_picture(run: ResolvedRun) -> Text:
     boxes = [(f"{at + 1} {part}", at, note) for at in range(model.layers) for part, note in layer.items()]
     norms, head = f"all norms: {count(of['norms'])} parameters", f"{width} → {vocabulary}, by the token embedding"
     rows = [("tokens", None, ""), ("embed + position", None, embed), *boxes, ("final norm", None, norms), ("logits", None, head)]
-    parts = [ModelPart(name, (index,), (), at, notes=(translated(note),)) for index, (name, at, note) in enumerate(rows)]
+    parts = [ModelPart(name, (index,), (), at, notes=(note,)) for index, (name, at, note) in enumerate(rows)]
     rates = (schedule_factor(train.schedule, (at + 1) / CURVE, train.warmup, train.final_lr) for at in range(CURVE))
     curve = "".join(EIGHTHS_UP[max(1, round(8 * rate))] for rate in rates)
     lines = ["".join(text for text, _ in line.pieces) for line in drawing_of(parts, -1, WIDTH, LINES).lines]
-    return Text("\n".join([*lines, "", " " + translated(f"learning rate {curve} up to {train.lr:g}")]))
+    return Text("\n".join([*lines, "", f" learning rate {curve} up to {train.lr:g}"]))
 
 
 def text_ends(split: TextSplit) -> Text:
     """The end of the training text where the validation text begins, then the training text from its beginning on."""
     start = "".join(piece[:CHARACTERS] for piece, _ in split.sample)[:CHARACTERS]
     before, after, start = (printable(text) for text in (split.before, split.after, start))
-    cut, begins = f"┃ {translated('validation from here')} ┃", translated("The text begins:") + "\n"
+    cut, begins = "┃ validation from here ┃", "The text begins:\n"
     return Text.assemble("…", before, (cut, "bold"), after, "…\n\n", (begins, "bold"), start)

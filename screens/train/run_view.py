@@ -17,7 +17,6 @@ from textual.reactive import var
 from textual.timer import Timer
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.reports.baselines import baselines
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
@@ -344,7 +343,7 @@ class RunView(Widget):
         self.query_one(VerdictBar).verdict = verdict if self.is_measured else None
         width = self.content_size.width - 4
         lines = LINES_OF_NOTICE.get(plots.watched.phase, 1)
-        self._notify(notice if self.reasons_shown else whole_sentences(translated(notice), width, lines))
+        self._notify(notice if self.reasons_shown else whole_sentences(notice, width, lines))
         self.query_one("#run-reading", SummaryText).say(reasons if self.is_measured else "")
 
     def _notify(self, sentences: str) -> None:

@@ -12,7 +12,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from lab.core.translation import translated
 from lab.runs.run_schema import Sample
 from screens.widgets.text_fitting import Piece, painted_line, printable
 
@@ -95,7 +94,7 @@ class SamplesView(Widget):
             for step in reversed(self.steps[: None if self.chosen is None else self.chosen + 1]):
                 if lines and len(lines) + LEAST_BEFORE > height - 1:
                     break
-                lines += [[], [(translated(f"At step {whole(step)}"), "title")]] if lines else []
+                lines += [[], [(f"At step {whole(step)}", "title")]] if lines else []
                 lines += sample_text_lines([sample for sample in self.samples if sample.step == step], max(10, width))
                 own = own or len(lines)
             self._laid_out_for, self._laid_out = key, (own, lines)
@@ -104,15 +103,15 @@ class SamplesView(Widget):
     def render_line(self, y: int) -> Strip:
         width, height = self.size
         if y == 0 or not self.steps:
-            words = translated(self.without_samples) if y == 0 else ""
+            words = self.without_samples if y == 0 else ""
             if self.steps:
                 at = len(self.steps) if self.chosen is None else self.chosen + 1
-                words = f"{translated(f'Samples at step {whole(self.steps[at - 1])}')}   {at}/{len(self.steps)} ←/→"
+                words = f"Samples at step {whole(self.steps[at - 1])}   {at}/{len(self.steps)} ←/→"
             return painted_line(self, "samples", [(words, "title")])
         own, lines = self._lay_out()
         row = y - 1 + self.scrolled
         if row < own - 1 and y == height - 1:
-            more = f" … {translated(f'{own - row - 1} more ↓')}"
+            more = f" … {own - row - 1} more ↓"
             shown = painted_line(self, "samples", lines[row]).crop(0, width - cell_len(more))
             return Strip.join([shown, painted_line(self, "samples", [(more, "title")], cell_len(more))])
         return painted_line(self, "samples", lines[row] if row < len(lines) else [])

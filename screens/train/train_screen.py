@@ -10,7 +10,6 @@ from textual.reactive import var
 from textual.widget import Widget
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.reports.machine_usage import UsageMeter
 from lab.reports.text_entropy import run_entropy
 from lab.runs.find_runs import open_run
@@ -105,7 +104,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         if self.making:
             return ""
         events = "▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
-        return f"{translated('· training loss   ─ its mean   ◆ validation')}\n{translated(events)}"
+        return f"· training loss   ─ its mean   ◆ validation\n{events}"
 
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:

@@ -13,7 +13,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated, translated_name
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, painted_line
 
@@ -46,21 +45,14 @@ class Choice(Widget, can_focus=True):
         value: str
         choice: Choice
 
-    def __init__(
-        self, options: Sequence[str], value: str, *, word: str = "", id: str | None = None, tooltip: str | None = None
-    ) -> None:
-        """`word` is an option that is a word of the language, where the others are names."""
+    def __init__(self, options: Sequence[str], value: str, *, id: str | None = None, tooltip: str | None = None) -> None:
         super().__init__(id=id)
-        self._word = word
         self.options = list(options)
         self.set_reactive(Choice.value, value)
         self.tooltip = tooltip
 
     def get_content_width(self, container: object, viewport: object) -> int:
-        return max(cell_len(self._shown(each)) for each in self.options) + 4
-
-    def _shown(self, option: str) -> str:
-        return translated(option) if option == self._word else translated_name(option)
+        return max(map(cell_len, self.options)) + 4
 
     def validate_value(self, value: str) -> str:
         return value if value in self.options else self.options[0]
@@ -75,5 +67,5 @@ class Choice(Widget, can_focus=True):
         self.action_turn(-1 if event.x < 2 else 1)
 
     def render_line(self, y: int) -> Strip:
-        pieces = [("‹ ", "arrows"), (visible(self._shown(self.value)), "word"), (" ›", "arrows")]
+        pieces = [("‹ ", "arrows"), (visible(self.value), "word"), (" ›", "arrows")]
         return painted_line(self, "choice", [(fit(self.words, self.size.width), "word")] if self.words else pieces)

@@ -8,7 +8,6 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from lab.core.translation import translated, translated_name
 from screens.widgets.text_fitting import wrap
 
 Fact = tuple[str, str]
@@ -45,8 +44,6 @@ class FactList(Widget):
 
 
 def _lines(facts: tuple[Fact, ...], width: int) -> list[tuple[str, str]]:
-    # the name of a text is the user's, even where it is a word of the lab
-    facts = tuple((translated(label), (translated_name if label == "text" else translated)(value)) for label, value in facts)
     margin = max((cell_len(label) for label, _ in facts), default=0) + 2
     lines: list[tuple[str, str]] = []
     for label, value in facts:

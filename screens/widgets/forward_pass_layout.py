@@ -5,13 +5,12 @@ what it adds, or of its gradient.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from rich.cells import cell_len
 
 from lab.core.number_format import significant
-from lab.core.translation import translated
 from lab.views.blocks import StageEntry
 from screens.blocks.bars_and_shades import EIGHTHS_UP, bar
 from screens.colour import ColouredPiece, heat
@@ -84,10 +83,9 @@ class Drawing:
 
 
 def short_name(name: str) -> str:
-    """`1 attn` for `1 attention`, in the language in use."""
+    """`1 attn` for `1 attention`."""
     number, _, part = name.partition(" ")
-    short = SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)
-    return translated(short)
+    return SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)
 
 
 def parts_of(
@@ -125,12 +123,12 @@ class _Pen:
     """Draws the parts of one model, with one scale for all branches and one for the rail."""
 
     def __init__(self, parts: Sequence[ModelPart], current: int, width: int, backward: bool) -> None:
-        self._parts = [replace(part, titles=tuple(map(translated, part.titles))) for part in parts]
+        self._parts = list(parts)
         self._step = current
         self._here = next((index for index, part in enumerate(parts) if current in part.steps), 0)
         self._room = max(1, width - MARK - RAIL - BRANCH)
         self._arrow = "◂" if backward else "▸"
-        self._number_words = () if backward else tuple(f" {translated(words)}" for words in ("norm added", "added"))
+        self._number_words = () if backward else (" norm added", " added")
         """The words that name the numbers, said once, beside the first one that has room."""
         self._most = max((part.magnitude or 0.0 for part in parts), default=0.0)
         self._widest = max((part.stream or 0.0 for part in parts), default=0.0)
@@ -227,7 +225,7 @@ class _Pen:
         return "─" + self._arrow, "frame"
 
     def _title(self, part: ModelPart) -> str:
-        name = translated(part.name) if self._is_wide else short_name(part.name)
+        name = part.name if self._is_wide else short_name(part.name)
         return name + CHANGED if part.is_changed else name
 
     def _shaded(self, text: str, part: ModelPart) -> ColouredPiece:
@@ -267,7 +265,7 @@ class _Pen:
         elif not self._widest and part.steps[0] > self._joins:
             rail = " " * RAIL
         name_room = RAIL + BRANCH + (self._box if part.notes else self._room) - len(rail) - len(branch[0]) - 1
-        name = whole if cell_len(whole := translated(part.name)) <= name_room else short_name(part.name)
+        name = whole if cell_len(whole := part.name) <= name_room else short_name(part.name)
         note = self._note(part, self._room - self._box)
         listed = self._listed(part)
         here = is_here and not listed
@@ -329,7 +327,7 @@ class _Pen:
     def _range(self, parts: list[ModelPart]) -> None:
         """Collapsed layers in one line, with a bar for what each of their parts adds."""
         first, last = (parts[0].layer or 0) + 1, (parts[-1].layer or 0) + 1
-        name = f"┊ {translated(f'layer {first}' if first == last else f'layers {first}–{last}')}"
+        name = f"┊ {f'layer {first}' if first == last else f'layers {first}–{last}'}"
         room = self._room + BRANCH - cell_len(name)
         bars = " " + "".join(_height((part.magnitude or 0.0) / self._most) for part in parts) if self._most else ""
         bars = bars if len(bars) <= room else ""

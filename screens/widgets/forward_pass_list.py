@@ -14,7 +14,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
-from lab.core.translation import translated
 from lab.views.blocks import Prediction, StageEntry
 from screens.blocks.bars_and_shades import bar
 from screens.colour import Heat, palette_of
@@ -105,7 +104,7 @@ class ForwardPassList(LineScrollView):
     def watch_steps(self) -> None:
         self._build()
 
-    speak = watch_origin = watch_current = watch_veiled = on_resize = watch_steps
+    watch_origin = watch_current = watch_veiled = on_resize = watch_steps
 
     def border_words(self, above: int, below: int) -> str:
         """Lines out of sight; where there are none, what stands beside each part, in as many words as there is room for."""
@@ -113,11 +112,11 @@ class ForwardPassList(LineScrollView):
             return words
         lens = "if stopped here: token, %"
         ranked = [f"{lens}, rank of “{answer.label.strip() or answer.label}”"] if self.note_room >= RANK_FROM else []
-        return next((each for each in (*ranked, lens) if cell_len(translated(each)) <= self.room - 2), "predicts if stopped")
+        return next((each for each in (*ranked, lens) if cell_len(each) <= self.room - 2), "predicts if stopped")
 
     def _set_title(self, legend: str = "") -> None:
         title = f"{self.origin} · {self.TITLE}" if self.origin else self.TITLE
-        words, title = translated(f"{title} · {legend}"), translated(title)
+        words = f"{title} · {legend}"
         self.border_title = Text(words if legend and cell_len(words) <= self.room - 2 else title)
 
     def _build(self) -> None:
@@ -146,13 +145,13 @@ class ForwardPassList(LineScrollView):
         style = self.style_of("steps--current" if here else "steps--group" if row.is_group else "steps--step")
         segments = [Segment(self._rail(row), self.style_of("steps--rail")), Segment(mark, style)]
         if not row.is_group:
-            return self._finish([*segments, Segment("  " + fit(translated(row.name), max(0, width - 4)), style)])
+            return self._finish([*segments, Segment("  " + fit(row.name, max(0, width - 4)), style)])
         name_width = NAME_WIDTHS[self._is_wide]
         room = self.note_room
         lens = lens_text(row, room)
         if not lens:
-            return self._finish([*segments, Segment(fit(translated(row.name), max(0, width - MARK)), style)])
-        name = translated(row.name) if self._is_wide else short_name(row.name)
+            return self._finish([*segments, Segment(fit(row.name, max(0, width - MARK)), style)])
+        name = row.name if self._is_wide else short_name(row.name)
         segments.append(Segment(fit(name, name_width) + " ", style))
         segments.append(Segment(fit(lens, room), self.style_of("steps--lens")))
         return self._finish(segments)
@@ -210,7 +209,7 @@ def lens_text(row: ForwardPassRow, room: int) -> str:
     if cell_len(label) > for_label:
         label = fit(label, for_label)
     text = f"{label} {p}"
-    return f"{fit(text, room - 11)} {translated(f'rank {whole(row.rank)}')}" if with_rank and row.rank is not None else text
+    return f"{fit(text, room - 11)} rank {whole(row.rank)}" if with_rank and row.rank is not None else text
 
 
 def _ordinal(rank: int) -> str:

@@ -11,9 +11,7 @@ from textual import events, on, work
 from textual.binding import Binding
 from textual.message import Message
 
-from lab.core.translation import translated
 from lab.views.blocks import GuessChoice, GuessQuestion
-from lab.views.translated_parts import translated_parts
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit, wrap
@@ -112,7 +110,7 @@ def _tokens(question: GuessQuestion, width: int) -> PieceLine:
 def _outcome(state: GuessState, width: int) -> list[PieceLine]:
     is_right = state.chosen in state.question.right
     said = "Right." if is_right else "Not so, and you were sure." if state.is_sure else "Not so."
-    word = f"{RIGHT if is_right else WRONG} {translated(said)}"
+    word = f"{RIGHT if is_right else WRONG} {said}"
     lines = words_lines(f"{word}{'' if word.endswith('。') else ' '}{state.question.answer}", width, "title")
     first = str(lines[0][0][0])
     return [[(word, "right" if is_right else "wrong"), (first[len(word) :], "title")], *lines[1:]]
@@ -125,7 +123,7 @@ def _choice(state: GuessState, at: int, width: int) -> list[PieceLine]:
         return _marked(f"{CURSOR if is_here else ' '} ", "key", choice.label, "cursor" if is_here else "text", width)
     mark = RIGHT if at in question.right else WRONG if at == state.chosen else " "
     kind = "right" if mark == RIGHT else "wrong" if mark == WRONG else "text"
-    return _row(f"{mark} ", choice, width, state, kind, note=translated(YOURS) if at == state.chosen else "")
+    return _row(f"{mark} ", choice, width, state, kind, note=YOURS if at == state.chosen else "")
 
 
 def _marked(mark: str, mark_kind: str, text: str, kind: str, width: int) -> list[PieceLine]:
@@ -142,7 +140,7 @@ def _row(mark: str, choice: GuessChoice, width: int, state: GuessState, kind: st
     number = max(cell_len(each.text) for each in everything)
     if choice.value is None:
         return _marked(mark, kind, f"{choice.label} ({note})" if note else choice.label, kind, width)
-    cells = min(LONGEST_BAR, width - label - number - 5 - cell_len(translated(YOURS)))
+    cells = min(LONGEST_BAR, width - label - number - 5 - cell_len(YOURS))
     pieces = [(mark, kind), (fit(choice.label, label), kind)]
     pieces += [(f" {choice.text:>{number}} ", "text"), (bar(choice.value, max(0, cells)), "dim" if kind == "dim" else "bar")]
     return [[*pieces, (f" {note}" if note else "", kind)]]
@@ -231,8 +229,8 @@ class GuessView(PieceLinesView):
     def wait(self) -> None:
         """Show no question until the next one comes."""
         self.state = None
-        self.border_title = translated("guess")
-        self.set_lines([[(translated(WAITING), "dim")]])
+        self.border_title = "guess"
+        self.set_lines([[(WAITING, "dim")]])
         self.refresh_bindings()
 
     def clear(self) -> None:
@@ -243,22 +241,15 @@ class GuessView(PieceLinesView):
     def _set(self, state: GuessState) -> None:
         self.state = state
         sure = " · sure" if state.is_sure else " · a if you are sure"
-        self.border_title = translated(f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}")
+        self.border_title = f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}"
         self._lay_out()
         self.refresh_bindings()
-
-    def speak(self) -> None:
-        super().speak()
-        if self.state is not None:
-            self._set(self.state)
 
     def _lay_out(self) -> None:
         if self.state is None:
             return
         state = self.state
-        question = translated_parts(state.question)
-        shown = replace(state, question=question, score=translated(state.score), note=translated(state.note))
-        lines, self._choices = guess_lines(shown, self.room, self.window)
+        lines, self._choices = guess_lines(state, self.room, self.window)
         self.set_lines(lines)
         if self.state.is_open:
             self.show_line(self._choices.index(self.state.cursor))

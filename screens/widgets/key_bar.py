@@ -17,7 +17,6 @@ from textual.screen import ModalScreen, Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from screens.background import DelayedCall
 
 OPEN_LINES = 2
@@ -150,7 +149,7 @@ class KeyBar(Widget):
         self._rows = None
         self.refresh()
 
-    on_resize = speak = update_keys
+    on_resize = update_keys
 
     def tell(self, word: str) -> None:
         """Show a word in place of the keys for a moment."""
@@ -231,7 +230,7 @@ class KeyBar(Widget):
 
     def _pages(self, lines: int) -> Iterator[list[Row]]:
         width = self.size.width
-        keys, tail = ([replace(key, text=translated(key.text)) for key in part] for part in (self._keys(), self._tail()))
+        keys, tail = list(self._keys()), self._tail()
         while sum(each.width for each in tail) > width:
             tail.pop()
         return pages_of(keys, tail, width, lines)
@@ -266,7 +265,7 @@ class KeyBar(Widget):
         right = segments_of(row.right)
         room = width - sum(key.width for key in row.right)
         told = bool(self._told) and y == 0
-        left = [Segment(f" {translated(self._told)}", text_style)] if told else segments_of(row.left)
+        left = [Segment(f" {self._told}", text_style)] if told else segments_of(row.left)
         return Strip.join([Strip(left).adjust_cell_length(room, base), Strip(right)]).adjust_cell_length(width, base)
 
     async def on_click(self, event: events.Click) -> None:

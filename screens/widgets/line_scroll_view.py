@@ -15,7 +15,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from lab.core.translation import translated
 
 WHEEL = 3
 """Lines per notch of a mouse wheel."""
@@ -137,13 +136,9 @@ class LineScrollView(Widget, can_focus=True):
 
     def _update_border(self) -> None:
         below = max(0, self.extent[0] - self.top - self.window)
-        words = translated(self.border_words(self.top, below))
+        words = self.border_words(self.top, below)
         if words != (self.border_subtitle or ""):
             self.border_subtitle = Text(words)  # no markup: a token may hold brackets
-
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        self._update_border()
 
     def border_words(self, above: int, below: int) -> str:
         """The words in the lower border, for so many lines out of sight."""

@@ -11,7 +11,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.about_key import About
 from screens.messages import ModeChosen, RunChosen
@@ -67,7 +66,7 @@ class ModeBar(Widget):
         active = [run for run in runs if run.is_active]
         self._live_run = active[0].name if len(active) == 1 else ""
         if lost := getattr(self.app, "lost_machine", ""):
-            self.live, self._live_run = ("✗", lost, translated("lost")), ""
+            self.live, self._live_run = ("✗", lost, "lost"), ""
             return
         if not active:
             self.live = None
@@ -78,7 +77,7 @@ class ModeBar(Widget):
         if len(active) == 1:
             self.live = (PHASES[first.phase][0], first.name, f"{first.progress:.0%}")
         else:
-            self.live = (PHASES["training"][0], translated(f"{len(active)} runs"), translated("training"))
+            self.live = (PHASES["training"][0], f"{len(active)} runs", "training")
 
     def render_line(self, y: int) -> Strip:
         pieces: list[Piece] = []

@@ -12,7 +12,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import Piece, painted_line
 
@@ -69,7 +68,7 @@ class PageBar(Widget):
     def render_line(self, y: int) -> Strip:
         pieces: list[Piece] = []
         for page in self._pages:
-            title = translated(page.title)
+            title = page.title
             pieces.append((f"▸{title}◂", "current") if page.name == self.current else (f" {title} ", "page"))
             pieces.append((" " * GAP, ""))
         pieces.append(("[ ] ", "key"))
@@ -94,7 +93,7 @@ class PageBar(Widget):
         offset = event.get_content_offset(self)
         at = 0
         for page in self._pages:
-            end = at + cell_len(f" {translated(page.title)} ")
+            end = at + cell_len(f" {page.title} ")
             if offset is not None and at <= offset.x < end:
                 self.post_message(self.Chosen(page.name))
                 return

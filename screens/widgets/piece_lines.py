@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual.strip import Strip
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, wrap
@@ -22,8 +21,8 @@ LINE_END = "␊"
 
 
 def words_lines(words: str, width: int, kind: str = "text") -> list[PieceLine]:
-    """Sentences in the language in use, wrapped."""
-    return [[(line, kind)] for line in wrap(translated(words), max(8, width))]
+    """Sentences, wrapped."""
+    return [[(line, kind)] for line in wrap(words, max(8, width))]
 
 
 def wrap_pieces(pieces: Sequence[Piece], width: int) -> list[PieceLine]:

@@ -12,7 +12,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, painted_line, wrap
 
@@ -75,7 +74,7 @@ class StatusLine(Widget):
         self.left = words
 
     def _wrap(self) -> None:
-        width, words = self.content_size.width, translated(self.left)
+        width, words = self.content_size.width, self.left
         if self._most_lines == 1 or cell_len(words) <= width or width < 1:
             self._lines = [words]
         else:
@@ -87,17 +86,12 @@ class StatusLine(Widget):
 
     watch_left = on_resize = _wrap
 
-    def speak(self) -> None:
-        """Say its words anew, in the language in use."""
-        self._wrap()
-        self.refresh()
-
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
         words = self._lines[y] if y < len(self._lines) else ""
         if self.mark and y == 0:
             words = f"{self.mark} {words}"
-        parts = [visible(translated(part)) for part in self.right] if y == 0 else []
+        parts = [visible(part) for part in self.right] if y == 0 else []
         while parts and cell_len(words) + 2 + cell_len(GAP.join(parts)) > width:
             parts.pop(0)
         if y == 0:

@@ -16,7 +16,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import probability, whole
-from lab.core.translation import translated
 from lab.views.blocks import Prediction, Token
 from screens.colour import LEAST_INK, MASKED_LEVEL, Heat, heat, level_of, palette_of
 from screens.colour import LEVELS as SCALE_STEPS
@@ -135,7 +134,7 @@ class TokenStrip(Widget):
         if self.guess is None or self.veiled:
             return ""
         last = self.chosen is None or self.chosen == len(self.tokens) - 1
-        after = "" if last else translated(f"after token {(self.chosen or 0) + 1}") + " "
+        after = "" if last else f"after token {(self.chosen or 0) + 1} "
         return f" {after}▸{fit(self.guess.label, min(cell_len(self.guess.label), 16))} {probability(self.guess.probability)}"
 
     def _scroll(self, room: int) -> None:
@@ -158,7 +157,7 @@ class TokenStrip(Widget):
         width = self.content_size.width
         y -= self.above
         base = self.rich_style
-        lead = translated(f"{whole(self.dropped)} before ┆") if self.dropped else ""
+        lead = f"{whole(self.dropped)} before ┆" if self.dropped else ""
         self._lead = cell_len(lead)
         tail = self._expected()
         total = self._boxes[-1].start + self._boxes[-1].width + 1 if self._boxes else 0

@@ -396,8 +396,8 @@ def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _english_at_first_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speak English, whatever the lab of the test before spoke."""
-    monkeypatch.setattr("lab.core.translation._in_use", "en")
+    """Read English lessons, whatever the lab of the test before read."""
+    monkeypatch.setattr("lab.lessons.translation._in_use", "en")
 
 
 @pytest.fixture(scope="session", autouse=True)

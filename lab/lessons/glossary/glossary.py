@@ -7,21 +7,19 @@ A section of `terms.md` is a term, its other names if it has any, its place, and
     see: inspect, stage=heads
     A token, mostly the first, that gets much of a head's attention.
 
-The place is a mode, and fields of `lab.views.screen_state.ScreenState`. A translation has the term's English name as its heading,
-its own name as the first of the other names, and no place.
+The place is a mode, and fields of `lab.views.screen_state.ScreenState`.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from lab.core.errors import UserError
-from lab.core.translation import language, translated_file
-from lab.lessons.lesson import read_lesson_file
+from lab.lessons.translation import language, read_in_language, read_lesson_file
 from lab.views.screen_state import ScreenState
 
 TERMS = Path(__file__).with_name("terms.md")
@@ -60,33 +58,18 @@ def parse_glossary(path: Path, text: str) -> list[Term]:
     return terms
 
 
-_WORDS = re.compile(r"(?P<english>\S.*)\nalso: (?P<also>.+)\n(?P<text>\S[^#]*)")
-
-
-def in_words_of(terms: list[Term], path: Path, text: str) -> list[Term]:
-    """The terms, those of a translation in its words. Raises: UserError, naming the file and the term of another form."""
-    found = {term.name: term for term in terms}
-    for section in text.split("\n## ")[1:]:
-        match = _WORDS.fullmatch(section.strip())
-        english = found.get(match["english"]) if match else None
-        if match is None or english is None:
-            title = section.partition("\n")[0]
-            raise UserError(f"The term {title} in {path} needs an English term as its name, a line also: NAME, and its text.")
-        name, *also = dict.fromkeys([*match["also"].split(", "), english.name, *english.also])
-        found[english.name] = Term(name, tuple(also), " ".join(match["text"].split()), english.place)
-    return list(found.values())
-
-
 def glossary() -> tuple[Term, ...]:
-    """All terms, in the language in use."""
+    """All terms, in the language in use; each has its English names, too."""
     return _glossary(language())
 
 
 @cache
 def _glossary(_: str) -> tuple[Term, ...]:
-    terms = parse_glossary(TERMS, read_lesson_file(TERMS))
-    if (words := translated_file(TERMS.name)) is not None:
-        terms = in_words_of(terms, words, read_lesson_file(words))
+    english, own = (parse_glossary(TERMS, read(TERMS)) for read in (read_lesson_file, read_in_language))
+    terms = []
+    for term, same in zip(own, english, strict=True):
+        name, *also = dict.fromkeys([term.name, *term.also, same.name, *same.also])
+        terms.append(replace(term, name=name, also=tuple(also)))
     return tuple(sorted(terms, key=lambda term: term.name.casefold()))
 
 

@@ -18,9 +18,8 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed
-from lab.core.translation import translated_file
 from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
-from lab.lessons.lesson import read_lesson_file
+from lab.lessons.translation import OLDER, read_in_language, read_lesson_file
 from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
 
 CHOICE = re.compile(r"(?m)^- \[([ x])\] (.+)$")
@@ -53,6 +52,7 @@ def parse_quiz(text: str) -> list[QuizQuestion]:
         right = [at for at, (mark, _) in enumerate(choices) if mark == "x"]
         if len(choices) < 2 or len(right) != 1 or reason is None:
             raise UserError(f"The question {question!r} of the quiz needs choices, one right, and its lesson with the reason.")
+        question += f" {OLDER}" if OLDER in part else ""
         found.append(QuizQuestion(question, tuple(label for _, label in choices), right[0], reason[2], int(reason[1])))
     return found
 
@@ -61,14 +61,8 @@ FILE = Path(__file__).with_name("quiz.md")
 
 
 def quiz() -> list[QuizQuestion]:
-    """The questions in the language in use. Raises: UserError where those of its file are not the same ones."""
-    english, words = parse_quiz(read_lesson_file(FILE)), translated_file(FILE.name)
-    if words is None:
-        return english
-    own = parse_quiz(read_lesson_file(words))
-    first, second = ([(len(each.choices), each.right, each.lesson) for each in questions] for questions in (english, own))
-    if first != second:
-        raise UserError(f"The translation {words} of the quiz has other questions, choices or lessons.")
+    """The questions in the language in use."""
+    english, own = (parse_quiz(read(FILE)) for read in (read_lesson_file, read_in_language))
     return [replace(each, identity=same.question) for each, same in zip(own, english, strict=True)]
 
 

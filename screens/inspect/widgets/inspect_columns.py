@@ -5,7 +5,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from lab.core.translation import translated
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prediction_panel import PredictionPanel
@@ -50,7 +49,7 @@ class SecondPromptBar(Horizontal):
         self.strip = TokenStrip(id="second-tokens")
 
     def compose(self) -> ComposeResult:
-        yield Static(translated("prompt 2:"))
+        yield Static("prompt 2:")
         yield self.strip
 
 

@@ -10,7 +10,6 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from lab.core.translation import translated
 from lab.inspect.intervention_effect import Effect, in_short
 from lab.inspect.interventions import Intervention, Interventions
 from screens.widgets.line_scroll_view import LineScrollView
@@ -65,16 +64,16 @@ class InterventionList(LineScrollView):
     def watch_made(self) -> None:
         self.display = bool(self.made)
         self.chosen = min(self.chosen, max(0, len(self.made) - 1))
-        self.border_title = Text(translated(number_on(self.made))) if self.made else ""
+        self.border_title = Text(number_on(self.made)) if self.made else ""
         self._build()
 
     def _build(self) -> None:
         lines: list[tuple[str, int | None]] = []
         for index, each in enumerate(self.made):
-            first, *rest = wrap(translated(each.description), max(8, self.room - 2))
+            first, *rest = wrap(each.description, max(8, self.room - 2))
             lines += [(f"• {first}", index), *((f"  {line}", index) for line in rest)]
         if self.effect is not None:
-            lines += [(line, None) for line in wrap(translated(in_short(self.effect)), self.room)]
+            lines += [(line, None) for line in wrap(in_short(self.effect), self.room)]
         self._lines = lines
         self.styles.height = min(TALLEST, len(lines) + 2)
         self.set_extent(len(lines))
@@ -82,7 +81,6 @@ class InterventionList(LineScrollView):
         self.show_line(line)
 
     watch_effect = watch_chosen = on_resize = _build
-    speak = watch_made
 
     def draw(self, line: int) -> Strip:
         text, index = self._lines[line]

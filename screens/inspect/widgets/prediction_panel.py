@@ -10,7 +10,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import probability
-from lab.core.translation import translated
 from lab.inspect.intervention_effect import Effect
 from lab.views.blocks import LensPath, Prediction
 from screens.blocks.bars_and_shades import bar
@@ -38,7 +37,7 @@ def rows_now(top: Sequence[Prediction], count: int) -> list[PredictionRow]:
     shown = [PredictionRow(each.label, each.probability) for each in top[: max(1, count - 1)]]
     rest = max(0.0, 1 - sum(row.now for row in shown))
     names = ", ".join(each.label.strip() for each in top[len(shown) :] if each.probability >= NAMED_FROM)
-    return [*shown, PredictionRow(translated(OTHERS), rest, None, False, names)][:count] if rest > 0 else shown[:count]
+    return [*shown, PredictionRow(OTHERS, rest, None, False, names)][:count] if rest > 0 else shown[:count]
 
 
 def rows_on_a_line(effect: Effect, count: int) -> list[PredictionRow]:
@@ -57,7 +56,7 @@ def rows_before_and_after(effect: Effect, count: int) -> list[PredictionRow]:
         shown[-1] = effect.first_before
     unseen = [change for change in by_now if change not in shown]
     others = PredictionRow(
-        translated(OTHERS),
+        OTHERS,
         effect.others_after + sum(change.after for change in unseen),
         effect.others_before + sum(change.before for change in unseen),
         is_token=False,
@@ -104,9 +103,9 @@ class PredictionPanel(Widget):
         """Name the predicted token, and the scale."""
         if self.path is not None:
             legend = "full bar 100%" if self.effect is None else f"{LOST} lost {GAINED} gained"
-            self.border_title = translated(f"token {self.path.position + 2} · {'hidden' if self.veiled else legend}")
+            self.border_title = f"token {self.path.position + 2} · {'hidden' if self.veiled else legend}"
 
-    speak = watch_path = watch_effect = watch_veiled = _set_title
+    watch_path = watch_effect = watch_veiled = _set_title
 
     def rows(self, count: int) -> list[PredictionRow]:
         if self.effect is not None:
@@ -116,7 +115,7 @@ class PredictionPanel(Widget):
     def render_line(self, y: int) -> Strip:
         width, height = self.content_size
         if self.veiled:
-            pieces = [(translated(f"next token: {VEILED}"), "number")] if height == 1 else []
+            pieces = [(f"next token: {VEILED}", "number")] if height == 1 else []
         elif height > 1:
             rows = self.rows(height)
             pieces = _row(rows, y, width) if y < len(rows) else []
@@ -129,7 +128,7 @@ class PredictionPanel(Widget):
         """The tokens side by side, as many as fit."""
         if self.path is None:
             return []
-        pieces: list[Piece] = [(translated(f"token {self.path.position + 2}:"), "number")]
+        pieces: list[Piece] = [(f"token {self.path.position + 2}:", "number")]
         room = width - cell_len(pieces[0][0])
         count = len(self.path.top)
         rows = self.rows(count) if self.effect is None else rows_on_a_line(self.effect, count)

@@ -10,7 +10,6 @@ from textual.message import Message
 from textual.widgets import Input
 
 from lab.core.number_format import fixed, probability, whole
-from lab.core.translation import translated
 from lab.views.blocks import LensPath
 from models.config import SamplingSettings
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
@@ -50,6 +49,7 @@ class PromptBar(Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.editor = PromptInput(id="prompt-editor", select_on_focus=False)
+        self.editor.border_title = "prompt · Enter apply · Esc cancel"
         self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
         self._settings: tuple[str, ...] = ()
         self._model = ("", "")
@@ -100,14 +100,14 @@ class PromptBar(Vertical):
         """Shade the tokens, and say by what; None takes the shading away."""
         self._strip.shading = shading
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
-        room = width - cell_len(translated(self._facts.left)) - 2
+        room = width - cell_len(self._facts.left) - 2
         if shading is None or self._strip.veiled:
             self._shown_model = self._model_within(room)
             self._facts.right = (*self._settings, self._shown_model)
             return
         largest = probability(shading.limit, 0)
         names = f"shaded: {shading.words}, 0 to", f"{shading.brief}, 0 to", f"{shading.head} attn █", f"{shading.head} █"
-        words = [translated(f"{each} {largest}") for each in names]
+        words = [f"{each} {largest}" for each in names]
         self._shown_model = self._model_within(max(room - cell_len(words[-1]) - 2, min(room, LEAST_MODEL)))
         room -= cell_len(self._shown_model) + 2
         said = [each for each in words if cell_len(each) <= room][:1]
@@ -115,16 +115,13 @@ class PromptBar(Vertical):
 
     def _model_within(self, room: int) -> str:
         """The run in view and its step, of a long name the beginning and the end."""
-        run, which = self._model[0], f" {translated(self._model[1])}"
+        run, which = self._model[0], f" {self._model[1]}"
         left = room - cell_len(which)
         return (run if cell_len(run) <= left or left < SHORTEST_NAME else fit_ends(run, left)) + which
 
-    def speak(self) -> None:
-        """Say its words in the language in use, as many as there is room for."""
-        self.editor.border_title = translated("prompt · Enter apply · Esc cancel")
+    def on_resize(self) -> None:
+        """Say as many words as there is room for."""
         self.shade(self._strip.shading)
-
-    on_resize = speak
 
     def mark(self, selection: Selection, model: ModelState, is_outdated: bool) -> None:
         """Show what follows from the selection alone: the chosen token, and which model and settings are in use."""
@@ -173,6 +170,6 @@ class PromptBar(Vertical):
     async def _fact_clicked(self, event: StatusLine.Clicked) -> None:
         """Change the run or the sampling settings, whichever was clicked on."""
         event.stop()
-        sampling = translated(self._settings[-1]) if self._settings else ""
+        sampling = self._settings[-1] if self._settings else ""
         if event.part in (sampling, self._shown_model):
             await self.run_action("screen.settings" if event.part == sampling else "screen.choose_run")

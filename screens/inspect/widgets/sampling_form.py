@@ -10,7 +10,6 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
-from lab.core.translation import translated
 from models.config import ConfigError, SamplingSettings
 
 N = TypeVar("N", int, float)
@@ -87,7 +86,7 @@ class SamplingForm(Horizontal):
     def compose(self) -> ComposeResult:
         for title in ("temperature", "top-k", "top-p", "min-p", "penalty", "seed"):
             field = Input(id=f"sampling-{title.replace('-', '_')}")
-            field.border_title = translated(title)
+            field.border_title = title
             yield field
 
     def load(self, settings: SamplingSettings) -> None:

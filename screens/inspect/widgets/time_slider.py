@@ -13,7 +13,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from lab.core.translation import translated
 from lab.reports.training_timeline import TimelineStop
 from screens.about_key import About
 from screens.widgets.text_fitting import fit
@@ -136,10 +135,9 @@ class TimeSlider(Widget, can_focus=True):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _title(self, width: int) -> list[Segment]:
-        here = f" {translated(title_of(self.stops[self.index]))} "
-        playing = "  ▶ " + translated("playing") if self.playing else ""
-        of = "  " + translated(f"snapshot {self.index + 1}/{len(self.stops)}") + playing
-        keys = translated("←/→ move · Space play · Enter keep · Esc back")
+        here = f" {title_of(self.stops[self.index])} "
+        of = f"  snapshot {self.index + 1}/{len(self.stops)}{'  ▶ playing' if self.playing else ''}"
+        keys = "←/→ move · Space play · Enter keep · Esc back"
         room = width - cell_len(here) - cell_len(of)
         tail = fit(keys, room, "right") if room > cell_len(keys) + 2 else " " * max(0, room)
         dim = self.get_component_rich_style("time--dim")
@@ -162,7 +160,7 @@ class TimeSlider(Widget, can_focus=True):
         ]
 
     def _words(self, which: int, width: int) -> list[Segment]:
-        return [Segment(fit(translated(self.words[which]), width), self.get_component_rich_style("time--words"))]
+        return [Segment(fit(self.words[which], width), self.get_component_rich_style("time--words"))]
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

@@ -11,7 +11,6 @@ from textual.binding import Binding
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, whole
-from lab.core.translation import translated
 from lab.engine.method_registry import OPEN, VIEW, OpenParams, ViewParams
 from lab.views.blocks import ModelFacts, Table, View
 from lab.views.screen_state import ScreenState
@@ -131,7 +130,7 @@ class DrawWidget(LiveWidget, can_focus=True):
 
     def begin(self, drawing: Drawing, title: str) -> None:
         self.drawing, self._is_answered = drawing, True
-        self.view.border_title = translated(f"{title}: █ yours, ▒ the model's")
+        self.view.border_title = f"{title}: █ yours, ▒ the model's"
         self._show()
 
     def refuse(self, refused: Refused) -> None:

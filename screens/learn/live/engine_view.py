@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from textual import on
 from textual.binding import Binding
 
-from lab.core.translation import translated
 from lab.engine.method_registry import LENS, OPEN, EngineMethod, LensParams, OpenParams
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
@@ -101,7 +100,7 @@ class EngineView(ViewWidget):
         if not self._is_answered:
             return  # the sentence that says so stays
         spot = message.spot.description if message.spot is not None else ""
-        self.say(" · ".join(filter(None, (translated(self._words), spot))))
+        self.say(" · ".join(filter(None, (self._words, spot))))
 
 
 TRAINED, INIT = "best", "0"

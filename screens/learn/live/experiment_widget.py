@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.engine.method_registry import EXPERIMENT, EngineMethod, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.stages.stage_registry import STAGES
@@ -81,7 +80,7 @@ class ExperimentWidget(PlaceView):
     def compose(self) -> ComposeResult:
         if self.typed:
             field = Input(self._first_text, select_on_focus=False)
-            field.border_title = Text(translated(self.typed))
+            field.border_title = Text(self.typed)
             yield field
         yield from super().compose()
 

@@ -143,7 +143,7 @@ class LiveWidget(Vertical):
             raise UserError(f"The live widget {type(self).__name__} has no option {sorted(unknown)[0]}.")
         self.options = dict(options)
         self.own_words: Mapping[str, str] = {}
-        """Options that are shown, in the language in use, in place of their English."""
+        """The options in the language in use; empty where that is English."""
         self.engine = engine
         self.lesson = ""
         """Name of the lesson that it stands in."""

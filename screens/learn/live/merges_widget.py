@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from lab.core.number_format import probability
-from lab.core.translation import translated
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest, paced
 from screens.learn.learn_engine import LearnEngine
@@ -57,7 +56,7 @@ class MergesWidget(ViewWidget):
 
     def compose(self) -> ComposeResult:
         field = Input(self.options.get("phrase", PHRASE), select_on_focus=False, max_length=200)
-        field.border_title = Text(translated("phrase"))
+        field.border_title = Text("phrase")
         yield field
         yield from super().compose()
 

@@ -14,7 +14,6 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.number_format import date_and_time, duration
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
@@ -186,7 +185,7 @@ class PosttrainingWidget(LiveWidget):
         }
         for (title, figure), side in zip(figures[name], ("left", "right"), strict=False):
             plot = self.query_one(f"#posttraining-{side}", LinePlot)
-            plot.border_title = Text(translated(title))
+            plot.border_title = Text(title)
             plot.figure = figure
         kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
         sentence = sft_view(history).sentence if name == "loss" else rounds_sentence(kept, free) if kept else ""
@@ -198,7 +197,7 @@ class PosttrainingWidget(LiveWidget):
             return ""
         if self._is_starting:
             return "starting…"
-        return f"‹ {translated(self.view_name)} › v · {translated(self._stage_sentence(follower))}"
+        return f"‹ {self.view_name} › v · {self._stage_sentence(follower)}"
 
     def _stage_sentence(self, follower: PosttrainingFollower) -> str:
         stage, history, at = follower.stage, self.history, ""
@@ -269,7 +268,7 @@ class PosttrainingWidget(LiveWidget):
         if self.is_mounted and self._follower is not None:
             self._show()
 
-    on_resize = speak = watch_chosen = watch_opens = _show_if_ready
+    on_resize = watch_chosen = watch_opens = _show_if_ready
 
     def action_start(self) -> None:
         if self._base is not None:

@@ -13,7 +13,6 @@ from textual.containers import Horizontal
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.views.screen_state import ScreenState
 from screens.about_key import keyless
 from screens.background import in_thread, is_working, still_wanted
@@ -116,7 +115,7 @@ class ScalingWidget(LiveWidget):
         with PlotPane():
             for name, title in TITLES.items():
                 plot = LinePlot(id=f"scaling-{name}")
-                plot.border_title = translated(title)
+                plot.border_title = title
                 yield plot
         yield BlockView(id="scaling-numbers")
 

@@ -14,7 +14,6 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.number_format import duration, significant, whole
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
@@ -119,9 +118,9 @@ class StudyWidget(LiveWidget):
         self.refresh_bindings()
 
     def _state(self, name: str) -> str:
-        """The view, and where its numbers come from, in the language in use."""
-        at = f"‹ {translated(visible(name))} › v · " if len(self.names) > 1 else ""
-        return f"{at}{translated(self._origin())}"
+        """The view, and where its numbers come from."""
+        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
+        return f"{at}{self._origin()}"
 
     def _origin(self) -> str:
         """A sentence on the machine and the day of the numbers."""
@@ -158,7 +157,7 @@ class StudyWidget(LiveWidget):
         if self.is_mounted and self._is_read:
             self._show()
 
-    speak = watch_chosen = _show_if_read
+    watch_chosen = _show_if_read
 
     @work(exclusive=True, group="start", exit_on_error=True)
     async def action_start(self) -> None:
@@ -186,7 +185,7 @@ def study_option(options: Mapping[str, str]) -> str:
 
 def title_of(plot: Plot) -> str:
     """The title with the words of the y axis: the legend has no room for these."""
-    return visible(f"{translated(plot.title)} · y: {translated(plot.y)}")
+    return visible(f"{plot.title} · y: {plot.y}")
 
 
 def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Figure:

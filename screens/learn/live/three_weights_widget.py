@@ -11,7 +11,6 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
-from lab.core.translation import translated
 from lab.training.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
 from lab.views.blocks import Paragraph, View
 from screens.learn.learn_engine import LearnEngine
@@ -58,10 +57,10 @@ class ThreeWeightsWidget(ViewWidget):
     def compose(self) -> ComposeResult:
         with Horizontal():
             for name, label in FIELDS.items():
-                yield Static(translated(label), markup=False)
+                yield Static(label, markup=False)
                 yield NumberInput(getattr(self.history[0], name), most=FARTHEST, id=f"weights-{name}")
             if self.show_part == "steps":
-                yield Static(translated("rate"), markup=False)
+                yield Static("rate", markup=False)
                 yield NumberInput(RATE, most=FARTHEST, id="weights-rate")
         yield from super().compose()
 

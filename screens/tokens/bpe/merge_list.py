@@ -13,7 +13,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from lab.core.number_format import counted, whole
-from lab.core.translation import translated
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 
@@ -68,7 +67,7 @@ class MergeList(LineScrollView):
         self._state = state
         count = len(state.merges) if state else 0
         cursor = self.cursor + count - before if self.cursor else 0
-        self.border_title = translated(counted(count, "merge") if count else self.BORDER_TITLE)
+        self.border_title = counted(count, "merge") if count else self.BORDER_TITLE
         self.set_reactive(MergeList.cursor, max(0, min(cursor, count - 1)))
         self.set_extent(count)
         self.show_line(self.cursor)

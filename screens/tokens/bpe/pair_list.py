@@ -9,7 +9,6 @@ from rich.segment import Segment
 from textual.strip import Strip
 
 from lab.core.number_format import counted, whole
-from lab.core.translation import translated
 from screens.blocks.bars_and_shades import bar
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import fit
@@ -50,7 +49,7 @@ class PairList(LineScrollView):
         if state is not None:
             first = f"{whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
             title += f" · {first}{counted(state.different_pairs, 'pair')}"
-        self.border_title = translated(title)
+        self.border_title = title
         self.set_extent(len(state.pairs) if state else 0)
 
     def draw(self, line: int) -> Strip:

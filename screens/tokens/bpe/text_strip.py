@@ -10,7 +10,6 @@ from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from screens.colour import CYCLE, Palette, cycle_style, palette_of
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
@@ -71,10 +70,10 @@ class TextStrip(LineScrollView):
         self._state = state
         # A Text is no markup: a name may hold brackets.
         if state is None:
-            self.border_title = translated(self.BORDER_TITLE)
+            self.border_title = self.BORDER_TITLE
         else:
             marked = " · bold: merged last" if any(id >= state.newest for id in state.excerpt_ids) else ""
-            self.border_title = Text(visible(translated(f"the beginning of {state.name}, as tokens{marked}")))
+            self.border_title = Text(visible(f"the beginning of {state.name}, as tokens{marked}"))
         self._lay()
 
     def _lay(self) -> None:

@@ -9,7 +9,6 @@ from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from lab.core.translation import translated
 from models.tokenizers.token_labels import with_spaces
 from screens.colour import cycle_style, palette_of
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
@@ -87,14 +86,12 @@ class WordsView(LineScrollView):
     def on_resize(self) -> None:
         self._lay()
 
-    speak = on_resize
-
     def _lay(self) -> None:
         from lab.tokenization.bpe.learnable_text import PATTERN_PARTS
 
         count = len(self._lines)
         title = f"words that the pattern cuts · line {self.line + 1} of {count} · {{ }}" if count else "words"
-        self.border_title = translated(title)
+        self.border_title = title
         self._rows = []
         words = self._lines[self.line] if count else []
         for row in rows_of(words, self.room):
@@ -127,8 +124,6 @@ class WordsView(LineScrollView):
             segments = [
                 Segment(f"{mark}{index + 1} ", base + self.style_of("words--number")),
                 Segment(part_of.pattern.ljust(widest), base + self.style_of("words--pattern")),
-                Segment(
-                    fit(f"  {translated(part_of.about)}", max(1, self.room - widest - 3)), base + self.style_of("words--about")
-                ),
+                Segment(fit(f"  {part_of.about}", max(1, self.room - widest - 3)), base + self.style_of("words--about")),
             ]
         return Strip(segments).adjust_cell_length(self.room, base)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from lab.core.number_format import fixed, probability, whole
-from lab.core.translation import translated
 from lab.reports.insights import FORMED, head_name, scores_sentence, uniform_score
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES
@@ -48,19 +47,17 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
     top = highest_shown(insights)
     scale = [
         (evaluation_label(insights, at), "title"),
-        (f"   {translated('score')} ", "dim"),
+        ("   score ", "dim"),
         *legend_bar("sequential", "0", f"{top:.1f}", 12),
     ]
-    lines: Lines = [[*scale, (f"   ↑/↓ {translated('head')}   enter {translated('history')}", "dim")]]
+    lines: Lines = [[*scale, ("   ↑/↓ head   enter history", "dim")]]
     titles: list[ColouredPiece] = []
     for kind in HEAD_SCORES:
-        name = translated(TITLES[kind] if column >= 28 else kind)
-        titles.append(
-            (fit(name + translated(f", uniform {fixed(uniform_score(kind, point.repeated), 2)}"), column) + " " * GAP, "title")
-        )
+        name = TITLES[kind] if column >= 28 else kind
+        titles.append((fit(name + f", uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
     lines.append(titles)
     numbers = "".join(fit(str(head + 1).center(cell), cell) for head in range(heads)) if cell > 1 else ""
-    lines.append([(fit(fit(translated("head"), LABEL_WIDTH) + numbers, column) + " " * GAP, "dim") for _ in HEAD_SCORES])
+    lines.append([(fit(fit("head", LABEL_WIDTH) + numbers, column) + " " * GAP, "dim") for _ in HEAD_SCORES])
     for layer in range(layers):
         row: list[ColouredPiece] = []
         for place in range(len(HEAD_SCORES)):
@@ -72,7 +69,7 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
                 row.append((_cell(value, cell, here), heat("sequential", value / top, role=role)))
             row.append((" " * max(0, column + GAP - LABEL_WIDTH - cell * heads), "text"))
         lines.append(row)
-    now = "   ".join(f"{translated(TITLES[kind])} {float(point.of(kind)[chosen]):.2f}" for kind in HEAD_SCORES)
+    now = "   ".join(f"{TITLES[kind]} {float(point.of(kind)[chosen]):.2f}" for kind in HEAD_SCORES)
     lines.append([(f"▸{head_name(*chosen)}", "cursor"), (f"  {now}", "text")])
     return [*lines, *time_lines(insights, at, chosen, column, top, room - len(lines))]
 
@@ -122,7 +119,7 @@ def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], colum
     levels = levels_of(rows / top)
     marked = chosen[0] if per_layer else chosen[0] * heads + chosen[1]
     what = "highest of each layer, two layers a line" if per_layer else "every head, two a line: upper and lower half"
-    lines: Lines = [[(f"{translated(what)}{translated('; ')}▴ {translated(f'step {whole(points[at].step)}')}", "dim")]]
+    lines: Lines = [[(f"{what}; ▴ step {whole(points[at].step)}", "dim")]]
     for row in range(0, len(names), 2):
         pair = range(row, min(row + 2, len(names)))
         line: list[ColouredPiece] = []
@@ -148,7 +145,7 @@ def finding_lines(insights: InsightHistory, at: int, width: int, lines: int = FE
     """The findings in at most so many lines: the strongest induction head, and the one that it builds on."""
     point = insights.points[at]
     words = scores_sentence(point.step, point.repeated, {kind: point.of(kind).tolist() for kind in HEAD_SCORES})
-    return words_lines(whole_sentences(translated(words), width, lines), width)
+    return words_lines(whole_sentences(words, width, lines), width)
 
 
 def heads_above(insights: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:

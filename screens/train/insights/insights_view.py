@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.reactive import var
 
-from lab.core.translation import translated
 from lab.reports.insights import head_name, score_since_sentence, strongest_head, uniform_score
 from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
@@ -173,9 +172,7 @@ class InsightsView(Vertical):
             scores = np.array([point.scores[place, layer, head] for point in measured], np.float64)
             name = score_since_sentence(kind, steps.tolist(), scores.tolist(), repeated)
             shape: Kind = "line" if len(measured) > 1 else "dots"
-            series.append(
-                Series(f"{head_name(layer, head)} {name}", translated(kind), shape, role, steps, scores, dashes=DASHES[kind])
-            )
+            series.append(Series(f"{head_name(layer, head)} {name}", kind, shape, role, steps, scores, dashes=DASHES[kind]))
         levels: dict[float, list[str]] = {}
         for kind in HEAD_SCORES:
             levels.setdefault(uniform_score(kind, repeated), []).append(kind)

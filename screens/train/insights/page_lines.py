@@ -15,7 +15,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from lab.core.translation import translated
 from lab.core.visible_text import visible
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES
@@ -30,12 +29,12 @@ MOST_CELLS = 3
 
 
 def words_lines(text: str, width: int) -> Lines:
-    return [[(line, "text")] for line in wrap(translated(text), width)]
+    return [[(line, "text")] for line in wrap(text, width)]
 
 
 def evaluation_label(insights: InsightHistory, at: int) -> str:
     """`step 1,200   13/31 ←/→`"""
-    return f"{translated(f'step {whole(insights.points[at].step)}')}   {at + 1}/{len(insights.points)} ←/→"
+    return f"step {whole(insights.points[at].step)}   {at + 1}/{len(insights.points)} ←/→"
 
 
 def groups(insights: InsightHistory, width: int) -> tuple[list[int], int, int]:
@@ -48,7 +47,7 @@ def groups(insights: InsightHistory, width: int) -> tuple[list[int], int, int]:
 def step_axis(insights: InsightHistory, width: int, mark: str = "", at: int = 0) -> str:
     """The axis of a strip of so many cells: the first and the last step at its ends as far as there is room, and a mark."""
     number, last = (whole(insights.points[place].step) for place in (0, -1))
-    first = translated(f"step {number}")
+    first = f"step {number}"
     if cell_len(first) + 1 + len(last) > width - len(mark):
         first = number
     row = list(" " * width)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from rich.cells import cell_len
 
 from lab.core.number_format import probability
-from lab.core.translation import translated
 from lab.reports.insights import head_name
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
@@ -61,7 +60,7 @@ def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]
         return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
     low, high = insights.range(places[index])
     words = f"given {len(places[index].before)} tokens, the next had {probability(low)} to {probability(high)} so far"
-    return [(f"{translated('place')} {index + 1}/{len(places)} ↑/↓", "title"), (f"   {translated(words)}", "dim")]
+    return [(f"place {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
 
 
 def sentence_lines(place: PlaceText, width: int) -> Lines:
@@ -84,8 +83,8 @@ def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most:
     if place.truth not in tokens:
         tokens = [*tokens[: most - 1], place.truth]
     highest = max(p for point in grid.insights.points for p in _probabilities(point.predictions.get(place)))
-    full = translated(f"full bar {probability(highest)}")
-    lines: Lines = [grid.head(f"{evaluation_label(grid.insights, grid.at)} · {translated('space plays')}", full)]
+    full = f"full bar {probability(highest)}"
+    lines: Lines = [grid.head(f"{evaluation_label(grid.insights, grid.at)} · space plays", full)]
     shown = 0.0
 
     def over_time(token: str) -> Callable[[InsightPoint], float | None]:
@@ -102,10 +101,8 @@ def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most:
         lines.append(grid.row(("▸" if lit else " ") + token, p, p / (highest or 1.0), over_time(token), lit))
     others = probability(max(0.0, 1 - shown)).rjust(NUMBER)
     if any(over_time(token)(point) is None for token in tokens for point in grid.insights.points):
-        others += f"   {UNKNOWN} {translated(f'was not in the top {len(prediction.top)}')}"
-    lines.append(
-        [(fit(f" {translated('all others')}", LABEL) + " ", "dim"), (fit(others, NUMBER + grid.bar + 4), "dim"), *grid.legend()]
-    )
+        others += f"   {UNKNOWN} was not in the top {len(prediction.top)}"
+    lines.append([(fit(" all others", LABEL) + " ", "dim"), (fit(others, NUMBER + grid.bar + 4), "dim"), *grid.legend()])
     return lines
 
 
@@ -114,7 +111,7 @@ def _places_lines(chosen: int, grid: _Grid, room: int) -> Lines:
     insights = grid.insights
     places = insights.places
     first = max(0, min(chosen - room // 2, len(places) - room))
-    lines: Lines = [[(translated("p of the next token at all places"), "title"), ("   ↑/↓", "dim")]]
+    lines: Lines = [[("p of the next token at all places", "title"), ("   ↑/↓", "dim")]]
     for index, place in enumerate(places[first : first + room], first):
 
         def truth(point: InsightPoint, place: PlaceText = place) -> float | None:
@@ -134,8 +131,8 @@ def _attention_lines(point: InsightPoint, place: PlaceText, head: tuple[int, int
     layer, number = head
     lines: Lines = [
         [
-            (translated(f"attention of head {head_name(layer, number)} from “{place.before[-1]}”"), "title"),
-            (f"   {translated('a leads to the heads, ↑/↓ choose one')}", "dim"),
+            (f"attention of head {head_name(layer, number)} from “{place.before[-1]}”", "title"),
+            ("   a leads to the heads, ↑/↓ choose one", "dim"),
         ]
     ]
     for key, token in enumerate(place.before):

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from lab.core.number_format import significant
-from lab.core.translation import translated
 from lab.reports.insights import USUAL, power, updates_sentence
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
@@ -51,8 +50,8 @@ def ratios_over_time(
 def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[ColouredPiece]:
     low, middle, high = (power(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
     if paints:
-        for above in map(translated, (f"from {high}, middle: usual ({middle})", f"from {high}")):
-            bar = legend_bar("diverging", translated(f"to {low}"), above, LEGEND_WIDTH)
+        for above in (f"from {high}, middle: usual ({middle})", f"from {high}"):
+            bar = legend_bar("diverging", f"to {low}", above, LEGEND_WIDTH)
             used = sum(cell_len(text) for text, _ in bar)
             if used <= width:
                 break
@@ -76,21 +75,21 @@ def updates_lines(
     usual = USUAL[optimizer]
     above.append(
         [
-            (fit(translated("part"), LABEL) + " ", "dim"),
-            (fit(translated("update/weight"), 15), "title"),
+            (fit("part", LABEL) + " ", "dim"),
+            (fit("update/weight", 15), "title"),
             *ratio_legend(usual, strip - 4, paints=paints),
-            (f" {translated('gradient norm')}", "title"),
+            (" gradient norm", "title"),
         ]
     )
     total = math.sqrt(sum(part.grad_norm**2 for part in point.parts))
     rows: Lines = []
     for place, part in enumerate(point.parts):
-        row: list[ColouredPiece] = [(fit(translated(part.part), LABEL) + " ", "text")]
+        row: list[ColouredPiece] = [(fit(part.part, LABEL) + " ", "text")]
         row.append((("·" if part.ratio is None else power(part.ratio)).rjust(8) + "  ", "text"))
         row += ratios_over_time(insights, at, place, strip, usual, paints=paints)
         row.append((f" {significant(part.grad_norm, 3)}".rjust(9) + " ", "text"))
         row.append((fit(bar(part.grad_norm / total if total else 0.0, bar_room), bar_room), "bar"))
         rows.append(row)
     ends, _, wide = groups(insights, strip)
-    rows.append([(" " * (LABEL + 11), "dim"), (step_axis(insights, wide * len(ends)), "dim"), (f" {translated('steps')}", "dim")])
+    rows.append([(" " * (LABEL + 11), "dim"), (step_axis(insights, wide * len(ends)), "dim"), (" steps", "dim")])
     return above, rows

@@ -195,13 +195,3 @@ async def test_a_sample_that_is_read_late_does_not_replace_the_view_after_it(app
             await until(pilot, lambda title=title: page._title() == title)
             await late.come(pilot)
             assert page._title() == title
-
-
-def test_in_another_language_the_lab_speaks_it_and_the_text_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.core.translation._in_use", "de")
-    (tmp_path / "raw.txt").write_text("raw text\n1 merge\n\n" * 9)
-    *_, profile = read_profile(str(tmp_path / "raw.txt"), None, lambda progress: False)
-    words = "\n".join("".join(text for text, _ in line) for line in lay_profile(profile, 80).lines)
-    assert all(title in words for title in ("häufigste Zeilen", "Lateinisch", "Leerzeichen", "leer", "Anteil"))
-    assert "raw text" in words
-    assert "1 merge" in words

@@ -26,7 +26,6 @@ from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassLis
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput
 from tests.screens.inspect.conftest import Open, to_stage
-from tests.screens.pilot_waits import rows_of
 
 
 async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(inspect: Open, steps: list[StageEntry]) -> None:
@@ -58,37 +57,6 @@ async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open) -
             await pilot.go(*["escape"] * len(keys))
             assert pilot.app.focused is pilot.screen.query_one(ForwardPassDrawing), keys
             await pilot.go("inspect.all_on")
-
-
-IN_CHINESE = {
-    ("j",): (
-        "前向计算",
-        "○  词元",
-        "1 注意力▌  0.80 加上",
-        "位置 4/4：预测第 5 个词元",
-        "第 5 个词元 · 满格 100%",
-        "阶段 2/31",
-        "j/k 阶段",
-    ),
-    ("home", *to_stage("resid_mid"), "x"): (
-        "⊕ 残差相加",
-        "1 个干预生效",
-        "• 注意力 1 关闭",
-        "注意力 1 关闭：",
-        "c 前后对比 · u 撤回",
-    ),
-    ("inspect.guess",): ("第 5 个词元 · 隐藏", "space 换一处 · Esc 不猜"),
-}
-"""Keys, and words that are on screen then."""
-
-
-async def test_the_frame_of_inspect_speaks_the_language_in_use(inspect: Open) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        pilot.app.change_preferences(language="zh")
-        for keys, words in IN_CHINESE.items():
-            await pilot.go(*keys)
-            shown = "\n".join(rows_of(pilot))
-            assert not [each for each in words if each not in shown], shown
 
 
 SAID_OF_KEYS = {

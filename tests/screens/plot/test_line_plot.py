@@ -231,15 +231,3 @@ def test_between_two_counts_no_place_is_named(name: str, ticks: list[str]) -> No
     merged = Series("tokens", "tokens", "line", "train", [256.0, 257.0], [1000.0, 900.0])
     words = rows(draw(Figure((merged,), 0, name), 60, 10))[-1].split()
     assert [word for word in words if word != name][: len(ticks)] == ticks
-
-
-def test_in_another_language_the_legend_keeps_the_names_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.core.translation._in_use", "de")
-    ys = [5.0 - x / 50 for x in range(201)]
-    run = replace(line(ys, role="run0"), name="3 of 16 done, train mean", short="3 of 16 done", is_run=True)
-    shown = Figure((run, replace(line(ys), name="validation loss")), version=0)
-    drawn = draw(shown, 80, 20)
-    long, brief = ("".join(text for text, _ in legend(shown, drawn, width)) for width in (80, 50))
-    assert "3 of 16 done, Train, Mittel" in long
-    assert "3 of 16 done" in brief
-    assert "Validierungs-Loss" in long

@@ -16,7 +16,6 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList, TextArea
 from textual.widgets.text_area import Selection
 
-from lab.core.translation import translated, use_language
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.text_examples import EXAMPLES
@@ -293,15 +292,12 @@ async def test_the_strip_shows_more_where_there_is_room(
         assert side.is_shown is is_side_by_side
 
 
-@pytest.mark.parametrize("code", ["en", "zh"])
-async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, until: Any, code: str) -> None:
-    use_language(code)
+async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.is_settled)
         kinds = screen.query_one("#tokens-sources", StatusLine)
-        run = {"en": "run tale", "zh": "运行 tale"}[code]
-        for words, kind in ((translated("bytes"), "bytes"), (run, "run"), ("GPT-2", "gpt2")):
+        for words, kind in (("bytes", "bytes"), ("run tale", "run"), ("GPT-2", "gpt2")):
             before = kinds.render_line(0).text.partition(words)[0]
             await pilot.click(kinds, offset=(cell_len(before) + 2, 0))
             await until(pilot, lambda kind=kind: screen.source == kind and screen.is_settled)
@@ -429,9 +425,3 @@ def test_one_token_is_no_tokens_and_the_bars_begin_in_one_column() -> None:
     assert " 1 token  " in texts[1]
     assert texts[0].index("█") == texts[1].index(texts[1].split(" 1 token  ")[1][0], 18)
     assert {len(text) for text in texts} == {60}
-    use_language("zh")
-    lines = comparison_lines([("bytes", TextCounts(5, 5, 15)), ("GPT-2", TextCounts(5, 5, 1))], 8, 60)
-    texts = ["".join(text for text, _ in line) for line in lines]
-    assert "15 个词元 " in texts[0]
-    assert " 1 个词元 " in texts[1]
-    assert {cell_len(text) for text in texts} == {60}

@@ -17,7 +17,6 @@ from textual.widgets import Button, Input, Label
 from lab.core.errors import UserError
 from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
-from lab.core.translation import use_language
 from lab.data.statistics.text_statistics import read_facts
 from lab.planning.best_for_minutes import step_speed
 from lab.planning.fine_tuning import BaseRun
@@ -37,11 +36,10 @@ from screens.train.new_run import CancelledError
 from screens.train.planned_run import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader, status_text
-from screens.widgets.choice import Choice
 from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press, resize, rows_of
+from tests.screens.pilot_waits import press, resize
 from tests.screens.train.train_app import TrainApp, act, change, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -50,23 +48,6 @@ pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 def fill(pilot: Pilot[None], **values: str) -> None:
     for name, value in values.items():
         screen_of(pilot).query_one(f"#{name}").value = value
-
-
-async def test_the_form_speaks_the_language_that_is_chosen_and_names_of_options_stay(
-    app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lab.core.translation._in_use", "en")  # so that tests after this one are in English again
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        use_language("de")
-        app.language = "de"
-        fill(pilot, layers="5000", dropout="x")
-        shown = ("▸ Training starten", "!Schichten", "‹ cosine ›", "‹ 5 min ›", "nicht wie üblich: Schichten 5000")
-        await until(pilot, lambda: all(words in "\n".join(rows_of(pilot)) for words in shown))
-        assert "✗ Schichten: höchstens 1,024, nicht 5000." in text_of(pilot, "#problems")
-        length = screen_of(pilot).query_one("#offers-length", Choice)
-        length.value = "other"
-        assert length.render_line(0).text.strip() == "‹ andere ›"
 
 
 async def test_what_is_wrong_says_why_is_opened_where_it_was_closed_over_it_and_nothing_is_made(
