@@ -19,11 +19,12 @@ from lab.core.machine import machine
 from lab.core.number_format import counted
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
-from lab.data.statistics.held_out_entropy import held_out_entropy
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
+from lab.planning.best_for_minutes.measure_pilot import PilotTrainer
 from lab.planning.best_for_minutes.measured_plan import measured_plan
+from lab.planning.best_for_minutes.pilot import Pilot
 from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan, is_planned, settled
 from lab.planning.check_request import check_request
 from lab.planning.fine_tuning import copy_start, fine_tuning_request
@@ -81,7 +82,7 @@ def prepare_run(
         request = planned.best.request
 
     if is_planned(asked):
-        text = replace(text, entropy=held_out_entropy(corpus))
+        text = replace(text, pilot=_pilot(corpus, where, progress))
         plan()
     size = vocabulary_size(request, text)
     tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
@@ -136,6 +137,14 @@ def _plan(asked: RunRequest, text: TextSize, where: Path, created: float, progre
 
     waiting()
     return measured_plan(asked, text, where, time.time() - created, waiting)
+
+
+def _pilot(corpus: Corpus, where: Path, progress: Progress) -> Pilot | None:
+    def waiting() -> None:
+        progress(PrepareProgress("timing", "training a very small model for some seconds: how hard is the text?", 0.0))
+
+    waiting()
+    return PilotTrainer(where).measure(corpus, waiting)
 
 
 def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:

@@ -19,6 +19,7 @@ from lab.planning.default_hyperparameters import (
     default_vocabulary,
     memorizing_epochs,
 )
+from lab.planning.best_for_minutes.pilot import Pilot
 from lab.planning.device import check_ranks, training_memory, training_threads, with_ranks
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.origin import LAST_TENTH, CopiedShare
@@ -49,8 +50,8 @@ class TextSize:
     copied: CopiedShare | None = None
     counted_with: int | None = None
     """Size of the vocabulary that `tokens` were counted with."""
-    entropy: float | None = None
-    """Held-out entropy in bits per byte: see `lab.data.statistics.held_out_entropy`."""
+    pilot: Pilot | None = None
+    """What a very small model reached on a sample of it."""
 
     @property
     def train_tokens(self) -> int | None:

@@ -16,3 +16,5 @@ class ExpectedLoss(msgspec.Struct, frozen=True, kw_only=True):
     high: BitsPerByte
     by_law: BitsPerByte
     """The same without what earlier runs on this machine got."""
+    steps: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    """Steps that were expected to fit into its minutes; 0 in runs from before they were kept."""

@@ -18,10 +18,10 @@ from lab.core.machine import machine
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
-from lab.data.statistics.held_out_entropy import entropy_of
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
 from lab.planning.best_for_minutes.earlier_outcomes import known_outcomes
-from lab.planning.best_for_minutes.plan_in_words import plan_facts
+from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
+from lab.planning.best_for_minutes.plan_in_words import plan_facts, shape_in_words
 from lab.planning.estimates.run_cost import describe_text, run_cost
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
 from lab.planning.preparation.prepare_text import PrepareProgress
@@ -79,8 +79,7 @@ def count_text(key: CountKey) -> tuple[TextSize, str, tuple[str, str] | None]:
     except (TokenizerError, VocabularyError) as error:
         return text, name, ("tokenizer", str(error))
     most = count.vocab_size if key.base is None and count.vocab_size < int(key.vocab) else None
-    entropy = entropy_of(source, encoding, cleaning) if key.base is None else None
-    return replace(text, tokens=count.tokens, counted_with=count.vocab_size, most_vocab=most, entropy=entropy), name, None
+    return replace(text, tokens=count.tokens, counted_with=count.vocab_size, most_vocab=most), name, None
 
 
 class NewRun(PlannedRun):
@@ -119,6 +118,10 @@ class NewRun(PlannedRun):
         self._kept = Settings()
         self._machine = machine()
         self._cancel = threading.Event()
+        self._shown: Plan | None = None
+        self._planned_for: tuple[Settings, TextSize, str] | None = None
+        self._was = ""
+        """Shape of the plan before it changed by itself; empty if it did not."""
         self._counted: CountKey | None = None
         self._counting = DelayedCall(self)
 
@@ -232,7 +235,7 @@ class NewRun(PlannedRun):
     def start(self) -> None:
         """Make the run and start its trainer, or go to the first field that is wrong."""
         self._preparation_problem = None
-        plan = self.plan_again()
+        plan = self._shown if self._shown is not None and self._planned_for == self._asked() else self.plan_again()
         if plan.request is None or self._text_problem is not None:
             wrong = next((name for name in plan.problems if name), None)
             if wrong is not None:
@@ -254,7 +257,9 @@ class NewRun(PlannedRun):
     def plan_again(self) -> Plan:
         form = self.form
         base = self.base
-        plan = make_plan(form.settings, self._text, self._machine, self._hidden, base, self.known_times(), known_outcomes(home()))
+        request, _ = parse_settings(form.settings, self._text)
+        text = replace(self._text, pilot=self.pilot_of(request) if base is None else None)
+        plan = make_plan(form.settings, text, self._machine, self._hidden, base, self.known_times(), known_outcomes(home()))
         step_seconds = self.known_step_seconds(plan)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.query_one("#form-model", Static).update(model_picture(plan.run) if plan.run is not None else "")
@@ -267,15 +272,39 @@ class NewRun(PlannedRun):
         timing = self.is_timing and not step_seconds
         planned = plan.minutes_plan
         seconds = step_seconds or (() if planned is None else (planned.best.step_seconds,))
-        form.cost = run_cost(plan.run, self.runs, self._machine, seconds, is_timing=timing) if plan.run is not None else ()
+        steps = planned.best.steps if planned is not None else None
+        if plan.run is not None:
+            form.cost = run_cost(plan.run, self.runs, self._machine, seconds, is_timing=timing, steps=steps)
+        else:
+            form.cost = ()
         if planned is not None:
-            form.cost = (*plan_facts(planned), *(fact for fact in form.cost if fact[0] != "time"))
+            facts = plan_facts(planned, is_timing=self.is_timing)
+            form.cost = (*facts, *self._change(planned), *(fact for fact in form.cost if fact[0] != "time"))
         if base is not None and plan.run is not None:
             train = plan.run.train
             form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)
         first = (problem for problem in (self._preparation_problem, self._text_problem) if problem)
         form.problems = tuple((name, without_options(words)) for name, words in (*first, *plan.problems.items()))
+        self._shown, self._planned_for = plan, self._asked()
         return plan
+
+    def _asked(self) -> tuple[Settings, TextSize, str]:
+        """Everything about a plan that the user decides."""
+        return self.form.settings, self._text, str(self.base.path) if self.base is not None else ""
+
+    def _change(self, planned: MinutesPlan) -> tuple[tuple[str, str], ...]:
+        """A word on a plan that has become another, though the user has changed nothing: its steps have been timed meanwhile."""
+        before = self._shown.minutes_plan if self._shown is not None and self._planned_for == self._asked() else None
+        now = shape_in_words(planned.best.run.model)
+        if before is None:
+            self._was = ""
+        elif (shape := shape_in_words(before.best.run.model)) != now:
+            self._was = shape
+        return (
+            (("changed", f"from {self._was} to {now}, by what was measured here meanwhile"),)
+            if self._was not in ("", now)
+            else ()
+        )
 
     on_show = plan_again
 

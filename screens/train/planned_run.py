@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from textual import on, work
@@ -9,13 +10,17 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Button
+from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.data.source_files import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
+from lab.planning.best_for_minutes.measure_pilot import PilotTrainer
+from lab.planning.best_for_minutes.pilot import Pilot
 from lab.planning.estimates.measure_step_time import StepTimer, known_times, step_key
 from lab.planning.fine_tuning import BaseRun, base_run
+from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import Plan
 from lab.planning.settings_table import Settings
 from lab.runs.find_runs import open_run
@@ -78,6 +83,14 @@ def suggested_text(run_name: str) -> tuple[str, str, tuple[str, ...]]:
     return FIRST_TEXT, "", DEFAULT_RULES
 
 
+TextKey = tuple[str, str | None, tuple[str, ...]]
+"""Source, encoding and cleaning rules."""
+
+
+def _text_key(request: RunRequest) -> TextKey:
+    return request.text, request.encoding, request.clean
+
+
 SECONDS_BEFORE_TIMING = 2.0
 """Delay after the last change before a step of the planned run is timed."""
 
@@ -96,6 +109,10 @@ class PlannedRun(Widget):
         """Empty where they could not be measured."""
         self._step_timer: StepTimer | None = None
         self._timing_key = ""
+        self._pilots: dict[TextKey, Pilot | None] = {}
+        """None where there can be no pilot."""
+        self._pilot_key: TextKey | None = None
+        """The text whose pilot is in training."""
 
     def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
         """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
@@ -115,6 +132,8 @@ class PlannedRun(Widget):
         if plan.run is None or plan.problems or plan.run.text.tokens is None:
             self.cancel_timing()
             return ()
+        if plan.minutes_plan is not None and self.train_pilot(plan.run.request):
+            return ()
         key = step_key(plan.run.model, plan.run.train)
         if key not in self._step_seconds and key != self._timing_key:
             self.cancel_timing()
@@ -125,10 +144,45 @@ class PlannedRun(Widget):
                 self._time_steps(self._step_timer, key)
         return self._step_seconds.get(key, ())
 
+    def pilot_of(self, request: RunRequest) -> Pilot | None:
+        """The pilot of the request's text, where it is known."""
+        return self._pilots.get(_text_key(request))
+
+    def train_pilot(self, request: RunRequest) -> bool:
+        """Train the pilot of the request's text while the form is in view, unless that was tried; True while it is in training."""
+        key = _text_key(request)
+        if key in self._pilots:
+            return False
+        if key != self._pilot_key and self.is_on_screen and self.screen.is_current and not self.preparing:
+            self._pilot_key = key
+            self._measure_pilot(key)
+        return key == self._pilot_key
+
+    @latest("pilot")
+    async def _measure_pilot(self, key: TextKey) -> None:
+        worker = get_current_worker()
+
+        def waiting() -> None:
+            if worker.is_cancelled:
+                raise asyncio.CancelledError
+
+        def measure() -> Pilot | None:
+            source, encoding, rules = key
+            return PilotTrainer(home()).measure(open_corpus(source, encoding, cleaning=rules), waiting)
+
+        pilot = None
+        try:
+            pilot = await in_thread(measure)
+        except UserError as error:
+            self.notify(str(error), severity="warning", markup=False)
+        self._pilots[key], self._pilot_key = pilot, None
+        if not self.preparing:
+            self.plan_again()
+
     @property
     def is_timing(self) -> bool:
-        """True while the step of the planned run is being timed, which may change the plan."""
-        return bool(self._timing_key) and self._timing_key not in self._step_seconds
+        """True while the text's pilot is trained or the step of the planned run timed, which may change the plan."""
+        return self._pilot_key is not None or (bool(self._timing_key) and self._timing_key not in self._step_seconds)
 
     def cancel_timing(self) -> None:
         """End the measurement, if there is one, and forget those that other programs held up."""
@@ -136,6 +190,8 @@ class PlannedRun(Widget):
         if self._step_timer is not None:
             self._step_timer.cancel()
         self._step_timer, self._timing_key = None, ""
+        self.workers.cancel_group(self, "pilot")
+        self._pilot_key = None
 
     on_hide = on_unmount = cancel_timing
 

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from lab.core.number_format import ago, duration, fixed
 from lab.core.visible_text import visible
+from lab.planning.best_for_minutes.on_course import course_in_words
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
@@ -72,8 +73,8 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     if watched.unresponsive:
         parts.append(watched.unresponsive + " p resumes from there." * (watched.phase == "interrupted" and is_here))
     expected = watched.config.expected
-    if expected is not None and watched.phase in ACTIVE and len(watched.history.eval_steps) < 2:
-        parts.append(f"Expected at the end: {fixed(expected.bits_per_byte, 2)} bits per byte.")
+    if watched.phase in ACTIVE and (course := course_in_words(watched.config, watched.history)):
+        parts.append(course)
     if watched.phase == "starting" and not message:
         parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
     if not is_here and watched.phase in ACTIVE:
@@ -86,7 +87,8 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
         parts.append(AFTER_TRAINING)
     got = watched.status.final_best.bits_per_byte if watched.status.final_best is not None else None
     if watched.phase == "finished" and expected is not None and got is not None:
-        parts.append(f"Expected {fixed(expected.bits_per_byte, 2)} bits/byte, got {fixed(got, 2)}.")
+        about = f"{fixed(expected.bits_per_byte, 2)} ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
+        parts.append(f"Expected {about} bits per byte, got {fixed(got, 2)}.")
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; p resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):

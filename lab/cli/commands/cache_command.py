@@ -16,20 +16,22 @@ def cache(emptied: bool, as_json: bool) -> None:
     takes more than its bound or a tenth of the free disk.
     """
     from lab.planning.best_for_minutes.earlier_outcomes import forget_outcomes
+    from lab.planning.best_for_minutes.measure_pilot import forget_pilots
     from lab.planning.estimates.measure_step_time import forget_times
     from lab.planning.preparation.preparation_cache import MOST_BYTES, PreparationCache
     from lab.runs.home_folder import home
 
     kept = PreparationCache(home())
     freed = kept.empty() if emptied else 0
-    outcomes, times = (forget_outcomes(home()), forget_times(home())) if emptied else (0, 0)
+    forget = (forget_outcomes, forget_times, forget_pilots) if emptied else ()
+    outcomes, times, pilots = [each(home()) for each in forget] or (0, 0, 0)
     if as_json:
-        forgotten = {"outcomes_forgotten": outcomes, "step_times_forgotten": times}
+        forgotten = {"outcomes_forgotten": outcomes, "step_times_forgotten": times, "pilots_forgotten": pilots}
         write_json({"path": str(kept.folder), "bytes": kept.size(), "most_bytes": MOST_BYTES, "freed_bytes": freed} | forgotten)
     elif emptied:
         click.echo(f"{kept.folder}: {bytes_(freed)} freed.")
-        if outcomes or times:
-            measured = f"{counted(outcomes, 'outcome')} of earlier runs and {counted(times, 'time')} of a step"
-            click.echo(f"Forgotten: {measured}, by which runs were planned.")
+        if outcomes or times or pilots:
+            measured = f"{counted(outcomes, 'outcome')} of earlier runs, {counted(times, 'time')} of a step"
+            click.echo(f"Forgotten: {measured} and {counted(pilots, 'pilot')} of texts, by which runs were planned.")
     else:
         click.echo(f"{kept.folder}: {bytes_(kept.size())}, at most {bytes_(MOST_BYTES)}.")

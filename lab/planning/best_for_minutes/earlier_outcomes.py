@@ -1,4 +1,4 @@
-"""Outcomes of earlier runs on this machine against what was expected of them, by which the next expectation is corrected.
+"""Outcomes of earlier runs against what was expected of them, by which the next expectation for the same text is corrected.
 
 They are kept beside the runs, in `.outcomes.json`; `llmlab cache --empty` forgets them.
 """
@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import msgspec
 
 from lab.core.atomic_io import folder_lock, forget_file, write_atomic
-from lab.core.number_format import probability
 from lab.core.safe_open import read_entries
 from lab.core.visible_text import shortened, visible
 from lab.runs.run_schema import RunConfig, Status
@@ -24,8 +23,8 @@ LOCK_TIMEOUT = 60.0
 """Seconds that a run waits for others that end at once: nobody waits for it."""
 LATEST = 5
 """Runs on the same text that count, at most."""
-SURE, SURE_OF_OTHERS = 0.3, 4.0
-"""Outcomes that no correction counts as, beside those on the same text, and beside those on others."""
+SURE = 1.0
+"""Outcomes that no correction counts as, beside those on the text."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -39,17 +38,18 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """A factor on the loss that the law expects, and the runs it is from."""
+    """A factor on the loss that the law expects, and the runs on the same text that it is from."""
 
     factor: float = 1.0
     runs: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """`1.2% above the law, as tale came out`; empty where nothing is corrected."""
+        """`corrected by +1.2%, since tale lost more than expected`; empty where nothing is corrected."""
         if not self.runs:
             return ""
         names = shortened(visible(self.runs[-1]), 30) + (f" and {len(self.runs) - 1} more" if len(self.runs) > 1 else "")
-        return f"{probability(abs(self.factor - 1))} {'above' if self.factor > 1 else 'below'} the law, as {names} came out"
+        by = f"{self.factor - 1:+.1%}".replace("-", "−")
+        return f"corrected by {by}: {names}, on the same text, lost {'more' if self.factor > 1 else 'less'} than was expected"
 
 
 def known_outcomes(home: Path) -> list[Outcome]:
@@ -75,10 +75,10 @@ def forget_outcomes(home: Path) -> int:
 
 
 def correction(outcomes: Sequence[Outcome], source: str) -> Correction:
-    """The correction for a text: by the latest runs on it, else by those on all texts, of which more are needed to be sure."""
-    same = [each for each in outcomes if each.source == source][-LATEST:]
-    found, sure = (same, SURE) if same else (outcomes, SURE_OF_OTHERS)
+    """The correction for a text by the latest runs on it. What runs on other texts got says nothing about this one: its pilot
+    does."""
+    found = [each for each in outcomes if each.source == source][-LATEST:]
     if not found:
         return Correction()
-    logarithm = sum(math.log(each.ratio) for each in found) / (len(found) + sure)
+    logarithm = sum(math.log(each.ratio) for each in found) / (len(found) + SURE)
     return Correction(math.exp(logarithm), tuple(each.run for each in found))

@@ -1,17 +1,24 @@
-"""The law of the loss: validation bits per byte at the end of a run, from its size, its tokens, its text and its dropout.
+"""The law of the loss: validation bits per byte at the end of a run, from its size, its tokens, its dropout and its text's pilot.
 
 Its form follows Kaplan et al. 2020 ("Scaling Laws for Neural Language Models") and Hoffmann et al. 2022 ("Training
 Compute-Optimal Large Language Models"): a floor, a part that falls with the parameters and a part that falls with the tokens.
 Tokens that are read again count for less, as in Muennighoff et al. 2023 ("Scaling Data-Constrained Language Models"); beyond
-what these have, a text that is read too often is memorized, and dropout delays that. `tests.lab.planning.fit_loss_law` fits the
-numbers to the runs of `tests.lab.planning.loss_sweep`.
+what these have, a text that is read too often is memorized, and dropout delays that. How hard a text is to predict, its pilot
+has measured: the law goes on from the pilot's loss. `tests.lab.planning.fit_loss_law` fits the numbers to the runs of
+`tests.lab.planning.loss_sweep`, and finds the range by leaving each text out of the fit.
 """
 
+import functools
 import math
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+
+from lab.planning.best_for_minutes.pilot import BATCH, CONTEXT, STEPS, VOCABULARY, WEIGHT_DECAY, Pilot, pilot_shape
+from lab.runs.run_schema import TrainConfig
+from models.config import ModelConfig
+from models.parameter_count import parameter_count
 
 FILE = Path(__file__).with_name("loss_law.json")
 EARLIER = (0.5, 0.2, 0.05, 0.01, 0.001)
@@ -19,8 +26,22 @@ EARLIER = (0.5, 0.2, 0.05, 0.01, 0.001)
 BEFORE_ITS_END = 1.04
 """Loss of a run's weights over that of a run that ends there: its learning rate is still high."""
 USUAL_DECAY = 0.1
-USUAL_ENTROPY = 2.6
-"""Held-out entropy of common prose, in bits per byte: see `lab.data.statistics.held_out_entropy`."""
+USUAL_PILOT = Pilot(bits_per_byte=2.8, fell_by=0.0, tokens=250_000, bytes=600_000)
+"""That of common prose, for texts whose pilot is not known yet."""
+LEAST_FALL, MOST_FALL = 0.3, 4.0
+"""Bounds of how fast a text's pilot fell over how fast they usually do."""
+UNUSUAL_FALL = 0.1
+"""A pilot that was still falling so fast is unlike those of common texts: logs, tables, texts made by a grammar."""
+SMALL_SAMPLE = 50_000
+"""Bytes of a small text, which is soon memorized."""
+WINDOW_BITS = 10.0
+"""Bits that the tokens of a window cost together, beyond the entropy of a source that is known, since what stands before the window
+is not seen: as runs on the built-in stories end."""
+WIDER = 0.5
+"""What is added to the range where a run has e times the tokens of the longest run of the sweep, as a share of it: a guess, on
+the side of too wide, since nothing is known there."""
+EIGHT_OF_TEN = 1.28
+"""Standard deviations on each side within which eight of ten values of a normal distribution are."""
 
 
 class Learning(msgspec.Struct, frozen=True):
@@ -36,10 +57,43 @@ class Learning(msgspec.Struct, frozen=True):
     unique_bytes: float
     dropout: float
     weight_decay: float
-    entropy: float | None
+    pilot: Pilot | None
 
 
-class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+def learning_of(
+    model: ModelConfig, train: TrainConfig, steps: float, unique_tokens: float, unique_bytes: float, pilot: Pilot | None
+) -> Learning:
+    """What the law looks at in a run of so many steps on a text of so many tokens."""
+    return Learning(
+        parameters=parameter_count(model) - model.vocab_size * model.width,
+        vocabulary=model.vocab_size,
+        context=model.context,
+        tokens=steps * train.batch * model.context,
+        unique_tokens=unique_tokens,
+        unique_bytes=unique_bytes,
+        dropout=model.dropout,
+        weight_decay=train.weight_decay,
+        pilot=pilot,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _learning_of_pilot(pilot: Pilot) -> Learning:
+    shape = pilot_shape(VOCABULARY, CONTEXT)
+    return Learning(
+        parameters=parameter_count(shape) - shape.vocab_size * shape.width,
+        vocabulary=VOCABULARY,
+        context=CONTEXT,
+        tokens=STEPS * BATCH * CONTEXT,
+        unique_tokens=pilot.tokens,
+        unique_bytes=pilot.bytes,
+        dropout=0.0,
+        weight_decay=WEIGHT_DECAY,
+        pilot=None,
+    )
+
+
+class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     """The fitted numbers, for parameters in millions and text in megabytes."""
 
     floor: float
@@ -59,8 +113,18 @@ class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memorized_decay: float
     dropout_cost: float
     decay_cost: float
-    spread: float
-    """Standard deviation of the logarithm of what runs got over what is expected."""
+    pilot_level: float
+    """Factor on what the law makes of pilots."""
+    pilot_fall: float
+    """Power of how much faster than usual a pilot was falling, by which runs on its text fall faster."""
+    usual_fall: float
+    """`Pilot.fell_by` of a common text."""
+    range: float
+    """Logarithm of the factor within which eight of ten texts were that were left out of the fit: common texts."""
+    range_of_unusual: float
+    """The same for small texts and those whose pilot was falling unusually fast."""
+    longest: float
+    """Tokens of the sweep's longest run."""
     bytes_per_token_at: dict[int, float]
     """Bytes of a token by the size of the vocabulary."""
 
@@ -73,19 +137,42 @@ class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def bits_per_byte(self, run: Learning) -> float:
         """The expected validation loss of the best weights: the last, or those before the run began to memorize its text."""
-        learned, memorized = self.learned(run), self.memorization(run)
-        found = learned + memorized
-        if memorized > (BEFORE_ITS_END - 1) * learned:
-            for earlier in (msgspec.structs.replace(run, tokens=share * run.tokens) for share in EARLIER):
-                found = min(found, BEFORE_ITS_END * (self.learned(earlier) + self.memorization(earlier)))
-        return (run.entropy or USUAL_ENTROPY) * found
+        pilot = run.pilot or USUAL_PILOT
+        found = pilot.bits_per_byte * self.of_best(run, *_of_text(self, pilot))
+        if pilot.entropy is None:
+            return found
+        unseen = WINDOW_BITS * run.unique_tokens / run.unique_bytes / run.context
+        return max(found, pilot.entropy + unseen)
 
     def of_last_weights(self, run: Learning) -> float:
         """The expected validation loss of the weights at its end, memorization and all."""
-        return (run.entropy or USUAL_ENTROPY) * (self.learned(run) + self.memorization(run))
+        pilot = run.pilot or USUAL_PILOT
+        return pilot.bits_per_byte * self._relative(run, *_of_text(self, pilot))
+
+    def range_of(self, run: Learning) -> float:
+        """Logarithm of the factor by which eight of ten runs on new texts are off at most."""
+        pilot = run.pilot or USUAL_PILOT
+        is_unusual = pilot.fell_by > UNUSUAL_FALL or pilot.bytes < SMALL_SAMPLE
+        usual = self.range_of_unusual if is_unusual else self.range
+        return usual * (1 + WIDER * max(0.0, math.log(run.tokens / self.longest)))
+
+    def of_best(self, run: Learning, falls: float, base: float) -> float:
+        """The loss over that of a pilot, for which the law says `base`, of the best weights."""
+        learned, memorized = self.learned(run), self.memorization(run)
+        found = math.pow(learned / base, falls) * (1 + memorized / learned)
+        if memorized > (BEFORE_ITS_END - 1) * learned:
+            for share in EARLIER:
+                earlier = msgspec.structs.replace(run, tokens=share * run.tokens)
+                found = min(found, BEFORE_ITS_END * self._relative(earlier, falls, base))
+        return found
+
+    def _relative(self, run: Learning, falls: float, base: float) -> float:
+        """The loss over that of a pilot, for which the law says `base`; what is learned falls so much faster than usual."""
+        learned = self.learned(run)
+        return math.pow(learned / base, falls) * (1 + self.memorization(run) / learned)
 
     def learned(self, run: Learning) -> float:
-        """The loss over the text's entropy of a run that memorizes nothing. Regularization costs what a smaller model would."""
+        """The loss over the text's difficulty of a run that memorizes nothing. Regularization costs what a smaller model would."""
         epochs = run.tokens / run.unique_tokens
         worth = min(epochs, 1.0) + self.repeats * (1 - math.exp(-max(0.0, epochs - 1) / self.repeats))
         megabytes = worth * run.unique_bytes / 1e6
@@ -98,11 +185,20 @@ class LossLaw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def memorization(self, run: Learning) -> float:
-        """The loss over the text's entropy that reading it too often with too large a model adds."""
+        """The loss over the text's difficulty that reading it too often with too large a model adds."""
         epochs = run.tokens / run.unique_tokens
         freedom = (run.parameters / run.unique_tokens) ** self.memorized_size_power
         held_back = math.exp(-self.memorized_dropout * run.dropout - self.memorized_decay * _decay(run))
         return self.memorized * math.pow(epochs * freedom * held_back, self.memorized_power)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_text(law: LossLaw, pilot: Pilot) -> tuple[float, float]:
+    """How much faster than usual the loss falls on a text, by its pilot, 1 where that memorized its sample; and what the law says of
+    the pilot."""
+    ratio = pilot.fell_by / law.usual_fall if pilot.fell_by > 0 else 1.0
+    falls = math.pow(min(max(ratio, LEAST_FALL), MOST_FALL), law.pilot_fall)
+    return falls, law.pilot_level * law.of_best(_learning_of_pilot(pilot), 1.0, 1.0)
 
 
 def _decay(run: Learning) -> float:

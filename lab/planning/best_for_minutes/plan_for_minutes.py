@@ -10,7 +10,7 @@ import msgspec
 
 from lab.core.number_format import whole
 from lab.planning.best_for_minutes.earlier_outcomes import Correction, Outcome, correction
-from lab.planning.best_for_minutes.loss_law import LAW, Learning
+from lab.planning.best_for_minutes.loss_law import LAW, Learning, learning_of
 from lab.planning.best_for_minutes.step_speed import StepSpeed
 from lab.planning.estimates.duration_estimate import SECONDS_AROUND, evaluation_share
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
@@ -20,7 +20,13 @@ from models.config import DEFAULT_PRESET
 from models.parameter_count import parameter_count
 
 OTHER_MINUTES = (1.0, 5.0, 20.0)
-SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384), (8, 512), (12, 768))
+SHORTER = (0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0)
+"""Minutes after which a run may end early, where it would only memorize its text in the rest of its own."""
+WORTH_WAITING = 0.002
+"""Share of the loss that more minutes must gain."""
+FEW_EPOCHS = 5.0
+"""Epochs up to which hardly anything is memorized, so that no shorter run is better."""
+SHAPES = ((2, 32), (2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384), (8, 512), (12, 768))
 """Layers and width of the candidates."""
 HEAD_WIDTH, HEAD_WIDTH_OF_WIDE, WIDE = 32, 64, 384
 VOCABULARIES = ((512, 0), (1024, 100_000), (2048, 1_000_000), (4096, 2_000_000))
@@ -47,41 +53,36 @@ class Candidate:
     steps: float
     is_measured: bool
     """True if `step_seconds` were measured on this machine."""
+    minutes: float
+    """Its length; less than was asked for where it ends early."""
+    by_law: float
+    """The validation loss to expect of the weights that are kept, by the law alone."""
     factor: float = 1.0
-    """Correction of the law, by earlier runs on this machine."""
+    """Correction of the law, by earlier runs on the same text."""
 
     @property
     def epochs(self) -> float:
         return self.steps * self.run.tokens_per_step / train_tokens(self.run.text, self.run.model.vocab_size)
 
-    @functools.cached_property
+    @property
     def bits_per_byte(self) -> float:
         """The validation loss to expect of the weights that are kept."""
-        model, text = self.run.model, self.run.text
-        return self.factor * LAW.bits_per_byte(
-            Learning(
-                parameters=parameter_count(model) - model.vocab_size * model.width,
-                vocabulary=model.vocab_size,
-                context=model.context,
-                tokens=self.steps * self.run.tokens_per_step,
-                unique_tokens=train_tokens(text, model.vocab_size),
-                unique_bytes=(text.bytes or UNKNOWN_BYTES) * text.training_share,
-                dropout=model.dropout,
-                weight_decay=self.run.train.weight_decay,
-                entropy=text.entropy,
-            )
-        )
+        return self.factor * self.by_law
 
     @property
-    def expected(self) -> ExpectedLoss:
-        """The same, with the range in which two thirds of the sweep's runs were."""
-        loss, spread = self.bits_per_byte, math.exp(LAW.spread)
-        return ExpectedLoss(bits_per_byte=loss, low=loss / spread, high=loss * spread, by_law=loss / self.factor)
+    def expected(self) -> ExpectedLoss | None:
+        """The same, with the range that held for eight of ten texts that the law was not fitted to; None without a pilot."""
+        if self.run.text.pilot is None:
+            return None
+        loss, spread = self.bits_per_byte, math.exp(LAW.range_of(_learning(self.run, self.steps)))
+        return ExpectedLoss(
+            bits_per_byte=loss, low=loss / spread, high=loss * spread, by_law=self.by_law, steps=round(self.steps)
+        )
 
     @property
     def request(self) -> RunRequest:
         """The request for this run, every choice in it."""
-        return msgspec.structs.replace(self.run.request, expected=self.expected)
+        return msgspec.structs.replace(self.run.request, minutes=self.minutes, expected=self.expected)
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def plan_for_minutes(
     """Choose every setting that decides the loss and was not asked for; those that were are kept. `passed` are the seconds of the
     run's minutes that are over already.
 
-    `outcomes` are those of earlier runs. `text.entropy` is how hard the text is to predict; where it is not known yet, that of
-    common prose is assumed.
+    `outcomes` are those of earlier runs. `text.pilot` says how hard the text is to predict; where it is not known yet, no loss is
+    expected, and the choice is that for common prose.
     Raises SettingError if there can be no such run.
     """
     asked = settled(request)
@@ -124,14 +125,25 @@ def plan_for_minutes(
     speed = speed.among((run.model, run.train) for run in runs)
     timed = [(run, speed.seconds((run.model, run.train)), speed.is_measured((run.model, run.train))) for run in runs]
 
+    per_step = [(_learning(run, 1.0), step * (1 + evaluation_share(run))) for run, step, _ in timed]
+
     def candidates(minutes: float) -> list[Candidate]:
-        """From the lowest expected loss to the highest."""
-        seconds = 60 * minutes - SECONDS_AROUND - passed
-        found = [
-            Candidate(run, step, max(1.0, seconds / step / (1 + evaluation_share(run))), is_measured, corrected.factor)
-            for run, step, is_measured in timed
-        ]
-        return sorted(found, key=lambda each: each.bits_per_byte)
+        """From the lowest expected loss to the highest, each as long as it gains from more minutes."""
+        shorter = [each for each in SHORTER if 60 * each > SECONDS_AROUND + passed and each < minutes]
+        found = []
+        for (run, _, is_measured), (of_a_step, step) in zip(timed, per_step, strict=True):
+            by_length = []
+            for length in (minutes, *reversed(shorter)):
+                steps = max(1.0, (60 * length - SECONDS_AROUND - passed) / step)
+                learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
+                by_length.append((LAW.bits_per_byte(learning), length, steps))
+                if learning.tokens < FEW_EPOCHS * learning.unique_tokens:
+                    break  # a shorter run would only learn less
+            most = min(by_length)[0] * (1 + WORTH_WAITING)
+            loss, length, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
+            train = msgspec.structs.replace(run.train, minutes=length)
+            found.append(Candidate(replace(run, train=train), step, steps, is_measured, length, loss, corrected.factor))
+        return sorted(found, key=lambda each: each.by_law)
 
     found = candidates(asked.minutes)
     shapes: dict[tuple[int, int], Candidate] = {}
@@ -144,6 +156,12 @@ def plan_for_minutes(
         others=tuple((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != asked.minutes),
         correction=corrected,
     )
+
+
+def _learning(run: ResolvedRun, steps: float) -> Learning:
+    text, vocabulary = run.text, run.model.vocab_size
+    unique_bytes = (text.bytes or UNKNOWN_BYTES) * text.training_share
+    return learning_of(run.model, run.train, steps, train_tokens(text, vocabulary), unique_bytes, text.pilot)
 
 
 def _regularization(asked: RunRequest) -> list[tuple[float, float]]:

@@ -1,6 +1,6 @@
 """A plan for a number of minutes in a line, and as a picture of what each size of model would reach."""
 
-from lab.core.number_format import bytes_, count, fixed, whole
+from lab.core.number_format import bytes_, count, counted, fixed, whole
 from lab.planning.best_for_minutes.plan_for_minutes import Candidate, MinutesPlan
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
@@ -17,17 +17,39 @@ def shape_in_words(model: ModelConfig) -> str:
 
 
 def describe_plan(plan: MinutesPlan) -> str:
-    """The plan and what is expected of it, in a line."""
-    model, train, expected, epochs = plan.best.run.model, plan.best.run.train, plan.best.expected, plan.best.epochs
+    """The plan in a line: `4 layers × width 128, BPE 1,024, batch 16, 2.1 epochs, weight decay 0.1, 3.5 MB`."""
+    model, train, epochs = plan.best.run.model, plan.best.run.train, plan.best.epochs
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
     return (
-        f"{minutes_in_words(train.minutes or 0)} here: {shape_in_words(model)}, {kind} {whole(model.vocab_size)}, "
-        f"batch {train.batch}, {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs{held_back}: "
-        f"expect {fixed(expected.bits_per_byte, 2)} bits per byte "
-        f"({fixed(expected.low, 2)} to {fixed(expected.high, 2)}), {bytes_(BYTES * parameter_count(model))}"
+        f"{counted(model.layers, 'layer')} × width {model.width}, {kind} {whole(model.vocab_size)}, context {model.context}, "
+        f"batch {train.batch}, {_times_read(epochs)}{held_back}, {bytes_(BYTES * parameter_count(model))}"
     )
+
+
+def describe_expectation(plan: MinutesPlan) -> str:
+    """The loss to expect, in bits per byte, and its range; or why there is none."""
+    expected = plan.best.expected
+    if expected is None:
+        return "known when a very small model has been trained on the text for some seconds: the pilot"
+    low, high = fixed(expected.low, 2), fixed(expected.high, 2)
+    words = f"{fixed(expected.bits_per_byte, 2)} bits per byte, {low} to {high} for 8 of 10 texts"
+    return f"{words}; {plan.correction}" if plan.correction.runs else words
+
+
+def describe_end(plan: MinutesPlan) -> str:
+    """The reason why a run ends before its minutes; empty if it does not."""
+    if plan.best.minutes >= plan.minutes:
+        return ""
+    return (
+        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, and "
+        "more time would gain nothing but memorization"
+    )
+
+
+def _times_read(epochs: float) -> str:
+    return f"{fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
 
 
 def minutes_in_words(minutes: float) -> str:
@@ -38,6 +60,8 @@ def other_minutes(plan: MinutesPlan) -> str:
     """The losses that other minutes would give: `1 min 2.31 (2 × 64), 20 min 1.97 (6 × 256)`."""
     return ", ".join(
         f"{minutes_in_words(minutes)} {fixed(each.bits_per_byte, 2)} ({shape_in_words(each.run.model)})"
+        if each.minutes == minutes
+        else f"{minutes_in_words(minutes)} no gain over {minutes_in_words(each.minutes)}"
         for minutes, each in plan.others
     )
 
@@ -62,10 +86,18 @@ def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
     return plan.by_shape[first : first + ROWS]
 
 
-def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
-    """The plan as it is told before a run: labels, each with its line."""
-    first, *rest = plan_picture(plan)
-    picture = (("loss by size", first), *(("", line) for line in rest)) if rest else ()
-    words = describe_plan(plan) + ("" if plan.best.is_measured else "; its steps are a guess until they have been timed")
-    words += f"; {plan.correction}" if plan.correction.runs else ""
-    return ("best", words), *picture, ("other times", other_minutes(plan))
+def plan_facts(plan: MinutesPlan, *, is_timing: bool = False) -> tuple[tuple[str, str], ...]:
+    """The plan as it is told before a run: labels, each with its line. `is_timing` says that this goes on and may change it."""
+    words = describe_plan(plan)
+    if is_timing:
+        words += "; being measured now, which may change it"
+    elif not plan.best.is_measured:
+        words += "; its steps have not been timed here, which may change it"
+    facts = [("best", words), ("loss", describe_expectation(plan))]
+    if end := describe_end(plan):
+        facts.append(("end", end))
+    if plan.best.expected is not None:
+        first, *rest = plan_picture(plan)
+        facts += [("by size", first), *(("", line) for line in rest)] if rest else []
+        facts.append(("by time", other_minutes(plan)))
+    return tuple(facts)

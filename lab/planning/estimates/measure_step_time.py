@@ -2,11 +2,7 @@
 cached. Imports nothing heavy; that process does."""
 
 import functools
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,20 +10,14 @@ from typing import Annotated, Any
 import msgspec
 
 from lab.core.atomic_io import folder_lock, forget_file, os_error_in_words, write_atomic
-from lab.core.detached_process import torch_environment
-from lab.core.errors import UserError
 from lab.core.machine import cores, gpu, processor
 from lab.core.safe_open import read_entries
+from lab.planning.estimates.measuring_process import MeasuringProcess
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
 FILE = ".steps.json"
 """File of measured step times, in the folder of runs."""
-SECONDS_BETWEEN_CALLS = 0.2
-"""Longest time without a call of `waiting` while it measures."""
-MOST_HELD_UP = 0.2
-"""A time is kept unless other programs held the steps up for more than this share of it."""
-
 
 StepSeconds = Annotated[float, msgspec.Meta(ge=1e-5, le=1e5)]
 """Bounds of a step's time that can be true: ten microseconds, and a day."""
@@ -76,10 +66,13 @@ class StepTimer:
 
     def __init__(self, model: ModelConfig, train: TrainConfig, home: Path) -> None:
         self._job = TimingJob(model, train, str(home))
-        self._process: subprocess.Popen[bytes] | None = None
-        self._cancelled = threading.Event()
-        self.held_up = 0.0
+        self._process = MeasuringProcess("lab.training.acceleration.time_steps", "the time of a step", train.threads)
+        self.cancel = self._process.cancel
+
+    @property
+    def held_up(self) -> float:
         """Share of its time that it waited for a core, where Linux says so; 0 where it is small."""
+        return self._process.held_up
 
     def measure(self, after: float = 0.0, waiting: Callable[[], None] = lambda: None) -> float | None:
         """Seconds of a step: the known time, or one measured now, in some seconds, and kept unless it was held up. None if it was
@@ -91,60 +84,14 @@ class StepTimer:
         home, key = Path(self._job.home), step_key(self._job.model, self._job.train)
         if seconds := known_times(home).get(key):
             return seconds
-        if self._cancelled.wait(after):
-            return None
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise os_error_in_words(error, f"keep the time of a step in {home}") from error
-        command = [sys.executable, "-P", "-m", "lab.training.acceleration.time_steps"]
-        environment = torch_environment(self._job.train.threads)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
-        if self._cancelled.is_set():
-            self._process.kill()
-        output, errors = self._communicate(self._process, waiting)
-        if self._cancelled.is_set():
-            return None
-        if self._process.returncode:
-            last = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise UserError(f"The time of a step could not be measured: {last}")
-        seconds = float(output)
-        if self.held_up:
-            return seconds
-        try:
+            output = self._process.run(msgspec.json.encode(self._job), waiting, after)
+            if output is None or self.held_up:
+                return float(output) if output is not None else None
             with folder_lock(home):
-                times = known_times(home) | {key: seconds}
+                times = known_times(home) | {key: float(output)}
                 write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(times), indent=1))
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
-        return seconds
-
-    def _communicate(self, process: "subprocess.Popen[bytes]", waiting: Callable[[], None]) -> tuple[bytes, bytes]:
-        job: bytes | None = msgspec.json.encode(self._job)
-        try:
-            while True:
-                try:
-                    return process.communicate(job, timeout=SECONDS_BETWEEN_CALLS)
-                except subprocess.TimeoutExpired:
-                    job = None
-                    self._see_held_up(process.pid)
-                    waiting()
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
-
-    def _see_held_up(self, pid: int) -> None:
-        times = [0, 0]
-        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            with suppress(OSError):  # it has ended meanwhile
-                times = [before + int(now) for before, now in zip(times, task.read_text().split(), strict=False)]
-        share = times[1] / (sum(times) or 1)
-        self.held_up = share if share > MOST_HELD_UP else 0.0
-
-    def cancel(self) -> None:
-        self._cancelled.set()
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+        return float(output)

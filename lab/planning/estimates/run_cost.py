@@ -35,14 +35,16 @@ def run_cost(
     step_seconds: Sequence[float] = (),
     *,
     is_timing: bool = False,
+    steps: float | None = None,
 ) -> tuple[tuple[str, str], ...]:
-    """Labels, each with its line. `step_seconds` as `expected_speeds` takes it; `is_timing` says that it is being measured."""
+    """Labels, each with its line. `step_seconds` as `expected_speeds` takes it; `is_timing` says that it is being measured;
+    `steps` are those of a plan for the minutes."""
     speeds, source = expected_speeds(run, runs, machine, step_seconds)
     speed = median_low(speeds)
     by_steps = run.train.steps is not None
     parts = ", ".join(f"{part} {count(number)}" for part, number in by_part(run.model).items() if number)
     facts = []
-    tokens = steps_at(run, speed) * run.tokens_per_step
+    tokens = (steps or steps_at(run, speed)) * run.tokens_per_step
     if advice := _advice(run, tokens):
         facts.append(("advice", advice))
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
