@@ -234,8 +234,7 @@ class LabScreen(QuickScreen):
         bound = [(node, binding) for node in nodes for binding in bindings_of_key(node, event.key)]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
-            key = f"{self.app.get_key_display(binding)} {binding.description.lower()}"
-            bar.tell(key + ": " + why_not(*bound[0]))
+            bar.tell(f"{self.app.get_key_display(binding)} {binding.description.lower()}: {why_not(*bound[0])}")
 
     async def action_copy(self) -> None:
         from screens.terminal.clipboard import copy, text_to_copy

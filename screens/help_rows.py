@@ -203,9 +203,5 @@ def _groups_of_pages(screen: LabScreen, actions: Sequence[Action]) -> list[Group
     shown = getattr(screen, "page", "")
     links = sorted((page.LINK for page in screen.PAGES), key=lambda link: link.name != shown)
     return [
-        (
-            f"Page {link.title}",
-            lines_of([action.binding for action in actions if action.page == link.name]),
-        )
-        for link in links
+        (f"Page {link.title}", lines_of([action.binding for action in actions if action.page == link.name])) for link in links
     ]

@@ -151,7 +151,7 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="help"):
-            yield Input(id="help-filter")
+            yield Input(id="help-filter", placeholder="type to find a key")
             yield KeyList(id="help-keys")
             with VerticalScroll(id="help-words", can_focus=False):
                 yield Static()
@@ -161,7 +161,6 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
 
     def _fill(self) -> None:
         field = self.query_one(Input)
-        field.placeholder = "type to find a key"
         with field.prevent(Input.Changed):
             field.value = ""
         self.remove_class("-words")

@@ -109,9 +109,9 @@ class ChoosePage(TextReader):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
-            yield Label("path", classes="field-label", id="path-label")
+            yield Label("path", classes="field-label")
             yield PathInput(id="path-input")
-            yield Label("encoding", classes="field-label", id="encoding-label")
+            yield Label("encoding", classes="field-label")
             tooltip = "Only if detection fails: cp1252, latin-1 …"
             yield Input(id="encoding", placeholder="auto-detected", compact=True, tooltip=tooltip)
         yield Static(id="data-hint", markup=False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
-
 from lab.core.number_format import MINUS, bytes_, counted, probability, whole
 from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
@@ -152,12 +150,10 @@ def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[Piec
     excerpt = excerpts[at]
     arrows = " ←/→" if len(excerpts) > 1 else ""
     reason = f" · {excerpt.reason}" if excerpt.reason else ""
-    example = f"example {at + 1} of {len(excerpts)}"
-    lines: list[PieceLine] = [[(f"{example}{arrows}{reason}", "dim")]]
+    lines: list[PieceLine] = [[(f"example {at + 1} of {len(excerpts)}{arrows}{reason}", "dim")]]
     lead, spans = split_lead(excerpt)
-    before, after = "before", "after"
-    margin = max(cell_len(before), cell_len(after)) + 1
-    for label, left_out, marks in ((before, "added", TAKEN_MARKS), (after, "taken", ADDED_MARKS)):
+    margin = len("before ")
+    for label, left_out, marks in (("before", "added", TAKEN_MARKS), ("after", "taken", ADDED_MARKS)):
         pieces: list[Piece] = [(lead, "text")] if lead else []
         for span in spans:
             if span.kind == left_out or not span.text:

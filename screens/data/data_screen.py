@@ -27,7 +27,6 @@ from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
 from screens.paged_screen import PagedScreen, page_bindings, turn_bindings
 from screens.widgets.page_bar import PageBar
-from screens.widgets.text_fitting import fit
 
 
 class DataScreen(PagedScreen):
@@ -98,8 +97,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         return cast(DataPage, super().current)
 
     def help_picture(self) -> str:
-        left, right = "training, the first nine tenths", "validation, the last"
-        return f"▕{'█' * 45}▒▒▒▒▒▏\n {fit(left, 45)}{right}"
+        return f"▕{'█' * 45}▒▒▒▒▒▏\n {'training, the first nine tenths':<45}validation, the last"
 
     def go_back(self) -> bool:
         if super().go_back():

@@ -28,8 +28,6 @@ from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2", "bytes")
 READING = "Reading the text …"
-KIND, MODEL = "c tokenizer", "m model"
-"""Labels of the choices."""
 
 
 class SplitView(PieceLinesView):
@@ -104,9 +102,9 @@ class SplitPage(DataPage):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="split-choices"):
-            yield Label(KIND, id="split-kind-label")
+            yield Label("c tokenizer")
             yield Choice(KINDS, KINDS[0], id="split-kind", tooltip="The tokenizer of the run")
-            yield Label(MODEL, id="split-preset-label")
+            yield Label("m model")
             yield Choice(list(PRESETS), DEFAULT_PRESET, id="split-preset", tooltip="The model's preset")
         yield SplitView(id="split-view")
 

@@ -33,8 +33,7 @@ class ConfirmDialog(ModalScreen[bool]):
         super().__init__()
         self._title, self._words = title, words
         self._yes_keys = {key, "enter"} if by_enter else {key}
-        self._yes = f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}"
-        self._no = f"Esc {no}"
+        self._yes, self._no = f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}", f"Esc {no}"
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
@@ -136,12 +135,10 @@ class RunChooser(ModalScreen[str | None]):
         self._title = title
 
     def compose(self) -> ComposeResult:
-        shown = [(name, words) for name, words in self._names]
-        width = max((cell_len(name) for name, _ in shown), default=0)
-        marks = ["▸" if name == self._current else " " for name, _ in self._names]
+        width = max((cell_len(name) for name, _ in self._names), default=0)
         options = [
-            Option(f"{mark} {name}{' ' * (width - cell_len(name))}  {words}", id=str(index))
-            for index, (mark, (name, words)) in enumerate(zip(marks, shown, strict=True))
+            Option(f"{'▸' if name == self._current else ' '} {name}{' ' * (width - cell_len(name))}  {words}", id=str(index))
+            for index, (name, words) in enumerate(self._names)
         ]
         chooser = Choices(*options, markup=False)
         chooser.border_title = Text(self._title)

@@ -186,8 +186,7 @@ class NoteDialog(ModalScreen[Note | None]):
             box.border_title = Text(self._title)
             box.border_subtitle = Text("ctrl+s save · Esc leave")
             yield Static(Text(visible(self._place)), id="note-place")
-            hint = "In Markdown."
-            yield NoteText(self._text, id="note-text", show_line_numbers=False, soft_wrap=True, placeholder=hint)
+            yield NoteText(self._text, id="note-text", show_line_numbers=False, soft_wrap=True, placeholder="In Markdown.")
             yield Static("", id="note-line", markup=False)
 
     def on_mount(self) -> None:

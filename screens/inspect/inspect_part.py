@@ -150,9 +150,8 @@ class InspectPart:
         """Offer actions of Inspect in a menu, each with its name and what it does or has now, and run the chosen one."""
         from screens.dialogs.ask import RunChooser
 
-        shown = [(name, words, action) for name, words, action in lines]
-        chosen = await self._host.ask(RunChooser([(name, words) for name, words, _ in shown], "", title))
-        for action in [action for name, _, action in shown if name == chosen]:
+        chosen = await self._host.ask(RunChooser([(name, words) for name, words, _ in lines], "", title))
+        for action in [action for name, _, action in lines if name == chosen]:
             await self._host.run_action(action)
 
     def before_action(self, name: str) -> None:

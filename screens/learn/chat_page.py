@@ -376,7 +376,7 @@ def _end_words(turn: Turn, answer: ChatAnswer) -> str:
 
 def _box(text: str, title: str, width: int) -> list[str]:
     """Lines of a bubble, all of one width."""
-    lines, title = wrap(text, width - 4), title
+    lines = wrap(text, width - 4)
     inner = max(cell_len(title) + 1, *map(cell_len, lines))
     body = [f"│ {line}{' ' * (inner - cell_len(line))} │" for line in lines]
     return [f"╭ {title} {'─' * (inner - cell_len(title))}╮", *body, f"╰{'─' * (inner + 2)}╯"]
@@ -395,4 +395,4 @@ def document_lines(answer: ChatAnswer, width: int) -> list[PieceLine]:
             used = 0
         lines[-1] += [(label, KINDS[author]), ("│", "dim")]
         used, is_ended = used + size, label.endswith(NEWLINE)
-    return [[(word, kind) for word, kind in legend], *lines]
+    return [list(legend), *lines]

@@ -270,8 +270,7 @@ def claim_markdown(claim: Claim, checked: Checked | None) -> str:
     if checked is None:
         return f"**{claim.title}**"
     found = checked.checked
-    title = f"{TITLES[found.verdict].capitalize()}:"
-    parts = [f"{MARKS[found.verdict]} **{title} {claim.title}**", _plain(found.reason)]
+    parts = [f"{MARKS[found.verdict]} **{TITLES[found.verdict].capitalize()}: {claim.title}**", _plain(found.reason)]
     instead = found.instead(_plain)
     if instead:
         parts.append(f"**{'In the notes:' if found.verdict == 'true' else 'Write instead:'}** {instead}")

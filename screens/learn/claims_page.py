@@ -158,8 +158,7 @@ class ClaimsPage(ReadingPage):
     @on(ClaimList.Widened)
     def _changed(self) -> None:
         """Show the verdicts as they are now."""
-        checks = self.checks
-        if checks is None:
+        if (checks := self.checks) is None:
             return
         for at, claim in enumerate(checks.claims):
             line = self._line(claim)

@@ -54,8 +54,6 @@ class Series:
     dashes: tuple[int, int] | None = None
     """Cells drawn and cells left out in turn, so that lines are told apart without colour."""
     in_legend: bool = True
-    is_run: bool = False
-    """True for the curve of a run: `short` is its name, which is data."""
 
 
 def dashes_of(series: Series, paints: bool) -> tuple[int, int] | None:

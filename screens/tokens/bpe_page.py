@@ -34,7 +34,6 @@ BYTES = 256
 
 SLICE_SECONDS = 0.06
 TICK_SECONDS = 0.25
-CURVE = "tokens left"
 ALL_STEPS = 1 << 60
 FASTER_EVERY = 50
 """Merges after which playing makes one more merge a step: later ones change less of the text."""
@@ -133,7 +132,7 @@ class BpePage(BpeLearning):
             with Horizontal(id="bpe-right"):
                 yield MergeList(id="bpe-merges")
                 with Vertical(id="bpe-curve-box") as box:
-                    box.border_title = CURVE
+                    box.border_title = "tokens left"
                     yield LinePlot(id="bpe-curve")
         yield StatusLine(most_lines=2, id="bpe-parts")
         with Vertical(id="bpe-lower"):

@@ -125,10 +125,7 @@ class AlignedView(CachedLinesView):
         name, width = self.style_of("aligned--name"), self._name_width
         if which == len(self._texts):
             marks = aligned.marks(row)
-            return [
-                Segment(fit(DIFFER if marks else "", width), name),
-                Segment(marks, self.style_of("aligned--mark")),
-            ]
+            return [Segment(fit(DIFFER if marks else "", width), name), Segment(marks, self.style_of("aligned--mark"))]
         palette, base = palette_of(self), self.style_of("")
         segments = [Segment(fit(self._titles[which], width - 1) + " ", name)]
         cells = aligned.cells(which, row)

@@ -87,7 +87,7 @@ class TextSources(PagedScreen):
         now = "your own text" if self._example is None else EXAMPLES[self._example].title
         lines = [(name, words) for name, (words, _) in texts.items()]
         if name := await self.app.push_screen_wait(RunChooser(lines, now, title="new text")):
-            next(act for known, (_, act) in texts.items() if known == name)()
+            texts[name][1]()
 
     @work(group="ask")
     async def action_load(self) -> None:

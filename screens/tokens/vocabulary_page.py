@@ -44,7 +44,6 @@ DIRECTIONS = {
 }
 """The first of the list in each order, and in its reverse."""
 SECONDS_BETWEEN_NEWS = 0.2
-PLACEHOLDER = "/ search: text, ^prefix, #id, 0xhex"
 
 
 class VocabularyPage(TokensPage):
@@ -110,7 +109,7 @@ class VocabularyPage(TokensPage):
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=3, id="vocabulary-facts")
-        yield Input(placeholder=PLACEHOLDER, compact=True, id="vocabulary-search")
+        yield Input(placeholder="/ search: text, ^prefix, #id, 0xhex", compact=True, id="vocabulary-search")
         with Horizontal(id="vocabulary-body"):
             yield LinePlot(id="vocabulary-plot")
             yield VocabularyList(id="vocabulary-list")

@@ -181,7 +181,7 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings) -> Figure:
         seen_eval = slice(max(0, inside.start - 1), inside.stop + 1)  # through one on either side the line goes on out of view
         ys = scaled(history.smoothed(share, longest)[seen], per_nat)
         short = run.name if len(runs) < MANY else run.letter
-        lines.append(Series(f"{run.name}, {words}", short, "line", role, xs[seen], ys, dashes=dashes, is_run=True))
+        lines.append(Series(f"{run.name}, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
         ys = scaled(history.val_losses[trained][seen_eval], per_nat)
         named = len(runs) < MANY or run is runs[-1]
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))

@@ -26,7 +26,6 @@ from screens.widgets.fact_list import Fact, FactList
 
 COLUMNS = 3
 IN_SIGHT = ("length", "preset", "name")
-HOLDS = "learning rate, batch, context …"
 LINES_FOR_ALL = 50
 """Lines of a screen that has room for the settings under `more` from the start."""
 VERY_WIDE = 160
@@ -39,7 +38,7 @@ TECHNICAL = ("vocabulary", "a step")
 HINT, HINT_IN_FIELD = "enter here, or s; defaults are greyed", "escape leaves the field, then s; defaults are greyed"
 """The key that starts the run: in a text field it is a letter."""
 RANDOM = "random weights"
-START, BEGINS, EXPECTED = "▸ Start training", "begins with", "What to expect"
+BEGINS = "begins with"
 
 
 OFFERS, OTHER = "offers-", "other"
@@ -138,7 +137,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 with Horizontal(classes="form-row"):
                     yield Field(SETTINGS[name], getattr(self.settings, name))
             with Horizontal(id="form-start", classes="form-row"):
-                yield Button(START, id="start", compact=True, tooltip="Create this run and train it")
+                yield Button("▸ Start training", id="start", compact=True, tooltip="Create this run and train it")
                 yield Label(HINT, id="start-hint")
             more = Button("", id="more", compact=True, tooltip="Show or hide the other settings")
             more.active_effect_duration = 0  # while the effect lasts, a button takes no key
@@ -156,7 +155,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             yield Static(id="form-model")
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
-            yield Static(EXPECTED, id="cost-title", classes="heading")
+            yield Static("What to expect", id="cost-title", classes="heading")
             yield FactList(id="cost")
             yield Static(id="form-ends")
 
@@ -194,8 +193,10 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 else (typed != getattr(Settings(), name))
             ):
                 changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
-        words = f" · not as usual: {', '.join(changed)}" if changed else " · all as usual"
-        self.query_one("#more", Button).label = Text(f"{'▾' if self.opened else '▸'} more: {HOLDS}{words}")
+        words = f"not as usual: {', '.join(changed)}" if changed else "all as usual"
+        self.query_one("#more", Button).label = Text(
+            f"{'▾' if self.opened else '▸'} more: learning rate, batch, context …{words}"
+        )
 
     def watch_settings(self, settings: Settings) -> None:
         self._name_more()

@@ -119,11 +119,11 @@ class VerdictBar(Widget):
     def render(self) -> Text:
         if self.verdict is None:
             return Text()
-        tone, sentence = self.verdict.tone, f"{SIGNS[self.verdict.tone]} {self.verdict.sentence}"
-        first = sentence[: at.end()] if (at := re.search("[:：]", sentence)) else sentence
+        tone, (first, colon, rest) = self.verdict.tone, self.verdict.sentence.partition(":")
         hint = f"{'enter' if getattr(self.app, 'draws_ascii', False) else '⏎'}\N{NO-BREAK SPACE}{self.hint}"
-        style, rest = self.get_component_rich_style, sentence[len(first) :]
-        return Text.assemble((first, style(f"verdict--{tone}")), rest, (f"  {hint}", style("verdict--hint")))
+        style = self.get_component_rich_style
+        state = f"{SIGNS[tone]} {first}{colon}"
+        return Text.assemble((state, style(f"verdict--{tone}")), rest, (f"  {hint}", style("verdict--hint")))
 
 
 class SummaryText(Static):

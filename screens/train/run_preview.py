@@ -38,5 +38,4 @@ def text_ends(split: TextSplit) -> Text:
     """The end of the training text where the validation text begins, then the training text from its beginning on."""
     start = "".join(piece[:CHARACTERS] for piece, _ in split.sample)[:CHARACTERS]
     before, after, start = (printable(text) for text in (split.before, split.after, start))
-    cut, begins = "┃ validation from here ┃", "The text begins:\n"
-    return Text.assemble("…", before, (cut, "bold"), after, "…\n\n", (begins, "bold"), start)
+    return Text.assemble("…", before, ("┃ validation from here ┃", "bold"), after, "…\n\n", ("The text begins:\n", "bold"), start)

@@ -103,8 +103,7 @@ Training continues when you leave this screen, the lab, or the terminal.
     def help_picture(self) -> str:
         if self.making:
             return ""
-        events = "▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
-        return f"· training loss   ─ its mean   ◆ validation\n{events}"
+        return "· training loss   ─ its mean   ◆ validation\n▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
 
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:

@@ -265,7 +265,7 @@ class _Pen:
         elif not self._widest and part.steps[0] > self._joins:
             rail = " " * RAIL
         name_room = RAIL + BRANCH + (self._box if part.notes else self._room) - len(rail) - len(branch[0]) - 1
-        name = whole if cell_len(whole := part.name) <= name_room else short_name(part.name)
+        name = part.name if cell_len(part.name) <= name_room else short_name(part.name)
         note = self._note(part, self._room - self._box)
         listed = self._listed(part)
         here = is_here and not listed
@@ -327,7 +327,7 @@ class _Pen:
     def _range(self, parts: list[ModelPart]) -> None:
         """Collapsed layers in one line, with a bar for what each of their parts adds."""
         first, last = (parts[0].layer or 0) + 1, (parts[-1].layer or 0) + 1
-        name = f"┊ {f'layer {first}' if first == last else f'layers {first}–{last}'}"
+        name = f"┊ layer {first}" if first == last else f"┊ layers {first}–{last}"
         room = self._room + BRANCH - cell_len(name)
         bars = " " + "".join(_height((part.magnitude or 0.0) / self._most) for part in parts) if self._most else ""
         bars = bars if len(bars) <= room else ""

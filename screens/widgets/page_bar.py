@@ -68,8 +68,7 @@ class PageBar(Widget):
     def render_line(self, y: int) -> Strip:
         pieces: list[Piece] = []
         for page in self._pages:
-            title = page.title
-            pieces.append((f"▸{title}◂", "current") if page.name == self.current else (f" {title} ", "page"))
+            pieces.append((f"▸{page.title}◂", "current") if page.name == self.current else (f" {page.title} ", "page"))
             pieces.append((" " * GAP, ""))
         pieces.append(("[ ] ", "key"))
         room = self.size.width - sum(cell_len(text) for text, _ in pieces)

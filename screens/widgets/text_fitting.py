@@ -113,7 +113,7 @@ def printable(text: str) -> str:
 
 def whole_sentences(text: str, width: int, lines: int) -> str:
     """The first sentences of the text that fit, at least one, and " …" where others are left out."""
-    ends = [found.start() for found in re.finditer(r"(?<=\.) (?=[A-ZÄÖÜ])|(?<=。)(?=\S)", text)]
+    ends = [found.start() for found in re.finditer(r"(?<=\.) (?=[A-Z])", text)]
     kept = text
     while ends and width > 0 and len(wrap(kept, width)) > lines:
         kept = text[: ends.pop()] + " …"

@@ -115,7 +115,7 @@ class PromptBar(Vertical):
 
     def _model_within(self, room: int) -> str:
         """The run in view and its step, of a long name the beginning and the end."""
-        run, which = self._model[0], f" {self._model[1]}"
+        run, which = self._model
         left = room - cell_len(which)
         return (run if cell_len(run) <= left or left < SHORTEST_NAME else fit_ends(run, left)) + which
 
@@ -134,12 +134,12 @@ class PromptBar(Vertical):
             changed = f" · {number_on(selection.interventions)}" if selection.interventions else ""
             self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
             self._facts.set_class(bool(changed), "-changed")
-        self._model = selection.run, f"({selection.checkpoint})"
+        self._model = selection.run, f" ({selection.checkpoint})"
         known: tuple[str, ...] = ()
         if isinstance(model, Opened | Ready):
             facts = model.facts
             which = "snapshot" if facts.checkpoint.isdecimal() else f"was {facts.checkpoint}" if is_outdated else facts.checkpoint
-            self._model = facts.run, f"step {whole(facts.step)} ({which})"
+            self._model = facts.run, f" step {whole(facts.step)} ({which})"
             loss = f"val loss{facts.val_on} {fixed(facts.val_loss, 3)}" if facts.val_loss is not None else ""
             known = tuple(filter(None, (facts.origin, loss)))
         self._settings = (*known, in_short(selection.sampling))

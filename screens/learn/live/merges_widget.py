@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -56,7 +55,7 @@ class MergesWidget(ViewWidget):
 
     def compose(self) -> ComposeResult:
         field = Input(self.options.get("phrase", PHRASE), select_on_focus=False, max_length=200)
-        field.border_title = Text("phrase")
+        field.border_title = "phrase"
         yield field
         yield from super().compose()
 

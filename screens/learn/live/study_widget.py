@@ -119,8 +119,7 @@ class StudyWidget(LiveWidget):
 
     def _state(self, name: str) -> str:
         """The view, and where its numbers come from."""
-        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
-        return f"{at}{self._origin()}"
+        return (f"‹ {visible(name)} › v · " if len(self.names) > 1 else "") + self._origin()
 
     def _origin(self) -> str:
         """A sentence on the machine and the day of the numbers."""

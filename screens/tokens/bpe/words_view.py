@@ -90,8 +90,7 @@ class WordsView(LineScrollView):
         from lab.tokenization.bpe.learnable_text import PATTERN_PARTS
 
         count = len(self._lines)
-        title = f"words that the pattern cuts · line {self.line + 1} of {count} · {{ }}" if count else "words"
-        self.border_title = title
+        self.border_title = f"words that the pattern cuts · line {self.line + 1} of {count} · {{ }}" if count else "words"
         self._rows = []
         words = self._lines[self.line] if count else []
         for row in rows_of(words, self.room):

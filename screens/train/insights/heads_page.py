@@ -45,16 +45,12 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
     _, layers, heads = point.scores.shape
     column, cell = _widths(width, heads)
     top = highest_shown(insights)
-    scale = [
-        (evaluation_label(insights, at), "title"),
-        ("   score ", "dim"),
-        *legend_bar("sequential", "0", f"{top:.1f}", 12),
-    ]
+    scale = [(evaluation_label(insights, at), "title"), ("   score ", "dim"), *legend_bar("sequential", "0", f"{top:.1f}", 12)]
     lines: Lines = [[*scale, ("   ↑/↓ head   enter history", "dim")]]
     titles: list[ColouredPiece] = []
     for kind in HEAD_SCORES:
         name = TITLES[kind] if column >= 28 else kind
-        titles.append((fit(name + f", uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
+        titles.append((fit(f"{name}, uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
     lines.append(titles)
     numbers = "".join(fit(str(head + 1).center(cell), cell) for head in range(heads)) if cell > 1 else ""
     lines.append([(fit(fit("head", LABEL_WIDTH) + numbers, column) + " " * GAP, "dim") for _ in HEAD_SCORES])

@@ -52,8 +52,7 @@ def step_axis(insights: InsightHistory, width: int, mark: str = "", at: int = 0)
         first = number
     row = list(" " * width)
     kept = range(at, at + len(mark))
-    for start, text in ((width - len(last), last), (0, first)):
-        label = [cell for sign in text for cell in (sign, *[""] * (cell_len(sign) - 1))]
+    for start, label in ((width - len(last), last), (0, first)):
         span = range(start - 1, start + len(label) + 1)
         if start >= 0 and not set(span) & set(kept) and all(row[place] == " " for place in span if 0 <= place < width):
             row[start : start + len(label)] = label
