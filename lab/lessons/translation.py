@@ -84,10 +84,10 @@ def problem_of_language(environ: Mapping[str, str]) -> str:
 def read_in_language(path: Path) -> str:
     """The text of a file of `lab/lessons`, with its words in the language in use. Raises UserError as `read_lesson_file`."""
     english = read_lesson_file(path)
-    own = TRANSLATIONS / _in_use / path.relative_to(LESSONS) if path.is_relative_to(LESSONS) else path
-    if _in_use == ENGLISH or not own.is_file():
+    if _in_use == ENGLISH or not path.is_relative_to(LESSONS):
         return english
-    text = read_lesson_file(own)
+    own = TRANSLATIONS / _in_use / path.relative_to(LESSONS)
+    text = read_lesson_file(own) if own.is_file() else ""
     for word, other in own_words(_in_use).items():
         text = text.replace(word, other)
     return overlaid(english, text)

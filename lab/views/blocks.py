@@ -206,8 +206,6 @@ class TextGrid(msgspec.Struct, tag=True, omit_defaults=True):
     marked: list[list[bool]] = []
     """Cells that stand out."""
     marked_legend: str = ""
-    enter: str = "Enter goes there"
-    """The effect of the key on a cell."""
     first_position: int = 0
     """0-based position of the first row."""
     selected: tuple[int, int] | None = None

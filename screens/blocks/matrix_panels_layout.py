@@ -270,8 +270,7 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
     matrix = panels.matrices[chosen]
     others = (choices[(panel + ahead) % len(choices)] for ahead in range(1, len(choices)))
     titles = ["all" if each is None else panels.matrices[each].title for each in others]
-    others_shown = f"v shows {', then '.join(titles)}"
-    matrix = structs.replace(matrix, title=f"{matrix.title} · {others_shown}")
+    matrix = structs.replace(matrix, title=f"{matrix.title} · v shows {', then '.join(titles)}")
     alone = lay(matrix, width, beside.matrices[chosen] if beside else None)
     alone.follows = alone.keeps_cursor = True
     alone.sticky = len(alone.head)

@@ -81,7 +81,7 @@ class LaidTextGrid(Laid):
     def spot(self, row: int, column: int) -> Spot:
         value = float(self.values[row, column])
         place = f"{self.grid.row_labels[row].strip()} · {self.grid.column_labels[column]}"
-        label = f"{place} → “{self.grid.texts[row][column]}” {probability(value)} · {self.grid.enter}"
+        label = f"{place} → “{self.grid.texts[row][column]}” {probability(value)} · Enter goes there"
         start = self.pinned + column * self.cell_width
         to = self.grid.destinations[column]
         to = type(to)(to.stage, to.layer, self.grid.first_position + row)

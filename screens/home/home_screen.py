@@ -374,9 +374,5 @@ def _of_machine(machine: Machine, folder: str) -> Content:
     from lab.core.number_format import bytes_, counted
 
     has = f"{machine.processor}, {counted(machine.cores, 'core')}, {bytes_(machine.memory)} memory"
-    return Content.from_markup(
-        "[$foreground 60%]This machine:[/] $has, trains on the $processor. [$foreground 60%]Runs are in[/] $home",
-        has=has,
-        processor=machine.gpu or "CPU",
-        home=folder,
-    )
+    words = "[$foreground 60%]This machine:[/] $has, trains on the $by. [$foreground 60%]Runs are in[/] $home"
+    return Content.from_markup(words, has=has, by=machine.gpu or "CPU", home=folder)

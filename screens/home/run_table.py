@@ -283,8 +283,7 @@ class RunTable(ScrollView, can_focus=True):
 
     @property
     def _title(self) -> str:
-        of = f"{len(self.runs)} of {counted(len(self.there), 'run')}"
-        return "your runs" if len(self.runs) == len(self.there) else of
+        return "your runs" if len(self.runs) == len(self.there) else f"{len(self.runs)} of {counted(len(self.there), 'run')}"
 
     def _line(self, words: str, role: str, width: int) -> Strip:
         style = self.get_component_rich_style(f"run-table--{role}")

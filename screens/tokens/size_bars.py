@@ -21,8 +21,7 @@ def compression(counts: TextCounts) -> str:
 
 def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
     """The three bars, one under another where there are three lines, else side by side."""
-    numbers = {"characters": counts.characters, "bytes": counts.bytes, "tokens": counts.tokens}
-    sizes = list(numbers.items())
+    sizes = (("characters", counts.characters), ("bytes", counts.bytes), ("tokens", counts.tokens))
     longest = max(1, *(size for _, size in sizes))
     number = max(len(whole(size)) for _, size in sizes)
     words = compression(counts)

@@ -71,15 +71,14 @@ class Field(Horizontal):
         self.value = value
 
     def compose(self) -> ComposeResult:
-        words = self.setting.help
         yield Label(self.label, classes="field-label")
         if self.setting.offers:
             offers, id = (*self.setting.offers, OTHER), OFFERS + self.setting.name
-            yield Choice(offers, self.setting.default, id=id, tooltip=words)
+            yield Choice(offers, self.setting.default, id=id, tooltip=self.setting.help)
         if self.setting.choices:
-            yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=words)
+            yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=self.setting.help)
         else:
-            entry = Entry(self.value, self.setting.name, words)
+            entry = Entry(self.value, self.setting.name, self.setting.help)
             entry.display = not self.setting.offers
             yield entry
 
@@ -145,8 +144,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             with Vertical(id="form-more"):
                 with Horizontal(id="form-base", classes="form-row"):
                     yield Label(BEGINS, classes="field-label")
-                    words = "Begin with the weights of a run, or random ones"
-                    yield Button(RANDOM, id="base", compact=True, tooltip=words)
+                    yield Button(RANDOM, id="base", compact=True, tooltip="Begin with the weights of a run, or random ones")
                 for start in range(0, len(rest), COLUMNS):
                     with Horizontal(classes="form-row"):
                         for setting in rest[start : start + COLUMNS]:

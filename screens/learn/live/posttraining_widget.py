@@ -197,12 +197,9 @@ class PosttrainingWidget(LiveWidget):
             return ""
         if self._is_starting:
             return "starting…"
-        return f"‹ {self.view_name} › v · {self._stage_sentence(follower)}"
-
-    def _stage_sentence(self, follower: PosttrainingFollower) -> str:
-        stage, history, at = follower.stage, self.history, ""
+        stage, history, at = follower.stage, self.history, f"‹ {self.view_name} › v · "
         if self.shown is recorded_history():
-            at = f"{_recorded_words()} · "
+            at += f"{_recorded_words()} · "
         if stage == "none":
             return f"{at}r runs it here" if self.shown is recorded_history() else f"{at}not started: r starts it"
         if stage == "starting":

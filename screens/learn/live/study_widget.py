@@ -118,16 +118,13 @@ class StudyWidget(LiveWidget):
         self.refresh_bindings()
 
     def _state(self, name: str) -> str:
-        """The view, and where its numbers come from."""
-        return (f"‹ {visible(name)} › v · " if len(self.names) > 1 else "") + self._origin()
-
-    def _origin(self) -> str:
-        """A sentence on the machine and the day of the numbers."""
+        """The view, and a sentence on the machine and the day of its numbers."""
+        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
         follower, begun, ended = self.follower, self.follower.history.begun, self.follower.history.ended
         if self._is_starting:
-            return "starting…"
+            return f"{at}starting…"
         if follower.is_running:
-            return f"running here: {follower.history.share:.0%} · x stops it"
+            return f"{at}running here: {follower.history.share:.0%} · x stops it"
         took = ""
         if begun is not None and ended is not None:
             made = "recorded" if follower.is_recorded else "run here"
@@ -135,7 +132,7 @@ class StudyWidget(LiveWidget):
             took = f"{made} on {day} on {whole(begun.cores)} cores in {duration(ended.seconds)}"
         again = "r runs it here" if follower.is_recorded else "r runs it again"
         problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
-        return f"{took} · {again}{problem}"
+        return f"{at}{took} · {again}{problem}"
 
     def take_focus(self) -> bool:
         self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()

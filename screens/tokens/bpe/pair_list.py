@@ -45,11 +45,10 @@ class PairList(LineScrollView):
 
     def show(self, state: BpeState | None) -> None:
         self._state = state
-        title = self.BORDER_TITLE
+        self.border_title = self.BORDER_TITLE
         if state is not None:
             first = f"{whole(len(state.pairs))} of " if len(state.pairs) < state.different_pairs else ""
-            title += f" · {first}{counted(state.different_pairs, 'pair')}"
-        self.border_title = title
+            self.border_title += f" · {first}{counted(state.different_pairs, 'pair')}"
         self.set_extent(len(state.pairs) if state else 0)
 
     def draw(self, line: int) -> Strip:
