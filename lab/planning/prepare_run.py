@@ -82,7 +82,7 @@ def prepare_run(
         request = planned.best.request
 
     if is_planned(asked):
-        text = replace(text, pilot=_pilot(corpus, where, progress))
+        text = replace(text, pilot=_pilot(corpus, asked, where, created, progress))
         plan()
     size = vocabulary_size(request, text)
     tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
@@ -139,12 +139,20 @@ def _plan(asked: RunRequest, text: TextSize, where: Path, created: float, progre
     return measured_plan(asked, text, where, time.time() - created, waiting)
 
 
-def _pilot(corpus: Corpus, where: Path, progress: Progress) -> Pilot | None:
+PILOT_SHARE = 0.15
+"""Share of a run's minutes that its text's pilot may take. Where it takes more, no loss is expected."""
+
+
+def _pilot(corpus: Corpus, asked: RunRequest, where: Path, created: float, progress: Progress) -> Pilot | None:
+    trainer, most = PilotTrainer(where), PILOT_SHARE * 60 * (asked.minutes or 0)
+
     def waiting() -> None:
         progress(PrepareProgress("timing", "training a very small model for some seconds: how hard is the text?", 0.0))
+        if time.time() - created > most:
+            trainer.cancel()
 
     waiting()
-    return PilotTrainer(where).measure(corpus, waiting)
+    return trainer.measure(corpus, waiting)
 
 
 def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from lab.core.limits import SMALLEST_VOCABULARY
 from lab.core.machine import Machine
 from lab.core.number_format import whole
+from lab.planning.best_for_minutes.pilot import Pilot
 from lab.planning.default_hyperparameters import (
     BYTES_PER_TOKEN,
     DEFAULT_OPTIMIZER,
@@ -19,7 +20,6 @@ from lab.planning.default_hyperparameters import (
     default_vocabulary,
     memorizing_epochs,
 )
-from lab.planning.best_for_minutes.pilot import Pilot
 from lab.planning.device import check_ranks, training_memory, training_threads, with_ranks
 from lab.planning.run_request import RunRequest, SettingError
 from lab.runs.origin import LAST_TENTH, CopiedShare

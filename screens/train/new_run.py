@@ -300,11 +300,8 @@ class NewRun(PlannedRun):
             self._was = ""
         elif (shape := shape_in_words(before.best.run.model)) != now:
             self._was = shape
-        return (
-            (("changed", f"from {self._was} to {now}, by what was measured here meanwhile"),)
-            if self._was not in ("", now)
-            else ()
-        )
+        words = f"from {self._was} to {now}, by what was measured here meanwhile"
+        return (("changed", words),) if self._was not in ("", now) else ()
 
     on_show = plan_again
 

@@ -149,7 +149,7 @@ class PlannedRun(Widget):
         return self._pilots.get(_text_key(request))
 
     def train_pilot(self, request: RunRequest) -> bool:
-        """Train the pilot of the request's text while the form is in view, unless that was tried; True while it is in training."""
+        """Train the pilot of the request's text while the form is in view, unless that was tried; True while it trains."""
         key = _text_key(request)
         if key in self._pilots:
             return False

@@ -35,8 +35,8 @@ UNUSUAL_FALL = 0.1
 SMALL_SAMPLE = 50_000
 """Bytes of a small text, which is soon memorized."""
 WINDOW_BITS = 10.0
-"""Bits that the tokens of a window cost together, beyond the entropy of a source that is known, since what stands before the window
-is not seen: as runs on the built-in stories end."""
+"""Bits that the tokens of a window cost together, beyond the entropy of a source that is known, since the model does not see what
+stands before the window: as runs on the built-in stories end."""
 WIDER = 0.5
 """What is added to the range where a run has e times the tokens of the longest run of the sweep, as a share of it: a guess, on
 the side of too wide, since nothing is known there."""
@@ -172,7 +172,7 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
         return math.pow(learned / base, falls) * (1 + self.memorization(run) / learned)
 
     def learned(self, run: Learning) -> float:
-        """The loss over the text's difficulty of a run that memorizes nothing. Regularization costs what a smaller model would."""
+        """The loss over the text's difficulty if nothing is memorized. Regularization costs what a smaller model would."""
         epochs = run.tokens / run.unique_tokens
         worth = min(epochs, 1.0) + self.repeats * (1 - math.exp(-max(0.0, epochs - 1) / self.repeats))
         megabytes = worth * run.unique_bytes / 1e6
@@ -194,7 +194,7 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
 
 @functools.lru_cache(maxsize=64)
 def _of_text(law: LossLaw, pilot: Pilot) -> tuple[float, float]:
-    """How much faster than usual the loss falls on a text, by its pilot, 1 where that memorized its sample; and what the law says of
+    """How much faster than usual the loss falls on a text, by its pilot, 1 where that memorized its sample; and the law's loss of
     the pilot."""
     ratio = pilot.fell_by / law.usual_fall if pilot.fell_by > 0 else 1.0
     falls = math.pow(min(max(ratio, LEAST_FALL), MOST_FALL), law.pilot_fall)

@@ -34,8 +34,8 @@ class PilotTrainer:
         self.cancel = self._process.cancel
 
     def measure(self, corpus: Corpus, waiting: Callable[[], None] = lambda: None) -> Pilot | None:
-        """The pilot of a text: the one that is known, or one trained now; None where the text has too little to hold out, or it was
-        cancelled.
+        """The pilot of a text: the one that is known, or one trained now; None if the text has too little to hold out, or
+        this was cancelled.
 
         `waiting` is called again and again meanwhile, and cancels by raising. Raises UserError if the text cannot be read, or the
         pilot not be trained or kept.

@@ -1,4 +1,4 @@
-"""Pilot of a text: the loss that a very small model reaches on it in some seconds, from which the loss of longer runs is expected.
+"""Pilot of a text: the loss that a very small model reaches on it in some seconds, from which that of longer runs is expected.
 
 Here is what it is; `lab.planning.best_for_minutes.measure_pilot` has one trained.
 """

@@ -17,7 +17,6 @@ from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resol
 from lab.planning.run_request import AUTO, RunRequest, SettingError
 from lab.runs.expected_loss import ExpectedLoss
 from models.config import DEFAULT_PRESET
-from models.parameter_count import parameter_count
 
 OTHER_MINUTES = (1.0, 5.0, 20.0)
 SHORTER = (0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0)

@@ -32,7 +32,7 @@ def describe_expectation(plan: MinutesPlan) -> str:
     """The loss to expect, in bits per byte, and its range; or why there is none."""
     expected = plan.best.expected
     if expected is None:
-        return "known when a very small model has been trained on the text for some seconds: the pilot"
+        return "not known yet: first a very small model, the pilot, has to be trained on the text for some seconds"
     low, high = fixed(expected.low, 2), fixed(expected.high, 2)
     words = f"{fixed(expected.bits_per_byte, 2)} bits per byte, {low} to {high} for 8 of 10 texts"
     return f"{words}; {plan.correction}" if plan.correction.runs else words
@@ -43,8 +43,8 @@ def describe_end(plan: MinutesPlan) -> str:
     if plan.best.minutes >= plan.minutes:
         return ""
     return (
-        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, and "
-        "more time would gain nothing but memorization"
+        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, "
+        "and more time would gain nothing but memorization"
     )
 
 

@@ -11,7 +11,6 @@ eight of ten of them were within it.
 import argparse
 import json
 import math
-import random
 from collections import defaultdict
 from pathlib import Path
 from typing import Any

@@ -2,10 +2,10 @@
 
     python -m tests.lab.planning.loss_sweep FOLDER jobs.jsonl loss_sweep.jsonl
 
-A job is a line with `text` (FOLDER has its file, TEXT.txt), `vocab`, `context`, `batch`, `layers`, `width`, `tokens` and `seed`, and
-perhaps `size` (only so many of its bytes), `dropout` and `weight_decay`. Jobs that the results have are left out. The last tenth of
-a text is held out, of which up to 120 kB from all over it are evaluated; `pilot` is what the text's pilot found. Losses at equal
-tokens do not depend on how busy the machine is; steps are computed by one thread.
+A job is a line with `text` (FOLDER has its file, TEXT.txt), `vocab`, `context`, `batch`, `layers`, `width`, `tokens` and `seed`,
+and perhaps `size` (only so many of its bytes), `dropout` and `weight_decay`. Jobs that the results have are left out. The last
+tenth of a text is held out, of which up to 120 kB from all over it are evaluated; `pilot` is what the text's pilot found. Losses
+at equal tokens do not depend on how busy the machine is; steps are computed by one thread.
 
 Lines without a pilot are from an earlier sweep, whose texts are not at hand: they say how the loss of one text changes with the
 settings, and not how hard the text is.

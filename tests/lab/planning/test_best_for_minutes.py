@@ -13,14 +13,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.data.statistics.held_out_entropy import by_counts, held_out_entropy
 from lab.data.text_source import open_corpus
 from lab.planning.best_for_minutes import measured_plan as measured_plan_module
 from lab.planning.best_for_minutes.earlier_outcomes import Outcome, forget_outcomes, keep_outcome, known_outcomes
-from lab.planning.best_for_minutes.loss_law import LAW
+from lab.planning.best_for_minutes.loss_law import LAW, SMALL_SAMPLE, UNUSUAL_FALL
+from lab.planning.best_for_minutes.measure_pilot import PilotTrainer, forget_pilots, known_pilots
 from lab.planning.best_for_minutes.measured_plan import MOST_TIMED, measured_plan
+from lab.planning.best_for_minutes.pilot import Pilot
 from lab.planning.best_for_minutes.plan_for_minutes import CHOSEN, SHAPES, MinutesPlan, plan_for_minutes
-from lab.planning.best_for_minutes.plan_in_words import describe_plan, plan_picture
+from lab.planning.best_for_minutes.plan_in_words import (
+    describe_expectation,
+    describe_plan,
+    other_minutes,
+    plan_facts,
+    plan_picture,
+)
 from lab.planning.best_for_minutes.step_speed import StepSpeed, guessed_step_seconds
 from lab.planning.estimates.measure_step_time import step_key
 from lab.planning.prepare_run import prepare_run
@@ -32,12 +39,14 @@ from tests.lab.conftest import Call
 from tests.lab.planning.fit_loss_law import is_usual, learning_of
 from tests.lab.planning.planned_runs import MACHINE
 
-PROSE = TextSize("prose.txt", bytes=1_000_000, entropy=2.7)
+PILOT = Pilot(bits_per_byte=2.9, fell_by=0.055, tokens=280_000, bytes=600_000)
+PROSE = TextSize("prose.txt", bytes=1_000_000, pilot=PILOT)
+POEM = TextSize("poem.txt", bytes=3_000, pilot=Pilot(bits_per_byte=4.0, fell_by=0.0, tokens=1_300, bytes=2_700))
 KNOWN = ("--context", "16", "--batch", "2", "--dropout", "0")
 SMALL = {"parameters": 940_800, "vocab_size": 1024, "width": 128, "steps": 300, "batch": 16, "context": 128} | {
     "train_tokens": 38_000,
     "train_bytes": 99_000,
-    "entropy": 2.9,
+    "pilot": {"bits_per_byte": 3.2, "fell_by": 0.02, "tokens": 47_000, "bytes": 99_000},
 }
 SWEEP = Path(__file__).with_name("loss_sweep.jsonl")
 
@@ -48,12 +57,16 @@ def plan(minutes: float = 5.0, text: TextSize = PROSE, outcomes: Sequence[Outcom
 
 
 def test_the_law_is_that_of_the_sweep() -> None:
-    """Two thirds of its runs are about within the spread that is told, and all within a tenth."""
+    """Its range held for eight of ten common texts that were left out of the fit, and so it does for those that were not."""
     runs = [run for run in map(json.loads, SWEEP.read_text().splitlines()) if is_usual(run)]
-    errors = sorted(abs(math.log(run["averaged"] / LAW.of_last_weights(learning_of(run)))) for run in runs)
-    assert len(runs) > 50
-    assert errors[len(errors) * 2 // 3] < 1.2 * LAW.spread < 0.06
-    assert errors[-1] < 0.1
+    errors: dict[str, list[float]] = {}
+    for run in runs:
+        if run.get("pilot") and run["pilot"]["fell_by"] < UNUSUAL_FALL and run["pilot"]["bytes"] > SMALL_SAMPLE:
+            found = errors.setdefault(run["text"], [])
+            found.append(math.log(run["averaged"] / LAW.of_last_weights(learning_of(run))))
+    typical = sorted(math.sqrt(sum(error**2 for error in each) / len(each)) for each in errors.values())
+    assert len(typical) >= 8
+    assert typical[math.ceil(0.8 * len(typical)) - 1] <= LAW.range < LAW.range_of_unusual
 
 
 def test_no_more_is_expected_to_be_lost_than_the_weights_kept_before_it_memorized() -> None:
@@ -80,7 +93,7 @@ def test_the_best_has_the_lowest_loss_of_all_shapes_and_the_picture_marks_it() -
     assert len(marked) == 1
     model = found.best.run.model
     assert f"{model.layers} × {model.width}" in marked[0]
-    assert describe_plan(found).startswith(f"5 min here: {model.layers} × {model.width}, BPE ")
+    assert describe_plan(found).startswith(f"{model.layers} layers × width {model.width}, BPE ")
     assert [minutes for minutes, _ in found.others] == [1.0, 20.0]
     assert {found.best.run.reasons[name] for name in CHOSEN} == {"the lowest expected loss for the minutes"}
 
@@ -108,12 +121,11 @@ def test_what_was_asked_for_is_kept_and_the_rest_planned_around_it(asked: dict[s
 
 
 def test_a_short_text_gets_a_context_and_a_vocabulary_that_it_can_fill() -> None:
-    poem = TextSize("poem.txt", bytes=3_000, entropy=3.0)
-    model = plan(text=poem).best.run.model
+    model = plan(text=POEM).best.run.model
     assert model.context * 4 < 300
     assert model.vocab_size <= 512
     with pytest.raises(SettingError, match="does not fit into the 300 bytes of text for validation"):
-        plan(text=poem, context=400)
+        plan(text=POEM, context=400)
 
 
 def test_tokens_that_were_counted_in_another_vocabulary_are_told_in_the_chosen_one() -> None:
@@ -174,15 +186,19 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(
     home: Path, tmp_path: Path, llmlab: Call, timed: list[str]
 ) -> None:
     text = tmp_path / "tale.txt"
-    text.write_text("The big dog met the wet cat. Then they ran home, and the old bird sang.\n" * 300)
+    generator = random.Random(2)
+    text.write_text(
+        "".join(f"The {generator.choice(('big', 'wet', 'old'))} dog has {generator.random():.3f} cats.\n" for _ in range(600))
+    )
     request = RunRequest(
         text=str(text), preset=AUTO, minutes=0.5, device="cpu", layers=1, width=8, batch=2, context=16, dropout=0.0
     )
+    PilotTrainer(home).measure(open_corpus(str(text)))
     run = prepare_run(request)
     expected = run.config.expected
     assert expected is not None
     assert 0 < expected.low < expected.bits_per_byte < expected.high
-    assert run.config.train.minutes == 0.5
+    assert 0 < (run.config.train.minutes or 0) <= 0.5
     assert {*timed} == {"1 × 8"}, "the fixed shape, with one vocabulary after another"
     got = FinalEvaluation(step=9, tokens=10, bytes=30, val_loss=1.0, bits_per_byte=1.1 * expected.bits_per_byte)
     ended = Status(phase="finished", final=got, final_best=got)
@@ -193,33 +209,76 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(
     assert against_expectation(plain.config, ended) == ""
     told = llmlab("train", text, "--minutes", "0.5", "--device", "cpu", "--width", "8", "--layers", "1", *KNOWN, "--no-start").out
     number = r"[\d.]+"
-    words = rf"\nbest +30 s here: 1 × 8, BPE \d+, batch .*: expect {number} bits per byte \({number} to {number}\), "
+    words = rf"\nbest +1 layer × width 8, BPE \d+, .*\nloss +{number} bits per byte, {number} to {number} for 8 of 10 texts"
     assert re.search(words, told)
 
 
-def test_the_held_out_entropy_is_what_the_bytes_cost(tmp_path: Path) -> None:
-    """Of two letters at random one bit, by a compressor a little more; of a sentence that repeats nearly none."""
+def test_more_minutes_are_never_worse_and_a_run_ends_where_they_gain_nothing() -> None:
+    """A poem is memorized within seconds: the plan for an hour is a short run, and says so."""
+    losses = [plan(minutes, POEM).best.bits_per_byte for minutes in (0.2, 1.0, 5.0, 60.0)]
+    assert losses == sorted(losses, reverse=True)
+    hour = plan(60.0, POEM)
+    assert hour.best.minutes < 5
+    assert hour.best.request.minutes == hour.best.run.train.minutes == hour.best.minutes
+    assert dict(plan_facts(hour))["end"].startswith("ends after ")
+    assert "20 min no gain over " in other_minutes(hour)
+    assert "end" not in dict(plan_facts(plan(1.0)))
+
+
+def test_without_a_pilot_no_loss_is_told() -> None:
+    unknown = plan(text=replace(PROSE, pilot=None))
+    assert unknown.best.expected is None
+    assert unknown.best.request.layers is not None
+    facts = dict(plan_facts(unknown))
+    assert "pilot" in facts["loss"]
+    assert not re.search(r"\d", facts["loss"])
+    assert "by time" not in facts
+
+
+def test_the_range_is_wide_where_the_pilot_is_unlike_those_of_common_texts() -> None:
+    def width(text: TextSize, minutes: float = 1.0) -> float:
+        expected = plan(minutes, text).best.expected
+        assert expected is not None
+        return math.log(expected.high / expected.low) / 2
+
+    log = replace(PROSE, pilot=Pilot(bits_per_byte=1.5, fell_by=0.5, tokens=280_000, bytes=600_000))
+    assert width(PROSE) == pytest.approx(LAW.range, rel=0.5)
+    assert width(log) > 3 * width(PROSE)
+    assert width(POEM) > 3 * width(PROSE)
+    assert width(replace(PROSE, bytes=10**9), 600.0) > 1.2 * width(PROSE), "no run of the sweep was as long"
+
+
+def test_a_source_whose_entropy_is_known_is_not_expected_to_be_beaten() -> None:
+    stories = replace(PROSE, pilot=Pilot(bits_per_byte=0.36, fell_by=0.39, tokens=190_000, bytes=600_000, entropy=0.16))
+    assert 0.16 < plan(600.0, stories).best.bits_per_byte < 0.22
+
+
+def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> None:
+    """A text that says the same again and again is easy to predict, one of random letters costs what they do."""
     generator = random.Random(1)
-    letters = bytes(generator.choice(b"ab") for _ in range(60_000))
-    assert by_counts(letters[:50_000], letters[50_000:]) == pytest.approx(1.0, abs=0.01)
-    for data, low, high in ((letters, 1.0, 1.2), (b"All work and no play.\n" * 3000, 0.0, 0.1)):
+    letters = "".join(generator.choice("ab") for _ in range(60_000))
+    for text, low, high in ((letters, 0.98, 1.3), ("All work and no play.\n" * 300, 0.0, 0.2)):
         path = tmp_path / "text.txt"
-        path.write_bytes(data)
-        entropy = held_out_entropy(open_corpus(str(path)))
-        assert entropy is not None
-        assert low <= entropy <= high
+        path.write_text(text)
+        pilot = PilotTrainer(home).measure(open_corpus(str(path)))
+        assert pilot is not None
+        assert low <= pilot.bits_per_byte <= high
+        assert pilot in known_pilots(home).values()
+        assert PilotTrainer(home).measure(open_corpus(str(path))) == pilot
     path.write_bytes(b"Too short.")
-    assert held_out_entropy(open_corpus(str(path))) is None
+    assert PilotTrainer(home).measure(open_corpus(str(path))) is None
+    assert forget_pilots(home) == 2
 
 
 def test_earlier_outcomes_correct_what_is_expected_until_they_are_forgotten(home: Path) -> None:
-    """Two runs on the text got a tenth more than the law said, so more than 8% more is expected; runs on others say less."""
+    """Two runs on the text got a tenth more than the law said, so 6% more is expected; runs on others say nothing of it."""
     mine, other = (Outcome("mine", PROSE.source, 1.1), Outcome("other", "other.txt", 1.1))
     plain, corrected, hinted = (plan(outcomes=outcomes) for outcomes in ((), (other, mine, mine), (other,)))
-    assert corrected.best.bits_per_byte / plain.best.bits_per_byte == pytest.approx(math.exp(2 * math.log(1.1) / 2.3))
+    assert corrected.best.bits_per_byte / plain.best.bits_per_byte == pytest.approx(math.exp(2 * math.log(1.1) / 3))
+    assert corrected.best.expected is not None
     assert corrected.best.expected.by_law == pytest.approx(plain.best.bits_per_byte)
-    assert 1 < hinted.best.bits_per_byte / plain.best.bits_per_byte < 1.03
-    assert str(corrected.correction) == "8.6% above the law, as mine and 1 more came out"
+    assert hinted.best.bits_per_byte == plain.best.bits_per_byte
+    assert "corrected by +6.6%: mine and 1 more, on the same text, lost more than was expected" in describe_expectation(corrected)
     assert str(plain.correction) == ""
     home.mkdir(exist_ok=True)
     config = prepare_run(RunRequest(text="stories", preset="nano", steps=1)).config
@@ -257,7 +316,10 @@ def test_what_runs_keep_that_end_at_once_is_all_kept_until_the_cache_is_emptied(
     (home / ".steps.json").write_text('{"a shape": 0.01, "another": -1.0}')
     done = llmlab("cache", "--empty")
     assert done.code == 0
-    assert "Forgotten: 40 outcomes of earlier runs and 1 time of a step, by which runs were planned.\n" in done.out
+    assert (
+        "Forgotten: 40 outcomes of earlier runs, 1 time of a step and 0 pilots of texts, by which runs were planned.\n"
+        in done.out
+    )
     assert not (home / ".steps.json").exists()
     assert not (home / ".outcomes.json").exists()
     (home / ".steps.json").mkdir()

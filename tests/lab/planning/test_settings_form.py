@@ -13,7 +13,7 @@ from lab.planning.estimates.run_cost import run_cost
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import defaults, make_plan
+from lab.planning.settings_form import defaults, make_plan, parse_settings
 from lab.planning.settings_table import FORM, SETTINGS, Settings
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS, ModelConfig
@@ -107,8 +107,8 @@ def test_a_card_s_memory_is_left_to_the_trainer_and_a_mac_shares_the_main_memory
 )
 def test_a_length_is_steps_or_time(typed: str, steps: int | None, minutes: float | None) -> None:
     assert not plan_of(Settings(length=typed)).problems
-    train = resolved(Settings(length=typed)).train
-    assert (train.steps, train.minutes) == (steps, minutes)
+    request, problems = parse_settings(Settings(length=typed), TEXT)
+    assert (request.steps, request.minutes, problems) == (steps, minutes, {})
 
 
 def test_the_help_of_each_field_fits_below_the_form() -> None:
