@@ -1,0 +1,68 @@
+"""The loss to expect of a run while it trains, by its own curve and its own speed."""
+
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.planning.best_for_minutes.on_course import course_in_words, course_of
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
+from lab.runs.expected_loss import ExpectedLoss
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_schema import Metric, RunConfig
+
+EXPECTED = ExpectedLoss(bits_per_byte=2.0, low=1.8, high=2.22, by_law=2.0, steps=1000)
+BITS = 0.5
+"""Bits per byte of a validation loss of 1."""
+
+
+@pytest.fixture
+def config(home: Path) -> RunConfig:
+    config = prepare_run(RunRequest(text="stories", preset="nano", steps=1)).config
+    train = msgspec.structs.replace(config.train, steps=None, minutes=1.0)
+    return msgspec.structs.replace(config, train=train, expected=EXPECTED)
+
+
+def history_of(losses: dict[float, float], steps: int = 1000) -> LossHistory:
+    """A run of a minute with these losses in bits per byte after shares of its time, quick enough for so many steps."""
+    history = LossHistory()
+    for share, loss in losses.items():
+        step = round(share * steps)
+        line = Metric(step=step, tokens=step, epoch=0.0, seconds=60 * share, loss=2.0, val_loss=loss / BITS, bits_per_byte=loss)
+        history.add([line])
+    return history
+
+
+def test_the_curve_of_a_run_corrects_what_was_expected_and_narrows_it(config: RunConfig) -> None:
+    """It was at 2.6 after a quarter, 2.4 at half of its time, and as curves go falls little more than another 6%."""
+    widths, centers = [], []
+    for losses in ({0.0: 8.0}, {0.0: 8.0, 0.25: 2.6, 0.5: 2.4}, {0.0: 8.0, 0.25: 2.6, 0.5: 2.4, 0.99: 2.26}):
+        course = course_of(config, history_of(losses))
+        assert course is not None
+        now = course.expected
+        centers.append(now.bits_per_byte)
+        widths.append(math.log(now.high / now.low))
+        assert course.costs == 0
+    assert centers[0] == 2.0
+    assert 2.05 < centers[1] < 2.3
+    assert centers[2] == pytest.approx(2.26, rel=0.02)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[2] < 0.1 * widths[0]
+
+
+def test_a_run_slower_than_planned_says_at_once_what_that_costs(config: RunConfig) -> None:
+    quick, slow = (history_of({0.0: 8.0, 0.05: 4.0}, steps) for steps in (1000, 400))
+    assert course_in_words(config, quick).startswith("Expected at the end: 2.00 bits per byte (1.80 to 2.22).")
+    told = course_in_words(config, slow)
+    assert "Slower than planned: some 400 steps fit instead of 1,000, which costs about 0." in told
+    course = course_of(config, slow)
+    assert course is not None
+    assert course.expected.bits_per_byte == pytest.approx(2.0 + course.costs)
+    assert course.costs > 0.02
+
+
+def test_of_a_run_of_which_nothing_was_expected_nothing_is_told(config: RunConfig) -> None:
+    assert course_of(msgspec.structs.replace(config, expected=None), history_of({0.0: 8.0, 0.5: 2.4})) is None
+    assert course_in_words(msgspec.structs.replace(config, expected=None), history_of({0.0: 8.0})) == ""
