@@ -1,7 +1,7 @@
 """Study of preferences: a judge with a hidden rule chooses between answers, a reward model learns from that, a policy from it.
 
 The reward model is the policy's start with a scalar head, trained on pairs (Bradley-Terry; Ouyang et al. 2022, "Training language
-models to follow instructions with human feedback"). The policy is trained as in lesson 15. Over the KL divergence the judge's
+models to follow instructions with human feedback"). The policy is trained as in post-training. Over the KL divergence the judge's
 points rise, then fall, while the score goes on rising (Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization").
 """
 

@@ -37,7 +37,7 @@ class LessonAhead(NamedTuple):
 
 
 def lesson_ahead(home: Path) -> LessonAhead | None:
-    """The lesson read last or, if that is done, the one after it; None before the first and after the last."""
+    """The lesson to read on with; None before the first, and where all are done."""
     from lab.lessons.learner.progress import progress_path, read_progress
 
     progress, _ = read_progress(home)
@@ -45,12 +45,12 @@ def lesson_ahead(home: Path) -> LessonAhead | None:
         return None
     from lab.lessons.lesson import lessons_and_problems
 
-    lessons, last = lessons_and_problems()[0], progress.of(progress.last)
-    at = next((at for at, lesson in enumerate(lessons, last.is_done) if lesson.name == progress.last), len(lessons))
-    if at == len(lessons):
+    lessons = {each.name: each for each in lessons_and_problems()[0]}
+    name = progress.ahead(list(lessons))
+    if name is None:
         return None
-    lesson, steps = lessons[at], len(lessons[at].steps)
-    place = "" if last.is_done else f", at step {min(last.step + 1, steps)} of {steps}"
+    lesson, steps = lessons[name], len(lessons[name].steps)
+    place = f", at step {min(progress.of(name).step + 1, steps)} of {steps}" if name in progress.lessons else ""
     return LessonAhead(f"lesson {lesson.number}, {lesson.title}", place, progress_path(home).stat().st_mtime)
 
 

@@ -185,11 +185,10 @@ class LessonsPage(ReadingPage):
             self._preview(self.list.highlighted)
 
     def _next_lesson(self, progress: Progress) -> int:
-        """Index of the lesson to read on with: the last one read, or the one after it once that is done."""
+        """Index of the lesson to read on with; that of the last one read where all are done."""
         names = [each.name for each in self.lessons]
-        if progress.last not in names:
-            return 0
-        return min(names.index(progress.last) + progress.of(progress.last).is_done, len(names) - 1)
+        name = progress.ahead(names) or progress.last
+        return names.index(name) if name in names else 0
 
     def _make_room(self, live_only: bool) -> None:
         self.set_class(live_only, "-live-only")

@@ -1,6 +1,6 @@
 """Progress through the lessons: the step that each was left at, and which are done; one small file of the home folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +39,14 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def of(self, lesson: str) -> LessonProgress:
         return self.lessons.get(lesson, LessonProgress())
+
+    def ahead(self, lessons: Sequence[str]) -> str | None:
+        """Of these lessons, in their order, the one to read on with: the last one read or, if that is done, the next that is not,
+        from the first again after the end; None where none was read, or all are done."""
+        if self.last not in lessons:
+            return None
+        at = lessons.index(self.last)
+        return next((each for each in (*lessons[at:], *lessons[:at]) if not self.of(each).is_done), None)
 
     def at(self, lesson: str, step: int, steps: int, *, is_open: bool = False) -> "Progress":
         """The progress once this step, of so many, is read; `is_open` while its guess is not made."""

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from lab.core.errors import UserError
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.conditions import parse_experiment_guess
-from lab.lessons.lesson import Lesson, Live, lessons, lessons_and_problems, parse_lesson
+from lab.lessons.lesson import FOLDER, Lesson, Live, lessons, lessons_and_problems, parse_lesson
 from lab.studies.study_record import RECORDED, StudyHistory, history_of
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from screens.learn.live.study_widget import RECORDED_RESULTS
@@ -36,6 +37,25 @@ def test_a_lesson_is_a_few_short_steps_with_one_prediction_something_to_remember
     if is_quick:
         assert "Remember" in f"{last.title} {last.text}"
         assert "Next:" in last.text or lesson == lessons()[-1]
+
+
+def test_the_order_is_that_of_the_lecture_and_no_text_names_a_lesson_by_its_number() -> None:
+    names = [lesson.name for lesson in lessons()]
+    assert [lesson.number for lesson in lessons()] == list(range(1, len(names) + 1))
+    for row in (
+        ("simulator-of-documents", "chat", "after-pretraining", "preferences"),
+        ("kv-cache", "inference-faster", "context-window"),
+        ("worked-example", "simulator-of-documents"),
+    ):
+        at = names.index(row[0])
+        assert tuple(names[at : at + len(row)]) == row
+    of_first_half = {path.stem.partition("-")[2] for path in (FOLDER / "how_models_are_made").iterdir()}
+    assert names.index("worked-example") == len(of_first_half) - 1, "it ends the first half"
+    assert set(names[: len(of_first_half)]) == of_first_half
+    drawing = next(lesson.text for lesson in lessons() if lesson.name == "probabilities")
+    assert "**Top-k**" in drawing and "**top-p**" in drawing
+    texts = [path for path in FOLDER.parent.rglob("*.md") if re.search(r"(?i)\blessons? \d", path.read_text())]
+    assert texts == [], "a number is wrong once another lesson comes before"
 
 
 def test_the_first_lessons_say_where_more_is_to_be_seen_and_the_later_ones_show_it_in_every_step() -> None:

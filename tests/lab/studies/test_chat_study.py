@@ -1,4 +1,4 @@
-"""The study `chat`: its documents and their loss, what it counts, and the recorded result against what lesson 22 says."""
+"""The study `chat`: its documents and their loss, what it counts, and the recorded result against what the lesson `chat` says."""
 
 from typing import Any
 
