@@ -36,7 +36,7 @@ _FIELDS = re.compile(r"\n*(?P<fields>(?:[a-z][a-z ]*: .+\n)+)\n*")
 _LIVE = re.compile(r"(?ms)^(?P<fence>`{3,}|~{3,})(?P<widget>live \w[^\n]*)\n(?P<options>.*?)^(?P=fence)[ ]*$")
 _WORDED = re.compile(r"(also|question|choice-\w|answer|why[\w-]*):")
 """Beginnings of the lines for the lab that are words."""
-_MARKS = re.compile(r"\{[^{}]*\}|(?m:^- \[[ x]\]|^Lesson \d+:)")
+_MARKS = re.compile(r"\{[^{}]*\}|(?m:^- \[[ x]\]|^Lesson [a-z-]+:)")
 """What stands alike in every language: figures, keys, choices."""
 
 

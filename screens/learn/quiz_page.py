@@ -28,7 +28,7 @@ class QuizQuestionView(GuessView):
 class QuizPage(LearnPage):
     """Shows the question of the round that was begun, else the results."""
 
-    LINK = PageLink("quiz", "quiz", "Questions over all lessons, before them and after: the gain", "test exam score gain")
+    LINK = PageLink("quiz", "quiz", "A question on each lesson, before them and after: the gain", "test exam score gain")
     PARTS = (QuizQuestionView,)
     DEFAULT_CSS = """
     QuizPage {
@@ -67,7 +67,7 @@ class QuizPage(LearnPage):
         except UserError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        titles = {each.number: each.title for each in lessons_and_problems()[0]}
+        titles = {each.name: f"{each.number}. {each.title}" for each in lessons_and_problems()[0]}
         self.query_one(BlockView).show(quiz_view(self.results, titles))
         await self._ask(self.results.next_question())
 
@@ -78,10 +78,10 @@ class QuizPage(LearnPage):
             await self.query(GuessView).remove()
         elif self.results is not None:
             number, at = place
-            question = self.results.questions[at]
+            questions = self.results.questions
             if not self.query(GuessView):
                 await self.mount(QuizQuestionView(id="quiz-question"))
-            self.query_one(GuessView).show(question.ask(at + 1, len(self.results.questions)), source_of(number))
+            self.query_one(GuessView).show(questions[at].ask(at + 1, len(questions)), source_of(number, len(questions)))
         self.refresh_bindings()
         if self.is_shown:
             self.take_focus()
@@ -98,7 +98,7 @@ class QuizPage(LearnPage):
     async def action_begin(self) -> None:
         """Begin a round, or go on with the one that escape has left."""
         assert self.results is not None
-        await self._ask(self.results.next_question() or (len(self.results.rounds) + 1, 0))
+        await self._ask(self.results.next_question() or (max(self.results.rounds, default=0) + 1, 0))
 
     def go_back(self) -> bool:
         """Leave the questions, at escape; the answers that were given are kept."""

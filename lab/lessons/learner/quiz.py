@@ -1,4 +1,4 @@
-"""The quiz of questions over all lessons, read from quiz.md, and its results: before the lessons, and after them.
+"""The quiz, a question on each lesson, read from quiz.md, and its results: before the lessons, and after them.
 
 A question is a heading, its choices, and the lesson that answers it with the reason:
 
@@ -6,7 +6,7 @@ A question is a heading, its choices, and the lesson that answers it with the re
     - [ ] this
     - [x] that
 
-    Lesson 4: Since it is so.
+    Lesson next-token: Since it is so.
 
 An answer is kept with the learner's predictions. The quiz can be taken again and again: each time is a round, from 1.
 """
@@ -23,7 +23,8 @@ from lab.lessons.translation import OLDER, read_in_language, read_lesson_file
 from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
 
 CHOICE = re.compile(r"(?m)^- \[([ x])\] (.+)$")
-REASON = re.compile(r"(?m)^Lesson (\d+): (.+)$")
+REASON = re.compile(r"(?m)^Lesson ([a-z-]+): (.+)$")
+SOURCE = re.compile(rf"{QUIZ} (\d+)(?: of (\d+))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class QuizQuestion:
     right: int
     """Index of the right choice."""
     why: str
-    lesson: int
-    """Number of the lesson that answers it."""
+    lesson: str
+    """Name of the lesson that answers it."""
     identity: str = ""
     """The question in English; "" for one that is English itself. An answer counts for it in every language."""
 
@@ -53,7 +54,7 @@ def parse_quiz(text: str) -> list[QuizQuestion]:
         if len(choices) < 2 or len(right) != 1 or reason is None:
             raise UserError(f"The question {question!r} of the quiz needs choices, one right, and its lesson with the reason.")
         question += f" {OLDER}" if OLDER in part else ""
-        found.append(QuizQuestion(question, tuple(label for _, label in choices), right[0], reason[2], int(reason[1])))
+        found.append(QuizQuestion(question, tuple(label for _, label in choices), right[0], reason[2], reason[1]))
     return found
 
 
@@ -71,51 +72,56 @@ class QuizResults:
     """The answers to the questions that the quiz has now: by round, which choice was made."""
 
     questions: tuple[QuizQuestion, ...]
-    rounds: tuple[dict[QuizQuestion, int], ...]
+    rounds: dict[int, dict[QuizQuestion, int]]
+    """By number, from 1."""
+    begun: int
+    """Number of the round that goes on; 0 for none. One of a quiz that had fewer questions is over."""
 
     @property
     def complete(self) -> list[dict[QuizQuestion, int]]:
-        return [each for each in self.rounds if len(each) == len(self.questions)]
+        return [self.rounds[number] for number in sorted(self.rounds) if number != self.begun]
 
     def next_question(self) -> tuple[int, int] | None:
         """Round, from 1, and index of the question to ask next in the round that was begun; None where none was."""
-        if not self.rounds or len(self.rounds[-1]) == len(self.questions):
+        if not self.begun:
             return None
-        left = next(at for at, each in enumerate(self.questions) if each not in self.rounds[-1])
-        return len(self.rounds), left
+        return self.begun, next(at for at, each in enumerate(self.questions) if each not in self.rounds[self.begun])
 
 
-def source_of(round_: int) -> str:
-    """The source of a prediction that is an answer of this round."""
-    return f"{QUIZ} {round_}"
+def source_of(round_: int, questions: int) -> str:
+    """The source of a prediction that is an answer of this round of so many questions; a quiz of 12 did not name their number."""
+    return f"{QUIZ} {round_} of {questions}"
 
 
 def results_of(predictions: Iterable[LearnerPrediction], questions: Iterable[QuizQuestion]) -> QuizResults:
     """The results among the predictions; only the first answer of a round to a question counts."""
     by_text = {each.identity or each.question: each for each in questions}
     rounds: dict[int, dict[QuizQuestion, int]] = {}
+    last, asked = 0, 0
     for made in predictions:
-        number = made.source.removeprefix(f"{QUIZ} ")
-        question = by_text.get(made.identity)
-        if made.kind == QUIZ and question is not None and number.isdecimal() and made.chosen < len(question.choices):
-            rounds.setdefault(int(number), {}).setdefault(question, made.chosen)
-    return QuizResults(tuple(by_text.values()), tuple(rounds[number] for number in sorted(rounds)))
+        source, question = SOURCE.fullmatch(made.source), by_text.get(made.identity)
+        if made.kind == QUIZ and source is not None and question is not None and made.chosen < len(question.choices):
+            last, asked = max((last, asked), (int(source[1]), int(source[2] or 0)))
+            rounds.setdefault(int(source[1]), {}).setdefault(question, made.chosen)
+    is_open = asked == len(by_text) > len(rounds[last]) if rounds else False
+    return QuizResults(tuple(by_text.values()), rounds, last if is_open else 0)
 
 
 INTRODUCTION = (
-    "{count} questions over all lessons. Take it before the first lesson, and again after the last one: the difference is "
-    "the gain. The answers are shown after the second time."
+    "{count} questions, one on each lesson. Answer them before the first lesson, and again after the last one: the difference "
+    "is the gain. You can leave in between, and go on later. The answers are shown after the second time."
 )
 
 
-def quiz_view(results: QuizResults, titles: Mapping[int, str]) -> View:
-    """The scores before and after, with the gain, and from the second time on the answers. `titles` are those of the lessons."""
-    total = len(results.questions)
+def quiz_view(results: QuizResults, titles: Mapping[str, str]) -> View:
+    """The scores before and after, of the questions that were asked both times, with the gain, and from the second time on the
+    answers. `titles` are those of the lessons, by name."""
     if not (complete := results.complete):
-        return View("quiz", "quiz", "", [Paragraph(INTRODUCTION.format(count=total))])
+        return View("quiz", "quiz", "", [Paragraph(INTRODUCTION.format(count=len(results.questions)))])
     first, last = complete[0], complete[-1]
-    scores = [sum(each[question] == question.right for question in results.questions) for each in (first, last)]
-    chance = fixed(sum(1 / len(question.choices) for question in results.questions), 1)
+    asked = [each for each in results.questions if each in first and each in last]
+    total, scores = len(asked), [sum(each[question] == question.right for question in asked) for each in (first, last)]
+    chance = fixed(sum(1 / len(question.choices) for question in asked), 1)
     words = f"Before: {scores[0]} of {total} right; guessing gives {chance} on average."
     shown = []
     if len(complete) > 1:
@@ -128,14 +134,14 @@ def quiz_view(results: QuizResults, titles: Mapping[int, str]) -> View:
     rows = [
         [
             Cell(f"{at}"),
-            Cell(f"{question.lesson}. {titles.get(question.lesson, '')}"),
+            Cell(titles.get(question.lesson, question.lesson)),
             *(Cell("✓" if answers[question] == question.right else "✗") for _, answers in shown),
         ]
-        for at, question in enumerate(results.questions, 1)
+        for at, question in enumerate(asked, 1)
     ]
     columns = [Column("question"), Column("lesson that answers it", "left"), *(Column(name) for name, _ in shown)]
     blocks: list[Block] = [Table(columns, rows)]
     if len(complete) > 1:
-        texts = (f"{each.question} → {each.choices[each.right]} {each.why}" for each in results.questions)
+        texts = (f"{each.question} → {each.choices[each.right]} {each.why}" for each in asked)
         blocks += [Paragraph(f"{at}. {text}") for at, text in enumerate(texts, 1)]
     return View("quiz", "quiz", words, blocks)

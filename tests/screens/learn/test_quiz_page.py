@@ -15,7 +15,7 @@ from tests.screens.learn.conftest import lessons_page
 async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_time_shows_the_gain(
     app: LabApp, home: Path, until: Until
 ) -> None:
-    questions = quiz()
+    questions, count = quiz(), len(quiz())
     async with app.run_test(size=(80, 24)) as pilot:
         lessons = await lessons_page(pilot, until)
         await until(pilot, lambda: "first the quiz: [" in str(lessons.list.border_title))
@@ -42,12 +42,12 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
         await until(pilot, lambda: not page.query(GuessView))
         await pilot.press("enter")
         await until(pilot, lambda: asked(3))
-        for at in range(3, 12):
+        for at in range(3, count):
             await answer(at, (questions[at].right + 1) % 4)
         results = page.query_one(BlockView)
         await until(pilot, lambda: results.view is not None and results.view.sentence)
         assert results.view.sentence.startswith(
-            "Before: 3 of 12 right; guessing gives 3.0 on average. After the last lesson, enter asks them again"
+            f"Before: 3 of {count} right; guessing gives {count / 4:.1f} on average. After the last lesson, enter asks them again"
         )
         await until(pilot, lambda: app.focused is results)
         await pilot.press("right_square_bracket")
@@ -55,10 +55,10 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: app.focused is results)
         await pilot.press("enter", "a")
-        for at in range(12):
+        for at in range(count):
             await answer(at, questions[at].right)
-        await until(pilot, lambda: "gain of 9" in results.view.sentence)
+        await until(pilot, lambda: f"gain of {count - 3}" in results.view.sentence)
         kept, problem = read_predictions(home)
-        assert (len(kept), problem) == (24, "")
-        assert [each.source for each in kept] == ["quiz 1"] * 12 + ["quiz 2"] * 12
-        assert [each.is_sure for each in kept[11:14]] == [False, True, False]
+        assert (len(kept), problem) == (2 * count, "")
+        assert [each.source for each in kept] == [f"quiz {number} of {count}" for number in (1, 2) for _ in questions]
+        assert [each.is_sure for each in kept[count - 1 : count + 2]] == [False, True, False]
