@@ -24,7 +24,7 @@ from textual.widget import Widget
 from lab.core.preferences import AnimationSpeed
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary.glossary import glossary
-from lab.lessons.lesson import Lesson, lessons_and_problems
+from lab.lessons.lesson import Lesson, claim_titles, lessons_and_problems
 from lab.lessons.translation import language, languages
 from lab.views.screen_state import ScreenState
 from screens.about_key import about, reason, synonyms_of
@@ -95,6 +95,7 @@ class LabCommands(Provider):
         yield from self._of_lessons()
         if query:
             yield from self._of_stages()
+            yield from self._of_claims()
             yield from self._of_glossary(query)
 
     def _possible_here(self) -> Iterator[Command]:
@@ -143,6 +144,11 @@ class LabCommands(Provider):
         for stage in STAGES.values():
             open_it = self._post(OpenState(ScreenState(mode="inspect", stage=stage.name)))
             yield Command(f"Stage: {stage.title}", f"shows {stage.name} in Inspect", open_it, stage.name, LESSON)
+
+    def _of_claims(self) -> Iterator[Command]:
+        for name, title in _claims(language()).items():
+            open_it = self._post(OpenState(ScreenState(mode="learn", page="claims", claim=name)))
+            yield Command(f"Claim: {title}", "shows whether it is so, in Learn", open_it, weight=TERM)
 
     def _of_glossary(self, query: str) -> Iterator[Command]:
         asked = " ".join(asked_for(query))
@@ -219,6 +225,12 @@ class LabCommands(Provider):
 def _lessons(_: str) -> tuple[Lesson, ...]:
     """The lessons in a language."""
     return tuple(lessons_and_problems()[0])
+
+
+@cache
+def _claims(_: str) -> dict[str, str]:
+    """The claims by name, in a language."""
+    return claim_titles()
 
 
 def _lesson_with(holder: str) -> ScreenState | None:

@@ -4,7 +4,7 @@
 
     experiment: vocabulary
     true if: vocabulary == 50277
-    source: who says so, for a fact that nothing here can measure
+    source: who says so
 
     The explanation, with figures such as {vocabulary}.
 
@@ -15,7 +15,8 @@
     The note that holds.
 
 `limit if` is the condition for "true with a limit"; where neither holds, the claim is not so. `prompt` is a text for the model,
-`input NAME` one for the experiment.
+`input NAME` one for the experiment. A fact that nothing here can measure has a line such as `verdict: not so` and its sources in
+place of an experiment and conditions.
 """
 
 import re
@@ -63,8 +64,9 @@ class Claim:
     title: str
     """The claim in our own words."""
     experiment: str
+    """"" where the verdict is that of the sources."""
     conditions: Mapping[Verdict, Condition]
-    """Of "true" and "limit", in this order; at least one."""
+    """Of "true" and "limit", in this order; at least one, or a verdict of the sources."""
     explanation: str
     """Markdown with figures, for every verdict."""
     by_verdict: Mapping[Verdict, str]
@@ -73,6 +75,8 @@ class Claim:
     prompt: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    said: Verdict = "unchecked"
+    """The verdict of the sources, where there is no experiment."""
 
     @property
     def names(self) -> set[str]:
@@ -91,7 +95,11 @@ def parse_claim(path: Path, text: str, experiments: Collection[str]) -> Claim:
         raise UserError(f"The claim {path} must begin with the claim itself: a line such as # A word is a token.")
     fields, sources, body = _fields(path, rest)
     sections = _sections(path, body)
-    if fields.get("experiment") not in experiments:
+    is_measured = "verdict" not in fields
+    said: Verdict = next((each for each in TITLES if each == fields.get("verdict")), "unchecked")
+    if not is_measured and (said == "unchecked" or "experiment" in fields or not sources):
+        raise UserError(f"The claim {path} has a line verdict:, which needs a source, no experiment, and {', '.join(TITLES)}.")
+    if is_measured and fields.get("experiment") not in experiments:
         named = f"no experiment called {fields['experiment']}" if "experiment" in fields else "no line experiment: NAME"
         raise UserError(f"The claim {path} has {named}; the experiments are {', '.join(experiments)}.")
     for heading, part in (("an explanation", ""), ("a part ## Write instead", "instead")):
@@ -105,13 +113,13 @@ def parse_claim(path: Path, text: str, experiments: Collection[str]) -> Claim:
             names_in(part)
     except ValueError as error:
         raise UserError(f"The claim {path} cannot be read: {error}.") from error
-    if not conditions:
+    if not conditions and is_measured:
         raise UserError(f"The claim {path} needs a condition: a line such as true if: vocabulary == 50257.")
     return Claim(
         name=name,
         number=int(number),
         title=title[2:].strip(),
-        experiment=fields["experiment"],
+        experiment=fields.get("experiment", ""),
         conditions=conditions,
         explanation=sections[""],
         by_verdict={verdict: sections[verdict] for verdict in TITLES if verdict in sections},
@@ -119,6 +127,7 @@ def parse_claim(path: Path, text: str, experiments: Collection[str]) -> Claim:
         prompt=fields.get("prompt", ""),
         inputs={key.removeprefix(_INPUT): value for key, value in fields.items() if key.startswith(_INPUT)},
         sources=sources,
+        said=said,
     )
 
 
@@ -130,10 +139,12 @@ def _fields(path: Path, text: str) -> tuple[dict[str, str], tuple[str, ...], str
     at = 0
     while at < len(lines) and lines[at].strip():
         match = _FIELD.fullmatch(lines[at].strip())
-        known = match and (match[1] in ("experiment", "true if", "limit if", "prompt", "source") or match[1].startswith(_INPUT))
+        known = match and (
+            match[1] in ("experiment", "verdict", "true if", "limit if", "prompt", "source") or match[1].startswith(_INPUT)
+        )
         if match is None or not known or match[1] in fields:
             allowed = (
-                "experiment, true if, limit if, prompt, input NAME and source, a colon and a value; only a source may repeat"
+                "experiment, verdict, true if, limit if, prompt, source and input NAME, a colon and a value; source may repeat"
             )
             raise UserError(f"The claim {path} has a line {lines[at].strip()!r} before its text, where each is one of {allowed}.")
         if match[1] == "source":
@@ -199,6 +210,11 @@ def check_claim(claim: Claim, result: ExperimentResult) -> CheckedClaim:
     except ValueError as error:
         raise UserError(f"The claim {claim.name} cannot be checked: {error}.") from error
     return CheckedClaim(claim, held[0] if held else "not so", "", result.measures)
+
+
+def checked_by_sources(claim: Claim) -> CheckedClaim:
+    """The claim that has no experiment, with the verdict of its sources."""
+    return CheckedClaim(claim, claim.said, "", {})
 
 
 def unchecked(claim: Claim, reason: str) -> CheckedClaim:

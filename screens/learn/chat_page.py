@@ -99,7 +99,7 @@ class ChatInput(PromptInput):
 
 
 class ChatWidget(LiveWidget):
-    """Option `tuned: yes`: chat with the run that the lesson `after-pretraining` made of the model at hand, where there is one."""
+    """Option `tuned: yes`: chat with the run that post-training has made of the model at hand, where there is one."""
 
     OPTIONS = ("tuned",)
     REST = "#chat-bubbles"

@@ -19,7 +19,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.engine.method_registry import EXPERIMENT, ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim import MARKS, TITLES, CheckedClaim, Claim, check_claim, unchecked
+from lab.lessons.claim import MARKS, TITLES, CheckedClaim, Claim, check_claim, checked_by_sources, unchecked
 from lab.views.blocks import View
 from models.config import SamplingSettings
 from screens.blocks.block_view import BlockView
@@ -106,6 +106,9 @@ class ClaimChecks:
         self._changed()
 
     def _ask(self, claim: Claim, model: ModelAtHand) -> None:
+        if not claim.experiment:
+            self._finish(claim, Checked(checked_by_sources(claim), None))
+            return
         self.running = claim.name
         params = ExperimentParams(
             run=model.run,
