@@ -11,6 +11,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.views.blocks import Gallery, Matrix
+from models.config import END_OF_TEXT
 from models.parameter_count import kv_cache_bytes
 from tests.lab.experiments.conftest import MakeTextRun, Measure, TinyRun, rows, windows, with_text
 from tests.models.oracle import Oracle
@@ -158,6 +159,10 @@ def test_words_are_counted_and_those_of_the_validation_text_looked_up(text_run: 
     growing = with_text(tiny, " ".join("x" * n for n in range(1, 65)), split=1.0)
     found = measure("word_vocabulary", growing).measures
     assert (found["distinct"], found["distinct_half"], found["growth"]) == (64, 32, 2.0)
+    long = "thé cat\n" * 60_000
+    for text, words, distinct in ((long + "end", 120_001, 3), (long[:-1] + END_OF_TEXT + "end", 120_001, 3)):
+        found = measure("word_vocabulary", with_text(tiny, text, split=1.0)).measures
+        assert (found["words"], found["distinct"]) == (words, distinct), "no word is cut where the slices meet"
     with pytest.raises(UserError, match="no words of letters"):
         measure("word_vocabulary", with_text(tiny, "12 34 " * 40))
 
@@ -181,6 +186,17 @@ def test_the_floor_is_the_mean_entropy_of_what_follows_the_same_tokens(
     assert found["floor_one"] == pytest.approx(entropy_after(ids, 1, context), abs=1e-9)
     assert found["floor_last"] == pytest.approx(entropy_after(ids, context, context), abs=1e-9)
     assert found["floor"] == pytest.approx(np.mean([entropy_after(ids, span, context) for span in spans]), abs=1e-9)
+    ways = [Counter[tuple[tuple[int, ...], int]]() for _ in range(context)]
+    for start in range(0, len(ids) - context, context):
+        for span in range(1, context + 1):
+            ways[span - 1][tuple(ids[start : start + span]), ids[start + span]] += 1
+    apart = []
+    for way in ways:
+        times = Counter[tuple[int, ...]]()
+        for (before, _), n in way.items():
+            times[before] += n
+        apart.append(-sum(n * math.log(n / times[before]) for (before, _), n in way.items()) / way.total())
+    assert found["floor_apart"] == pytest.approx(np.mean(apart), abs=1e-9)
 
 
 def test_what_is_carried_is_the_cache_of_so_many_tokens(text_run: MakeTextRun, measure: Measure) -> None:

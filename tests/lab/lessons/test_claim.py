@@ -8,7 +8,7 @@ from lab.data.default_prompts import first_prompt
 from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim import Claim, check_claim, load_claims, parse_claim, unchecked
+from lab.lessons.claim import Claim, check_claim, checked_by_sources, load_claims, parse_claim, unchecked
 from lab.lessons.lesson import claim_titles
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
@@ -60,6 +60,8 @@ def test_a_file_is_read() -> None:
         ("## Write instead\nWater.", "", "needs a part ## Write instead"),
         ("## True", "## Maybe", "a heading 'Maybe'"),
         ("## Write instead", "## True", "a heading 'True'"),
+        ("experiment: vocabulary", "experiment: vocabulary\nverdict: not so", "no experiment"),
+        ("experiment: vocabulary", "verdict: perhaps", "which needs a source, no experiment, and true, limit, not so"),
     ],
 )
 def test_a_bad_file_is_refused_with_one_sentence(old: str, new: str, words: str) -> None:
@@ -97,7 +99,24 @@ def test_the_verdict_and_its_text_follow_the_measures() -> None:
     assert unchecked(claim, "No.").explanation() == ""
 
 
-@pytest.mark.parametrize("claim", load_claims(), ids=lambda claim: claim.name)
+def test_a_fact_of_sources_has_their_verdict_and_no_experiment() -> None:
+    text = "# Water is wet\n\nverdict: not so\nsource: a book\n\nIt is not.\n\n## Write instead\nWater."
+    claim = parsed(text)
+    checked = checked_by_sources(claim)
+    assert (checked.verdict, checked.explanation(), checked.instead(), claim.sources) == (
+        "not so",
+        "It is not.",
+        "Water.",
+        ("a book",),
+    )
+    with pytest.raises(UserError, match="which needs a source"):
+        parsed(text.replace("source: a book\n", ""))
+
+
+MEASURED = [claim for claim in load_claims() if claim.experiment]
+
+
+@pytest.mark.parametrize("claim", MEASURED, ids=lambda claim: claim.name)
 def test_every_measure_of_a_claim_is_measured_on_the_demo(claim: Claim, shared_engine: InProcessEngine) -> None:
     prompt = claim.prompt or first_prompt(open_run("demo"))
     params = ExperimentParams(run="demo", text=prompt, name=claim.experiment, inputs=dict(claim.inputs))

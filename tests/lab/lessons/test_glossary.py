@@ -1,3 +1,4 @@
+import math
 import re
 from importlib import import_module
 from pathlib import Path
@@ -5,12 +6,16 @@ from typing import get_args
 
 import msgspec
 import pytest
+import torch
 
 from lab.core.errors import UserError
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary.glossary import Term, find_terms, glossary, parse_glossary
 from lab.lessons.lesson import Lesson, lessons
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
+from models.config import END_OF_TEXT
+from models.gelu import gelu
+from models.tokenizers.tokenizer import Tokenizer
 from screens.base_screen import LabScreen
 from screens.dialogs.note_dialog import ASIDES
 from screens.train.run_view import RunPage
@@ -72,6 +77,12 @@ def test_a_term_that_a_lesson_introduces_is_spelled_as_in_the_glossary(lesson: L
         ("bpe", ["byte-pair encoding"]),
         ("log", ["logit", "logit lens"]),
         ("wrong encoding", ["mojibake"]),
+        ("tik tokenizer", ["Tiktokenizer"]),
+        ("bycroft.net/llm", ["LLM Visualization"]),
+        ("memorized", ["memorization"]),
+        ("spike", ["loss spike"]),
+        ("repetition penalty", ["repetition penalty"]),
+        ("stop sequence", ["stop text"]),
         ("xyzzy", []),
     ],
 )
@@ -106,3 +117,31 @@ def test_the_reports_and_the_glossary_use_the_same_words() -> None:
     assert [name for name in OF_REPORTS if name not in said] == [], "no report says them any more"
     names = {each for term in glossary() for each in term.names}
     assert [name for name in OF_REPORTS if not {name, name.removesuffix("es"), name.removesuffix("s")} & names] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("special token", "In this lab no typed text becomes one."),
+        ("special token", "<|endoftext|> into GPT-2's token 50256"),
+        ("GELU", "by a formula with tanh, which differs by less than 0.001"),
+        ("memorization", "It is not overfitting"),
+        ("loss spike", "Many pass by themselves"),
+        ("parameter", "124,439,808"),
+        ("vocabulary", "50,257: 256 single bytes, 50,000 merges and one"),
+        ("context length", "1,024 in GPT-2"),
+        ("Tiktokenizer", "tiktokenizer.vercel.app"),
+        ("LLM Visualization", "bbycroft.net/llm"),
+    ],
+)
+def test_facts_of_the_glossary(name: str, words: str) -> None:
+    assert words in next(term.text for term in glossary() if term.name == name)
+
+
+def test_what_the_glossary_says_of_gelu_and_of_typed_special_tokens_is_so() -> None:
+    x = torch.linspace(-8, 8, 100_001, dtype=torch.float64)
+    exact = x / 2 * (1 + torch.erf(x / math.sqrt(2)))
+    assert 0 < float((gelu(x) - exact).abs().max()) < 0.001
+    tokenizer = Tokenizer.gpt2(download=False)
+    assert tokenizer.decode([50256]) == END_OF_TEXT
+    assert 50256 not in tokenizer.encode(f"one{END_OF_TEXT}two")

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice, product
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from torch import Tensor, nn
 
 from lab.experiments import sizes
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim import check_claim, load_claims
+from lab.lessons.claim import check_claim, checked_by_sources, load_claims
+from lab.runs.find_runs import open_run
 from lab.views.blocks import View
 from models.config import ModelConfig
 from models.gpt import GPT, KVCache
@@ -323,7 +326,13 @@ def test_words_as_tokens(tiny: Any, check: Check) -> None:
     assert check("words-as-tokens", with_text(tiny)).verdict == "not so"
     found = check("words-as-tokens", with_text(tiny, "the cat ran " * 40 + "a bird flew"))
     assert found.verdict == "limit"
-    assert "do not occur in the training text" in found.explanation()
+    assert "The training text has" in found.explanation()
+    assert "do not occur there" in found.explanation()
+    many = [*islice(map("".join, product(ascii_letters, repeat=4)), 1_000_000), *["AAAA"] * 10_000]
+    held = check("words-as-tokens", with_text(tiny, " ".join(many), split=0.995))
+    assert held.verdict == "true", "a text of more than a million tokens is counted to its end"
+    assert held.measures["distinct"] == 1_000_000
+    assert "Web 1T" in held.claim.sources[0]
 
 
 def test_neighbours(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
@@ -345,6 +354,8 @@ def test_neighbours(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> 
 def test_loss_zero(tiny: Any, check: Check) -> None:
     assert check("loss-zero", with_text(tiny)).verdict == "not so", "“ The” goes on with “ big” and “ small”"
     assert check("loss-zero", with_text(tiny, "a" * 400)).verdict == "true"
+    cycle = with_text(tiny, "".join(map(chr, range(33, 33 + 2 * tiny.model.config.context))) * 9)
+    assert check("loss-zero", cycle).verdict == "true"
 
 
 @pytest.mark.parametrize(
@@ -360,8 +371,41 @@ def test_loss_zero(tiny: Any, check: Check) -> None:
         ("milliseconds", {"milliseconds": 3.0}, "true"),
         ("milliseconds", {"milliseconds": 0.4}, "limit"),
         ("milliseconds", {"milliseconds": 250.0}, "not so"),
+        ("loss-zero", {"floor": 0.0, "floor_apart": 0.0}, "true"),
+        ("loss-zero", {"floor": 0.05, "floor_apart": 0.0}, "limit"),
+        ("loss-zero", {"floor": 0.05, "floor_apart": 0.02}, "not so"),
     ],
 )
 def test_a_verdict_follows_these_measures(name: str, measures: dict[str, float], verdict: str) -> None:
     claim = next(each for each in load_claims() if each.name == name)
     assert check_claim(claim, ExperimentResult(View("", "", "", []), {**measures})).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "instead"),
+    [
+        ("books", "not so", "GPT-2 chosen web pages"),
+        ("weeks-or-months", "limit", "minutes for a small model, weeks or months for the largest"),
+        (
+            "resources",
+            "not so",
+            "Tiktokenizer is at tiktokenizer.vercel.app. The LLM Visualization, a GPT in 3D, is at bbycroft.net/llm.",
+        ),
+    ],
+)
+def test_what_nothing_here_can_measure_has_the_verdict_of_its_sources(name: str, verdict: str, instead: str) -> None:
+    claim = next(each for each in load_claims() if each.name == name)
+    checked = checked_by_sources(claim)
+    assert (checked.verdict, claim.experiment) == (verdict, "")
+    assert instead in checked.instead()
+    assert claim.sources
+    demo = open_run("demo")
+    minutes = {8: "eight", 9: "nine", 10: "ten"}[round(demo.status().seconds / 60)]
+    assert name != "weeks-or-months" or f"with 256,000 parameters, took {minutes} minutes on a CPU" in checked.explanation()
+
+
+def test_the_time_of_a_token_is_told_with_its_spread_and_what_a_text_costs(tiny: Any, check: Check) -> None:
+    found = check("milliseconds", tiny)
+    assert float(found.measures["milliseconds"]) <= float(found.measures["middle"])
+    assert "the least of 30 times" in found.explanation()
+    assert "less than one where a draft proposes tokens" in found.instead()
