@@ -7,6 +7,7 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
+from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
@@ -277,11 +278,16 @@ def linear_parts(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("linear_parts", "without curved functions", sentence, [table]), measures)
 
 
+SHIFTED = 16
+"""Windows whose positions are changed."""
+
+
 @experiment
 def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures `largest_difference` between what a layer computes of a vector at its position and at the mirrored one, relative
     to the largest number there; `shift_change`, the mean total variation of the next token's probabilities when the same tokens
-    get the position embeddings of `shift` positions later; `parameters`, `position_parameters` and `position_share`.
+    get the position embeddings of `shift` positions later, over so many `windows` of the `part`, with its `shift_error`;
+    `parameters`, `position_parameters` and `position_share`.
 
     Raises: UserError: if there are not two tokens, or the run's text cannot be read.
     """
@@ -290,8 +296,10 @@ def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
     from lab.experiments.batch_passes import embedded, hidden
 
     model, shift = context.model, context.config.context // 2
-    row, _ = context.windows(1, min(context.config.context - shift, context.affordable(LONGEST, passes=4)))
-    ids = torch.from_numpy(row[:, :-1])
+    affordable = context.affordable(SHIFTED * LONGEST, passes=4)
+    length = min(context.config.context - shift, LONGEST, affordable)
+    rows, part = context.windows(max(1, affordable // length), length)
+    ids = torch.from_numpy(rows[:, :-1])
     tokens = ids.shape[1]
     if tokens < 2:
         raise UserError(f"The context or the text of {context.run_name} is too short to change positions; choose another run.")
@@ -312,12 +320,16 @@ def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
         normed = yield from hidden(model, stream)
         after.append(model.unembed(normed).detach().double().softmax(-1))
     at_position, all_of_them = model.wpe.weight.numel(), sum(weight.numel() for weight in model.parameters())
-    largest, change = max(differences), float((after[0] - after[1]).abs().sum(-1).mean() / 2)
+    changes = (after[0] - after[1]).abs().sum(-1).mean(-1).numpy() / 2  # of each window
+    largest, change = max(differences), float(changes.mean())
     measures: dict[str, Measure] = {
         "tokens": tokens,
         "shift": shift,
         "largest_difference": largest,
         "shift_change": change,
+        "shift_error": standard_error(changes),
+        "windows": len(rows),
+        "part": part,
         "parameters": all_of_them,
         "position_parameters": at_position,
         "position_share": at_position / all_of_them,

@@ -308,11 +308,9 @@ WORDS_PEOPLE_TYPE = {
     "vocabulary": "Tokens: Show the page: vocabulary",
     "glitch": "Tokens · vocabulary: All tokens, never-used ones, glitch",
     "grammar": "Data · choose: The grammar",
-    "tik tokenizer": "Glossary: Tiktokenizer",
+    "tik tokenizer": "Claim: Tokens can be seen with “Tik Tokenizer”",
     "tiktokenizer": "Glossary: Tiktokenizer",
-    "bycroft": "Glossary: LLM Visualization",
-    "bbycroft.net/llm": "Glossary: LLM Visualization",
-    "llm visualization": "Glossary: LLM Visualization",
+    "bbycroft": "Glossary: LLM Visualization",
     "books": "Claim: GPT-2 was trained on books and on the whole web",
     "weeks or months": "Claim: Training a language model takes weeks or months",
 }

@@ -82,10 +82,13 @@ def test_the_loss_without_curved_functions_is_that_of_a_plain_pass(
 def test_a_shift_is_a_pass_with_later_rows_of_the_position_table(text_run: MakeTextRun, measure: Measure) -> None:
     tiny = text_run(context=12)
     found = measure("same_weights", tiny).measures
-    ids = windows(tiny, "validation text", 1, 7)[0, :-1].tolist()
-    later = oracle(tiny, ids, **{"wpe.weight": tiny.model.wpe.weight[6:]})
-    change = moved(oracle(tiny, ids).values["probability"], later.values["probability"]).mean()
-    assert found["shift_change"] == pytest.approx(change, abs=1e-5)
+    changes = []
+    for ids in windows(tiny, "validation text", 16 * 64 // 6, 7)[:, :-1].tolist():
+        later = oracle(tiny, ids, **{"wpe.weight": tiny.model.wpe.weight[6:]})
+        changes.append(moved(oracle(tiny, ids).values["probability"], later.values["probability"]).mean())
+    assert found["shift_change"] == pytest.approx(np.mean(changes), abs=1e-5)
+    assert found["shift_error"] == pytest.approx(np.std(changes, ddof=1) / math.sqrt(len(changes)), abs=1e-5)
+    assert found["windows"] == len(changes)
     assert float(found["largest_difference"]) < 1e-5
     assert found["position_parameters"] == 12 * 8
 

@@ -331,7 +331,7 @@ def test_words_as_tokens(tiny: Any, check: Check) -> None:
     many = [*islice(map("".join, product(ascii_letters, repeat=4)), 1_000_000), *["AAAA"] * 10_000]
     held = check("words-as-tokens", with_text(tiny, " ".join(many), split=0.995))
     assert held.verdict == "true", "a text of more than a million tokens is counted to its end"
-    assert held.measures["distinct"] == 1_000_000
+    assert held.measures["distinct"] in (1_000_001, 1_000_002), "the split may cut a word"
     assert "Web 1T" in held.claim.sources[0]
 
 

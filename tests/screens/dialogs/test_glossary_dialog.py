@@ -65,6 +65,7 @@ async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_an
             await press(pilot, "1")
 
         typed = {"temperature": "temperature", "what is entropy": "entropy", "SFT": "supervised fine-tuning", "nats": "nats"}
+        typed |= {"tik tokenizer": "Tiktokenizer", "llm visualization": "LLM Visualization", "memorized": "memorization"}
         for query, name in typed.items():
             hits = sorted([hit async for hit in LabCommands(app.screen).search(query)], reverse=True)
             lines = [(hit.text, str(hit.help)) for hit in hits if isinstance(hit, Hit)]
