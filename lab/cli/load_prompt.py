@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, stand_in_sentence
 
 if TYPE_CHECKING:
     from models.gpt import GPT
@@ -38,10 +38,18 @@ def checkpoint_option(command: Any) -> Any:
     )(command)
 
 
+def told_weights(run: Run, checkpoint: str | None) -> str:
+    """The checkpoint, else the best; where other weights stand in for it, that is said on stderr."""
+    which = "best" if checkpoint is None else checkpoint
+    if said := stand_in_sentence(run, which):
+        click.echo(f"llmlab: {said}", err=True)
+    return which
+
+
 def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> LoadedPrompt:
     """Open the run, load its weights and tokenize the prompt, or the run's own first prompt if none is given.
 
-    Warns on stderr if the prompt is longer than the context.
+    Warns on stderr if the prompt is longer than the context, or other weights stand in for those asked for.
 
     Raises:
         UserError: if there is no such run, or no weights that can be read.
@@ -59,11 +67,11 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
 
     from lab.core.machine import cores
     from lab.planning.device import generation_threads
-    from lab.runs.run_folder import tokenizer_of
+    from lab.runs.run_folder import tokenizer_of, weights_name, weights_path
     from lab.runs.weights_file import load_model
 
     torch.set_num_threads(generation_threads(run.config.model, cores()))
-    which = "best" if checkpoint is None else checkpoint
+    which = told_weights(run, checkpoint)
     model, step = load_model(run, which)
     tokenizer = tokenizer_of(run)
     ids = tokenizer.encode(text)
@@ -74,4 +82,4 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
             f"the model sees the last {context}, without the first {len(ids) - context}.",
             err=True,
         )
-    return LoadedPrompt(run, which, step, model, tokenizer, text, ids)
+    return LoadedPrompt(run, weights_name(weights_path(run, which)), step, model, tokenizer, text, ids)

@@ -51,7 +51,7 @@ class ChatMethods:
             self._writing = writing
         document = chat.document(context, params.most)
         return ChatAnswer(
-            about=template_sentence(template, stops, is_tuned=is_tuned),
+            about=f"{opened.note} {template_sentence(template, stops, is_tuned=is_tuned)}".lstrip(),
             is_tuned=is_tuned or bool(template.special),
             system=system,
             stops=stops,

@@ -162,6 +162,7 @@ class ModelMethods:
             origin=origin_in_short(run.config),
             val_loss=_val_loss(opened),
             val_on=share.loss_suffix if share else "",
+            note=opened.note,
         )
 
     def release(self, params: ReleaseParams) -> bool:

@@ -5,10 +5,10 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lab.inspect.open_model import OpenModel, load_open_model, weights_identity, weights_path
+from lab.inspect.open_model import OpenModel, load_open_model, weights_identity
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.find_runs import find_run
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, weights_path
 from lab.runs.run_locks import hold_inspect_lock
 from models.parameter_count import parameter_count
 
@@ -37,8 +37,6 @@ class ModelCache:
 
     def model(self, name: str, checkpoint: str, fresh: bool = False) -> OpenModel:
         """The model of a run's checkpoint; with `fresh`, loaded again if its file has changed.
-
-        The last checkpoint stands for a best one that does not exist yet.
 
         Raises:
             UserError: if there is no such run, or its weights cannot be read.

@@ -1,12 +1,11 @@
 """A model loaded from a run's checkpoint, with its tokenizer, for the engine to compute with."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lab.core.errors import UserError
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, stand_in_sentence, tokenizer_of, weights_name, weights_path
 
 if TYPE_CHECKING:
     from models.gpt import GPT
@@ -24,6 +23,8 @@ class OpenModel:
     model: "GPT"
     tokenizer: "Tokenizer"
     identity: Identity
+    note: str = ""
+    """A sentence where these are other weights than were asked for, with the reason."""
     state: Literal["cached", "evicted", "released"] = "cached"
     """Nothing more is computed with a released one; work begun with an evicted one is finished, but not cached."""
 
@@ -35,22 +36,12 @@ class OpenModel:
 
 def load_open_model(run: Run, checkpoint: str) -> OpenModel:
     """Load weights and tokenizer. Raises: UserError: if they cannot be read."""
-    from lab.runs.run_folder import tokenizer_of
     from lab.runs.weights_file import load_model
 
-    path = weights_path(run, checkpoint)
+    path, note = weights_path(run, checkpoint), stand_in_sentence(run, checkpoint)
     identity = weights_identity(path)  # before reading: a file that is replaced meanwhile counts as newer
     model, step = load_model(run, checkpoint)
-    name = str(int(checkpoint)) if checkpoint.isdecimal() else path.stem
-    return OpenModel(run, name, step, model.eval(), tokenizer_of(run), identity)
-
-
-def weights_path(run: Run, checkpoint: str) -> Path:
-    """Path of a checkpoint's weights; the last one's for a best that does not exist yet."""
-    if checkpoint.isdecimal():
-        return next((file.path for file in run.snapshots() if file.step == int(checkpoint)), run.snapshots_path / checkpoint)
-    path = run.path / f"{checkpoint}.safetensors"
-    return run.path / "last.safetensors" if checkpoint == "best" and not os.path.lexists(path) else path
+    return OpenModel(run, weights_name(path), step, model.eval(), tokenizer_of(run), identity, note)
 
 
 def weights_identity(path: Path) -> Identity:

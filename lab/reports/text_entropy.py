@@ -24,6 +24,8 @@ MOST_TOKENS = 10_000_000
 """Of a longer text only so many are counted: sorting their pairs takes about a second."""
 MOST_PAIRS = 1_000_000
 """Pairs of the validation part whose loss is measured: looking one up in a long text takes about a microsecond."""
+CONTROLS = 9
+"""Most blocks of the training part that are held beside the validation part."""
 MOST_COUNTERS = 1 << 22
 """Up to so many possible pairs each has its counter, which is quicker than sorting the pairs that occur."""
 
@@ -112,6 +114,9 @@ class ValidationText:
     """Mean −ln p of its tokens by the training part's token frequencies."""
     divergence: float
     """KL divergence of the two, unigram_loss − unigram, less the expected divergence of two samples of one source."""
+    within: float = 0.0
+    """The control: the median of the same divergence of up to `CONTROLS` blocks of the training part, as long as the validation
+    part, each from the rest. It grows with the vocabulary and with how much the text changes from place to place."""
     bigram_loss: float | None = None
     """Mean −ln p of its first `MOST_PAIRS` tokens, each by the one before it, by the training part's pairs; None for one
     token."""
@@ -130,10 +135,20 @@ def validation_text(ids: Array, end: Array, counts: BigramCounts) -> ValidationT
     own = np.bincount(end, minlength=counts.vocab_size)
     unigram, unigram_loss = entropy_of_counts(own), float((own * counts.unigram_losses()).sum() / len(end))
     bigram_loss = float(counts.bigram_losses(end[: MOST_PAIRS + 1]).mean()) if len(end) > 1 else None
+    blocks = min(CONTROLS, max(2, len(ids) // len(end)))
+    starts, length = range(0, len(ids) - 1, len(ids) // blocks), min(len(end), len(ids) // blocks)
+    parts = [np.bincount(ids[start : start + length], minlength=counts.vocab_size) for start in starts[:blocks]]
+    within = float(np.median([divergence_of(part, counts.tokens - part) for part in parts]))
+    return ValidationText(len(end), unigram, unigram_loss, divergence_of(own, counts.tokens), within, bigram_loss)
+
+
+def divergence_of(own: Array, others: Array) -> float:
+    """KL divergence in nats of the token frequencies of a text from those of another, both given as counts (V), less what is
+    expected of two samples of one source; every count of the other is raised by one."""
+    losses = -np.log((others + 1) / (others.sum() + len(others)))
     # Of n draws from k outcomes the expected KL divergence from their source is about (k − 1) / 2n (Miller 1955).
-    expected = (np.count_nonzero(own) - 1) / (2 * len(end)) + (np.count_nonzero(counts.tokens) - 1) / (2 * len(ids))
-    divergence = float(unigram_loss - unigram - expected)
-    return ValidationText(len(end), unigram, unigram_loss, divergence, bigram_loss)
+    expected = sum((np.count_nonzero(each) - 1) / (2 * max(1, each.sum())) for each in (own, others))
+    return float((own * losses).sum() / own.sum() - entropy_of_counts(own) - expected)
 
 
 def losses_in(end: Array, ranges: Ranges, counts: BigramCounts) -> CountLosses:

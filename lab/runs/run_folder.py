@@ -17,6 +17,7 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.number_format import fixed, whole
 from lab.core.safe_open import (
     LARGEST_CONFIG,
     LARGEST_STATUS,
@@ -45,6 +46,9 @@ ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
 
 NOT_STARTED = "Not started yet."
 """Message of the status of a run that no trainer has ever owned."""
+
+STAND_INS = {"best": ("best", "last", "previous"), "last": ("last", "previous", "best"), "previous": ("previous",)}
+"""By the name of weights the files that are opened for them: the first that exists. Where it is another, the user is told."""
 
 STATUS_PADDING = 2048
 """status.json is filled up with spaces to a multiple of this length, so that it can be written over in place on a full disk."""
@@ -263,6 +267,33 @@ def no_weights_yet(run: Run) -> str:
         return read_only_sentence()
     soon = run.phase() in ACTIVE
     return f"{run.name} has no weights yet: {'its first checkpoint comes soon' if soon else 'train it first'}."
+
+
+def weights_path(run: Run, which: str) -> Path:
+    """The file of the weights that `which` opens: the first that exists of its `STAND_INS`, or a snapshot."""
+    if which.isdecimal():
+        return next((file.path for file in run.snapshots() if file.step == int(which)), run.snapshots_path / which)
+    paths = [run.path / f"{name}.safetensors" for name in STAND_INS.get(which, (which,))]
+    return next((path for path in paths if os.path.lexists(path)), paths[0])
+
+
+def weights_name(path: Path) -> str:
+    """The name that opens this file: "best", "last", "previous", or a snapshot's step in decimal digits."""
+    return path.stem.lstrip("0") or "0"
+
+
+def stand_in_sentence(run: Run, which: str) -> str:
+    """A sentence where other weights are opened than `which`, with the reason; empty otherwise."""
+    path, status = weights_path(run, which), run.status()
+    if which.isdecimal() or path.stem == which or (step := step_of(read_metadata(path))) is None:
+        return ""
+    missing = f"{run.name} has no {which}.safetensors"
+    if which == "best" and status.best_step is not None:
+        loss = "" if status.best_val_loss is None else f"{fixed(status.best_val_loss)}, "
+        missing += f", the weights of its lowest validation loss ({loss}step {whole(status.best_step)})"
+    elif status.phase in ACTIVE:
+        missing += " yet"
+    return f"{missing}: these are its {path.stem} weights, of step {whole(step)}."
 
 
 def tokenizer_of(run: Run) -> "Tokenizer":

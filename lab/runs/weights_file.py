@@ -19,7 +19,7 @@ from lab.core.number_format import bytes_
 from lab.core.safe_open import is_real_folder, opened_by_name
 from lab.core.safetensors_file import FLOATS, Header, RawTensor, check_whole, read_header, write_tensors
 from lab.core.visible_text import quoted, shortened
-from lab.runs.run_folder import Run, no_weights_yet
+from lab.runs.run_folder import STAND_INS, Run, no_weights_yet
 from models.gpt import GPT
 from models.parameter_count import BYTES, inventory, parameter_count
 
@@ -57,16 +57,13 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
 def load_weights(run: Run, which: str = "best") -> tuple[dict[str, Tensor], int]:
     """Load a model's weights by their names, and their step.
 
-    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where best or last is missing another one is
-    taken: last, then previous for best; previous, then best for last.
+    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where it is missing, the first of its `STAND_INS`
+    is taken: whoever shows what these weights do says so, with `stand_in_sentence`.
 
     Raises:
         UserError: if no file of weights can be used, or the one to be taken is damaged, naming one that can.
     """
-    candidates = {"best": ("best", "last", "previous"), "last": ("last", "previous", "best"), "previous": ("previous",)}.get(
-        which
-    )
-    if candidates:
+    if candidates := STAND_INS.get(which):
         paths = [run.path / f"{name}.safetensors" for name in candidates]
     else:
         paths = [file.path for file in run.snapshots() if which.isdecimal() and which.lstrip("0") == file.name.lstrip("0")]

@@ -124,7 +124,7 @@ def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Ca
             best = None
         else:
             model.set_attention_kernel(state.attention)
-            best = _evaluate(evaluator, model, step, between)
+            best = _evaluate(evaluator, model, step, between) if step == state.best_step else None  # its file is missing
     board.update(final=last, final_best=best)
     keep_outcome(run.config, board.status, run.path.parent)
 

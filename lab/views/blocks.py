@@ -359,3 +359,5 @@ class ModelFacts(msgspec.Struct, kw_only=True):
     """Of an evaluation during training."""
     val_on: str = ""
     """The share of the validation part that it was measured on, as in ` (on 29%)`; empty for all."""
+    note: str = ""
+    """A sentence where these are other weights than were asked for, with the reason."""

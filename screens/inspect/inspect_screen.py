@@ -318,6 +318,8 @@ class InspectScreen(WidgetMessages):
 
     def _take_facts(self, facts: ModelFacts) -> None:
         self._hold.release()  # the engine holds it now
+        if facts.note and not (isinstance(self.model, Opened | Ready) and self.model.facts == facts):
+            self.notify(facts.note, severity="warning", markup=False)
         self.notices.due = WAITING
         self.model = replace(self.model, facts=facts) if isinstance(self.model, Ready) else Opened(facts)
         self.selection = within(self.selection, facts)

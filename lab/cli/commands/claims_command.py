@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option
+from lab.cli.load_prompt import checkpoint_option, told_weights
 from lab.cli.output import write_json, write_raw
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
@@ -35,7 +35,8 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
         if only not in [claim.name for claim in found]:
             raise UserError(f"There is no claim called {quoted(only)}; llmlab claims --json lists their names.")
         found = [claim for claim in found if claim.name == only]
-    prompt = first_prompt(open_run(run))
+    opened_run = open_run(run)
+    prompt = first_prompt(opened_run)
     import torch
 
     from lab.core.machine import cores
@@ -46,7 +47,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
     from models.unembed import finish
 
     models, listed = ModelCache(), []
-    opened = models.model(run, checkpoint or "best")
+    opened = models.model(run, told_weights(opened_run, checkpoint))
     torch.set_num_threads(generation_threads(opened.model.config, cores()))
     for claim in found:
         ids = opened.tokenizer.encode(claim.prompt or prompt)

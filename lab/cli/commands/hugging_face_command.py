@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option
+from lab.cli.load_prompt import checkpoint_option, told_weights
 from lab.core.number_format import bytes_, count, whole
 
 
@@ -35,7 +35,8 @@ def export(run: str, folder: Path, dtype: str, push: str | None, checkpoint: str
 
         check_push(push)
     kind = next(each for each in DTYPES if each == dtype)
-    step = export_model(open_run(run), folder, kind, checkpoint or "best")
+    found = open_run(run)
+    step = export_model(found, folder, kind, told_weights(found, checkpoint))
     size = sum(path.stat().st_size for path in folder.expanduser().iterdir())
     click.echo(f"Wrote {folder} ({bytes_(size)}): the weights of step {whole(step)} in {dtype}, and the tokenizer.")
     if push is not None:

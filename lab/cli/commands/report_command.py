@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option
+from lab.cli.load_prompt import checkpoint_option, told_weights
 from lab.core.number_format import bytes_
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
     found = open_run(run)
     if output is not None:
         check_export(output, replace=force)
-    traced = None if prompt is None else _prompt_report(found, prompt, checkpoint or "best")
+    traced = None if prompt is None else _prompt_report(found, prompt, told_weights(found, checkpoint))
     html = html_report(found, traced)
     if output is None:
         path, size = write_new_text(Path(f"{without_hidden(found.name) or 'run'}-report.html"), html)

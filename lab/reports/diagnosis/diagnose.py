@@ -52,8 +52,10 @@ DECAYED = 0.3
 FIRST_EPOCH_GAP = 0.2
 """Excess of the validation loss in the first epoch, where all text is new, that is not overfitting but another kind of text."""
 DIVERGENCE, DIVERGENCE_TOKENS = 0.15, 4000
-"""Nats per token by which the token frequencies of the two parts differ, in a validation part of at least so many tokens. The
-tenths of one book are below 0.1, two languages above 0.2."""
+"""Nats per token by which the token frequencies of the two parts differ, in a validation part of at least so many tokens."""
+UNLIKE = 1.75
+"""Least multiple of the control (`ValidationText.within`) that shows another kind of text. With 256 to 2,048 tokens the tenths of
+a play, a manual or of source code are at 0.5 to 1.6, other languages and kinds of text at 1.9 to 50."""
 COPIED = 0.5
 """Fraction of the validation text found verbatim in the training text from which on its loss does not measure new text. Where the
 entropy of the source is known the text was generated: passages recur because the source repeats itself, and the loss is held to
@@ -82,11 +84,12 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
     if first and abs(first[0].loss - first[1]) <= GAP * first[1]:
         return None  # they were alike while all text was new: what came since is memorization
     text = run.entropy.validation if run.entropy else None
-    if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > DIVERGENCE:
+    if text and text.tokens >= DIVERGENCE_TOKENS and text.divergence > max(DIVERGENCE, UNLIKE * text.within):
         evidence = (
             f"the token frequencies of the training part predict the validation part at {run.unit(text.unigram_loss)} "
-            f"{run.unit.name}, its own frequencies at {run.unit(text.unigram)}; at step {step_text(last.step)} the "
-            f"{run.val_loss_name} is {run.unit(last.loss)} and the training loss {run.unit(beside)}."
+            f"{run.unit.name}, its own frequencies at {run.unit(text.unigram)}, farther apart than parts of the training text "
+            f"are from each other; at step {step_text(last.step)} the {run.val_loss_name} is {run.unit(last.loss)} and the "
+            f"training loss {run.unit(beside)}."
         )
     elif first and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (

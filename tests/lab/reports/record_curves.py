@@ -102,6 +102,9 @@ def bpe(vocab: int) -> dict[str, object]:
 
 
 OVERFITS = manual(5_000, 70_000)
+LONGER = manual(150_000, 100_000)
+MEMORIZES: dict[str, object] = bpe(2000) | WIDE | {"steps": 1200, "lr": 6e-3, "batch": 32, "eval_every": 100}
+"""Its first evaluation comes when the text has been read several times, and its vocabulary is large for the validation part."""
 MUON: dict[str, object] = {"optimizer": "muon", "lr": None}
 
 RECIPES: dict[str, dict[str, Recipe]] = {
@@ -133,6 +136,8 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         "overfitting-paused": Recipe(OVERFITS, {"steps": 3000} | WIDE, stop=500, pause=True),
         "overfitting-ended-early": Recipe(OVERFITS, {"steps": 3000, "patience": 4} | WIDE),
         "overfitting-large-vocabulary": Recipe(manual(30_000, 30_000), {"steps": 500, "lr": 6e-3} | bpe(2000) | WIDE),
+        "overfitting-last-tenth": Recipe(LONGER, MEMORIZES),
+        "overfitting-blocks": Recipe(LONGER, MEMORIZES | {"split_seed": 3}),
         "small-text": Recipe(manual(600, 20_000), {"steps": 300, "width": 64}),
         "small-text-large-model": Recipe(manual(4_000, 9_000), {"steps": 300, "layers": 4, "heads": 4, "width": 128}),
         "small-text-vocabulary": Recipe(manual(12_000, 30_000), {"steps": 400, "width": 128} | bpe(2000)),

@@ -113,6 +113,8 @@ class FakeEngine:
         """Method: the sentence with which it refuses."""
         self.step = 2000
         self.steps: dict[str, int] = {}
+        self.note = ""
+        """Why these are other weights than were asked for."""
         """Step of each checkpoint that has another."""
         self.tells_steps = False
         """True to say with each answer of which step's weights it is."""
@@ -175,6 +177,7 @@ class FakeEngine:
             origin=self.origin,
             val_loss=1.234,
             val_on=self.val_on,
+            note=self.note,
         )
 
     def _window(self, text: str, ids: tuple[int, ...] | None) -> tuple[list[int], int]:

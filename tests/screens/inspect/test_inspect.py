@@ -314,6 +314,13 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
     assert engine.calls[-1][0] == "close", "with the app"
 
 
+async def test_that_other_weights_stand_in_for_the_best_is_said_once(inspect: Open, engine: Any) -> None:
+    engine.note = "tale has no best.safetensors: these are its last weights, of step 2,000."
+    async with inspect() as pilot:
+        await pilot.go("k", "1", "5")
+        assert [str(each.message) for each in pilot.app._notifications] == [engine.note]
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
