@@ -1,7 +1,7 @@
 """Baseline losses: uniform, unigram and bigram on the validation text, and the source's entropy."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.core.number_format import count, fixed
@@ -24,23 +24,36 @@ def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvalua
 
 @dataclass(frozen=True)
 class LossUnit:
-    """A unit of losses, and its factor from nats per token."""
+    """A unit of losses, and its factors from nats per token, on validation text and on training text."""
 
     name: str = "nats per token"
     short: str = "nats"
     factor: float = 1.0
+    train_factor: float = 1.0
 
     def __call__(self, loss: float, decimals: int = 2) -> str:
         """A loss in nats per token, in this unit."""
         return fixed(loss * self.factor, decimals)
+
+    @property
+    def train(self) -> "LossUnit":
+        """This unit for losses on the training text."""
+        return replace(self, factor=self.train_factor)
+
+    @property
+    def suffix(self) -> str:
+        """What a number has behind it that stands alone: ` bits/byte`; nothing for nats, the unit of losses everywhere."""
+        return "" if self.short == "nats" else f" {self.short}"
 
 
 NATS = LossUnit()
 
 
 def bits_per_byte(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None) -> LossUnit:
-    """It compares across tokenizers. All losses have the validation text's bytes per token, so that they can be subtracted."""
-    return LossUnit("bits per byte", "bits/byte", 1 / math.log(2) / bytes_per_token(data, history, final))
+    """It compares across tokenizers. Each loss has the bytes per token of its own text, training or validation."""
+    on_validation = bytes_per_token(data, history, final)
+    in_training = data.train_bytes / max(1, data.split) or on_validation
+    return LossUnit("bits per byte", "bits/byte", 1 / math.log(2) / on_validation, 1 / math.log(2) / in_training)
 
 
 @dataclass(frozen=True)

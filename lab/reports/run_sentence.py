@@ -23,7 +23,8 @@ def run_sentence(
 ) -> str:
     """Training loss beside the uniform baseline, and validation loss; `generalizes` if that text and what was learned allow
     it."""
-    baseline = f"uniform baseline {unit(uniform_baseline(config.tokenizer.vocab_size))} {unit.name}"
+    on = unit.train if history.smooth else unit
+    baseline = f"uniform baseline {on(uniform_baseline(config.tokenizer.vocab_size))} {unit.name}"
     if status.phase == "failed":
         return status.message or "The trainer failed without a message; see trainer.log in the run's folder."
     if config.imported is not None:
@@ -31,7 +32,7 @@ def run_sentence(
     if history.last_training is None and history.last_evaluation is None:
         return f"No step taken yet; {baseline}." if config.tuning is None else f"U{baseline[1:]}."
     evaluation = history.last_evaluation
-    parts = [f"Training loss {unit(history.smooth[-1])} (mean); {baseline}." if history.smooth else f"U{baseline[1:]}."]
+    parts = [f"Training loss {unit.train(history.smooth[-1])} (mean); {baseline}." if history.smooth else f"U{baseline[1:]}."]
     bits, entropy = evaluation.bits_per_byte if evaluation else None, config.data.entropy_bits_per_byte
     source = f"entropy of the source {fixed(entropy)} bits/byte" if entropy is not None else ""
     if status.final is not None:
@@ -73,9 +74,9 @@ def _validation_loss(step: int, val_loss: float, history: "LossHistory", general
     val_loss *= unit.factor
     if not before:
         return f"Validation loss {fixed(val_loss, 2)} at step {whole(step)}"
-    loss = history.smooth[before - 1] * unit.factor
+    loss = history.smooth[before - 1] * unit.train_factor
     then = fixed(loss, 2)
-    has_moved = then != unit(history.smooth[-1])
+    has_moved = then != unit.train(history.smooth[-1])
     without = ", measured without dropout" if dropout else ""
     if abs(val_loss - loss) <= SAME * loss:
         beside = f", against a training loss of {then} at step {whole(step)}" if has_moved else ""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lab.core.number_format import fixed, perplexity, probability, whole
+from lab.core.number_format import counted, fixed, perplexity, probability, whole
 from lab.data.statistics.copied_share import copied_error
 from lab.reports.baselines import Baseline, baselines, bigram_sentence
 from lab.reports.diagnosis.diagnose import near_source
@@ -18,6 +18,7 @@ from lab.reports.diagnosis.diagnosed_run import (
     step_text,
 )
 from lab.reports.run_sentence import run_sentence
+from lab.runs.evaluation_coverage import during_training
 from lab.runs.run_folder import ACTIVE
 
 Tone = Literal["good", "wait", "warn", "bad"]
@@ -63,7 +64,10 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
     if tone == "good" and (run.level or run.rollbacks):
         tone = "wait" if run.phase in ACTIVE and not run.rollbacks else "warn"
     details = ", ".join(part for part in parts if part)
-    return VerdictLine(tone, plain_sentence(run, found), details and f"{details[0].upper()}{details[1:]}.")
+    sentence = plain_sentence(run, found)
+    if len(run.rollbacks) > (found.verdict == "rolled back"):  # whose sentence tells of one
+        sentence = f"{sentence.removesuffix('.')}, after {counted(len(run.rollbacks), 'return')} to an earlier state."
+    return VerdictLine(tone, sentence, details and f"{details[0].upper()}{details[1:]}.")
 
 
 def reasons(run: DiagnosedRun, found: Diagnosis) -> str:
@@ -104,16 +108,16 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
         case "validation text copied" if run.copied:
             share = f"{probability(run.copied.share)}{copied_error(run.copied)}"
             return f"Validation says little: {share} of its text is also in the training text."
-        case "validation text differs" if run.evaluations:
-            there, here = run.evaluations[-1].loss, run.smoothed_at(run.evaluations[-1].step) or 0.0
-            return f"The validation text is of another kind: loss {run.unit(there)} there, {run.unit(here)} in training."
+        case "validation text differs" if run.measured:
+            there, here = run.unit(run.measured.loss), run.unit.train(run.smoothed_at(run.measured.step) or 0.0)
+            return f"The validation text is of another kind: loss {there}{run.unit.suffix} there, {here} in training."
         case "overfitting":
             best = min(run.evaluations, key=lambda evaluation: evaluation.loss)
             return f"It has begun to memorize the text: validation loss rises since step {step_text(best.step)}."
         case "text too small":
             return f"The text is too small for this model, which has read it {run.times_read} times."
         case "plateau":
-            now = f"its training loss is about {run.unit(run.loss)}"
+            now = f"its training loss is about {run.unit.train(run.loss)}{run.unit.suffix}"
             if near_source(run):
                 now = "its loss is near the lowest that this text allows"
             elif run.level:
@@ -150,13 +154,15 @@ def _overfitting(run: DiagnosedRun) -> str:
         if not run.shows_new_text:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         now = run.measured or last
-        gap = (now.loss - (run.smoothed_at(now.step) or now.loss)) * run.unit.factor
+        beside = run.smoothed_at(now.step)
+        gap = 0.0 if beside is None else now.loss * run.unit.factor - beside * run.unit.train_factor
         why = f" ({'final ' if run.final else ''}val − train +{fixed(gap, 2)}, val not rising)" if gap >= SHOWN_GAP else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE or why else "") + why
     unit, both = run.unit, (best.loss, last.loss)
     decimals = 2 if unit(best.loss) != unit(last.loss) or not differs_visibly(unit, *both) else 4
-    losses = " → ".join(unit(loss, decimals) for loss in both)
-    return f"val {losses}, steps {step_text(best.step)} → {step_text(last.step)}"
+    losses = " → ".join(unit(loss, decimals) for loss in both) + unit.suffix
+    share = during_training(run.config.data, run.status) if run.final else None
+    return f"val{share.loss_suffix if share else ''} {losses}, steps {step_text(best.step)} → {step_text(last.step)}"
 
 
 def _level(run: DiagnosedRun) -> str:

@@ -115,7 +115,10 @@ class RunSummary:
     loss: float | None = None
     val_loss: float | None = None
     bits_per_byte: float | None = None
-    """This and `val_loss` are of the final evaluation once the run has ended, before that of the latest one."""
+    """This and `val_loss` are of the best weights, which are opened: of the final evaluation once the run has ended, else of the
+    one that chose them."""
+    val_step: int | None = None
+    """The step of the weights that both are of."""
     evaluated: EvaluatedShare | None = None
     """The share of the validation part that they are of."""
     tokens_per_second: float | None = None
@@ -246,7 +249,7 @@ class RunsWatcher:
             cached.evaluation = evaluation or (cached.evaluation if searched else None)
         cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
         problem = problem or cached.metrics_problem
-        training, figures = cached.training, status.final or cached.evaluation
+        training, figures = cached.training, status.final_best or status.final or _best_so_far(cached.evaluation, status)
         evaluated = at_the_end(config.data, status.final) if status.final else during_training(config.data, status)
         summary = RunSummary(
             name=bundled_as or run.name,
@@ -261,6 +264,7 @@ class RunsWatcher:
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,
             bits_per_byte=figures.bits_per_byte if figures else None,
+            val_step=figures.step if figures else None,
             evaluated=evaluated if figures else None,
             tokens_per_second=training.tokens_per_second if training else None,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
@@ -283,6 +287,16 @@ class RunsWatcher:
         if summary != cached.summary:
             cached.summary = summary
         return cached.summary
+
+
+def _best_so_far(latest: Metric | None, status: Status) -> Metric | None:
+    """The evaluation of the best weights, from the latest one: all are on the same text, so that their bits per byte are as their
+    losses."""
+    best = status.best_val_loss
+    if latest is None or status.best_step is None or best is None or not latest.val_loss or best >= latest.val_loss:
+        return latest
+    bits = latest.bits_per_byte and round(latest.bits_per_byte * best / latest.val_loss, 6)
+    return msgspec.structs.replace(latest, step=status.best_step, val_loss=best, bits_per_byte=bits)
 
 
 def damaged(run: Run, error: DamagedFileError) -> RunSummary:

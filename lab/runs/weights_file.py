@@ -57,8 +57,8 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
 def load_weights(run: Run, which: str = "best") -> tuple[dict[str, Tensor], int]:
     """Load a model's weights by their names, and their step.
 
-    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where it is missing, the first of its `STAND_INS`
-    is taken: whoever shows what these weights do says so, with `stand_in_sentence`.
+    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where that is missing, the next of its
+    `STAND_INS` is taken: whoever shows what these weights do says so, with `stand_in_sentence`.
 
     Raises:
         UserError: if no file of weights can be used, or the one to be taken is damaged, naming one that can.

@@ -83,7 +83,7 @@ def _of_run(words: str, run: RunSummary) -> Content:
 
     at = f", step {whole(run.step)}{f' of {whole(run.steps)}' if run.steps else ''}"
     if run.phase == "finished":
-        at = "" if run.val_loss is None else f", validation loss {fixed(run.val_loss)}"
+        at = "" if run.val_loss is None else f", best validation loss {fixed(run.val_loss)}"
     phase = shown_phase(run.phase, is_imported=run.is_imported)[1]
     return with_links(f"{words} {visible(run.name)}: {phase}{at}.")
 

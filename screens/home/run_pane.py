@@ -83,7 +83,8 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
         facts.append(("origin", run.origin))
     if run.val_loss is not None:
         on = f" on {run.evaluated.in_words}" if run.evaluated is not None else ""
-        facts.append(("val loss", f"{fixed(run.val_loss)}{on}"))
+        at = "" if run.val_step is None or run.is_imported else f" @ {count(run.val_step)}"
+        facts.append(("best val loss", f"{fixed(run.val_loss)}{at}{on}"))
     return tuple(facts)
 
 

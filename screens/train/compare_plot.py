@@ -14,7 +14,7 @@ from textual.strip import Strip
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed, probability, whole
-from lab.reports.baselines import bits_per_byte
+from lab.reports.baselines import NATS, bits_per_byte
 from lab.reports.comparison.compared_run import ComparedRun, share_of, stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from screens.plot.figure import RUN_ROLES, Figure, Series
@@ -172,17 +172,17 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings) -> Figure:
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, settings.x == "time"
-        per_nat = bits_per_byte(run.config.data, run.history, None).factor if settings.bits else 1.0
+        per_nat = bits_per_byte(run.config.data, run.history, None) if settings.bits else NATS
         xs = scaled((history.seconds if by_time else history.steps)[:], factor)
         # Until the first evaluation after step 0 a straight line would say nothing.
         trained = slice(1 if len(history.eval_steps) > 1 and not history.eval_steps[0] else 0, None)
         eval_xs = scaled((history.eval_seconds if by_time else history.eval_steps)[trained], factor)
         seen, inside = _part(xs, low, high), _part(eval_xs, low, high)
         seen_eval = slice(max(0, inside.start - 1), inside.stop + 1)  # through one on either side the line goes on out of view
-        ys = scaled(history.smoothed(share, longest)[seen], per_nat)
+        ys = scaled(history.smoothed(share, longest)[seen], per_nat.train_factor)
         short = run.name if len(runs) < MANY else run.letter
         lines.append(Series(f"{run.name}, {words}", short, "line", role, xs[seen], ys, dashes=dashes))
-        ys = scaled(history.val_losses[trained][seen_eval], per_nat)
+        ys = scaled(history.val_losses[trained][seen_eval], per_nat.factor)
         named = len(runs) < MANY or run is runs[-1]
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
     curves = [(series.xs, series.ys) for series in (*lines, *marks)]

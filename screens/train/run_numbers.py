@@ -31,7 +31,7 @@ def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else UNKNOWN),
         ("tokens/s", count(history.speed) if history.speed else UNKNOWN),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else UNKNOWN),
-        ("train loss", f"{plots.loss_unit(mean, 3)} ({plots.mean_name})" if mean is not None else UNKNOWN),
+        ("train loss", f"{plots.loss_unit.train(mean, 3)} ({plots.mean_name})" if mean is not None else UNKNOWN),
         *_validation(watched, step, bits=plots.settings.bits),
         ("uniform", plots.loss_unit(uniform_baseline(config.model.vocab_size), 3)),
         ("perplexity", _perplexity(watched)),
@@ -70,7 +70,7 @@ def _validation(watched: WatchedRun, step: int, *, bits: bool) -> list[Fact]:
         ("val loss", f"{fixed(loss, 3)}{made_at}" if loss is not None else UNKNOWN),
         ("best val loss", f"{fixed(lowest, 3)} @ {count(best.step)}" if best is not None and lowest is not None else UNKNOWN),
         ("val text used", share.percent if share is not None else UNKNOWN),
-        ("unit", "bits/byte (val)") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else UNKNOWN),
+        ("unit", "bits/byte") if bits else ("bits/byte", f"{fixed(other, 3)} (val)" if other is not None else UNKNOWN),
     ]
 
 
@@ -94,10 +94,10 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("tokens", count(done * latest.tokens if latest else 0.0)),
         ("epoch", fixed(done * latest.epoch if latest else 0.0, 2)),
         ("time", duration(history.seconds[at])),
-        ("step loss", plots.loss_unit(history.losses[at], 3)),
-        ("train loss", f"{plots.loss_unit(plots.smooth[at], 3)} ({plots.mean_name})"),
+        ("step loss", plots.loss_unit.train(history.losses[at], 3)),
+        ("train loss", f"{plots.loss_unit.train(plots.smooth[at], 3)} ({plots.mean_name})"),
         ("val loss", val),
-        ("unit", "bits/byte (val)" if plots.settings.bits else "nats/token"),
+        ("unit", "bits/byte" if plots.settings.bits else "nats/token"),
         ("lr", _number(history.lrs[at], 3)),
         ("grad norm", _number(history.grad_norms[at], 3)),
         ("tokens/s", UNKNOWN if math.isnan(history.speeds[at]) else count(history.speeds[at])),

@@ -161,12 +161,14 @@ class RunPlots:
         history, settings = self.history, self.settings
         train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
-        smooth = scaled(self.smooth[train], self.loss_unit.factor)
+        smooth = scaled(self.smooth[train], self.loss_unit.train_factor)
         words = f"{self.mean_name} smoothing" if settings.smoothing else "its mean"
         eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if settings.bits else "loss"
         series = [
-            Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.loss_unit.factor)),
+            Series(
+                f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.loss_unit.train_factor)
+            ),
             Series(words, "mean", "line", "train", xs, smooth),
             Series("validation", "val", "marked", "validation", eval_xs[untrained:], val_losses[untrained:]),
             Series(
@@ -221,7 +223,7 @@ class RunPlots:
         val_loss = self.history.val_losses[at]
         if self.final is not None and self.final.step == step and self.final.val_loss is not None:
             val_loss = self.final.val_loss
-        gap = (val_loss - self.smooth[place]) * self.loss_unit.factor
+        gap = val_loss * self.loss_unit.factor - self.smooth[place] * self.loss_unit.train_factor
         short = f"gap {fixed(gap, 2, sign=True)}"
         return Area(f"{short} at step {whole(int(step))}", short, eval_xs, val_losses, xs, smooth)
 

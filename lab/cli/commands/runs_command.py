@@ -44,8 +44,10 @@ class RunEntry(msgspec.Struct, kw_only=True):
     loss: float | None = None
     val_loss: float | None = None
     bits_per_byte: float | None = None
-    """This and `val_loss` are of the last weights on the whole validation part once the run has ended, else of the latest
-    evaluation."""
+    """This and `val_loss` are of the best weights, which are opened by default: on the whole validation part once the run has
+    ended, else of the evaluation that chose them."""
+    val_step: int | None = None
+    """The step of these weights."""
     evaluated_bytes: int | None = None
     """Bytes of validation text of these two; None if unknown, as in runs of older versions."""
     validation_bytes: int = 0
@@ -87,6 +89,7 @@ def entry(run: Run) -> RunEntry:
         loss=summary.loss,
         val_loss=summary.val_loss,
         bits_per_byte=summary.bits_per_byte,
+        val_step=summary.val_step,
         evaluated_bytes=evaluated_bytes,
         validation_bytes=config.data.val_bytes,
         copied=config.data.copied,
@@ -109,7 +112,8 @@ def entry(run: Run) -> RunEntry:
     "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
 )
 def runs(terms: tuple[str, ...], as_json: bool) -> None:
-    """List the runs, newest first, with their state and their last validation loss; then those that ship with the lab.
+    """List the runs, newest first, with their state and the validation loss of their best weights, which are opened; then those
+    that ship with the lab.
 
     FILTER: words of the name, text, tokenizer or state, and conditions in quotes, such as `llmlab runs stories 'loss<2.5'`.
     """
@@ -133,6 +137,8 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
     header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
     if rows:
         click.echo(table(header, rows, right=(2, 3, 4, 5), optional=(5, 4, 7, 6)))
+        if any(row[3] for row in rows):
+            click.echo("val loss and bits/byte are of the best weights, which are opened.")
         if any(row[3].startswith(PART) for row in rows):
             click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
     for run in found:

@@ -53,9 +53,9 @@ FIRST_EPOCH_GAP = 0.2
 """Excess of the validation loss in the first epoch, where all text is new, that is not overfitting but another kind of text."""
 DIVERGENCE, DIVERGENCE_TOKENS = 0.15, 4000
 """Nats per token by which the token frequencies of the two parts differ, in a validation part of at least so many tokens."""
-UNLIKE = 1.75
+UNLIKE = 2.0
 """Least multiple of the control (`ValidationText.within`) that shows another kind of text. With 256 to 2,048 tokens the tenths of
-a play, a manual or of source code are at 0.5 to 1.6, other languages and kinds of text at 1.9 to 50."""
+a play, a manual or of source code are at 0.6 to 1.9 of it, other languages and kinds of text at 1.9 to 50."""
 COPIED = 0.5
 """Fraction of the validation text found verbatim in the training text from which on its loss does not measure new text. Where the
 entropy of the source is known the text was generated: passages recur because the source repeats itself, and the loss is held to
@@ -89,12 +89,12 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
             f"the token frequencies of the training part predict the validation part at {run.unit(text.unigram_loss)} "
             f"{run.unit.name}, its own frequencies at {run.unit(text.unigram)}, farther apart than parts of the training text "
             f"are from each other; at step {step_text(last.step)} the {run.val_loss_name} is {run.unit(last.loss)} and the "
-            f"training loss {run.unit(beside)}."
+            f"training loss {run.unit.train(beside)}."
         )
     elif first and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (
             f"at step {step_text(first[0].step)}, in the first epoch, when all text is new, the {run.val_loss_name} is "
-            f"{run.unit(first[0].loss)} {run.unit.name} and the training loss {run.unit(first[1])}."
+            f"{run.unit(first[0].loss)} {run.unit.name} and the training loss {run.unit.train(first[1])}."
         )
     else:
         return None
@@ -162,7 +162,7 @@ def too_early(run: DiagnosedRun) -> Diagnosis | None:
     if len(run.steps) and run.steps[-1] - run.start >= FEWEST_STEPS:
         return None
     taken = run.last_step - run.start
-    loss = f" with a training loss of {run.unit(run.loss)} {run.unit.name}" if len(run.steps) else ""
+    loss = f" with a training loss of {run.unit.train(run.loss)} {run.unit.name}" if len(run.steps) else ""
     steps = f"{whole(taken)} step{'s' if taken > 1 else ''}"
     if run.phase == "finished":
         return Diagnosis("too short to say", f"{steps}{loss}.", MORE_STEPS)
@@ -186,7 +186,8 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
         evidence = (
             f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {run.times_read} times; at step "
-            f"{step_text(last.step)} the training loss is {run.unit(beside)} and the {run.val_loss_name} {run.unit(last.loss)}."
+            f"{step_text(last.step)} the training loss is {run.unit.train(beside)} and the {run.val_loss_name} "
+            f"{run.unit(last.loss)}."
         )
         longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
         advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
@@ -194,7 +195,8 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     if not overfits:
         return None
     evidence = (
-        f"from step {step_text(best.step)} to {step_text(last.step)} the training loss fell {from_to(run.unit, then, beside)} "
+        f"from step {step_text(best.step)} to {step_text(last.step)} the training loss fell "
+        f"{from_to(run.unit.train, then, beside)} "
         f"while the {run.val_loss_name} rose {from_to(run.unit, best.loss, last.loss)}, over {since} evaluations."
     )
     if run.phase in ("training", "paused"):
@@ -213,7 +215,7 @@ def gave_up(run: DiagnosedRun) -> Diagnosis | None:
     assert latest is not None
     at = whole(latest.step)
     if run.phase == "failed" and run.bad_steps and run.bad_steps[-1] == latest.step:
-        loss = "is NaN or infinite" if latest.loss is None else f"is {run.unit(latest.loss)}"
+        loss = "is NaN or infinite" if latest.loss is None else f"is {run.unit.train(latest.loss)}"
         evidence = f"the loss of step {at} {loss}, and the trainer gave up after {rollbacks_text(len(run.rollbacks))}."
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     recovers = run.phase in ACTIVE  # the trainer does not apply such a step, and rolls back after three
@@ -229,14 +231,14 @@ def diverged(run: DiagnosedRun) -> Diagnosis | None:
     now = run.recent_loss
     if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
         evidence = (
-            f"at step {step_text(run.steps[-1])} the smoothed training loss is {run.unit(now)} {run.unit.name}, above "
-            f"the uniform baseline ({run.unit(run.uniform_baseline)})."
+            f"at step {step_text(run.steps[-1])} the smoothed training loss is {run.unit.train(now)} {run.unit.name}, "
+            f"above the uniform baseline ({run.unit.train(run.uniform_baseline)})."
         )
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     if lowest := run.lowest_before_rise():
         evidence = (
-            f"the smoothed training loss had fallen to {run.unit(lowest[0])} at step {step_text(lowest[1])} and is "
-            f"{run.unit(now)} at step {step_text(run.steps[-1])}."
+            f"the smoothed training loss had fallen to {run.unit.train(lowest[0])} at step {step_text(lowest[1])} and is "
+            f"{run.unit.train(now)} at step {step_text(run.steps[-1])}."
         )
         return Diagnosis("diverged", evidence, run.lower_lr_advice())
     return None
@@ -263,17 +265,17 @@ def _level(run: DiagnosedRun) -> str:
     """The baseline or entropy that a loss at a plateau is near to or above, as the end of a sentence."""
     if near_source(run):
         return ""
-    text, now = run.entropy, run.loss
+    text, now, unit = run.entropy, run.loss, run.unit.train
     if now >= run.uniform_baseline * (1 - NEAR):
-        words = f"about the uniform baseline ({run.unit(run.uniform_baseline)})"
+        words = f"about the uniform baseline ({unit(run.uniform_baseline)})"
     elif text is None:
         return ""
     elif now > text.unigram * (1 + NEAR):
-        words = f"above the unigram entropy of the training text ({run.unit(text.unigram)})"
+        words = f"above the unigram entropy of the training text ({unit(text.unigram)})"
     elif now > text.bigram * (1 + NEAR):
-        words = f"above the bigram entropy of the training text ({run.unit(text.bigram)})"
+        words = f"above the bigram entropy of the training text ({unit(text.bigram)})"
     elif now > text.bigram * (1 - NEAR):
-        return f"; the loss is about the bigram entropy of the training text ({run.unit(text.bigram)})"
+        return f"; the loss is about the bigram entropy of the training text ({unit(text.bigram)})"
     else:
         return ""
     return f"; the loss is {words}, so it is not the limit of the text"
@@ -281,7 +283,7 @@ def _level(run: DiagnosedRun) -> str:
 
 def near_source(run: DiagnosedRun) -> str:
     """A sentence if the validation loss is near the known entropy of the source."""
-    last, source = run.history.last_evaluation, run.config.data.entropy_bits_per_byte
+    last, source = run.final or run.history.last_evaluation, run.config.data.entropy_bits_per_byte
     if last is None or last.bits_per_byte is None or source is None or last.bits_per_byte > source * (1 + NEAR_SOURCE):
         return ""
     here = fixed(last.bits_per_byte, 3)
@@ -324,11 +326,11 @@ def little_learned(run: DiagnosedRun) -> Diagnosis | None:
     if level and measured and measured.step < run.last_step and run.loss < level.loss * (1 - NEAR):
         return None  # the evaluation is of weights that were worse
     after = f"after {whole(run.last_step)} steps" + (f" and {rollbacks_text(len(run.rollbacks))}" if run.rollbacks else "")
-    loss, kind = (measured.loss, "validation") if measured else (run.loss, "training")
+    loss, kind, unit = (measured.loss, "validation", run.unit) if measured else (run.loss, "training", run.unit.train)
     then = f" at step {step_text(measured.step)}" if measured and measured.step < run.last_step else ""
-    evidence = f"{after} the {kind} loss is {run.unit(loss)} {run.unit.name}{then}"
+    evidence = f"{after} the {kind} loss is {unit(loss)} {unit.name}{then}"
     if level:
-        evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({run.unit(level.loss)})"
+        evidence += f", {'above' if loss > level.loss * (1 + NEAR) else 'about'} {level.name} ({unit(level.loss)})"
     far = _far_settings(run)
     verdict: Verdict = "too short to say" if ended else "too early to tell"
     if level and run.phase not in ACTIVE and (level.short == "uniform" or far or run.rollbacks):
@@ -346,7 +348,8 @@ def learning(run: DiagnosedRun) -> Diagnosis:
     still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
     advice = STILL_FALLING if still else ""
     verdict: Verdict = "learned" if is_over else "learning"
-    return Diagnosis(verdict, run.describe_trend(), _far_settings(run) or near_source(run) or advice)
+    evidence = run.describe_trend() if len(found) > 1 or run.relative_fall() > 0 else run.describe_all()
+    return Diagnosis(verdict, evidence, _far_settings(run) or near_source(run) or advice)
 
 
 CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (

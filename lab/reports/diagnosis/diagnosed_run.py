@@ -277,12 +277,14 @@ class DiagnosedRun:
 
     @cached_property
     def trend_evaluations(self) -> list[Evaluation]:
-        """Evaluations from the one nearest to the start of the trend."""
+        """Evaluations from the one nearest to the start of the trend, of those half the trend or more before the last one and not
+        long before the trend. Only the last where there is none: as where a run by minutes ends just after its first one."""
         if not self.evaluations:
             return []
-        start = self.steps[self.trend_start]
-        nearest = min(range(len(self.evaluations)), key=lambda at: abs(self.evaluations[at].step - start))
-        return self.evaluations[nearest:]
+        start, last = self.steps[self.trend_start], self.evaluations[-1].step
+        length, known = self.steps[-1] - start, self.evaluations
+        first = [at for at, each in enumerate(known) if start - 2 * length <= each.step <= last - length / 2]
+        return known[min(first, key=lambda at: abs(known[at].step - start), default=-1) :]
 
     def describe_trend(self, *, lowest: bool = False) -> str:
         """The change of both losses over the trend, between the same two evaluations, with the steps of each number.
@@ -297,14 +299,20 @@ class DiagnosedRun:
         before, now = (self.smoothed_at(step) for step in steps)
         if before is None or now is None:
             before, now = self.smoothed[self.trend_start], self.loss
-        words = f"from step {step_text(steps[0])} to {step_text(steps[1])} the training loss {moved(self.unit, before, now)}"
+        moves = moved(self.unit.train, before, now)
+        words = f"from step {step_text(steps[0])} to {step_text(steps[1])} the training loss {moves}"
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
-            verb = "" if differs_visibly(self.unit, before, now) else "went "
+            verb = "" if differs_visibly(self.unit.train, before, now) else "went "
             words += f", and the {'lowest ' if lowest else ''}{self.val_loss_name} {moved_at(self.unit, first, last, verb)}"
         elif found:
             words += f"; the {self.val_loss_name} was {self.unit(found[0].loss)} at step {step_text(found[0].step)}"
         return words + "."
+
+    def describe_all(self) -> str:
+        """The change of the training loss from the first step of the curve."""
+        moves = moved(self.unit.train, self.smoothed[0], self.loss)
+        return f"from step {step_text(self.steps[0])} to {step_text(self.steps[-1])} the training loss {moves}."
 
     def lowest_ends(self) -> tuple[Evaluation, Evaluation]:
         """The lowest evaluations up to the start of the trend, and of all."""

@@ -102,8 +102,8 @@ def bpe(vocab: int) -> dict[str, object]:
 
 
 OVERFITS = manual(5_000, 70_000)
-LONGER = manual(150_000, 100_000)
-MEMORIZES: dict[str, object] = bpe(2000) | WIDE | {"steps": 1200, "lr": 6e-3, "batch": 32, "eval_every": 100}
+LONGER = manual(165_000, 85_000)
+MEMORIZES: dict[str, object] = bpe(1500) | WIDE | {"steps": 1000, "lr": 1e-2, "batch": 32, "eval_every": 100}
 """Its first evaluation comes when the text has been read several times, and its vocabulary is large for the validation part."""
 MUON: dict[str, object] = {"optimizer": "muon", "lr": None}
 

@@ -82,6 +82,8 @@ TABLE = {
     "overfitting-paused": Case("overfitting", ("so that the run can be stopped",)),
     "overfitting-ended-early": Case("overfitting", (), ("can be stopped",)),
     "overfitting-large-vocabulary": Case("overfitting", (r"smaller vocabulary may help",)),
+    "overfitting-last-tenth": Case("overfitting", ("smaller vocabulary may help",), ("stopped",)),
+    "overfitting-blocks": Case("overfitting", ("smaller vocabulary may help",), ("stopped",)),
     "small-text": Case("text too small", ("540 training tokens", "a longer text"), ("vocabulary", "rate")),
     "small-text-large-model": Case("text too small", ("smaller model",), ("vocabulary", "rate")),
     "small-text-vocabulary": Case("text too small", ("smaller vocabulary may help",), ("rate",)),

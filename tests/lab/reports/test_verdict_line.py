@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
+from lab.reports.baselines import bits_per_byte
 from lab.reports.diagnosis.diagnose import diagnosis_of
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
 from lab.reports.text_entropy import TextEntropy, ValidationText
@@ -61,7 +62,12 @@ def test_at_every_evaluation_a_newcomer_gets_one_sentence_without_terms(name: st
         ("little-lr-1e-4", 20, "training", "Too early to tell: in 20 steps it has learned no more than blind guessing."),
         ("differs-bpe", 20, "training", "It is learning: so far not even how common each token is."),
         ("differs-bpe", 40, "training", "It is learning: unsure as among 115 of 400 tokens on new text."),
-        ("diverged-lr-1000", 24, "training", "It went wrong by step 24: back at an earlier state, it takes smaller steps."),
+        (
+            "diverged-lr-1000",
+            24,
+            "training",
+            "It went wrong by step 24: back at an earlier state, it takes smaller steps, after 6 returns to an earlier state.",
+        ),
         ("learning-manual", math.inf, "", "It has learned: unsure as among 17 of 256 tokens on new text."),
         ("learning-half-way", math.inf, "", "It was learning: unsure as among 7.4 of 256 tokens in validation."),
         ("little-coin", math.inf, "", "Too short to say: in 120 steps it has learned only how common each token is."),
@@ -140,6 +146,43 @@ def test_a_falling_validation_loss_is_no_overfitting() -> None:
         assert line.details.startswith("No overfitting yet (val − train +0.10, val not rising), "), "the gap of the plot"
         assert (line.tone, line.text[0]) == ("good", "✓")
     assert made_up((10, 3.2, 3.3), (20, 3.0, 3.0), status=finished).details.startswith("No overfitting, ")
+
+
+def test_the_headline_of_another_kind_of_text_has_the_figure_of_the_end_and_the_unit_in_use() -> None:
+    """As the panel beside it: on all of the validation text where the run has ended; training's by its own bytes per token."""
+    run = recorded("differs-bpe")
+    data = replace(run.head.config.data, train_bytes=2 * run.head.config.data.split)
+    last = FinalEvaluation(step=400, tokens=100, bytes=400, val_loss=4.0, bits_per_byte=4.0 / math.log(2) / 4)
+    status = replace(run.head.status, final=last)
+    unit = bits_per_byte(data, run.history, last)
+    for phase, there in (("finished", 4.0), ("training", run.history.val_losses[-1])):
+        judged = dataclasses.replace(run.judged(phase), status=status, config=replace(run.head.config, data=data), unit=unit)
+        found = diagnosis_of(judged)
+        assert found.verdict == "validation text differs"
+        bits, trained = there / math.log(2) / 4, run.history.smooth[-1] / math.log(2) / 2
+        said = f"The validation text is of another kind: loss {bits:.2f} bits/byte there, {trained:.2f} in training."
+        assert verdict_line(judged, found).sentence == said
+
+
+def test_rollbacks_are_told_in_the_headline() -> None:
+    assert line_of("rollbacks-muon").sentence.endswith(", after 3 returns to an earlier state.")
+    assert "return" not in line_of("learning").sentence
+
+
+def test_two_evaluations_a_step_apart_are_no_trend() -> None:
+    """A run by minutes whose time ended just after its first evaluation: its losses are compared over the last quarter."""
+    falling = [(step, 6.0 - step / 100, 4.208 if step == 200 else 4.209 if step == 201 else None) for step in range(1, 202)]
+    run = DiagnosedRun(config(), TRAINING, history(*falling), "finished", None, ())
+    found = diagnosis_of(run)
+    assert found.verdict == "learned"
+    assert re.fullmatch(
+        r"from step 151 to 201 the training loss went from 4\.5\d to 4\.0\d; the validation loss was 4\.21 at step 201\.",
+        found.evidence,
+    )
+    level = [(step, 6.0 - step / 100 if step < 20 else 5.8, None) for step in range(1, 41)]
+    flat = diagnosis_of(DiagnosedRun(config(), TRAINING, history(*level), "training", None, ()))
+    assert flat.verdict == "learning"
+    assert flat.evidence.startswith("from step 1 to 40 the training loss went from 5.99 to 5.8")
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from lab.cli.commands.runs_command import entry
 from lab.runs import run_folder, run_summary
 from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric, Status
+from lab.runs.run_schema import FinalEvaluation, Metric, Status
 from lab.runs.run_summary import RunsWatcher, fraction_done, planned_length, time_left
 from models.parameter_count import flops_per_token
+from screens.home.run_pane import facts_of
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 
 encode = msgspec.json.encode
@@ -66,6 +68,24 @@ def test_a_summary_has_the_latest_of_each_number_however_long_ago_it_was_and_wha
     other.write_bytes(b"".join([metric(0, None, 7.0), *(metric(step, 5.0) for step in range(1, 3000))]))
     other.replace(run.metrics_path)
     assert watcher.read()[0].val_loss == 7.0
+
+
+def test_its_validation_loss_is_that_of_the_best_weights_which_are_opened(run: Run) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 8.0) + metric(40, 5.0, 4.0) + metric(100, 1.0, 6.0))
+    run.status_path.write_bytes(encode(Status(phase="stopped", step=100, best_step=40, best_val_loss=4.0)))
+    watcher = RunsWatcher(run.path.parent)
+    (told,) = watcher.read()
+    assert (told.val_loss, told.bits_per_byte, told.val_step) == (4.0, 4.0, 40)
+    last, best = (
+        FinalEvaluation(step=step, tokens=10, bytes=20, val_loss=loss, bits_per_byte=loss / 2)
+        for step, loss in ((100, 7.283), (40, 4.107))
+    )
+    run.status_path.write_bytes(encode(Status(phase="finished", step=100, final=last, final_best=best)))
+    (told,) = watcher.read()
+    assert (told.val_loss, told.bits_per_byte, told.val_step) == (4.107, 2.0535, 40)
+    listed = entry(run)
+    assert (listed.val_loss, listed.bits_per_byte, listed.val_step) == (4.107, 2.0535, 40)
+    assert "best val loss" in dict(facts_of(told))
 
 
 @pytest.mark.parametrize("block", [7, 64, 100, 4096])

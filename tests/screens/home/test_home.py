@@ -116,7 +116,7 @@ LESSON = "lesson 1, The whole path in one picture"
     [
         ({"busy": "training", "done": "finished"}, None, "enter watches busy: training, step 240 of 2,000."),
         ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
-        ({"done": "finished"}, None, "enter looks inside done: finished, validation loss 3.424."),
+        ({"done": "finished"}, None, "enter looks inside done: finished, best validation loss 3.424."),
         ({"broken": "failed", "done": "finished"}, None, "enter shows broken: failed, step 240 of 2,000."),
         ({}, 1, "6 goes on with lesson 1. 5 looks into a model. 2 trains one on your text."),
         ({}, 5, "6 opens lesson 2. 5 looks into a model. 2 trains one on your text."),
@@ -317,7 +317,7 @@ async def test_a_wide_home_shows_the_run_under_the_cursor_beside_shortened_names
         facts = dict(pane.query_one(FactList).facts)
         assert facts["model"].startswith("4 layers, 4 heads, width 128, context 128: ")
         assert facts["training"] == "300 steps, batch 16, adamw, lr 0.002"
-        assert facts["val loss"].endswith(" on 32,800 of 111,539 bytes")
+        assert facts["best val loss"].endswith(" on 32,800 of 111,539 bytes")
         figure = pane.query_one(LinePlot).figure
         train, validation = figure.series
         assert train.xs[-1] == pytest.approx(299.0, abs=2)

@@ -1,6 +1,7 @@
 """Runs beside each other, and what is done with whole runs from Home: rename, delete, their settings again."""
 
 import asyncio
+import math
 import os
 import shutil
 import time
@@ -202,10 +203,10 @@ async def test_other_tokenizers_are_compared_in_bits_per_byte_only_and_a_key_sho
         assert screen.settings.bits, "a loss per token would mislead"
 
 
-async def test_texts_of_one_name_are_shown_where_they_differ_and_curves_are_in_bits_per_byte_of_the_validation_text(
+async def test_texts_of_one_name_are_shown_where_they_differ_and_curves_are_in_bits_per_byte_of_their_own_text(
     comparing: Open, two_runs: Any
 ) -> None:
-    """Training tokens of three bytes beside validation tokens as long as the evaluations say: one length for both losses."""
+    """Training tokens of three bytes beside validation tokens as long as the evaluations say."""
     older, newer = two_runs
     name, train_bytes = "tinyshakespeare-of-all-plays.txt", 3 * older.config.data.split
     other = {"sha256": "f" * 64, "bytes": 999_999}
@@ -221,8 +222,7 @@ async def test_texts_of_one_name_are_shown_where_they_differ_and_curves_are_in_b
             lines = next(each for each in two_runs if each.name == run.name).metrics().read()
             told = [line.bits_per_byte for line in lines if line.val_loss and line.step]
             assert list(bits[at + 1].ys) == pytest.approx(told)
-            per_nat = told[-1] / nats[at + 1].ys[-1]
-            assert bits[at].ys == pytest.approx(np.asarray(nats[at].ys) * per_nat)
+            assert bits[at].ys == pytest.approx(np.asarray(nats[at].ys) / math.log(2) / 3)
 
 
 @pytest.mark.parametrize(
