@@ -97,14 +97,17 @@ def probability(p: float, decimals: int = 1, digits: int = 0) -> str:
 def probability_change(before: float, after: float, decimals: int = 1, digits: int = 0) -> tuple[str, str, str]:
     """Two probabilities in percent and the change in percentage points: `8.84%`, `8.36%`, `−0.48`.
 
-    They have the fewest decimals, at least `decimals`, with which the change is the difference of what is printed beside it. One
-    that cannot be seen beside them has one figure: `50.0%`, `50.0%`, `+1e−6`. `digits` as for `probability`.
+    They have the fewest decimals, at least `decimals`, with which the change has two significant figures and is the difference of
+    what is printed beside it. One too small for that beside them stands alone: `50.0%`, `50.0%`, `−6.6e−4`. `digits` as for
+    `probability`.
     """
     old, new = 100 * before, 100 * after
-    seen = [places for places in range(decimals, decimals + MORE_DECIMALS + 1) if round(new - old, places)]
+    least = 1 - int(f"{new - old:.1e}".partition("e")[2]) if new != old else decimals
+    seen = range(max(decimals, least), decimals + MORE_DECIMALS + 1)
     agree = (at for at in seen if round(round(new, at) - round(old, at), at) == round(new - old, at))
     places = next(agree, seen[-1] if seen else decimals)
-    return probability(before, places, digits), probability(after, places, digits), fixed(new - old, places, sign=True)
+    change = fixed(new - old, places, sign=True) if seen else significant(new - old, 2, sign=True)
+    return probability(before, places, digits), probability(after, places, digits), change
 
 
 def _scaled(n: float, units: Sequence[str]) -> tuple[str, str]:

@@ -3,16 +3,17 @@
 Every window of `WINDOW` characters has a hash; windows with equal hashes are copies. All windows of a text of up to
 `MOST_WINDOWS` characters are kept, so that what is found is exact; of a longer text those whose hash is divisible by a power of
 two ("sampling by content": all copies of a window are kept, or none). Copies that follow each other at the same distance, with
-equal text between, are one passage. There what is found is a lower bound, and `copy_sample` estimates the whole.
+equal text between, are one passage. There what is found is a lower bound, and `CopySample` estimates the whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.statistics.text_hashes import Hashes, mixed
+from lab.data.statistics.text_blocks import BLOCK_CHARACTERS
+from lab.data.statistics.text_hashes import Hashes, WindowHasher, mixed
 
 CELL = 64
 """Characters of a cell."""
@@ -23,7 +24,11 @@ FILTER_BITS = 22
 
 
 class CopySample:
-    """Fed with the hashes of all windows of a text in turn."""
+    """Cells of a text, drawn while it is fed with the hashes of all windows in turn, and their shares that stood earlier.
+
+    Whether a window stood earlier is told by a second reading: of cells that are drawn as the text goes by, the first would tell
+    only what comes again later, which is as many windows, but of short passages another share of the text.
+    """
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -32,49 +37,41 @@ class CopySample:
         """The first window of each cell: the first of those that its first character is in."""
         self._cells: Hashes = np.empty((0, window - 1 + CELL), np.uint64)
         """Hashes of the windows that each cell has a character in."""
-        self._hashes: Hashes = np.empty(0, np.uint64)
-        """The hashes of all cells, sorted, and where each was seen last."""
-        self._last: NDArray[np.int64] = np.empty(0, np.int64)
-        self._filter = np.zeros(1 << FILTER_BITS, np.bool_)
 
     def add(self, first: int, hashes: Hashes) -> None:
         """Take the windows that begin at character `first` and after it. A cell that they do not cover is never drawn."""
         before = self._window - 1
         begins = np.arange(-(-(first + before) // CELL), (first + len(hashes)) // CELL) * CELL - before
-        self._draw(begins[self._is_drawn(begins)], first, hashes)
-        hits = np.flatnonzero(self._filter.take(_slots(hashes, 0)))
-        hits = hits[self._filter.take(_slots(hashes[hits], FILTER_BITS))]
-        at, same = self._known(hashes[hits])
-        np.maximum.at(self._last, at[same], hits[same] + first)
-
-    def _known(self, hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Places of these hashes in those of all cells, and a mask of the hashes that are there."""
-        at = np.searchsorted(self._hashes, hashes)
-        return at, np.append(self._hashes, np.uint64(0))[at] == hashes
+        begins = begins[self._is_drawn(begins)]
+        while len(self._begins) + len(begins) > MOST_CELLS:
+            self._mask = 2 * self._mask + 1
+            begins, stays = begins[self._is_drawn(begins)], self._is_drawn(self._begins)
+            self._begins, self._cells = self._begins[stays], self._cells[stays]
+        cells = hashes[(begins - first)[:, None] + np.arange(self._cells.shape[1])]
+        self._begins, self._cells = np.concatenate((self._begins, begins)), np.concatenate((self._cells, cells))
 
     def _is_drawn(self, begins: NDArray[np.int64]) -> NDArray[np.bool_]:
         drawn: NDArray[np.bool_] = (mixed(begins.astype(np.uint64)) & np.uint64(self._mask)) == 0
         return drawn
 
-    def _draw(self, begins: NDArray[np.int64], first: int, hashes: Hashes) -> None:
-        while len(self._begins) + len(begins) > MOST_CELLS:
-            self._mask = 2 * self._mask + 1
-            begins, stays = begins[self._is_drawn(begins)], self._is_drawn(self._begins)
-            self._begins, self._cells = self._begins[stays], self._cells[stays]
-            used = np.isin(self._hashes, self._cells)
-            self._hashes, self._last = self._hashes[used], self._last[used]
-        cells = hashes[(begins - first)[:, None] + np.arange(self._cells.shape[1])]
-        self._begins, self._cells = np.concatenate((self._begins, begins)), np.concatenate((self._cells, cells))
-        new = np.unique(cells)
-        new = new[~self._known(new)[1]]
-        at = np.searchsorted(self._hashes, new)
-        self._hashes, self._last = np.insert(self._hashes, at, new), np.insert(self._last, at, 0)
-        self._filter[_slots(new, 0)] = self._filter[_slots(new, FILTER_BITS)] = True
-
-    def estimate(self) -> tuple[float, float]:
-        """The share of the text, and half of its 95% interval."""
+    def estimate(self, blocks: Iterable[str]) -> tuple[float, float]:
+        """The share of the text that stood earlier, and half of its 95% interval; `blocks` are the text, once more."""
+        wanted = np.unique(self._cells)
+        firsts = np.full(len(wanted), np.iinfo(np.int64).max)
+        may_be = np.zeros(1 << FILTER_BITS, np.bool_)
+        may_be[_slots(wanted, 0)] = may_be[_slots(wanted, FILTER_BITS)] = True
+        hasher, first, tail = WindowHasher(self._window, BLOCK_CHARACTERS + self._window), 0, ""
+        for block in blocks:
+            text = tail + block
+            hashes = mixed(hasher.hashes(text))
+            hits = np.flatnonzero(may_be.take(_slots(hashes, 0)))
+            hits = hits[may_be.take(_slots(hashes[hits], FILTER_BITS))]
+            at = np.searchsorted(wanted, hashes[hits]).clip(max=len(wanted) - 1)
+            same = wanted[at] == hashes[hits]
+            np.minimum.at(firsts, at[same], hits[same] + first)
+            first, tail = first + len(hashes), text[1 - self._window :]
         own = self._begins[:, None] + np.arange(self._cells.shape[1])
-        again: NDArray[np.bool_] = np.greater(self._last[np.searchsorted(self._hashes, self._cells)], own)
+        again: NDArray[np.bool_] = np.less(firsts[np.searchsorted(wanted, self._cells)], own)
         sums: NDArray[np.int64] = np.concatenate((np.zeros((len(again), 1), np.int64), np.cumsum(again, axis=1)), axis=1)
         shares = (sums[:, self._window :] > sums[:, : -self._window]).mean(axis=1)
         error = 1.96 * shares.std() / np.sqrt(len(shares))
@@ -170,9 +167,10 @@ class PassageFinder:
             self._kept = thinned
             self._size = sum(len(positions) for positions, *_ in self._kept)
 
-    def find(self, bins: int = MAP_BINS, check: Callable[[], object] = bool) -> Repeats:
-        """All repeats of the text so far. `check` is called now and then, and may raise."""
-        share, error = self._sample.estimate() if self._sample else (0.0, 0.0)
+    def find(self, read_again: Callable[[], Iterable[str]], bins: int = MAP_BINS, check: Callable[[], object] = bool) -> Repeats:
+        """All repeats of the text so far. Of one of which not every window was kept, `read_again` gives the text in blocks.
+        `check` is called now and then, and may raise."""
+        share, error = self._sample.estimate(read_again()) if self._sample else (0.0, 0.0)
         empty = Repeats(0, (0.0,) * bins, (), self.length, self._mask + 1, share, error)
         if not self._kept:
             return empty

@@ -333,7 +333,13 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
         finder, languages, rare = state.passages, state.languages, state.words.table.rare(RARE_WORDS)
         del state  # whose tables take as much as the search
     yield found
-    repeats = finder.find(check=lambda: check(READING))
+
+    def read_again() -> Iterator[str]:
+        for text in (blocks := TextBlocks(read(), BLOCK_CHARACTERS)):
+            check(READING + (SEARCHED - READING) * min(1.0, blocks.read / max(1, size)))
+            yield text
+
+    repeats = finder.find(read_again, check=lambda: check(SEARCHED))
     found = replace(found, repeats=repeats, stage="reading excerpts", progress=SEARCHED)
     yield found
     passages, rare_words = fetch_excerpts(read, size, repeats, rare, check)

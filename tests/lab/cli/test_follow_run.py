@@ -234,7 +234,13 @@ def test_runs_as_json_and_as_a_table_filtered_and_on_the_whole_validation_part_o
         trainer.status.final = trainer.status.final_best = msgspec.convert(last, FinalEvaluation)
         trainer.say("finished", STEPS)
     facts = {"name": "tale", "path": str(run.path), "phase": "training", "alive": True, "step": 20, "steps": 40, "seconds": 2.0}
-    losses = {"loss": 3.0, "val_loss": 3.5, "bits_per_byte": pytest.approx(3.5 / 0.693147), "val_step": 20, "validation_bytes": 100}
+    losses = {
+        "loss": 3.0,
+        "val_loss": 3.5,
+        "bits_per_byte": pytest.approx(3.5 / 0.693147),
+        "val_step": 20,
+        "validation_bytes": 100,
+    }
     parameters = 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16
     model = {"parameters": parameters, "tokenizer": "bytes", "text": "tale", "created": 1.0}
     unknown = {**dict.fromkeys(("evaluated_bytes", "copied", "final", "final_best")), "ranks": [], "imported": False}

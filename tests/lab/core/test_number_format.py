@@ -158,11 +158,12 @@ def test_a_date_is_local() -> None:
         (0.10, 0.22, ("10.0%", "22.0%", "+12.0")),
         (0.0884, 0.0836, ("8.84%", "8.36%", "−0.48")),
         (0.088449, 0.088551, ("8.845%", "8.855%", "+0.010")),
-        (0.5, 0.50001, ("50.000%", "50.001%", "+0.001")),
-        (0.5, 0.49999, ("50.000%", "49.999%", "−0.001")),
+        (0.5, 0.50001, ("50.0000%", "50.0010%", "+0.0010")),
+        (0.5, 0.49999, ("50.0000%", "49.9990%", "−0.0010")),
+        (0.5, 0.4999934, ("50.0%", "50.0%", "−6.6e−4")),
         (0.5, 0.5, ("50.0%", "50.0%", "0.0")),
         (0.0042, 0.1196, ("0.42%", "11.96%", "+11.54")),
-        (0.5, 0.5 + 1e-9, ("50.0%", "50.0%", "+1e−7")),
+        (0.5, 0.5 + 1e-9, ("50.0%", "50.0%", "+1.0e−7")),
         (0.9996, 0.9, (">99.9%", "90.0%", "−10.0")),
         (0.09347339, 0.10482761, ("9.3473%", "10.4828%", "+1.1354")),
     ],
@@ -171,3 +172,10 @@ def test_a_change_is_that_of_the_probabilities_and_of_what_is_printed_beside_it(
     before: float, after: float, texts: tuple[str, str, str]
 ) -> None:
     assert number_format.probability_change(before, after, digits=2) == texts
+
+
+@given(st.floats(0, 1), st.floats(-1, 1), st.integers(0, 9), st.sampled_from([0, 2]))
+def test_a_printed_change_is_right_to_two_figures(before: float, by: float, smaller: int, digits: int) -> None:
+    after = min(1.0, max(0.0, before + by * 10.0**-smaller))
+    *_, change = number_format.probability_change(before, after, digits=digits)
+    assert read(change) == pytest.approx(100 * (after - before), rel=0.0501, abs=1e-12)

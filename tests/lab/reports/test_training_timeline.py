@@ -110,7 +110,7 @@ def test_the_change_of_a_prediction_is_told_in_points() -> None:
     [
         (0.51944, 0.43454, "43.45%, −8.49 points"),  # 51.9% and 43.5% are 8.4 points apart
         (0.088449, 0.088551, "8.855%, +0.010 points"),  # 8.8% and 8.9% are 0.1 apart
-        (0.4, 0.40001, "40.001%, +0.001 points"),
+        (0.4, 0.40001, "40.0010%, +0.0010 points"),
     ],
 )
 def test_the_points_are_those_between_the_probabilities_and_the_shown_ones(was: float, now: float, words: str) -> None:

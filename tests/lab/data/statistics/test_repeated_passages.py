@@ -1,15 +1,20 @@
 """Repeated passages against a search of the text itself."""
 
+import json
 import random
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.data.statistics import stream_statistics
 from lab.data.statistics.passage_excerpts import fetch_excerpts
 from lab.data.statistics.repeated_passages import PassageFinder, Repeats
 from lab.data.statistics.text_hashes import PrefixHasher
+from tests.fixture_types import Call
 
 BLOCK = 64
 
@@ -22,7 +27,7 @@ def find(text: str, most: int = 1 << 16, window: int = 5, block: int = BLOCK) ->
         prefixes = hasher.prefixes(codes, prefix)
         finder.add(start, prefixes, hasher.inverses)
         prefix = prefixes[-1]
-    return finder.find(bins=10)
+    return finder.find(lambda: (text[start : start + block] for start in range(0, len(text), block)), bins=10)
 
 
 def covered(text: str, window: int) -> list[bool]:
@@ -101,3 +106,37 @@ def test_of_a_long_text_the_share_is_estimated_within_its_error(copied: float) -
     assert sampled.characters <= exact.characters
     assert 0 < sampled.error < 0.044
     assert sampled.share == pytest.approx(exact.share, abs=sampled.error)
+
+
+def with_excerpts(seed: int, length: int) -> str:
+    """A text of which about half are short excerpts of what stood before, from anywhere in it, so that many overlap."""
+    draw = random.Random(seed)
+    text = bytearray(random_text(seed, 2_000), "ascii")
+    while len(text) < length:
+        at, size = draw.randrange(len(text) - 80), draw.randrange(50, 80)
+        text += text[at : at + size] if draw.random() < 0.6 else draw.randbytes(45).hex().encode()
+    return text.decode()
+
+
+def test_the_interval_holds_the_share_of_short_passages_in_texts_of_any_seed() -> None:
+    off = []
+    for seed in range(8):
+        text = with_excerpts(seed, 150_000)
+        exact, sampled = find(text, 1 << 30, 50, 1 << 14), find(text, 1 << 13, 50, 1 << 14)
+        assert sampled.spacing > 8
+        off.append((sampled.share - exact.share) / sampled.error)
+    assert max(map(abs, off)) < 1.3
+    assert sum(abs(each) > 1 for each in off) <= 1
+    assert abs(sum(off) / len(off)) < 0.6, "it is not off on one side"
+
+
+def test_what_is_said_of_a_text_too_long_for_all_its_windows_holds(
+    llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = with_excerpts(9, 150_000)
+    (tmp_path / "text.txt").write_text(text)
+    exact = json.loads(llmlab("data", tmp_path / "text.txt", "--json").out)["text"]["repeated_passages"]
+    monkeypatch.setattr(stream_statistics, "PassageFinder", partial(stream_statistics.PassageFinder, 1 << 13))
+    found = json.loads(llmlab("data", tmp_path / "text.txt", "--json").out)["text"]["repeated_passages"]
+    assert (exact["is_exact"], found["is_exact"]) == (True, False)
+    assert found["share"] == pytest.approx(exact["share"], abs=found["share_error"])
