@@ -1,11 +1,13 @@
 """Benchmark results: rows of figures, and their history on disk, bench.jsonl."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from lab.core.errors import UserError
+from lab.core.safe_open import open_to_append
 
 HISTORY = "bench.jsonl"
 
@@ -41,7 +43,7 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
 def append(report: BenchReport, home: Path) -> None:
     """Append a line to the history in `home`, creating the folder if needed."""
     home.mkdir(parents=True, exist_ok=True)
-    with (home / HISTORY).open("ab") as file:
+    with os.fdopen(open_to_append(home / HISTORY), "ab") as file:
         file.write(msgspec.json.encode(report) + b"\n")
 
 

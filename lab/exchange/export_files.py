@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, write_export
 from lab.core.errors import UserError
+from lab.core.safe_open import refuse_link
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ def unused_path(path: Path) -> Path:
 
 
 def make_exports_folder(home: Path) -> Path:
-    """The folder of exports, made where it is missing. Raises: UserError."""
+    """The folder of exports, made where it is missing. Raises UserError, also if it is a link."""
     folder = home / "exports"
+    refuse_link(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -12,7 +12,15 @@ import msgspec
 
 from lab.core.atomic_io import append_whole, replace_atomic
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import JSON_ERRORS, LARGEST_LINE, LARGEST_LINES, lines_backwards, open_regular, open_to_append
+from lab.core.safe_open import (
+    JSON_ERRORS,
+    LARGEST_LINE,
+    LARGEST_LINES,
+    lines_backwards,
+    open_regular,
+    open_to_append,
+    refuse_link,
+)
 from lab.runs.run_schema import Event, Insight, LogTo, Metric, Sample
 
 MetricLine = TypeVar("MetricLine", bound=msgspec.Struct)
@@ -178,13 +186,14 @@ class TensorBoardLog:
     """Appends each step's metrics as one TensorBoard event, whole or not at all.
 
     Raises:
-        UserError: if the package has been removed since.
+        UserError: if the package has been removed since, or the folder is a link.
         OSError: as the system says; what was written of that event is taken back.
     """
 
     def __init__(self, folder: Path, saved_step: int | None) -> None:
         """TensorBoard then forgets the events of steps after `saved_step`, which are trained again."""
         check_log_to("tensorboard")
+        refuse_link(folder)
         folder.mkdir(exist_ok=True)
         now = time.time()
         self._descriptor = open_to_append(folder / f"events.out.tfevents.{now:.6f}.{os.getpid()}")

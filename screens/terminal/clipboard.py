@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from textual.app import App
@@ -11,15 +12,19 @@ from textual.geometry import Region
 from textual.screen import Screen
 from textual.widget import Widget
 
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import bytes_, counted
+from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
 
 CLIPBOARD_BYTES = 74_000
 """Least size that terminals take through OSC 52: xterm's limit of 100,000 characters in base64."""
 
 FILE = "copied.txt"
-"""Name of the file, among the exports, that has what was copied last."""
+"""Name of the file, among the exports, that has what was copied last; numbered where it is taken."""
+
+_written: tuple[Path, str] | None = None
+"""The file that this lab wrote, and what: it is replaced at the next copying unless somebody has changed it meanwhile."""
 
 LINES_OF_BOXES = re.compile(f"[{chr(0x2500)}-{chr(0x257F)}▏▕▁▔]")  # box drawing, and the eighths that stand for a border
 
@@ -53,7 +58,7 @@ def text_in_sight(part: Widget) -> str:
 
 async def copy(app: App[object], text: str) -> str:
     """Copy a text; return what to say of it. Raises: UserError: too long for a clipboard, or no file can be written."""
-    from lab.exchange.export_files import make_exports_folder, write_text
+    from lab.exchange.export_files import make_exports_folder
     from lab.runs.home_folder import home
     from screens.dialogs.export_menu import short_path
 
@@ -63,7 +68,28 @@ async def copy(app: App[object], text: str) -> str:
             f"That is {bytes_(size)} of text, and terminals take about {bytes_(CLIPBOARD_BYTES)}: export it (o) instead."
         )
     app.copy_to_clipboard(text)
-    path = await asyncio.to_thread(make_exports_folder, home()) / FILE
-    await asyncio.to_thread(write_text, path, text, replace=True)
+    path = await asyncio.to_thread(_write, await asyncio.to_thread(make_exports_folder, home()) / FILE, text)
     what = f"“{text}”" if len(text) < 30 and "\n" not in text else counted(len(text.splitlines()), "line")
     return f"Copied {what}, by OSC 52 (in tmux: set -g set-clipboard on) and to {short_path(path)}."
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write the file; return its path. Raises: UserError."""
+    from lab.exchange.export_files import write_new_text, write_text
+
+    global _written
+    if _written is not None and _written[0].parent == path.parent and _contents(_written[0]) == _written[1]:
+        path = _written[0]
+        write_text(path, text, replace=True)
+    else:
+        path, _ = write_new_text(path, text)
+    _written = path, text
+    return path
+
+
+def _contents(path: Path) -> str | None:
+    """The text of a regular file no longer than a clipboard takes; None for anything else."""
+    try:
+        return read_regular(path, CLIPBOARD_BYTES).decode()
+    except (OSError, UnicodeDecodeError, DamagedFileError):
+        return None

@@ -16,7 +16,7 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.metrics_log import SCALARS, LineReader, LineWriter, TensorBoardLog, keep_lines_up_to, last_line
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric, Sample
+from lab.runs.run_schema import Metric, Sample, Status
 
 
 def metric(step: int) -> Metric:
@@ -112,7 +112,7 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def test_tensorboard_shows_every_metric_of_a_run(tiny_run: Callable[..., Run], train_here: Callable[..., object]) -> None:
+def test_tensorboard_shows_every_metric_of_a_run(tiny_run: Callable[..., Run], train_here: Callable[..., Status]) -> None:
     run = tiny_run(log_to="tensorboard", steps=12, eval_every=5)
     train_here(run)
     metrics = run.metrics().read()
@@ -122,6 +122,17 @@ def test_tensorboard_shows_every_metric_of_a_run(tiny_run: Callable[..., Run], t
         written = [(metric.step, getattr(metric, name)) for metric in metrics if getattr(metric, name) is not None]
         assert [step for step, _ in scalars] == [step for step, _ in written], name
         assert [value for _, value in scalars] == pytest.approx([value for _, value in written], rel=1e-6), name
+
+
+def test_tensorboards_folder_is_no_link_that_leads_its_events_elsewhere(
+    tiny_run: Callable[..., Run], train_here: Callable[..., Status], tmp_path: Path
+) -> None:
+    run, elsewhere = tiny_run(log_to="tensorboard", steps=2), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (run.path / "tensorboard").symlink_to(elsewhere)
+    status = train_here(run)
+    assert (status.phase, list(elsewhere.iterdir())) == ("failed", [])
+    assert "tensorboard is a link" in status.message
 
 
 def scalar(step: int, loss: float) -> Metric:

@@ -41,3 +41,30 @@ async def test_y_copies_what_the_screen_shows_without_borders_and_writes_the_sam
         await app.screen.mount(part)
         await pilot.pause()
         assert text_in_sight(part) == "one\ntwo   three"
+
+
+async def test_what_is_copied_replaces_no_file_of_the_users_and_goes_through_no_link(
+    home: Path, tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lab's own file of this session is written again, until somebody changes it; another gets a new name."""
+    monkeypatch.setattr("screens.terminal.clipboard._written", None)
+    mine, exports = tmp_path / "mine.txt", home / "exports"
+    exports.mkdir()
+    mine.write_text("mine")
+    (exports / "copied.txt").symlink_to(mine)
+    (exports / "copied-2.txt").write_text("mine too")
+    app = LabApp(preload=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "y")
+        await until(pilot, lambda: (exports / "copied-3.txt").exists())
+        assert "copied-3.txt" in await copy(app, "again")
+        (exports / "copied-3.txt").write_text("edited")
+        assert "copied-4.txt" in await copy(app, "once more")
+        texts = [path.read_text() for path in sorted(exports.iterdir())]
+        assert texts == ["mine too", "edited", "once more", "mine"]
+        elsewhere = tmp_path / "elsewhere"
+        exports.rename(elsewhere)
+        exports.symlink_to(elsewhere)
+        with pytest.raises(UserError, match="exports is a link"):
+            await copy(app, "through it")
+    assert len(list(elsewhere.iterdir())) == 4
