@@ -7,24 +7,25 @@ kinds and sizes are checked here before anything is written, and the mirror is t
 import os
 import re
 import secrets
+import select
 import shlex
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from os.path import dirname
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
-from lab.core.safe_open import JSON_ERRORS, LARGEST_CONFIG, LARGEST_STATUS, last_text_line
+from lab.core.safe_open import JSON_ERRORS, LARGEST_CONFIG, LARGEST_STATUS
 from lab.core.visible_text import quoted, visible
 from lab.runs.home_folder import BUNDLED, CONTACT, check_name
 from lab.runs.run_folder import ACTIVE
@@ -34,6 +35,8 @@ OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "Serve
 SSH = ("ssh", "-T", "-C", *(f"-o{option}" for option in OPTIONS), "--")
 ANSWER_SECONDS, SECONDS_BETWEEN, LONGEST_PAUSE = 15.0, 1.0, 15.0
 """Longest silence while an answer is awaited; pause after an update; the longest between two attempts to connect."""
+WHOLE_ANSWER_SECONDS, SLOWEST = 60.0, 4096
+"""Time for a whole answer, and the bytes per second from which on it may take longer."""
 
 LARGEST: dict[str, int] = {
     **{"config.json": LARGEST_CONFIG, "status.json": LARGEST_STATUS, "tokenizer.json": 16 << 20, "tokens.bin": 8 << 20},
@@ -42,9 +45,11 @@ LARGEST: dict[str, int] = {
 """The files that are mirrored, and the bytes that each may have."""
 GROWING, TOKENS = ".jsonl", "tokens.bin"
 """End of the names of files that grow, while others are replaced; the file that is mirrored of the run in view alone."""
-MOST_RUNS, MOST_BYTES, LISTING_BYTES, BATCH_FILES, PART_BYTES = 1000, 1 << 30, 4 << 20, 100, 256 << 10
-"""Bounds of all runs together and of their list; files that are asked for at once, and the part of a growing one, which
-leaves its rest to the next update, so that the states of all runs stay new."""
+MOST_RUNS, MOST_BYTES, LISTING_BYTES = 1000, 1 << 30, 4 << 20
+"""Bounds of all runs together, and of their list."""
+BATCH_FILES, BATCH_BYTES, PART_BYTES = 100, 32 << 20, 256 << 10
+"""Files that are asked for at once, and their bytes; the part of a growing one, which leaves its rest to the next update, so that
+the states of all runs stay new."""
 
 SET_UP = "unset CDPATH TIME_STYLE QUOTING_STYLE BLOCK_SIZE LS_BLOCK_SIZE; LC_ALL=C; export LC_ALL; exec 2>/dev/null"
 USUAL = '"$LLMLAB_HOME" "${XDG_DATA_HOME:-$HOME/.local/share}/llmlab/runs" "$HOME/Library/Application Support/llmlab/runs"'
@@ -60,34 +65,52 @@ class RemoteShell:
     """`sh` on another machine, over ssh with the user's own settings. Raises UserError where the connection is lost."""
 
     def __init__(self, machine: str) -> None:
-        self._machine, self._mark, self._errors = machine, secrets.token_hex(16), tempfile.TemporaryFile()  # noqa: SIM115
+        self._machine, self._mark, self._said = machine, secrets.token_hex(16), b""
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(ANSWER_SECONDS)
         command, end = [*SSH, machine, "exec sh"], theirs.fileno()
         try:  # in a session of its own, since Ctrl-C is the lab's
-            self._ssh = subprocess.Popen(command, stdin=end, stdout=end, stderr=self._errors, start_new_session=True)
+            self._ssh = subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.PIPE, start_new_session=True)
         except OSError as error:
             raise os_error_in_words(error, "run ssh") from error
         theirs.close()
+        assert self._ssh.stderr is not None
+        self._errors = self._ssh.stderr
+        self._sources: list[socket.socket | IO[bytes]] = [self._socket, self._errors]
 
     def ask(self, commands: Sequence[str], most: int = LISTING_BYTES) -> list[bytes]:
         """Run commands, and return the output of each, together at most `most` bytes."""
-        end, answer = f"\n{self._mark}\n".encode(), bytearray()
+        end, answer, began = f"\n{self._mark}\n".encode(), bytearray(), time.monotonic()
+        self._said = b""
         script = "".join(f"{command}\nprintf '\\n%s\\n' {self._mark}\n" for command in commands)
         try:
             self._socket.sendall(script.encode())
             while not answer.endswith(end) or answer.count(end) < len(commands):
-                if not (chunk := self._socket.recv(1 << 16)):
-                    raise ConnectionError
-                answer += chunk
-                if len(answer) + os.fstat(self._errors.fileno()).st_size > most + LISTING_BYTES:
+                ready, _, _ = select.select(self._sources, [], [], ANSWER_SECONDS)
+                if not ready:
+                    raise TimeoutError
+                for source in ready:
+                    chunk = os.read(source.fileno(), 1 << 16)
+                    if source is self._errors:
+                        self._said += chunk
+                        self._sources = self._sources if chunk else [self._socket]
+                    elif chunk:
+                        answer += chunk
+                    else:
+                        raise ConnectionError
+                if len(answer) > most + LISTING_BYTES or len(self._said) > LISTING_BYTES:
                     raise UserError(f"{self._machine} sends more than it is asked for.")
+                if (seconds := time.monotonic() - began) > WHOLE_ANSWER_SECONDS + len(answer) / SLOWEST:
+                    raise UserError(f"{self._machine} answers too slowly: {bytes_(len(answer))} in {seconds:.0f} seconds.")
         except TimeoutError:
             raise UserError(f"{self._machine} has not answered for {ANSWER_SECONDS:.0f} seconds.") from None
         except ConnectionError:
             with suppress(subprocess.TimeoutExpired):
                 self._ssh.wait(1)
-            said = visible(last_text_line(self._errors)).rstrip(".") or "the connection was closed"
+            os.set_blocking(self._errors.fileno(), False)
+            self._said += self._errors.read(1 << 16) or b""
+            last = self._said.decode(errors="replace").strip().rpartition("\n")[2]
+            said = visible(last).strip().rstrip(".") or "the connection was closed"
             raise UserError(f"{self._machine} cannot be reached: {said}.") from None
         return bytes(answer).split(end)[: len(commands)]
 
@@ -165,7 +188,7 @@ class RunMirror:
             # A run is shown once its config.json is there.
             new.sort(key=lambda it: (it.endswith(GROWING), it.endswith("/config.json"), dirname(it) != self.in_view))
             new = new[: BATCH_FILES + sum(not path.endswith(GROWING) for path in new)]
-            more = [self._fetch(shell, new[at : at + BATCH_FILES]) for at in range(0, len(new), BATCH_FILES)]
+            more = [self._fetch(shell, batch) for batch in self._batches(new)]
             self._folder.mkdir(mode=0o700, exist_ok=True)
             (self._folder / CONTACT).touch()
             os.utime(self._folder / CONTACT, (now, now))
@@ -195,6 +218,8 @@ class RunMirror:
                 except UserError as error:
                     left_out[name] = f"is not a run: {error}".removesuffix(".")
         self.left_out = {visible(path): reason for path, reason in left_out.items()}
+        if len({dirname(path) for path in found}) > MOST_RUNS:
+            raise UserError(f"{self.machine} lists more runs than it says it has.")
         return {path: facts for path, facts in found.items() if f"{dirname(path)}/config.json" in found}
 
     def awaits_text(self, run: str) -> bool:
@@ -202,16 +227,35 @@ class RunMirror:
         self.in_view, path = run, f"{run}/{TOKENS}"
         return path in self.listed and path not in self._have and not self.problem
 
+    def _batches(self, paths: Sequence[str]) -> Iterator[list[str]]:
+        """The paths in their order, in parts whose answers fit into memory."""
+        batch, taken = list[str](), 0
+        for path in paths:
+            if batch and (len(batch) == BATCH_FILES or taken + self._most(path) > BATCH_BYTES):
+                yield batch
+                batch, taken = [], 0
+            batch, taken = [*batch, path], taken + self._most(path)
+        if batch:
+            yield batch
+
+    def _most(self, path: str) -> int:
+        """Bytes of a file that are asked for at once: what was listed; a status may have grown since."""
+        if path.endswith("/status.json"):
+            return LARGEST_STATUS
+        return min(self.listed[path][1], PART_BYTES if path.endswith(GROWING) else MOST_BYTES)
+
     def _fetch(self, shell: RemoteShell, paths: Sequence[str]) -> bool:
         """Ask for these files, of growing ones for the next part, and write that. True if there is more of one."""
         starts, lengths, commands, more = list[int](), list[int](), list[str](), False
         for path in paths:
             (inode, size), grows = self._have.get(path, ("", 0)), path.endswith(GROWING)
             starts.append(size if grows and inode == self.listed[path][0] and size <= self.listed[path][1] else 0)
-            lengths.append(PART_BYTES if grows else LARGEST[path.partition("/")[2]])
+            lengths.append(self._most(path))
             commands.append(f"tail -c +{starts[-1] + 1} -- {shlex.quote(path)} | head -c {lengths[-1]}")
-        for path, start, contents in zip(paths, starts, shell.ask(commands, sum(lengths)), strict=True):
+        for path, start, most, contents in zip(paths, starts, lengths, shell.ask(commands, sum(lengths)), strict=True):
             here, (inode, size) = self._folder / path, self.listed[path]
+            if len(contents) > most:
+                raise UserError(f"{self.machine} sends more than it is asked for.")
             if size and not contents:
                 self.left_out[path] = "cannot be read"
                 continue

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -195,6 +196,7 @@ def watch(machine: str, run: str) -> int:
     where the lab usually keeps them. Small files are copied into a temporary folder here, weights are not. Where the connection
     is lost, the lab says so and connects again.
     """
+    from lab.core.atomic_io import is_abandoned, owner
     from lab.runs.home_folder import MIRROR
     from lab.runs.run_mirror import RunMirror
 
@@ -203,7 +205,10 @@ def watch(machine: str, run: str) -> int:
         raise UserError(f"{quoted(machine)} is not a machine; name it as you do to ssh: llmlab watch me@box.")
     if problem := problem_of_terminal():
         raise UserError(problem[0].upper() + problem[1:])
-    with tempfile.TemporaryDirectory(prefix="llmlab-watch-", ignore_cleanup_errors=True) as folder:
+    for earlier in Path(tempfile.gettempdir()).glob("llmlab-watch-*-*"):  # of those that were killed
+        if is_abandoned(earlier, earlier.name.split("-", 3)[3]):
+            shutil.rmtree(earlier, ignore_errors=True)
+    with tempfile.TemporaryDirectory(f"-{owner()}", "llmlab-watch-", ignore_cleanup_errors=True) as folder:
         mirror = RunMirror(machine, home, Path(folder, machine), in_view=run)
         os.environ[MIRROR] = os.path.join(folder, machine)
         click.echo(f"Connecting to {machine} …", err=True)

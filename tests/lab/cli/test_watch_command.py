@@ -1,10 +1,14 @@
 """`llmlab watch`, in this process, over an `ssh` that is a shell on this machine."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from lab.core.atomic_io import owner
 from lab.runs.find_runs import list_runs
 from lab.runs.home_folder import MIRROR
 from tests.fixture_types import Call, EmptyRun
@@ -53,3 +57,29 @@ def test_what_cannot_be_watched_is_one_sentence(box: FakeBox, llmlab: Call, monk
     refused("box cannot be reached: ssh: connect to host box port 22: Connection refused.", "box")
     monkeypatch.setenv("PATH", str(box.folder / "bin"))
     refused("Cannot run ssh: no such file or directory.", "box")
+
+
+KILLED = """
+import os, signal
+from lab.cli.commands import runs_command
+from lab.cli.command_registry import run
+runs_command.problem_of_terminal = lambda: ""
+runs_command.open_lab_on = lambda mirror: os.kill(os.getpid(), signal.SIGKILL)
+run(["watch", "box"])
+"""
+
+
+def test_the_mirror_of_a_lab_that_was_killed_goes_when_the_next_one_watches(
+    box: FakeBox, llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of one that is still there stays."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
+    assert len(list(folder.iterdir())) == 1
+    other = folder / f"llmlab-watch-x-{owner()}"
+    other.mkdir()
+    assert llmlab("watch", "box", "nothing").code == 2
+    assert list(folder.iterdir()) == [other]

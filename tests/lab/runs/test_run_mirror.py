@@ -258,3 +258,50 @@ def test_a_machine_that_answers_otherwise_is_given_up(
     with pytest.raises(UserError) as raised:
         mirror.update()
     assert str(raised.value) == said
+
+
+def test_what_a_machine_sends_is_bounded_by_what_it_listed(box: FakeBox, mirror: RunMirror) -> None:
+    """Seventy tokenizers of ten bytes, each of which turns out to have sixteen megabytes."""
+    lines = [
+        LINE.format(mode="-rw-------", size=10, path=f"t{at}/{file}")
+        for at in range(70)
+        for file in ("config.json", "tokenizer.json")
+    ]
+    box.program("ls", "\n".join(lines))
+    box.program("tail", "head -c 16777216 /dev/zero")
+    mirror.update()
+    assert {path.stat().st_size for path in here(mirror).parent.rglob("*.json")} == {10}
+    mirror.end()
+    box.program("head", "exec /usr/bin/head -c 11 /dev/zero")
+    box.program("ls", LINE.format(mode="-rw-------", size=10, path="new/config.json"))
+    with pytest.raises(UserError, match="sends more than it is asked for"):
+        mirror.update()
+    assert "new" not in os.listdir(here(mirror).parent)
+
+
+def test_a_machine_that_lists_more_runs_than_it_says_gets_no_folders_for_them(
+    box: FakeBox, mirror: RunMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_mirror, "MOST_RUNS", 20)
+    make_run(box, "tale")
+    box.program("ls", "\n".join(LINE.format(mode="-rw-------", size=9, path=f"t{at}/config.json") for at in range(21)))
+    with pytest.raises(UserError, match="me@box lists more runs than it says it has"):
+        mirror.update()
+    assert not here(mirror).parent.exists() or os.listdir(here(mirror).parent) == []
+
+
+def test_errors_without_end_fill_no_disk(box: FakeBox, mirror: RunMirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come from ssh itself: the shell over there has its own thrown away."""
+    monkeypatch.setattr(run_mirror, "LISTING_BYTES", 1 << 20)
+    ssh = box.folder / "client" / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho $$ >> {box.folder}/shells\nexec yes >&2\n")
+    with pytest.raises(UserError, match="me@box sends more than it is asked for"):
+        mirror.update()
+
+
+def test_an_answer_of_a_byte_now_and_then_is_given_up(box: FakeBox, mirror: RunMirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_mirror, "WHOLE_ANSWER_SECONDS", 1.0)
+    make_run(box, "tale")
+    box.program("ls", "while printf x; do sleep 0.05; done")
+    with pytest.raises(UserError, match=r"^me@box answers too slowly: \d+ B in \d+ seconds\.$"):
+        mirror.update()

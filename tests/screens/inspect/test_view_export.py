@@ -50,7 +50,7 @@ async def take(pilot: InspectPilot, key: str) -> str:
     await pilot.press("o")
     await pilot.until(lambda: isinstance(pilot.app.screen, ExportMenu))
     await pilot.press(key)
-    ends = ("Saved", "Copied", "Cannot", "The ", "PNG ")
+    ends = ("Saved", "Copied", "Cannot", "The ", "PNG ", str(home()))
     await pilot.until(lambda: not isinstance(pilot.app.screen, ExportMenu) and pilot.status.startswith(ends))
     return pilot.status
 
