@@ -3,8 +3,9 @@
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
 
-DEMO_PROMPT = "Once there was a big dog named Rex. Rex ran"
-
+DEMO_PROMPT = "Once there was a small cat. The small"
+DEMO_HEAD = (3, 3)
+"""Layer and head, 0-based, that Inspect begins with on that prompt: its prediction hangs on this head more than on any other."""
 
 LONGEST_PROMPT_LINE = 30
 """Characters up to which a whole line is a prompt, such as a speaker's name in a play; of a longer line, its first words."""

@@ -7,7 +7,7 @@ difference of two logits. In the comments B is the batch, T the tokens up to the
 
 import time
 from collections.abc import Iterator
-from itertools import islice, product
+from itertools import chain, islice, product
 from math import inf
 from typing import NamedTuple
 
@@ -92,7 +92,9 @@ def every_patch(
             name, begin, is_middle = starts.get(part, (f"{block}resid_post", layer + 1, False))
             plain = first[name][:length]
             changed = (_rows(plain, [row], change) for row, change in zip(here, added, strict=True))
-        values[:, layer] = yield from _finish(model, plain, changed, begin, is_middle, direction)
+        ends = yield from last_vectors(model, chain([plain], changed), len(plain), begin, is_middle)
+        logits = ends.double() @ direction.double()  # (1 + B,)
+        values[:, layer] = (logits[1:] - logits[0]).numpy()
         found.done.add((layer, part))
         if time.monotonic() > began + seconds:
             break
@@ -105,21 +107,18 @@ def _rows(stream: Tensor, rows: list[int], change: Tensor) -> Tensor:
     return changed
 
 
-def _finish(
-    model: GPT, plain: Tensor, streams: Iterator[Tensor], layer: int, is_middle: bool, direction: Tensor
-) -> Slices[Numbers]:
-    """The product with `direction` (C,) of the final norm's output at the last position, of each of the streams (T, C) that enter
-    a layer, or its MLP if `is_middle`, minus that of `plain`; one layer of some of them per slice."""
-    found: list[float] = []
-    for batch in _batches(streams, max(1, AT_ONCE // len(plain))):
-        x = torch.stack([plain, *batch])  # (B, T, C)
+def last_vectors(model: GPT, streams: Iterator[Tensor], tokens: int, layer: int, is_middle: bool) -> Slices[Tensor]:
+    """The final norm's output at the last position, (B, C), of each of the streams (T, C) that enter a layer, or its MLP if
+    `is_middle`; one layer of some of them per slice."""
+    found: list[Tensor] = []
+    for batch in _batches(streams, max(1, AT_ONCE // tokens)):
+        x = torch.stack(batch)  # (B, T, C)
         for number in range(layer, model.config.layers):
             block = model.blocks[number]
             x = x + block.mlp(block.ln_2(x)) if is_middle and number == layer else run_block(block, x)
             yield
-        ends = model.ln_f(x[:, -1]).double() @ direction.double()  # (B,)
-        found.extend((ends[1:] - ends[0]).tolist())
-    return np.array(found)
+        found.append(model.ln_f(x[:, -1]))
+    return torch.cat(found)
 
 
 def _batches(streams: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:

@@ -45,7 +45,7 @@ def share_formats(values: NDArray[np.float32]) -> list[NumberFormat]:
     # Only shares of 100% have three digits, and in a row that sums to 1 nothing stands beside such a one.
     exact = _format(values, lambda share: "" if share < 0.0005 else "100" if share >= 0.9995 else f"{share * 100:.1f}", 4)
     whole = _format(values, lambda share: "" if share < 0.005 else f"{share * 100:.0f}", 2)
-    return [replace(exact, words="in %, blank below 0.05"), replace(whole, words="in %, blank below 0.5")]
+    return [replace(exact, words="in %, blank: <0.05"), replace(whole, words="in %, blank: <0.5")]
 
 
 def decimal_formats(values: NDArray[np.float32]) -> list[NumberFormat]:

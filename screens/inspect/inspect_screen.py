@@ -275,7 +275,8 @@ class InspectScreen(WidgetMessages):
         if isinstance(self.model, Starting):
             self.model = Loading()
             base = Selection(message.run, width=self.view.room, sampling=self.lab.preferences.sampling)
-        first = replace(with_prompt(base, message.prompt), run=message.run, checkpoint="best")
+        layer, head = message.head or (base.layer, base.head)
+        first = replace(with_prompt(base, message.prompt), run=message.run, checkpoint="best", layer=layer, head=head)
         self.selection = self._restored.first_selection(first)
         self.sampling.let_undo_lead_to(message.own)
         if isinstance(self.model, Loading) and message.tokens is not None and self.selection.prompt == first.prompt:

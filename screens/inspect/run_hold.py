@@ -65,6 +65,8 @@ class FirstPrompt:
     prompt: Prompt
     own: str
     """The run's own prompt."""
+    head: tuple[int, int] | None
+    """Layer and head to begin with, 0-based; None for those that are chosen already."""
     layers: int
     hold: int | None
     """File descriptor of the run's lock, None where it cannot be held."""
@@ -83,7 +85,7 @@ class RunRead(Message):
 
 def read_first_prompt(name: str, asked: Prompt | None) -> FirstPrompt:
     """Open a run, hold it, and choose a prompt unless one is `asked` for. Raises: UserError where there is no such run."""
-    from lab.data.default_prompts import first_prompt
+    from lab.data.default_prompts import DEMO_HEAD, DEMO_PROMPT, first_prompt
     from lab.inspect.prompt_history import last_prompt
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
@@ -92,7 +94,8 @@ def read_first_prompt(name: str, asked: Prompt | None) -> FirstPrompt:
     run = open_run(name)
     own = first_prompt(run)
     prompt = asked or Prompt(last_prompt(home(), name) or own)
-    return FirstPrompt(name, prompt, own, run.config.model.layers, hold_inspect_lock(run.path), read_tokens(run, prompt))
+    head = DEMO_HEAD if own == prompt.text == DEMO_PROMPT else None
+    return FirstPrompt(name, prompt, own, head, run.config.model.layers, hold_inspect_lock(run.path), read_tokens(run, prompt))
 
 
 def read_tokens(run: Run, prompt: Prompt) -> tuple[LensPath, View] | None:

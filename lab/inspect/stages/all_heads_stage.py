@@ -16,6 +16,8 @@ from models.unembed import Slices
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lab.inspect.head_effects import HeadEffects
+
 SINK = 0.5
 """Attention on one key from which on a head is named for it, such as a first-token sink."""
 DIFFUSE = 0.8
@@ -31,6 +33,8 @@ COLUMNS = [
     Column("", align="right"),
     Column("kind", align="left", optional=1),
 ]
+OFF = Column("if off")
+"""Title of the column behind the head's name, where the heads' effects were measured."""
 
 KEYS = 64
 """Keys drawn for each head of the layer, those nearest to the position."""
@@ -98,7 +102,9 @@ def most_bits(choices: int) -> str:
     return "max 0 bits" if choices == 1 else f"max {significant(math.log2(choices))} bits"
 
 
-def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadSummary) -> list[Cell]:
+def row_of(
+    context: StageContext, layer: int, head: int, name: str, found: HeadSummary, effects: "HeadEffects | None"
+) -> list[Cell]:
     """The summary as a row under COLUMNS."""
     at, block = context.position, f"blocks.{layer}.attn."
 
@@ -107,6 +113,7 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
 
     return [
         context.part_cell(name, context.off("attn.z", head, layer)),
+        *([] if effects is None else [Cell(probability(p := float(effects.left[layer, head])), p)]),
         number(found.bits, 2, ref(f"{block}entropy", head, at)),
         mass(at, found.itself),
         mass(at - 1, found.previous) if at else Cell("none", style="dim"),
@@ -115,6 +122,14 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
         mass(found.key, found.most, bar=True),
         Cell(found.kind(at + 1), style="dim"),
     ]
+
+
+def _table(context: StageContext, effects: "HeadEffects | None", rows: list[list[Cell]], selected: int) -> Table:
+    title = f"query {context.here}: entropy over {context.position + 1} keys, {most_bits(context.position + 1)}"
+    if effects is None:
+        return Table(COLUMNS, rows, title=title, selected=selected)
+    title = f"if off: “{context.tokenizer.label(context.answer)}” with that head switched off; {title}"
+    return Table([COLUMNS[0], OFF, *COLUMNS[1:]], rows, title=title, selected=selected)
 
 
 def kind_and_entropy(found: HeadSummary, choices: int) -> str:
@@ -148,14 +163,17 @@ def describe_head(context: StageContext, name: str, found: HeadSummary, off: str
     computes="attn.z",
     code={"gpt.py: Attention.forward": ("z = causal_attention",), "attention_kernels.py: causal_attention": ("pattern =",)},
 )
-def heads(context: StageContext) -> View:
-    """The heads of the layer, one row each: entropy, and the attention on itself, on the previous and on the first token."""
+def heads(context: StageContext) -> Slices[View]:
+    """The heads of the layer, one row each: the prediction without it, its entropy, and the attention on itself, on the previous
+    and on the first token."""
+    from lab.inspect.head_effects import head_effects, worth_a_look
+
+    effects = yield from head_effects(context)
     at = context.position
     patterns = context.array(f"{context.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
     found = [summary_of(pattern) for pattern in patterns]
-    rows = [row_of(context, context.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
-    title = f"query {context.here}: entropy over {at + 1} keys, {most_bits(at + 1)}"
-    table = Table(COLUMNS, rows, title=title, selected=context.head)
+    rows = [row_of(context, context.layer, head, f"head {head + 1}", each, effects) for head, each in enumerate(found)]
+    table = _table(context, effects, rows, context.head)
     shown = around(at + 1, at, KEYS)
     overview = Matrix(
         f"attention of each head from {context.here}",
@@ -174,7 +192,7 @@ def heads(context: StageContext) -> View:
     return View(
         "heads",
         f"{context.layer_name} · attention · all heads",
-        _summary(context, found),
+        f"{worth_a_look(context, effects)}{_summary(context, found)}",
         [table, overview],
         context.parity(context.before(f"{context.block}attn.z", at), z, at),
     )
@@ -219,6 +237,9 @@ class Overview:
 )
 def thumbnails(context: StageContext) -> Slices[View]:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
+    from lab.inspect.head_effects import head_effects, worth_a_look
+
+    effects = yield from head_effects(context)
     size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))
     found: Overview | None = context.traced.get(("overview", size), 0)
     if found is None:
@@ -251,17 +272,15 @@ def thumbnails(context: StageContext) -> Slices[View]:
         heads,
         chosen,
     )
-    table = Table(
-        COLUMNS,
-        [row_of(context, *pair, name, summary) for pair, name, summary in zip(pairs, names, summaries, strict=True)],
-        title=f"query {context.here}: entropy over {at + 1} keys, {most_bits(at + 1)}",
-        selected=chosen,
-    )
+    rows = [row_of(context, *pair, name, summary, effects) for pair, name, summary in zip(pairs, names, summaries, strict=True)]
+    table = _table(context, effects, rows, chosen)
     off = context.off("attn.z", context.head)
-    kind = summaries[chosen].brief(at + 1)
-    entropy = f"{significant(summaries[chosen].bits)} bits"
-    title = f"{context.layer_name} · head {context.head + 1}{f' {off}' if off else ''}: {entropy}" + (f", {kind}" if kind else "")
-    words = describe_head(context, names[chosen], summaries[chosen], off)
+    title = f"{context.layer_name} · head {context.head + 1}{f' {off}' if off else ''}: {significant(summaries[chosen].bits)} bits"
+    if effects is not None and effects.matters:
+        title += f" · worth a look: {names[effects.layer * heads + effects.head]}"
+    elif kind := summaries[chosen].brief(at + 1):
+        title += f", {kind}"
+    words = f"{worth_a_look(context, effects)}{describe_head(context, names[chosen], summaries[chosen], off)}"
     return View("thumbnails", title, words, [gallery, table], found.parity)
 
 

@@ -217,6 +217,8 @@ def matrix(context: StageContext) -> View:
     after = context.before(f"{block}attn.pattern", head)
     is_before = after != f"{block}attn.pattern"
     title = "before the intervention: softmax" if is_before else "softmax"
+    is_narrow = context.width is not None and context.width < WIDE  # the chosen row is to be in sight: a line less above it
+    sums = "" if is_narrow else "each row sums to 1"
     matrices = [
         _matrix(context, shown, "q·k", raw, f"{block}attn.scores_raw", "every query with every key"),
         _matrix(
@@ -227,7 +229,7 @@ def matrix(context: StageContext) -> View:
             f"{block}attn.attn_scores",
             "",
         ),
-        _matrix(context, shown, title, _hide(pattern[:, window], future), after, "each row sums to 1"),
+        _matrix(context, shown, title, _hide(pattern[:, window], future), after, sums),
     ]
     blocks: list[Block] = [MatrixPanels(matrices, largest=2)]
     part = f", tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}" if len(shown) < len(context.ids) else ""
@@ -239,7 +241,7 @@ def matrix(context: StageContext) -> View:
         forced = context.array(f"{block}attn.pattern")[head, window, window]
         forced = _hide(forced, future)
         before = structs.replace(matrices[2], title="before")
-        with_it = _matrix(context, shown, "after the intervention", forced, f"{block}attn.pattern", "each row sums to 1")
+        with_it = _matrix(context, shown, "after the intervention", forced, f"{block}attn.pattern", sums)
         change = forced - pattern[:, window]
         difference = structs.replace(
             before, title="after − before", values=Array.of(change), ref="", scale="diverging", limit=None, legend=""

@@ -119,7 +119,7 @@ def test_shares_are_in_percent_beside_their_shades(cell: int, first: str, last: 
     laid = lay_matrix(matrix, 10 + 3 * cell)
     texts = ["".join(text for text, _ in laid.below(row).pieces) for row in range(3)]
     assert (texts[0], texts[2]) == (first, last)
-    assert "in %, blank below 0." in laid.legend
+    assert "in %, blank: <0." in laid.legend
     spot = laid.spot(2, 1)
     assert texts[2][spot.start - laid.pinned :][: spot.width].strip() in ("1", "1.1")
 
