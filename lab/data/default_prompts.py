@@ -3,9 +3,11 @@
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
 
-DEMO_PROMPT = "Once there was a small cat. The small"
-DEMO_HEAD = (3, 3)
-"""Layer and head, 0-based, that Inspect begins with on that prompt: its prediction hangs on this head more than on any other."""
+DEMO_PROMPT = "Once there was a big dog named Rex. Rex ran"
+"""For lessons, claims and commands: several next tokens are likely."""
+DEMO_INSPECT_PROMPT, DEMO_INSPECT_HEAD = "Once there was a small cat. The small", (3, 3)
+"""What Inspect begins with on the demo: the next token hangs on an earlier one, by way of this layer and head (0-based), whose
+effect is the largest of all when it is switched off."""
 
 LONGEST_PROMPT_LINE = 30
 """Characters up to which a whole line is a prompt, such as a speaker's name in a play; of a longer line, its first words."""
@@ -41,8 +43,8 @@ def _first_words(line: str) -> str:
 
 
 def first_prompt(run: Run) -> str:
-    """The prompt that Inspect opens with: the run's first sample prompt, or a newline if that is empty, as its samples begin; for
-    the demo, a sentence like its training text.
+    """A run's own prompt: its first sample prompt, or a newline if that is empty, as its samples begin; for the demo, a sentence
+    like its training text.
     """
     if run.path == demo():
         return DEMO_PROMPT

@@ -85,16 +85,16 @@ class RunRead(Message):
 
 def read_first_prompt(name: str, asked: Prompt | None) -> FirstPrompt:
     """Open a run, hold it, and choose a prompt unless one is `asked` for. Raises: UserError where there is no such run."""
-    from lab.data.default_prompts import DEMO_HEAD, DEMO_PROMPT, first_prompt
+    from lab.data.default_prompts import DEMO_INSPECT_HEAD, DEMO_INSPECT_PROMPT, first_prompt
     from lab.inspect.prompt_history import last_prompt
     from lab.runs.find_runs import open_run
-    from lab.runs.home_folder import home
+    from lab.runs.home_folder import demo, home
     from lab.runs.run_locks import hold_inspect_lock
 
     run = open_run(name)
-    own = first_prompt(run)
+    own = DEMO_INSPECT_PROMPT if run.path == demo() else first_prompt(run)
     prompt = asked or Prompt(last_prompt(home(), name) or own)
-    head = DEMO_HEAD if own == prompt.text == DEMO_PROMPT else None
+    head = DEMO_INSPECT_HEAD if run.path == demo() and prompt == Prompt(own) else None
     return FirstPrompt(name, prompt, own, head, run.config.model.layers, hold_inspect_lock(run.path), read_tokens(run, prompt))
 
 

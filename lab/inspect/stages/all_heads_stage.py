@@ -113,7 +113,7 @@ def row_of(
 
     return [
         context.part_cell(name, context.off("attn.z", head, layer)),
-        *([] if effects is None else [Cell(probability(p := float(effects.left[layer, head])), p)]),
+        *([] if effects is None else [Cell(probability(float(effects.left[layer, head])))]),
         number(found.bits, 2, ref(f"{block}entropy", head, at)),
         mass(at, found.itself),
         mass(at - 1, found.previous) if at else Cell("none", style="dim"),

@@ -58,8 +58,8 @@ def tokens_view(prompt: PromptTokens) -> View:
 
 
 def _sentence(prompt: PromptTokens, size: int, leaves: int) -> str:
-    here, id_ = prompt.here, prompt.ids[prompt.position]
-    where = f"{here} is token {prompt.position + 1} of {len(prompt.ids)}"
+    id_ = prompt.ids[prompt.position]
+    where = f"“{prompt.label(prompt.position)}” is token {prompt.position + 1} of {len(prompt.ids)}"
     if prompt.tokenizer.merge_rank(id_) is not None:
         merges = "1 merge" if leaves == 2 else f"{leaves - 1} merges"
         return f"{where}: id {id_}, {size} bytes joined by {merges}."

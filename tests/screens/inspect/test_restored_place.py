@@ -227,7 +227,7 @@ async def test_who_comes_back_has_the_keys_on_the_stages_again(inspect: Open, ap
 @pytest.mark.parametrize(("opened", "is_held"), [("tale", False), ("other", True), ("", True)])
 def test_a_run_that_the_engine_has_opened_meanwhile_is_not_held_a_second_time(opened: str, is_held: bool) -> None:
     hold, lock = RunHold(FakeEngine()), os.open(os.devnull, os.O_RDONLY)
-    read = RunRead(hold.next_number(), FirstPrompt("tale", Prompt("The"), "The", 1, lock, None))
+    read = RunRead(hold.next_number(), FirstPrompt("tale", Prompt("The"), "The", None, 1, lock, None))
     assert hold.take(read, opened)
     if is_held:
         os.fstat(lock)

@@ -1,14 +1,24 @@
 """All heads of all layers: every picture and every summary against the oracle's patterns in float64."""
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from lab.engine.method_registry import ViewParams
+from lab.core.number_format import probability
+from lab.data.default_prompts import DEMO_INSPECT_HEAD, DEMO_INSPECT_PROMPT
+from lab.engine.method_registry import LensParams, ViewParams
+from lab.engine.prompt_methods import PromptMethods
+from lab.inspect.head_effects import LITTLE
+from lab.inspect.intervention_effect import Effect
+from lab.inspect.interventions import Intervention
+from lab.inspect.model_cache import ModelCache
 from lab.inspect.stages.all_heads_stage import picture_size
 from lab.views.blocks import Gallery, View
+from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.read_views import blocks, make_sink, tables
 
@@ -88,15 +98,47 @@ def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: 
         p = oracle.values[f"blocks.{index // 2}.attn.pattern"][index % 2, at, : at + 1]
         bits = -(p[p > 0] * np.log2(p[p > 0])).sum()
         expected = [bits, p[-1], p[-2] if at else None, p[0], None, p.max(), None]
-        for cell, number in zip(row[1:], expected, strict=True):
+        for cell, number in zip(row[2:], expected, strict=True):
             assert cell.value == (None if number is None else pytest.approx(number, abs=2e-6))
         assert each.value == pytest.approx(bits, abs=2e-6)
         assert each.ref == f"blocks.{index // 2}.attn.entropy[{index % 2},{at}]"
         assert each.summary.startswith(f"Head {each.label} ")
-        assert row[5].text.split()[0] == str(p.argmax() + 1)
+        assert row[6].text.split()[0] == str(p.argmax() + 1)
     assert (gallery.selected, table.selected) == (2, 2)
-    assert view.sentence == gallery.thumbnails[2].summary
+    assert view.sentence.endswith(gallery.thumbnails[2].summary)
     assert f"over {at + 1} key" in view.sentence
+
+
+@pytest.mark.parametrize("position", [None, 7])
+def test_each_head_is_switched_off_and_the_one_that_changes_most_is_named(
+    position: int | None, tiny: Any, engine: InProcessEngine
+) -> None:
+    def without(layer: int, head: int) -> Effect:
+        off = Intervention(part="attn.z", how="off", layer=layer, head=head)
+        params = LensParams(run="tiny", text=PROMPT, position=position, interventions=(off,))
+        return finish(PromptMethods(engine.models).effect(params))
+
+    view = ask(engine, position=position)
+    heads = list(itertools.product(range(2), range(2)))
+    effects = {each: without(*each) for each in heads}
+    most = max(heads, key=lambda each: effects[each].kl)
+    name = f"{most[0] + 1}.{most[1] + 1}"
+    for pair, row in zip(heads, tables(view)[0].rows, strict=True):
+        assert row[1].text == probability(effects[pair].first_before.after)
+    assert f"head {name}. Switched off, it changes the prediction more than any other" in view.sentence
+    assert f"{probability(effects[most].first_before.before)} → " in view.sentence
+    assert f"worth a look: {name}" in view.title or effects[most].kl < LITTLE
+    with_it = ask(engine, position=position, interventions=(Intervention(part="attn.z", how="off"),))
+    assert "Switched off" not in with_it.sentence, "the model with all its heads is measured"
+
+
+def test_inspect_begins_with_the_demos_head_of_the_largest_effect() -> None:
+    models = ModelCache()
+    params = ViewParams(run="demo", text=DEMO_INSPECT_PROMPT, stage="thumbnails", width_hint=52)
+    with torch.no_grad():
+        view = finish(PromptMethods(models).view(params))
+    layer, head = DEMO_INSPECT_HEAD
+    assert view.title.endswith(f"worth a look: {layer + 1}.{head + 1}")
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
