@@ -44,7 +44,7 @@ class RunActions:
         try:
             refuse_to_change(folder)
             words = "The run's folder is renamed; nothing in it changes."
-            dialog = AskText(f"Rename {run.name}", words, run.name, refuse=refuse, select=True)
+            dialog = AskText(f"Rename {run.name}", words, run.name, refuse=refuse)
             name = await self._app.push_screen_wait(dialog)
             if not name:
                 return

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from screens.widgets.prompt_input import PromptInput, shown
+from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
 
 
 class ConfirmDialog(ModalScreen[bool]):
@@ -77,7 +77,7 @@ class AskText(ModalScreen[str | None]):
         select: bool = False,
         of_prompts: bool = False,
     ) -> None:
-        """With `select`, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts."""
+        """With `select`, for a number, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts."""
         super().__init__()
         self._of_prompts = of_prompts
         self._title, self._words = title, words
@@ -86,7 +86,7 @@ class AskText(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="ask-text") as box:
             box.border_title = Text(self._title)
-            box.border_subtitle = "Enter apply · Esc cancel"
+            box.border_subtitle = HOW_TO_APPLY
             yield Static(self._words, id="ask-text-words", markup=False)
             yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
             yield Static("", id="ask-text-error", markup=False)

@@ -58,8 +58,7 @@ class PromptEditing(InspectPart):
     async def _build(self) -> None:
         words = f"What q reads → what k reads × the score where both read the same. They read: {', '.join(READS)}."
         before = self._host.selection
-        is_first = before.aside != "built_head"  # the example is replaced, a head in view is edited
-        answer = await self._host.ask(AskText("build a head", words, before.built, refuse=refusal, select=is_first))
+        answer = await self._host.ask(AskText("build a head", words, before.built, refuse=refusal))
         if answer:
             self._host.selection = replace(self._host.selection.on_stage(), aside="built_head", built=answer)
 

@@ -79,7 +79,7 @@ class SecondPrompt(InspectPart):
         if problem:
             self._host.say(problem, error=True)
             return
-        answer = await self._host.ask(AskText("second prompt", words, text, select=True, of_prompts=True))
+        answer = await self._host.ask(AskText("second prompt", words, text, of_prompts=True))
         if answer:
             self._editor.keep(answer)
             self._host.selection = replace(self._host.selection.on_stage(), second=Prompt(answer), aside="compare")

@@ -82,7 +82,8 @@ class ChatInput(PromptInput):
     """The field for a message, and with `up` and `down` for a setting."""
 
     HELP = (
-        "**The message.** `enter` sends it. `↑` `↓`: the system prompt, the stop text, the temperature. `ctrl+j`: a line break."
+        "**The message.** `enter` sends it, `escape` leaves the field. `↑` `↓`: the system prompt, the stop text, the "
+        "temperature. `ctrl+j`: a line break."
     )
     BINDINGS = [
         Binding(
@@ -136,7 +137,7 @@ class ChatWidget(LiveWidget):
         with Horizontal():
             yield ChatLines(id="chat-bubbles")
             yield ChatLines(id="chat-document")
-        yield ChatInput(id="chat-input", select_on_focus=False, of_prompts=False)
+        yield ChatInput(id="chat-input", of_prompts=False)
 
     @property
     def is_settled(self) -> bool:
@@ -202,9 +203,11 @@ class ChatWidget(LiveWidget):
     on_resize = _draw
 
     @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
     def _name_field(self) -> None:
         field = self.query_one(ChatInput)
-        field.border_title = Text(f"{FIELDS[field.field]} · enter {'keeps' if field.field else 'sends'} it")
+        words = f"enter {'keeps' if field.field else 'sends'} it · esc leaves the field" if field.has_focus else "e types it"
+        field.border_title = Text(f"{FIELDS[field.field]} · {words}")
         stop = ", ".join(f"“{visible(each)}”" for each in self.talk.stops or ()) or "none"
         field.border_subtitle = Text(f"↑↓ settings · stop {stop} · temperature {self.talk.temperature:g}")
 
@@ -333,7 +336,8 @@ class ChatPage(LearnPage):
         self.query_one(StatusLine).say(message.words, error=message.is_error)
 
     def take_focus(self) -> None:
-        self.widget.action_edit()
+        """Not to the field, which would take the keys that lead on to the next page."""
+        self.widget.take_focus()
 
     def go_back(self) -> bool:
         return self.widget.leave()

@@ -27,7 +27,7 @@ from screens.train.one_step_session import OneStepSession
 from screens.train.one_step_widgets import HELP, BackwardView, LossStrip, StageList
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.prompt_input import PromptInput, shown
+from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
@@ -104,7 +104,7 @@ class OneStepScreen(LabScreen):
         self.answered: OneStepParams | None = None
         """The selection whose answer is shown, to which a refusal leads back; None after a change of run and of a dead engine."""
         self._strip, self._facts = LossStrip(id="step-tokens"), StatusLine(id="step-facts")
-        self._editor = PromptInput(id="step-editor", select_on_focus=False)
+        self._editor = PromptInput(id="step-editor")
         self._list, self._view = StageList(id="step-stages"), BlockView(id="step-view")
         self._picture = BackwardView(id="step-picture")
         self._status = StatusLine(most_lines=3, id="step-status")
@@ -112,7 +112,7 @@ class OneStepScreen(LabScreen):
         self._session = OneStepSession(self._engine, self._show, self._fail)
 
     def compose_body(self) -> ComposeResult:
-        self._editor.border_title = "training sentence · Enter apply · Esc cancel"
+        self._editor.border_title = f"training sentence · {HOW_TO_APPLY}"
         yield from (self._strip, self._facts, self._editor)
         with Horizontal(id="step-columns"):
             yield from (self._list, self._view, self._picture)

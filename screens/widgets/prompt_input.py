@@ -4,6 +4,8 @@ from textual import events, work
 from textual.binding import Binding
 from textual.widgets import Input
 
+HOW_TO_APPLY = "Enter apply · Ctrl+U clears · Esc cancel"
+"""The keys of a field that opens with a text in it, the cursor at its end: typing adds to it."""
 NEWLINE, TAB = "␊", "⇥"
 """Characters for a line break and a tab in the field."""
 
@@ -36,11 +38,11 @@ class PromptInput(Input):
         Binding("down", "earlier(-1)", "Later", id="prompt.later", show=False, tooltip="The next prompt"),
     ]
     HELP = (
-        "**The prompt.** Type text; `enter` applies, `escape` cancels. `ctrl+j` inserts a line break, drawn ␊. "
+        "**The prompt.** Type text; `enter` applies, `escape` cancels, `ctrl+u` clears. `ctrl+j` inserts a line break, drawn ␊. "
         "`↑` and `↓`: earlier prompts."
     )
 
-    def __init__(self, value: str = "", *, id: str | None = None, select_on_focus: bool = True, of_prompts: bool = True) -> None:
+    def __init__(self, value: str = "", *, id: str | None = None, select_on_focus: bool = False, of_prompts: bool = True) -> None:
         """Without `of_prompts` the field is not for a prompt, and `↑` offers none."""
         super().__init__(value, id=id, select_on_focus=select_on_focus)
         self._of_prompts = of_prompts

@@ -31,9 +31,6 @@ STILL = 0.6
 """Seconds without a change after which a screen counts as drawn."""
 SECONDS_BETWEEN = 0.5
 """Seconds that the frame of a key is shown which others follow."""
-MOST_AGAIN = 20
-NAMES = {"right_square_bracket": "]", "right_curly_bracket": "}"}
-"""Textual's names of keys, and what stands on them."""
 LARGEST = 2_000_000
 """Bytes of the recording at most."""
 
@@ -51,10 +48,6 @@ class Scene:
     """The keys as the caption says them; "" for the keys themselves."""
     before: Sequence[str] = ()
     """Keys pressed before, without a frame."""
-    again_until: str = ""
-    """Pattern on the screen until which the last key is pressed again, with a frame each time."""
-    hurried: bool = False
-    """True: the last frame alone is kept."""
 
 
 READY = "matches the|merged bytes give"
@@ -62,19 +55,17 @@ READY = "matches the|merged bytes give"
 
 TO_THE_PATTERN = (
     Scene(["5"], "look inside a model: the demo, and what it predicts next", 3.0, until=READY),
-    Scene(["j"], "step through the forward pass", 2.5, again_until="layer 1 · attention · head 1 · pattern"),
-    Scene(["right_curly_bracket", "right_square_bracket"], "another layer, another head: where does it look?", 3.5),
+    Scene(["v"], "all heads at once: which one is worth a look?", 3.5, until="worth a look"),
+    Scene(["v"], "where that head looks", 3.5, until="attention · head 4 · pattern"),
 )
 TOUR = (
     Scene([], "llmlab: train a language model on a text, then look inside", 2.5, until="demo"),
     *TO_THE_PATTERN,
-    Scene(["j", "j", "j"], "all heads at once", 3.5),
-    Scene(["end", "k", "k"], "the logit lens: what each layer would predict, for every token", 3.5),
-    Scene(["enter", "enter"], "ask any number where it comes from", 3.5, before=["escape", "k", "k", "k"]),
-    Scene(["j"], "on to the MLP", 1.0, "", "j", ["escape", "escape", "left_curly_bracket"], "layer 1 · MLP", hurried=True),
     Scene(["x"], "switch it off: the prediction is another", 3.5),
     Scene(["c"], "before and after", 3.0),
-    Scene(["2"], "choose a text", 2.5, until=r"split\s+\d", before=["c", "u"]),
+    Scene(["end", "k", "k"], "the logit lens: what each layer would predict, for every token", 3.5, before=["c", "u"]),
+    Scene(["enter", "enter"], "ask any number where it comes from", 3.5, before=["escape"]),
+    Scene(["2"], "choose a text", 2.5, until=r"split\s+\d", before=["escape", "escape"]),
     Scene(["n"], "use it: a new run, and what it will cost", 2.5, until=r"about \d+k tokens"),
     Scene(["s"], "train: the loss falls", 1.5, until=r"step\s+[1-9]\d{1,} "),
 )
@@ -141,22 +132,11 @@ class Recorder:
         for key in scene.before:
             await self.pilot.press(key)
             await self.stand_still()
-        kept = len(self.frames)
-        keys = scene.shown_keys or "  ".join(NAMES.get(key, key) for key in scene.keys)
+        keys = scene.shown_keys or "  ".join(scene.keys)
         for key in scene.keys[:-1]:
             await self.press(key, keys, scene.words)
-        if scene.again_until:
-            for _ in range(MOST_AGAIN):
-                await self.press(scene.keys[-1], keys, scene.words)
-                if re.search(scene.again_until, self.text()):
-                    break
-            else:
-                raise AssertionError(f"never saw {scene.again_until!r}; the screen was:\n{self.text()}")
-            self.frames.pop()
-        elif scene.keys:
+        if scene.keys:
             await self.pilot.press(scene.keys[-1])
-        if scene.hurried:
-            del self.frames[kept:]
         if scene.until:
             await self.until(scene.until)
         await self.stand_still()

@@ -16,7 +16,7 @@ from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
 from screens.inspect.selection import Prompt, Selection, position_in
 from screens.inspect.widgets.intervention_list import number_on
 from screens.inspect.widgets.sampling_form import SamplingForm, in_short
-from screens.widgets.prompt_input import PromptInput, shown
+from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit_ends
 from screens.widgets.token_shading import Shading
@@ -48,8 +48,8 @@ class PromptBar(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.editor = PromptInput(id="prompt-editor", select_on_focus=False)
-        self.editor.border_title = "prompt · Enter apply · Esc cancel"
+        self.editor = PromptInput(id="prompt-editor")
+        self.editor.border_title = f"prompt · {HOW_TO_APPLY}"
         self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
         self._settings: tuple[str, ...] = ()
         self._model = ("", "")

@@ -9,8 +9,10 @@ from textual.widgets import Input, Static
 from lab.inspect.interventions import Intervention, Source
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
+from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
+from tests.screens.pilot_waits import rows_of
 
 HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
 TO_SCORES = to_stage("scores")
@@ -191,7 +193,7 @@ async def test_a_head_is_built_by_hand_and_e_edits_it(inspect: Open, engine: Any
         await pilot.press("inspect.build")
         await pilot.pause()
         assert "position, position before, token" in str(pilot.app.screen.query_one("#ask-text-words", Static).content)
-        await pilot.go(*"token > tokn", "enter")
+        await pilot.go("ctrl+u", *"token > tokn", "enter")
         assert "A head is as in position before → position × 8" in str(
             pilot.app.screen.query_one("#ask-text-error", Static).content
         )
@@ -208,6 +210,23 @@ async def test_a_head_is_built_by_hand_and_e_edits_it(inspect: Open, engine: Any
         assert engine.asked("experiment")[-1]["inputs"] == {"head": "token > token x 3"}
         await pilot.go("escape")
         assert pilot.screen.selection.aside == ""
+
+
+async def test_every_field_opens_with_its_text_and_the_cursor_at_the_end_of_it(inspect: Open) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        for key in ("e", "c", "inspect.build"):
+            await pilot.press(key)
+            await pilot.until(lambda: isinstance(pilot.app.focused, PromptInput))
+            field = pilot.app.focused
+            assert isinstance(field, PromptInput)
+            before = field.value
+            await pilot.press("x")
+            assert field.value == f"{before}x" != "x", key
+            await pilot.press("ctrl+u")
+            assert field.value == ""
+            assert "Ctrl+U clears" in "\n".join(rows_of(pilot)), key
+            await pilot.press("escape")
+            await pilot.settle()
 
 
 async def test_every_patch_says_how_far_it_has_come_and_e_chooses_the_two_tokens(inspect: Open, engine: Any) -> None:

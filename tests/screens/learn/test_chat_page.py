@@ -44,6 +44,8 @@ async def open_chat(pilot: Pilot[None], until: Any) -> None:
     await until(pilot, lambda: pilot.app.screen.query(ChatPage))
     pilot.app.screen.action_page("chat")  # type: ignore[attr-defined]
     await until(pilot, lambda: pilot.app.screen.page == "chat" and talk(pilot).talk.answer is not None)  # type: ignore[attr-defined]
+    await until(pilot, lambda: isinstance(pilot.app.focused, ChatLines))
+    await pilot.press("e")
     await until(pilot, lambda: isinstance(pilot.app.focused, ChatInput))
 
 
@@ -87,6 +89,23 @@ async def test_a_message_is_answered_beside_its_document(app: LabApp, until: Any
         await until(pilot, lambda: talk(pilot).is_settled and not talk(pilot).talk.turns)
 
 
+async def test_the_keys_of_the_pages_and_modes_work_on_arrival_and_after_escape(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_chat(pilot, until)
+        await pilot.press("]", "5")
+        field = pilot.app.screen.query_one(ChatInput)
+        assert field.value == "]5"
+        assert "esc leaves the field" in str(field.border_title)
+        await pilot.press("escape")
+        assert "e types it" in str(field.border_title)
+        await pilot.press("]")
+        await until(pilot, lambda: pilot.app.screen.page == "quiz")  # type: ignore[attr-defined]
+        await pilot.press("[")
+        await until(pilot, lambda: isinstance(pilot.app.focused, ChatLines))
+        await pilot.press("]")
+        await until(pilot, lambda: pilot.app.screen.page == "quiz")  # type: ignore[attr-defined]
+
+
 SETTINGS = [
     ("system prompt", "Once there was a dog.", {"system": "Once there was a dog."}),
     ("stop", ".", {"stops": (".",)}),
@@ -107,7 +126,7 @@ async def test_the_settings_are_behind_the_message(
             if str(field.border_title).startswith(name):
                 break
         await send(pilot, until, typed)
-        assert str(field.border_title) == "message · enter sends it"
+        assert str(field.border_title) == "message · enter sends it · esc leaves the field"
         said = pilot.app.screen.query_one("#chat-status", StatusLine).left
         assert ("stop text ends an answer" in said) == (name == "stop")
         await send(pilot, until, "Hello")
