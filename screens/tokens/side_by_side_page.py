@@ -100,10 +100,11 @@ class AlignedView(CachedLinesView):
         if line <= len(self._texts):
             return tuple(self._size_segments(line))
         row, which = divmod(line - len(self._texts) - 1, self._lines_of_row)
-        aligned = self.aligned
+        aligned, indent = self.aligned, self._name_width
         if aligned is None or which >= len(self._texts):
-            return aligned.marks(row) if aligned is not None and which == len(self._texts) < self._lines_of_row - 1 else ""
-        return self._titles[which], aligned.content_of(which, row, len(CYCLE))
+            has_marks = aligned is not None and which == len(self._texts) < self._lines_of_row - 1
+            return (indent, aligned.marks(row)) if aligned is not None and has_marks else ""
+        return indent, self._titles[which], aligned.content_of(which, row, len(CYCLE))
 
     def draw_content(self, line: int) -> Strip:
         base = self.style_of("")
