@@ -54,9 +54,13 @@ class BrailleCanvas:
 
     def row(self, y: float) -> int:
         """The row of cells with the dot of a y; a y above or below is in the first or the last row."""
+        return self.row_and_dot(y)[0]
+
+    def row_and_dot(self, y: float) -> tuple[int, int]:
+        """The row, and in its cell the dot of a y, from the top."""
         dots = DOTS_A_ROW * self.rows - 1
         place = round((y - self._low[1]) / (self._high[1] - self._low[1]) * dots)
-        return self.rows - 1 - min(dots, max(0, place)) // DOTS_A_ROW
+        return divmod(dots - min(dots, max(0, place)), DOTS_A_ROW)
 
     def shows(self, y: float) -> bool:
         """Check that a y is within the canvas, by half a dot."""

@@ -81,7 +81,8 @@ COLUMNS_A_MARK = 4
 """Marks closer than this would hide the line between them."""
 COLUMNS_A_CHOSEN_MARK = 10
 """Distance of the marks where the points are closer than that, and only some have one."""
-LEVEL = "╌"
+LEVELS = "▔╌╌▁"
+"""A level at each height in its cell, from the top: a curve or a mark in the same row is then above or below it."""
 COUNTS = frozenset(("steps", "step", "round", "tokens", "vocabulary"))
 """Names of x axes that count: between two whole numbers is nothing to name."""
 
@@ -193,9 +194,9 @@ def _draw_levels(
     found: dict[int, str] = {}
     for series in all_series:
         if series.kind == "level" and y_range[0] <= series.ys[0] <= y_range[1]:
-            row = canvas.row(scale(series.ys[0]))
+            row, height = canvas.row_and_dot(scale(series.ys[0]))
             found.setdefault(row, series.short)
-            cells[row] = [(LEVEL, series.role) if sign == " " else (sign, role) for sign, role in cells[row]]
+            cells[row] = [(LEVELS[height], series.role) if sign == " " else (sign, role) for sign, role in cells[row]]
     return found
 
 
@@ -280,11 +281,11 @@ def _log_all(ys: Floats) -> Floats:
 def _name_level(cells: list[list[PlotCell]], row: int, name: str) -> bool:
     """Write the name of a level on its line, else above or below it, as far right as there is room; False if there is none."""
     words = f" {name} "
-    for line, free in ((row, LEVEL), (row - 1, " "), (row + 1, " ")):
+    for line, free in ((row, LEVELS), (row - 1, " "), (row + 1, " ")):
         if not 0 <= line < len(cells):
             continue
         for start in range(len(cells[line]) - len(words) - 1, 0, -1):
-            if all(sign == free for sign, _ in cells[line][start : start + len(words)]):
+            if all(sign in free for sign, _ in cells[line][start : start + len(words)]):
                 under = [role for _, role in cells[line][start : start + len(words)]]
                 named = [(sign, "name" + SHADED * role.endswith(SHADED)) for sign, role in zip(words, under, strict=True)]
                 cells[line][start : start + len(words)] = named
@@ -297,7 +298,7 @@ def with_cursor(line: Sequence[PlotCell], column: int) -> list[Piece]:
     cells = [(sign, role) for text, role in line for sign in text]
     cells += [(" ", "axis")] * (column + 1 - len(cells))
     sign, role = cells[column]
-    if role.removesuffix(SHADED) != "name" and (sign in " ░▀▄" + LEVEL or "\u2800" <= sign <= "\u28ff"):
+    if role.removesuffix(SHADED) != "name" and (sign in " ░▀▄" + LEVELS or "\u2800" <= sign <= "\u28ff"):
         cells[column] = ("│", "cursor" + (SHADED if role.endswith(SHADED) else ""))
     return joined(cells)
 

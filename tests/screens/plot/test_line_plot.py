@@ -1,6 +1,7 @@
 """The plot: what plotext draws from what is given."""
 
 import math
+import re
 import time
 from array import array
 from dataclasses import replace
@@ -48,7 +49,7 @@ def test_each_curve_has_its_own_marks_besides_its_colour() -> None:
         for role in ("raw", "train", "validation", "level")
     }
     assert marks["validation"] == {"◆"}
-    assert marks["level"] == {"╌"}
+    assert marks["level"] < set("▔╌▁")
     assert all("\u2800" <= sign <= "\u28ff" for sign in marks["raw"] | marks["train"])
     assert sum(text.count("◆") for pieces in drawn.lines for text, _ in pieces) == 3
 
@@ -63,7 +64,7 @@ def test_a_spike_of_one_step_stands_out_of_a_long_run() -> None:
 
 def test_a_level_outside_the_curves_is_left_out_rather_than_squeezing_them() -> None:
     far = Series("chance", "chance", "level", "level", (0,), (11.0,))
-    assert "╌" not in "".join(rows(draw(figure(line([3.0, 2.0, 1.5]), far), 60, 12)))
+    assert not set("▔╌▁") & set("".join(rows(draw(figure(line([3.0, 2.0, 1.5]), far), 60, 12))))
 
 
 @pytest.mark.parametrize("log_y", [False, True])
@@ -92,7 +93,7 @@ def test_a_level_carries_its_name_where_there_is_room_and_the_legend_has_the_oth
     falling = line([5.0 * math.exp(-x / 3) + 1 for x in range(100)])
     level = Series("by chance = 4.00", "chance 4.00", "level", "level", (0,), (4.0,))
     drawn = draw(figure(falling, level), 60, 16)
-    assert sum("╌ chance 4.00 ╌" in row for row in rows(drawn)) == 1
+    assert sum(bool(re.search("[▔╌▁] chance 4.00 [▔╌▁]", row)) for row in rows(drawn)) == 1
     assert drawn.named == {"chance 4.00"}
     assert not draw(figure(falling, level), 14, 16).named
 
@@ -118,7 +119,14 @@ def test_a_level_s_name_stands_on_its_own_line(log_y: bool) -> None:
     for y in (1.2, 2.0, 3.1, 4.4, 5.5):
         level = Series("level", f"at {y}", "level", "level", (0,), (y,))
         drawn = rows(draw(figure(line([6.0, 1.0]), level, log_y=log_y), 60, 23))
-        assert [row for row in drawn if "╌" in row] == [row for row in drawn if f" at {y} " in row] != []
+        assert [row for row in drawn if set("▔╌▁") & set(row)] == [row for row in drawn if f" at {y} " in row] != []
+
+
+@pytest.mark.parametrize(("level", "sign"), [(4.37, "▔"), (4.27, "╌"), (4.16, "▁")])
+def test_a_level_in_the_row_of_a_mark_is_drawn_above_or_below_it_as_it_is(level: float, sign: str) -> None:
+    last = Series("val", "val", "marks", "validation", [0, 99], [6.0, 4.265])
+    drawn = draw(figure(line([6.0, 3.0]), last, Series("bigram", "", "level", "level", (0,), (level,))), 60, 14)
+    assert [sign in row for row in rows(drawn) if "◆" in row] == [False, True]
 
 
 def test_a_column_is_where_the_point_is_drawn() -> None:
