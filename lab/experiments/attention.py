@@ -180,7 +180,7 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
         Matrix(
             f"attention pattern, layer {context.layer + 1}, head {context.head + 1}: row = query, column = key",
             labels,
-            labels,
+            [label.split()[0] for label in labels],
             Array.of(shown),
             scale="sequential",
             limit=1.0,

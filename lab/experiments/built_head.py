@@ -68,7 +68,7 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     above = torch.ones_like(built, dtype=torch.bool).triu(1)
     drawn = [Array.of(each.masked_fill(above, torch.nan)[-SHOWN:, -SHOWN:].numpy()) for each in (built, *heads[order])]
     labels = [f"{index + 1} {context.tokenizer.label(id_)}" for index, id_ in enumerate(ids)][-SHOWN:]
-    matrix = Matrix("pattern, query ↓ key →", labels, labels, drawn[0], scale="sequential", limit=1.0)
+    matrix = Matrix("pattern, query ↓ key →", labels, [label.split()[0] for label in labels], drawn[0], scale="sequential", limit=1.0)
     nearest = [
         Thumbnail(
             name, picture, probability(distances[at], 0), f"{name}: enter opens it.", destination=Destination("matrix", *to)

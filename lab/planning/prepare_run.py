@@ -139,7 +139,7 @@ def _plan(asked: RunRequest, text: TextSize, where: Path, created: float, progre
     return measured_plan(asked, text, where, time.time() - created, waiting)
 
 
-PILOT_SHARE = 0.15
+PILOT_SHARE = 0.25
 """Share of a run's minutes that its text's pilot may take. Where it takes more, no loss is expected."""
 
 

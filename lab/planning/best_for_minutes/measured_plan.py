@@ -14,7 +14,7 @@ from lab.planning.run_request import RunRequest
 
 MOST_TIMED = 6
 """Shapes that are timed, at most: each takes some seconds."""
-TIMING_SHARE = 0.25
+TIMING_SHARE = 0.3
 """Share of the minutes that may have passed when another shape is timed: on a busy machine they would pass without training."""
 
 

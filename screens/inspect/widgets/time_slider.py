@@ -18,6 +18,8 @@ from screens.about_key import About
 from screens.widgets.text_fitting import fit
 
 HERE, STOP, RAIL = "●", "┼", "─"
+BEST = STOP + "best"
+"""Label of the best weights' stop; of the last stop on its other side. The mark of the chosen stop stands beside the word."""
 LABEL_GAP = 10
 """Columns from the end of a step's label to the next."""
 
@@ -35,17 +37,17 @@ def rail_of(stops: Sequence[TimelineStop], width: int) -> str:
     places = columns_of(len(stops), width)
     for stop, place in zip(stops, places, strict=True):
         glyphs[place] = "b" if "best" in stop.names else STOP
-    ends_best = bool(stops) and "best" in stops[-1].names and len(places) > 1 and places[-1] - places[-2] > len("best")
-    room = width - len("best") - 1 if ends_best else width
+    ends_best = bool(stops) and "best" in stops[-1].names and len(places) > 1 and places[-1] - places[-2] > len(BEST)
+    room = width - len(BEST) - 1 if ends_best else width
     end = 0
     for stop, place, after in zip(stops, places, [*places[1:], width], strict=True):
-        word = "best" if "best" in stop.names else STOP + whole(stop.step)
-        is_end = place in (0, places[-1]) and word != "best"
+        word = BEST if "best" in stop.names else STOP + whole(stop.step)
+        is_end = place in (0, places[-1]) and word != BEST
         if not is_end and place >= end and place + len(word) < min(after, room):
             glyphs[place : place + len(word)] = word
-            end = place + len(word) + LABEL_GAP * (word != "best")
+            end = place + len(word) + LABEL_GAP * (word != BEST)
     if ends_best:
-        glyphs[-len("best") :] = "best"
+        glyphs[-len(BEST) :] = BEST[1:] + STOP
     return "".join(glyphs)
 
 

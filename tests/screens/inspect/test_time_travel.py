@@ -167,11 +167,11 @@ def test_stops_reach_from_one_end_of_the_rail_to_the_other() -> None:
 def test_the_rail_names_steps_and_the_best_where_they_fit() -> None:
     stops = [TimelineStop(str(step), step) for step in (0, 16, 64, 1000, 2000)]
     stops[3] = TimelineStop("best", 1000, ("best",))
-    assert rail_of(stops, 41) == "┼─────────┼16───────┼─────────best──────┼"
+    assert rail_of(stops, 41) == "┼─────────┼16───────┼─────────┼best─────┼"
     assert rail_of(stops, 9) == "┼─┼─┼─b─┼"
-    assert rail_of(STOPS, 25) == "┼───────┼1──────┼────best"
+    assert rail_of(STOPS, 25) == "┼───────┼1──────┼───best┼"
     many = [TimelineStop(str(step), step, ("best",) if step == 200 else ()) for step in (0, 1, 8, 100, 160, 200)]
-    assert rail_of(many, 36) == "┼──────┼1─────┼──────┼100───┼───best", "the last word cuts no label"
+    assert rail_of(many, 36) == "┼──────┼1─────┼──────┼100───┼──best┼", "the last word cuts no label"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=SIZES)

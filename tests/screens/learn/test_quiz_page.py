@@ -18,7 +18,7 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
     questions, count = quiz(), len(quiz())
     async with app.run_test(size=(80, 24)) as pilot:
         lessons = await lessons_page(pilot, until)
-        await until(pilot, lambda: "first the quiz: [" in str(lessons.list.border_title))
+        await until(pilot, lambda: "take the quiz first: press [" in str(lessons.list.border_title))
         await pilot.press("left_square_bracket")
         page = pilot.app.screen.query_one(QuizPage)
         await until(pilot, lambda: page.results is not None)
