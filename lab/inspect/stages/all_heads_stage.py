@@ -128,7 +128,7 @@ def _table(context: StageContext, effects: "HeadEffects | None", rows: list[list
     title = f"query {context.here}: entropy over {context.position + 1} keys, {most_bits(context.position + 1)}"
     if effects is None:
         return Table(COLUMNS, rows, title=title, selected=selected)
-    title = f"if off: “{context.tokenizer.label(context.answer)}” with that head switched off; {title}"
+    title += f" · if off: “{context.tokenizer.label(context.answer)}” without that head"
     return Table([COLUMNS[0], OFF, *COLUMNS[1:]], rows, title=title, selected=selected)
 
 

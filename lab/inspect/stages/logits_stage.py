@@ -63,7 +63,7 @@ def _table(context: StageContext, top: list[int]) -> Table:
         percent=True,
         others=Others(f"{whole(int(rest.sum()))} others", float(exps[rest].sum())) if rest.any() else None,
         titles=Titles("token", score="logit", softmax="probability"),
-        title=f"after {context.here}: position {at + 1} predicts token {at + 2}",
+        title=f"after “{context.label(at)}”: position {at + 1} predicts token {at + 2}",
         ref=name,
     )
 
