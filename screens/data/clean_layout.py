@@ -99,7 +99,7 @@ def _numbers(step: CleaningStep | None, is_on: bool, is_current: bool, raw: int,
     words = fit(signed_bytes(number), NUMBER_WIDTH, "right")
     share = fit(_share(number, raw), SHARE_WIDTH, "right")
     pieces: list[Piece] = [(f"{words} {share} ", "text" if is_current else "dim")]
-    if bar >= LEAST_BAR:
+    if bar >= LEAST_BAR and number:  # a full bar beside "0%" would read as all of the text
         pieces += funnel_bar(step.bytes_out, -number, raw, bar)
     return pieces
 

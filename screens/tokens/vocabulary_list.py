@@ -140,7 +140,7 @@ class VocabularyList(LineScrollView):
             self._shown_distance = self.shows_distance
             self._forget_rows()
         self.ids = ids
-        at = _place_of(ids, before) if ids is not None and before is not None else 0
+        at = _place_of(ids, before) if ids is not None and before is not None and self.cursor else 0  # the first stays first
         self.set_reactive(VocabularyList.cursor, at)
         self.set_extent(0 if ids is None else len(ids))
         self.show_line(at, 1)

@@ -98,7 +98,8 @@ class VocabularyPage(TokensPage):
 
     def __init__(self) -> None:
         super().__init__()
-        self.order: VocabularyOrder = "id"
+        self.order: VocabularyOrder | None = None
+        """None: the commonest first, until they are counted the longest: by id, the first ones are control characters."""
         self.reverse = False
         self.details: bool | None = None
         """The token's details are shown; None where the width decides."""
@@ -219,9 +220,14 @@ class VocabularyPage(TokensPage):
 
     def action_order(self) -> None:
         if self._facts is not None:
-            known = self._facts.orders
-            self.order = known[(known.index(self.order) + 1) % len(known)] if self.order in known else known[0]
+            known, now = self._facts.orders, self._order_in_use(self._facts)
+            self.order = known[(known.index(now) + 1) % len(known)]
             self._list()
+
+    def _order_in_use(self, facts: VocabularyFacts) -> VocabularyOrder:
+        if self.order is not None and self.order in facts.orders:
+            return self.order
+        return "frequency" if "frequency" in facts.orders else "length"
 
     def action_reverse(self) -> None:
         self.reverse = not self.reverse
@@ -283,7 +289,7 @@ class VocabularyPage(TokensPage):
         from lab.core.number_format import whole
         from lab.tokenization.vocabulary_index import parse_query
 
-        order = self.order if self.order in facts.orders else "id"
+        order = self._order_in_use(facts)
         query = self.query_one(Input).value
         escape = "outside the field clears the search" if query else "shows all tokens"
         listed.if_empty = f"No such token: Esc {escape}."
