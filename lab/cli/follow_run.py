@@ -70,7 +70,7 @@ class FollowedRun:
             f"loss {number_format.fixed(training.loss)}" if training and training.loss is not None else "",
             f"val loss {number_format.fixed(evaluation.val_loss)}" if evaluation.val_loss is not None else "",
             f"{number_format.fixed(evaluation.bits_per_byte)} bits/byte" if evaluation.bits_per_byte is not None else "",
-            number_format.speed(training.tokens_per_second) if training and training.tokens_per_second else "",
+            number_format.speed(self.history.speed) if self.history.speed else "",
             f"{number_format.duration(left)} left" if left else "",
         ]
         return "  ".join(word for word in words if word)
@@ -140,7 +140,7 @@ def _follow_with_a_bar(followed: FollowedRun) -> None:
                 completed=fraction_done(followed.run.config, followed.status),
                 steps=f"{followed.status.step}/{steps}" if steps else f"step {followed.status.step}",
                 loss="  ".join(f"{name} {number_format.fixed(value)}" for name, value in losses if value is not None),
-                speed=number_format.speed(training.tokens_per_second) if training and training.tokens_per_second else "",
+                speed=number_format.speed(followed.history.speed) if followed.history.speed else "",
                 left=phase if phase != "training" else "" if left is None else f"{number_format.duration(left)} left",
             )
             if ended:

@@ -1,22 +1,19 @@
 """Loss history of a run as columns of numbers: training loss, smoothed loss, validation loss, learning rate, speed."""
 
 import math
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
 
 from lab.core.float_columns import Column, Floats
+from lab.runs.metrics_log import SPEED_STEPS, mean_speed
 from lab.runs.run_schema import Metric
 
 SMOOTHED_SHARE = 1 / 20
 LONGEST_SMOOTHING = 100
 """The smoothed line is a running mean over about the last twentieth of the steps, at most so many. A fixed length would lag far
 behind the steep beginning, or be too short for the noise further on."""
-
-SPEED_STEPS = 10
-"""Steps over which the speed is averaged: single steps jump when the machine is busy otherwise."""
-SPEED_MEMORY = 50 * SPEED_STEPS
-"""Steps after which a speed no longer changes the mean within a float's precision."""
 
 
 class LossHistory:
@@ -48,8 +45,9 @@ class LossHistory:
         """The latest line that has a training loss, a learning rate and a speed."""
         self.last_evaluation: Metric | None = None
         self.best_evaluation: Metric | None = None
+        self._latest_speeds: deque[float] = deque(maxlen=SPEED_STEPS)
         self.speed: float | None = None
-        """Recent tokens per second, a running mean over about `SPEED_STEPS` steps."""
+        """Tokens per second of the last steps, as `mean_speed` says."""
         self._smoothed: dict[tuple[float, int], Column] = {}
         self.version = 0
         """Number of changes, by which a plot knows that it is out of date."""
@@ -78,11 +76,8 @@ class LossHistory:
         self.lrs.extend([line.lr for line in lines])
         self.grad_norms.extend([line.grad_norm for line in lines])
         self.speeds.extend([line.tokens_per_second for line in lines])
-        speed = self.speed
-        for line in lines[-SPEED_MEMORY:]:
-            if line.tokens_per_second is not None:
-                speed = line.tokens_per_second if speed is None else speed + (line.tokens_per_second - speed) / SPEED_STEPS
-        self.speed = speed
+        self._latest_speeds.extend(line.tokens_per_second for line in lines if line.tokens_per_second is not None)
+        self.speed = mean_speed(self._latest_speeds)
         _smooth_on(self.smooth, self.losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
         self.lowest_smooth = min(self.lowest_smooth, float(self.smooth[before:].min()))
 

@@ -4,7 +4,7 @@ import importlib.util
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
@@ -171,6 +171,15 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
         if len(line) == LARGEST_LINE:
             raise DamagedFileError(path, f"is damaged: it has a line of more than {LARGEST_LINE:,} bytes")
         yield line
+
+
+SPEED_STEPS = 10
+"""Steps over which the speed is averaged: single steps jump when the machine is busy otherwise."""
+
+
+def mean_speed(latest: Collection[float]) -> float | None:
+    """Tokens per second of a run, from those of its last `SPEED_STEPS` steps: the one speed that is said of it anywhere."""
+    return sum(latest) / len(latest) if latest else None
 
 
 SCALARS = ("loss", "val_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_second")

@@ -3,6 +3,7 @@
 import functools
 import os
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from lab.core.visible_text import shortened, visible
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import BUNDLED, bundled, is_of_scaling, runs_home
-from lab.runs.metrics_log import EVALUATION
+from lab.runs.metrics_log import EVALUATION, SPEED_STEPS, mean_speed
 from lab.runs.origin import import_sentence, tuning_sentence
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
@@ -181,6 +182,7 @@ class _CachedRun:
     metrics_problem: str = ""
     training: Metric | None = None
     evaluation: Metric | None = None
+    speed: float | None = None
     summary: RunSummary | None = None
     damaged: RunSummary | None = None
     """The summary where its settings cannot be read: they are not read again until they change."""
@@ -244,7 +246,7 @@ class RunsWatcher:
             before, now = cached.metrics_stamp, stamps[1]
             is_longer = before is not None and now is not None and before[0] == now[0] and before[1] <= now[1]
             searched = before[1] if before is not None and is_longer else 0  # of a file that was replaced or cut, nothing
-            training, evaluation, cached.metrics_problem = _read_latest(run.metrics_path, searched)
+            training, evaluation, cached.speed, cached.metrics_problem = _read_latest(run.metrics_path, searched)
             cached.training = training or (cached.training if searched else None)
             cached.evaluation = evaluation or (cached.evaluation if searched else None)
         cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
@@ -266,7 +268,7 @@ class RunsWatcher:
             bits_per_byte=figures.bits_per_byte if figures else None,
             val_step=figures.step if figures else None,
             evaluated=evaluated if figures else None,
-            tokens_per_second=training.tokens_per_second if training else None,
+            tokens_per_second=cached.speed,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=_flops_per_token(config.model),
             parameters=_parameter_count(config.model),
@@ -335,15 +337,18 @@ _parameter_count = functools.lru_cache(maxsize=256)(parameter_count)
 """Runs often share their shape, and counting a model's weights one by one takes longer than reading its files."""
 
 
-def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | None, str]:
-    """The last training step and the last evaluation after the first `searched` bytes, None where there is none; and the reason
-    if the file cannot be used.
+def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | None, float | None, str]:
+    """The last training step and the last evaluation after the first `searched` bytes, None where there is none; the speed of the
+    last steps; and the reason if the file cannot be used.
 
     Lines are looked at from the end backwards, as far as it takes: with few evaluations the latest is far from the end.
     """
     training = evaluation = None
     try:
         with open_regular(path, LARGEST_LINES) as file:
+            last = (_metric_of(line, True, False) for line in lines_backwards(file, 0, SEARCHED_BYTES))
+            known = (each.tokens_per_second for each in last if each is not None and each.tokens_per_second is not None)
+            speed = mean_speed(list(islice(known, SPEED_STEPS)))
             for line in lines_backwards(file, max(0, searched - TORN_BYTES), SEARCHED_BYTES):
                 metric = _metric_of(line, training is None, evaluation is None)
                 if metric is None:
@@ -353,10 +358,10 @@ def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | Non
                 if training is not None and evaluation is not None:
                     break
     except DamagedFileError as error:
-        return None, None, f"{error.path.name} {error.reason}"
+        return None, None, None, f"{error.path.name} {error.reason}"
     except OSError:
-        return None, None, ""
-    return training, evaluation, ""
+        return None, None, None, ""
+    return training, evaluation, speed, ""
 
 
 def _metric_of(line: bytes, wants_training: bool, wants_evaluation: bool) -> Metric | None:

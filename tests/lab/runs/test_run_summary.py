@@ -10,6 +10,7 @@ from lab.cli.commands.runs_command import entry
 from lab.runs import run_folder, run_summary
 from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
 from lab.runs.loss_history import LossHistory
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
 from lab.runs.run_summary import RunsWatcher, fraction_done, planned_length, time_left
@@ -171,3 +172,16 @@ def test_hosts_are_named_once_and_at_most_four_and_forge_no_line() -> None:
     assert words_of(*"abcde") == "5 ranks on 5 hosts (a, b, c, d, …)"
     assert words_of("a\nforged is trained", "a\nforged is trained") == "2 ranks on a␊forged is trained"
     assert len(words_of(*(letter * 500 for letter in "abcd"))) < 200
+
+
+def test_the_speed_is_that_of_the_last_steps_as_train_says_it(run: Run) -> None:
+    lines = [
+        Metric(step=step, tokens=step * 50, epoch=0.0, seconds=step * 2.0, loss=5.0, tokens_per_second=100.0 + step * step)
+        for step in range(1, 31)
+    ]
+    history, watcher = LossHistory(), RunsWatcher(run.path.parent)
+    for end in (1, 7, 25, 30):
+        run.metrics_path.write_bytes(b"".join(encode(line) + b"\n" for line in lines[:end]))
+        history.add(lines[len(history.steps) : end])
+        latest = [100.0 + step * step for step in range(1, end + 1)][-10:]
+        assert watcher.read()[0].tokens_per_second == history.speed == pytest.approx(sum(latest) / len(latest))
