@@ -34,7 +34,7 @@ class TokenSampling(InspectPart):
             words="sample the next token; sampling settings",
             also=("inspect.settings",),
             synonyms="generate next token predict draw",
-            rank=17,
+            rank=11,
         ),
         Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate")
         | About(synonyms="sampling nucleus greedy randomness min-p repetition penalty pace token after"),

@@ -253,7 +253,7 @@ class StageContext:
         return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()), largest)
 
 
-TOKEN_KEYS = ("tour", "view", "head", "edit", "switch")
+TOKEN_KEYS = ("sample", "tour", "view", "head", "edit", "switch")
 HEAD_KEYS = ("head", "layer", "view", "switch")
 MLP_KEYS = ("layer", "switch")
 SAMPLING_KEYS = ("sample", "settings")

@@ -141,10 +141,11 @@ def _advice_on_size(run: ResolvedRun, trained_on: float) -> list[str]:
 
 
 def describe_text(text: TextSize, name: str) -> str:
-    """Name and size of a text: `stories, 1.0 MB, about 380k tokens`."""
+    """Name and size of a text: `stories, 1.0 MB, about 380k tokens (vocabulary 746)`."""
     words = name
     if text.bytes is not None:
         words += f", {bytes_(text.bytes)}"
     if text.tokens is not None:
         words += f", about {count(text.tokens)} tokens"
+        words += f" (vocabulary {whole(text.counted_with)})" if text.counted_with else ""
     return words
