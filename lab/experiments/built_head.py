@@ -27,8 +27,8 @@ def refusal(head: str) -> str:
     found = _BUILT.fullmatch(head)
     if found is not None and {found[1], found[2]} <= set(READS) and float(found[3] or 1) <= STRONGEST:
         return ""
-    words = f"A head is as in {BUILT}: what q reads, what k reads, the score where they are the same, up to {STRONGEST:.0f}"
-    return f"{words}; they read {', '.join(READS)}."
+    words = f"Write a head as in {BUILT}: what the query reads, what the key reads, and the score where the two are the same"
+    return f"{words}, up to {STRONGEST:.0f}. To choose from: {', '.join(READS)}."
 
 
 @experiment
@@ -68,18 +68,20 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     above = torch.ones_like(built, dtype=torch.bool).triu(1)
     drawn = [Array.of(each.masked_fill(above, torch.nan)[-SHOWN:, -SHOWN:].numpy()) for each in (built, *heads[order])]
     labels = [f"{index + 1} {context.tokenizer.label(id_)}" for index, id_ in enumerate(ids)][-SHOWN:]
-    matrix = Matrix("pattern, query ↓ key →", labels, [label.split()[0] for label in labels], drawn[0], scale="sequential", limit=1.0)
+    matrix = Matrix(
+        "pattern, query ↓ key →", labels, [label.split()[0] for label in labels], drawn[0], scale="sequential", limit=1.0
+    )
     nearest = [
         Thumbnail(
-            name, picture, probability(distances[at], 0), f"{name}: enter opens it.", destination=Destination("matrix", *to)
+            name, picture, probability(1 - distances[at], 0), f"{name}: enter opens it.", destination=Destination("matrix", *to)
         )
         for name, picture, at, to in zip(names, drawn[1:], order, [(layer, None, head) for layer, head in places], strict=True)
     ]
-    gallery = Gallery("the nearest heads of the model", "percent of a row's weight on other tokens", nearest, NEAREST)
+    gallery = Gallery("the most similar heads of the model", "percent of a token's attention in the same place", nearest, NEAREST)
     sentence = (
-        f"Of the model's {whole(len(distances))} heads {names[0]} is nearest: {probability(distance)} of a row's weight is on "
-        f"other tokens, on average. With even attention it would be {probability(even_distance)}"
-        + ("." if distance < even_distance else ": no head is nearer than that.")
+        f"Of the model's {whole(len(distances))} heads, head {names[0]} is the most similar: on average {probability(1 - distance)} "
+        f"of a token's attention goes where it goes in the built head. Spread evenly, {probability(1 - even_distance)} would"
+        + ("." if distance < even_distance else ": no head is more like it than that.")
     )
     title = f"a head built by hand: q reads {found[1]}, k reads {found[2]}"
     return ExperimentResult(View("built_head", title, sentence, [matrix, gallery]), measures)

@@ -160,7 +160,8 @@ def patches_view(first: StageContext, second: StageContext, token: int | None, a
     label = first.tokenizer.label
     sentence = (
         f"The logit of “{label(wanted)}” minus that of “{label(other)}” is {significant(found.first)} in prompt 1 and "
-        f"{significant(found.second)} in prompt 2. A cell is its change in prompt 1 with that vector of prompt 2; of the heads "
-        f"the largest is that of {name_of('attn.z', int(layer), int(head))}, {significant(float(of_heads[head, layer]))}."
+        f"{significant(found.second)} in prompt 2. Each cell shows how this difference changes in prompt 1 when one vector is taken "
+        f"from prompt 2. Of the heads, {name_of('attn.z', int(layer), int(head))} changes it most, by "
+        f"{significant(float(of_heads[head, layer]))}."
     )
     return View("patches", title, sentence, [panels, heads])

@@ -63,14 +63,14 @@ def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[S
     best = {kind: strongest_head(kind, scores[kind]) for kind in HEAD_SCORES}
     found = best["induction"]
     level = uniform_score("induction", repeated)
-    beside = f"{fixed(found.score / level, 1)} times an even share ({probability(level)})"
-    pays = f"pays {probability(found.score)} of its attention to the token after its last occurrence, {beside}."
+    pays = f"of its attention to the token that followed the same token before (spread evenly: {probability(level)})."
+    pays = f"pays {probability(found.score)} {pays} Measured on random tokens, given twice in a row."
     if found.score >= FORMED:
         words = f"An induction head has formed: at step {whole(step)} head {found.name} {pays}"
     elif found.score >= WEAK * level:
         words = f"A weak induction head: at step {whole(step)} head {found.name} {pays}"
     else:
-        words = f"No induction head at step {whole(step)}: the nearest, head {found.name}, {pays}"
+        words = f"No induction head at step {whole(step)}: even the most similar, head {found.name}, {pays}"
     back = best["previous"]
     if back.score < FORMED:
         return words

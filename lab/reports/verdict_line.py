@@ -154,9 +154,9 @@ def _overfitting(run: DiagnosedRun) -> str:
         if not run.shows_new_text:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         now = run.measured or last
-        beside = run.smoothed_at(now.step)
-        gap = 0.0 if beside is None else now.loss * run.unit.factor - beside * run.unit.train_factor
-        why = f" ({'final ' if run.final else ''}val − train +{fixed(gap, 2)}, val not rising)" if gap >= SHOWN_GAP else ""
+        gap = (now.loss - (run.smoothed_at(now.step) or now.loss)) * run.unit.factor
+        final = "final " if run.final else ""
+        why = f" ({final}validation loss {fixed(gap, 2)} above training, not rising)" if gap >= SHOWN_GAP else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE or why else "") + why
     unit, both = run.unit, (best.loss, last.loss)
     decimals = 2 if unit(best.loss) != unit(last.loss) or not differs_visibly(unit, *both) else 4
@@ -172,5 +172,5 @@ def _level(run: DiagnosedRun) -> str:
     known = baselines(run.config.model.vocab_size, run.config.data, run.history, run.entropy, run.final)
     source = next((each for each in known if each.short == "source"), None)
     level = run.level or source or known[-1]
-    apart, name = run.measured.loss - level.loss, "the source's entropy" if level is source else level.short
+    apart, name = run.measured.loss - level.loss, "the source's entropy" if level is source else f"the {level.short} baseline"
     return f"{run.unit(abs(apart))} {run.unit.short} {'above' if apart >= 0 else 'below'} {name}"

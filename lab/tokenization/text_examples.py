@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.core.number_format import significant
+from lab.core.number_format import counted, significant
 from lab.tokenization.token_alignment import SUPERSCRIPTS
 from lab.tokenization.tokenized_text import TokenizedText
 
@@ -114,12 +114,12 @@ def sentence_on(texts: Titled) -> str:
     is_border[first.byte_starts[1:-1]] = True
     shared = int(is_border[second.byte_starts[1:-1]].sum())
     borders, others = len(second.ids) - 1, len(first.ids) - 1
-    words = (
-        f"{shared:,} of the {borders:,} borders between {other}'s tokens are borders in {one} too, which has {others - shared:,} "
-        f"other{'s' * (others - shared != 1)}."
-    )
+    same = "all of these" if shared == borders else f"{shared:,} of these"
+    words = f"{other} cuts this text at {counted(borders, 'place')}; {one} cuts it at {same}, and at {others - shared:,} more."
     if inside := borders + others - 2 * shared - int((first.begins != second.begins).sum()):
-        words += f" Of those that only one has, {inside:,} {'lies' if inside == 1 else 'lie'} inside a character, without a ^."
+        words += (
+            f" {inside:,} of the cuts that only one makes {'is' if inside == 1 else 'are'} inside a character: no ^ marks these."
+        )
     if most := max(int((ends - firsts).max(initial=0)) for _, each in texts for _, firsts, ends in [each.split_characters]):
         words += f" {SUPERSCRIPTS[min(9, most)]} stands behind a character of {most} tokens."
     return words

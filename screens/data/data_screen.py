@@ -165,7 +165,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _tokens_counted(self, message: TextReader.Counted) -> None:
         if message.kind == "bpe" and message.count is not None and message.key == self.choose_page.key:
             about = "" if message.count.exact else "≈"
-            self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe {whole(message.count.vocab_size)}", self._rules
+            self._tokens, self._tokens_rules = (
+                f"{about}{count(message.count.tokens)} bpe {whole(message.count.vocab_size)}",
+                self._rules,
+            )
             self._show_steps()
 
     @on(ChoosePage.Used)

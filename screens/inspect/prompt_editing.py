@@ -7,7 +7,7 @@ from typing import cast
 
 from textual.binding import Binding
 
-from lab.experiments.built_head import READS, refusal
+from lab.experiments.built_head import BUILT, READS, refusal
 from models.config import SamplingSettings
 from screens.about_key import About, keyless
 from screens.app_state import AppState
@@ -56,7 +56,10 @@ class PromptEditing(InspectPart):
         self._host.start(self._build(), "built head")
 
     async def _build(self) -> None:
-        words = f"What q reads → what k reads × the score where both read the same. They read: {', '.join(READS)}."
+        words = (
+            "What the query of a token reads → what the key of a token reads × the score of the two where both are the same. So "
+            f"“{BUILT}” looks at the token before. To choose from: {', '.join(READS)}."
+        )
         before = self._host.selection
         answer = await self._host.ask(AskText("build a head", words, before.built, refuse=refusal))
         if answer:

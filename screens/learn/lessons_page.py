@@ -137,7 +137,9 @@ class LessonsPage(ReadingPage):
         predictions, _ = await in_thread(read_predictions, home())
         rounds = len(results_of(predictions, await in_thread(quiz)).complete)
         is_done = self._progress is not None and all(self._progress.of(each.name).is_done for each in self.lessons)
-        first = "take the quiz first: press [" if not rounds else "take the quiz again: press [" if rounds == 1 and is_done else ""
+        first = (
+            "take the quiz first: press [" if not rounds else "take the quiz again: press [" if rounds == 1 and is_done else ""
+        )
         self.list.border_title = " · ".join(filter(None, (LessonList.BORDER_TITLE, first)))
         titles = {f"lesson {each.name}": each for each in self.lessons}
         self._again = [titles[each.source] for each in sure_and_wrong(predictions) if each.source in titles]

@@ -62,7 +62,9 @@ def why(context: StageContext) -> View:
         "diverging",
     )
     raw = context.parity(f"{context.block}attn.scores_raw", np.array(total * math.sqrt(context.config.head_width)), head, at, key)
-    adds = f"“{parts.names[most[0]]}” of the query × “{parts.names[most[1]]}” of the key adds most to it"
+    adds = (
+        f"of this, most is what “{parts.names[most[0]]}” wrote into the query × what “{parts.names[most[1]]}” wrote into the key"
+    )
     sentence = f"{context.here} looks most at {there}, with a score of {significant(total)}; " + (
         f"{adds}: {significant(float(table[most]))}." if table[most] > 0 else "no term of it is above 0."
     )
@@ -72,7 +74,7 @@ def why(context: StageContext) -> View:
         q, k = divmod(int(apart.argmax()), len(apart))
         sentence += (
             f" Next is {'itself' if less[0] == at else context.quoted(less[0])}, with {significant(float(other.sum()))}; "
-            f"“{parts.names[q]}” × “{parts.names[k]}” sets them apart most: {significant(float(table[q, k]))} against "
+            f"the largest difference is in “{parts.names[q]}” × “{parts.names[k]}”: {significant(float(table[q, k]))} against "
             f"{significant(float(other[q, k]))}."
         )
     listed = Table(columns, rows, total=[Cell("Σ = score"), Cell(""), Cell(significant(total), total)])

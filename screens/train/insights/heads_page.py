@@ -85,11 +85,13 @@ def _widths(width: int, heads: int) -> tuple[int, int]:
 
 
 def _cell(value: float, width: int, chosen: bool) -> str:
-    """The number as far as there is room: ` .41 `; the chosen head's is marked."""
+    """The number as far as there is room, apart from the one before: ` .41 `, ` .4`; the chosen head's is marked."""
     if width < NARROWEST_NUMBER:
         return "▸".ljust(width) if chosen else " " * width
-    number = "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
-    return fit(("▸" if chosen else " ") + number if width > NARROWEST_NUMBER else number, width)
+    decimals = 2 if width > NARROWEST_NUMBER else 1
+    written = f"{value:.{decimals}f}"
+    number = ("1.0" if decimals == 2 else "1") if written.startswith("1") else written[1:]
+    return fit(("▸" if chosen else " ") + number, width)
 
 
 def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], column: int, top: float, room: int) -> Lines:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 
-from lab.core.number_format import probability
+from lab.core.number_format import counted, probability
 from lab.reports.insights import head_name
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
@@ -59,8 +59,9 @@ def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]
     if len(places) == 1:
         return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
     low, high = insights.range(places[index])
-    words = f"given {len(places[index].before)} tokens, the next had {probability(low)} to {probability(high)} so far"
-    return [(f"place {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
+    after = f"after {counted(len(places[index].before), 'token')}"
+    words = f"{after}: the true next one had a probability of {probability(low)} to {probability(high)} so far"
+    return [(f"{'place'} {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
 
 
 def sentence_lines(place: PlaceText, width: int) -> Lines:

@@ -143,7 +143,9 @@ def test_a_falling_validation_loss_is_no_overfitting() -> None:
     finished = Status(phase="finished")
     for status in (TRAINING, finished):
         line = made_up((10, 3.2, 3.3), (20, 3.0, 3.1), status=status)
-        assert line.details.startswith("No overfitting yet (val − train +0.10, val not rising), "), "the gap of the plot"
+        assert line.details.startswith("No overfitting yet (validation loss 0.10 above training, not rising), "), (
+            "the gap of the plot"
+        )
         assert (line.tone, line.text[0]) == ("good", "✓")
     assert made_up((10, 3.2, 3.3), (20, 3.0, 3.0), status=finished).details.startswith("No overfitting, ")
 
@@ -188,8 +190,22 @@ def test_two_evaluations_a_step_apart_are_no_trend() -> None:
 @pytest.mark.parametrize(
     ("has_ended", "words"),
     [
-        (False, ("the validation loss was 3.50 at step 40", "(val − train +0.50,", "on 30 of 100 bytes of validation text")),
-        (True, ("the validation loss (on 30% of that text) was 3.50", "(final val − train +0.25,", "On all 100 bytes of")),
+        (
+            False,
+            (
+                "the validation loss was 3.50 at step 40",
+                "(validation loss 0.50 above training,",
+                "on 30 of 100 bytes of validation text",
+            ),
+        ),
+        (
+            True,
+            (
+                "the validation loss (on 30% of that text) was 3.50",
+                "(final validation loss 0.25 above training,",
+                "On all 100 bytes of",
+            ),
+        ),
     ],
 )
 def test_of_two_validation_losses_each_says_on_how_much_text_it_is(has_ended: bool, words: tuple[str, ...]) -> None:
@@ -228,7 +244,9 @@ def test_the_floor_is_the_source_s_entropy_in_the_unit_of_the_loss() -> None:
     line = made_up((10, 3.2, 3.0), entropy=1.25)
     floor = 1.25 * math.log(2) * (3.0 / math.log(2) / 1.5)
     assert line.details.endswith(f"{3.0 - floor:.2f} nats above the source's entropy.")
-    assert made_up((10, 3.2, 3.0)).details.endswith(f"{math.log(1024) - 3.0:.2f} nats below uniform."), "without a known source"
+    assert made_up((10, 3.2, 3.0)).details.endswith(f"{math.log(1024) - 3.0:.2f} nats below the uniform baseline."), (
+        "without a known source"
+    )
     last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=2.0, bits_per_byte=1.0)
     line = made_up((10, 3.2, 3.0), entropy=0.5, status=Status(phase="finished", step=20, final=last))
     assert line.details.endswith("1.00 nats above the source's entropy."), "at the end, on the whole validation text"

@@ -74,8 +74,8 @@ def test_the_sentences_count_right() -> None:
     assert len(tokens_of(texts[0][1], "    ")) == 4
     assert sentence_on(titled("")) == ""
     said = sentence_on(titled("run ran"))
-    assert said.startswith("1 of the 1 borders between GPT-2's tokens")
-    assert said.endswith(" others.")
+    assert said.startswith("GPT-2 cuts this text at 1 place; ")
+    assert said.endswith(" more.")
     assert sentence_on(titled("a 🙂🙂")).endswith(" ⁴ stands behind a character of 4 tokens.")
 
 
@@ -86,7 +86,9 @@ def test_the_sentence_counts_the_borders_that_no_mark_shows(text: str) -> None:
     (_, one), (_, other) = texts[-2:]
     alone = set(one.byte_starts.tolist()) ^ set(other.byte_starts.tolist())
     unmarked = len(alone) - int(align_texts([one, other], 40).differs.sum())
-    said = re.search(r" only one has, (\d+) lies? inside a character, without a \^\.", sentence_on(texts))
+    said = re.search(
+        r" (\d+) of the cuts that only one makes (?:is|are) inside a character: no \^ marks these\.", sentence_on(texts)
+    )
     assert unmarked == (int(said[1]) if said else 0)
 
 

@@ -202,13 +202,13 @@ def test_a_line_an_evaluation_has_the_norms_of_its_step(straight: Run) -> None:
 def test_words_name_the_strongest_head_and_what_it_does() -> None:
     scores = {"previous": [[0.1, 0.5], [0.1, 0.1]], "duplicate": [[0.0, 0.0], [0.0, 0.0]], "induction": [[0.0, 0.1], [0.61, 0.0]]}
     words = scores_sentence(1200, 32, scores)  # type: ignore[arg-type]
-    assert words.startswith("An induction head has formed: at step 1,200 head 2.1 pays 61.0% of its attention to the token after")
-    assert "times an even share (2.1%)" in words
+    assert words.startswith("An induction head has formed: at step 1,200 head 2.1 pays 61.0% of its attention to the token that")
+    assert "(spread evenly: 2.1%)" in words
     assert "Head 1.2 attends to the previous token (50.0%)" in words
     scores["induction"] = [[0.0, 0.1], [0.0, 0.0]]
     assert scores_sentence(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
     scores["induction"] = [[0.02, 0.03], [0.0, 0.0]]
-    assert scores_sentence(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
+    assert scores_sentence(9, 32, scores).startswith("No induction head at step 9: even the most similar, head 1.2, pays 3.0%")  # type: ignore[arg-type]
     assert strongest_head("previous", [[0.5, 0.5]]).head == 0
 
 

@@ -194,7 +194,7 @@ async def test_a_head_is_built_by_hand_and_e_edits_it(inspect: Open, engine: Any
         await pilot.pause()
         assert "position, position before, token" in str(pilot.app.screen.query_one("#ask-text-words", Static).content)
         await pilot.go("ctrl+u", *"token > tokn", "enter")
-        assert "A head is as in position before → position × 8" in str(
+        assert "Write a head as in position before → position × 8" in str(
             pilot.app.screen.query_one("#ask-text-error", Static).content
         )
         await pilot.go("ctrl+u", *"token > token", "enter")

@@ -47,13 +47,16 @@ def test_the_sentence_names_the_term_that_adds_most_and_the_one_that_sets_the_ke
     first = table(order[0])
     assert matrix.values.numpy() == pytest.approx(first, abs=1e-4)
     said = re.search(
-        rf"a score of {NUMBER}; “(.+?)” of the query × “(.+?)” of the key adds most to it: {NUMBER}\.", view.sentence
+        rf"a score of {NUMBER}; of this, most is what “(.+?)” wrote into the query × what “(.+?)” wrote into the key: {NUMBER}\.",
+        view.sentence,
     )
     assert said is not None, view.sentence
     assert figure(said[1]) == pytest.approx(first.sum(), abs=0.01)
     assert matrix.selected == (names.index(said[2]), names.index(said[3])) == np.unravel_index(first.argmax(), first.shape)
     assert figure(said[4]) == pytest.approx(first.max(), abs=0.01)
-    compared = re.search(rf"with {NUMBER}; “(.+?)” × “(.+?)” sets them apart most: {NUMBER} against {NUMBER}\.", view.sentence)
+    compared = re.search(
+        rf"with {NUMBER}; the largest difference is in “(.+?)” × “(.+?)”: {NUMBER} against {NUMBER}\.", view.sentence
+    )
     assert (compared is None) == (at == 0), "the first token has no other key"
     if compared is not None:
         other = table(order[1])
