@@ -77,11 +77,11 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
         )
         for name, picture, at, to in zip(names, drawn[1:], order, [(layer, None, head) for layer, head in places], strict=True)
     ]
-    gallery = Gallery("the most similar heads of the model", "percent of a token's attention in the same place", nearest, NEAREST)
+    gallery = Gallery("the most similar heads of the model", "percent of attention in the same place", nearest, NEAREST)
     sentence = (
-        f"Of the model's {whole(len(distances))} heads, head {names[0]} is the most similar: on average {probability(1 - distance)} "
-        f"of a token's attention goes where it goes in the built head. Spread evenly, {probability(1 - even_distance)} would"
-        + ("." if distance < even_distance else ": no head is more like it than that.")
+        f"Of the model's {whole(len(distances))} heads, head {names[0]} is the most similar: on average "
+        f"{probability(1 - distance)} of a token's attention goes where it goes in the built head. Spread evenly, "
+        f"{probability(1 - even_distance)} would" + ("." if distance < even_distance else ": no head is more like it than that.")
     )
     title = f"a head built by hand: q reads {found[1]}, k reads {found[2]}"
     return ExperimentResult(View("built_head", title, sentence, [matrix, gallery]), measures)

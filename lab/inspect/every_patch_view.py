@@ -160,8 +160,8 @@ def patches_view(first: StageContext, second: StageContext, token: int | None, a
     label = first.tokenizer.label
     sentence = (
         f"The logit of “{label(wanted)}” minus that of “{label(other)}” is {significant(found.first)} in prompt 1 and "
-        f"{significant(found.second)} in prompt 2. Each cell shows how this difference changes in prompt 1 when one vector is taken "
-        f"from prompt 2. Of the heads, {name_of('attn.z', int(layer), int(head))} changes it most, by "
+        f"{significant(found.second)} in prompt 2. Each cell shows how this difference changes in prompt 1 when one vector is "
+        f"taken from prompt 2. Of the heads, {name_of('attn.z', int(layer), int(head))} changes it most, by "
         f"{significant(float(of_heads[head, layer]))}."
     )
     return View("patches", title, sentence, [panels, heads])

@@ -10,8 +10,8 @@ import torch
 
 from lab.core.number_format import probability
 from lab.inspect.every_patch_view import last_vectors
-from lab.inspect.interventions import name_of
 from lab.inspect.intervention_effect import kl_bits
+from lab.inspect.interventions import name_of
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax

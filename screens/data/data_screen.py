@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.reactive import var
 
-from lab.core.number_format import bytes_, count, whole
+from lab.core.number_format import bytes_, count
 from lab.data.builtin_texts import BUILTINS
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
@@ -165,10 +165,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _tokens_counted(self, message: TextReader.Counted) -> None:
         if message.kind == "bpe" and message.count is not None and message.key == self.choose_page.key:
             about = "" if message.count.exact else "≈"
-            self._tokens, self._tokens_rules = (
-                f"{about}{count(message.count.tokens)} bpe {whole(message.count.vocab_size)}",
-                self._rules,
-            )
+            self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", self._rules
             self._show_steps()
 
     @on(ChoosePage.Used)

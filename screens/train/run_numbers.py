@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from lab.core.number_format import bytes_, count, counted, duration, fixed, perplexity, significant, whole
+from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric
@@ -35,7 +35,7 @@ def newest_numbers(plots: RunPlots) -> tuple[Fact, ...]:
         *_validation(watched, step, bits=plots.settings.bits),
         ("uniform", plots.loss_unit(uniform_baseline(config.model.vocab_size), 3)),
         ("perplexity", _perplexity(watched)),
-        ("model", f"{counted(config.model.layers, 'layer')} × width {config.model.width}"),
+        ("layers", f"{config.model.layers} × width {config.model.width}"),
     ]
     if config.tuning is not None or config.imported is not None:
         return tuple(fact for fact in facts if fact[1] != UNKNOWN)  # none of them will ever be known

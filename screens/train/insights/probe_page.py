@@ -60,7 +60,7 @@ def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]
         return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
     low, high = insights.range(places[index])
     after = f"after {counted(len(places[index].before), 'token')}"
-    words = f"{after}: the true next one had a probability of {probability(low)} to {probability(high)} so far"
+    words = f"{after}, the true next one got {probability(low)} to {probability(high)} so far"
     return [(f"{'place'} {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
 
 

@@ -252,7 +252,7 @@ def test_a_built_head_s_pattern_is_the_softmax_of_its_matches_and_the_nearest_he
     assert found["distance"] == pytest.approx(distances.min(), abs=1e-5)
     even = np.tril(np.ones_like(built)) / np.arange(1, len(ids) + 1)[:, None]
     assert found["even_distance"] == pytest.approx(moved(even, built)[1:].mean(), abs=1e-6)
-    assert ("no head is nearer" in result.view.sentence) == (distances.min() >= float(found["even_distance"]))
+    assert ("no head is more like it" in result.view.sentence) == (distances.min() >= float(found["even_distance"]))
     gallery = result.view.blocks[1]
     assert isinstance(gallery, Gallery)
     assert [each.destination and (each.destination.layer, each.destination.head) for each in gallery.thumbnails] == [
@@ -262,5 +262,5 @@ def test_a_built_head_s_pattern_is_the_softmax_of_its_matches_and_the_nearest_he
 
 @pytest.mark.parametrize("head", ["token", "token → colour × 8", "token → token × 101", "token → token × 1e9", ""])
 def test_a_head_that_cannot_be_built_is_refused_with_what_there_is(head: str, tiny: TinyRun, measure: Measure) -> None:
-    with pytest.raises(UserError, match=r"position before → position × 8.*they read position, position before, token"):
+    with pytest.raises(UserError, match=r"position before → position × 8.*To choose from: position, position before, token"):
         measure("built_head", tiny, inputs={"head": head})

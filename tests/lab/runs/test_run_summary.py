@@ -10,7 +10,6 @@ from lab.cli.commands.runs_command import entry
 from lab.runs import run_folder, run_summary
 from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
 from lab.runs.loss_history import LossHistory
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
 from lab.runs.run_summary import RunsWatcher, fraction_done, planned_length, time_left

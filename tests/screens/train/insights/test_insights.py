@@ -143,7 +143,7 @@ async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_cha
         await press(pilot, "t")
         page = page_of(pilot)
         assert len(page) <= 21
-        assert page[0] == "place 2/3 ↑/↓   after 2 tokens: the true next one had a probability of 1.0% to 91.0% so far"
+        assert page[0] == "place 2/3 ↑/↓   after 2 tokens, the true next one got 1.0% to 91.0% so far"
         assert page[1] == " Then it flew home."
         assert lit(pilot) == [" flew"]
         step = next(
@@ -169,7 +169,7 @@ async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_cha
         await press(pilot, "down")
         page = page_of(pilot)
         assert len(page) <= 21
-        assert page[0] == "place 3/3 ↑/↓   after 12 tokens: the true next one had a probability of 1.0% to 61.0% so far"
+        assert page[0] == "place 3/3 ↑/↓   after 12 tokens, the true next one got 1.0% to 61.0% so far"
         assert lit(pilot) == [" dog"]
         looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
