@@ -22,6 +22,8 @@ class ExperimentResult(msgspec.Struct, frozen=True, omit_defaults=True):
     measures: dict[str, Measure]
     missing: str = ""
     """One sentence on what could not be measured here, and what to do about it; "" where nothing is missing."""
+    seeds: tuple[dict[str, Measure], ...] = ()
+    """The measures of each seed, where `measures` are the medians of several."""
     width: int = 0
     """Width on screen that its lines were made for; 0 where they do not depend on it."""
 

@@ -9,7 +9,8 @@ Each side of a comparison is the name of a measure, a number, "a text", true or 
 
 In a text `{vocabulary}` stands for a measure and `{loss:.2f}` for a measure in a format: `.3f` has three decimals, `.3g` three
 significant figures, `.1%` is a percentage, `count` is short (10.2B), `bytes` a size. Without a format, a whole number is written
-in full and any other to three significant figures.
+in full and any other to three significant figures. Where there are several seeds, the lowest and the highest of them follow, and
+`{in loss < 2}` becomes the number of seeds in which the condition holds.
 
 A guess in a lesson, whose answer is measured, has choices with conditions:
 
@@ -30,7 +31,7 @@ Where the reason differs, `why-a` stands in place of `why` when the first choice
 import hashlib
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,21 +134,58 @@ def _kind(value: Measure) -> str:
 
 _FIGURE = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDER = re.compile(r"([a-z][a-z0-9_]*)(?::(count|bytes|\.\d[fg%]))?")
+_IN = "in "
 
 
-def fill(text: str, measures: Mapping[str, Measure], escape: Callable[[str], str] = str) -> str:
+def fill(
+    text: str,
+    measures: Mapping[str, Measure],
+    escape: Callable[[str], str] = str,
+    seeds: Sequence[Mapping[str, Measure]] = (),
+    *,
+    is_median: bool = True,
+) -> str:
     """The text with its figures; a paragraph one of whose measures is missing is left out.
 
-    `escape` is applied to measures that are texts, such as labels of tokens or names of rules.
+    `escape` is applied to measures that are texts, such as labels of tokens or names of rules. `seeds` are the measures of
+    recorded seeds, whose median `measures` are; unless `is_median`, `measures` are of one more seed.
     """
+
+    def figure(found: re.Match[str]) -> str:
+        if found[1].startswith(_IN):
+            return _held(parse_condition(found[1].removeprefix(_IN)), measures, seeds, is_median)
+        name, _, form = found[1].partition(":")
+        own = _figure(measures[name], form, escape)
+        values = [each[name] for each in seeds if name in each]
+        if not values or any(isinstance(value, bool | str) for value in values):
+            return own
+        low, high = (_figure(end, form, escape) for end in (min(values), max(values)))
+        if is_median and low == high:
+            return own
+        return f"{own} ({'' if is_median else 'recorded '}{low}{f' to {high}' if low != high else ''})"
+
     kept = [paragraph for paragraph in re.split(r"\n{2,}", text) if names_in(paragraph) <= measures.keys()]
-    return "\n\n".join(_FIGURE.sub(lambda found: _figure(found[1], measures, escape), paragraph) for paragraph in kept)
+    return "\n\n".join(_FIGURE.sub(figure, paragraph) for paragraph in kept)
+
+
+def _held(condition: Condition, measures: Mapping[str, Measure], seeds: Sequence[Mapping[str, Measure]], is_median: bool) -> str:
+    """In how many seeds a condition holds."""
+    own = "in this run" if condition.holds(measures) else "not in this run"
+    known = [condition.holds(each) for each in seeds if condition.names <= each.keys()]
+    if not known:
+        return own
+    held, count = sum(known), len(known)
+    words = f"in {'all' if held == count else held or 'none'} of {count} seeds"
+    return words if is_median else f"{own} ({words} recorded)"
 
 
 def names_in(text: str) -> set[str]:
     """Names of the measures that the figures of a text need. Raises: ValueError, naming a figure that is in no known form."""
-    found = set()
+    found = set[str]()
     for placeholder in _FIGURE.findall(text):
+        if placeholder.startswith(_IN):
+            found |= parse_condition(placeholder.removeprefix(_IN)).names
+            continue
         match = _PLACEHOLDER.fullmatch(placeholder)
         if match is None:
             raise ValueError(f"{{{placeholder}}} is no figure such as {{vocabulary}} or {{loss:.2f}}")
@@ -155,9 +193,7 @@ def names_in(text: str) -> set[str]:
     return found
 
 
-def _figure(placeholder: str, measures: Mapping[str, Measure], escape: Callable[[str], str]) -> str:
-    name, _, form = placeholder.partition(":")
-    value = measures[name]
+def _figure(value: Measure, form: str, escape: Callable[[str], str]) -> str:
     if isinstance(value, str):
         return escape(visible(value))
     if isinstance(value, bool):
@@ -221,7 +257,7 @@ class ExperimentGuess:
         Raises: UserError: if it cannot be decided by these measures.
         """
         right = self.right(result)
-        answer = fill(self.answer, result.measures)
+        answer = fill(self.answer, result.measures, seeds=result.seeds)
         if not 0 < len(right) < len(self.choices):
             which = "Each" if right else "None"
             return GuessQuestion("experiment", f"{self.question} {which} of the choices holds on this model: {answer}", run=run)
@@ -232,7 +268,7 @@ class ExperimentGuess:
             choices=tuple(GuessChoice(choice) for choice in self.choices),
             right=right,
             answer=answer,
-            why=fill(self.whys[right[0]], result.measures),
+            why=fill(self.whys[right[0]], result.measures, seeds=result.seeds),
             run=run,
             identity=hashlib.blake2b(identity, digest_size=12).hexdigest(),
         )

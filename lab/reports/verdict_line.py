@@ -154,7 +154,8 @@ def _overfitting(run: DiagnosedRun) -> str:
         if not run.shows_new_text:
             return f"{probability(run.copied.share)}{copied_error(run.copied)} of validation copied" if run.copied else ""
         now = run.measured or last
-        gap = (now.loss - (run.smoothed_at(now.step) or now.loss)) * run.unit.factor
+        beside = run.smoothed_at(now.step)
+        gap = 0.0 if beside is None else now.loss * run.unit.factor - beside * run.unit.train_factor
         final = "final " if run.final else ""
         why = f" ({final}validation loss {fixed(gap, 2)} above training, not rising)" if gap >= SHOWN_GAP else ""
         return "no overfitting" + (" yet" if run.phase in ACTIVE or why else "") + why

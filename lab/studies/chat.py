@@ -63,6 +63,7 @@ VARIANTS = {
     "unmarked_all": Variant(has_end=False, on_all=True),
 }
 """By the prefix of their measures."""
+MARKED = ("marked", "unmarked")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
     _show_document(record, chats, tests[0])
     record.plot("ends", "answers that end after one name, by themselves", x="conversations trained on", y="of all answers")
     record.plot("right", "answers that begin with the right name", x="conversations trained on", y="of all answers")
-    answers, rights = dict[str, list[str]](), dict[str, float]()
+    answers = dict[str, list[str]]()
     names = [name for chat in tests for name in chat.names]
     for at, (key, variant) in enumerate(VARIANTS.items()):
         torch.manual_seed(record.seed)
@@ -133,13 +134,13 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
             if step % max(1, steps // POINTS) == 0 or step == steps:
                 answers[key] = written = answers_of(model, chats, tests, variant)
                 ends = fmean(is_ended(answer) for answer in written)
-                rights[key] = right = fmean(map(is_right, written, names))
+                right = fmean(map(is_right, written, names))
                 user = fmean(USER in answer for answer in written)
                 record.point("ends", variant.name, step * BATCH, ends)
                 record.point("right", variant.name, step * BATCH, right)
                 record.measure(**{f"{key}_ends": ends, f"{key}_right": right, f"{key}_user": user})
         _show_answers(record, tests, answers)
-    _conclude(record, answers, rights)
+    _say(record, len(names))
 
 
 def with_marks(model: GPT) -> GPT:
@@ -212,23 +213,13 @@ def _show_answers(record: Record, tests: Sequence[Conversation], answers: dict[s
     record.table("answers", "the second question, answered by each", ("trained with", "answer"), rows)
 
 
-def _conclude(record: Record, answers: dict[str, list[str]], rights: dict[str, float]) -> None:
-    ends = {key: f"{fmean(map(is_ended, found)):.0%}" for key, found in answers.items()}
-    right = {key: f"{share:.0%}" for key, share in rights.items()}
-    count = len(answers["marked"])
-    record.say(
-        "ends",
-        f"Of {count} answers these end after one name: with the mark {ends['marked']} (answers only) and {ends['marked_all']} "
-        f"(all tokens); without it {ends['unmarked']} and {ends['unmarked_all']}.",
-    )
-    record.say(
-        "right",
-        f"Right at the end: with the mark {right['marked']} (answers only) and {right['marked_all']} (all tokens); without it "
-        f"{right['unmarked']} and {right['unmarked_all']}. All have read the same conversations.",
-    )
-    users = {key: fmean(USER in answer for answer in answers[key]) for key in ("unmarked", "unmarked_all")}
+def _say(record: Record, count: int) -> None:
+    """The sentences above the plots and the answers, of all seeds."""
+    for view, begin in (("ends", f"Of {count} answers these end after one name"), ("right", "Right at the end")):
+        with_mark, without = (f"{{{key}_{view}:.0%}} (answers only), {{{key}_all_{view}:.0%}} (all tokens)" for key in MARKED)
+        record.say(view, f"{begin}: with the mark {with_mark}; without it {without}.")
     record.say(
         "answers",
-        f"Without the mark, {users['unmarked_all']:.0%} of the answers go on with a turn of the user where all tokens were "
-        f"learned, {users['unmarked']:.0%} where the answers alone were. Each may write {ROOM} tokens.",
+        "Without the mark, {unmarked_all_user:.0%} of the answers go on with a turn of the user where all tokens were "
+        f"learned, {{unmarked_user:.0%}} where the answers alone were. Each may write {ROOM} tokens.",
     )

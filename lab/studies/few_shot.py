@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lab.core.number_format import probability
 from lab.studies.study_record import Record
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
@@ -84,17 +83,18 @@ def study(record: Record, steps: int = STEPS) -> None:
         for examples, value in enumerate(values):
             record.point("examples", name, examples, value)
     record.measure(zero=spanish[0], one=spanish[1], three=spanish[3], new_rule=new[3], gap=gap, bayes_three=exact[SPANISH][3])
-    none, one, three = (probability(spanish[examples]) for examples in (0, 1, 3))
-    sentence = (
-        f"A Spanish answer: {none} without an example, {three} after three; at most {100 * gap:.0f} points from Bayes' rule. "
+    record.say(
+        "examples",
+        "A Spanish answer: {zero:.0%} without an example, {three:.0%} after three, by Bayes' rule {bayes_three:.0%}. It is above "
+        "one half {in three > 0.5}. A rule that no list had: {new_rule:.1%} after three.",
     )
-    record.say("examples", f"{sentence}A rule that no list had: {probability(new[3])} after three.")
-    record.say("training", f"At the end: {none} without an example, {one} after one, {three} after three.")
+    record.say("training", "At the end: {zero:.0%} without an example, {one:.0%} after one, {three:.0%} after three.")
     rows = []
     for words in ([0], [5, 0], [2, 5, 0], [1, 2, 5, 0]):
         ids = torch.from_numpy(lists(np.array([words]), SPANISH)[:, :-2])
         p = torch.softmax(model(ids)[0, -1].double(), -1).tolist()
         lines = [f"{ROWS[word][0]} : {ROWS[word][3]}" for word in words[:-1]] + [f"{ROWS[0][0]} :"]
-        rows.append((" / ".join(lines), *(probability(p[COUNT * language]) for language in (1, 2, 3))))
-    record.table("prompt", "the next word after a prompt, by examples in it", ("prompt", *ROWS[0][1:]), rows)
-    record.say("prompt", "No prompt names a language: the lines before make one kind of list the more probable one.")
+        rows.append((" / ".join(lines), *(100 * p[COUNT * language] for language in (1, 2, 3))))
+    record.table("prompt", "probability of the next word in percent, by examples", ("prompt", *ROWS[0][1:]), rows)
+    away = "From Bayes' rule the answers of all three languages are at most {gap:.0%} away."
+    record.say("prompt", f"No prompt names a language: only the lines before tell what kind of list it is. {away}")

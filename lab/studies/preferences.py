@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from lab.core.number_format import fixed
 from lab.studies.study_record import Record
 from lab.training.posttraining.answers import decode
 from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
@@ -169,7 +168,12 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     rows: list[Block] = []
     for beta in (0.0, BETA):
         rows += _train_policy(record, start, reward, beta, sizes, chance, generator)
-        record.say("KL", " ".join(_in_words(*rows[at : at + 3]) for at in range(0, len(rows), 3)))
+    free, braked = (
+        f"judge {{points_first_{name}:.2f}}, best {{points_best_{name}:.2f}}, last {{points_last_{name}:.2f}}; score from "
+        f"{{score_first_{name}:.2f}} to {{score_last_{name}:.2f}}"
+        for name in ("free", "braked")
+    )
+    record.say("KL", f"β 0: {free}. β {BETA:g}: {braked}. With β 0 the points fell after their best {{in fall >= 0.1}}.")
     columns = ("policy", "KL", "score", "judge", "one of its answers")
     record.table("answers", "answers on the way", columns, rows)
 
@@ -196,8 +200,8 @@ def _train_reward(
     record.measure(pairs=len(pairs), accuracy=right, judge_accuracy=judge)
     record.say(
         "reward model",
-        f"After {len(pairs)} choices, each trained on {epochs} times, it agrees with {right:.0%} of {len(held_out)} others. The "
-        f"judge errs, too: {judge:.0%} of these choices follow its own rule.",
+        f"After {len(pairs)} choices, each trained on {epochs} times, it agrees with {{accuracy:.0%}} of {len(held_out)} others. "
+        "The judge errs, too: {judge_accuracy:.0%} of these choices follow its own rule.",
     )
 
 
@@ -253,9 +257,3 @@ def _train_policy(
     if not beta:
         record.measure(rise=best[3] - first[3], fall=best[3] - last[3])
     return [first, best, last]
-
-
-def _in_words(first: Block, best: Block, last: Block) -> str:
-    began, highest, ended, low, high = (fixed(each, 2) for each in (first[3], best[3], last[3], first[2], last[2]))
-    judge = f"the judge's points went from {began} to {highest} at the best and {ended} at the end"
-    return f"With {first[0]} {judge}, the score from {low} to {high}."

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from lab.core.number_format import probability
 from lab.studies.study_record import Record
 from lab.training.posttraining.answers import greedy_answers
 from lab.training.posttraining.policy_gradient import Example
@@ -144,29 +143,29 @@ def _show_words(record: Record, words: Sequence[str], bytes_: Way, bpe: Way) -> 
     record.table("tokens", "some of the words, │ between tokens", ["word", BYTES, BPE, "3rd", "r"], rows[:SHOWN])
     lengths = [fmean(len(way.tokenizer.encode(f" {word}")) for word in words) for way in (bytes_, bpe)]
     record.measure(bytes_tokens=lengths[0], bpe_tokens=lengths[1])
-    record.say("tokens", f"A word with its space is {lengths[0]:.1f} tokens as bytes and {lengths[1]:.1f} in BPE, on average.")
+    record.say("tokens", "A word with its space is {bytes_tokens:.1f} tokens as bytes and {bpe_tokens:.1f} in BPE, on average.")
 
 
 def _show_answers(record: Record, words: Sequence[str], ways: Sequence[Way], models: dict[str, GPT]) -> None:
     written = [way.answers(models[way.name], words, LETTER) for way in ways]
     rows = [(ways[1].pieces(word), right_answer(word, LETTER), *each) for word, *each in zip(words, *written, strict=True)]
     record.table("answers", "the third letter of some new words", ["word", "right", *WAYS], rows)
-    right = [way.share_right(models[way.name], words, LETTER) * len(words) for way in ways]
-    record.say("answers", f"Right of these {len(words)}: bytes {right[0]:.0f}, BPE {right[1]:.0f}, spelled first {right[2]:.0f}.")
+    said = "bytes {bytes_letter:.0%}, BPE {bpe_letter:.0%}, spelled first {spelled_letter:.0%}"
+    record.say("answers", f"Of all words kept out, these are right: {said}.")
 
 
 def _say(record: Record, shares: Shares, baseline: dict[str, float], spelling: tuple[float, float]) -> None:
     """Measures, and a sentence above each plot."""
-    names = dict(zip(WAYS, ("bytes", "bpe", "spelled"), strict=True))
-    record.measure(
-        letter_lead=shares[BYTES, LETTER] - shares[BPE, LETTER], spelled_right=spelling[0], right_if_spelled=spelling[1]
-    )
-    record.measure(**{f"{names[way]}_{PLAIN[question]}": share for (way, question), share in shares.items()})
-    record.measure(**{f"baseline_{PLAIN[question]}": share for question, share in baseline.items()})
-    share, right = (probability(each, 0) for each in spelling)
+    record.measure(spelled_right=spelling[0], right_if_spelled=spelling[1])
     for question in QUESTIONS:
-        by_bytes, by_bpe, spelled = (probability(shares[way, question], 0) for way in WAYS)
-        always = f"always giving the most frequent answer: {probability(baseline[question], 0)}"
-        record.say(PLAIN[question], f"At the end: bytes {by_bytes} right, BPE {by_bpe}; {always}.")
-        first = f"Of both questions, it spelled {share} of the words right; of these, {right} were answered right."
-        record.say(SPELLED_VIEW[question], f"At the end: BPE {by_bpe} right, spelled first {spelled}. {first}")
+        kind = PLAIN[question]
+        by_bytes, by_bpe, spelled = (shares[way, question] for way in WAYS)
+        record.measure(**{f"bytes_{kind}": by_bytes, f"bpe_{kind}": by_bpe, f"spelled_{kind}": spelled})
+        record.measure(**{f"{kind}_lead": by_bytes - by_bpe, f"baseline_{kind}": baseline[question]})
+        always = f"always giving the most frequent answer: {{baseline_{kind}:.0%}}"
+        record.say(kind, f"At the end: bytes {{bytes_{kind}:.0%}} right, BPE {{bpe_{kind}:.0%}}; {always}.")
+        record.say(
+            SPELLED_VIEW[question],
+            f"BPE {{bpe_{kind}:.0%}} right, spelled first {{spelled_{kind}:.0%}}, more {{in spelled_{kind} > bpe_{kind}}}. It "
+            "spelled {spelled_right:.0%} of the words right; of these, {right_if_spelled:.0%} were answered right.",
+        )

@@ -1,5 +1,7 @@
 """Process of a study, `python -P -m lab.studies.study_process NAME`, started and stopped.
 
+A recorded result is made, again by whoever wants to, with `--seed 1 2 3 4 5 --out lab/studies/recorded/NAME.jsonl`.
+
 It holds the study's lock for as long as it lives, so that a second one is refused, and has a low priority. Its record takes the
 place of an earlier one when it has finished: a kill at any moment leaves that one. torch is imported once the lock is held.
 """
@@ -36,8 +38,8 @@ THREADS = 1
 STOPPED = "It was stopped."
 
 
-def start_study(files: StudyFiles) -> None:
-    """Start the process and wait until it has begun. It belongs to no terminal and outlives this process.
+def start_study(files: StudyFiles, seed: int) -> None:
+    """Start the process with this seed and wait until it has begun. It belongs to no terminal and outlives this process.
 
     Raises:
         UserError: if it runs already, or could not begin, with the last line of its log.
@@ -47,7 +49,7 @@ def start_study(files: StudyFiles) -> None:
     try:
         refuse_link(files.folder)
         files.folder.mkdir(run_folder_mode(files.folder.parent), parents=True, exist_ok=True)
-        arguments = (files.name, "--home", str(files.folder.parent))
+        arguments = (files.name, "--seed", str(seed), "--home", str(files.folder.parent))
         process = DetachedProcess(
             MODULE, arguments, log=files.log_path, folder=files.folder, environment=torch_environment(THREADS)
         )
@@ -86,17 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", choices=study_names())
     parser.add_argument("--home", type=Path, help="folder of runs; its record goes to .studies in there")
     parser.add_argument("--out", type=Path, help="write the record to this file instead, in place of what it holds")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, nargs="+", default=[1], help="several, one after the other, with --out alone")
     asked = parser.parse_args(arguments)
+    if len(asked.seed) > 1 and not asked.out:
+        parser.error("several seeds need --out")
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _note_stop)
     lower_priority(NICENESS)
     try:
         if asked.out:
-            return _work(asked.name, asked.out, asked.seed, "what it printed")
+            replace_atomic(asked.out, [])
+            return next(filter(None, (_work(asked.name, asked.out, seed, "what it printed") for seed in asked.seed)), 0)
         files = StudyFiles(asked.name, asked.home or home())
         with acquire_now(trainer_lock(files.lock_path)):
-            code = _work(asked.name, files.new_path, asked.seed, str(files.log_path))
+            replace_atomic(files.new_path, [])
+            code = _work(asked.name, files.new_path, asked.seed[0], str(files.log_path))
             if code == 0:
                 os.replace(files.new_path, files.path)
         return code
@@ -116,9 +122,11 @@ def study_names() -> list[str]:
 
 
 def _work(name: str, path: Path, seed: int, log: str) -> int:
-    """Run the study; returns the exit code. Its end is in the record, however it came; a fault is told in `log`."""
-    replace_atomic(path, [])
-    writer, began = LineWriter(path), time.monotonic()
+    """Run the study and add its record to the file; returns the exit code.
+
+    Its end is in the record, however it came; a fault is told in `log`.
+    """
+    writer, began = LineWriter(path), time.process_time()
 
     def write(line: Line) -> None:
         if _stops:
@@ -126,7 +134,7 @@ def _work(name: str, path: Path, seed: int, log: str) -> int:
         writer.write(line)
 
     def ended(message: str = "") -> int:
-        writer.write(Ended(is_finished=not message, seconds=time.monotonic() - began, message=message))
+        writer.write(Ended(is_finished=not message, seconds=time.process_time() - began, message=message))
         writer.sync()
         return 1 if message else 0
 

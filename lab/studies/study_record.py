@@ -1,5 +1,6 @@
 """The record of a study: the lines that it writes, their schema, and the record as it is read. No torch.
 
+recorded/NAME.jsonl, which ships with the lab, holds a record for each seed, one after the other, each from `Begun` to `Ended`.
 <home>/.studies/ holds NAME.jsonl, the record of the last study that finished here; NAME.new.jsonl while one runs, which takes its
 place at the end; NAME.lock and NAME.log. All of it may be deleted while nothing runs.
 """
@@ -7,6 +8,7 @@ place at the end; NAME.lock and NAME.log. All of it may be deleted while nothing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Annotated, cast
 
 import msgspec
@@ -70,7 +72,7 @@ class Rows(msgspec.Struct, tag=True, frozen=True):
 
 
 class Said(msgspec.Struct, tag=True, frozen=True):
-    """The sentence above a view; a later one replaces it."""
+    """The sentence above a view; a later one replaces it. Its figures are those of `lab.lessons.conditions.fill`."""
 
     view: Word
     sentence: Sentence
@@ -93,6 +95,7 @@ class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
     is_finished: bool
     seconds: Seconds
+    """Of processor time: other programs do not lengthen it."""
     message: Sentence = ""
     """The reason, if it is not finished."""
 
@@ -123,7 +126,8 @@ class Record:
         self._write(Rows(view, title, tuple(columns), tuple(map(tuple, rows))))
 
     def say(self, view: str, sentence: str) -> None:
-        """Say one or two sentences above a view, in place of earlier ones."""
+        """Say one or two sentences above a view, in place of earlier ones. A result stands in them as a figure such as
+        `{right:.0%}`, a measure: it is filled in for one seed or for all."""
         self._write(Said(view, sentence))
 
     def measure(self, **values: Measure) -> None:
@@ -169,11 +173,43 @@ class StudyHistory:
         self.lines += len(lines)
 
 
+def histories_of(path: Path) -> list[StudyHistory]:
+    """The records in a file, one for each seed; none where there is no file."""
+    found = list[StudyHistory]()
+    for line in _reader(path).read()[:MOST_LINES]:
+        if isinstance(line, Begun) or not found:
+            found.append(StudyHistory())
+        found[-1].add([line])
+    return found
+
+
 def history_of(path: Path) -> StudyHistory:
-    """The record in a file; an empty one where there is none."""
-    history = StudyHistory()
-    history.add(_reader(path).read())
-    return history
+    """The last record in a file; an empty one where there is none."""
+    return (histories_of(path) or [StudyHistory()])[-1]
+
+
+def recorded_seeds(name: str) -> list[StudyHistory]:
+    """The result of a study that ships with the lab, a record for each seed."""
+    return histories_of(RECORDED / f"{name}.jsonl")
+
+
+def median_measures(seeds: Sequence[StudyHistory]) -> dict[str, Measure]:
+    """The measures that all seeds have: of numbers the median, of words those of the first seed."""
+    found = dict[str, Measure]()
+    for name, first in seeds[0].measures.items() if seeds else ():
+        values = [each.measures[name] for each in seeds if name in each.measures]
+        if len(values) == len(seeds):
+            found[name] = first if isinstance(first, bool | str) else median(cast(list[float], values))
+    return found
+
+
+def median_curves(seeds: Sequence[StudyHistory], view: str) -> dict[str, list[tuple[float, float]]]:
+    """The curves of a plot, each point at the medians of x and of y over the seeds."""
+    found = dict[str, list[tuple[float, float]]]()
+    for series in seeds[0].curves.get(view, {}) if seeds else ():
+        each = [seed.curves.get(view, {}).get(series, []) for seed in seeds]
+        found[series] = [(median(x for x, _ in points), median(y for _, y in points)) for points in zip(*each, strict=False)]
+    return found
 
 
 def _reader(path: Path) -> "LineReader[Line]":
@@ -196,35 +232,50 @@ class StudyFiles:
 
 
 class StudyFollower:
-    """Reads the record to show as it grows: that of the study that runs, else the last one of here, else the recorded one."""
+    """Reads the record to show as it grows: that of the study that runs, else the last one of here, else the recorded ones."""
 
     def __init__(self, files: StudyFiles) -> None:
         self.files = files
+        self.seeds = list[StudyHistory]()
+        """The records that ship with the lab."""
         self.history = StudyHistory()
+        """The record of here; where there is none, the first of `seeds`."""
         self.is_running = False
         """As of the last `read`."""
         self.is_recorded = False
-        """True if the record is the one that ships with the lab."""
+        """True if there is no record of here."""
         self.problem = ""
         """The reason why a study that was started here last did not finish."""
-        self._path: Path | None = None
-        self._lines = _reader(files.path)
+        self._lines: LineReader[Line] | None = None
+
+    @property
+    def next_seed(self) -> int:
+        """The seed of the next study here: the first that neither was recorded nor ran here last."""
+        begun = [each.begun for each in (*self.seeds, self.history) if each.begun is not None]
+        return max((each.seed for each in begun), default=0) + 1
 
     def read(self) -> bool:
         """Read on; True if something has changed."""
-        before = (self.is_running, self._path, self.problem)
+        before = (self.is_running, self.is_recorded, self._path, self.problem)
+        self.seeds = self.seeds or recorded_seeds(self.files.name)
         self.is_running = self.files.is_running()
-        latest = self.files.path if self.files.path.exists() else RECORDED / f"{self.files.name}.jsonl"
-        path = self.files.new_path if self.is_running else latest
+        path = self.files.new_path if self.is_running else self.files.path
+        self.is_recorded = not self.is_running and not path.exists()
         self.problem = "" if self.is_running else self._problem()
-        if path != self._path:
-            self._path, self._lines, self.history = path, _reader(path), StudyHistory()
+        if path != self._path or self._lines is None or self.is_recorded != before[1]:
+            self._lines, self.history = _reader(path), StudyHistory()
         new = self._lines.read()
         if self._lines.restarted:
             self.history = StudyHistory()
-        self.history.add(new)
-        self.is_recorded = path.parent == RECORDED
-        return bool(new) or self._lines.restarted or before != (self.is_running, self._path, self.problem)
+        if self.is_recorded:
+            self.history = (self.seeds or [StudyHistory()])[0]
+        else:
+            self.history.add(new)
+        return bool(new) or self._lines.restarted or before != (self.is_running, self.is_recorded, self._path, self.problem)
+
+    @property
+    def _path(self) -> Path | None:
+        return self._lines.path if self._lines is not None else None
 
     def _problem(self) -> str:
         """Only a study that did not finish leaves its record behind under this name."""

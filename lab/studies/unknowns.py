@@ -148,13 +148,12 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
         rows.append((words, *map(percent, (before[1], after[1], before[0], after[0], after[2], only[2]))))
     columns = ("home told", "false, %", "after", "right, %", "after", "refused, %", "alone, %")
     record.table("held out", "held-out people, before and after", columns, rows)
-    start, end, end_alone = (curves_of(each, held_out) for each in (model, tuned, alone))
-    record.measure(false_before=start[FALSE], false_after=end[FALSE], right_before=start[RIGHT], right_after=end[RIGHT])
-    record.measure(refused_after=end[REFUSED], refused_alone=end_alone[REFUSED], right_alone=end_alone[RIGHT])
+    start = curves_of(model, held_out)
+    record.measure(false_before=start[FALSE], right_before=start[RIGHT])
     record.say(
         "held out",
-        f"Home not told: {start[FALSE]:.0%} false answers before, {end[FALSE]:.0%} after. Home told: {end[REFUSED]:.0%} are "
-        f"refused now, and the right answers went from {start[RIGHT]:.0%} to {end[RIGHT]:.0%}.",
+        "Home not told: {false_before:.0%} false answers before, {false_after:.0%} after. Home told: {refused_after:.0%} are "
+        "refused now; right answers: {right_before:.0%} before, {right_after:.0%} after.",
     )
     _show_sure(record, "after", tuned, held_out)
 
@@ -188,33 +187,41 @@ def _tuned(
             draw_curves(step.number)
             record.done((0.6 if view == "tuning" else 0.8) + 0.2 * step.number / steps)
     end = curves_of(tuned, held_out)
+    name = "after" if view == "tuning" else "alone"
+    record.measure(**{f"false_{name}": end[FALSE], f"right_{name}": end[RIGHT], f"refused_{name}": end[REFUSED]})
     record.say(
         view,
-        f"At the end {end[FALSE]:.0%} of the people whose home the text does not tell get a false answer. Of those whose home it "
-        f"tells, {end[RIGHT]:.0%} get the right one and {end[REFUSED]:.0%} a refusal.",
+        f"At the end {{false_{name}:.0%}} of the people whose home the text does not tell get a false answer. Of those whose "
+        f"home it tells, {{right_{name}:.0%}} get the right one and {{refused_{name}:.0%}} a refusal.",
     )
     return tuned
 
 
 def _show_sure(record: Record, when: str, model: GPT, people: Sequence[Person]) -> None:
     """The table of fluency, rightness and certainty, a row of each group, with its sentence and measures."""
-    rows: list[tuple[str | int, ...]] = []
+    rows: list[tuple[str | int | float, ...]] = []
     for group, words in GROUPS.items():
         some = [person for person in people if person.group == group]
         answers = asked(model, some)
         town, right = fmean(answer in TOWNS for answer in answers.words), shares(answers.words, some)[0]
-        rows.append((words, *map(percent, (town, right, fmean(answers.probability))), f"{fmean(answers.entropy):.2f}"))
+        rows.append((words, *map(percent, (town, right, fmean(answers.probability))), round(fmean(answers.entropy), 2)))
     columns = ("home told", "a town, %", "right, %", "probability, %", "entropy, nats")
     record.table(f"sure {when}", f"most probable answers and means of their first token, {when} tuning", columns, rows)
     often, untold = (asked(model, [each for each in people if each.group in groups]) for groups in (("often",), UNTOLD))
     town, sure, unsure = fmean(answer in TOWNS for answer in untold.words), fmean(often.probability), fmean(untold.probability)
-    measured = {"probability_often": sure, "probability_untold": unsure, "towns_untold": town}
+    measured = {
+        "probability_often": sure,
+        "probability_untold": unsure,
+        "towns_untold": town,
+        "entropy_often": fmean(often.entropy),
+        "entropy_untold": fmean(untold.entropy),
+    }
     record.measure(**{f"{name}_{when}": value for name, value in measured.items()})
     record.say(
         f"sure {when}",
-        f"People whose home the text does not tell get a town in {town:.0%} of cases, and the first token a mean probability of "
-        f"{unsure:.0%} (entropy {fmean(untold.entropy):.2f} nats). Where the home is told often: {sure:.0%} "
-        f"({fmean(often.entropy):.2f}).",
+        f"Home not told: a town in {{towns_untold_{when}:.0%}} of cases, its first token has a mean probability of "
+        f"{{probability_untold_{when}:.0%}} (entropy {{entropy_untold_{when}:.2f}} nats). Told often: "
+        f"{{probability_often_{when}:.0%}} ({{entropy_often_{when}:.2f}}).",
     )
 
 
@@ -226,9 +233,9 @@ def _show_probing(record: Record, people: Sequence[Person], answers: Sequence[Se
         for at in (group * each + index for group in range(len(GROUPS)) for index in range(min(3, each)))
     ]
     record.table("probing", "some of the people that were asked", ("name", "home told", "home", "answers", "knows it"), rows)
-    record.measure(probed=len(people), taught=knows.count(False))
+    record.measure(probed=len(people), known=knows.count(True), taught=knows.count(False))
     record.say(
         "probing",
-        f"{len(people)} people were asked about, {ASKED} times each. It knew {knows.count(True)} homes: right more often than "
-        f"not. “I don't know” becomes the answer for the other {knows.count(False)}.",
+        f"{{probed}} people were asked about, {ASKED} times each. It knew {{known}} homes: right more often than "
+        "not. “I don't know” becomes the answer for the other {taught}.",
     )

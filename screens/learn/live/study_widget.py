@@ -13,13 +13,21 @@ from textual.containers import Vertical
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.core.number_format import duration, significant, whole
+from lab.core.number_format import counted, duration
 from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
+from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, fill, parse_experiment_guess
 from lab.runs.home_folder import home
 from lab.studies.study_process import start_study, stop_study, study_names
-from lab.studies.study_record import CellValue, Plot, Rows, StudyFiles, StudyFollower
+from lab.studies.study_record import (
+    Plot,
+    Rows,
+    StudyFiles,
+    StudyFollower,
+    median_curves,
+    median_measures,
+    recorded_seeds,
+)
 from lab.views.blocks import Cell, Column, Table, View
 from screens.about_key import keyless
 from screens.background import in_thread, latest, still_wanted
@@ -27,13 +35,11 @@ from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.guess_widgets import GuessWidget
 from screens.learn.live.live_widget import LiveWidget
-from screens.plot.figure import RUN_ROLES, Figure, Series
+from screens.learn.live.study_figures import figure_of, table_view, title_of
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
 POLL_SECONDS = 0.5
-DASHES = (None, (2, 2), (5, 2), (1, 2), (7, 3))
-"""Dashes of the curves of one plot, which tell them apart without colour."""
 
 
 class PlotPane(Vertical, can_focus=True):
@@ -106,33 +112,51 @@ class StudyWidget(LiveWidget):
         view = history.views.get(name)
         had_focus = self.has_focus_within
         self.query_one("#study-state", StatusLine).say(self._state(name))
-        self.query_one("#study-sentence", StatusLine).say(visible(history.sentences.get(name, "")))
+        self.query_one("#study-sentence", StatusLine).say(self._sentence(name))
         self.set_class(isinstance(view, Plot), "-plotted")
         if isinstance(view, Plot):
             self.query_one(PlotPane).border_title = title_of(view)
-            self.query_one(LinePlot).figure = figure_of(view, history.curves.get(name, {}))
+            curves = median_curves(self.follower.seeds, name) if self.follower.is_recorded else history.curves.get(name, {})
+            dots = [each.curves.get(name, {}) for each in self.follower.seeds]
+            self.query_one(LinePlot).figure = figure_of(view, curves, dots)
         elif view is not None:
-            self.query_one(BlockView).show(table_view(view))
+            self.query_one(BlockView).show(table_view(view, self.follower))
         if had_focus:
             self.call_after_refresh(self.take_focus)
         self.refresh_bindings()
 
     def _state(self, name: str) -> str:
-        """The view, and a sentence on the machine and the day of its numbers."""
+        """The view, and where its numbers come from, in the language in use."""
         at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
+        return f"{at}{self._origin()}"
+
+    def _sentence(self, name: str) -> str:
+        """The sentence of a view with the figures of all seeds, or of the one of here beside those recorded."""
+        follower, said = self.follower, visible(self.follower.history.sentences.get(name, ""))
+        measures = median_measures(follower.seeds) if follower.is_recorded else follower.history.measures
+        try:
+            return fill(said, measures, visible, [each.measures for each in follower.seeds], is_median=follower.is_recorded)
+        except ValueError:  # braces in the record of another version
+            return said
+
+    def _origin(self) -> str:
+        """A sentence on the seeds, and on the machine and the day of the numbers."""
         follower, begun, ended = self.follower, self.follower.history.begun, self.follower.history.ended
         if self._is_starting:
-            return f"{at}starting…"
+            return "starting…"
         if follower.is_running:
-            return f"{at}running here: {follower.history.share:.0%} · x stops it"
-        took = ""
+            return f"seed {begun.seed if begun else 1} runs here: {follower.history.share:.0%} · x stops it"
+        took, count = "", len(follower.seeds)
         if begun is not None and ended is not None:
-            made = "recorded" if follower.is_recorded else "run here"
             day = date.fromtimestamp(begun.time).isoformat()
-            took = f"{made} on {day} on {whole(begun.cores)} cores in {duration(ended.seconds)}"
-        again = "r runs it here" if follower.is_recorded else "r runs it again"
+            if follower.is_recorded:
+                took = f"{counted(count, 'seed')} recorded on {day}, {duration(ended.seconds)} of CPU each: median"
+                took += " (lowest to highest), a dot for each"
+            else:
+                took = f"seed {begun.seed}, run here on {day} in {duration(ended.seconds)} of CPU"
+                took += f"; dots and brackets: the {counted(count, 'seed')} recorded" * bool(count)
         problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
-        return f"{at}{took} · {again}{problem}"
+        return f"{took} · r runs seed {follower.next_seed} here{problem}"
 
     def take_focus(self) -> bool:
         self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
@@ -160,7 +184,7 @@ class StudyWidget(LiveWidget):
         self._is_starting = True
         self._show()
         try:
-            await in_thread(start_study, self.files)
+            await in_thread(start_study, self.files, self.follower.next_seed)
         except UserError as error:
             self.say(str(error), error=True)
         finally:
@@ -179,66 +203,20 @@ def study_option(options: Mapping[str, str]) -> str:
     return options["name"]
 
 
-def title_of(plot: Plot) -> str:
-    """The title with the words of the y axis: the legend has no room for these."""
-    return visible(f"{plot.title} · y: {plot.y}")
-
-
-def figure_of(plot: Plot, curves: Mapping[str, list[tuple[float, float]]]) -> Figure:
-    """The curves of a plot, each in a colour and with dashes of its own."""
-    series = tuple(
-        Series(
-            visible(name),
-            visible(name),
-            "marked",
-            RUN_ROLES[at % len(RUN_ROLES)],
-            *_columns(points),
-            dashes=DASHES[at % len(DASHES)],
-        )
-        for at, (name, points) in enumerate(curves.items())
-    )
-    window = (plot.low, plot.high) if plot.low is not None and plot.high is not None else None
-    version = (plot, sum(map(len, curves.values())), tuple(points[-1] for points in curves.values()))
-    return Figure(series, version, x_label=visible(plot.x), y_window=window, empty="Nothing measured yet.")
-
-
-def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """From the lowest x up: a plot draws its curves so, and a measured x, such as a KL divergence, does not only rise."""
-    in_order = sorted(points)
-    return [x for x, _ in in_order], [y for _, y in in_order]
-
-
-def table_view(rows: Rows) -> View:
-    """A table of a study as a view: words to the left, numbers to the right."""
-    first = rows.rows[0] if rows.rows else ()
-    columns = [
-        Column(visible(title), "left" if at < len(first) and isinstance(first[at], str) else "right")
-        for at, title in enumerate(rows.columns)
-    ]
-    return View("study", visible(rows.title), "", [Table(columns, [[_cell(value) for value in row] for row in rows.rows])])
-
-
-def _cell(value: CellValue) -> Cell:
-    if isinstance(value, str):
-        return Cell(visible(value))
-    return Cell(whole(value) if isinstance(value, int) else significant(value), value=float(value))
-
-
 RECORDED_RESULTS = ("scaling", "posttraining")
 """The experiments of minutes whose recorded results ship with the lab."""
 
 
 def recorded(name: str) -> ExperimentResult:
-    """The measures of a recorded result, or of a study, that of here or the recorded one."""
+    """The measures of a recorded result; of a study the medians of its recorded seeds."""
     from lab.training.posttraining.posttraining_history import recorded_measures
     from lab.training.scaling.scaling_result import recorded_scaling
 
     nothing = View(name, "", "", [])
     if name in RECORDED_RESULTS:
         return ExperimentResult(nothing, dict(recorded_scaling().measures if name == "scaling" else recorded_measures()))
-    follower = StudyFollower(StudyFiles(name, home()))
-    follower.read()
-    return ExperimentResult(nothing, dict(follower.history.measures), follower.problem)
+    seeds = recorded_seeds(name)
+    return ExperimentResult(nothing, median_measures(seeds), seeds=tuple(each.measures for each in seeds))
 
 
 class RecordedGuess(GuessWidget):

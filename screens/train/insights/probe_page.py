@@ -61,7 +61,7 @@ def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]
     low, high = insights.range(places[index])
     after = f"after {counted(len(places[index].before), 'token')}"
     words = f"{after}, the true next one got {probability(low)} to {probability(high)} so far"
-    return [(f"{'place'} {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
+    return [(f"place {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
 
 
 def sentence_lines(place: PlaceText, width: int) -> Lines:

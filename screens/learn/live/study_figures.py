@@ -1,0 +1,89 @@
+"""Curves and tables of a study: those of all recorded seeds, or those of here beside them."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import cast
+
+from lab.core.number_format import counted, significant, whole
+from lab.core.visible_text import visible
+from lab.studies.study_record import CellValue, Plot, Rows, StudyFollower
+from lab.views.blocks import Cell, Column, Table, View
+from screens.plot.figure import RUN_ROLES, Figure, Series
+
+DASHES = (None, (2, 2), (5, 2), (1, 2), (7, 3))
+"""Dashes of the curves of one plot, which tell them apart without colour."""
+
+
+def title_of(plot: Plot) -> str:
+    """The title with the words of the y axis: the legend has no room for these."""
+    return visible(f"{plot.title} · y: {plot.y}")
+
+
+def figure_of(
+    plot: Plot, curves: Mapping[str, list[tuple[float, float]]], seeds: Sequence[Mapping[str, list[tuple[float, float]]]] = ()
+) -> Figure:
+    """The curves of a plot, each in a colour and with dashes of its own, and the points of each recorded seed as dots."""
+    series = list[Series]()
+    for at, (name, points) in enumerate(curves.items()):
+        words, role = visible(name), RUN_ROLES[at % len(RUN_ROLES)]
+        series.append(Series(words, words, "marked", role, *_columns(points), dashes=DASHES[at % len(DASHES)]))
+        dots = [each[name] for each in seeds if each.get(name)]
+        series += [Series(words, words, "dots", role, *_columns(each), in_legend=False) for each in dots]
+    window = (plot.low, plot.high) if plot.low is not None and plot.high is not None else None
+    version = (plot, sum(map(len, curves.values())), tuple(points[-1] for points in curves.values()))
+    return Figure(tuple(series), version, x_label=visible(plot.x), y_window=window, empty="Nothing measured yet.")
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """From the lowest x up: a plot draws its curves so, and a measured x, such as a KL divergence, does not only rise."""
+    in_order = sorted(points)
+    return [x for x, _ in in_order], [y for _, y in in_order]
+
+
+def table_view(rows: Rows, follower: StudyFollower) -> View:
+    """A table of a study as a view: words to the left, numbers to the right.
+
+    The numbers are medians of the recorded seeds, or those of here; below each row stand the lowest and the highest recorded. A
+    table without numbers, or whose words depend on the seed, is that of one seed.
+    """
+    tables = [each.views.get(rows.view) for each in follower.seeds]
+    same = [each.rows for each in tables if isinstance(each, Rows) and _words_of(each) == _words_of(rows)]
+    has_numbers = any(not isinstance(value, str) for row in rows.rows for value in row)
+    is_of_all = has_numbers and 0 < len(same) == len(tables)
+    cells = list[list[Cell]]()
+    for at, row in enumerate(rows.rows):
+        columns = list(zip(*(table[at] for table in same), strict=True)) if is_of_all else []
+        cells.append([_cell(value) for value in (map(_median, columns) if columns and follower.is_recorded else row)])
+        if columns:
+            cells.append([Cell(f"  {counted(len(same), 'seed')}"), *map(_ends, columns[1:])])
+    first = rows.rows[0] if rows.rows else ()
+    columns_shown = [
+        Column(visible(title), "left" if at < len(first) and isinstance(first[at], str) else "right")
+        for at, title in enumerate(rows.columns)
+    ]
+    begun = follower.history.begun
+    title = rows.title if is_of_all or begun is None else f"{rows.title} · seed {begun.seed}"
+    return View("study", visible(title), "", [Table(columns_shown, cells)])
+
+
+def _median(column: Sequence[CellValue]) -> CellValue:
+    return column[0] if isinstance(column[0], str) else median(cast(Sequence[float], column))
+
+
+def _ends(column: Sequence[CellValue]) -> Cell:
+    """The lowest and the highest number of a column of seeds."""
+    if isinstance(column[0], str):
+        return Cell("")
+    low, high = (_cell(end(cast(Sequence[float], column))).text for end in (min, max))
+    return Cell(f"{low}–{high}" if low != high else low)
+
+
+def _words_of(rows: Rows) -> list[list[str]]:
+    """The words of a table, by row; "" in place of a number."""
+    return [[value if isinstance(value, str) else "" for value in row] for row in rows.rows]
+
+
+def _cell(value: CellValue) -> Cell:
+    if isinstance(value, str):
+        return Cell(visible(value))
+    return Cell(whole(value) if isinstance(value, int) else significant(value), value=float(value))
