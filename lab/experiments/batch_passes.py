@@ -63,6 +63,38 @@ def _layer_output(block: Block, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> T
     return out
 
 
+Part = tuple[int, int | None]
+"""A layer and one of its heads, both 0-based; None is its MLP."""
+
+
+@torch.no_grad()
+def without_part(model: GPT, ids: Tensor, part: Part, keys_of: Part | None = None) -> Slices[Tensor]:
+    """The residual stream after the final norm (B, T, C) with the output of a part replaced by its mean over the positions.
+
+    With `keys_of`, a head of a later layer, the keys of that head alone read the changed stream; all else reads the model's own.
+    """
+    x = embedded(model, ids)
+    change = torch.zeros(1)
+    for layer, block in enumerate(model.blocks):
+        q, k, v = queries_keys_values(block, x)
+        if keys_of is not None and keys_of[0] == layer:
+            k[:, keys_of[1]] = queries_keys_values(block, x + change)[1][:, keys_of[1]]
+        z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)  # (B, H, T, D)
+        kept = z.clone()
+        if part[0] == layer and part[1] is not None:
+            kept[:, part[1]] = z[:, part[1]].mean(1, keepdim=True)
+        own, ablated = (block.attn.c_proj(each.transpose(1, 2).flatten(2)) for each in (z, kept))
+        x = x + (own if keys_of else ablated)
+        out = block.mlp(block.ln_2(x))
+        less = out.mean(1, keepdim=True).expand_as(out) if part == (layer, None) else out
+        x = x + (out if keys_of else less)
+        if part[0] == layer:
+            change = ablated - own + less - out
+        yield
+    normed: Tensor = model.ln_f(x)
+    return normed
+
+
 @torch.no_grad()
 def patterns(model: GPT, x: Tensor) -> Iterator[Tensor]:
     """The attention pattern (B, H, T, T) of each layer, as the model's own kernel computes it.
@@ -108,13 +140,14 @@ def affordable_windows(config: ModelConfig, flops: float, most: int) -> int:
 
 
 @torch.no_grad()
-def losses_of(model: GPT, windows: Ids) -> Slices[Tensor]:
-    """−ln p of every token but the first, (B, T), of windows (B, T + 1), float32."""
+def losses_of(model: GPT, windows: Ids, part: Part | None = None, keys_of: Part | None = None) -> Slices[Tensor]:
+    """−ln p of every token but the first, (B, T), of windows (B, T + 1), float32; of a `part`, as `without_part` without it."""
     at_once = max(1, TOKENS_AT_ONCE // (windows.shape[1] - 1))
     parts = []
     for start in range(0, len(windows), at_once):
         rows = windows[start : start + at_once]
-        normed = yield from hidden(model, embedded(model, torch.from_numpy(rows[:, :-1])))
+        ids = torch.from_numpy(rows[:, :-1])
+        normed = yield from without_part(model, ids, part, keys_of) if part else hidden(model, embedded(model, ids))
         for vectors, targets in zip(normed, torch.from_numpy(rows[:, 1:]), strict=True):  # (T, C), (T,)
             parts.append(cross_entropy(model.unembed(vectors), targets, reduction="none"))
         yield

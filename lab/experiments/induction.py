@@ -1,4 +1,4 @@
-"""Experiments on learning in context: a random sequence that stands twice, over the training, and the head that finds its place.
+"""Experiments on learning in context: a random sequence that stands twice, over the training, and the parts that find its place.
 
 The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.reports.insights`).
 """
@@ -16,7 +16,6 @@ from lab.reports.insights import FORMED, head_name, strongest_head, uniform_scor
 from lab.runs.run_schema import HEAD_SCORES
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import Numbers, number
-from models.trace_edits import Edit
 from models.unembed import Slices
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 CLEAR, SMALLEST_GAIN = 2.0, 0.05
 """Standard errors, and the share of the first loss, from which on a gain is called one."""
 
+SEQUENCES, LEAST_SEQUENCES = 200, 8
+"""Sequences measured, as many as take a second or two: of eight the gain of the bundled model was 2.6 nats, of 200 1.8."""
 MOST_SNAPSHOTS, MOST_HEADS = 12, 16
 
 
@@ -53,13 +54,18 @@ class Losses(NamedTuple):
         return is_clear and float(self.second.mean()) < float(self.another.mean())
 
 
-def _sequences(context: ExperimentContext) -> "Tensor":
-    """Random sequences, each followed by itself, (B, 2r). Raises: UserError: where there is no room for any."""
+def _sequences(context: ExperimentContext, passes: int) -> "Tensor":
+    """Random sequences, each followed by itself, (B, 2r), as many as so many passes over all can afford.
+
+    Raises: UserError: where there is no room for any.
+    """
     import torch
 
-    from lab.training.model_insights import repeats
+    from lab.training.model_insights import MOST_REPEATED, repeats
 
-    found = repeats(context.occurring(), context.config.context, context.opened.run.config.train.seed)
+    length = 2 * min(MOST_REPEATED, context.config.context // 2)
+    count = max(LEAST_SEQUENCES, context.affordable(SEQUENCES * length, passes) // max(1, length))
+    found = repeats(context.occurring(), context.config.context, context.opened.run.config.train.seed, count)
     if found is None:
         needs = "A sequence that stands twice needs a context of four tokens and two different ones in the text"
         raise UserError(f"{needs}: {context.run_name} has fewer; choose another run.")
@@ -86,7 +92,7 @@ def repeated_sequence(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     Raises: UserError: if the context is too short.
     """
-    losses = yield from _losses(context.model, _sequences(context))
+    losses = yield from _losses(context.model, _sequences(context, 4))
     first, second = (float(each.mean()) for each in losses[:2])
     measures: dict[str, Measure] = {
         "sequences": len(losses.first),
@@ -109,7 +115,8 @@ def twice_in_words(losses: Losses) -> str:
     first, second, another = (float(each.mean()) for each in losses)
     begin = f"A token of a random sequence costs {fixed(first, 2)} nats the first time and {fixed(second, 2)} the second"
     if losses.is_gain:
-        return f"{begin}: {fixed(losses.gain, 2)} less, with the same weights. That is learned in context."
+        spread = f"standard error {fixed(losses.error, 2)}, {len(losses.first)} sequences"
+        return f"{begin}: {fixed(losses.gain, 2)} less ({spread}), with the same weights. That is learned in context."
     if losses.gain < -CLEAR * losses.error:
         return f"{begin}: more. Here it does not help to have seen the sequence."
     if losses.gain <= CLEAR * losses.error:
@@ -129,7 +136,7 @@ def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult
     from lab.runs.weights_file import load_model
     from lab.training.model_insights import head_scores
 
-    ids, run = _sequences(context), context.opened.run
+    ids, run = _sequences(context, 3 * MOST_SNAPSHOTS), context.opened.run
     files = run.snapshots()
     most = max(2, context.affordable(3 * MOST_SNAPSHOTS * ids.numel()) // (3 * ids.numel()))
     steps, found, heads = [], list[Losses](), []
@@ -183,24 +190,35 @@ def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult
 def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures the `head` with the highest induction score, its `score`, and whether it counts as an induction head, `has_head`;
     `second_loss`, and `without_loss` with this head ablated; `lost`, the share of the in-context gain that goes with it, 0
-    without a gain; `other_head`, of the others the one that is missed most, with `other_loss` and its `other_previous` score.
+    without a gain. Of the parts before it, whose output its keys read, the one that they miss most: `read_part`, and `read_loss`
+    if its output is kept from these keys alone; and `back_head`, of the heads before it the one with the highest previous-token
+    score, `back_score`, with `back_loss`, when it is ablated, and `back_read_loss`, when it is kept from the keys alone.
 
-    A head is ablated by its mean output over the two sequences. Raises: UserError: if the context is too short.
+    A part is ablated by its mean output over the positions. Raises: UserError: if the context is too short.
     """
+    from lab.experiments.batch_passes import losses_of
     from lab.training.model_insights import head_scores
 
-    ids = _sequences(context)
+    layers, heads = context.config.layers, context.config.heads
+    ids = _sequences(context, 2 * layers * (heads + 1))
     scores = dict(zip(HEAD_SCORES, head_scores(context.model, ids).tolist(), strict=True))
     yield
     losses = yield from _losses(context.model, ids)
-    best, second = strongest_head("induction", scores["induction"]), float(losses.second.mean())
-    places = [(layer, head) for layer in range(context.config.layers) for head in range(context.config.heads)]
-    places.sort(key=lambda place: (-scores["induction"][place[0]][place[1]], place))
-    affordable = context.affordable(2 * ids.numel() * MOST_HEADS) // (2 * ids.numel())
-    without: dict[tuple[int, int], float] = {}
-    for place in sorted(places[: max(2, affordable)]):
-        without[place] = yield from _ablated(context, ids, *place)
+    best, second, length = strongest_head("induction", scores["induction"]), float(losses.second.mean()), ids.shape[1] // 2
     place = (best.layer, best.head)
+    affordable = context.affordable(2 * ids.numel() * MOST_HEADS) // (2 * ids.numel())
+    chosen = sorted(
+        ((layer, head) for layer in range(layers) for head in range(heads)),
+        key=lambda each: (-max(scores["induction"][each[0]][each[1]], scores["previous"][each[0]][each[1]]), each),
+    )[: max(2, affordable)]
+    parts: list[tuple[int, int | None]] = [*{*chosen, place}, *((layer, None) for layer in range(layers))]
+    without, unread = dict[tuple[int, int | None], float](), dict[tuple[int, int | None], float]()
+    for part in sorted(parts, key=lambda each: (each[0], heads if each[1] is None else each[1])):
+        found = yield from losses_of(context.model, ids.numpy(), part)
+        without[part] = float(found[:, length:].double().mean())
+        if part[0] < best.layer:
+            found = yield from losses_of(context.model, ids.numpy(), part, place)
+            unread[part] = float(found[:, length:].double().mean())
     measures: dict[str, Measure] = {
         "head": best.name,
         "score": best.score,
@@ -211,33 +229,28 @@ def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
         "without_loss": without[place],
         "lost": (without[place] - second) / losses.gain if losses.is_gain else 0.0,
     }
-    if len(without) > 1:
-        other = max((each for each in without if each != place), key=lambda each: without[each])
-        measures |= {"other_head": head_name(*other), "other_loss": without[other]}
-        measures["other_previous"] = scores["previous"][other[0]][other[1]]
+    if unread:
+        read = max(unread, key=lambda each: unread[each])
+        back = max((each for each in unread if each[1] is not None), key=lambda each: scores["previous"][each[0]][each[1] or 0])
+        measures |= {"read_part": _part_name(read), "read_loss": unread[read], "back_head": _part_name(back)}
+        measures |= {"back_score": scores["previous"][back[0]][back[1] or 0]}
+        measures |= {"back_loss": without[back], "back_read_loss": unread[back]}
     scale = max(*without.values(), second)
-    rows = [[Cell("none"), number(second, 2, bar=second / scale), Cell(""), Cell("")]]
-    for each, loss in without.items():
-        shares = (share(scores[kind][each[0]][each[1]]) for kind in ("induction", "previous"))
-        rows.append([Cell(head_name(*each)), number(loss, 2, bar=loss / scale), *shares])
-    columns = [*map(Column, ("without head", "second time", "induction score")), Column("previous token", optional=1)]
-    among = "" if len(without) == len(places) else f", of the {len(without)} with the highest induction scores"
-    table = Table(columns, rows, title=f"loss in nats with one head ablated{among}", selected=1 + list(without).index(place))
-    return ExperimentResult(View("induction_head", "with one head ablated", _head_sentence(measures), [table]), measures)
+    rows = [[Cell("none"), number(second, 2, bar=second / scale), Cell(""), Cell(""), Cell("")]]
+    for (layer, head), loss in without.items():
+        kept = number(unread[layer, head], 2) if (layer, head) in unread else Cell("")
+        shares = (share(scores[kind][layer][head]) if head is not None else Cell("") for kind in ("induction", "previous"))
+        rows.append([Cell(_part_name((layer, head))), number(loss, 2, bar=loss / scale), kept, *shares])
+    names = ("without", "second time", f"kept from {best.name}'s keys", "induction score")
+    columns = [*map(Column, names), Column("previous token", optional=1)]
+    among = "" if len(chosen) == layers * heads else f", {len(chosen)} heads with high scores"
+    title = f"loss in nats with one part ablated{among}; {len(ids)} sequences"
+    table = Table(columns, rows, title=title, selected=1 + list(without).index(place))
+    return ExperimentResult(View("induction_head", "with one part ablated", _head_sentence(measures), [table]), measures)
 
 
-def _ablated(context: ExperimentContext, ids: "Tensor", layer: int, head: int) -> Slices[float]:
-    """Mean loss of the second time without a head, 0-based."""
-    from torch.nn.functional import cross_entropy
-
-    from models.trace import Trace
-
-    length, total = ids.shape[1] // 2, 0.0
-    for row in ids:
-        edit = Edit(f"blocks.{layer}.attn.z", "mean", head=head)
-        trace = yield from Trace.incremental(context.model, row[:-1].tolist(), [edit])
-        total += float(cross_entropy(trace["logits"][length:], row[length + 1 :]))
-    return total / len(ids)
+def _part_name(part: tuple[int, int | None]) -> str:
+    return f"MLP {part[0] + 1}" if part[1] is None else f"head {head_name(part[0], part[1])}"
 
 
 def _head_sentence(measures: dict[str, Measure]) -> str:
@@ -249,7 +262,10 @@ def _head_sentence(measures: dict[str, Measure]) -> str:
     lost = float(measures["lost"])
     gone = "all" if lost >= 0.995 else probability(max(0.0, lost), 0)
     words = f"Without {head}, the second time costs {without} nats in place of {second}: {gone} of the gain is gone."
-    if float(measures.get("other_previous", 0.0)) >= FORMED:
-        other = f"Without head {measures['other_head']}, which attends to the token before"
-        words += f" {other}, it costs {fixed(float(measures['other_loss']), 2)}."
+    if "read_part" in measures:
+        read, back = (fixed(float(measures[name]), 2) for name in ("read_loss", "back_read_loss"))
+        words += f" Its keys miss most what {measures['read_part']} writes: kept from them alone, it costs {read}"
+        if measures["read_part"] != measures["back_head"] and float(measures["back_score"]) >= FORMED:
+            words += f"; what {measures['back_head']}, which attends to the token before, writes itself: {back}"
+        words += "."
     return words

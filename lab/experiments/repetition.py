@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.logits_stage import largest
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Table, View
+from lab.views.number_tables import Numbers
 from models.config import SamplingSettings
 from models.unembed import Slices
 
@@ -22,8 +24,11 @@ AT_ONCE = 8
 """Tokens in a slice."""
 LEAST_TIMES, MOST_TIMES = 3, 8
 """Times that a phrase stands at the end of a text that counts as a loop, and those that are measured."""
-PHRASE, CLEARLY = 6, 1.05
-"""Tokens that are repeated where there is no loop; ratio from which on one probability counts as larger than another."""
+PHRASE, LEAST_PHRASE, CLEARLY = 6, 4, 1.05
+"""Tokens that are repeated where there is neither a loop nor a whole sentence, and fewest of a sentence; ratio from which on one
+probability counts as larger than another."""
+ENDS = (".", "!", "?", "\n")
+"""The last character of a token that ends a sentence; in code, of one that ends a line."""
 
 
 class Loop(NamedTuple):
@@ -45,12 +50,22 @@ def find_loop(ids: Sequence[int]) -> Loop | None:
     return None
 
 
+def whole_sentence(pieces: Sequence[str], most: int) -> tuple[int, int] | None:
+    """Start and length of the first whole sentence of a text in tokens, of `LEAST_PHRASE` to `most`; the text's first part is no
+    whole one, since it goes on from a prompt."""
+    ends = [at + 1 for at, piece in enumerate(pieces) if piece.rstrip(" ").endswith(ENDS)]
+    starts = ((start, end - start) for start, end in pairwise(ends))
+    return next((found for found in starts if LEAST_PHRASE <= found[1] <= most), None)
+
+
 @experiment
 def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures whether greedy decoding `loops` in `tokens`: on the `phrase` of `length` tokens, `times` times; without a loop the
-    phrase is its first tokens. `first` is the mean probability (geometric) of a token of the phrase when it comes first, `last`
-    when it has `stood` so many times; it `rises` or `falls` where they differ by more than a twentieth. `mean` is that of all
-    tokens written. The input `penalty` is the repetition penalty with which they are chosen; no probability here has it.
+    phrase is the first whole sentence that it writes. `first` is the mean probability (geometric) of a token of the phrase when
+    it comes first, `again` when it has stood 1 to `stood` times, without the seam: the first token of a phrase that is no loop,
+    since nothing says that it begins again. Of the `counted` tokens `risen` are more probable then. It `rises` or `falls` where
+    the means differ by more than a twentieth and most tokens do likewise. `mean` is that of all tokens written. The input
+    `penalty` is the repetition penalty with which they are chosen; no probability here has it.
 
     Raises: UserError: if there is no prompt, or the penalty is none.
     """
@@ -65,9 +80,17 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
         if len(written) % AT_ONCE == 0:
             yield
     loop = find_loop(written)
-    start, length = (loop.start, loop.length) if loop else (0, PHRASE)
-    phrase = written[start : start + min(length, room)]
-    means = yield from _probabilities(context, [*context.ids, *written[:start]], phrase)
+    pieces = [context.tokenizer.decode([id_]) for id_ in written]
+    if loop:
+        start, length = loop.start, min(loop.length, room)
+    else:
+        start, length = whole_sentence(pieces, room // LEAST_TIMES) or (0, min(PHRASE, room))
+    phrase, seam = written[start : start + length], 0 if loop or length == 1 else 1
+    losses = yield from _losses(context, [*context.ids, *written[:start]], phrase)  # (times, length)
+    judged = losses[:, seam:]
+    once, later = judged[0], judged[1:].mean(0) if len(judged) > 1 else judged[0]
+    first, again = (math.exp(-float(each.mean())) for each in (once, later))
+    risen, fallen = int((later < once).sum()), int((later > once).sum())
     measures: dict[str, Measure] = {
         "penalty": penalty,
         "mean": math.exp(logs / tokens),
@@ -75,47 +98,54 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
         "loops": loop is not None,
         "times": loop.times if loop else 0,
         "phrase": "".join(map(context.tokenizer.label, phrase)),
-        "length": len(phrase),
-        "first": means[0],
-        "last": means[-1],
-        "stood": len(means) - 1,
-        "rises": means[-1] > CLEARLY * means[0],
-        "falls": means[0] > CLEARLY * means[-1],
+        "length": length,
+        "counted": judged.shape[1],
+        "risen": risen,
+        "first": first,
+        "again": again,
+        "stood": len(losses) - 1,
+        "rises": again > CLEARLY * first and 2 * risen > judged.shape[1],
+        "falls": first > CLEARLY * again and 2 * fallen > judged.shape[1],
     }
-    rows = [[Cell(f"{times} ×" if times else "not yet"), share(mean, digits=2)] for times, mean in enumerate(means)]
+    means = np.exp(-judged.mean(1))
+    rows = []
+    for times, (mean, row) in enumerate(zip(means.tolist(), losses, strict=True)):
+        begins = [share(math.exp(-float(row[0])), digits=2)] if seam else []
+        rows.append([Cell(f"{times} ×" if times else "not yet"), share(mean, digits=2), *begins])
     columns = [Column("it has stood", "left"), Column("probability of a token (geometric mean)")]
+    columns += [Column("its first token, not counted")] * seam
     text = visible(context.tokenizer.decode([*context.ids, *written]))
     blocks: list[Block] = [Table(columns, rows, title=f"“{measures['phrase']}”"), Paragraph(f"Greedy: {text}")]
     return ExperimentResult(View("greedy_loop", "greedy decoding", _loop_sentence(measures), blocks), measures)
 
 
-def _probabilities(context: ExperimentContext, before: list[int], phrase: list[int]) -> Slices[list[float]]:
-    """Geometric mean of the probabilities of a phrase's tokens, the first time after `before`, the second and so on."""
+def _losses(context: ExperimentContext, before: list[int], phrase: list[int]) -> Slices[Numbers]:
+    """−ln p of a phrase's tokens (times, length), the first time after `before`, the second and so on."""
     from lab.experiments.batch_passes import losses_of
 
     room = context.config.context
     times = max(1, min(MOST_TIMES, room // len(phrase)))
     kept = before[-max(1, room + 1 - times * len(phrase)) :]
     losses = yield from losses_of(context.model, np.array([[*kept, *phrase * times]]))
-    return [math.exp(-float(each.mean())) for each in losses[0, len(kept) - 1 :].double().reshape(times, len(phrase))]
+    found: Numbers = losses[0, len(kept) - 1 :].double().reshape(times, len(phrase)).numpy()
+    return found
 
 
 def _loop_sentence(measures: dict[str, Measure]) -> str:
     tokens, length = whole(int(measures["tokens"])), counted(int(measures["length"]), "token")
-    first, last = (probability(float(measures[name]), digits=2) for name in ("first", "last"))
+    first, again = (probability(float(measures[name]), digits=2) for name in ("first", "again"))
     name = "Greedy decoding" if measures["penalty"] == 1 else f"Greedy decoding with penalty {measures['penalty']:g}"
     if measures["loops"]:
         begin = f"{name} ends in a loop of {length}, {measures['times']} times in {tokens} tokens."
     else:
-        begin = f"{name} does not end in a loop within {tokens} tokens; below, its first {length} are repeated."
+        begin = f"{name} does not end in a loop within {tokens} tokens; below, {length} of it are repeated."
     begin += f" The tokens have a mean probability of {probability(float(measures['mean']))}."
     if not measures["stood"]:
         return f"{begin} A token of the phrase has {first}; the context has no room to repeat it."
-    begin += f" A token of the phrase has {first} when it comes first, {last} when it has stood {measures['stood']} ×"
-    if measures["rises"]:
-        return f"{begin}: repeats make it more probable."
-    end = "less probable" if measures["falls"] else "neither more nor less probable"
-    return f"{begin}: here repeats make it {end}."
+    begin += f" A token of the phrase has {first} when it comes first, {again} when it has stood 1 to {measures['stood']} ×"
+    end = "more probable" if measures["rises"] else "less probable" if measures["falls"] else "neither more nor less probable"
+    of_all = f"{measures['risen']} of {measures['counted']} tokens more"
+    return f"{begin}: here repeats make it {end} ({of_all})."
 
 
 FILTERS: dict[str, SamplingSettings] = {

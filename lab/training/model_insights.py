@@ -187,8 +187,8 @@ class ModelInsights:
         return printable(self._names.token_bytes(id))
 
 
-def repeats(occurring: Ids, context: int, seed: int) -> Ids | None:
-    """`SEQUENCES` rows of different random tokens of those that occur, each row followed by itself: (B, 2r).
+def repeats(occurring: Ids, context: int, seed: int, sequences: int = SEQUENCES) -> Ids | None:
+    """So many rows of different random tokens of those that occur, each row followed by itself: (B, 2r).
 
     None where there are fewer than two such tokens, or no room for two of each.
     """
@@ -196,7 +196,7 @@ def repeats(occurring: Ids, context: int, seed: int) -> Ids | None:
     if length < 2:
         return None
     random = np.random.Philox(key=np.array([seed & (1 << 64) - 1, 0x68656164], np.uint64))
-    order = [np.argsort(random.random_raw(len(occurring)), kind="stable")[:length] for _ in range(SEQUENCES)]
+    order = [np.argsort(random.random_raw(len(occurring)), kind="stable")[:length] for _ in range(sequences)]
     half = occurring[np.stack(order)].astype(np.int64)  # (B, r)
     return np.concatenate([half, half], axis=1)
 
