@@ -1,5 +1,6 @@
 """Experiments on a base model as a simulator of documents: a question and what follows, names that are known or not, copies."""
 
+import random
 import re
 
 import numpy as np
@@ -14,6 +15,8 @@ from models.config import SamplingSettings
 from models.tokenizers.token_labels import printable
 from models.unembed import Slices
 
+SAME = 0.05
+"""Difference in nats a token up to which a question counts as changing nothing."""
 WRITTEN, ANSWER_COLUMNS = 4, [Column("", "left"), Column("nats a token"), Column("text", "left")]
 EXAMPLE = "The dog ran. / Who ran? / It."
 
@@ -46,15 +49,16 @@ def question(context: ExperimentContext) -> Slices[ExperimentResult]:
     for text, mean in zip(drawn, nats, strict=True):
         shown = printable(context.tokenizer.decode_bytes([token.id for token in text]))
         rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])
+    how = "about as" if abs(after - before) < SAME else "more" if after < before else "less"
     sentence = (
-        f"The question makes the answer {'more' if after < before else 'less'} probable: from {fixed(before, 2)} to "
+        f"The question makes this answer {how} probable: from {fixed(before, 2)} to "
         f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)} on average."
     )
     view = View("question", "a question and what follows", sentence, [Table(ANSWER_COLUMNS, rows)])
     return ExperimentResult(view, {"alone": before, "asked": after, "written": float(nats.mean()), "tokens": len(answer)})
 
 
-SAMPLES, SAMPLE_TOKENS = 8, 40
+SAMPLES, SAMPLE_TOKENS, INVENTED = 8, 40, 8
 EXCERPT, SEARCHED, GOES_ON = 18, 2_000_000, 8
 """Most tokens of a stretch that are shown, most training tokens that are searched, and tokens that greedy decoding adds."""
 
@@ -62,9 +66,16 @@ EXCERPT, SEARCHED, GOES_ON = 18, 2_000_000, 8
 @experiment
 def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
     """Measures for two beginnings, typed as `text` with a / between them, how sure the model goes on: the largest `probability_1`
-    and `probability_2`, `entropy_1` in nats and so on; and `times_1` that the words which only this one has occur in its text.
+    and `probability_2`, `entropy_1` in nats and so on; and `times_1` that the words which only this one has occur in its text. If
+    one of the two was found, invented names stand in place of the other: `entropy_low` and `entropy_high` are of all not found.
     """
     from models.sampling import generate
+
+    def entropy_after(ids: list[int]) -> Slices[tuple[float, float]]:
+        """Largest probability, and the entropy in nats, of the token after these."""
+        logits = (yield from context.trace(ids, ())).trace["logits"][-1].double()
+        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
+        return float(p.max()), -float((p * log_p).sum())
 
     prompts = [part.strip() for part in context.inputs.get("text", "The dog / The Dodo").split("/")]
     words = [re.findall(r"\w+", prompt) for prompt in prompts]
@@ -75,9 +86,7 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
     rows, measures = list[list[Cell]](), dict[str, Measure]()
     for at, (prompt, name) in enumerate(zip(prompts, map(" ".join, own), strict=True), 1):
         ids = context.encode(prompt)
-        logits = (yield from context.trace(ids, ())).trace["logits"][-1].double()
-        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
-        top, entropy = float(p.max()), -float((p * log_p).sum())
+        top, entropy = yield from entropy_after(ids)
         measures |= {f"probability_{at}": top, f"entropy_{at}": entropy}
         found = len(re.findall(rf"\b{re.escape(name)}\b", text))
         measures[f"times_{at}"] = found
@@ -87,7 +96,23 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
     after = [f"after “{row[0].text}” (found {row[1].text} ×) {row[2].text}, with entropy {row[3].text}" for row in rows]
     columns = [Column("name", "left"), *map(Column, ("found", "probability", "entropy")), Column("greedy", "left")]
     sentence = f"Probability of the most probable next token: {'; '.join(after)} nats."
-    if not measures["times_1"] and not measures["times_2"]:
+    known = [at for at in (1, 2) if measures[f"times_{at}"]]
+    if len(known) == 1:
+        (known_at,), chance, entropies = known, random.Random(context.sampling.seed), [float(measures[f"entropy_{3 - known[0]}"])]
+        begin, _, end = prompts[known_at - 1].partition(own[known_at - 1][0])
+        while len(entropies) <= INVENTED:
+            name = "".join(chance.choice("bdfgklmnprstvz") + chance.choice("aeiou") for _ in range(3)).capitalize()
+            if name not in text:
+                entropies.append((yield from entropy_after(context.encode(f"{begin}{name}{end}")))[1])
+        low, high, own_entropy = min(entropies), max(entropies), float(measures[f"entropy_{known_at}"])
+        measures |= {"entropy_low": low, "entropy_high": high}
+        where = "lower than after each of them" if own_entropy < low else "higher than after each of them"
+        if low <= own_entropy <= high:
+            where = "among those: here it does not tell them apart"
+        rows.append([Cell(f"{INVENTED} invented"), Cell(""), Cell(""), Cell(f"{fixed(low, 2)} to {fixed(high, 2)}"), Cell("")])
+        sentence += f" After it and {INVENTED} invented names the entropy is {fixed(low, 2)} to {fixed(high, 2)}; "
+        sentence += f"that after “{rows[known_at - 1][0].text}” is {where}."
+    elif not known:
         sentence += " Neither was found: type a name that its text has."
     title = f"two names, counted in {whole(min(SEARCHED, len(context.tokens()[0])))} training tokens"
     return ExperimentResult(View("two_names", title, sentence, [Table(columns, rows)]), measures)

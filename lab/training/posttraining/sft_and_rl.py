@@ -16,7 +16,7 @@ from lab.training.posttraining.posttraining_schema import Model, PosttrainSettin
 from lab.training.posttraining.question_pairs import QuestionPair
 from models.config import OptimizerName, SamplingSettings, schedule_factor
 from models.gpt import GPT
-from models.optimizers import make_optimizer
+from models.optimizers import make_optimizer, set_muon_dtype
 
 WARMUP = 0.08
 """Share of the steps over which the learning rate rises: AdamW's first steps are of full size whatever the gradient."""
@@ -53,6 +53,7 @@ def train(
     Between two steps the model may be evaluated, or the training given up. `batch_of` makes ids and targets of what is drawn.
     """
     optimizer, tokens = make_optimizer(model, lr, weight_decay, rule=rule), 0
+    set_muon_dtype(optimizer, torch.float32)  # as all else here: bf16 takes twice the time on a processor without it
     for number in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = rate = lr * schedule_factor("cosine", number / steps, warmup, FINAL_LR)
