@@ -54,7 +54,7 @@ def table_view(rows: Rows, follower: StudyFollower) -> View:
     for at, row in enumerate(rows.rows):
         columns = list(zip(*(table[at] for table in same), strict=True)) if is_of_all else []
         cells.append([_cell(value) for value in (map(_median, columns) if columns and follower.is_recorded else row)])
-        if columns:
+        if columns and (len(same) > 1 or not follower.is_recorded):
             cells.append([Cell(f"  {counted(len(same), 'seed')}"), *map(_ends, columns[1:])])
     first = rows.rows[0] if rows.rows else ()
     columns_shown = [

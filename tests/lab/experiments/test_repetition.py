@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.experiments.repetition import FILTERS, MOST_TIMES, find_loop
+from lab.experiments.repetition import FILTERS, MOST_TIMES, find_loop, whole_sentence
 from lab.views.blocks import Matrix
 from tests.lab.engine.conftest import PROMPT, Oracle
 from tests.lab.experiments.conftest import Measure, TinyRun, rows
@@ -31,6 +31,22 @@ def test_a_loop_is_the_shortest_phrase_that_stands_three_times_at_the_end(text: 
     assert find_loop([ord(letter) for letter in text]) == loop
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", None),
+        ("dog ran. It saw a cat. It", " It saw a cat."),
+        ("dog ran. O. It saw a cat.", " It saw a cat."),
+        ("x = 1\ndef f(x):\n", "def f(x):\n"),
+        ("one and the only one. And", None),
+        ("a. " + "very " * 30 + "long. It saw a cat.", " It saw a cat."),
+    ],
+)
+def test_what_is_repeated_without_a_loop_is_a_whole_sentence(text: str, sentence: str | None) -> None:
+    found = whole_sentence(list(text), 40)
+    assert (found and text[found[0] : sum(found)]) == sentence
+
+
 @pytest.mark.parametrize("penalty", [1.0, 1.5])
 def test_greedy_decoding_and_the_phrase_by_its_repeats(
     penalty: float, tiny: TinyRun, measure: Measure, oracle_of: Callable[..., Oracle]
@@ -50,7 +66,9 @@ def test_greedy_decoding_and_the_phrase_by_its_repeats(
     assert found.measures["mean"] == pytest.approx(math.exp(np.log(probabilities).mean()), rel=1e-4)
     loop = find_loop(written)
     assert found.measures["loops"] == (loop is not None)
-    start, length = (loop.start, loop.length) if loop else (0, 6)
+    pieces = [tiny.tokenizer.decode([id_]) for id_ in written]
+    start, length = loop[:2] if loop else whole_sentence(pieces, tiny.model.config.context // 3) or (0, 6)
+    seam = 0 if loop else 1
     phrase = written[start : start + length]
     means = [row[1].value for row in rows(found)]
     assert len(means) == max(1, min(MOST_TIMES, tiny.model.config.context // length)) == found.measures["stood"] + 1  # type: ignore[operator]
@@ -58,9 +76,18 @@ def test_greedy_decoding_and_the_phrase_by_its_repeats(
     whole = before + phrase * len(means)
     table = oracle_of(tiny, whole[:-1]).values["probability"]
     for time, mean in enumerate(means):
-        places = range(len(before) + time * length, len(before) + (time + 1) * length)
+        places = range(len(before) + time * length + seam, len(before) + (time + 1) * length)
         assert mean == pytest.approx(math.exp(np.mean([np.log(table[at - 1, whole[at]]) for at in places])), rel=1e-4)
-    assert found.measures["rises"] == (means[-1] > 1.05 * means[0])  # type: ignore[operator]
+    nats = [
+        [-math.log(table[len(before) + time * length + at - 1, phrase[at]]) for at in range(seam, length)]
+        for time in range(len(means))
+    ]
+    later = np.mean(nats[1:], 0)
+    assert found.measures["again"] == pytest.approx(math.exp(-later.mean()), rel=1e-4)
+    assert found.measures["risen"] == (later < nats[0]).sum()
+    assert found.measures["rises"] == (
+        later.mean() < np.mean(nats[0]) - math.log(1.05) and 2 * (later < nats[0]).sum() > len(later)
+    )
     assert f"with penalty {penalty:g}" in found.view.sentence or penalty == 1
     with pytest.raises(UserError, match="penalty must be a number from 1 to 10"):
         measure("greedy_loop", tiny, inputs={"penalty": "0.5"})

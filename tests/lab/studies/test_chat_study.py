@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from lab.lessons.conditions import fill
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
@@ -87,7 +88,8 @@ def test_it_counts_how_answers_end_and_how_they_begin(monkeypatch: pytest.Monkey
     for key in VARIANTS:
         assert [history.measures[f"{key}_{name}"] for name in ("ends", "right", "user")] == [0.5, 0.75, 0.25]
         assert history.curves["ends"][VARIANTS[key].name] == [(16.0, 0.5)]
-    assert "Of 4 answers these end after one name: with the mark 50% (answers only) and 50%" in history.sentences["ends"]
+    said = fill(history.sentences["ends"], history.measures)
+    assert "Of 4 answers these end after one name: with the mark 50% (answers only), 50%" in said
     shown = [line for line in lines if isinstance(line, Rows) and line.view == "answers"][-1]
     assert shown.rows[0][0] == "right"
     name = str(shown.rows[0][1]).split()[-1]

@@ -110,11 +110,11 @@ def test_a_study_runs_beside_its_starter_refuses_a_second_one_and_stops(tmp_path
     files, follower = StudyFiles(name, tmp_path), StudyFollower(StudyFiles(name, tmp_path))
     follower.read()
     assert follower.is_recorded
-    start_study(files)
+    start_study(files, 6)
     follower.read()
     assert (follower.is_running, follower.is_recorded) == (True, False)
     with pytest.raises(UserError, match="runs already"):
-        start_study(files)
+        start_study(files, 6)
     assert stop_study(files)
     give_up = time.monotonic() + 60
     while files.is_running():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lab.studies import sums
 from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
-from lab.studies.sums import AT_ONCE, BLANK, COUNTS, END, EQUALS, WAYS, WRITTEN, Sizes, example, lens, share_right, study
+from lab.studies.sums import AT_ONCE, BLANK, COUNTS, END, EQUALS, LONGER, WAYS, WRITTEN, Sizes, example, lens, share_right, study
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
 from models.gpt import GPT
@@ -104,8 +104,10 @@ def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_as
     assert all(60 <= length < 60 + 15 for length in lengths)
     seen = {tuple(id_ for id_ in prompt if id_ < 10) for batch in batches for prompt, _ in batch}
     assert not {terms for terms in asked if len(terms) > 2} & seen
-    assert history.measures["tokens"] == sum(lengths[:6])
-    for name, way in (("at_once", AT_ONCE), ("written", WRITTEN)):
+    assert [len(batches), history.measures["at_once_tokens"]] == [6 + 6 + 24, sum(lengths[:6])]
+    assert history.measures["longer_tokens"] == sum(lengths[12:]), "four times as many steps, at once"
+    assert {len(answer) for batch in batches[12:] for _, answer in batch} == {2}
+    for name, way in (("at_once", AT_ONCE), ("written", WRITTEN), ("longer", LONGER)):
         assert history.curves["terms"][way] == [(count, history.measures[f"{name}_{count}"]) for count in COUNTS]
         assert history.curves["training"][f"{way}: 6"][-1][1] == history.measures[f"{name}_6"]
     assert history.share == 1.0
@@ -126,19 +128,3 @@ def test_the_recorded_result_has_what_the_lesson_says() -> None:
     by_row = {row[0]: [float(share) for share in row[1:]] for row in table.rows}
     assert by_row["at once: 6"][-1] == pytest.approx(found["at_once_6"]), "the last column is the model's own answer"
     assert by_row["written out: 6"][-1] > 0.5 > by_row["at once: 6"][-1]
-
-
-@pytest.mark.parametrize(
-    ("once", "written", "is_said"),
-    [((0.1, 0.1), (1.0, 1.0), True), ((0.9, 0.1), (1.0, 1.0), False), ((0.1, 0.1), (0.2, 0.2), False)],
-)
-def test_a_model_that_fails_with_few_terms_is_said_to_lack_training(
-    once: tuple[float, float], written: tuple[float, float], is_said: bool
-) -> None:
-    lines, right = list[Line](), dict[tuple[str, int], float]()
-    for way, shares in ((AT_ONCE, once), (WRITTEN, written)):
-        right |= {(way, 3): shares[0], (way, 6): shares[1]}
-    sums._say(Record(lines.append, 1), right, dict.fromkeys(WAYS, 1000))
-    history = StudyHistory()
-    history.add(lines)
-    assert ("it lacks training" in history.sentences["terms"]) is is_said

@@ -1,11 +1,9 @@
 """The study of hallucination: its figures by plain formulas, a tiny run of it, and the result that ships against its lesson."""
 
 import math
-import re
 
 import torch
 
-from lab.lessons.lesson import lessons
 from lab.studies import unknowns
 from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
 from models.config import ModelConfig
@@ -86,13 +84,3 @@ def test_the_result_that_ships_bears_out_the_lesson() -> None:
     refused = [float(row[5]) for row in held_out.rows]
     assert refused[1] > refused[0], "those told seldom more than those told often"
     assert len(history.curves["tuning"][unknowns.FALSE]) == unknowns.POINTS + 1
-
-
-def test_the_lesson_asks_about_a_person_whose_home_its_text_does_not_tell() -> None:
-    lesson = next(lesson for lesson in lessons() if lesson.name == "hallucination")
-    begun = history_of(RECORDED / "unknowns.jsonl").begun
-    assert begun is not None
-    groups = {person.name: person.group for person in unknowns.people_of(begun.seed, unknowns.Sizes().people)}
-    asked = re.findall(r"[Ww]here (?:does )?([A-Z]\w+) lives?", f"{lesson.text} {[step.live for step in lesson.steps]}")
-    assert len(asked) == 2
-    assert all(groups[name] in unknowns.UNTOLD for name in asked)

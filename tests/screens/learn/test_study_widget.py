@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from lab.core.errors import UserError
 from lab.runs.metrics_log import LineWriter
+from lab.studies import study_record
 from lab.studies.study_record import (
     RECORDED,
     Begun,
@@ -27,7 +28,8 @@ from lab.studies.study_record import (
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import study_widget
-from screens.learn.live.study_widget import RecordedGuess, StudyWidget, figure_of, title_of
+from screens.learn.live.study_figures import figure_of, title_of
+from screens.learn.live.study_widget import RecordedGuess, StudyWidget
 from screens.plot.draw_figure import draw
 from screens.plot.line_plot import LinePlot, legend
 from screens.widgets.status_line import StatusLine
@@ -80,34 +82,101 @@ def words(pilot: Pilot[None], which: str) -> str:
 async def test_a_study_shows_the_recorded_result_then_the_one_that_runs_then_that_of_here(
     files: StudyFiles, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[str] = []
+    started: list[tuple[str, int]] = []
     running = False
     monkeypatch.setattr(StudyFiles, "is_running", lambda _: running)
-    monkeypatch.setattr(study_widget, "start_study", lambda asked: started.append(asked.name))
+    monkeypatch.setattr(study_widget, "start_study", lambda asked, seed: started.append((asked.name, seed)))
     app = OneWidget(StudyWidget, {"name": "tiny"})
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.widget.is_settled)
-        assert "recorded on 1970-01-01 on 2 cores in 48 s" in words(pilot, "state")
+        assert "1 seed recorded on 1970-01-01, 48 s of CPU each" in words(pilot, "state")
         assert words(pilot, "sentence") == "Bytes: 90% right."
         plot = app.query_one(LinePlot)
-        assert [(each.name, list(each.ys)) for each in plot.figure.series] == [("bytes", [0.1, 0.9]), ("BPE", [0.1])]
+        assert drawn(plot, "marked") == [("bytes", [0.1, 0.9]), ("BPE", [0.1])]
         app.widget.take_focus()
         await pilot.press("v")
         await until(pilot, lambda: app.query_one(BlockView).view is not None)
-        (table,) = app.query_one(BlockView).view.blocks
-        assert isinstance(table, Table)
-        assert [[cell.text for cell in row] for row in table.rows] == [["straw␛[31m", "3"], ["berry", "0.250"]]
+        assert table(pilot) == [["straw␛[31m", "3"], ["berry", "0.250"]]
         await pilot.press("r")
-        await until(pilot, lambda: started == ["tiny"])
+        await until(pilot, lambda: started == [("tiny", 2)])
         running = True
-        write(files.new_path, LINES[:3])
-        await until(pilot, lambda: "running here" in words(pilot, "state"))
-        await until(pilot, lambda: [list(each.ys) for each in plot.figure.series] == [[0.1]])
+        write(files.new_path, [replace(BEGUN, seed=2), *LINES[1:3]])
+        await until(pilot, lambda: "seed 2 runs here" in words(pilot, "state"))
+        await until(pilot, lambda: drawn(plot, "marked") == [("bytes", [0.1])])
         write(files.new_path, [*LINES[3:], Ended(is_finished=True, seconds=9.0)])
         files.new_path.rename(files.path)
         running = False
-        await until(pilot, lambda: "run here on" in words(pilot, "state"))
-        assert "r runs it again" in words(pilot, "state")
+        await until(pilot, lambda: "seed 2, run here on" in words(pilot, "state"))
+        assert "r runs seed 3 here" in words(pilot, "state")
+
+
+def drawn(plot: LinePlot, kind: str) -> list[tuple[str, list[float]]]:
+    return [(each.name, list(each.ys)) for each in plot.figure.series if each.kind == kind]
+
+
+def table(pilot: Pilot[None]) -> list[list[str]]:
+    view = pilot.app.query_one(BlockView).view
+    assert view is not None
+    (found,) = view.blocks
+    assert isinstance(found, Table)
+    return [[cell.text for cell in row] for row in found.rows]
+
+
+def of_seed(seed: int, right: float) -> list[Line]:
+    return [
+        replace(BEGUN, seed=seed),
+        Plot("accuracy", "right answers", "tokens", "right answers", 0.0, 1.0),
+        Point("accuracy", "bytes", 0, 0.1),
+        Point("accuracy", "bytes", 100, right),
+        Measured({"bytes": right}),
+        Said("accuracy", "Right: {bytes:.0%}, more than half {in bytes > 0.5}."),
+        Rows("counts", "right", ("word", "right"), (("all", right), ("none", 0.0))),
+        Rows("answers", "its answers", ("word", "right"), ((f"word {seed}", right),)),
+        FINISHED,
+    ]
+
+
+async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(files: StudyFiles, until: Any) -> None:
+    shares = (0.2, 0.6, 0.9)
+    write(study_record.RECORDED / "three.jsonl", [line for seed, right in enumerate(shares, 1) for line in of_seed(seed, right)])
+    app = OneWidget(StudyWidget, {"name": "three"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.widget.is_settled)
+        plot = app.query_one(LinePlot)
+        assert "3 seeds recorded" in words(pilot, "state")
+        assert words(pilot, "sentence") == "Right: 60% (20% to 90%), more than half in 2 of 3 seeds."
+        assert drawn(plot, "marked") == [("bytes", [0.1, 0.6])], "the median"
+        assert drawn(plot, "dots") == [("bytes", [0.1, right]) for right in shares], "a dot of each seed"
+        app.widget.take_focus()
+        await pilot.press("v")
+        await until(pilot, lambda: app.query_one(BlockView).view is not None)
+        assert table(pilot) == [["all", "0.600"], ["  3 seeds", "0.200–0.900"], ["none", "0"], ["  3 seeds", "0"]]
+        await pilot.press("v")
+        await until(pilot, lambda: table(pilot) == [["word 1", "0.200"]])
+        assert app.query_one(BlockView).view.title == "its answers · seed 1", "words that depend on the seed"
+    own = StudyFiles("three", files.folder.parent)
+    write(own.path, of_seed(4, 0.3))
+    again = OneWidget(StudyWidget, {"name": "three"})
+    async with again.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: again.widget.is_settled)
+        assert "seed 4, run here on" in words(pilot, "state")
+        said = "Right: 30% (recorded 20% to 90%), more than half not in this run (in 2 of 3 seeds recorded)."
+        assert words(pilot, "sentence") == said
+        plot = again.query_one(LinePlot)
+        assert drawn(plot, "marked") == [("bytes", [0.1, 0.3])]
+        assert drawn(plot, "dots") == [("bytes", [0.1, right]) for right in shares]
+        again.widget.take_focus()
+        await pilot.press("v")
+        await until(pilot, lambda: pilot.app.query_one(BlockView).view is not None)
+        assert table(pilot)[:2] == [["all", "0.300"], ["  3 seeds", "0.200–0.900"]]
+
+
+async def test_a_sentence_of_another_version_is_shown_as_it_is(files: StudyFiles, until: Any) -> None:
+    write(files.path, [*LINES[:5], Said("accuracy", "Half {of it} was right."), FINISHED])
+    app = OneWidget(StudyWidget, {"name": "tiny"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.widget.is_settled)
+        assert words(pilot, "sentence") == "Half {of it} was right."
 
 
 @pytest.mark.parametrize("options", [{}, {"name": "nothing"}, {"name": "tiny", "colour": "red"}])
@@ -131,11 +200,18 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, 
         question = app.widget.guess.state.question
         assert (question.right, question.answer) == ((0,), "Bytes 90%, BPE 10%.")
     write(files.path, [replace(BEGUN, time=9.0), *LINES[1:-1], Measured({"bytes": 0.1, "bpe": 0.9}), FINISHED])
+    alone = OneWidget(RecordedGuess, options)
+    async with alone.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: alone.widget.guess.state is not None)
+        assert alone.widget.guess.state.question.right == (0,), "one seed of here does not outweigh those recorded"
+    seeds = [line for seed in (1, 2, 3) for line in (*of_seed(seed, 0.1), Measured({"bpe": 0.2 * seed}))]
+    (study_record.RECORDED / "tiny.jsonl").unlink()
+    write(study_record.RECORDED / "tiny.jsonl", seeds)
     again = OneWidget(RecordedGuess, options)
     async with again.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: again.widget.guess.state is not None)
         anew = again.widget.guess.state.question
-        assert anew.right == (1,), "the study of here has another result"
+        assert (anew.right, anew.answer) == ((1,), "Bytes 10%, BPE 40% (20% to 60%).")
         assert anew.identity == question.identity, "and still only the first guess counts"
 
 
@@ -152,6 +228,6 @@ SHIPPED = [(path.stem, history_of(path)) for path in sorted(RECORDED.glob("*.jso
     ],
 )
 def test_the_legend_and_the_title_of_a_recorded_plot_fit_in_80_columns(history: StudyHistory, plot: Plot) -> None:
-    figure = figure_of(plot, history.curves[plot.view])
+    figure = figure_of(plot, history.curves[plot.view], [history.curves[plot.view]])
     assert len("".join(text for text, _ in legend(figure, draw(figure, 78, 8), 78)).rstrip()) <= 78
     assert len(title_of(plot)) <= 76
