@@ -29,7 +29,7 @@ from lab.runs.home_folder import home
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.studies import study_record
-from lab.studies.study_record import Begun, Ended, Line, Record, StudyFiles, history_of
+from lab.studies.study_record import Begun, Done, Ended, Line, Record, StudyFiles, history_of
 from lab.training.trainer import NICENESS
 
 MODULE = "lab.studies.study_process"
@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.out:
             replace_atomic(asked.out, [])
-            return next(filter(None, (_work(asked.name, asked.out, seed, "what it printed") for seed in asked.seed)), 0)
+            works = (_work(asked.name, asked.out, seed, "what it printed", is_followed=False) for seed in asked.seed)
+            return next(filter(None, works), 0)
         files = StudyFiles(asked.name, asked.home or home())
         with acquire_now(trainer_lock(files.lock_path)):
             replace_atomic(files.new_path, [])
@@ -121,17 +122,18 @@ def study_names() -> list[str]:
     return sorted({path.stem for path in (*code, *study_record.RECORDED.glob("*.jsonl"))})
 
 
-def _work(name: str, path: Path, seed: int, log: str) -> int:
+def _work(name: str, path: Path, seed: int, log: str, *, is_followed: bool = True) -> int:
     """Run the study and add its record to the file; returns the exit code.
 
-    Its end is in the record, however it came; a fault is told in `log`.
+    Its end is in the record, however it came; a fault is told in `log`. The share that is done is written where it `is_followed`.
     """
     writer, began = LineWriter(path), time.process_time()
 
     def write(line: Line) -> None:
         if _stops:
             raise StopAsked
-        writer.write(line)
+        if is_followed or not isinstance(line, Done):
+            writer.write(line)
 
     def ended(message: str = "") -> int:
         writer.write(Ended(is_finished=not message, seconds=time.process_time() - began, message=message))

@@ -11,7 +11,7 @@ from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.studies import chat
 from lab.studies.chat import END, USER, VARIANTS, Chats, batch_of, with_marks
-from lab.studies.study_record import RECORDED, Record, Rows, StudyHistory, history_of
+from lab.studies.study_record import Record, Rows, StudyHistory, recorded_seeds
 from models.gpt import GPT
 from tests.lab.conftest import one_core
 
@@ -99,9 +99,11 @@ def test_it_counts_how_answers_end_and_how_they_begin(monkeypatch: pytest.Monkey
 
 
 def test_the_recorded_result_is_what_the_lesson_says() -> None:
-    history = history_of(RECORDED / "chat.jsonl")
-    assert history.ended is not None
-    assert history.ended.is_finished
+    for history in recorded_seeds("chat"):
+        is_what_the_lesson_says(history)
+
+
+def is_what_the_lesson_says(history: StudyHistory) -> None:
     measures: dict[str, Any] = dict(history.measures)
     assert min(measures["marked_ends"], measures["marked_all_ends"]) > 0.95
     assert max(measures["unmarked_ends"], measures["unmarked_all_ends"]) < 0.05

@@ -1,17 +1,16 @@
 """The study of few-shot prompts: its documents, Bayes' rule by trying everything, its figures, and the recorded result."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from lab.lessons.conditions import parse_experiment_guess
+from lab.lessons.conditions import fill, parse_experiment_guess
 from lab.lessons.lesson import lessons
 from lab.studies import few_shot
 from lab.studies.few_shot import BORDER, COLON, COUNT, END, LANGUAGES, LINES, ROWS, by_bayes, documents, right_answers, study
-from lab.studies.study_record import RECORDED, Line, Measured, Plot, Point, Record, Rows, StudyHistory, history_of
+from lab.studies.study_record import Line, Measured, Plot, Point, Record, Rows, StudyHistory, median_measures, recorded_seeds
 from models.config import ModelConfig
 from models.gpt import GPT
 
@@ -80,15 +79,15 @@ def test_a_short_run_records_its_curves_and_bayes_rule() -> None:
 
 
 def test_the_recorded_result_shows_what_the_lesson_says() -> None:
-    history = history_of(RECORDED / "few_shot.jsonl")
-    assert history.ended is not None
-    assert history.ended.is_finished
-    measures: dict[str, Any] = history.measures
-    assert measures["zero"] < 0.3
-    assert measures["three"] > 0.6
-    assert measures["new_rule"] < 0.01, "a rule of no list is not learned"
-    assert measures["gap"] < 0.1
-    assert measures["bayes_three"] == pytest.approx(by_bayes(2, 3))
+    seeds = recorded_seeds("few_shot")
+    for each in seeds:
+        assert each.measures["zero"] < min(0.3, each.measures["three"])  # type: ignore[operator, type-var]
+        assert each.measures["new_rule"] < 0.01, "a rule of no list is not learned"  # type: ignore[operator]
+        assert each.measures["bayes_three"] == pytest.approx(by_bayes(2, 3))
+    history, measures = seeds[0], median_measures(seeds)
+    holding = sum(float(each.measures["three"]) > 0.5 for each in seeds)
+    said = fill(history.sentences["examples"], measures, seeds=[each.measures for each in seeds])
+    assert f"above one half in {'all' if holding == len(seeds) else holding} of {len(seeds)} seeds" in said
     table = history.views["prompt"]
     assert isinstance(table, Rows)
     assert [row[0] for row in table.rows][:2] == ["dog :", "water : agua / dog :"]

@@ -7,7 +7,7 @@ import torch
 
 from lab.studies import preferences
 from lab.studies.preferences import RewardModel, Sizes, accuracy, judge_pairs, judged, points, sample
-from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
+from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
 from models.config import ModelConfig
 from models.gpt import GPT
 
@@ -92,9 +92,11 @@ def test_a_run_of_it_draws_every_view_and_its_answers_are_those_of_the_curves() 
 
 
 def test_the_result_that_ships_bears_out_the_lesson() -> None:
-    history = history_of(RECORDED / "preferences.jsonl")
-    assert history.ended is not None
-    assert history.ended.is_finished
+    for history in recorded_seeds("preferences"):
+        bears_out_the_lesson(history)
+
+
+def bears_out_the_lesson(history: StudyHistory) -> None:
     measures = {name: float(value) for name, value in history.measures.items() if not isinstance(value, str)}
     assert measures["pairs"] == 600
     assert 0.6 < measures["accuracy"] < measures["judge_accuracy"] < 1

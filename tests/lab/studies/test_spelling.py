@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lab.studies.spelling import BASELINE, BPE, BYTES, COUNT, LETTER, QUESTIONS, SPELLED, Sizes, Way, right_answer, study
-from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
+from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -80,7 +80,11 @@ def test_it_records_curves_tables_and_measures_of_words_that_were_kept_out() -> 
 
 
 def test_the_recorded_result_has_what_the_lesson_says() -> None:
-    history = history_of(RECORDED / "spelling.jsonl")
+    for history in recorded_seeds("spelling"):
+        has_what_the_lesson_says(history)
+
+
+def has_what_the_lesson_says(history: StudyHistory) -> None:
     found = {name: float(value) for name, value in history.measures.items()}
     assert found["bytes_letter"] > 0.9
     assert found["letter_lead"] == found["bytes_letter"] - found["bpe_letter"] > 0.1

@@ -13,9 +13,23 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
+from lab.lessons.conditions import names_in
 from lab.studies import study_process, study_record
 from lab.studies.study_process import main, start_study, stop_study, study_names
-from lab.studies.study_record import RECORDED, Begun, Ended, Line, Plot, Record, Rows, StudyFiles, StudyFollower, history_of
+from lab.studies.study_record import (
+    RECORDED,
+    Begun,
+    Ended,
+    Line,
+    Plot,
+    Record,
+    Rows,
+    StudyFiles,
+    StudyFollower,
+    StudyHistory,
+    histories_of,
+    history_of,
+)
 
 
 def two_points(record: Record) -> None:
@@ -56,9 +70,21 @@ def test_what_a_study_records_is_what_is_read(body: Callable[..., None], tmp_pat
     assert history.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}}
     assert history.sentences == {"loss": "It fell, with seed 7."}
     assert history.measures == {"first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
-    assert history.share == 0.5
     assert history.ended is not None
     assert history.ended.is_finished
+
+
+def test_one_command_records_several_seeds_and_a_study_of_here_has_one(body: Callable[..., None], tmp_path: Path) -> None:
+    body(two_points)
+    path = tmp_path / "tiny.jsonl"
+    for seeds in (("3", "4", "9"), ("5", "6")):
+        assert main(["tiny", "--seed", *seeds, "--out", str(path)]) == 0
+        found = histories_of(path)
+        assert [str(each.begun.seed) for each in found if each.begun] == list(seeds), "in place of what the file held"
+        assert [each.sentences["loss"] for each in found] == [f"It fell, with seed {seed}." for seed in seeds]
+        assert all(each.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}} for each in found)
+    with pytest.raises(SystemExit):
+        main(["tiny", "--seed", "3", "4", "--home", str(tmp_path)])
 
 
 def fails(_record: Record) -> None:
@@ -139,12 +165,25 @@ def test_a_record_from_elsewhere_is_read_within_bounds(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.jsonl")), ids=lambda path: path.stem)
-def test_each_recorded_result_is_whole(path: Path) -> None:
-    history = history_of(path)
+def test_each_recorded_result_is_whole_and_of_five_seeds(path: Path) -> None:
+    seeds = histories_of(path)
+    assert [each.begun.seed for each in seeds if each.begun] == [1, 2, 3, 4, 5]
+    for history in seeds:
+        is_whole(history, path.stem)
+        assert history.views.keys() == seeds[0].views.keys()
+        assert history.measures.keys() == seeds[0].measures.keys()
+        assert {view: set(curves) for view, curves in history.curves.items()} == {
+            view: set(curves) for view, curves in seeds[0].curves.items()
+        }
+        for sentence in history.sentences.values():
+            assert names_in(sentence) <= history.measures.keys(), sentence
+
+
+def is_whole(history: StudyHistory, name: str) -> None:
     assert isinstance(history.begun, Begun)
     assert isinstance(history.ended, Ended)
     assert history.ended.is_finished
-    assert history.begun.study == path.stem
+    assert history.begun.study == name
     assert set(history.curves) <= set(history.views)
     assert set(history.sentences) <= set(history.views)
     kinds = {name: msgspec.json.encode(value)[:1] for name, value in history.measures.items()}

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from lab.studies import sums
-from lab.studies.study_record import RECORDED, Line, Record, Rows, StudyHistory, history_of
+from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
 from lab.studies.sums import AT_ONCE, BLANK, COUNTS, END, EQUALS, LONGER, WAYS, WRITTEN, Sizes, example, lens, share_right, study
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
@@ -116,11 +116,15 @@ def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_as
 
 
 def test_the_recorded_result_has_what_the_lesson_says() -> None:
-    history = history_of(RECORDED / "sums.jsonl")
+    for each in recorded_seeds("sums"):
+        has_what_the_lesson_says(each)
+
+
+def has_what_the_lesson_says(history: StudyHistory) -> None:
     found = {name: float(value) for name, value in history.measures.items()}
     assert found["lead_6"] == found["written_6"] - found["at_once_6"] > 0.1
-    at_once = [found[f"at_once_{count}"] for count in (3, 4, 5, 6)]
-    assert at_once == sorted(at_once, reverse=True), "at once, fewer are right the more terms there are"
+    assert found["at_once_3"] > found["at_once_6"], "at once, six terms come later than three"
+    assert found["longer_6"] > 0.9, "the same layers learn six terms at once when they are trained longer"
     assert all(found[f"written_{count}"] > 0.9 for count in COUNTS)
     table = history.views["lens"]
     assert isinstance(table, Rows)

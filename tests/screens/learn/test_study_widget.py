@@ -111,6 +111,7 @@ async def test_a_study_shows_the_recorded_result_then_the_one_that_runs_then_tha
 
 
 def drawn(plot: LinePlot, kind: str) -> list[tuple[str, list[float]]]:
+    assert plot.figure is not None
     return [(each.name, list(each.ys)) for each in plot.figure.series if each.kind == kind]
 
 
@@ -153,7 +154,9 @@ async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(f
         assert table(pilot) == [["all", "0.600"], ["  3 seeds", "0.200–0.900"], ["none", "0"], ["  3 seeds", "0"]]
         await pilot.press("v")
         await until(pilot, lambda: table(pilot) == [["word 1", "0.200"]])
-        assert app.query_one(BlockView).view.title == "its answers · seed 1", "words that depend on the seed"
+        view = app.query_one(BlockView).view
+        assert view is not None
+        assert view.title == "its answers · seed 1", "words that depend on the seed"
     own = StudyFiles("three", files.folder.parent)
     write(own.path, of_seed(4, 0.3))
     again = OneWidget(StudyWidget, {"name": "three"})
