@@ -175,7 +175,7 @@ def _held(condition: Condition, measures: Mapping[str, Measure], seeds: Sequence
     if not known:
         return own
     held, count = sum(known), len(known)
-    words = f"in {'all' if held == count else held or 'none'} of {count} seeds"
+    words = f"in {'all' if held == count else f'{held} of' if held else 'none of'} {count} seeds"
     return words if is_median else f"{own} ({words} recorded)"
 
 

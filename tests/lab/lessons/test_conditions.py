@@ -120,3 +120,23 @@ def test_figures() -> None:
     text = "{n} {x} {x:.2f} {x:.2g} {x:.1%} {b} {t} {big:count} {big:bytes}"
     assert fill(text, measures, lambda words: f"<{words}>") == "50,257 0.123 0.12 0.12 12.3% yes <a␛*> 10.2B 10.2 GB"
     assert fill("{gone}\n\n{n}", measures) == "50,257"
+
+
+@pytest.mark.parametrize(
+    ("text", "of_all", "of_one"),
+    [
+        ("{p:.0%}", "20% (10% to 90%)", "50% (recorded 10% to 90%)"),
+        ("{n}", "7", "7 (recorded 7)"),
+        ("{name}", "dog", "dog"),
+        ("{in p > 0.15}", "in 2 of 3 seeds", "in this run (in 2 of 3 seeds recorded)"),
+        ("{in p > 0.95}", "in none of 3 seeds", "not in this run (in none of 3 seeds recorded)"),
+        ("{in p < 1 and n == 7}", "in all 3 seeds", "in this run (in all 3 seeds recorded)"),
+    ],
+)
+def test_a_figure_of_several_seeds_has_their_range_and_a_condition_counts_them(text: str, of_all: str, of_one: str) -> None:
+    seeds = [{"p": p, "n": 7, "name": "dog"} for p in (0.2, 0.1, 0.9)]
+    assert fill(text, {"p": 0.2, "n": 7, "name": "dog"}, str, seeds) == of_all
+    assert fill(text, {"p": 0.5, "n": 7, "name": "dog"}, str, seeds, is_median=False) == of_one
+    assert "(" not in fill(text, {"p": 0.5, "n": 7, "name": "dog"}), "one alone has no range"
+    with pytest.raises(ValueError, match="is no comparison"):
+        fill("{in p}", {"p": 0.5})
