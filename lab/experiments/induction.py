@@ -255,17 +255,17 @@ def _part_name(part: tuple[int, int | None]) -> str:
 
 def _head_sentence(measures: dict[str, Measure]) -> str:
     second, without = (fixed(float(measures[name]), 2) for name in ("second_loss", "without_loss"))
-    head = f"head {measures['head']}, whose induction score is {probability(float(measures['score']))}"
+    head = f"head {measures['head']} (induction score {probability(float(measures['score']))})"
     if not measures["is_gain"]:
         first = fixed(float(measures["first_loss"]), 2)
-        return f"Here the second time is not clearly cheaper ({second} nats, the first {first}), so {head}, has no gain to lose."
+        return f"Here the second time is not clearly cheaper ({second} nats, the first {first}), so {head} has no gain to lose."
     lost = float(measures["lost"])
     gone = "all" if lost >= 0.995 else probability(max(0.0, lost), 0)
-    words = f"Without {head}, the second time costs {without} nats in place of {second}: {gone} of the gain is gone."
+    words = f"Without {head} the second time costs {without} nats in place of {second}: {gone} of the gain is gone."
     if "read_part" in measures:
         read, back = (fixed(float(measures[name]), 2) for name in ("read_loss", "back_read_loss"))
-        words += f" Its keys miss most what {measures['read_part']} writes: kept from them alone, it costs {read}"
+        words += f" Kept from its keys alone, {measures['read_part']} is missed most: {read}"
         if measures["read_part"] != measures["back_head"] and float(measures["back_score"]) >= FORMED:
-            words += f"; what {measures['back_head']}, which attends to the token before, writes itself: {back}"
+            words += f"; {measures['back_head']}, which attends to the token before: {back}"
         words += "."
     return words

@@ -112,10 +112,10 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
     for times, (mean, row) in enumerate(zip(means.tolist(), losses, strict=True)):
         begins = [share(math.exp(-float(row[0])), digits=2)] if seam else []
         rows.append([Cell(f"{times} ×" if times else "not yet"), share(mean, digits=2), *begins])
-    columns = [Column("it has stood", "left"), Column("probability of a token (geometric mean)")]
-    columns += [Column("its first token, not counted")] * seam
+    columns = [Column("it has stood", "left"), Column("a token (geometric mean)")]
+    columns += [Column("the first, not counted")] * seam
     text = visible(context.tokenizer.decode([*context.ids, *written]))
-    blocks: list[Block] = [Table(columns, rows, title=f"“{measures['phrase']}”"), Paragraph(f"Greedy: {text}")]
+    blocks: list[Block] = [Table(columns, rows, title=f"probabilities in “{measures['phrase']}”"), Paragraph(f"Greedy: {text}")]
     return ExperimentResult(View("greedy_loop", "greedy decoding", _loop_sentence(measures), blocks), measures)
 
 

@@ -51,7 +51,9 @@ class StudyWidget(LiveWidget):
 
     OPTIONS = ("name", "view")
     USES_MODEL = False
-    HELP = "**Study.** Small models, trained for this lesson: recorded, until you run it here. It goes on when you leave."
+    HELP = (
+        "**Study.** Small models, trained for this lesson with several seeds; r trains with one more. It goes on when you leave."
+    )
     DEFAULT_CSS = """
     StudyWidget {
         & > PlotPane { height: 1fr; display: none; padding: 0 1; border-top: solid $foreground 30%; }
