@@ -15,7 +15,6 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from lab.core.number_format import significant
 from lab.core.visible_text import shortened
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
@@ -63,7 +62,6 @@ VARIANTS = {
     "unmarked_all": Variant(has_end=False, on_all=True),
 }
 """By the prefix of their measures."""
-MARKED = ("marked", "unmarked")
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def study(record: Record, *, steps: int = STEPS, held_out: int = HELD_OUT) -> No
                 record.point("right", variant.name, step * BATCH, right)
                 record.measure(**{f"{key}_ends": ends, f"{key}_right": right, f"{key}_user": user})
         _show_answers(record, tests, answers)
-    _say(record, len(names))
+    record.measure(answers=len(names), room=ROOM)
 
 
 def with_marks(model: GPT) -> GPT:
@@ -199,10 +197,7 @@ def _show_document(record: Record, chats: Chats, chat: Conversation) -> None:
         for id, by in zip(ids[story:], written[story:], strict=True)
     ]
     record.table("document", "a conversation is one document", ("token", "by", "answers only", "all tokens"), rows)
-    learned, share = sum(written), significant(100 * sum(written) / len(ids))
-    words = f"Of the {len(ids)} tokens of this conversation the assistant writes {learned} ({share}%)."
-    record.say("document", f"{words} “yes”: the loss counts the token. The beginning of the story is left out here.")
-    record.measure(document_tokens=len(ids), document_learned=learned)
+    record.measure(document_tokens=len(ids), document_learned=sum(written))
 
 
 def _show_answers(record: Record, tests: Sequence[Conversation], answers: dict[str, list[str]]) -> None:
@@ -211,15 +206,3 @@ def _show_answers(record: Record, tests: Sequence[Conversation], answers: dict[s
         rows.append(("right", f"{chat.messages[1]} {chat.names[1]}"))
         rows += [(VARIANTS[key].name, shortened(found[2 * at + 1], LONGEST)) for key, found in answers.items()]
     record.table("answers", "the second question, answered by each", ("trained with", "answer"), rows)
-
-
-def _say(record: Record, count: int) -> None:
-    """The sentences above the plots and the answers, of all seeds."""
-    for view, begin in (("ends", f"Of {count} answers these end after one name"), ("right", "Right at the end")):
-        with_mark, without = (f"{{{key}_{view}:.0%}} (answers only), {{{key}_all_{view}:.0%}} (all tokens)" for key in MARKED)
-        record.say(view, f"{begin}: with the mark {with_mark}; without it {without}.")
-    record.say(
-        "answers",
-        "Without the mark, {unmarked_all_user:.0%} of the answers go on with a turn of the user where all tokens were "
-        f"learned, {{unmarked_user:.0%}} where the answers alone were. Each may write {ROOM} tokens.",
-    )

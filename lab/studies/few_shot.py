@@ -83,12 +83,6 @@ def study(record: Record, steps: int = STEPS) -> None:
         for examples, value in enumerate(values):
             record.point("examples", name, examples, value)
     record.measure(zero=spanish[0], one=spanish[1], three=spanish[3], new_rule=new[3], gap=gap, bayes_three=exact[SPANISH][3])
-    record.say(
-        "examples",
-        "A Spanish answer: {zero:.0%} without an example, {three:.0%} after three, by Bayes' rule {bayes_three:.0%}. It is above "
-        "one half {in three > 0.5}. A rule that no list had: {new_rule:.1%} after three.",
-    )
-    record.say("training", "At the end: {zero:.0%} without an example, {one:.0%} after one, {three:.0%} after three.")
     rows = []
     for words in ([0], [5, 0], [2, 5, 0], [1, 2, 5, 0]):
         ids = torch.from_numpy(lists(np.array([words]), SPANISH)[:, :-2])
@@ -96,5 +90,3 @@ def study(record: Record, steps: int = STEPS) -> None:
         lines = [f"{ROWS[word][0]} : {ROWS[word][3]}" for word in words[:-1]] + [f"{ROWS[0][0]} :"]
         rows.append((" / ".join(lines), *(100 * p[COUNT * language] for language in (1, 2, 3))))
     record.table("prompt", "probability of the next word in percent, by examples", ("prompt", *ROWS[0][1:]), rows)
-    away = "From Bayes' rule the answers of all three languages are at most {gap:.0%} away."
-    record.say("prompt", f"No prompt names a language: only the lines before tell what kind of list it is. {away}")

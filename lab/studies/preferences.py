@@ -168,12 +168,6 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     rows: list[Block] = []
     for beta in (0.0, BETA):
         rows += _train_policy(record, start, reward, beta, sizes, chance, generator)
-    free, braked = (
-        f"judge {{points_first_{name}:.2f}}, best {{points_best_{name}:.2f}}, last {{points_last_{name}:.2f}}; score from "
-        f"{{score_first_{name}:.2f}} to {{score_last_{name}:.2f}}"
-        for name in ("free", "braked")
-    )
-    record.say("KL", f"β 0: {free}. β {BETA:g}: {braked}. With β 0 the points fell after their best {{in fall >= 0.1}}.")
     columns = ("policy", "KL", "score", "judge", "one of its answers")
     record.table("answers", "answers on the way", columns, rows)
 
@@ -197,12 +191,7 @@ def _train_reward(
         record.done(0.1 + 0.15 * epoch / epochs)
     right = accuracy(reward, held_out)
     judge = fmean(judged(pair.chosen) > judged(pair.other) for pair in held_out)
-    record.measure(pairs=len(pairs), accuracy=right, judge_accuracy=judge)
-    record.say(
-        "reward model",
-        f"After {len(pairs)} choices, each trained on {epochs} times, it agrees with {{accuracy:.0%}} of {len(held_out)} others. "
-        "The judge errs, too: {judge_accuracy:.0%} of these choices follow its own rule.",
-    )
+    record.measure(pairs=len(pairs), epochs=epochs, tested=len(held_out), accuracy=right, judge_accuracy=judge)
 
 
 @torch.no_grad()

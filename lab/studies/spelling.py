@@ -112,7 +112,7 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
                             record.point(views[question], way.name, step.number * sizes.batch, right)
                 record.done((at + step.number / sizes.steps) / len(ways))
     _show_answers(record, held[:SHOWN], ways, models)
-    _say(record, shares, baseline, _spelling(ways[-1], models[SPELLED], held))
+    _measure(record, shares, baseline, _spelling(ways[-1], models[SPELLED], held))
 
 
 def _spelling(way: Way, model: GPT, words: Sequence[str]) -> tuple[float, float]:
@@ -143,29 +143,19 @@ def _show_words(record: Record, words: Sequence[str], bytes_: Way, bpe: Way) -> 
     record.table("tokens", "some of the words, │ between tokens", ["word", BYTES, BPE, "3rd", "r"], rows[:SHOWN])
     lengths = [fmean(len(way.tokenizer.encode(f" {word}")) for word in words) for way in (bytes_, bpe)]
     record.measure(bytes_tokens=lengths[0], bpe_tokens=lengths[1])
-    record.say("tokens", "A word with its space is {bytes_tokens:.1f} tokens as bytes and {bpe_tokens:.1f} in BPE, on average.")
 
 
 def _show_answers(record: Record, words: Sequence[str], ways: Sequence[Way], models: dict[str, GPT]) -> None:
     written = [way.answers(models[way.name], words, LETTER) for way in ways]
     rows = [(ways[1].pieces(word), right_answer(word, LETTER), *each) for word, *each in zip(words, *written, strict=True)]
     record.table("answers", "the third letter of some new words", ["word", "right", *WAYS], rows)
-    said = "bytes {bytes_letter:.0%}, BPE {bpe_letter:.0%}, spelled first {spelled_letter:.0%}"
-    record.say("answers", f"Of all words kept out, these are right: {said}.")
 
 
-def _say(record: Record, shares: Shares, baseline: dict[str, float], spelling: tuple[float, float]) -> None:
-    """Measures, and a sentence above each plot."""
+def _measure(record: Record, shares: Shares, baseline: dict[str, float], spelling: tuple[float, float]) -> None:
+    """The measures of the words kept out."""
     record.measure(spelled_right=spelling[0], right_if_spelled=spelling[1])
     for question in QUESTIONS:
         kind = PLAIN[question]
         by_bytes, by_bpe, spelled = (shares[way, question] for way in WAYS)
         record.measure(**{f"bytes_{kind}": by_bytes, f"bpe_{kind}": by_bpe, f"spelled_{kind}": spelled})
         record.measure(**{f"{kind}_lead": by_bytes - by_bpe, f"baseline_{kind}": baseline[question]})
-        always = f"always giving the most frequent answer: {{baseline_{kind}:.0%}}"
-        record.say(kind, f"At the end: bytes {{bytes_{kind}:.0%}} right, BPE {{bpe_{kind}:.0%}}; {always}.")
-        record.say(
-            SPELLED_VIEW[question],
-            f"BPE {{bpe_{kind}:.0%}} right, spelled first {{spelled_{kind}:.0%}}, more {{in spelled_{kind} > bpe_{kind}}}. It "
-            "spelled {spelled_right:.0%} of the words right; of these, {right_if_spelled:.0%} were answered right.",
-        )

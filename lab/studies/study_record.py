@@ -22,6 +22,8 @@ from lab.runs.run_schema import Count, Fraction, Seconds, Sentence, UnixTime, Wo
 
 RECORDED = Path(__file__).parent / "recorded"
 """Folder of the results that ship with the lab."""
+SENTENCES = Path(__file__).parent / "sentences"
+"""Folder of the sentences above the views, NAME.md, a section each."""
 MOST_LINES = 200_000
 """Most lines that are kept of a file, so that a damaged one does not fill the memory."""
 
@@ -71,13 +73,6 @@ class Rows(msgspec.Struct, tag=True, frozen=True):
     rows: Annotated[tuple[Row, ...], Meta(max_length=500)]
 
 
-class Said(msgspec.Struct, tag=True, frozen=True):
-    """The sentence above a view; a later one replaces it. Its figures are those of `lab.lessons.conditions.fill`."""
-
-    view: Word
-    sentence: Sentence
-
-
 class Measured(msgspec.Struct, tag=True, frozen=True):
     """Numbers, words and truth values by name: guesses and figures in a lesson's text use them."""
 
@@ -100,7 +95,7 @@ class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """The reason, if it is not finished."""
 
 
-Line = Begun | Plot | Point | Rows | Said | Measured | Done | Ended
+Line = Begun | Plot | Point | Rows | Measured | Done | Ended
 
 
 class Record:
@@ -125,11 +120,6 @@ class Record:
         """Show a table, in place of an earlier one of this view."""
         self._write(Rows(view, title, tuple(columns), tuple(map(tuple, rows))))
 
-    def say(self, view: str, sentence: str) -> None:
-        """Say one or two sentences above a view, in place of earlier ones. A result stands in them as a figure such as
-        `{right:.0%}`, a measure: it is filled in for one seed or for all."""
-        self._write(Said(view, sentence))
-
     def measure(self, **values: Measure) -> None:
         """Record measures by name, in place of earlier ones of that name."""
         self._write(Measured(values))
@@ -148,7 +138,6 @@ class StudyHistory:
     """In the order in which they were declared."""
     curves: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
     """Points by view and series."""
-    sentences: dict[str, str] = field(default_factory=dict)
     measures: dict[str, Measure] = field(default_factory=dict)
     share: float = 0.0
     ended: Ended | None = None
@@ -162,8 +151,6 @@ class StudyHistory:
                 self.views[line.view] = line
             elif isinstance(line, Point):
                 self.curves.setdefault(line.view, {}).setdefault(line.series, []).append((line.x, line.y))
-            elif isinstance(line, Said):
-                self.sentences[line.view] = line.sentence
             elif isinstance(line, Measured):
                 self.measures.update(line.values)
             elif isinstance(line, Done):
@@ -191,6 +178,13 @@ def history_of(path: Path) -> StudyHistory:
 def recorded_seeds(name: str) -> list[StudyHistory]:
     """The result of a study that ships with the lab, a record for each seed."""
     return histories_of(RECORDED / f"{name}.jsonl")
+
+
+def sentences_of(name: str) -> dict[str, str]:
+    """The sentence above each view of a study; `lab.lessons.conditions.fill` puts its figures in."""
+    path = SENTENCES / f"{name}.md"
+    sections = path.read_text(encoding="utf-8").split("\n## ")[1:] if path.exists() else []
+    return {view: " ".join(text.split()) for view, _, text in (section.partition("\n") for section in sections)}
 
 
 def median_measures(seeds: Sequence[StudyHistory]) -> dict[str, Measure]:

@@ -82,7 +82,6 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
         record.measure(**{f"{short}_tokens": tokens}, **{f"{short}_{count}": share for count, share in right.items()})
         most[name] = right[MOST]
     record.measure(lead_6=most[WRITTEN] - most[AT_ONCE])
-    _say(record)
     _show_lens(record, asked, models, sizes.layers)
 
 
@@ -118,7 +117,6 @@ def _show_examples(record: Record, asked: dict[int, list[Terms]]) -> None:
     both = [[example(asked[count][0], way) for way in WAYS] for count in COUNTS]
     rows = [(count, text(once[0]), text(once[1]), text(written[1])) for count, (once, written) in zip(COUNTS, both, strict=True)]
     record.table("examples", "a token for each number and sign; _ is an empty place, . the end", ["terms", "prompt", *WAYS], rows)
-    record.say("examples", "The answer is the last digit of the sum. Both models are asked the same sums.")
 
 
 PARTS = {"resid_mid": "attention", "resid_post": "MLP"}
@@ -137,20 +135,6 @@ def lens(model: GPT, asked: Sequence[Terms], way: str) -> list[float]:
     return [each / len(asked) for each in right]
 
 
-def _say(record: Record) -> None:
-    """The sentences above the two plots, of all seeds."""
-    record.say(
-        "terms",
-        f"Sums of {MOST} terms, trained on {{at_once_tokens}} tokens: at once {{at_once_6:.0%}} right, written out "
-        "{written_6:.0%}. At once after {longer_tokens} tokens: {longer_6:.0%}. A guess among ten digits: 10%.",
-    )
-    record.say(
-        "training",
-        "Written out, nine tenths of the sums of six terms were right {in written_6 >= 0.9}; at once {in at_once_6 >= 0.9}, and "
-        "after four times as many tokens {in longer_6 >= 0.9}.",
-    )
-
-
 def _show_lens(record: Record, asked: dict[int, list[Terms]], models: dict[str, GPT], layers: int) -> None:
     stages = ["embeddings", *(f"{part} {layer + 1}" for layer in range(layers) for part in PARTS.values())]
     rows = list[tuple[str | float, ...]]()
@@ -160,5 +144,3 @@ def _show_lens(record: Record, asked: dict[int, list[Terms]], models: dict[str, 
             rows.append((f"{name}: {count}", *shares))
         record.measure(**{f"{NAMES[name]}_mlp_1": shares[2]})
     record.table("lens", "right answers of the logit lens after each part, by number of terms", ["terms", *stages], rows)
-    after = "after MLP 1 at once {at_once_mlp_1:.0%} right, trained longer {longer_mlp_1:.0%}, written out {written_mlp_1:.0%}"
-    record.say("lens", f"Sums of {MOST} terms, at the position before the answer: {after}.")

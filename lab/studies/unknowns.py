@@ -150,11 +150,6 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     record.table("held out", "held-out people, before and after", columns, rows)
     start = curves_of(model, held_out)
     record.measure(false_before=start[FALSE], right_before=start[RIGHT])
-    record.say(
-        "held out",
-        "Home not told: {false_before:.0%} false answers before, {false_after:.0%} after. Home told: {refused_after:.0%} are "
-        "refused now; right answers: {right_before:.0%} before, {right_after:.0%} after.",
-    )
     _show_sure(record, "after", tuned, held_out)
 
 
@@ -189,11 +184,6 @@ def _tuned(
     end = curves_of(tuned, held_out)
     name = "after" if view == "tuning" else "alone"
     record.measure(**{f"false_{name}": end[FALSE], f"right_{name}": end[RIGHT], f"refused_{name}": end[REFUSED]})
-    record.say(
-        view,
-        f"At the end {{false_{name}:.0%}} of the people whose home the text does not tell get a false answer. Of those whose "
-        f"home it tells, {{right_{name}:.0%}} get the right one and {{refused_{name}:.0%}} a refusal.",
-    )
     return tuned
 
 
@@ -217,12 +207,6 @@ def _show_sure(record: Record, when: str, model: GPT, people: Sequence[Person]) 
         "entropy_untold": fmean(untold.entropy),
     }
     record.measure(**{f"{name}_{when}": value for name, value in measured.items()})
-    record.say(
-        f"sure {when}",
-        f"Home not told: a town in {{towns_untold_{when}:.0%}} of cases, its first token has a mean probability of "
-        f"{{probability_untold_{when}:.0%}} (entropy {{entropy_untold_{when}:.2f}} nats). Told often: "
-        f"{{probability_often_{when}:.0%}} ({{entropy_often_{when}:.2f}}).",
-    )
 
 
 def _show_probing(record: Record, people: Sequence[Person], answers: Sequence[Sequence[str]], knows: Sequence[bool]) -> None:
@@ -233,9 +217,4 @@ def _show_probing(record: Record, people: Sequence[Person], answers: Sequence[Se
         for at in (group * each + index for group in range(len(GROUPS)) for index in range(min(3, each)))
     ]
     record.table("probing", "some of the people that were asked", ("name", "home told", "home", "answers", "knows it"), rows)
-    record.measure(probed=len(people), known=knows.count(True), taught=knows.count(False))
-    record.say(
-        "probing",
-        f"{{probed}} people were asked about, {ASKED} times each. It knew {{known}} homes: right more often than "
-        "not. “I don't know” becomes the answer for the other {taught}.",
-    )
+    record.measure(probed=len(people), asked=ASKED, known=knows.count(True), taught=knows.count(False))

@@ -27,6 +27,7 @@ from lab.studies.study_record import (
     median_curves,
     median_measures,
     recorded_seeds,
+    sentences_of,
 )
 from lab.views.blocks import Cell, Column, Table, View
 from screens.about_key import keyless
@@ -78,6 +79,7 @@ class StudyWidget(LiveWidget):
         super().__init__(options, engine)
         self.files = StudyFiles(study_option(self.options), home())
         self.follower = StudyFollower(self.files)
+        self.sentences = sentences_of(self.files.name)
         self.set_reactive(StudyWidget.chosen, self.options.get("view", ""))
         self._is_read = self._is_starting = False
 
@@ -134,12 +136,10 @@ class StudyWidget(LiveWidget):
 
     def _sentence(self, name: str) -> str:
         """The sentence of a view with the figures of all seeds, or of the one of here beside those recorded."""
-        follower, said = self.follower, visible(self.follower.history.sentences.get(name, ""))
+        follower = self.follower
         measures = median_measures(follower.seeds) if follower.is_recorded else follower.history.measures
-        try:
-            return fill(said, measures, visible, [each.measures for each in follower.seeds], is_median=follower.is_recorded)
-        except ValueError:  # braces in the record of another version
-            return said
+        seeds = [each.measures for each in follower.seeds]
+        return fill(self.sentences.get(name, ""), measures, visible, seeds, is_median=follower.is_recorded)
 
     def _origin(self) -> str:
         """A sentence on the seeds, and on the machine and the day of the numbers."""

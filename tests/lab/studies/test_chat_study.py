@@ -11,7 +11,7 @@ from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.studies import chat
 from lab.studies.chat import END, USER, VARIANTS, Chats, batch_of, with_marks
-from lab.studies.study_record import Record, Rows, StudyHistory, recorded_seeds
+from lab.studies.study_record import Record, Rows, StudyHistory, recorded_seeds, sentences_of
 from models.gpt import GPT
 from tests.lab.conftest import one_core
 
@@ -88,7 +88,7 @@ def test_it_counts_how_answers_end_and_how_they_begin(monkeypatch: pytest.Monkey
     for key in VARIANTS:
         assert [history.measures[f"{key}_{name}"] for name in ("ends", "right", "user")] == [0.5, 0.75, 0.25]
         assert history.curves["ends"][VARIANTS[key].name] == [(16.0, 0.5)]
-    said = fill(history.sentences["ends"], history.measures)
+    said = fill(sentences_of("chat")["ends"], history.measures)
     assert "Of 4 answers these end after one name: with the mark 50% (answers only), 50%" in said
     shown = [line for line in lines if isinstance(line, Rows) and line.view == "answers"][-1]
     assert shown.rows[0][0] == "right"
@@ -111,4 +111,3 @@ def is_what_the_lesson_says(history: StudyHistory) -> None:
     assert measures["unmarked_user"] < 0.1
     ends, right = (history.curves[view][VARIANTS["marked_all"].name] for view in ("ends", "right"))
     assert ends[1][1] > 0.9 > right[1][1], "the two curves need not rise together"
-    assert set(history.sentences) == {"document", "ends", "right", "answers"}

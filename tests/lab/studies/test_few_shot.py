@@ -10,7 +10,18 @@ from lab.lessons.conditions import fill, parse_experiment_guess
 from lab.lessons.lesson import lessons
 from lab.studies import few_shot
 from lab.studies.few_shot import BORDER, COLON, COUNT, END, LANGUAGES, LINES, ROWS, by_bayes, documents, right_answers, study
-from lab.studies.study_record import Line, Measured, Plot, Point, Record, Rows, StudyHistory, median_measures, recorded_seeds
+from lab.studies.study_record import (
+    Line,
+    Measured,
+    Plot,
+    Point,
+    Record,
+    Rows,
+    StudyHistory,
+    median_measures,
+    recorded_seeds,
+    sentences_of,
+)
 from models.config import ModelConfig
 from models.gpt import GPT
 
@@ -86,7 +97,7 @@ def test_the_recorded_result_shows_what_the_lesson_says() -> None:
         assert each.measures["bayes_three"] == pytest.approx(by_bayes(2, 3))
     history, measures = seeds[0], median_measures(seeds)
     holding = sum(float(each.measures["three"]) > 0.5 for each in seeds)
-    said = fill(history.sentences["examples"], measures, seeds=[each.measures for each in seeds])
+    said = fill(sentences_of("few_shot")["examples"], measures, seeds=[each.measures for each in seeds])
     assert f"above one half in {'all' if holding == len(seeds) else f'{holding} of'} {len(seeds)} seeds" in said
     table = history.views["prompt"]
     assert isinstance(table, Rows)

@@ -29,6 +29,7 @@ from lab.studies.study_record import (
     StudyHistory,
     histories_of,
     history_of,
+    sentences_of,
 )
 
 
@@ -37,9 +38,7 @@ def two_points(record: Record) -> None:
     record.point("loss", "model", 1, 2.5)
     record.point("loss", "model", 2, 1.5)
     record.table("table", "answers", ["question", "right"], [["a?", 3], ["b?", 0.25]])
-    record.say("loss", "It began.")
-    record.say("loss", f"It fell, with seed {record.seed}.")
-    record.measure(first=2.5, name="tiny", fell=True)
+    record.measure(seed=record.seed, first=2.5, name="tiny", fell=True)
     record.measure(last=1.5)
     record.done(0.5)
 
@@ -68,8 +67,7 @@ def test_what_a_study_records_is_what_is_read(body: Callable[..., None], tmp_pat
     assert history.views["loss"] == Plot("loss", "loss of a study", "step", "nats", 0.0, 1.0)
     assert history.views["table"] == Rows("table", "answers", ("question", "right"), (("a?", 3), ("b?", 0.25)))
     assert history.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}}
-    assert history.sentences == {"loss": "It fell, with seed 7."}
-    assert history.measures == {"first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
+    assert history.measures == {"seed": 7, "first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
     assert history.ended is not None
     assert history.ended.is_finished
 
@@ -81,7 +79,7 @@ def test_one_command_records_several_seeds_and_a_study_of_here_has_one(body: Cal
         assert main(["tiny", "--seed", *seeds, "--out", str(path)]) == 0
         found = histories_of(path)
         assert [str(each.begun.seed) for each in found if each.begun] == list(seeds), "in place of what the file held"
-        assert [each.sentences["loss"] for each in found] == [f"It fell, with seed {seed}." for seed in seeds]
+        assert [str(each.measures["seed"]) for each in found] == list(seeds)
         assert all(each.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}} for each in found)
     with pytest.raises(SystemExit):
         main(["tiny", "--seed", "3", "4", "--home", str(tmp_path)])
@@ -175,8 +173,9 @@ def test_each_recorded_result_is_whole_and_of_five_seeds(path: Path) -> None:
         assert {view: set(curves) for view, curves in history.curves.items()} == {
             view: set(curves) for view, curves in seeds[0].curves.items()
         }
-        for sentence in history.sentences.values():
+        for sentence in sentences_of(path.stem).values():
             assert names_in(sentence) <= history.measures.keys(), sentence
+        assert sentences_of(path.stem).keys() == history.views.keys()
 
 
 def is_whole(history: StudyHistory, name: str) -> None:
@@ -185,7 +184,6 @@ def is_whole(history: StudyHistory, name: str) -> None:
     assert history.ended.is_finished
     assert history.begun.study == name
     assert set(history.curves) <= set(history.views)
-    assert set(history.sentences) <= set(history.views)
     kinds = {name: msgspec.json.encode(value)[:1] for name, value in history.measures.items()}
     assert b"n" not in kinds.values(), "no measure is null"
 

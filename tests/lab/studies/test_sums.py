@@ -112,7 +112,6 @@ def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_as
         assert history.curves["training"][f"{way}: 6"][-1][1] == history.measures[f"{name}_6"]
     assert history.share == 1.0
     assert list(history.views) == list(dict.fromkeys(("examples", "terms", "training", "lens")))
-    assert set(history.views) == set(history.sentences)
 
 
 def test_the_recorded_result_has_what_the_lesson_says() -> None:

@@ -52,7 +52,6 @@ def test_shares_are_of_right_false_and_refusing_answers() -> None:
 def test_a_run_of_it_draws_every_view_and_its_tables_agree_with_its_curves() -> None:
     history = tiny()
     assert list(history.views) == ["sure before", "probing", "tuning", "alone", "held out", "sure after"]
-    assert set(history.sentences) == set(history.views)
     measures, curves = history.measures, history.curves
     for view, end in (("tuning", "after"), ("alone", "alone")):
         assert curves[view][unknowns.FALSE][0] == (0.0, measures["false_before"])

@@ -20,7 +20,6 @@ from lab.studies.study_record import (
     Plot,
     Point,
     Rows,
-    Said,
     StudyFiles,
     StudyHistory,
     history_of,
@@ -41,7 +40,6 @@ LINES: list[Line] = [
     Point("accuracy", "bytes", 0, 0.1),
     Point("accuracy", "bytes", 100, 0.9),
     Point("accuracy", "BPE", 0, 0.1),
-    Said("accuracy", "Bytes: 90% right."),
     Rows("answers", "its answers", ("word", "right"), (("straw\x1b[31m", 3), ("berry", 0.25))),
     Measured({"bytes": 0.9, "bpe": 0.1}),
 ]
@@ -62,6 +60,9 @@ def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyF
     recorded = tmp_path / "recorded"
     write(recorded / "tiny.jsonl", [*LINES, FINISHED])
     monkeypatch.setattr("lab.studies.study_record.RECORDED", recorded)
+    monkeypatch.setattr("lab.studies.study_record.SENTENCES", tmp_path)
+    (tmp_path / "tiny.md").write_text("# Tiny\n\n## accuracy\nBytes: {bytes:.0%}\nright.\n")
+    (tmp_path / "three.md").write_text("# Three\n\n## accuracy\nRight: {bytes:.0%}, more than half {in bytes > 0.5}.\n")
     monkeypatch.setattr(study_widget, "POLL_SECONDS", 0.02)
     return StudyFiles("tiny", home)
 
@@ -130,7 +131,6 @@ def of_seed(seed: int, right: float) -> list[Line]:
         Point("accuracy", "bytes", 0, 0.1),
         Point("accuracy", "bytes", 100, right),
         Measured({"bytes": right}),
-        Said("accuracy", "Right: {bytes:.0%}, more than half {in bytes > 0.5}."),
         Rows("counts", "right", ("word", "right"), (("all", right), ("none", 0.0))),
         Rows("answers", "its answers", ("word", "right"), ((f"word {seed}", right),)),
         FINISHED,
@@ -172,14 +172,6 @@ async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(f
         await pilot.press("v")
         await until(pilot, lambda: pilot.app.query_one(BlockView).view is not None)
         assert table(pilot)[:2] == [["all", "0.300"], ["  3 seeds", "0.200–0.900"]]
-
-
-async def test_a_sentence_of_another_version_is_shown_as_it_is(files: StudyFiles, until: Any) -> None:
-    write(files.path, [*LINES[:5], Said("accuracy", "Half {of it} was right."), FINISHED])
-    app = OneWidget(StudyWidget, {"name": "tiny"})
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.widget.is_settled)
-        assert words(pilot, "sentence") == "Half {of it} was right."
 
 
 @pytest.mark.parametrize("options", [{}, {"name": "nothing"}, {"name": "tiny", "colour": "red"}])
