@@ -73,23 +73,21 @@ def without_part(model: GPT, ids: Tensor, part: Part, keys_of: Part | None = Non
 
     With `keys_of`, a head of a later layer, the keys of that head alone read the changed stream; all else reads the model's own.
     """
-    x = embedded(model, ids)
-    change = torch.zeros(1)
+    x, change = embedded(model, ids), torch.zeros(1)
     for layer, block in enumerate(model.blocks):
         q, k, v = queries_keys_values(block, x)
         if keys_of is not None and keys_of[0] == layer:
             k[:, keys_of[1]] = queries_keys_values(block, x + change)[1][:, keys_of[1]]
         z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)  # (B, H, T, D)
-        kept = z.clone()
+        own = block.attn.c_proj(z.transpose(1, 2).flatten(2))
         if part[0] == layer and part[1] is not None:
-            kept[:, part[1]] = z[:, part[1]].mean(1, keepdim=True)
-        own, ablated = (block.attn.c_proj(each.transpose(1, 2).flatten(2)) for each in (z, kept))
-        x = x + (own if keys_of else ablated)
+            z[:, part[1]] = z[:, part[1]].mean(1, keepdim=True)
+            change = block.attn.c_proj(z.transpose(1, 2).flatten(2)) - own
+        x = x + own + (change if keys_of is None and part[0] == layer else 0)
         out = block.mlp(block.ln_2(x))
-        less = out.mean(1, keepdim=True).expand_as(out) if part == (layer, None) else out
-        x = x + (out if keys_of else less)
-        if part[0] == layer:
-            change = ablated - own + less - out
+        if part == (layer, None):
+            change = out.mean(1, keepdim=True) - out
+        x = x + out + (change if keys_of is None and part == (layer, None) else 0)
         yield
     normed: Tensor = model.ln_f(x)
     return normed

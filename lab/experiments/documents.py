@@ -71,48 +71,47 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     from models.sampling import generate
 
-    def entropy_after(ids: list[int]) -> Slices[tuple[float, float]]:
-        """Largest probability, and the entropy in nats, of the token after these."""
-        logits = (yield from context.trace(ids, ())).trace["logits"][-1].double()
-        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
-        return float(p.max()), -float((p * log_p).sum())
-
     prompts = [part.strip() for part in context.inputs.get("text", "The dog / The Dodo").split("/")]
     words = [re.findall(r"\w+", prompt) for prompt in prompts]
     own = [[word for word in each if word not in words[1 - at]] for at, each in enumerate(words)] if len(words) == 2 else []
     if not own or not all(own):
         raise UserError("Type two beginnings that differ in a name, with a / between them.")
     text = context.sample_text(SEARCHED)
-    rows, measures = list[list[Cell]](), dict[str, Measure]()
-    for at, (prompt, name) in enumerate(zip(prompts, map(" ".join, own), strict=True), 1):
+    names = [" ".join(each) for each in own]
+    times = [len(re.findall(rf"\b{re.escape(name)}\b", text)) for name in names]
+    is_one_known, known = times.count(0) == 1, 0 if times[0] else 1
+    begin, _, end = prompts[known].partition(own[known][0])
+    chance, invented = random.Random(context.sampling.seed), list[str]()
+    while is_one_known and len(invented) < INVENTED:
+        name = "".join(chance.choice("bdfgklmnprstvz") + chance.choice("aeiou") for _ in range(3)).capitalize()
+        invented += [f"{begin}{name}{end}"] * (name not in text)
+    rows, measures, entropies = list[list[Cell]](), dict[str, Measure](), list[float]()
+    for at, prompt in enumerate(prompts + invented):
         ids = context.encode(prompt)
-        top, entropy = yield from entropy_after(ids)
-        measures |= {f"probability_{at}": top, f"entropy_{at}": entropy}
-        found = len(re.findall(rf"\b{re.escape(name)}\b", text))
-        measures[f"times_{at}"] = found
-        drawn = [token.id for token in generate(context.model, ids, GOES_ON, SamplingSettings(greedy=True))]
-        shown = Cell(printable(context.tokenizer.decode_bytes(drawn)))
-        rows.append([Cell(name), Cell(whole(found), found), share(top), number(entropy, 2), shown])
+        logits = (yield from context.trace(ids, ())).trace["logits"][-1].double()
+        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
+        top, entropy = float(p.max()), -float((p * log_p).sum())
+        entropies.append(entropy)
+        if at < len(prompts):
+            measures |= {f"probability_{at + 1}": top, f"entropy_{at + 1}": entropy, f"times_{at + 1}": times[at]}
+            drawn = [token.id for token in generate(context.model, ids, GOES_ON, SamplingSettings(greedy=True))]
+            shown = Cell(printable(context.tokenizer.decode_bytes(drawn)))
+            rows.append([Cell(names[at]), Cell(whole(times[at]), times[at]), share(top), number(entropy, 2), shown])
     after = [f"after “{row[0].text}” (found {row[1].text} ×) {row[2].text}, with entropy {row[3].text}" for row in rows]
     columns = [Column("name", "left"), *map(Column, ("found", "probability", "entropy")), Column("greedy", "left")]
     sentence = f"Probability of the most probable next token: {'; '.join(after)} nats."
-    known = [at for at in (1, 2) if measures[f"times_{at}"]]
-    if len(known) == 1:
-        (known_at,), chance, entropies = known, random.Random(context.sampling.seed), [float(measures[f"entropy_{3 - known[0]}"])]
-        begin, _, end = prompts[known_at - 1].partition(own[known_at - 1][0])
-        while len(entropies) <= INVENTED:
-            name = "".join(chance.choice("bdfgklmnprstvz") + chance.choice("aeiou") for _ in range(3)).capitalize()
-            if name not in text:
-                entropies.append((yield from entropy_after(context.encode(f"{begin}{name}{end}")))[1])
-        low, high, own_entropy = min(entropies), max(entropies), float(measures[f"entropy_{known_at}"])
+    if is_one_known:
+        own_entropy = entropies.pop(known)
+        low, high = min(entropies), max(entropies)
         measures |= {"entropy_low": low, "entropy_high": high}
         where = "lower than after each of them" if own_entropy < low else "higher than after each of them"
-        if low <= own_entropy <= high:
-            where = "among those: here it does not tell them apart"
+        where = "among those: here it does not tell them apart" if low <= own_entropy <= high else where
         rows.append([Cell(f"{INVENTED} invented"), Cell(""), Cell(""), Cell(f"{fixed(low, 2)} to {fixed(high, 2)}"), Cell("")])
-        sentence += f" After it and {INVENTED} invented names the entropy is {fixed(low, 2)} to {fixed(high, 2)}; "
-        sentence += f"that after “{rows[known_at - 1][0].text}” is {where}."
-    elif not known:
+        sentence += (
+            f" After “{names[1 - known]}” and {INVENTED} invented names the entropy is {fixed(low, 2)} to {fixed(high, 2)}; "
+        )
+        sentence += f"that after “{names[known]}” is {where}."
+    elif not any(times):
         sentence += " Neither was found: type a name that its text has."
     title = f"two names, counted in {whole(min(SEARCHED, len(context.tokens()[0])))} training tokens"
     return ExperimentResult(View("two_names", title, sentence, [Table(columns, rows)]), measures)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from lab.experiments.experiment_result import Measure
 from lab.runs.home_folder import studies_folder
@@ -187,23 +188,34 @@ def sentences_of(name: str) -> dict[str, str]:
     return {view: " ".join(text.split()) for view, _, text in (section.partition("\n") for section in sections)}
 
 
-def median_measures(seeds: Sequence[StudyHistory]) -> dict[str, Measure]:
-    """The measures that all seeds have: of numbers the median, of words those of the first seed."""
-    found = dict[str, Measure]()
-    for name, first in seeds[0].measures.items() if seeds else ():
-        values = [each.measures[name] for each in seeds if name in each.measures]
-        if len(values) == len(seeds):
-            found[name] = first if isinstance(first, bool | str) else median(cast(list[float], values))
+def same_tables(seeds: Sequence[StudyHistory], view: str) -> list[Rows]:
+    """A table of all seeds, if it has numbers and these alone depend on the seed; else none."""
+    tables = [table for each in seeds if isinstance(table := each.views.get(view), Rows)]
+    words = [[[value for value in row if isinstance(value, str)] for row in table.rows] for table in tables]
+    numbers = [value for table in tables for row in table.rows for value in row if not isinstance(value, str)]
+    return tables if numbers and all(each == words[0] for each in words) else []
+
+
+def median_of(seeds: Sequence[StudyHistory]) -> StudyHistory:
+    """The medians of recorded seeds. A table of which not all seeds have the words is that of the first seed."""
+    found, first = StudyHistory(begun=seeds[0].begun, ended=seeds[0].ended), seeds[0]
+    for name, view in first.views.items():
+        rows = zip(*(table.rows for table in same_tables(seeds, name)), strict=True)
+        medians = tuple(tuple(map(_median, zip(*row, strict=True))) for row in rows)
+        found.views[name] = replace(view, rows=medians) if medians and isinstance(view, Rows) else view
+    for name, curves in first.curves.items():
+        for series in curves:
+            points = zip(*(each.curves[name][series] for each in seeds), strict=True)
+            found.curves.setdefault(name, {})[series] = [
+                (median(x for x, _ in each), median(y for _, y in each)) for each in points
+            ]
+    found.measures = {name: _median([each.measures[name] for each in seeds]) for name in first.measures}
     return found
 
 
-def median_curves(seeds: Sequence[StudyHistory], view: str) -> dict[str, list[tuple[float, float]]]:
-    """The curves of a plot, each point at the medians of x and of y over the seeds."""
-    found = dict[str, list[tuple[float, float]]]()
-    for series in seeds[0].curves.get(view, {}) if seeds else ():
-        each = [seed.curves.get(view, {}).get(series, []) for seed in seeds]
-        found[series] = [(median(x for x, _ in points), median(y for _, y in points)) for points in zip(*each, strict=False)]
-    return found
+def _median(values: Sequence[Any]) -> Any:
+    """The median of numbers, of words the first."""
+    return values[0] if isinstance(values[0], str) else median(values)
 
 
 def _reader(path: Path) -> "LineReader[Line]":
@@ -233,7 +245,7 @@ class StudyFollower:
         self.seeds = list[StudyHistory]()
         """The records that ship with the lab."""
         self.history = StudyHistory()
-        """The record of here; where there is none, the first of `seeds`."""
+        """The record of here; where there is none, the medians of `seeds`."""
         self.is_running = False
         """As of the last `read`."""
         self.is_recorded = False
@@ -262,7 +274,7 @@ class StudyFollower:
         if self._lines.restarted:
             self.history = StudyHistory()
         if self.is_recorded:
-            self.history = (self.seeds or [StudyHistory()])[0]
+            self.history = median_of(self.seeds) if self.seeds else StudyHistory()
         else:
             self.history.add(new)
         return bool(new) or self._lines.restarted or before != (self.is_running, self.is_recorded, self._path, self.problem)

@@ -1,12 +1,11 @@
 """Curves and tables of a study: those of all recorded seeds, or those of here beside them."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
-from typing import cast
+from typing import Any
 
-from lab.core.number_format import counted, significant, whole
+from lab.core.number_format import significant, whole
 from lab.core.visible_text import visible
-from lab.studies.study_record import CellValue, Plot, Rows, StudyFollower
+from lab.studies.study_record import CellValue, Plot, Rows
 from lab.views.blocks import Cell, Column, Table, View
 from screens.plot.figure import RUN_ROLES, Figure, Series
 
@@ -40,47 +39,28 @@ def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float
     return [x for x, _ in in_order], [y for _, y in in_order]
 
 
-def table_view(rows: Rows, follower: StudyFollower) -> View:
-    """A table of a study as a view: words to the left, numbers to the right.
-
-    The numbers are medians of the recorded seeds, or those of here; below each row stand the lowest and the highest recorded. A
-    table without numbers, or whose words depend on the seed, is that of one seed.
-    """
-    tables = [each.views.get(rows.view) for each in follower.seeds]
-    same = [each.rows for each in tables if isinstance(each, Rows) and _words_of(each) == _words_of(rows)]
-    has_numbers = any(not isinstance(value, str) for row in rows.rows for value in row)
-    is_of_all = has_numbers and 0 < len(same) == len(tables)
+def table_view(rows: Rows, seeds: Sequence[Rows], title: str) -> View:
+    """A table of a study: words to the left, numbers to the right, below each row the lowest and the highest of `seeds`."""
     cells = list[list[Cell]]()
     for at, row in enumerate(rows.rows):
-        columns = list(zip(*(table[at] for table in same), strict=True)) if is_of_all else []
-        cells.append([_cell(value) for value in (map(_median, columns) if columns and follower.is_recorded else row)])
-        if columns and (len(same) > 1 or not follower.is_recorded):
-            cells.append([Cell(f"  {counted(len(same), 'seed')}"), *map(_ends, columns[1:])])
+        cells.append([_cell(value) for value in row])
+        if len(seeds) > 1:
+            columns = zip(*(table.rows[at][1:] for table in seeds), strict=True)
+            cells.append([Cell(f"  {len(seeds)} seeds"), *map(_ends, columns)])
     first = rows.rows[0] if rows.rows else ()
     columns_shown = [
-        Column(visible(title), "left" if at < len(first) and isinstance(first[at], str) else "right")
-        for at, title in enumerate(rows.columns)
+        Column(visible(name), "left" if at < len(first) and isinstance(first[at], str) else "right")
+        for at, name in enumerate(rows.columns)
     ]
-    begun = follower.history.begun
-    title = rows.title if is_of_all or begun is None else f"{rows.title} · seed {begun.seed}"
     return View("study", visible(title), "", [Table(columns_shown, cells)])
 
 
-def _median(column: Sequence[CellValue]) -> CellValue:
-    return column[0] if isinstance(column[0], str) else median(cast(Sequence[float], column))
-
-
-def _ends(column: Sequence[CellValue]) -> Cell:
+def _ends(column: tuple[Any, ...]) -> Cell:
     """The lowest and the highest number of a column of seeds."""
     if isinstance(column[0], str):
         return Cell("")
-    low, high = (_cell(end(cast(Sequence[float], column))).text for end in (min, max))
+    low, high = (_cell(end(column)).text for end in (min, max))
     return Cell(f"{low}–{high}" if low != high else low)
-
-
-def _words_of(rows: Rows) -> list[list[str]]:
-    """The words of a table, by row; "" in place of a number."""
-    return [[value if isinstance(value, str) else "" for value in row] for row in rows.rows]
 
 
 def _cell(value: CellValue) -> Cell:

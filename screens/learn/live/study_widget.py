@@ -24,9 +24,9 @@ from lab.studies.study_record import (
     Rows,
     StudyFiles,
     StudyFollower,
-    median_curves,
-    median_measures,
+    median_of,
     recorded_seeds,
+    same_tables,
     sentences_of,
 )
 from lab.views.blocks import Cell, Column, Table, View
@@ -120,11 +120,12 @@ class StudyWidget(LiveWidget):
         self.set_class(isinstance(view, Plot), "-plotted")
         if isinstance(view, Plot):
             self.query_one(PlotPane).border_title = title_of(view)
-            curves = median_curves(self.follower.seeds, name) if self.follower.is_recorded else history.curves.get(name, {})
             dots = [each.curves.get(name, {}) for each in self.follower.seeds]
-            self.query_one(LinePlot).figure = figure_of(view, curves, dots)
+            self.query_one(LinePlot).figure = figure_of(view, history.curves.get(name, {}), dots)
         elif view is not None:
-            self.query_one(BlockView).show(table_view(view, self.follower))
+            seeds = same_tables([*self.follower.seeds, history], name)[:-1]
+            title = view.title if seeds or history.begun is None else f"{view.title} · seed {history.begun.seed}"
+            self.query_one(BlockView).show(table_view(view, seeds, title))
         if had_focus:
             self.call_after_refresh(self.take_focus)
         self.refresh_bindings()
@@ -136,10 +137,8 @@ class StudyWidget(LiveWidget):
 
     def _sentence(self, name: str) -> str:
         """The sentence of a view with the figures of all seeds, or of the one of here beside those recorded."""
-        follower = self.follower
-        measures = median_measures(follower.seeds) if follower.is_recorded else follower.history.measures
-        seeds = [each.measures for each in follower.seeds]
-        return fill(self.sentences.get(name, ""), measures, visible, seeds, is_median=follower.is_recorded)
+        seeds, is_median = [each.measures for each in self.follower.seeds], self.follower.is_recorded
+        return fill(self.sentences.get(name, ""), self.follower.history.measures, visible, seeds, is_median=is_median)
 
     def _origin(self) -> str:
         """A sentence on the seeds, and on the machine and the day of the numbers."""
@@ -218,7 +217,7 @@ def recorded(name: str) -> ExperimentResult:
     if name in RECORDED_RESULTS:
         return ExperimentResult(nothing, dict(recorded_scaling().measures if name == "scaling" else recorded_measures()))
     seeds = recorded_seeds(name)
-    return ExperimentResult(nothing, median_measures(seeds), seeds=tuple(each.measures for each in seeds))
+    return ExperimentResult(nothing, median_of(seeds).measures, seeds=tuple(each.measures for each in seeds))
 
 
 class RecordedGuess(GuessWidget):

@@ -18,7 +18,7 @@ from lab.studies.study_record import (
     Record,
     Rows,
     StudyHistory,
-    median_measures,
+    median_of,
     recorded_seeds,
     sentences_of,
 )
@@ -93,9 +93,9 @@ def test_the_recorded_result_shows_what_the_lesson_says() -> None:
     seeds = recorded_seeds("few_shot")
     for each in seeds:
         assert each.measures["zero"] < min(0.3, each.measures["three"])  # type: ignore[operator]
-        assert each.measures["new_rule"] < 0.01, "a rule of no list is not learned"  # type: ignore[operator]
+        assert each.measures["new_rule"] < 0.05, "a rule of no list is not learned"  # type: ignore[operator]
         assert each.measures["bayes_three"] == pytest.approx(by_bayes(2, 3))
-    history, measures = seeds[0], median_measures(seeds)
+    history, measures = seeds[0], median_of(seeds).measures
     holding = sum(float(each.measures["three"]) > 0.5 for each in seeds)
     said = fill(sentences_of("few_shot")["examples"], measures, seeds=[each.measures for each in seeds])
     assert f"above one half in {'all' if holding == len(seeds) else f'{holding} of'} {len(seeds)} seeds" in said
