@@ -49,9 +49,13 @@ def question(context: ExperimentContext) -> Slices[ExperimentResult]:
     for text, mean in zip(drawn, nats, strict=True):
         shown = printable(context.tokenizer.decode_bytes([token.id for token in text]))
         rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])
-    how = "about as" if abs(after - before) < SAME else "more" if after < before else "less"
+    how = (
+        "leaves this answer about as"
+        if abs(after - before) < SAME
+        else f"makes this answer {'more' if after < before else 'less'}"
+    )
     sentence = (
-        f"The question makes this answer {how} probable: from {fixed(before, 2)} to "
+        f"The question {how} probable: from {fixed(before, 2)} to "
         f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)} on average."
     )
     view = View("question", "a question and what follows", sentence, [Table(ANSWER_COLUMNS, rows)])

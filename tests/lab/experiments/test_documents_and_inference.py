@@ -41,8 +41,8 @@ def test_a_question_s_answer_costs_what_the_oracle_says_with_it_and_without(make
     assert found.measures["written"] == pytest.approx(np.mean(costs), abs=1e-4)
     assert [row[1].value for row in rows(found)[2:]] == pytest.approx(costs, abs=1e-4)
     more = float(found.measures["alone"]) - float(found.measures["asked"])
-    how = "about as" if abs(more) < 0.05 else "more" if more > 0 else "less"
-    assert f"makes this answer {how} probable" in found.view.sentence
+    how = "leaves this answer about as" if abs(more) < 0.05 else f"makes this answer {'more' if more > 0 else 'less'}"
+    assert f"{how} probable" in found.view.sentence
 
 
 @pytest.mark.parametrize("text", ["no question", "a / b", "a / b / ", "a / b / c / d", "a / b / " + "long " * 40])
