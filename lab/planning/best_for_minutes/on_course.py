@@ -72,8 +72,8 @@ def course_in_words(config: RunConfig, history: LossHistory) -> str:
         words = f"On course for {about}; expected before it began: {fixed(before.bits_per_byte, 2)}."
     if course.costs:
         words += (
-            f" Slower than planned: some {whole(round(course.steps))} steps fit instead of {whole(before.steps)}, which costs about "
-            f"{fixed(course.costs, 2)} bits per byte."
+            f" Slower than planned: some {whole(round(course.steps))} steps fit instead of {whole(before.steps)}, "
+            f"which costs about {fixed(course.costs, 2)} bits per byte."
         )
     return words
 

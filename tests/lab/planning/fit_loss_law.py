@@ -3,9 +3,9 @@
     python -m tests.lab.planning.fit_loss_law tests/lab/planning/loss_sweep.jsonl
 
 The numbers are changed one after the other, by ever smaller factors, for the least sum of squares of the logarithms of what runs
-got over what is expected (Hooke & Jeeves 1961, "Direct search"), beginning with `BEFORE`, from which few runs move them little. Where a text
-has no pilot its mean error is taken out of its runs' errors. The range that is told is what leaving one text after the other out of the fit shows:
-eight of ten of them were within it.
+got over what is expected (Hooke & Jeeves 1961, "Direct search"), beginning with `BEFORE`, from which few runs move them little.
+Where a text has no pilot its mean error is taken out of its runs' errors. The range that is told is what leaving one text after
+the other out of the fit shows: eight of ten of them were within it.
 """
 
 import argparse
