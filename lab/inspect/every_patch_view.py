@@ -92,8 +92,8 @@ def every_patch(
             name, begin, is_middle = starts.get(part, (f"{block}resid_post", layer + 1, False))
             plain = first[name][:length]
             changed = (_rows(plain, [row], change) for row, change in zip(here, added, strict=True))
-        ends = yield from last_vectors(model, chain([plain], changed), len(plain), begin, is_middle)
-        logits = ends.double() @ direction.double()  # (1 + B,)
+        vectors = yield from last_vectors(model, chain([plain], changed), len(plain), begin, is_middle)
+        logits = vectors.double() @ direction.double()  # (1 + B,)
         values[:, layer] = (logits[1:] - logits[0]).numpy()
         found.done.add((layer, part))
         if time.monotonic() > began + seconds:

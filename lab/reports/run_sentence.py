@@ -44,10 +44,10 @@ def run_sentence(
         parts.insert(0, f"{words}{f'; {source}' if source else ''}{f'; {expected}' if expected else ''}.")
     elif evaluation is not None and evaluation.val_loss is not None:
         share = during_training(config.data, status)
-        on = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
+        part = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
         words = _validation_loss(evaluation.step, evaluation.val_loss, history, generalizes, config.model.dropout > 0, unit)
         both = f"{fixed(bits)} bits/byte, " if unit == NATS and bits is not None else ""
-        parts.append(f"{words}{on}{f'; {both}{source}' if source and bits is not None else ''}.")
+        parts.append(f"{words}{part}{f'; {both}{source}' if source and bits is not None else ''}.")
     return " ".join(parts)
 
 

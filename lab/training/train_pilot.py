@@ -54,7 +54,7 @@ def encoded(train: bytes, held: bytes, vocabulary: int) -> EncodedParts:
     texts = [part.decode("utf-8", "ignore") for part in (train, held)]
     tokenizer = Tokenizer.bytes_() if vocabulary == 256 else Tokenizer.train(texts[:1], vocabulary)
     seen, unseen = (np.array(tokenizer.encode(text), dtype=np.int64) for text in texts)
-    return EncodedParts(seen, unseen, *(len(text.encode()) for text in texts), tokenizer.vocab_size)
+    return EncodedParts(seen, unseen, len(texts[0].encode()), len(texts[1].encode()), tokenizer.vocab_size)
 
 
 def train(

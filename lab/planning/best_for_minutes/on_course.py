@@ -98,7 +98,7 @@ def _corrected(config: RunConfig, history: LossHistory, before: ExpectedLoss) ->
     losses = [float(loss) for loss in history.val_losses]
     at_half = float(np.interp(progress[-1] / 2, progress, losses))
     fell = max(0.0, math.log(at_half / losses[-1]))
-    to_fall = fell * float(np.interp(progress[-1], *zip(*STILL_TO_FALL, strict=True)))
+    to_fall = fell * float(np.interp(progress[-1], [at for at, _ in STILL_TO_FALL], [share for _, share in STILL_TO_FALL]))
     lowest = min(losses[1:]) * evaluation.bits_per_byte / evaluation.val_loss
     spread, own_spread = math.log(before.high / before.bits_per_byte), SURE + AS_UNSURE * to_fall
     weight, own_weight = 1 / max(spread, SURE) ** 2, 1 / own_spread**2
