@@ -193,7 +193,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
         words = f"not as usual: {', '.join(changed)}" if changed else "all as usual"
         self.query_one("#more", Button).label = Text(
-            f"{'▾' if self.opened else '▸'} more: learning rate, batch, context …{words}"
+            f"{'▾' if self.opened else '▸'} more: learning rate, batch, context … · {words}"
         )
 
     def watch_settings(self, settings: Settings) -> None:
