@@ -231,9 +231,10 @@ def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     }
     if unread:
         read = max(unread, key=lambda each: unread[each])
-        back = max((each for each in unread if each[1] is not None), key=lambda each: scores["previous"][each[0]][each[1] or 0])
-        measures |= {"read_part": _part_name(read), "read_loss": unread[read], "back_head": _part_name(back)}
-        measures |= {"back_score": scores["previous"][back[0]][back[1] or 0]}
+        measures |= {"read_part": _part_name(read), "read_loss": unread[read]}
+    if earlier := [(layer, head) for layer, head in unread if head is not None]:
+        back = max(earlier, key=lambda each: scores["previous"][each[0]][each[1]])
+        measures |= {"back_head": _part_name(back), "back_score": scores["previous"][back[0]][back[1]]}
         measures |= {"back_loss": without[back], "back_read_loss": unread[back]}
     scale = max(*without.values(), second)
     rows = [[Cell("none"), number(second, 2, bar=second / scale), Cell(""), Cell(""), Cell("")]]
@@ -263,9 +264,9 @@ def _head_sentence(measures: dict[str, Measure]) -> str:
     gone = "all" if lost >= 0.995 else probability(max(0.0, lost), 0)
     words = f"Without {head} the second time costs {without} nats in place of {second}: {gone} of the gain is gone."
     if "read_part" in measures:
-        read, back = (fixed(float(measures[name]), 2) for name in ("read_loss", "back_read_loss"))
-        words += f" Kept from its keys alone, {measures['read_part']} is missed most: {read}"
-        if measures["read_part"] != measures["back_head"] and float(measures["back_score"]) >= FORMED:
+        words += f" Kept from its keys alone, {measures['read_part']} is missed most: {fixed(float(measures['read_loss']), 2)}"
+        if float(measures.get("back_score", 0.0)) >= FORMED and measures["read_part"] != measures["back_head"]:
+            back = fixed(float(measures["back_read_loss"]), 2)
             words += f"; {measures['back_head']}, which attends to the token before: {back}"
         words += "."
     return words

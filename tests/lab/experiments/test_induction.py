@@ -69,7 +69,7 @@ def test_the_losses_of_both_times_and_of_another_sequence(text_run: MakeTextRun,
 
 @pytest.mark.usefixtures("eight")
 def test_a_head_or_mlp_is_ablated_by_its_mean_and_the_scores_are_its_attention_to_the_token_after(
-    text_run: MakeTextRun, measure: Measure, oracle_of: OracleOf
+    text_run: MakeTextRun, measure: Measure, oracle_of: OracleOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = text_run()
     found, twice = measure("induction_head", tiny), sequences(tiny)
@@ -92,6 +92,9 @@ def test_a_head_or_mlp_is_ablated_by_its_mean_and_the_scores_are_its_attention_t
         assert table[part][1].value == pytest.approx(expected, abs=1e-4)
     assert found.measures["lost"] == 0.0
     assert "no gain to lose" in found.view.sentence
+    monkeypatch.setattr(induction, "MOST_HEADS", 0)
+    few = {row[0].text for row in rows(measure("induction_head", tiny))}
+    assert {"none", "MLP 1", "MLP 2", f"head {found.measures['head']}"} < few < set(table), "of a large model not all heads"
 
 
 @torch.no_grad()
