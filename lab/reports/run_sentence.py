@@ -23,8 +23,8 @@ def run_sentence(
 ) -> str:
     """Training loss beside the uniform baseline, and validation loss; `generalizes` if that text and what was learned allow
     it."""
-    on = unit.train if history.smooth else unit
-    baseline = f"uniform baseline {on(uniform_baseline(config.tokenizer.vocab_size))} {unit.name}"
+    beside = unit.train if history.smooth else unit
+    baseline = f"uniform baseline {beside(uniform_baseline(config.tokenizer.vocab_size))} {unit.name}"
     if status.phase == "failed":
         return status.message or "The trainer failed without a message; see trainer.log in the run's folder."
     if config.imported is not None:

@@ -5,6 +5,7 @@ run, so that until then every point of a curve is one that a shorter run would h
 tokens (Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations").
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -32,11 +33,14 @@ DEFAULT_TEXT = "stories:20MB"
 DEFAULT_MINUTES = 2.0
 """Of each size, without its evaluations."""
 EVALUATIONS = 16
-"""Evaluations of each run, at least: enough points for a curve. One takes as long as about four steps of the largest size, of
-which two cores take some 600 in two minutes: together a tenth of its time, on top."""
+"""Evaluations of each run, where they fit into `EVALUATIONS_SHARE`: enough points for a curve."""
 EVALUATIONS_IN_COMMON = 5
-"""Evaluations of each run, at least, before it has seen as many tokens as the slowest will: sizes are compared there. One would
-do if the slowest were always as quick as when it was timed; on a busy machine it may see only a fifth."""
+"""Evaluations of each run, where they fit, before it has seen as many tokens as the slowest will: sizes are compared there. One
+would do if the slowest were always as quick as when it was timed; on a busy machine it may see only a fifth."""
+EVALUATIONS_SHARE = 0.25
+"""Most time of a run's evaluations, which comes on top, as a share of its minutes: a short run has fewer."""
+EVALUATION_STEPS, EVALUATION_SECONDS = 4.0, 0.15
+"""Time of an evaluation: that of about so many steps, and seconds for a sample, the meters of heads and saving."""
 SAMPLE_TOKENS = 40
 """Tokens of the text that is written at each evaluation: half of the usual, for there are many."""
 WARMUP = 0.03
@@ -145,8 +149,8 @@ def absolute_source(plan: ScalingPlan) -> str:
 def evaluation_interval(plan: ScalingPlan, at: int, home: Path, waiting: Callable[[], None]) -> int:
     """Steps between the evaluations of a size, by the time of a step of each size, which is measured where it is not known.
 
-    That is `EVALUATIONS` of them, or more where `EVALUATIONS_IN_COMMON` asks for it. `waiting` is called again and again
-    meanwhile, and cancels by raising. Raises UserError if the steps cannot be computed.
+    That is `EVALUATIONS` of them, or more where `EVALUATIONS_IN_COMMON` asks for it, as far as `EVALUATIONS_SHARE` allows.
+    `waiting` is called again and again meanwhile, and cancels by raising. Raises UserError if the steps cannot be computed.
     """
     steps = []
     for size in range(len(plan.sizes)):
@@ -154,4 +158,6 @@ def evaluation_interval(plan: ScalingPlan, at: int, home: Path, waiting: Callabl
         seconds = StepTimer(run.model, run.train, home).measure(waiting=waiting)
         assert seconds is not None, "never cancelled"
         steps.append(60 * plan.minutes / seconds)
-    return max(1, round(min(steps[at] / EVALUATIONS, DECAY_BEGINS * min(steps) / EVALUATIONS_IN_COMMON)))
+    wanted = min(steps[at] / EVALUATIONS, DECAY_BEGINS * min(steps) / EVALUATIONS_IN_COMMON)
+    cost = EVALUATION_STEPS + EVALUATION_SECONDS * steps[at] / (60 * plan.minutes)  # of an evaluation, in steps
+    return math.ceil(max(wanted, cost / EVALUATIONS_SHARE))

@@ -18,9 +18,9 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.training import start_trainer
-from lab.training.scaling import scaling_process
+from lab.training.scaling import scaling_plan, scaling_process
 from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
-from lab.training.scaling.scaling_plan import ScalingPlan
+from lab.training.scaling.scaling_plan import ScalingPlan, evaluation_interval
 from lab.training.scaling.scaling_process import NICENESS
 from lab.training.scaling.scaling_result import CurvesReader, scaling_result
 from tests.fixture_types import Call, EmptyRun
@@ -57,7 +57,8 @@ def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """`scaling_process`, whose trainers are forked from it."""
+    """`scaling_process`, whose trainers are forked from it; in runs of a second evaluations take more than the steps."""
+    scaling_plan.EVALUATIONS_SHARE = 10.0
     start_trainer.DetachedProcess = Forker().detached_process  # type: ignore[assignment, misc]
     return scaling_process.main(arguments)
 
@@ -70,6 +71,23 @@ def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan, seconds: flo
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
     times = {step_key(run.model, run.train): seconds for run in runs}
     (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
+
+
+@pytest.mark.parametrize("minutes", [0.1, 0.4, 2.0, 30.0])
+@pytest.mark.parametrize("times", [(0.005, 0.01, 0.04, 0.2), (0.004, 0.02, 0.3, 4.0), (1.0, 2.0, 4.0, 9.0)])
+def test_evaluations_take_a_small_share_of_each_run_however_short_it_is_and_slow_the_largest(
+    home: Path, minutes: float, times: tuple[float, ...]
+) -> None:
+    plan = ScalingPlan(minutes=minutes)
+    runs = [plan.resolved(at, home) for at in range(len(plan.sizes))]
+    keys = [step_key(run.model, run.train) for run in runs]
+    (home / STEP_TIMES).write_bytes(msgspec.json.encode(dict(zip(keys, times, strict=True))))
+    for at, step in enumerate(times):
+        every = evaluation_interval(plan, at, home, lambda: None)
+        taken = 60 * minutes / step / every * (4 * step + 0.15)
+        assert taken <= 0.26 * 60 * minutes, (at, every)
+        if minutes >= 2 and times[-1] < 1:
+            assert 60 * minutes / step / every >= 15, "enough for a curve"
 
 
 def trainer_of(run: Run) -> psutil.Process:
