@@ -24,7 +24,7 @@ from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
 from screens.about_key import KEYLESS
 from screens.app_state import AppState
-from screens.background import IdleCollection, is_working, return_freed_memory
+from screens.background import is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.key_map import EVERYWHERE
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
@@ -128,7 +128,7 @@ class LabApp(AppState):
         """The screen that the last key was handed to."""
         self._quit_question: Screen[Any] | None = None
         """The dialog that was opened last to ask about quitting."""
-        self._preferences_problem, self._idle_collection = "", IdleCollection()
+        self._preferences_problem = ""
         # Read the preferences, and begin with the kept theme where it is legible: the first paint has it.
         preferences, self._preferences_problem = read_preferences(home())
         self.set_reactive(LabApp.preferences, preferences)
@@ -154,7 +154,6 @@ class LabApp(AppState):
             if not isinstance(event, events.Key) or self.screen_stack:  # else the lab is closing
                 await super().on_event(event)
             return
-        self._idle_collection.key_pressed()
         if self._keys.holds(event) or not self.screen_stack:
             return
         if self.screen is not self._open_screen():
@@ -166,7 +165,7 @@ class LabApp(AppState):
 
     def on_ready(self) -> None:
         """Begin with what the first paint does without: what reads files in threads would hold it up."""
-        gc.freeze()  # what the imports made is kept anyway
+        gc.freeze()  # what the imports made is kept anyway; a full pass takes a quarter less time
         gc.enable()
         self.take_all_styles()
         if self._preferences_problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
@@ -19,16 +18,12 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, Heading, about, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
-from screens.terminal.textual_internals import QuickScreen, bindings_of_key
+from screens.terminal.textual_internals import QuickScreen, bindings_of_key, forget_watchers
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
     from screens.widgets.page_bar import PageLink
-
-SECONDS_UNTIL_FREEZE = 1.0
-"""Delay after a mode's first picture before its objects are frozen for the garbage collector, which takes a slow key's time."""
-
 
 NOTHING_BEHIND = "nothing to go back to"
 
@@ -139,7 +134,18 @@ class LabScreen(QuickScreen):
 
     @on(events.Mount)
     def _mounted(self) -> None:
-        self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
+        self.watch(self.app, "language", self._speak, init=False)
+
+    @on(events.Unmount)
+    def _unmounted(self) -> None:
+        forget_watchers(self.app)
+
+    def _speak(self) -> None:
+        """Say all words anew that stand on screen, in the language in use."""
+        for part in self.query("*"):
+            if isinstance(part, Speaks):
+                part.speak()
+            part.refresh()
 
     @on(events.ScreenSuspend)
     @on(events.ScreenResume)
@@ -246,9 +252,3 @@ class LabScreen(QuickScreen):
 
     def action_more_keys(self) -> None:
         self.query_one(KeyBar).open_next()
-
-
-def _freeze_objects() -> None:
-    """Exclude all objects so far from Python's cycle collection: a full pass takes longer than a key may."""
-    gc.collect()
-    gc.freeze()

@@ -212,6 +212,15 @@ def is_being_removed(node: DOMNode) -> bool:
     return node._pruning
 
 
+def forget_watchers(app: App[Any]) -> None:
+    """Let go of the screens and widgets that are closed and watched the app.
+
+    Textual does so at the next change of what they watched. The language seldom changes, and each keeps its whole screen.
+    """
+    for watchers in getattr(app, "__watchers", {}).values():
+        watchers[:] = [each for each in watchers if not each[0]._closing]
+
+
 def bindings_of_key(node: DOMNode, key: str) -> list[Binding]:
     """The bindings of a node's own key, possible now or not: `active_bindings` has no others than the possible ones."""
     return node._bindings.key_to_bindings.get(key, [])

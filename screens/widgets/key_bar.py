@@ -140,6 +140,9 @@ class KeyBar(Widget):
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
         self.app.mode_change_signal.subscribe(self, lambda _: self.close() and None)
 
+    def on_unmount(self) -> None:
+        self.app.mode_change_signal.unsubscribe(self)  # which would keep the bar, and with it the screen
+
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if screen is self.screen:
             self.update_keys()

@@ -199,14 +199,6 @@ def write_insights(run: Run, steps: range) -> None:
     run.events_path.write_bytes(b"".join(encode(event) + b"\n" for event in events))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_full_collection() -> Iterator[None]:
-    """Keep an open lab from collecting all garbage of all earlier tests, which would take a tenth of a second in each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("screens.base_screen._freeze_objects", lambda: None)
-        yield
-
-
 @pytest.fixture
 def measured() -> Callable[[Run, range], None]:
     """Writes insights and events into a run's folder."""

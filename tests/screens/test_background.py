@@ -1,21 +1,17 @@
 """Background work: a late answer touches no removed widget; delayed calls are cancelled when their timer has run out already."""
 
 import asyncio
-import gc
 import threading
 import time
-from collections.abc import Iterator
 from itertools import product
 from random import Random
 
-import pytest
 from textual.app import App, ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from screens import background
-from screens.background import PASSES_BETWEEN_FULL, DelayedCall, IdleCollection, in_thread, latest
+from screens.background import DelayedCall, in_thread, latest
 
 SECONDS = 0.02
 
@@ -122,35 +118,3 @@ async def test_only_the_newest_answer_is_shown_and_the_thread_before_is_told() -
         await asyncio.wait_for(asyncio.to_thread(told.wait), 30)
         await pilot.pause()
         assert page.shown == ["new"]
-
-
-@pytest.fixture
-def _thresholds() -> Iterator[None]:
-    before = gc.get_threshold()
-    yield
-    gc.set_threshold(*before)
-
-
-@pytest.mark.usefixtures("_thresholds")
-async def test_a_full_pass_comes_after_the_last_key_and_only_if_there_is_something_to_look_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    passes: list[float] = []
-    monkeypatch.setattr(gc, "collect", lambda: passes.append(asyncio.get_running_loop().time()))
-    monkeypatch.setattr(gc, "get_count", lambda: (0, 0, background.WORTH_A_PASS))
-    collection = IdleCollection()
-    assert gc.get_threshold()[2] == PASSES_BETWEEN_FULL
-    monkeypatch.setattr(background, "SECONDS_UNTIL_IDLE", 60.0)
-    for _ in range(3):
-        collection.key_pressed()
-    monkeypatch.setattr(background, "SECONDS_UNTIL_IDLE", 0.05)
-    pressed = asyncio.get_running_loop().time()
-    collection.key_pressed()
-    await asyncio.sleep(0.1)
-    assert len(passes) == 1
-    assert passes[0] >= pressed + 0.04
-    assert not [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()], "of the keys before"  # type: ignore[attr-defined]
-    monkeypatch.setattr(gc, "get_count", lambda: (0, 0, 0))
-    collection.key_pressed()
-    await asyncio.sleep(0.1)
-    assert len(passes) == 1

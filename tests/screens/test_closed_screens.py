@@ -1,0 +1,72 @@
+"""Screens that are closed are let go of. The lab runs in a process of its own, as it does for users, with nothing replaced."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.runs.home_folder import bundled
+
+WALK = """
+import asyncio, gc, sys, weakref
+from lab.cli import import_lab
+from textual.widget import Widget
+from screens.messages import CompareRuns, RunChosen
+
+OF_HOME = "question_mark ctrl+p g ctrl+o ctrl+t r x c compare".split()
+OF_TRAIN = "question_mark ctrl+p s o".split()
+TURNS = 3
+
+async def main():
+    app, opened = import_lab().LabApp(preload=False), []
+    async with app.run_test(size=(120, 40)) as pilot:
+        async def until(condition):
+            while not condition():
+                await pilot.pause(0.02)
+
+        async def open_and_close(key):
+            below = app.screen
+            if key == "compare":
+                app.post_message(CompareRuns(("mine", "demo")))
+            else:
+                await pilot.press(key)
+            await until(lambda: app.screen is not below)
+            await pilot.pause()
+            opened.append((key, type(app.screen).__name__, weakref.ref(app.screen)))
+            while app.screen is not below:
+                await pilot.press("escape")
+                await pilot.pause(0.02)
+
+        await until(lambda: {"mine", "demo"} <= {run.name for run in app.runs})
+        widgets = []
+        for _ in range(TURNS):
+            for mode, keys in (("1", OF_HOME), ("4", OF_TRAIN)):
+                await pilot.press(mode)
+                if mode == "4":
+                    app.post_message(RunChosen("mine", "train"))
+                    await until(lambda: app.current_mode == "train" and app.screen.watched is not None)
+                for key in keys:
+                    await open_and_close(key)
+            await pilot.pause(0.2)
+            gc.collect()
+            widgets.append(sum(isinstance(each, Widget) for each in gc.get_objects()))
+        kept = {name for _, name, screen in opened if screen() is not None}
+        print(*sorted({name for _, name, _ in opened}))
+        print(*sorted(kept))
+        print(*widgets)
+asyncio.run(main())
+"""
+
+
+def test_dialogs_and_comparisons_that_are_closed_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The help is one screen, which is opened again. A turn leaves no widget behind."""
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
+    shutil.copytree(bundled("demo"), tmp_path / "mine")
+    done = subprocess.run([sys.executable, "-P", "-c", WALK], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    opened, kept, widgets = (line.split() for line in done.stdout.split("\n")[:3])
+    assert {"CompareScreen", "GlossaryDialog", "NoteDialog", "ThemePicker", "RunChooser", "PlotMenu", "ExportMenu"} <= set(opened)
+    assert kept == ["HelpScreen"]
+    assert int(widgets[2]) <= int(widgets[1])
