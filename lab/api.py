@@ -13,10 +13,12 @@ Mistakes raise `lab.core.errors.UserError`, with a sentence. Imports `models`, `
 """
 
 import time
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from lab.core.errors import UserError
+from lab.core.limits import WRITTEN_TOKENS
 from lab.inspect.open_model import OpenModel, load_open_model
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
@@ -28,6 +30,8 @@ from models.config import SamplingSettings
 if TYPE_CHECKING:
     from models.trace import Trace
 
+T = TypeVar("T")
+
 __all__ = ["generate", "open_model", "open_run", "trace", "train"]
 
 
@@ -37,7 +41,7 @@ def train(text: str, **settings: Any) -> Run:
     Raises:
         UserError: if it cannot be made or started, or fails. Ctrl-C ends the waiting, not the training.
     """
-    run = prepare_run(RunRequest(text=text, **settings))
+    run = prepare_run(_checked(RunRequest, {"text": text, **settings}))
     start_trainer(run)
     while (phase := run.phase()) in (*ACTIVE, "not answering"):
         time.sleep(0.2)
@@ -46,27 +50,44 @@ def train(text: str, **settings: Any) -> Run:
     return run
 
 
-def open_model(run: str | Run, checkpoint: str = "best") -> OpenModel:
-    """Model and tokenizer of a run, by its name, its path, or as `open_run` and `train` return it. Raises UserError.
-
-    Warns where other weights stand in for missing ones; `checkpoint` and `step` of what is returned are of those.
-    """
-    opened = load_open_model(open_run(run) if isinstance(run, str) else run, checkpoint)
-    if opened.note:
-        warnings.warn(opened.note, stacklevel=2)
-    return opened
+def open_model(run: str | Run, checkpoint: str | int = "best") -> OpenModel:
+    """Model and tokenizer of a run, by its name, its path, or as `open_run` and `train` return it. Raises UserError."""
+    return load_open_model(open_run(run) if isinstance(run, str) else run, str(checkpoint))
 
 
 def generate(opened: OpenModel, prompt: str, tokens: int = 200, **sampling: Any) -> str:
-    """The prompt and the text that follows. `sampling`: temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy."""
+    """The prompt and the text that follows. `sampling`: temperature, top_k, top_p, min_p, repetition_penalty, seed, greedy.
+
+    Raises:
+        UserError: if a value cannot be, or the prompt is empty.
+    """
     from models.sampling import generate
 
-    drawn = generate(opened.model, opened.tokenizer.encode(prompt), tokens, SamplingSettings(**sampling))
+    settings = _checked(SamplingSettings, sampling)
+    if not isinstance(tokens, int) or (problem := WRITTEN_TOKENS.problem(tokens)):
+        raise UserError(f"tokens must {problem if isinstance(tokens, int) else 'be a whole number'}, not {tokens!r}.")
+    drawn = generate(opened.model, _encoded(opened, prompt), tokens, settings)
     return prompt + opened.tokenizer.decode([token.id for token in drawn])
 
 
 def trace(opened: OpenModel, prompt: str) -> "Trace":
-    """Every intermediate of the forward pass of a prompt, or of its end where it is longer than the context."""
+    """Every intermediate of the forward pass of a prompt, or of its end where it is longer than the context. Raises UserError."""
     from models.trace import Trace
 
-    return Trace(opened.model, opened.tokenizer.encode(prompt)[-opened.model.config.context :])
+    return Trace(opened.model, _encoded(opened, prompt)[-opened.model.config.context :])
+
+
+def _encoded(opened: OpenModel, prompt: str) -> list[int]:
+    if not (ids := opened.tokenizer.encode(prompt)):
+        raise UserError("The prompt is empty: a model predicts from at least one token.")
+    return ids
+
+
+def _checked(kind: type[T], settings: dict[str, Any]) -> T:
+    """The settings as this type, with its types and bounds. Raises UserError."""
+    if unknown := sorted(settings.keys() - kind.__annotations__.keys()):
+        raise UserError(f"There is no setting {unknown[0]!r}; there are {', '.join(kind.__annotations__)}.")
+    try:
+        return msgspec.convert(settings, kind, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        raise UserError(f"A setting cannot be: {str(error).removesuffix('.')}.") from error

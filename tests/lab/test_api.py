@@ -35,3 +35,41 @@ def test_a_run_is_trained_and_opened(home: Path, tmp_path: Path, forked_trainers
         train(str(text), name="first", steps=3, **SMALL)
     with pytest.raises(UserError, match="nowhere"):
         open_model("nowhere")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"log_to": "x"},
+        {"steps": 5.5},
+        {"steps": "5"},
+        {"tokenizer": "words"},
+        {"dropout": float("nan")},
+        {"nothing": 1},
+        {"text": 1},
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_there_is_a_run(settings: dict[str, Any], home: Path) -> None:
+    with pytest.raises(UserError):
+        train(**{"text": "stories:20kB", "name": "first", "steps": 3, **SMALL, **settings})
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda demo: open_model("demo", 500_000),
+        lambda demo: open_model("demo", "nowhere"),
+        lambda demo: generate(demo, "The", temperature=-1),
+        lambda demo: generate(demo, "The", top_p=0.0),
+        lambda demo: generate(demo, "The", temperature="hot"),
+        lambda demo: generate(demo, "The", heat=1),
+        lambda demo: generate(demo, "The", tokens=-1),
+        lambda demo: generate(demo, "The", tokens=2.5),
+        lambda demo: generate(demo, ""),
+        lambda demo: trace(demo, ""),
+    ],
+)
+def test_what_cannot_be_is_the_error_that_is_promised(call: Callable[[Any], object]) -> None:
+    with pytest.raises(UserError):
+        call(open_model("demo", 6000))
