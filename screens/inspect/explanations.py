@@ -19,7 +19,7 @@ class Explanations(InspectPart):
     """Remembers the cursor at each level, so that climbing back restores it."""
 
     BINDINGS = (
-        Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view")
+        Binding("enter", "enter_view", "Cursor", id="inspect.enter", tooltip="Put a cursor on the numbers of the view")
         | About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
         Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor")
         | About("Ask why", synonyms="formula calculate why", rank=1),

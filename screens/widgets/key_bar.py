@@ -54,7 +54,7 @@ IN_FIELD = (PALETTE, Key("^q", "quit", "app.quit"))
 LEAVE, BACK = Key("esc", "leave field", "back"), Key("esc", "back", "back")
 """Shown while a text field takes the letters: leads to the keys that are letters; and on a screen over that of its mode."""
 
-MORE, PAGE = Key("^k", "…", "screen.more_keys", gap=0), Key("^k", "1/1", "screen.more_keys")
+MORE, PAGE = Key("^k", "…", "screen.more_keys"), Key("^k", "1/1", "screen.more_keys")
 """Shown where keys do not fit: leads to the rest; and on each page of these, where it says which one it is."""
 
 
