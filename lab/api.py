@@ -13,6 +13,7 @@ Mistakes raise `lab.core.errors.UserError`, with a sentence. Imports `models`, `
 """
 
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -51,8 +52,14 @@ def train(text: str, **settings: Any) -> Run:
 
 
 def open_model(run: str | Run, checkpoint: str | int = "best") -> OpenModel:
-    """Model and tokenizer of a run, by its name, its path, or as `open_run` and `train` return it. Raises UserError."""
-    return load_open_model(open_run(run) if isinstance(run, str) else run, str(checkpoint))
+    """Model and tokenizer of a run, by its name, its path, or as `open_run` and `train` return it. Raises UserError.
+
+    Warns where other weights stand in for missing ones; `checkpoint` and `step` of what is returned are of those.
+    """
+    opened = load_open_model(open_run(run) if isinstance(run, str) else run, str(checkpoint))
+    if opened.note:
+        warnings.warn(opened.note, stacklevel=2)
+    return opened
 
 
 def generate(opened: OpenModel, prompt: str, tokens: int = 200, **sampling: Any) -> str:

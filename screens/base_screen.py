@@ -132,20 +132,9 @@ class LabScreen(QuickScreen):
         ),
     ]
 
-    @on(events.Mount)
-    def _mounted(self) -> None:
-        self.watch(self.app, "language", self._speak, init=False)
-
     @on(events.Unmount)
     def _unmounted(self) -> None:
         forget_watchers(self.app)
-
-    def _speak(self) -> None:
-        """Say all words anew that stand on screen, in the language in use."""
-        for part in self.query("*"):
-            if isinstance(part, Speaks):
-                part.speak()
-            part.refresh()
 
     @on(events.ScreenSuspend)
     @on(events.ScreenResume)
