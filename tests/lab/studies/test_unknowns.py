@@ -76,7 +76,7 @@ def bears_out_the_lesson(history: StudyHistory) -> None:
     assert measures["probability_often_before"] > measures["probability_untold_before"], "a trace of not knowing"
     assert measures["false_after"] < measures["false_before"] / 2, "false answers get fewer"
     assert 0 < measures["refused_after"] < measures["refused_alone"], "refused though told, and more so without the right answers"
-    assert 0.5 < measures["right_after"] < measures["right_before"], "some right ones are lost"
+    assert 0.3 < measures["right_after"] < measures["right_before"], "some right ones are lost"
     before, held_out = history.views["sure before"], history.views["held out"]
     assert isinstance(before, Rows)
     assert isinstance(held_out, Rows)
