@@ -129,12 +129,10 @@ class Chat:
         """The document with the system prompt and as many of the last turns as leave room for `most` tokens of an answer, or for
         an eighth of the context."""
         room = context - min(most, context // 8)
-        for first in range(len(self.turns)):
-            asked = self._tokens(first, (*self.turns[:-1], Turn(self.turns[-1].message)))
-            if len(asked) <= room:
-                break
-        else:
-            first = max(0, len(self.turns) - 1)
+        asked = (*self.turns[:-1], Turn(self.turns[-1].message)) if self.turns else ()
+        first = max(0, len(self.turns) - 1)
+        while first > 0 and len(self._tokens(first - 1, asked)) <= room:
+            first -= 1  # from the end on, so that a long conversation costs no more than what fits
         tokens = self._tokens(first, self.turns)
         return Document([id for id, _ in tokens], [author for _, author in tokens], first)
 

@@ -9,15 +9,18 @@ With no arguments it opens the lab, and then imports nothing that the first scre
 
 import gc
 import os
+import signal
 import sys
 from importlib import import_module
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 
 def main() -> int:
     """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
     try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
         _open_closed_streams()
         if os.getpid() == 1:
             from lab.cli.container_init import run_below_process_one
@@ -26,6 +29,13 @@ def main() -> int:
         return _main(sys.argv[1:])
     except KeyboardInterrupt:
         return 130
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C. While torch is imported it ends the process at once: what is raised there is lost, or becomes another error."""
+    if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
+        os._exit(130)
+    signal.default_int_handler(number, frame)
 
 
 def _open_closed_streams() -> None:

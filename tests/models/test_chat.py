@@ -134,3 +134,18 @@ def test_an_answer_ends_where_it_should(
     assert chat.answer_text(chat.turns[-1]) == answer
     if end == "stop":
         assert chat.document(64, 40).authors[-len(template.stop) :] == ["end"] * len(template.stop)
+
+
+def test_a_long_conversation_costs_no_more_than_what_fits_into_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred turns from a pipe took four times as long as a hundred."""
+    encoded: list[str] = []
+    encode = Tokenizer.encode
+    monkeypatch.setattr(Tokenizer, "encode", lambda self, text, **how: encoded.append(text) or encode(self, text, **how))
+    turns = tuple(Turn(f"message {at}", tuple(b" yes"), "limit") for at in range(400))
+    counts = []
+    for count in (50, 400):
+        encoded.clear()
+        document = Chat(BYTES, PLAIN, "", (*turns[:count], Turn("x"))).document(256, 40)
+        counts.append(len(encoded))
+        assert len(document.ids) <= 256 - 32
+    assert counts[0] == counts[1]

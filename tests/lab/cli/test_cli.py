@@ -224,3 +224,24 @@ def test_a_run_for_the_cpu_is_not_resumed_on_gpus(tiny_run: Callable[..., Run], 
     run = tiny_run()
     words = f"{run.name} was made to train on cpu, not on CUDA's GPUs; leave --gpus out."
     llmlab("resume", run.name, "--gpus", "2").assert_mistake(words)
+
+
+TORCH = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+try:
+    for _ in range(100): len("the signal's handler runs")
+except BaseException:
+    raise AttributeError("as torch does") from None
+"""
+
+
+def test_ctrl_c_while_torch_is_imported_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    """A `torch` that is interrupted while it loads, and makes another error of it."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(TORCH)
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['llmlab', 'generate', 'demo']; " + (
+        "from lab.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
