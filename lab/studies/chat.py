@@ -78,7 +78,7 @@ class Chats:
     def __init__(self, tokenizer: Tokenizer, context: int, seed: int) -> None:
         words, size = [tokenizer.token_bytes(id) for id in tokenizer.ordinary], tokenizer.vocab_size
         marks = {mark: size + at for at, mark in enumerate(MARKS)}
-        self.tokenizer = Tokenizer(tokenizer.kind, words, tokenizer.special | marks, tokenizer.pattern, size + len(MARKS))
+        self.tokenizer = Tokenizer(tokenizer.kind, words, tokenizer.special | marks, size + len(MARKS))
         self._context = context
         self._source = PairSource(seed, self._fits)
 

@@ -126,7 +126,7 @@ def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: C
 def _identity(tokenizer: "Tokenizer") -> Hashable:
     """Two tokenizers with the same one encode alike."""
     tokens = b"".join(len(token).to_bytes(4) + token for token in map(tokenizer.token_bytes, range(tokenizer.vocab_size)))
-    return tokenizer.pattern, tuple(tokenizer.special.items()), hashlib.sha256(tokens).digest()
+    return tuple(tokenizer.special.items()), hashlib.sha256(tokens).digest()
 
 
 def _known(key: Hashable, count: Callable[[], TokenFrequencies]) -> TokenFrequencies:

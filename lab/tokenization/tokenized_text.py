@@ -128,12 +128,10 @@ def tokenize_text(
 
     With `special`, the text of a special token is that token.
     """
-    from models.tokenizers.tokenizer import PATTERN
-
     text = _well_formed(tokenizer, text)
     if special and any(each in text for each in tokenizer.special):
         return TokenizedText(tokenizer, text, tokenizer.encode(text, special=True), special=True)
-    if before is None or before.special or before.tokenizer is not tokenizer or tokenizer.pattern != PATTERN:
+    if before is None or before.special or before.tokenizer is not tokenizer:
         return TokenizedText(tokenizer, text, tokenizer.encode(text))
     start, old_end, end = changed_range(before.text, text)
     if start == old_end == end:

@@ -20,7 +20,7 @@ from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import RunConfig
 from models.config import END_OF_TEXT, TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
-from models.tokenizers.tokenizer import PATTERN, Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 """Splits text by GPT-2's pattern and writes its bytes as characters; in decoding the reverse."""
@@ -30,10 +30,8 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """The content of tokenizer.json: byte-level BPE with the same ids.
 
     Raises:
-        UserError: if it splits text by another pattern than GPT-2's, or a token is not the merge of two others.
+        UserError: if a token is not the merge of two others.
     """
-    if tokenizer.pattern != PATTERN:
-        raise UserError("The run's tokenizer splits text by a pattern of its own, so that it cannot be exported.")
     character_of = {byte: character for character, byte in byte_of_character().items()}
     written = {id: "".join(character_of[byte] for byte in tokenizer.token_bytes(id)) for id in tokenizer.ordinary}
     merges = []

@@ -142,7 +142,9 @@ def download_errors() -> tuple[type[Exception], ...]:
     library that huggingface_hub uses in this version."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    return (OSError, RuntimeError, ValueError, *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)))
+    nonsense = (LookupError, TypeError, AttributeError)  # what huggingface_hub makes of an answer that is none of a hub's
+    of_http = (base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+    return (OSError, RuntimeError, ValueError, *nonsense, *of_http)
 
 
 def check_push(repository: str) -> None:

@@ -5,6 +5,7 @@ be circumvented (CVE-2025-32434, CVE-2026-24747), so that with an older torch no
 """
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -103,7 +104,9 @@ def _load(path: Path, shown: str, room: int) -> "dict[str, Tensor]":
     with open_regular(path, max(0, room)) as file:
         _refuse_compressed(file, shown)
         try:
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of what is refused below in one sentence
+                loaded = torch.load(file, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
         except Exception as error:  # a damaged or hostile file makes torch raise almost anything

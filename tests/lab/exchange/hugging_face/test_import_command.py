@@ -1,7 +1,12 @@
 """The commands, and everything that opens a run on one that was imported: it has no text, and says so."""
 
 import json
+import os
+import pickle
+import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -141,3 +146,42 @@ def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert "connect to the network, or copy its folder here" in said
     llmlab("generate", "openai-community/gpt2").assert_mistake("`llmlab import gpt2` makes one")
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"null", b"{}", b"<html>", b'{"sha": 5, "siblings": 7}', b'{"sha": "x", "siblings": [3]}']
+)
+def test_a_hub_that_answers_nonsense_is_one_sentence(answer: bytes, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+
+    class Nonsense(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path)}
+        environment |= {"HF_HUB_CACHE": str(tmp_path / "hub"), "LLMLAB_HOME": str(tmp_path / "home")}
+        program = "import sys; from lab.cli.command_registry import run; sys.exit(run(['import', 'gpt2']))"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+        server.shutdown()
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "could not be downloaded" in done.stderr or "Only a part of gpt2" in done.stderr
+
+
+def test_a_raw_pickle_is_refused_in_one_sentence_without_torchs_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    shape = ModelConfig(layers=1, heads=1, width=4, context=8, vocab_size=50257)
+    (folder / "config.json").write_text(json.dumps(gpt2_config_json(shape, "float32", None)))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Path("x")))
+    with pytest.raises(UserError, match="cannot be read as weights alone"):
+        import_run(str(folder), tmp_path, convert_pickle=True)
+    assert not [str(each.message) for each in recwarn if "torch" in str(each.message)]

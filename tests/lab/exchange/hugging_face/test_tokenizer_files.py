@@ -193,9 +193,3 @@ def test_a_merge_that_the_library_would_make_otherwise_is_refused(tmp_path: Path
     assert tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("abc").tokens == ["ab", "c"]
     with pytest.raises(UserError, match="merge 2 is not how its token 258 is encoded"):
         read_tokenizer(ModelFolder(tmp_path), 259)
-
-
-def test_another_pattern_is_not_exported() -> None:
-    ours = Tokenizer("bytes", [bytes([byte]) for byte in range(256)], pattern=r"\w+|\W")
-    with pytest.raises(UserError, match="pattern of its own"):
-        tokenizer_json(ours)
