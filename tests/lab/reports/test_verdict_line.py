@@ -261,7 +261,7 @@ def test_the_level_of_token_pairs_is_their_loss_on_the_validation_text(name: str
     assert run.head.entropy.validation.bigram_loss is not None
     final = run.head.status.final
     apart = (final.val_loss if final else run.history.val_losses[-1]) - run.head.entropy.validation.bigram_loss
-    assert line_of(name).details.endswith(f"{abs(apart):.2f} nats {'above' if apart > 0 else 'below'} bigram.")
+    assert line_of(name).details.endswith(f"{abs(apart):.2f} nats {'above' if apart > 0 else 'below'} the bigram baseline.")
 
 
 def test_of_a_text_of_other_tokens_the_level_is_the_lowest_one() -> None:

@@ -100,7 +100,7 @@ def test_a_round_that_was_left_goes_on_at_its_next_question() -> None:
 
 
 def test_the_rounds_of_the_quiz_that_had_twelve_questions_keep_their_scores() -> None:
-    asked = [each for each in quiz() if each.identity or each.question in TWELVE]
+    asked = [each for each in quiz() if (each.identity or each.question) in TWELVE]
     assert len(asked) == 12
 
     def older(round_: int, right: int, count: int = 12) -> list[LearnerPrediction]:
