@@ -61,7 +61,7 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
     asked = {count: _sums(order, count, sizes.asked) for count in COUNTS}
     _show_examples(record, asked)
     record.plot("terms", "right answers by the number of terms", x="terms")
-    record.plot("training", "sums of three and of six terms, over training", x="tokens trained on")
+    record.plot("training", "sums of six terms, over training", x="tokens trained on")
     shape = ModelConfig(layers=sizes.layers, heads=4, width=sizes.width, context=2 * MOST + 3, vocab_size=END + 1)
     held = {terms for count in COUNTS if count >= FEW for terms in asked[count]}
     models, most, done = dict[str, GPT](), dict[str, float](), 0
@@ -73,8 +73,7 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
             tokens = step.tokens
             if step.number * sizes.evaluations % steps < sizes.evaluations:
                 right = {count: share_right(model, asked[count], way) for count in COUNTS}
-                for count in (FEW, MOST) if name != LONGER else (MOST,):
-                    record.point("training", f"{name}: {count}", tokens, right[count])
+                record.point("training", name, tokens, right[MOST])
                 record.done((done + step.number) / sizes.steps / (len(WAYS) + sizes.longer))
         done += steps
         for count, share in right.items():

@@ -109,7 +109,7 @@ def test_both_train_on_the_same_number_of_tokens_and_not_on_the_sums_that_are_as
     assert {len(answer) for batch in batches[12:] for _, answer in batch} == {2}
     for name, way in (("at_once", AT_ONCE), ("written", WRITTEN), ("longer", LONGER)):
         assert history.curves["terms"][way] == [(count, history.measures[f"{name}_{count}"]) for count in COUNTS]
-        assert history.curves["training"][f"{way}: 6"][-1][1] == history.measures[f"{name}_6"]
+        assert history.curves["training"][way][-1][1] == history.measures[f"{name}_6"]
     assert history.share == 1.0
     assert list(history.views) == list(dict.fromkeys(("examples", "terms", "training", "lens")))
 
