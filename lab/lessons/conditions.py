@@ -172,7 +172,7 @@ def _held(condition: Condition, measures: Mapping[str, Measure], seeds: Sequence
     """In how many seeds a condition holds."""
     own = "in this run" if condition.holds(measures) else "not in this run"
     known = [condition.holds(each) for each in seeds if condition.names <= each.keys()]
-    if not known:
+    if not known or (is_median and len(known) == 1):
         return own
     held, count = sum(known), len(known)
     words = f"in {'all' if held == count else f'{held} of' if held else 'none of'} {count} seeds"

@@ -137,6 +137,7 @@ def test_a_figure_of_several_seeds_has_their_range_and_a_condition_counts_them(t
     seeds = [{"p": p, "n": 7, "name": "dog"} for p in (0.2, 0.1, 0.9)]
     assert fill(text, {"p": 0.2, "n": 7, "name": "dog"}, str, seeds) == of_all
     assert fill(text, {"p": 0.5, "n": 7, "name": "dog"}, str, seeds, is_median=False) == of_one
+    assert fill("{in p > 0.15}", {"p": 0.2}, str, seeds[:1]) == "in this run", "one recorded seed is no count"
     assert "(" not in fill(text, {"p": 0.5, "n": 7, "name": "dog"}), "one alone has no range"
     with pytest.raises(ValueError, match="is no comparison"):
         fill("{in p}", {"p": 0.5})
