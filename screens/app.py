@@ -19,6 +19,7 @@ from textual.driver import Driver
 from textual.reactive import Reactive
 from textual.screen import Screen
 
+from lab.core.atomic_io import remove_abandoned
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
@@ -178,6 +179,7 @@ class LabApp(AppState):
 
     @work(thread=True, group="import", exclusive=True, exit_on_error=True)
     def _import_screens(self) -> None:
+        remove_abandoned(home())
         for mode in MODE_NAMES:
             import_module(f"screens.{mode}.{mode}_screen")
         for module in LATER_IMPORTS:

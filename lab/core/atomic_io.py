@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lab.core.errors import UserError
-from lab.core.safe_open import open_to_replace, run_folder_mode
+from lab.core.safe_open import is_real_folder, open_to_replace, run_folder_mode
 from lab.core.visible_text import quoted
 
 Chunk = bytes | memoryview
@@ -23,8 +23,6 @@ Chunk = bytes | memoryview
 LOCK_TIMEOUT = 5.0
 """Seconds that a writer waits for another, which may be suspended while it holds the lock."""
 LOCK_POLL_SECONDS = 0.005
-
-_numbers = itertools.count(1)
 
 
 def is_disk_full(error: OSError) -> bool:
@@ -68,7 +66,7 @@ def sync_folder(folder: Path) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """A new name for a temporary file in the same folder, and so on the same file system. It is never too long."""
-    return path.with_name(f".{path.name[:50]}.{os.getpid()}-{next(_numbers)}.tmp")
+    return path.with_name(f".{path.name[:30]}.{owner()}.tmp")
 
 
 def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
@@ -101,10 +99,16 @@ def write_atomic(path: Path, contents: bytes) -> None:
 
 
 def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
-    """`write_atomic` of contents that come in parts."""
-    temporary = temporary_beside(path)
+    """`write_atomic` of contents that come in parts. A file that was there keeps its permissions."""
+    temporary, mode = temporary_beside(path), None
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(found := path.lstat().st_mode):
+            mode = stat.S_IMODE(found)
+            temporary.touch(0o600)  # nobody else reads it meanwhile
     write_synced(temporary, chunks)
     try:
+        if mode is not None:
+            temporary.chmod(mode)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)  # the next one has another name, and would lie beside it
@@ -167,6 +171,16 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writers that were killed. Only for the one process that may write in the folder."""
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
+
+
+def remove_abandoned(home: Path) -> None:
+    """Remove the temporary files of writers that were killed, in the home and in its folders that are no runs."""
+    for folder in (home, home / "exports", home / ".learn", home / ".learn" / "notes"):
+        for leftover in folder.glob(".*.tmp") if is_real_folder(folder) else ():
+            match = re.search(r"\.(\d{1,9}-\d+-\d+@.*)\.tmp$", leftover.name)
+            if match and is_abandoned(leftover, match[1]):
+                with suppress(OSError):  # it is not ours
+                    leftover.unlink(missing_ok=True)
 
 
 def os_error_in_words(error: OSError, what: str) -> UserError:

@@ -1,4 +1,5 @@
-"""Screens that are closed are let go of. The lab runs in a process of its own, as it does for users, with nothing replaced."""
+"""Screens that are closed are let go of, and so are files of a lab that was killed. The lab runs in a process of its own, as it
+does for users, with nothing replaced."""
 
 import shutil
 import subprocess
@@ -70,3 +71,37 @@ def test_dialogs_and_comparisons_that_are_closed_are_not_kept(tmp_path: Path, mo
     assert {"CompareScreen", "GlossaryDialog", "NoteDialog", "ThemePicker", "RunChooser", "PlotMenu", "ExportMenu"} <= set(opened)
     assert kept == ["HelpScreen"]
     assert int(widgets[2]) <= int(widgets[1])
+
+
+KILLED = """
+import asyncio, os, signal
+from pathlib import Path
+from lab.cli import import_lab
+from lab.core import atomic_io
+
+home = Path(os.environ["LLMLAB_HOME"])
+if os.fork() == 0:
+    os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    atomic_io.write_atomic(home / ".learn" / "notes" / "note.md", b"cut short")
+os.wait()
+(home / ".mine.tmp").touch()
+temporary = lambda: sorted(path.name for path in home.rglob(".*.tmp"))
+assert len(temporary()) == 2
+
+async def main():
+    app = import_lab().LabApp(warms_engine=False)
+    async with app.run_test() as pilot:
+        while len(temporary()) > 1:
+            await pilot.pause(0.05)
+    print(*temporary())
+asyncio.run(main())
+"""
+
+
+def test_temporary_files_of_a_lab_that_was_killed_go_when_the_next_one_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
+    (tmp_path / ".learn" / "notes").mkdir(parents=True)
+    done = subprocess.run([sys.executable, "-P", "-c", KILLED], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, ".mine.tmp\n"), done.stderr[-2000:]

@@ -16,10 +16,11 @@ A Markdown file without one, written in any editor, is a note about no place. Th
 import os
 import re
 import time
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -60,6 +61,8 @@ class Note:
     """The reason why the file cannot be used; "" if it can."""
     foreign_lines: tuple[str, ...] = ()
     """The lines of the front matter that another program or the user has written."""
+    foreign_state: dict[str, Any] = field(default_factory=dict)
+    """Keys of the state that this version does not know."""
 
     @property
     def first_line(self) -> str:
@@ -123,7 +126,9 @@ def _parsed(path: Path, raw: bytes) -> Note:
     created = _modification_time(path) if date is None else date.replace(tzinfo=UTC).timestamp()
     place = decode_json(path, fields["place"].encode(), Place) if "place" in fields else ""
     state = decode_json(path, fields["state"].encode(), ScreenState) if "state" in fields else None
-    return Note(path, text, created, place, state, foreign_lines=foreign_lines)
+    keys = decode_json(path, fields["state"].encode(), dict[str, Any]) if "state" in fields else {}
+    foreign_state = {name: value for name, value in keys.items() if name not in ScreenState.__struct_fields__}
+    return Note(path, text, created, place, state, foreign_lines=foreign_lines, foreign_state=foreign_state)
 
 
 def _modification_time(path: Path) -> float:
@@ -134,14 +139,16 @@ def _modification_time(path: Path) -> float:
         return 0.0
 
 
-def _written(text: str, created: float, place: str, state: ScreenState | None, foreign_lines: tuple[str, ...] = ()) -> bytes:
+def _written(text: str, created: float, place: str, state: ScreenState | None, before: Note | None = None) -> bytes:
+    """The file of a note; what is not ours in the one `before` it stays."""
     date = datetime.fromtimestamp(created, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     head = [END, f"created: {date}Z"]
     if place:
         head.append(f"place: {msgspec.json.encode(place[:LONGEST_PLACE]).decode()}")
     if state is not None:
-        head.append(f"state: {msgspec.json.encode(state).decode()}")
-    return "\n".join([*head, *foreign_lines, END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
+        keys = (before.foreign_state if before else {}) | msgspec.to_builtins(state)
+        head.append(f"state: {msgspec.json.encode(keys).decode()}")
+    return "\n".join([*head, *(before.foreign_lines if before else ()), END, "", text.strip("\n"), ""]).encode("utf-8", "replace")
 
 
 def add_note(home: Path, text: str, place: str, state: ScreenState) -> Note:
@@ -166,7 +173,7 @@ def change_note(note: Note, text: str) -> Note:
     with folder_lock(note.path.parent):
         is_changed = _is_changed(note)
         path = _unused(note.path.parent, note.created, note.place) if is_changed else note.path
-        _write(path, _written(text, note.created, note.place, note.state, note.foreign_lines))
+        _write(path, _written(text, note.created, note.place, note.state, note))
     return read_note(path)
 
 
@@ -184,7 +191,7 @@ def rename_run_in_notes(home: Path, before: str, now: str) -> None:
             others = tuple(now if name == before else name for name in state.others)
             renamed = msgspec.structs.replace(state, run=now if state.run == before else state.run, others=others)
             place = " · ".join(now if part == before else part for part in note.place.split(" · "))
-            _write(note.path, _written(note.text, note.created, place, renamed, note.foreign_lines))
+            _write(note.path, _written(note.text, note.created, place, renamed, note))
 
 
 def delete_note(note: Note) -> None:
@@ -201,6 +208,9 @@ def _write(path: Path, contents: bytes) -> None:
     if len(contents) > LARGEST_NOTE:
         size = f"{len(contents):,} bytes with its place, of {LARGEST_NOTE:,} that it may have"
         raise UserError(f"The note has {size}: shorten it.")
+    with suppress(OSError, DamagedFileError):
+        if b"\r\n" in read_regular(path, LARGEST_NOTE):  # written by an editor of Windows
+            contents = contents.replace(b"\n", b"\r\n")
     try:
         write_atomic(path, contents)
     except OSError as error:

@@ -265,3 +265,20 @@ def test_a_file_that_another_program_has_only_touched_is_changed_in_place(tmp_pa
     os.utime(by_hand, (5, 5))
     assert change_note(note, "longer").path == by_hand
     assert [each.text for each in list_notes(tmp_path)] == ["longer"]
+
+
+def test_a_note_keeps_its_permissions_its_line_ends_and_the_keys_of_its_state_that_are_not_known(
+    tmp_path: Path, note: Note
+) -> None:
+    """The user's editor and another version of the lab have been there."""
+    whole = note.path.read_text().replace('"mode":', '"newer":{"key":[1]},"mode":')
+    note.path.write_bytes(whole.replace("\n", "\r\n").encode())
+    note.path.chmod(0o600)
+    changed = change_note(read_note(note.path), "one\ntwo")
+    rename_run_in_notes(tmp_path, "demo", "story")
+    raw = note.path.read_bytes()
+    assert (changed.path, note.path.stat().st_mode & 0o777) == (note.path, 0o600)
+    assert b"\r\none\r\ntwo\r\n" in raw
+    assert raw.count(b"\n") == raw.count(b"\r\n")
+    assert b'"newer":{"key":[1]}' in raw
+    assert b"story" in raw
