@@ -5,7 +5,7 @@ import time
 
 from msgspec import UNSET
 
-from lab.runs.run_schema import TrainConfig
+from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.training.trainer_state import TrainerState
 from models.config import schedule_factor
 
@@ -77,13 +77,26 @@ def early_stop_message(patience: int | None, state: TrainerState) -> str:
     return f"Ended early: no better validation loss in {state.evals_without_improvement} evaluations in a row{best}."
 
 
-def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds: float, step_seconds: float) -> float:
+MOST_STEPS, MANY_EPOCHS = 1.5, 3.0
+"""Steps over those that were planned after which a run by minutes ends, if the plan reads its text so many times: planned on a
+busy machine, a quick one would memorize the text with too large a model and too little dropout."""
+
+
+def most_steps(config: RunConfig) -> float:
+    """Steps after which a run by minutes ends though there is time; infinite unless they were planned, with many epochs."""
+    planned = config.expected.steps if config.expected is not None else 0
+    epochs = planned * config.train.batch * config.model.context / max(1, config.data.split)
+    return MOST_STEPS * planned if epochs >= MANY_EPOCHS and config.train.steps is None else math.inf
+
+
+def lr_of_next_step(config: RunConfig, state: TrainerState, step: int, seconds: float, step_seconds: float) -> float:
     """Learning rate of the step after `step` steps and `seconds` of training, which will take about `step_seconds`.
 
     The schedule is evaluated at the end of that step.
     """
+    train = config.train
     before = 0.0 if state.seconds_before is UNSET else state.seconds_before  # the warm-up begins with the first step
-    progress = (seconds - before + step_seconds) / (60 * (train.minutes or 1.0) - before)
+    progress = max((seconds - before + step_seconds) / (60 * (train.minutes or 1.0) - before), (step + 1) / most_steps(config))
     progress = progress if train.steps is None else (step + 1) / train.steps
     return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * state.lr_factor
 
@@ -91,25 +104,37 @@ def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds:
 class RunLength:
     """Progress of a run towards its end."""
 
-    def __init__(self, train: TrainConfig, state: TrainerState, clock: Clock, throughput: Throughput) -> None:
-        self._train = train
+    def __init__(self, config: RunConfig, state: TrainerState, clock: Clock, throughput: Throughput) -> None:
+        self._config, self._train = config, config.train
         self._state = state
         self._clock = clock
         self._throughput = throughput
-        self._limit = (train.minutes or 0.0) * 60
+        self._limit = (self._train.minutes or 0.0) * 60
+        self._most_steps = most_steps(config)
 
     @property
     def lr(self) -> float:
         """Learning rate of the step about to be taken."""
-        return lr_of_next_step(self._train, self._state, self._state.step, self._clock.seconds(), self._throughput.step_seconds)
+        return lr_of_next_step(self._config, self._state, self._state.step, self._clock.seconds(), self._throughput.step_seconds)
 
     def is_over(self) -> bool:
         """True at the last step, at the time limit, and after early stopping."""
         steps = self._train.steps
         reached = self._state.step >= steps if steps is not None else self._clock.seconds() >= self._limit
+        reached = reached or self._state.step >= self._most_steps
         return reached or is_stopped_early(self._train.patience, self._state)
+
+    def end_message(self) -> str:
+        """The reason why a run ended before its minutes; empty if it did not, or for another reason."""
+        if self._state.step < self._most_steps:
+            return ""
+        return (
+            f"Ended after {MOST_STEPS:g} times the planned steps: the machine was quicker than when it was planned, and more "
+            "steps would memorize the text."
+        )
 
     def progress(self) -> float:
         """Fraction of the run that is done, 0 to 1."""
         steps = self._train.steps
-        return min(1.0, self._state.step / steps if steps is not None else self._clock.seconds() / self._limit)
+        done = self._state.step / steps if steps is not None else self._clock.seconds() / self._limit
+        return min(1.0, max(done, self._state.step / self._most_steps))

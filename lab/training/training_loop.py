@@ -69,7 +69,7 @@ class Training:
         self.uniform_loss = uniform_loss_of(self.config)
         self.clock = Clock(self.state.seconds)
         self.throughput = Throughput(self.state.step_seconds)
-        self.length = RunLength(self.config.train, self.state, self.clock, self.throughput)
+        self.length = RunLength(self.config, self.state, self.clock, self.throughput)
         self.snapshot_schedule = SnapshotSchedule(self.length)
         self.over = self.length.is_over()
         self.inbox = CommandInbox(run.control_path, signals)
@@ -114,8 +114,8 @@ class Training:
             self.model.zero_grad(set_to_none=True)
             with self.average.shown():
                 evaluate_final_weights(self.setup, self.board, self._handle_commands)
-            message = early_stop_message(self.config.train.patience, self.state) or self.rollback.lr_message()
-            self.board.update("finished", message=message)
+            message = early_stop_message(self.config.train.patience, self.state) or self.length.end_message()
+            self.board.update("finished", message=message or self.rollback.lr_message())
         except StopRequestedError as request:
             self._stop(request)
         except RankLostError as lost:

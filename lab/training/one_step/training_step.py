@@ -147,7 +147,7 @@ class TrainingStep:
         """Learning rate of the next step by the run's schedule; after the schedule's end, its last."""
         state, applied = self.state, self.applied
         seconds = state.seconds + applied * state.step_seconds
-        return lr_of_next_step(self.run.config.train, state, state.step + applied, seconds, state.step_seconds)
+        return lr_of_next_step(self.run.config, state, state.step + applied, seconds, state.step_seconds)
 
     @property
     def would_be_skipped(self) -> bool:

@@ -173,7 +173,9 @@ def test_the_quiz_is_asked_in_the_language_and_an_answer_counts_once_in_all(fold
     first = quiz()[0]
     assert (first.question, first.why) == (f"Frage: {english[0].question} {OLDER}", f"Grund: {english[0].why}")
     asked = first.ask(1, len(english))
-    answer = LearnerPrediction(1.0, QUIZ, asked.question, first.choices, 1, asked.right, source_of(1, len(english)), identity=asked.identity)
+    answer = LearnerPrediction(
+        1.0, QUIZ, asked.question, first.choices, 1, asked.right, source_of(1, len(english)), identity=asked.identity
+    )
     assert results_of([answer], quiz()).rounds == {1: {first: 1}}
     assert results_of([answer], english).rounds == {1: {english[0]: 1}}
 

@@ -268,7 +268,7 @@ def test_of_a_text_of_other_tokens_the_level_is_the_lowest_one() -> None:
     text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 8.0, 3.0, bigram_loss=9.9))
     run = DiagnosedRun(config(), TRAINING, history((10, 3.2, 7.5)), "training", text, ())
     line = verdict_line(run, Diagnosis("validation text differs", ""))
-    assert line.details.endswith(f"{7.5 - math.log(1024):.2f} nats above uniform.")
+    assert line.details.endswith(f"{7.5 - math.log(1024):.2f} nats above the uniform baseline.")
 
 
 def test_every_verdict_has_a_tone() -> None:

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from lab.core.errors import UserError
+from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.weights_file import load_model
 from lab.training import run_length
 from lab.training.run_length import lr_of_next_step
@@ -44,6 +45,19 @@ def test_minutes_of_steps_leave_out_evaluations_and_samples(train_tiny: TinyRun,
         assert 0.48 <= done.seconds < 0.48 + 0.4
         steps[alone] = done.step
     assert steps[True] > 5 * steps[False]
+
+
+def test_a_run_planned_on_a_busy_machine_does_not_memorize_its_text_on_a_quick_one(train_tiny: TinyRun) -> None:
+    """It was planned with 20 steps, which read the text several times: it ends after 30, its learning rate at its end by then."""
+    expected = ExpectedLoss(bits_per_byte=2.0, low=1.8, high=2.2, by_law=2.0, steps=20)
+    run = train_tiny(steps=None, minutes=60.0, batch=64, expected=expected, schedule="cosine", lr=1e-3)
+    done = run.status()
+    assert (done.phase, done.step) == ("finished", 30), done.message
+    assert done.message.startswith("Ended after 1.5 times the planned steps: ")
+    rates = [metric.lr for metric in run.metrics().read() if metric.lr is not None]
+    assert rates[-1] == pytest.approx(1e-4)
+    few = train_tiny(name="few", steps=40, batch=64, expected=expected)
+    assert few.status().step == 40, "its steps were asked for"
 
 
 UNDOING = {"eval_every": 5, "lr": 0.3, "warmup": 0.0, "optimizer": "adamw"}
@@ -95,6 +109,6 @@ def test_the_minutes_of_a_run_begin_when_it_is_asked_for_and_its_warm_up_with_th
     if "minutes" in length:
         whole = 60 - counted
         for share in (0.0, 0.3, 1.0):
-            lr = lr_of_next_step(config.train, state, 0, counted + share * whole, 0.0)
+            lr = lr_of_next_step(config, state, 0, counted + share * whole, 0.0)
             train = config.train
             assert lr == pytest.approx(train.lr * schedule_factor(train.schedule, share, train.warmup, train.final_lr))

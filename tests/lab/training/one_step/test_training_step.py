@@ -122,10 +122,10 @@ def test_the_lr_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_her
     step.state.seconds, step.state.step_seconds = 100.0, 20.0
     clock, speed = Clock(100.0), Throughput(20.0)
     clock.stop()
-    first = RunLength(run.config.train, step.state, clock, speed).lr
+    first = RunLength(run.config, step.state, clock, speed).lr
     assert step.lr == pytest.approx(first, rel=1e-4)
     step.applied = 2
-    assert step.lr == pytest.approx(RunLength(run.config.train, step.state, Clock(140.0), speed).lr, rel=1e-3)
+    assert step.lr == pytest.approx(RunLength(run.config, step.state, Clock(140.0), speed).lr, rel=1e-3)
     assert step.lr < first
 
 
