@@ -25,7 +25,7 @@ WORTH_WAITING = 0.002
 """Share of the loss that more minutes must gain."""
 FEW_EPOCHS = 5.0
 """Epochs up to which hardly anything is memorized, so that no shorter run is better."""
-SHAPES = ((2, 32), (2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384), (8, 512), (12, 768))
+SHAPES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384), (8, 512), (12, 768))
 """Layers and width of the candidates."""
 HEAD_WIDTH, HEAD_WIDTH_OF_WIDE, WIDE = 32, 64, 384
 VOCABULARIES = ((512, 0), (1024, 100_000), (2048, 1_000_000), (4096, 2_000_000))

@@ -50,6 +50,8 @@ USELESS, USELESS_BESIDE_PILOT = 1.2, 1.25
 """Loss of a run that is memorized beyond all use, over its text's entropy or its pilot."""
 UNUSUAL = {"final_lr", "lr"}
 """Settings of jobs that the law does not know."""
+NARROWEST = 64
+"""Width of the narrowest model that the law is about: narrower ones do worse than their parameters say."""
 FEWEST_TOKENS = 150_000
 """Tokens of a run on a text whose pilot fell unusually fast: shorter ones end amid the fall."""
 
@@ -99,7 +101,12 @@ def misfit(law: LossLaw, runs: list[dict[str, Any]]) -> float:
 
 def is_usual(run: dict[str, Any]) -> bool:
     """True if the law is about such runs: not about bytes, nor one memorized beyond all use."""
-    is_known = not UNUSUAL & run.keys() and run["batch"] * run["context"] == STEP_TOKENS and run["vocab"] > 300
+    is_known = (
+        not UNUSUAL & run.keys()
+        and run["batch"] * run["context"] == STEP_TOKENS
+        and run["vocab"] > 300
+        and run["width"] >= NARROWEST
+    )
     if pilot := run.get("pilot"):
         fell_fast = pilot["fell_by"] > UNUSUAL_FALL and run["steps"] * STEP_TOKENS < FEWEST_TOKENS
         return is_known and not fell_fast and run["averaged"] < USELESS_BESIDE_PILOT * pilot["bits_per_byte"]
