@@ -136,13 +136,18 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
         return less + (more - less) * math.log(size / low) / math.log(high / low)
 
     def bits_per_byte(self, run: Learning) -> float:
-        """The expected validation loss of the best weights: the last, or those before the run began to memorize its text."""
-        pilot = run.pilot or USUAL_PILOT
-        found = pilot.bits_per_byte * self.of_best(run, *_of_text(self, pilot))
-        if pilot.entropy is None:
+        """The expected validation loss of the best weights: the last, or those before the run began to memorize its text. Where the
+        entropy of the source is known, it is no less than that."""
+        found = self.by_learning(run)
+        if run.pilot is None or run.pilot.entropy is None:
             return found
         unseen = WINDOW_BITS * run.unique_tokens / run.unique_bytes / run.context
-        return max(found, pilot.entropy + unseen)
+        return max(found, run.pilot.entropy + unseen)
+
+    def by_learning(self, run: Learning) -> float:
+        """The same as if there were no end to what can be learned: by it runs are chosen."""
+        pilot = run.pilot or USUAL_PILOT
+        return pilot.bits_per_byte * self.of_best(run, *_of_text(self, pilot))
 
     def of_last_weights(self, run: Learning) -> float:
         """The expected validation loss of the weights at its end, memorization and all."""

@@ -74,9 +74,8 @@ class Candidate:
         if self.run.text.pilot is None:
             return None
         loss, spread = self.bits_per_byte, math.exp(LAW.range_of(_learning(self.run, self.steps)))
-        return ExpectedLoss(
-            bits_per_byte=loss, low=loss / spread, high=loss * spread, by_law=self.by_law, steps=round(self.steps)
-        )
+        low = min(loss, max(loss / spread, self.run.text.pilot.entropy or 0.0))
+        return ExpectedLoss(bits_per_byte=loss, low=low, high=loss * spread, by_law=self.by_law, steps=round(self.steps))
 
     @property
     def request(self) -> RunRequest:
@@ -135,14 +134,16 @@ def plan_for_minutes(
             for length in (minutes, *reversed(shorter)):
                 steps = max(1.0, (60 * length - SECONDS_AROUND - passed) / step)
                 learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
-                by_length.append((LAW.bits_per_byte(learning), length, steps))
+                by_length.append((LAW.by_learning(learning), length, steps))
                 if learning.tokens < FEW_EPOCHS * learning.unique_tokens:
                     break  # a shorter run would only learn less
             most = min(by_length)[0] * (1 + WORTH_WAITING)
             loss, length, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
+            expected = LAW.bits_per_byte(msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens))
             train = msgspec.structs.replace(run.train, minutes=length)
-            found.append(Candidate(replace(run, train=train), step, steps, is_measured, length, loss, corrected.factor))
-        return sorted(found, key=lambda each: each.by_law)
+            candidate = Candidate(replace(run, train=train), step, steps, is_measured, length, expected, corrected.factor)
+            found.append((loss, candidate))
+        return [candidate for _, candidate in sorted(found, key=lambda each: each[0])]
 
     found = candidates(asked.minutes)
     shapes: dict[tuple[int, int], Candidate] = {}
