@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
@@ -27,7 +28,7 @@ from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import RunRequest
+from lab.planning.run_request import AUTO, RunRequest
 from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, make_plan, parse_settings, settings_of_base
 from lab.planning.settings_table import Settings
@@ -246,7 +247,9 @@ class NewRun(PlannedRun):
         self.workers.cancel_group(self, "search")
         self.query_one(Preparation).stages = ()
         self.preparing = True
-        self._make(plan.request)
+        has_pilot = plan.minutes_plan is None or plan.minutes_plan.best.expected is not None
+        # With every setting as shown: without a pilot yet, the preparation trains it, for the loss to expect.
+        self._make(plan.request if has_pilot else msgspec.structs.replace(plan.request, preset=AUTO))
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
