@@ -34,6 +34,8 @@ UNUSUAL_FALL = 0.1
 """A pilot that was still falling so fast is unlike those of common texts: logs, tables, texts made by a grammar."""
 SMALL_SAMPLE = 50_000
 """Bytes of a small text, which is soon memorized."""
+BY_CHANCE = 8.0
+"""Bits that a byte costs who knows nothing."""
 WINDOW_BITS = 10.0
 """Bits that the tokens of a window cost together, beyond the entropy of a source that is known, since the model does not see what
 stands before the window: as runs on the built-in stories end."""
@@ -136,9 +138,11 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
         return less + (more - less) * math.log(size / low) / math.log(high / low)
 
     def bits_per_byte(self, run: Learning) -> float:
-        """The expected validation loss of the best weights: the last, or those before the run began to memorize its text. Where the
-        entropy of the source is known, it is no less than that."""
-        found = self.by_learning(run)
+        """The expected validation loss of the best weights: the last, or those before the run began to memorize its text.
+
+        Where the entropy of the source is known, it is no less than that; never more than 8 bits.
+        """
+        found = min(self.by_learning(run), BY_CHANCE)
         if run.pilot is None or run.pilot.entropy is None:
             return found
         unseen = WINDOW_BITS * run.unique_tokens / run.unique_bytes / run.context
