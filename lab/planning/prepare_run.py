@@ -25,7 +25,8 @@ from lab.data.train_val_split import Split
 from lab.planning.best_for_minutes.measure_pilot import PilotTrainer
 from lab.planning.best_for_minutes.measured_plan import measured_plan
 from lab.planning.best_for_minutes.pilot import Pilot
-from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan, is_planned, settled
+from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan, is_planned, plan_for_minutes, settled
+from lab.planning.best_for_minutes.step_speed import StepSpeed
 from lab.planning.check_request import check_request
 from lab.planning.fine_tuning import copy_start, fine_tuning_request
 from lab.planning.preparation.preparation_cache import LEAST_TEXT, PreparationCache
@@ -82,6 +83,7 @@ def prepare_run(
         request = planned.best.request
 
     if is_planned(asked):
+        plan_for_minutes(asked, text, StepSpeed(machine(), {}))  # refuses what cannot be before anything is measured or kept
         text = replace(text, pilot=_pilot(corpus, asked, where, created, progress))
         plan()
     size = vocabulary_size(request, text)

@@ -272,7 +272,8 @@ def no_weights_yet(run: Run) -> str:
 def weights_path(run: Run, which: str) -> Path:
     """The file of the weights that `which` opens: the first that exists of its `STAND_INS`, or a snapshot."""
     if which.isdecimal():
-        return next((file.path for file in run.snapshots() if file.step == int(which)), run.snapshots_path / which)
+        step = which.lstrip("0") or "0"
+        return next((file.path for file in run.snapshots() if str(file.step) == step), run.snapshots_path / which)
     paths = [run.path / f"{name}.safetensors" for name in STAND_INS.get(which, (which,))]
     return next((path for path in paths if os.path.lexists(path)), paths[0])
 

@@ -92,7 +92,7 @@ def _text_key(request: RunRequest) -> TextKey:
 
 
 SECONDS_BEFORE_TIMING = 2.0
-"""Delay after the last change before a step of the planned run is timed."""
+"""Delay after the last change before the text's pilot is trained, and before a step of the planned run is timed."""
 
 
 class PlannedRun(Widget):
@@ -168,7 +168,7 @@ class PlannedRun(Widget):
 
         def measure() -> Pilot | None:
             source, encoding, rules = key
-            return PilotTrainer(home()).measure(open_corpus(source, encoding, cleaning=rules), waiting)
+            return PilotTrainer(home()).measure(open_corpus(source, encoding, cleaning=rules), waiting, SECONDS_BEFORE_TIMING)
 
         pilot = None
         try:

@@ -33,12 +33,12 @@ class PilotTrainer:
         self._process = MeasuringProcess("lab.training.train_pilot", "the difficulty of the text", threads=1)
         self.cancel = self._process.cancel
 
-    def measure(self, corpus: Corpus, waiting: Callable[[], None] = lambda: None) -> Pilot | None:
+    def measure(self, corpus: Corpus, waiting: Callable[[], None] = lambda: None, after: float = 0.0) -> Pilot | None:
         """The pilot of a text: the one that is known, or one trained now; None if the text has too little to hold out, or
         this was cancelled.
 
-        `waiting` is called again and again meanwhile, and cancels by raising. Raises UserError if the text cannot be read, or the
-        pilot not be trained or kept.
+        It is trained after so many seconds. `waiting` is called again and again meanwhile, and cancels by raising.
+        Raises UserError if the text cannot be read, or the pilot not be trained or kept.
         """
         home, sample = self._home, text_sample(corpus)
         if sample is None:
@@ -46,7 +46,7 @@ class PilotTrainer:
         key = hashlib.sha256(repr((VERSION, len(sample.seen))).encode() + sample.seen + sample.held).hexdigest()
         if known := known_pilots(home).get(key):
             return known
-        output = self._process.run(msgspec.json.encode(sample), waiting)
+        output = self._process.run(msgspec.json.encode(sample), waiting, after)
         if not output:
             return None
         pilot = msgspec.structs.replace(msgspec.json.decode(output, type=Pilot), entropy=corpus.entropy_bits_per_byte)

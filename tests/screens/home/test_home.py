@@ -385,7 +385,7 @@ async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
     async with listed() as pilot:
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
-        await pilot.press(*"story", "enter")
+        await pilot.press("ctrl+u", *"story", "enter")
         await until(pilot, lambda: app._notifications)
         assert [said.message for said in app._notifications] == ["Renamed tale to story."]
         assert (last_prompt(home, "story"), last_prompt(home, "tale")) == ("The old cat", "")
