@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.number_format import fixed, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
+from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
 from lab.reports.baselines import NATS, LossUnit
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.run_folder import Run
@@ -60,7 +61,9 @@ def against_expectation(config: RunConfig, status: Status) -> str:
     expected = config.expected
     off = got / expected.bits_per_byte - 1
     about = f"{fixed(expected.bits_per_byte, 2)} bits/byte ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
-    return f"expected {about}, got {fixed(got, 2)}: {probability(abs(off))} {'more' if off > 0 else 'less'}"
+    slow = status.step < AS_PLANNED * expected.steps
+    why = f", with {whole(status.step)} of {whole(expected.steps)} planned steps" if slow else ""
+    return f"expected {about}, got {fixed(got, 2)}: {probability(abs(off))} {'more' if off > 0 else 'less'}{why}"
 
 
 def _loss_of(found: FinalEvaluation, unit: LossUnit) -> str:

@@ -12,8 +12,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lab.core.number_format import ago, duration, fixed
+from lab.core.number_format import ago, duration, fixed, whole
 from lab.core.visible_text import visible
+from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
 from lab.planning.best_for_minutes.on_course import course_in_words
 from lab.reports.baselines import NATS, LossUnit
 from lab.reports.diagnosis.diagnose import diagnosis_of
@@ -88,7 +89,9 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     got = watched.status.final_best.bits_per_byte if watched.status.final_best is not None else None
     if watched.phase == "finished" and expected is not None and got is not None:
         about = f"{fixed(expected.bits_per_byte, 2)} ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
-        parts.append(f"Expected {about} bits per byte, got {fixed(got, 2)}.")
+        slow = f" It took {whole(watched.status.step)} of {whole(expected.steps)} planned steps."
+        slow = slow if watched.status.step < AS_PLANNED * expected.steps else ""
+        parts.append(f"Expected {about} bits per byte, got {fixed(got, 2)}.{slow}")
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; p resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):

@@ -21,6 +21,8 @@ MOST = 100
 """Outcomes that are kept, the latest."""
 LOCK_TIMEOUT = 60.0
 """Seconds that a run waits for others that end at once: nobody waits for it."""
+AS_PLANNED = 0.8
+"""Share of the planned steps that a run has taken whose outcome says something of its text."""
 LATEST = 5
 """Runs on the same text that count, at most."""
 SURE = 1.0
@@ -61,6 +63,8 @@ def keep_outcome(config: RunConfig, status: Status, home: Path) -> None:
     got = status.final_best.bits_per_byte if status.final_best is not None else None
     if config.expected is None or not config.expected.by_law or not got:
         return
+    if status.step < AS_PLANNED * config.expected.steps:
+        return  # slower than planned: that is the machine's doing, not the text's
     outcome = {"run": config.name, "source": config.data.source, "ratio": got / config.expected.by_law}
     with contextlib.suppress(OSError, msgspec.ValidationError):  # a full disk, or a text unlike any other
         checked = msgspec.convert(outcome, Outcome)

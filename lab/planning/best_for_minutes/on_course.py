@@ -24,6 +24,8 @@ SURE = 0.01
 """Range that remains at the end, in the logarithm of the loss."""
 SLOWER = 1.25
 """Planned steps over those that fit at the present speed, from which on a run is called slow."""
+FAR_SLOWER = 4.0
+"""The same from which on no loss is told: the law says nothing of such short runs of such a model."""
 FEWEST_STEPS = 10
 """Steps from which on the speed is known."""
 
@@ -65,16 +67,16 @@ def course_in_words(config: RunConfig, history: LossHistory) -> str:
     if course is None or config.expected is None:
         return ""
     now, before = course.expected, config.expected
+    slower = f"Slower than planned: some {whole(round(course.steps))} steps fit instead of {whole(before.steps)}"
+    if course.steps and before.steps > FAR_SLOWER * course.steps:
+        return f"{slower}. The loss of {fixed(before.bits_per_byte, 2)} that was expected is out of reach."
     about = f"{fixed(now.bits_per_byte, 2)} bits per byte ({fixed(now.low, 2)} to {fixed(now.high, 2)})"
     if now == before:
         words = f"Expected at the end: {about}."
     else:
         words = f"On course for {about}; expected before it began: {fixed(before.bits_per_byte, 2)}."
     if course.costs:
-        words += (
-            f" Slower than planned: some {whole(round(course.steps))} steps fit instead of {whole(before.steps)}, "
-            f"which costs about {fixed(course.costs, 2)} bits per byte."
-        )
+        words += f" {slower}, which costs about {fixed(course.costs, 2)} bits per byte."
     return words
 
 

@@ -201,7 +201,7 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(
     assert 0 < (run.config.train.minutes or 0) <= 0.5
     assert {*timed} == {"1 × 8"}, "the fixed shape, with one vocabulary after another"
     got = FinalEvaluation(step=9, tokens=10, bytes=30, val_loss=1.0, bits_per_byte=1.1 * expected.bits_per_byte)
-    ended = Status(phase="finished", final=got, final_best=got)
+    ended = Status(phase="finished", step=expected.steps, final=got, final_best=got)
     assert against_expectation(run.config, ended).endswith(": 10.0% more")
     assert against_expectation(run.config, Status(phase="training")) == ""
     plain = prepare_run(msgspec.structs.replace(request, preset="nano", layers=None, width=None))
@@ -284,12 +284,14 @@ def test_earlier_outcomes_correct_what_is_expected_until_they_are_forgotten(home
     config = prepare_run(RunRequest(text="stories", preset="nano", steps=1)).config
     config = msgspec.structs.replace(config, expected=plain.best.expected)
     got = FinalEvaluation(step=1, tokens=1, bytes=1, val_loss=1.0, bits_per_byte=1.2 * plain.best.bits_per_byte)
-    for status in (Status(phase="training"), Status(phase="finished", final_best=got)):
+    steps = config.expected.steps if config.expected else 0
+    slow = Status(phase="finished", step=steps // 2, final_best=got)
+    for status in (Status(phase="training"), slow, Status(phase="finished", step=steps, final_best=got)):
         keep_outcome(config, status, home)
     assert known_outcomes(home) == [Outcome(config.name, config.data.source, pytest.approx(1.2))]
     (home / ".outcomes.json").write_bytes(b"{")
     assert known_outcomes(home) == []
-    keep_outcome(config, Status(phase="finished", final_best=got), home)
+    keep_outcome(config, Status(phase="finished", step=steps, final_best=got), home)
     assert forget_outcomes(home) == 1
     assert known_outcomes(home) == []
 
@@ -306,7 +308,7 @@ def test_what_runs_keep_that_end_at_once_is_all_kept_until_the_cache_is_emptied(
     config = msgspec.structs.replace(config, expected=plan().best.expected)
     assert config.expected is not None
     got = FinalEvaluation(step=1, tokens=1, bytes=1, val_loss=1.0, bits_per_byte=1.1 * config.expected.by_law)
-    status = Status(phase="finished", final_best=got)
+    status = Status(phase="finished", step=config.expected.steps, final_best=got)
     threads = [threading.Thread(target=keep_outcome, args=(config, status, home)) for _ in range(40)]
     for thread in threads:
         thread.start()

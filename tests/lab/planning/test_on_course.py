@@ -53,10 +53,13 @@ def test_the_curve_of_a_run_corrects_what_was_expected_and_narrows_it(config: Ru
 
 
 def test_a_run_slower_than_planned_says_at_once_what_that_costs(config: RunConfig) -> None:
-    quick, slow = (history_of({0.0: 8.0, 0.05: 4.0}, steps) for steps in (1000, 400))
+    quick, slow, halted = (history_of({0.0: 8.0, 0.05: 4.0}, steps) for steps in (1000, 400, 200))
     assert course_in_words(config, quick).startswith("Expected at the end: 2.00 bits per byte (1.80 to 2.22).")
     told = course_in_words(config, slow)
     assert "Slower than planned: some 400 steps fit instead of 1,000, which costs about 0." in told
+    assert course_in_words(config, halted).endswith(
+        "200 steps fit instead of 1,000. The loss of 2.00 that was expected is out of reach."
+    )
     course = course_of(config, slow)
     assert course is not None
     assert course.expected.bits_per_byte == pytest.approx(2.0 + course.costs)
