@@ -20,7 +20,9 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 
 from lab.core.atomic_io import remove_abandoned
+from lab.core.errors import UserError
 from lab.core.preferences import AnimationSpeed, read_preferences
+from lab.core.visible_text import visible
 from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
 from screens.about_key import KEYLESS
@@ -259,11 +261,34 @@ class LabApp(AppState):
             self.push_screen(ThemePicker())
 
     def action_note(self) -> None:
-        """Write a note about the state in view."""
-        from screens.dialogs.note_dialog import NoteDialog
+        """Ask for a note about the state in view."""
+        from screens.dialogs.describe_place import describe_place
 
         if isinstance(self.screen, LabScreen):
-            self.push_screen(NoteDialog.about(self.screen.screen_state()))
+            self._ask_note(describe_place(self.screen.screen_state()))
+
+    def _ask_note(self, place: str, text: str = "", problem: str = "") -> None:
+        from screens.dialogs.ask import AskText
+
+        def typed(answer: str | None) -> None:
+            if answer and answer.strip():
+                self._add_note(place, answer)
+
+        words = "\n".join(filter(None, (problem, place)))
+        self.push_screen(AskText("note", visible(words, keep="\n"), draft=text), typed)
+
+    @work(group="note", exit_on_error=True)
+    async def _add_note(self, place: str, text: str) -> None:
+        """Write the note; where that is impossible, the dialog opens again with what was typed."""
+        from lab.lessons.learner.notes import add_note
+
+        try:
+            await asyncio.to_thread(add_note, home(), place, text)
+        except UserError as error:
+            self._ask_note(place, text, str(error))
+        else:
+            self.notes_version += 1
+            self.notify("Written to your notes: 6 Learn shows them.", markup=False)
 
     def action_glossary(self, query: str = "") -> None:
         """Show the terms that answer a query, or all, those on the screen first."""

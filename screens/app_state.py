@@ -57,7 +57,7 @@ class AppState(App[None]):
     lost_machine: str = ""
     """The machine whose runs are watched, while the connection to it is lost."""
     notes_version: var[int] = var(0)
-    """Goes up with each note that this lab writes, changes or deletes."""
+    """Goes up with each note that this lab writes."""
     language: var[str] = var(ENGLISH)
     """The language of the lessons, claims, quiz and glossary: their pages watch it."""
     preferences: var[Preferences] = var(Preferences())

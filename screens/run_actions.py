@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.inspect.prompt_history import rename_last_prompt
-from lab.lessons.learner.notes import rename_run_in_notes
 from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change, rename_run, size_of
@@ -51,7 +50,7 @@ class RunActions:
             await self._release(run)
             with self._app.changing_runs():
                 renamed = await asyncio.to_thread(rename_run, folder, name)
-                await self._rename_in_own_files(run.name, renamed.name)
+                await self._rename_last_prompt(run.name, renamed.name)
                 if self._app.run_name == run.name:
                     self._app.run_name = renamed.name
                 self._app.screen.post_message(RunRenamed(run.name, renamed.name))
@@ -77,7 +76,7 @@ class RunActions:
             await self._release(run)
             with self._app.changing_runs():
                 freed = await asyncio.to_thread(delete_run, folder)
-                await self._rename_in_own_files(run.name, "")
+                await self._rename_last_prompt(run.name, "")
                 if self._app.run_name == run.name:
                     self._app.run_name = next((other.name for other in self._app.runs if other.name != run.name), "demo")
         except UserError as error:
@@ -127,13 +126,10 @@ class RunActions:
         if words := await asyncio.to_thread(listening_sentence, Run(run.path)):
             self._app.notify(words, markup=False)
 
-    async def _rename_in_own_files(self, before: str, now: str) -> None:
-        """Have the prompt that Inspect restores follow a run to its new name, or to none, and notes to a new one."""
+    async def _rename_last_prompt(self, before: str, now: str) -> None:
+        """Have the prompt that Inspect restores follow a run to its new name, or to none."""
         try:
             await asyncio.to_thread(rename_last_prompt, home(), before, now)
-            if now:
-                await asyncio.to_thread(rename_run_in_notes, home(), before, now)
-                self._app.notes_version += 1
         except UserError as error:
             self._show_error(error)
 

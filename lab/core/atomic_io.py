@@ -175,7 +175,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def remove_abandoned(home: Path) -> None:
     """Remove the temporary files of writers that were killed, in the home and in its folders that are no runs."""
-    for folder in (home, home / "exports", home / ".learn", home / ".learn" / "notes"):
+    for folder in (home, home / "exports", home / ".learn"):
         for leftover in folder.glob(".*.tmp") if is_real_folder(folder) else ():
             match = re.search(r"\.(\d{1,9}-\d+-\d+@.*)\.tmp$", leftover.name)
             if match and is_abandoned(leftover, match[1]):

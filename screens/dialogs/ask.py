@@ -73,22 +73,24 @@ class AskText(ModalScreen[str | None]):
         words: str,
         value: str = "",
         *,
+        draft: str = "",
         refuse: Callable[[str], str] = lambda _: "",
         select: bool = False,
         of_prompts: bool = False,
     ) -> None:
-        """With `select`, for a number, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts."""
+        """With `select`, for a number, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts. A `draft` is shown
+        in the place of `value`: it was typed before, and would be lost."""
         super().__init__()
         self._of_prompts = of_prompts
         self._title, self._words = title, words
-        self._value, self._refuse, self._select = value, refuse, select
+        self._value, self._draft, self._refuse, self._select = value, draft, refuse, select
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask-text") as box:
             box.border_title = Text(self._title)
             box.border_subtitle = HOW_TO_APPLY
             yield Static(self._words, id="ask-text-words", markup=False)
-            yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
+            yield PromptInput(shown(self._draft or self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
             yield Static("", id="ask-text-error", markup=False)
 
     def would_be_lost(self) -> str:

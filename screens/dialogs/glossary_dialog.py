@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from lab.lessons.glossary.glossary import Term, find_terms, glossary
 from screens.base_screen import LabScreen
-from screens.dialogs.note_dialog import describe_place
+from screens.dialogs.describe_place import describe_place
 from screens.messages import OpenState
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar

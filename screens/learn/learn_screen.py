@@ -45,8 +45,6 @@ class LearnScreen(PagedScreen):
         &.-narrow ClaimReader { display: none; }
         &.-narrow ClaimsPage.-reading ClaimList { display: none; }
         &.-narrow ClaimsPage.-reading ClaimReader { display: block; }
-        &.-narrow #notes-body { layout: vertical; }
-        &.-narrow #notes-list { width: 1fr; height: 9; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-large")]

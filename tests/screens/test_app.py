@@ -28,6 +28,7 @@ from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
+from screens.widgets.prompt_input import PromptInput
 from tests.fixture_types import Open, Until
 from tests.screens.learn.conftest import SilentEngine
 from tests.screens.pilot_waits import click_on, press, resize, rows_of
@@ -459,7 +460,7 @@ async def test_under_a_dialog_and_in_a_field_the_key_bar_offers_only_the_keys_th
         bar = app.screen.query_one(KeyBar)
         before = bar.render_line(0).text
         await press(pilot, "ctrl+o")
-        assert isinstance(app.focused, TextArea)
+        assert isinstance(app.focused, PromptInput)
         assert bar.render_line(0).text.strip() == "^p palette  ^q quit"
         await press(pilot, "escape")
         assert bar.render_line(0).text == before

@@ -68,7 +68,7 @@ def test_dialogs_and_comparisons_that_are_closed_are_not_kept(tmp_path: Path, mo
     done = subprocess.run([sys.executable, "-P", "-c", WALK], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     opened, kept, widgets = (line.split() for line in done.stdout.split("\n")[:3])
-    assert {"CompareScreen", "GlossaryDialog", "NoteDialog", "ThemePicker", "RunChooser", "PlotMenu", "ExportMenu"} <= set(opened)
+    assert {"CompareScreen", "GlossaryDialog", "AskText", "ThemePicker", "RunChooser", "PlotMenu", "ExportMenu"} <= set(opened)
     assert kept == ["HelpScreen"]
     assert int(widgets[2]) <= int(widgets[1])
 
@@ -82,7 +82,7 @@ from lab.core import atomic_io
 home = Path(os.environ["LLMLAB_HOME"])
 if os.fork() == 0:
     os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    atomic_io.write_atomic(home / ".learn" / "notes" / "note.md", b"cut short")
+    atomic_io.write_atomic(home / ".learn" / "progress.json", b"cut short")
 os.wait()
 (home / ".mine.tmp").touch()
 temporary = lambda: sorted(path.name for path in home.rglob(".*.tmp"))
@@ -102,6 +102,6 @@ def test_temporary_files_of_a_lab_that_was_killed_go_when_the_next_one_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
-    (tmp_path / ".learn" / "notes").mkdir(parents=True)
+    (tmp_path / ".learn").mkdir()
     done = subprocess.run([sys.executable, "-P", "-c", KILLED], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, ".mine.tmp\n"), done.stderr[-2000:]

@@ -15,9 +15,8 @@ from lab.runs.unresponsive_trainer import listening_sentence
 @click.argument("run")
 @click.argument("new")
 def rename(run: str, new: str) -> None:
-    """Rename RUN to NEW. Its folder is renamed; nothing in it changes. Your notes about it follow."""
+    """Rename RUN to NEW. Its folder is renamed; nothing in it changes."""
     from lab.inspect.prompt_history import rename_last_prompt
-    from lab.lessons.learner.notes import rename_run_in_notes
     from lab.runs.find_runs import find_run
     from lab.runs.home_folder import home
     from lab.runs.rename_delete import check_new_name, rename_run
@@ -29,7 +28,6 @@ def rename(run: str, new: str) -> None:
     click.echo(f"{found.name} is now called {renamed.name}; it is in {renamed.path}.")
     if renamed.path.parent == home().absolute():
         rename_last_prompt(home(), found.name, renamed.name)
-        rename_run_in_notes(home(), found.name, renamed.name)
 
 
 @click.command(short_help="Delete a run.")
