@@ -197,11 +197,11 @@ class LabScreen(QuickScreen):
         return None
 
     def screen_state(self) -> ScreenState:
-        """The state in view, to be shown again by `restore_state`."""
+        """The state in view."""
         return ScreenState(mode=self.MODE, page=getattr(self, "page", ""), run=self.lab.run_name)
 
     def restore_state(self, state: ScreenState) -> None:
-        """Show a state again: its run is chosen, its page in view, the rest is the screen's own."""
+        """Show a state: its run is chosen, its page in view, the rest is the screen's own."""
 
     def action_back(self) -> None:
         if isinstance(self.focused, self.TEXT_FIELDS):

@@ -1,6 +1,6 @@
-"""Screen state: the mode, page, run and place in the model that are shown, so that they can be shown again."""
+"""Screen state: the mode, page, run and place in the model: those in view, for a note's heading, or those to be shown."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -12,7 +12,7 @@ Index = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A mode, and in it what is looked at; a field that is empty or None is left as it is there.
 
-    The bounds hold for a state that is read from a file. A name in it may be of something that no longer exists.
+    A name in it may be of something that no longer exists.
     """
 
     mode: Words
@@ -33,10 +33,6 @@ class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Tokenizer of Tokens: gpt2, bytes, or run."""
     ids: Annotated[tuple[Index, ...], msgspec.Meta(max_length=1 << 16)] | None = None
     """Token ids of the prompt; they override `prompt`."""
-    earlier: Index = 0
-    """Tokens of the prompt before `ids`, which had left the context window."""
-    sampled: Index = 0
-    """Number of the last `ids` that the model wrote."""
     stage: Words = ""
     """A stage of the forward pass."""
     layer: Index | None = None
@@ -45,20 +41,12 @@ class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """0-based."""
     position: Index | None = None
     """0-based within the window; None beside a prompt is the last."""
-    second: Text = ""
-    """A second prompt."""
-    interventions: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(max_length=100)] = ()
-    """Changes made in the model, each a `lab.inspect.interventions.Intervention` in plain data."""
-    sampling: dict[str, Any] | None = None
-    """The settings that are not the usual ones, as `models.config.SamplingSettings` names them."""
+    interventions: Index = 0
+    """Number of changes made in the model; none is made where a state is shown."""
     aside: Words = ""
     """View in the place of the stage."""
-    candidate: Index | None = None
-    """Token id that the view is about."""
-    against: Index | None = None
-    """Token id that it is compared with."""
-    trail: Annotated[tuple[Words, ...], msgspec.Meta(max_length=100)] = ()
-    """Numbers being explained, from the first down to the one in view."""
+    explained: Words = ""
+    """The number being explained."""
     lesson: Words = ""
     """Name of a lesson."""
     step: Index | None = None

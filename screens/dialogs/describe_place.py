@@ -49,11 +49,11 @@ def _inspect(state: ScreenState) -> Iterator[str]:
     if not state.aside:
         yield f"layer {state.layer + 1}" if in_layer and state.layer is not None else ""
         yield f"head {state.head + 1}" if stage and stage.of_head and state.head is not None else ""
-    if state.trail:
-        yield f"explained: {_name(state.trail[-1])}"
+    if state.explained:
+        yield f"explained: {_name(state.explained)}"
     yield f"token {state.position + 1}" if state.position is not None else ""
     if state.interventions:
-        yield f"{len(state.interventions)} intervention{'s' if len(state.interventions) > 1 else ''}"
+        yield f"{state.interventions} intervention{'s' if state.interventions > 1 else ''}"
     yield _quoted(state.prompt)
 
 

@@ -293,10 +293,6 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
     def screen_state(self) -> ScreenState:
         return ScreenState(mode=self.MODE, run=self.selected.name if self.selected is not None else "")
 
-    def restore_state(self, state: ScreenState) -> None:
-        self._clear_filter()
-        self.query_one(RunTable).show_run(state.run)
-
     def action_compare(self) -> None:
         marked = self.query_one(RunTable).marked
         if len(marked) > 1:

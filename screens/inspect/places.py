@@ -1,18 +1,13 @@
-"""Places of Inspect: those before each jump, to come back to; and a place as plain data, and the way back to it."""
+"""Places of Inspect: those before each jump, to come back to; and a place as plain data, and the way to it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from dataclasses import replace
 
-import msgspec
-
-from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import StageEntry
 from lab.views.screen_state import ScreenState
-from models.config import SamplingSettings
 from screens.inspect.inspect_part import InspectHost, InspectPart, ModelState, Ready, Starting
-from screens.inspect.selection import UNCHANGED, Prompt, Selection, index_of
+from screens.inspect.selection import Prompt, Selection, index_of
 
 JUMPS_KEPT = 50
 """Places that escape can lead back to."""
@@ -59,15 +54,13 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
     return abs(index_of(old, steps) - index_of(new, steps)) > 1
 
 
-SAME = ("run", "checkpoint", "stage", "layer", "head", "position", "aside", "candidate", "against", "trail")
+SAME = ("run", "checkpoint", "stage", "layer", "head", "position", "aside")
 """Fields of a selection that a state has, too."""
 ASIDES = ("attribution", "evidence", "effect", "compare", "patches", "built_head", "code")
 
-T = TypeVar("T")
-
 
 class RestoredPlace(InspectPart):
-    """Shows a state again. While its run is being read it waits, and then it comes before the run's first prompt."""
+    """Shows a state. While its run is being read it waits, and then it comes before the run's first prompt."""
 
     def __init__(self, host: InspectHost, keep_for_undo: Callable[[], None]) -> None:
         super().__init__(host)
@@ -111,8 +104,8 @@ def restored(selection: Selection, state: ScreenState) -> Selection:
             selection.on_stage(),
             prompt=prompt,
             position=state.position,
-            second=Prompt(state.second) if state.second else None,
-            interventions=_converted(state.interventions, tuple[Intervention, ...]) or (),
+            second=None,
+            interventions=(),
         )
     elif state.stage:
         selection = selection.on_stage()
@@ -120,7 +113,6 @@ def restored(selection: Selection, state: ScreenState) -> Selection:
         has_second = selection.second is not None
         has_it = {"effect": bool(selection.interventions), "compare": has_second, "patches": has_second}.get(state.aside, True)
         selection = replace(selection, aside=state.aside if has_it else "")
-    sampling = None if state.sampling is None else _converted(state.sampling, SamplingSettings)
     return replace(
         selection,
         checkpoint=state.checkpoint if _is_checkpoint(state.checkpoint) else selection.checkpoint,
@@ -128,32 +120,25 @@ def restored(selection: Selection, state: ScreenState) -> Selection:
         layer=selection.layer if state.layer is None else state.layer,
         head=selection.head if state.head is None else state.head,
         position=selection.position if state.position is None else state.position,
-        sampling=sampling or selection.sampling,
-        candidate=state.candidate,
-        against=state.against,
-        trail=state.trail,
+        candidate=None,
+        against=None,
+        trail=(),
     )
 
 
 def state_of(selection: Selection, model: ModelState) -> ScreenState:
-    """The place as a state that `restored` leads back to."""
-    prompt, second = selection.prompt, selection.second
-    sampling = {name: value for name, value in asdict(selection.sampling).items() if value != getattr(UNCHANGED, name)}
+    """The place as a state."""
     return ScreenState(
         mode="inspect",
         prompt=_words(selection, model),
-        ids=prompt.ids,
-        earlier=prompt.earlier,
-        sampled=prompt.appended,
-        second="" if second is None else second.text,
-        interventions=tuple(msgspec.to_builtins(each) for each in selection.interventions),
-        sampling=sampling,
+        interventions=len(selection.interventions),
+        explained=selection.trail[-1] if selection.trail else "",
         **{name: getattr(selection, name) for name in SAME},
     )
 
 
 def _words(selection: Selection, model: ModelState) -> str:
-    """The prompt as text. Beside ids, which say what it is, this is only to be read: their labels, where they are known."""
+    """The prompt as text, to be read: of one held as ids their labels, where they are known."""
     prompt = selection.prompt
     if prompt.ids is None:
         return prompt.text
@@ -165,17 +150,9 @@ def _words(selection: Selection, model: ModelState) -> str:
 def _prompt(state: ScreenState) -> Prompt | None:
     """The state's prompt; None where it has none. One held as ids counts as cut: only they say what it is."""
     if state.ids:
-        return Prompt(ids=state.ids, earlier=state.earlier, appended=min(state.sampled, len(state.ids)), is_cut=True)
+        return Prompt(ids=state.ids, is_cut=True)
     return Prompt(state.prompt) if state.prompt else None
 
 
 def _is_checkpoint(name: str) -> bool:
     return name in ("best", "last") or (name.isascii() and name.isdecimal())
-
-
-def _converted(data: Any, kind: type[T]) -> T | None:
-    """Plain data as this type; None if it is something else: a state may have been written by hand."""
-    try:
-        return msgspec.convert(data, kind)
-    except msgspec.ValidationError:
-        return None

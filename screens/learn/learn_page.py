@@ -70,11 +70,11 @@ class LearnPage(Page):
         """Focus the widget that has the keys when the page opens."""
 
     def screen_state(self) -> ScreenState:
-        """The place in the page, to be shown again by `restore_state`."""
+        """The place in the page."""
         return ScreenState(mode="learn", page=self.LINK.name, run=self.run)
 
     def restore_state(self, state: ScreenState) -> None:
-        """Show a place of the page again."""
+        """Show a place of the page."""
 
 
 class Reader(Protocol):

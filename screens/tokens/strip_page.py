@@ -108,8 +108,6 @@ class StripPage(TextPage):
         self._shown: StripAnswer | None = None
         self._labels: dict[tuple[int, str], TokenLabels] = {}
         self._background: dict[NamedTokenizer, Background] = {}
-        self._choose_later: tuple[str, int] | None = None
-        """A text and the token to choose in it once it is shown."""
         self._counting: CountRequest | None = None
 
     def compose(self) -> ComposeResult:
@@ -194,10 +192,7 @@ class StripPage(TextPage):
         title = TITLES[result.job.view]
         if flow.border_title != title:  # a title given draws all of the widget anew
             flow.border_title = title
-        chosen = self._token_at_cursor()
-        if self._choose_later is not None and self._choose_later[0] == tokenized.text:
-            chosen, self._choose_later = self._choose_later[1], None
-        flow.show(result.flow, chosen)
+        flow.show(result.flow, self._token_at_cursor())
         self._show_card(flow.chosen)
 
     @property
@@ -207,13 +202,6 @@ class StripPage(TextPage):
     @property
     def chosen(self) -> int:
         return self.query_one(TokenFlow).chosen
-
-    def choose_when_shown(self, text: str, index: int) -> None:
-        """Choose a token of this text, at once or when its tokens come."""
-        if self._shown is not None and self._shown.tokenized.text == text and self._shown.job == self.job():
-            self.query_one(TokenFlow).choose(index)
-        else:
-            self._choose_later = text, index
 
     def _token_at_cursor(self) -> int | None:
         if self.cursor is None or self._shown is None:

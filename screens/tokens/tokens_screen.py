@@ -187,11 +187,6 @@ class TokensScreen(TextSources):
 
     def restore_state(self, state: ScreenState) -> None:
         self.app.call_later(self._rest)  # after the focus that opening the mode has asked for
-        self.source = next((source for source in SOURCES if source == state.tokenizer), self.source)
-        if state.prompt and state.prompt != self.box.text:
-            self.box.replace_all(state.prompt)
-        if state.position is not None:
-            self.query_one(StripPage).choose_when_shown(state.prompt or self.box.text or EXAMPLE, state.position)
 
     @property
     def _key(self) -> tuple["TokenizerSource", str]:

@@ -14,7 +14,6 @@ from lab.runs.run_folder import ACTIVE
 from lab.training.one_step.step_stages import STAGES
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
-from screens.messages import CompareRuns
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, plot_bindings
 from screens.plot.plot_settings import PlotSettings
@@ -25,7 +24,7 @@ from screens.train.run_view import RunPage, RunView
 
 HEADS_OF_A_PAGE = 8
 
-FORM, COMPARISON, ONE_STEP = "new", "compare", "one step"
+FORM, ONE_STEP = "new", "one step"
 """Pages of a state beside those of a run: the form of a new one, and the two screens that open over Train."""
 
 FORM_KEYS = [
@@ -96,11 +95,10 @@ BESIDE_A_PLOT = {*actions_of(plot_bindings("")), "cursor", "reasons"}
 
 
 class TrainKeys(PlotKeys):
-    """A screen with the form of a new run and a `RunView`, the keys of both, and the state to show again."""
+    """A screen with the form of a new run and a `RunView`, the keys of both, and their states."""
 
     making: var[bool]
     watched: WatchedRun | None
-    _waiting: ScreenState | None = None
 
     BINDINGS = [*RUN_KEYS, *VIEW_KEYS, *FORM_KEYS]
 
@@ -227,22 +225,8 @@ class TrainKeys(PlotKeys):
         self.making = state.page == FORM
         if state.page in get_args(RunPage):
             self.view.page = state.page  # type: ignore[assignment]
-            self._waiting = state
-            self.run_shown()
-        elif state.page == COMPARISON and state.others:
-            self.post_message(CompareRuns((state.run, *state.others)))
         elif state.page == ONE_STEP:
             from screens.train.one_step_screen import OneStepScreen
 
             stage = state.stage if state.stage in STAGES else next(iter(STAGES))
-            self.app.push_screen(OneStepScreen(first=OneStepParams(run="", stage=stage, text=state.prompt or None)))
-
-    def run_shown(self) -> None:
-        """Go to the evaluation and the head of a state, once its run is in view."""
-        state, watched = self._waiting, self.watched
-        if state is None or watched is None or watched.name != state.run:
-            return
-        self._waiting, model = None, watched.config.model
-        self.view.eval_step = state.step
-        if state.layer is not None and state.head is not None:
-            self.view.insights.head = min(state.layer, model.layers - 1), min(state.head, model.heads - 1)
+            self.app.push_screen(OneStepScreen(first=OneStepParams(run="", stage=stage)))

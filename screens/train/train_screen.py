@@ -238,7 +238,6 @@ Training continues when you leave this screen, the lab, or the terminal.
         else:
             self.watched = before.updated(update)
         self.view.show(self.watched)
-        self.run_shown()
         if opened:
             self._measure(name)
         if before is None or before.phase != update.phase:

@@ -18,7 +18,7 @@ INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1
             "Inspect · tale · step 250 · neurons, GELU · layer 2 · token 1 · “Once␊there”",
         ),
         (
-            ScreenState(**INSPECT, stage="logits", aside="attribution", interventions=({},)),
+            ScreenState(**INSPECT, stage="logits", aside="attribution", interventions=1),
             "Inspect · tale · direct logit attribution · 1 intervention · “Once␊there”",
         ),
         (ScreenState(mode="train", page="new"), "Train · a new run"),
