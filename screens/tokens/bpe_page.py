@@ -20,7 +20,6 @@ from screens.tokens.bpe.learning import BpeLearning, Source
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip
-from screens.tokens.bpe.words_view import WordsView
 from screens.tokens.tokens_page import SourceLine
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
@@ -39,9 +38,6 @@ FASTER_EVERY = 50
 """Merges after which playing makes one more merge a step: later ones change less of the text."""
 WIDE = 110
 """Columns from which merges and curve stand side by side."""
-TALL = 22
-"""Lines of the page from which tokens and words stand one above the other."""
-
 
 KEYS: list[BindingType] = [
     Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair")
@@ -57,11 +53,6 @@ KEYS: list[BindingType] = [
     | About(synonyms="text file corpus learn from"),
     Binding("v", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve")
     | About(synonyms="list learned rules ranks curve"),
-    Binding("d", "words", "Words", id="bpe.words", tooltip="Below: the words before any merge, or the tokens")
-    | About(synonyms="regex pretokenize split regular expression"),
-    Binding("}", "line(1)", "Line", id="bpe.line", key_display="{ }", show=False, tooltip="Words of the next line")
-    | About(synonyms="regex pretokenize split words regular expression"),
-    Binding("{", "line(-1)", "Line back", id="bpe.line_back", show=False, tooltip="Words of the line before"),
     keyless("step(100)", "bpe.hundred", "A hundred merges") | About(synonyms="merge hundred pairs learn bpe"),
     keyless("restart", "bpe.restart", "Undo all merges: the text as bytes") | About(synonyms="reset start over zero bytes"),
 ]
@@ -72,33 +63,27 @@ class BpePage(BpeLearning):
 
     LINK = PageLink("bpe", "learn BPE", synonyms="merges learn train pairs byte-pair encoding")
     REST = "#bpe-pairs"
-    PARTS = (PairList, MergeList, TextStrip, WordsView)
+    PARTS = (PairList, MergeList, TextStrip)
     FOLLOWS_TOKENIZER = False
     HELP = (
         "**Learn BPE.** A text starts as bytes. The most common pair of neighbouring tokens becomes a new token, again and "
-        "again. A run's own tokenizer is learned in the same way from the same part of the text, and has the same merges."
+        "again, but never across the border of a word, which takes along the space before it. A run's own tokenizer is learned "
+        "in the same way from the same part of the text, and has the same merges."
     )
     DEFAULT_CSS = """
     BpePage {
         #bpe-upper { height: 3fr; min-height: 5; }
-        #bpe-lower { height: 2fr; min-height: 4; }
+        #bpe-strip { height: 2fr; min-height: 4; }
         #bpe-pairs, #bpe-right { width: 1fr; }
         #bpe-right { layout: horizontal; }
         #bpe-curve-box { width: 1fr; height: 1fr; border: round $foreground 30%; border-title-color: $foreground 90%; }
         #bpe-curve { height: 1fr; }
         #bpe-merges { width: 1fr; height: 1fr; }
         #bpe-merges, #bpe-parts { display: none; }
-        #bpe-strip, #bpe-words { height: 1fr; }
-        #bpe-words { display: none; }
         &.-merges #bpe-merges, &.-merges #bpe-parts { display: block; }
         &.-merges #bpe-curve-box { display: none; }
         &.-wide-page #bpe-merges, &.-wide-page #bpe-parts, &.-wide-page #bpe-curve-box { display: block; }
         &.-wide-page #bpe-right { width: 2fr; }
-        &.-words #bpe-words { display: block; }
-        &.-words #bpe-strip { display: none; }
-        &.-tall-page #bpe-words, &.-tall-page #bpe-strip { display: block; }
-        &.-tall-page #bpe-lower { height: 4fr; }
-        &.-tall-page #bpe-words { height: 2fr; max-height: 15; }
     }
     """
     BINDINGS = KEYS
@@ -107,7 +92,6 @@ class BpePage(BpeLearning):
     """The text that is learned from; None until the page is opened."""
     playing: var[bool] = var(False)
     shows_merges: reactive[bool] = reactive(False, toggle_class="-merges", repaint=False)
-    shows_words: reactive[bool] = reactive(False, toggle_class="-words", repaint=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,9 +119,7 @@ class BpePage(BpeLearning):
                     box.border_title = "tokens left"
                     yield LinePlot(id="bpe-curve")
         yield StatusLine(most_lines=2, id="bpe-parts")
-        with Vertical(id="bpe-lower"):
-            yield TextStrip(id="bpe-strip")
-            yield WordsView(id="bpe-words")
+        yield TextStrip(id="bpe-strip")
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
@@ -147,12 +129,11 @@ class BpePage(BpeLearning):
 
     def on_resize(self) -> None:
         self.set_class(self.size.width >= WIDE, "-wide-page")
-        self.set_class(self.size.height >= TALL, "-tall-page")
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """False for a choice between two parts where there is room for both."""
-        return not self.has_class({"words": "-tall-page", "merges": "-wide-page"}.get(action, "-none"))
+        """False for the choice between merges and curve where there is room for both."""
+        return action != "merges" or not self.has_class("-wide-page")
 
     @property
     def state(self) -> BpeState | None:
@@ -241,7 +222,6 @@ class BpePage(BpeLearning):
             self.query_one("#bpe-counts", StatusLine).say(str(error), error=True)
             return
         self._reading = False
-        self.query_one(WordsView).show(self.session.excerpt)
         self._show()
         self._go_on()
 
@@ -305,12 +285,6 @@ class BpePage(BpeLearning):
     def action_merges(self) -> None:
         self.shows_merges = not self.shows_merges
         self.query_one("#bpe-merges" if self.shows_merges else "#bpe-pairs").focus()
-
-    def action_words(self) -> None:
-        self.shows_words = not self.shows_words
-
-    def action_line(self, by: int) -> None:
-        self.query_one(WordsView).line += by
 
     def go_back(self) -> bool:
         if self._reading:

@@ -97,7 +97,6 @@ class BpeSession:
     """A learner and the beginning of its text, which goes through the same merges."""
 
     def __init__(self, text: LearnableText) -> None:
-        self.excerpt = text.excerpt
         self._name = text.name
         self._learner = BpeLearner(text.words)
         words = words_of(text.excerpt)

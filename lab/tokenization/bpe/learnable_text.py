@@ -53,26 +53,6 @@ COUNTED_WORDS = 1 << 13
 """Words counted at a time: a millisecond or two, for which no other thread runs."""
 
 
-@dataclass(frozen=True)
-class PatternPart:
-    """An alternative of the pattern, and the words that it takes."""
-
-    pattern: str
-    about: str
-
-
-PATTERN_PARTS = (
-    PatternPart(r"'(?:[sdmt]|ll|ve|re)", "an English ending after an apostrophe: 's, 'd, 'm, 't, 'll, 've, 're"),
-    PatternPart(r" ?\p{L}++", "letters of any script, with the one space before them"),
-    PatternPart(r" ?\p{N}++", "digits and other numbers, with the one space before them"),
-    PatternPart(r" ?[^\s\p{L}\p{N}]++", "other signs, such as punctuation, with the one space before them"),
-    PatternPart(r"\s++$", "white space at the end of the text"),
-    PatternPart(r"\s+(?!\S)", "white space before more white space: all but the last of it"),
-    PatternPart(r"\s", "one white space: a line's end, or a space that nothing above took along"),
-)
-"""The alternatives, tried in this order at each place."""
-
-
 @cache
 def _compiled(pattern: str) -> "regex.Pattern[str]":
     import regex
@@ -96,13 +76,6 @@ def words_of(text: str) -> list[str]:
             words += (part[match.start() : match.end()] for match in _compiled(PATTERN).finditer(known))
         at += len(part)
     return words
-
-
-def words_and_parts(text: str) -> Iterator[tuple[str, int]]:
-    """The words of a text, each with the index in `PATTERN_PARTS` of the alternative that took it."""
-    groups = "|".join(f"({part.pattern})" for part in PATTERN_PARTS)
-    for match in _compiled(groups).finditer(_as_rustbpe_knows(text)):
-        yield text[match.start() : match.end()], (match.lastindex or 1) - 1
 
 
 def _as_rustbpe_knows(text: str) -> str:

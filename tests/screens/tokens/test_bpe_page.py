@@ -8,13 +8,12 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.tokenization.bpe.bpe_session import BpeSession
-from lab.tokenization.bpe.learnable_text import LearnableText, whole_text, words_and_parts
+from lab.tokenization.bpe.learnable_text import LearnableText, whole_text
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip, lay_strip
-from screens.tokens.bpe.words_view import WordsView, lines_of, rows_of
 from screens.tokens.bpe_page import BpePage
 from screens.widgets.status_line import StatusLine
 from tests.screens.pilot_waits import resize
@@ -92,11 +91,6 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
             await resize(pilot, *size)
             pairs, merges, parts = (page.query_one(f"#bpe-{name}").region for name in ("pairs", "merges", "parts"))
             assert pairs.bottom == merges.bottom == parts.y, "the boxes of the upper row end on one line"
-        await press(pilot, "d")
-        assert page.query_one(WordsView).display
-        assert not page.query_one(TextStrip).display
-        await press(pilot, "}", "}", "{")
-        assert page.query_one(WordsView).line == 1
 
 
 async def test_escape_stops_merges_space_plays_and_pauses_and_the_end_stops_it(
@@ -162,7 +156,7 @@ async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, tex
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("]", "]")
         await until(pilot, lambda: "dogs.txt does not exist" in line(pilot, "#bpe-counts"))
-        await pilot.press("enter", "space", "u", "-", "v", "d", "}")
+        await pilot.press("enter", "space", "u", "-", "v")
         assert page_of(pilot).state is None
         assert not page_of(pilot).playing
 
@@ -232,12 +226,6 @@ def test_letters_keep_their_places_while_tokens_grow() -> None:
     assert [[(text, is_new) for text, _, is_new in line] for line in lay_strip(session.state, 6)][2] == [("the", False)]
     papers = [paper % 2 for _, paper, _ in lay_strip(session.state, 80)[0]]
     assert papers == [at % 2 for at in range(len(papers))]
-
-
-def test_words_are_shown_by_line_with_the_alternative_of_each() -> None:
-    lines = lines_of(list(words_and_parts("I'll go\n\n  now 5\n")))
-    assert lines == [[("I", 1), ("'ll", 0), (" go", 1), ("\n\n ", 5)], [(" now", 1), (" 5", 2), ("\n", 4)]]
-    assert rows_of(lines[0], 9) == [[("I", 1), ("'ll", 0)], [("␣go", 1), ("␊␊␣", 5)]]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
