@@ -1,11 +1,10 @@
-"""Token frequencies in a run's training part, or in a text: how often each token of a vocabulary occurs, and their Zipf curve.
+"""Token frequencies in a run's training part, or in a text: how often each token of a vocabulary occurs.
 
 They are counted in a stream and kept in memory, by run or text and by tokenizer. The corpus is that of the tokenizer's run, else
 the text in use, else the run's text.
 """
 
 import hashlib
-import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
@@ -13,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
@@ -141,43 +139,6 @@ def _known(key: Hashable, count: Callable[[], TokenFrequencies]) -> TokenFrequen
         while len(_kept) > MOST_KEPT:
             del _kept[next(iter(_kept))]
     return found
-
-
-MOST_POINTS = 400
-"""Points of the curve, evenly apart on the logarithmic axis."""
-FITTED_RANKS = (10, 1000)
-"""Ranks that the line is fitted to, the second at most the middle one: the first few tokens follow no law, and the curve
-drops where the vocabulary ends."""
-FEWEST_FITTED = 20
-
-
-@dataclass(frozen=True, eq=False)
-class ZipfCurve:
-    """Points of the curve from rank 1; only tokens that occur have a rank."""
-
-    ranks: NDArray[np.float64]
-    counts: NDArray[np.float64]
-    slope: float | None
-    """Slope of log count over log rank, by least squares over `fitted`; None where too few tokens occur."""
-    fitted: tuple[int, int]
-    """First and last rank that the line is fitted to."""
-    at_fitted: tuple[float, float]
-    """Counts of the line at these two."""
-
-
-def zipf_curve(counts: Ids) -> ZipfCurve:
-    """The curve of these frequencies, (vocab_size,)."""
-    falling = np.sort(counts[counts > 0])[::-1].astype(np.float64)
-    used = len(falling)
-    spread = np.geomspace(1, max(1, used), MOST_POINTS).round().astype(np.int64) if used else np.zeros(0, np.int64)
-    ranks = np.unique(spread)
-    first, last = FITTED_RANKS[0], min(FITTED_RANKS[1], used // 2)
-    slope, at_fitted = None, (math.nan, math.nan)
-    if last - first + 1 >= FEWEST_FITTED:
-        inside = np.arange(first, last + 1)
-        slope, at_one = map(float, np.polyfit(np.log(inside), np.log(falling[inside - 1]), 1))
-        at_fitted = (math.exp(at_one + slope * math.log(first)), math.exp(at_one + slope * math.log(last)))
-    return ZipfCurve(ranks.astype(np.float64), falling[ranks - 1], slope, (first, last), at_fitted)
 
 
 class CountStoppedError(Exception):

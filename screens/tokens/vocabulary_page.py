@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from lab.core.errors import UserError
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
-from screens.plot.figure import Figure, Series
-from screens.plot.line_plot import LinePlot
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_list import CountRequest, VocabularyList
 from screens.widgets.page_bar import PageLink
@@ -58,13 +55,10 @@ class VocabularyPage(TokensPage):
         #vocabulary-search:focus { background: $primary 25%; }
         #vocabulary-body { height: 1fr; }
         #vocabulary-list { width: 1fr; height: 1fr; }
-        #vocabulary-plot { width: 1fr; height: 1fr; display: none; }
         #vocabulary-token { width: 46; height: 1fr; display: none; }
         &.-detailed #vocabulary-token { display: block; }
         &.-under #vocabulary-body { layout: vertical; }
         &.-under #vocabulary-token { width: 1fr; }
-        &.-plotted #vocabulary-plot { display: block; }
-        &.-plotted #vocabulary-token { display: none; }
     }
     """
     BINDINGS = [
@@ -75,8 +69,6 @@ class VocabularyPage(TokensPage):
         keyless("reverse", "vocabulary.reverse", "Reverse the order", "Reverse") | About(synonyms="sort descending order rarest"),
         Binding("f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves")
         | About(synonyms="never used unused glitch candidates halves undertrained"),
-        Binding("v", "zipf", "Plot", id="vocabulary.zipf", tooltip="The plot of count against rank, or the token's details")
-        | About(synonyms="zipf frequency rank plot law curve distribution"),
         Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges")
         | About(synonyms="token card merges numbers rank"),
         Binding("down", "to_list", "To the list", id="vocabulary.to_list", show=False, tooltip="From the search to the list"),
@@ -93,8 +85,6 @@ class VocabularyPage(TokensPage):
         total: int
 
     filter: var[VocabularyFilter] = var["VocabularyFilter"]("all")
-    plotted: var[bool] = var(False, toggle_class="-plotted")
-    """True: the plot of count against rank in place of the token's details."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +102,6 @@ class VocabularyPage(TokensPage):
         yield StatusLine(most_lines=3, id="vocabulary-facts")
         yield Input(placeholder="/ search: text, ^prefix, #id, 0xhex", compact=True, id="vocabulary-search")
         with Horizontal(id="vocabulary-body"):
-            yield LinePlot(id="vocabulary-plot")
             yield VocabularyList(id="vocabulary-list")
             yield BlockView(id="vocabulary-token")
 
@@ -191,9 +180,6 @@ class VocabularyPage(TokensPage):
             self._problem = "The count was stopped; r counts again."
             self._say_facts()
             return True
-        if self.plotted:
-            self.plotted = False
-            return True
         search = self.query_one(Input)
         if search.value:
             search.value = ""
@@ -239,12 +225,6 @@ class VocabularyPage(TokensPage):
         known = [each for each in FILTERS if each != "never used" or self._is_counted]
         self.filter = known[(known.index(self.filter) + 1) % len(known)] if self.filter in known else known[0]
 
-    def action_zipf(self) -> None:
-        self.plotted = not self.plotted
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "zipf" or self._is_counted
-
     def action_details(self) -> None:
         self.details = not self.has_class("-detailed")
         self._place_details()
@@ -257,9 +237,6 @@ class VocabularyPage(TokensPage):
         self._list()
         self._say_facts()
 
-    def watch_plotted(self) -> None:
-        self._plot()
-
     @on(Input.Changed)
     def _typed(self) -> None:
         self._list()
@@ -270,12 +247,8 @@ class VocabularyPage(TokensPage):
         self.set_class(beside if self.details is None else self.details, "-detailed")
 
     def _show(self) -> None:
-        if not self._is_counted:
-            self.plotted = False
-        self.refresh_bindings()
         self._say_facts()
         self._list()
-        self._plot()
 
     def _list(self) -> None:
         if not self.is_mounted:
@@ -321,41 +294,10 @@ class VocabularyPage(TokensPage):
             view.show(View("vocabulary-token", "no token", "", []))
         else:
             view.show(token_view(self._facts, message.id))
-        self._plot()
 
     @on(VocabularyList.Asked)
     def _details_asked(self) -> None:
         self.action_details()
-
-    def _plot(self) -> None:
-        if self.plotted and self._facts is not None and self._facts.frequencies is not None:
-            chosen = self.query_one(VocabularyList).chosen
-            self.query_one(LinePlot).figure = zipf_figure(self._facts, chosen)
-
-
-def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
-    import numpy as np
-
-    from lab.core.number_format import MINUS, fixed, whole
-    from lab.tokenization.token_facts import quoted_label
-    from lab.tokenization.token_frequencies import zipf_curve
-
-    frequencies = facts.frequencies
-    assert frequencies is not None
-    curve = zipf_curve(frequencies.counts)
-    xs = np.log10(curve.ranks)
-    series = [Series(f"count in {frequencies.corpus}", "count", "line", "train", xs, curve.counts)]
-    if curve.slope is not None:
-        first, last = curve.fitted
-        name = f"slope {fixed(curve.slope, 2)} from rank {first} to {whole(last)}; Zipf's law: {MINUS}1"
-        ends = [math.log10(first), math.log10(last)]
-        series.append(Series(name, f"slope {fixed(curve.slope, 2)}", "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
-    if chosen is not None and frequencies.counts[chosen]:
-        rank, count = frequencies.rank(chosen), int(frequencies.counts[chosen])
-        label = quoted_label(facts.index.tokenizer, chosen)
-        series.append(Series(f"{label} rank {whole(rank)}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"))
-    version = ("zipf", id(facts), chosen)
-    return Figure(tuple(series), version, x_label="log₁₀ rank", log_y=True, auto_log_y=True, empty="No token occurs.")
 
 
 def _uncounted(named: NamedTokenizer) -> VocabularyFacts:

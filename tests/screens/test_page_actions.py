@@ -25,7 +25,6 @@ from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage
-from screens.tokens.vocabulary_page import VocabularyPage
 from screens.train.compare_screen import CompareScreen
 from screens.widgets.guess_view import GuessView
 from screens.widgets.prompt_input import PromptInput
@@ -39,7 +38,6 @@ DEMO = Path(__file__).parents[2] / "checkpoints" / "demo"
 # Typed anywhere: the mode and the page that it leads to, and a fact there once it is done.
 SENT: dict[str, tuple[str, str, Callable[[LabScreen], object]]] = {
     "merge ten pairs": ("tokens", "bpe", lambda screen: (state := screen.query_one(BpePage).state) and len(state.merges) == 10),
-    "zipf": ("tokens", "vocabulary", lambda screen: screen.query_one(VocabularyPage).plotted),
     "hex": ("tokens", "strip", lambda screen: screen.query_one(StripPage).view == "bytes"),
     "emoji": ("tokens", "strip", lambda screen: "example 1 of" in str(screen.query_one("#tokens-text").border_title)),
     "filter names": ("data", "choose", lambda screen: getattr(screen.focused, "id", "") == "filter"),

@@ -15,7 +15,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization import token_frequencies
 from lab.tokenization.token_facts import frequency_fact
-from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_in_run, frequencies_in_text, zipf_curve
+from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_in_run, frequencies_in_text
 from models.tokenizers.gpt2_vocabulary_files import vocabulary
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
 
@@ -80,20 +80,6 @@ def test_a_damaged_token_file_is_one_sentence(empty_run: Callable[..., Run]) -> 
     config = msgspec.structs.replace(run.config, data=msgspec.structs.replace(run.config.data, split=500))
     (run.path / "config.json").write_bytes(msgspec.json.encode(config))
     assert frequencies_in_run(Run(run.path)).total == 500, "another split is counted anew"
-
-
-def test_zipfs_curve_falls_and_finds_the_slope_of_a_power_law() -> None:
-    ranks = np.arange(1, 2001)
-    counts = np.zeros(3000, np.int64)
-    counts[np.random.default_rng(1).permutation(3000)[:2000]] = np.round(1e9 * ranks**-1.2)
-    curve = zipf_curve(counts)
-    assert curve.slope == pytest.approx(-1.2, abs=1e-3)
-    assert curve.fitted == (10, 1000)
-    assert curve.at_fitted == pytest.approx([1e9 * 10**-1.2, 1e9 * 1000**-1.2], rel=1e-2)
-    assert curve.counts.tolist() == [float(np.round(1e9 * rank**-1.2)) for rank in curve.ranks]
-    assert (curve.ranks[0], curve.ranks[-1]) == (1, 2000)
-    assert zipf_curve(np.array([0, 5, 2])).slope is None
-    assert len(zipf_curve(np.zeros(4, np.int64)).ranks) == 0
 
 
 def test_a_rare_token_is_one_in_a_readable_number() -> None:

@@ -1,4 +1,4 @@
-"""The page Vocabulary: list, search, sort, filter, details, Zipf's plot, on the model that ships with the lab."""
+"""The page Vocabulary: list, search, sort, filter, details, on the model that ships with the lab."""
 
 import time
 from itertools import product
@@ -14,7 +14,6 @@ from lab.core.errors import UserError
 from lab.tokenization import vocabulary_facts
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.plot.line_plot import LinePlot
 from screens.tokens.strip_page import StripPage
 from screens.tokens.token_card import TokenCard
 from screens.tokens.vocabulary_list import GAP, VocabularyList, _hex, columns_for
@@ -95,13 +94,6 @@ async def test_the_runs_vocabulary(app: LabApp) -> None:
         assert detail.display
         assert detail.view is not None
         assert detail.view.title == 'token 357: " dog"'
-        await pilot.press("v")
-        figure = page_of(pilot).query_one(LinePlot).figure
-        assert figure is not None
-        assert [series.name for series in figure.series][2] == '" dog" rank 29'
-        assert next(iter(figure.series[0].ys)) == 78_906
-        await pilot.press("escape")
-        assert not page_of(pilot).plotted
         await pilot.press("escape")
         assert page_of(pilot).query_one(Input).value == ""
         assert title(pilot) == "746 of 746 · rarest first"
@@ -125,8 +117,6 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         app.text_source = str(tmp_path / "gone.txt")
         await settle(pilot)
         assert facts(pilot).endswith("gone.txt does not exist; give the path of a text file, or stories or python.")
-        await pilot.press("v")
-        assert not page_of(pilot).plotted, "nothing is counted"
 
 
 async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: pytest.MonkeyPatch, until: Any) -> None:
@@ -169,8 +159,8 @@ def test_the_columns_fit_and_a_label_wider_than_its_column_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("size", "keys"),
-    [((120, 40), "ff"), ((80, 24), "jjv")],
-    ids=["candidates", "zipf"],
+    [((120, 40), "ff"), ((80, 24), "jj")],
+    ids=["candidates", "narrow"],
 )
 def test_picture(size: tuple[int, int], keys: str, app: LabApp, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
