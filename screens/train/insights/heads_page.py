@@ -95,16 +95,12 @@ def _cell(value: float, width: int, chosen: bool) -> str:
 
 
 def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], column: int, top: float, room: int) -> Lines:
-    """Every head over the evaluations, two heads a line; where that is too high, the highest of each layer."""
+    """Every head over the evaluations, two heads a line; nothing where that is too high."""
     points = insights.points
     _, layers, heads = points[at].scores.shape
-    per_layer = (layers * heads + 1) // 2 > room - 2
-    if len(points) < 2 or room < 3 or (per_layer and (layers + 1) // 2 > room - 2):
+    if len(points) < 2 or (layers * heads + 1) // 2 > room - 2:
         return []
-    if per_layer:
-        names = [f"L{layer + 1}" for layer in range(layers)]
-    else:
-        names = [head_name(layer, head) for layer in range(layers) for head in range(heads)]
+    names = [head_name(layer, head) for layer in range(layers) for head in range(heads)]
     room_of_name = max(len(name) for name in names) + 1
     label_width = 2 * room_of_name + 1
     width = column - label_width
@@ -113,11 +109,9 @@ def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], colum
     ends, each, wide = groups(insights, width)
     unknown = np.full((len(HEAD_SCORES), layers, heads), np.nan, np.float32)
     scores = np.stack([points[end].scores if points[end].repeated else unknown for end in ends], -1)  # (3, L, H, evaluations)
-    rows = scores.max(2) if per_layer else scores.reshape(len(HEAD_SCORES), layers * heads, -1)
-    levels = levels_of(rows / top)
-    marked = chosen[0] if per_layer else chosen[0] * heads + chosen[1]
-    what = "highest of each layer, two layers a line" if per_layer else "every head, two a line: upper and lower half"
-    lines: Lines = [[(f"{what}; ▴ step {whole(points[at].step)}", "dim")]]
+    levels = levels_of(scores.reshape(len(HEAD_SCORES), layers * heads, -1) / top)
+    marked = chosen[0] * heads + chosen[1]
+    lines: Lines = [[(f"every head, two a line: upper and lower half; ▴ step {whole(points[at].step)}", "dim")]]
     for row in range(0, len(names), 2):
         pair = range(row, min(row + 2, len(names)))
         line: list[ColouredPiece] = []
