@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.bench.bench_history import BenchRow
+from lab.bench.bench_report import BenchRow
 from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, comparison, ratio, time_in_turns
 from lab.core.detached_process import KEEP_FREED_MEMORY, ONE_NUMPY_THREAD, OPENMP_SPIN

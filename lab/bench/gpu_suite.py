@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from lab.bench.bench_history import BenchRow
+from lab.bench.bench_report import BenchRow
 from lab.bench.timed_process import TimedProcess, end_trainer, load_comparison, time_in_turns
 from lab.core.detached_process import torch_environment
 from lab.core.errors import UserError

@@ -4,45 +4,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-import plotext
 
-from lab.bench.bench_history import BenchReport, series
+from lab.bench.bench_report import BenchReport
 from lab.cli.output import passing_line, table, write_json
 from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
-    from lab.bench.bench_history import BenchRow
+    from lab.bench.bench_report import BenchRow
     from lab.bench.bench_suite import ShowProgress
-
-
-WIDTH, HEIGHT = 76, 10
-
-
-def history_plots(reports: Sequence[BenchReport]) -> str:
-    """A plot for each figure measured more than once on the machine of the newest report, and a line for the others."""
-    machine = reports[-1].machine
-    parts = [f"{machine}: {len([report for report in reports if report.machine == machine])} measurements"]
-    for name, points in series(reports, machine).items():
-        if len(points) == 1:
-            parts.append(f"{name}: {significant(points[0][1])} on {points[0][0][:10]}")
-            continue
-        plotext.clear_figure()
-        plotext.theme("clear")
-        plotext.plot_size(WIDTH, HEIGHT)
-        plotext.title(name)
-        plotext.plot(range(1, len(points) + 1), [figure for _, figure in points], marker="braille")
-        plotext.ylim(0, 1.1 * max(figure for _, figure in points))
-        plotext.xticks([1, len(points)], [points[0][0][:10], points[-1][0][:10]])
-        parts.append(plotext.uncolorize(plotext.build()))
-    return "\n".join(parts)
 
 
 PREFIX = "nanogpt="
@@ -65,29 +42,17 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
 @click.option("--race", metavar="TEXT", help=RACE_HELP)
 @click.option("--gpu", is_flag=True, help="Only measure training on an NVIDIA GPU; with --against beside nanoGPT on it.")
-@click.option(
-    "--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing and are not kept."
-)
-@click.option("--history", is_flag=True, help="Plot the earlier measurements on this machine.")
+@click.option("--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bench(nanogpt: Path | None, race: str | None, gpu: bool, tiny: bool, history: bool, as_json: bool) -> None:
+def bench(nanogpt: Path | None, race: str | None, gpu: bool, tiny: bool, as_json: bool) -> None:
     """Measure the speed of training, generation and tracing against this machine's limits, in two to three minutes.
 
     Compared processes take turns, and ratios are medians over the turns, so that they hold on a busy machine, too; tokens/s
-    hold for a quiet one. Each measurement is kept, but for --tiny, and --history plots them.
+    hold for a quiet one.
     """
-    from lab.bench.bench_history import append
-    from lab.bench.bench_history import history as read_history
     from lab.bench.timed_process import comparison
     from lab.runs.home_folder import home
 
-    if history:
-        reports = read_history(home())
-        if as_json:
-            write_json(reports)
-        else:
-            click.echo(history_plots(reports))
-        return
     if tiny and not gpu:
         raise click.UsageError("--tiny is for --gpu.")
     if race is not None and nanogpt is not None and gpu:
@@ -98,14 +63,12 @@ def bench(nanogpt: Path | None, race: str | None, gpu: bool, tiny: bool, history
         comparison("nanogpt_race")  # refused at once, not after minutes
     with ended_by_signals(), progress_line() as say:
         report = measured(lambda: _rows(nanogpt, race, home(), say, gpu, tiny))
-    if not tiny:
-        append(report, home())
     if as_json:
         write_json(report)
     else:
         click.echo(described(report))
         if tiny:
-            click.echo("\nThis was a trial of the parts on a tiny model: its figures say nothing, and are not kept.")
+            click.echo("\nThis was a trial of the parts on a tiny model: its figures say nothing.")
 
 
 @contextmanager

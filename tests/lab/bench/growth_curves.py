@@ -20,7 +20,7 @@ from pathlib import Path
 
 import plotext
 
-from lab.bench.bench_history import BenchRow
+from lab.bench.bench_report import BenchRow
 from lab.bench.bench_suite import BenchSuite
 from lab.bench.screen_timing import TimedApp
 from lab.bench.timed_process import TimedProcess, time_in_turns
@@ -99,7 +99,7 @@ def _growth_rows(group: str, sizes: Sequence[int], milliseconds: Sequence[float]
     power = math.log(milliseconds[-1] / milliseconds[-2]) / math.log(sizes[-1] / sizes[-2])
     for size, took in zip(sizes, milliseconds, strict=True):
         note = f"between the last two it grows as size^{power:.2f}" if size == sizes[-1] else ""
-        yield BenchRow(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note, size)
+        yield BenchRow(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note)
 
 
 def _milliseconds(contenders: Sequence[TimedProcess], units: int = 1) -> list[float]:
@@ -147,7 +147,7 @@ def _frames(suite: BenchSuite) -> list[float]:
 
 def growth_plot(rows: Sequence[BenchRow]) -> str:
     """One group of rows on log-log axes, where a power law is a straight line with the power as slope."""
-    sizes, figures = [row.size for row in rows], [row.value for row in rows]
+    sizes, figures = [int(row.name.replace(",", "")) for row in rows], [row.value for row in rows]
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(WIDTH, HEIGHT)

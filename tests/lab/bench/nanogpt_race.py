@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.bench_history import BenchRow
+from lab.bench.bench_report import BenchRow
 from lab.bench.bench_suite import ShowProgress
 from lab.bench.gpu_suite import Evaluated
 from lab.bench.timed_process import end_trainer

@@ -1,6 +1,5 @@
 """What `llmlab bench` reports and compares. Nothing here asserts how fast anything is."""
 
-import json
 import math
 import os
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 import torch
 
 from lab.bench import bench_worker
-from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
+from lab.bench.bench_report import BenchReport, BenchRow
 from lab.bench.bench_worker import JOBS
 from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
@@ -34,8 +33,9 @@ from tests.lab.training.module_forker import ModuleForker
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
 
 
-def report(date: str, *rows: BenchRow, machine: str = "this one") -> BenchReport:
-    return BenchReport(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
+def report(*rows: BenchRow) -> BenchReport:
+    date = "2026-01-01T10:00:00"
+    return BenchReport(date=date, machine="this one", cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
 
 
 NANOGPT = """
@@ -181,48 +181,21 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(
 
 def test_growth_is_told_as_a_power_and_drawn() -> None:
     told = list(_growth_rows("a step over width", (64, 128, 256), (2.0, 6.0, 24.0)))
-    assert [(row.name, row.size, row.ratio) for row in told] == [("64", 64, 1.0), ("128", 128, 3.0), ("256", 256, 12.0)]
+    assert [(row.name, row.ratio) for row in told] == [("64", 1.0), ("128", 3.0), ("256", 12.0)]
     assert told[-1].note == "between the last two it grows as size^2.00"
-    measured = report("2026-01-01T10:00:00", *told)
     said = growth_plot(told)
     assert "a step over width, in ms" in said
     assert said.count("●") == 3
-    assert not series([measured], "this one")
 
 
-def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Nothing was measured yet"):
-        history(tmp_path)
-    row = BenchRow("training", "micro", 9000.0, "tokens/s", 0.25, "the product's limit")
-    other = BenchRow("limits", "reading memory", 19.0, "GB/s")
-    for date, machine in (("1st", "this one"), ("2nd", "another"), ("3rd", "this one")):
-        append(report(date, row, other, machine=machine), tmp_path)
-    reports = history(tmp_path)
-    assert [one.date for one in reports] == ["1st", "2nd", "3rd"]
-    assert series(reports, "this one") == {
-        "training: micro": [("1st", 0.25), ("3rd", 0.25)],
-        "limits: reading memory": [("1st", 19.0), ("3rd", 19.0)],
-    }
-    (tmp_path / "bench.jsonl").write_text("{}\n")
-    with pytest.raises(UserError, match="cannot be read"):
-        history(tmp_path)
-
-
-def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, llmlab: Call) -> None:
+def test_a_report_reads_as_tables() -> None:
     rows = (
         BenchRow("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
         BenchRow("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
     )
-    text = described(report("2026-01-01T10:00:00", *rows))
+    text = described(report(*rows))
     for words in ("on a quiet machine", "9000 tokens/s  25% of the product's limit", "1.54 × a forward pass"):
         assert words in text
-    append(report("2026-01-01T10:00:00", *rows), home)
-    append(report("2026-01-05T10:00:00", rows[0]), home)
-    shown = llmlab("bench", "--history")
-    for words in ("training: micro", "2026-01-05", "looking: trace: 1.54 on 2026-01-01"):
-        assert words in shown.out
-    assert shown.code == 0
-    assert len(json.loads(llmlab("bench", "--history", "--json").out)) == 2
 
 
 def test_the_preparation_is_measured_on_a_text_that_keeps_varying(tmp_path: Path) -> None:
@@ -244,7 +217,7 @@ def test_the_preparation_is_measured_on_a_text_that_keeps_varying(tmp_path: Path
 
 
 def test_mistakes_of_the_user_are_one_line(llmlab: Call, home: Path, tmp_path: Path) -> None:
-    for arguments in (["--against", "nanogpt=/nowhere"], ["--against", tmp_path], ["--race", "stories"], ["--history"]):
+    for arguments in (["--against", "nanogpt=/nowhere"], ["--against", tmp_path], ["--race", "stories"]):
         llmlab("bench", *arguments).assert_mistake()
 
 
