@@ -149,6 +149,11 @@ def bytes_(n: float) -> str:
     return f"{text} {unit}"
 
 
+def signed_bytes(n: int) -> str:
+    """A change of a size: `−12.3 kB`, `+3 B` or `0 B`."""
+    return "0 B" if not n else f"{MINUS if n < 0 else '+'}{bytes_(abs(n))}"
+
+
 def duration(seconds: float) -> str:
     """A span of time in its two largest units: 0.4 s, 12 s, 1 min 05 s, 2 h 03 min, 3 d 04 h."""
     special = _special(seconds)

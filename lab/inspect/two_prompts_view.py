@@ -30,7 +30,7 @@ def two_prompts(first: StageContext, second: StageContext) -> View:
         f"KL(1 ‖ 2) = {significant(kl_bits(first.logits, second.logits))} bits."
     )
     title = f"prompt 1 | prompt 2 · attention of head {first.layer + 1}.{first.head + 1}"
-    blocks = [_next(first, second, p, q), _patterns(first, second), _streams(first, second), _lenses(first, second)]
+    blocks = [_next(first, p, q), _patterns(first, second), _streams(first, second), _lenses(first, second)]
     return View("compare", title, sentence, [*blocks, _attention(first, second)])
 
 
@@ -70,7 +70,7 @@ def _streams(first: StageContext, second: StageContext) -> StackedStrips:
     return stacked(f"residual stream after {first.layer_name}", vectors)
 
 
-def _next(first: StageContext, second: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
+def _next(first: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
     listed = list(dict.fromkeys([*largest(p, TOP), *largest(q, TOP)]))
 
     def cell(share: float, name: str = "") -> Cell:

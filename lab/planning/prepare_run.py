@@ -104,7 +104,7 @@ def prepare_run(
                 created=created,
                 model=resolved.model,
                 tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
-                data=_data_config(run, corpus, prepared),
+                data=_data_config(corpus, prepared),
                 train=resolved.train,
                 expected=request.expected,
                 start=None if base is None else copy_start(base, run, resolved.model.context),
@@ -157,7 +157,7 @@ def _pilot(corpus: Corpus, asked: RunRequest, where: Path, created: float, progr
     return trainer.measure(corpus, waiting)
 
 
-def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:
+def _data_config(corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:
     facts = corpus.measure()
     return DataConfig(
         name=corpus.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.core.number_format import MINUS, bytes_, counted, probability, whole
+from lab.core.number_format import bytes_, counted, probability, signed_bytes, whole
 from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
@@ -45,11 +45,6 @@ def change(step: CleaningStep) -> int:
     return step.bytes_out - step.bytes_in
 
 
-def signed_bytes(number: int) -> str:
-    """`−12.3 kB`, `+3 B` or `0 B`."""
-    return "0 B" if not number else f"{MINUS if number < 0 else '+'}{bytes_(abs(number))}"
-
-
 def funnel_bar(kept: int, taken: int, raw: int, width: int) -> list[Piece]:
     """A bar of `width` cells for `raw` bytes: what is left after a rule, then what the rule took. Anything taken shows."""
     if not raw:
@@ -70,16 +65,13 @@ def funnel_lines(state: RuleState, width: int) -> list[PieceLine]:
     raw = funnel.raw_bytes if funnel else 0
     bar = width - 5 - TITLE_WIDTH - NUMBER_WIDTH - SHARE_WIDTH - 2
     lines = [_end_line("raw text", raw, raw, funnel is not None, bar)]
-    left = raw
     for at, rule in enumerate(RULES):
         is_on, step = rule.name in state.rules, step_of(funnel, rule.name)
         chosen = at == state.selected
         kind = "cursor" if chosen else "text" if is_on else "dim"
         head: list[Piece] = [("▌" if chosen else " ", "text"), (f"[{'x' if is_on else ' '}]", kind), (" ", kind)]
         head.append((fit(rule.title, TITLE_WIDTH), kind))
-        lines.append([*head, *_numbers(step if is_on else None, is_on, state.is_current, raw, left, bar)])
-        if step is not None and is_on:
-            left = step.bytes_out
+        lines.append([*head, *_numbers(step if is_on else None, is_on, state.is_current, raw, bar)])
     kept = funnel.kept_bytes if funnel else 0
     lines.append(_end_line("kept", kept, raw, funnel is not None, bar, old=not state.is_current))
     return lines
@@ -92,7 +84,7 @@ def _end_line(name: str, size: int, raw: int, known: bool, bar: int, *, old: boo
     return [(" " * 5 + fit(name, TITLE_WIDTH), "title"), (f"{number} {share} ", "dim" if old else "title"), *drawn]
 
 
-def _numbers(step: CleaningStep | None, is_on: bool, is_current: bool, raw: int, left: int, bar: int) -> list[Piece]:
+def _numbers(step: CleaningStep | None, is_on: bool, is_current: bool, raw: int, bar: int) -> list[Piece]:
     if step is None:
         return [(fit("…" if is_on else "off", NUMBER_WIDTH, "right"), "dim")]
     number = change(step)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.number_format import MINUS, bytes_, probability, whole
+from lab.core.number_format import bytes_, probability, signed_bytes, whole
 from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.visible_text import shortened
 from lab.data.cleaning.funnel_meter import Funnel, FunnelMeter
@@ -121,7 +121,9 @@ def funnel_view(funnel: Funnel, left_out: Collection[str], name: str) -> tuple[V
             rows.append([Cell(f"[ ] {BY_NAME[rule].title}", style="dim"), Cell("off", style="dim"), Cell(""), Cell("")])
             continue
         passages = f"{whole(step.passages_removed + step.passages_changed)}"
-        rows.append(_row(f"[x] {BY_NAME[rule].title}", _signed(step.bytes_out - step.bytes_in), step.bytes_out, raw, passages))
+        rows.append(
+            _row(f"[x] {BY_NAME[rule].title}", signed_bytes(step.bytes_out - step.bytes_in), step.bytes_out, raw, passages)
+        )
     rows.append(_row("kept text", "", funnel.kept_bytes, raw, ""))
     columns = [Column("rule", "left"), Column("change"), Column("left"), Column("passages", optional=1)]
     blocks: list[Block] = [Table(columns, rows)]
@@ -139,10 +141,6 @@ def _row(label: str, change: str, left: int, raw: int, passages: str) -> list[Ce
         Cell(bytes_(left), value=float(left), bar=left / raw if left <= raw else 1.0),
         Cell(passages),
     ]
-
-
-def _signed(number: int) -> str:
-    return "0 B" if not number else f"{MINUS if number < 0 else '+'}{bytes_(abs(number))}"
 
 
 def _sentence(funnel: Funnel) -> str:

@@ -117,7 +117,7 @@ def positions(context: StageContext) -> View:
     return View(
         "positions",
         "position embeddings",
-        _positions_sentence(context, table),
+        _positions_sentence(table),
         blocks,
         context.parity("pos_embed", table[:tokens], slice(None)),
     )
@@ -131,7 +131,7 @@ def _similarities(rows: Numbers) -> Numbers:
     return cosines
 
 
-def _positions_sentence(context: StageContext, table: Numbers) -> str:
+def _positions_sentence(table: Numbers) -> str:
     """The mean cosine of neighbours against that of positions half a context apart."""
     if len(table) < 2:
         return "The context has one position only."

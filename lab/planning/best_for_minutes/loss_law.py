@@ -42,8 +42,6 @@ stands before the window: as runs on the built-in stories end."""
 WIDER = 0.5
 """What is added to the range where a run has e times the tokens of the longest run of the sweep, as a share of it: a guess, on
 the side of too wide, since nothing is known there."""
-EIGHT_OF_TEN = 1.28
-"""Standard deviations on each side within which eight of ten values of a normal distribution are."""
 
 
 class Learning(msgspec.Struct, frozen=True):
