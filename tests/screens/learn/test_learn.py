@@ -120,7 +120,7 @@ async def test_each_live_widget_is_shown_and_left_before_the_engine_answers_with
             await until(pilot, lambda: reader.live not in (None, before) and not reader._is_laying_out)  # noqa: B023
             assert reader.live is not None
             assert (reader.live.lesson, reader.step) == (lesson.name, at)
-            assert screen.query_one(Markdown).source == lesson_markdown(lesson.steps[at].text)
+            assert screen.query_one("#learn-text", Markdown).source == lesson_markdown(lesson.steps[at].text)
             reads_a_run = widget == "draw-loss"  # and there is none here
             status = screen.query_one("#lesson-status", StatusLine)
             assert reads_a_run or not status.has_class("-error"), (widget, status.left)
@@ -205,7 +205,7 @@ async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> 
     async with app.run_test(size=(120, 60)) as pilot:
         await lessons_page(pilot, until)
         await pilot.press(*keys_to("cleaning", (lesson.name for lesson in lessons())))
-        page, text = pilot.app.screen.query_one(LessonsPage), pilot.app.screen.query_one(Markdown)
+        page, text = pilot.app.screen.query_one(LessonsPage), pilot.app.screen.query_one("#learn-text", Markdown)
         await until(pilot, lambda: page.is_settled and "press `2`" in text.source)
         await pilot.pause()
         rows = ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]

@@ -76,7 +76,7 @@ async def test_each_lesson_is_read_step_by_step_every_live_widget_answers_and_th
         app.text_source = "fable.txt"
         screen, seen = pilot.app.screen, 0
         page, status = await lessons_page(pilot, until), screen.query_one("#lesson-status", StatusLine)
-        text, lessons_beside = screen.query_one(Markdown), screen.query_one("#learn-list-column")
+        text, lessons_beside = screen.query_one("#learn-text", Markdown), screen.query_one("#learn-list-column")
         await pilot.press("enter")
         await until(pilot, lambda: page.reader.live is not None and screen.is_settled and page.reader.is_settled)
         view = page.reader.live.view
