@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from textual import on, work
@@ -10,7 +9,6 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Button
-from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
@@ -113,6 +111,7 @@ class PlannedRun(Widget):
         """None where there can be no pilot."""
         self._pilot_key: TextKey | None = None
         """The text whose pilot is in training."""
+        self._pilot_trainer: PilotTrainer | None = None
 
     def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
         """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
@@ -154,28 +153,27 @@ class PlannedRun(Widget):
         if key in self._pilots:
             return False
         if key != self._pilot_key and self.is_on_screen and self.screen.is_current and not self.preparing:
+            self._cancel_pilot()
             self._pilot_key = key
             self._measure_pilot(key)
         return key == self._pilot_key
 
     @latest("pilot")
     async def _measure_pilot(self, key: TextKey) -> None:
-        worker = get_current_worker()
-
-        def waiting() -> None:
-            if worker.is_cancelled:
-                raise asyncio.CancelledError
+        self._pilot_trainer = trainer = PilotTrainer(home())
 
         def measure() -> Pilot | None:
             source, encoding, rules = key
-            return PilotTrainer(home()).measure(open_corpus(source, encoding, cleaning=rules), waiting, SECONDS_BEFORE_TIMING)
+            return trainer.measure(open_corpus(source, encoding, cleaning=rules), after=SECONDS_BEFORE_TIMING)
 
         pilot = None
         try:
             pilot = await in_thread(measure)
         except UserError as error:
             self.notify(str(error), severity="warning", markup=False)
-        self._pilots[key], self._pilot_key = pilot, None
+        if trainer is not self._pilot_trainer:
+            return  # cancelled
+        self._pilots[key], self._pilot_key, self._pilot_trainer = pilot, None, None
         if not self.preparing:
             self.plan_again()
 
@@ -190,8 +188,12 @@ class PlannedRun(Widget):
         if self._step_timer is not None:
             self._step_timer.cancel()
         self._step_timer, self._timing_key = None, ""
-        self.workers.cancel_group(self, "pilot")
-        self._pilot_key = None
+        self._cancel_pilot()
+
+    def _cancel_pilot(self) -> None:
+        if self._pilot_trainer is not None:
+            self._pilot_trainer.cancel()
+        self._pilot_trainer = self._pilot_key = None
 
     on_hide = on_unmount = cancel_timing
 
