@@ -281,7 +281,7 @@ class NewRun(PlannedRun):
         else:
             form.cost = ()
         if planned is not None:
-            facts = plan_facts(planned, is_timing=self.is_timing)
+            facts = plan_facts(planned)
             form.cost = (*facts, *self._change(planned), *(fact for fact in form.cost if fact[0] != "time"))
         if base is not None and plan.run is not None:
             train = plan.run.train

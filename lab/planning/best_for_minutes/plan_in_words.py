@@ -86,13 +86,11 @@ def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
     return plan.by_shape[first : first + ROWS]
 
 
-def plan_facts(plan: MinutesPlan, *, is_timing: bool = False) -> tuple[tuple[str, str], ...]:
-    """The plan as it is told before a run: labels, each with its line. `is_timing` says that this goes on and may change it."""
+def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
+    """The plan as it is told before a run: labels, each with its line."""
     words = describe_plan(plan)
-    if is_timing:
-        words += "; being measured now, which may change it"
-    elif not plan.best.is_measured:
-        words += "; its steps have not been timed here, which may change it"
+    if not plan.best.is_measured:
+        words += "; its steps are timed here first, which may change it"
     facts = [("best", words), ("loss", describe_expectation(plan))]
     if end := describe_end(plan):
         facts.append(("end", end))

@@ -100,7 +100,7 @@ def bears_out_the_lesson(history: StudyHistory) -> None:
     measures = {name: float(value) for name, value in history.measures.items() if not isinstance(value, str)}
     assert measures["pairs"] == 600
     assert 0.6 < measures["accuracy"] < measures["judge_accuracy"] < 1
-    assert measures["rise"] > 0.3
+    assert measures["rise"] > 0.1, "what the guess asks"
     assert measures["fall"] > 0.3
     assert measures["score_last_free"] > measures["score_best_free"] > measures["score_first_free"], "the score goes on rising"
     assert measures["kl_last_braked"] < measures["kl_last_free"], "the penalty stops the policy early"
