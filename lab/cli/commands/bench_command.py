@@ -14,6 +14,7 @@ import click
 
 from lab.bench.bench_report import BenchReport
 from lab.cli.output import passing_line, table, write_json
+from lab.core.atomic_io import os_error_in_words
 from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
@@ -94,7 +95,10 @@ def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress
     """The suite's rows, or those of the race or of the training on a GPU alone."""
     from lab.bench.bench_suite import BenchSuite
 
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise os_error_in_words(error, f"keep what is measured in {home}") from error
     if gpu:
         from lab.bench.gpu_suite import TINY, GpuSuite, GpuWork
 

@@ -304,7 +304,11 @@ class DiagnosedRun:
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
             verb = "" if differs_visibly(self.unit.train, before, now) else "went "
-            words += f", and the {'lowest ' if lowest else ''}{self.val_loss_name} {moved_at(self.unit, first, last, verb)}"
+            if (first.step, last.step) == steps and differs_visibly(self.unit, first.loss, last.loss):
+                move = verb + from_to(self.unit, first.loss, last.loss)
+            else:
+                move = moved_at(self.unit, first, last, verb)
+            words += f", and the {'lowest ' if lowest else ''}{self.val_loss_name} {move}"
         elif found:
             words += f"; the {self.val_loss_name} was {self.unit(found[0].loss)} at step {step_text(found[0].step)}"
         return words + "."
