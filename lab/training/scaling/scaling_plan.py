@@ -37,8 +37,6 @@ EVALUATIONS = 16
 EVALUATIONS_IN_COMMON = 5
 """Evaluations of each run, where they fit, before it has seen as many tokens as the slowest will: sizes are compared there. One
 would do if the slowest were always as quick as when it was timed; on a busy machine it may see only a fifth."""
-FEWEST_IN_COMMON = 2
-"""The same where they do not fit: without one in common nothing can be compared."""
 EVALUATIONS_SHARE = 0.25
 """Most time of a run's evaluations, which comes on top, as a share of its minutes: a short run has fewer."""
 EVALUATION_STEPS, EVALUATION_SECONDS = 4.0, 0.15
@@ -151,8 +149,8 @@ def absolute_source(plan: ScalingPlan) -> str:
 def evaluation_interval(plan: ScalingPlan, at: int, home: Path, waiting: Callable[[], None]) -> int:
     """Steps between the evaluations of a size, by the time of a step of each size, which is measured where it is not known.
 
-    That is `EVALUATIONS` of them, or more where `EVALUATIONS_IN_COMMON` asks for it, as far as `EVALUATIONS_SHARE` allows,
-    but no fewer than `FEWEST_IN_COMMON`. `waiting` is called again and again meanwhile, and cancels by raising. Raises UserError if the steps cannot be computed.
+    That is `EVALUATIONS` of them, or more where `EVALUATIONS_IN_COMMON` asks for it, as far as `EVALUATIONS_SHARE` allows.
+    `waiting` is called again and again meanwhile, and cancels by raising. Raises UserError if the steps cannot be computed.
     """
     steps = []
     for size in range(len(plan.sizes)):
@@ -162,5 +160,4 @@ def evaluation_interval(plan: ScalingPlan, at: int, home: Path, waiting: Callabl
         steps.append(60 * plan.minutes / seconds)
     wanted = min(steps[at] / EVALUATIONS, DECAY_BEGINS * min(steps) / EVALUATIONS_IN_COMMON)
     cost = EVALUATION_STEPS + EVALUATION_SECONDS * steps[at] / (60 * plan.minutes)  # of an evaluation, in steps
-    most = int(DECAY_BEGINS * min(steps) / FEWEST_IN_COMMON)
-    return max(1, min(most, math.ceil(max(wanted, cost / EVALUATIONS_SHARE))))
+    return math.ceil(max(wanted, cost / EVALUATIONS_SHARE))

@@ -328,7 +328,7 @@ def test_losses_that_are_near_each_other_are_told_apart(fall: float) -> None:
     assert before is not None
     history = LossHistory()
     history.add([*run.metrics[:-1], replace(run.metrics[-1], val_loss=before - fall)])
-    fell, stayed = f"from {before:.3f} (step 460) to {before - fall:.3f} (step 600)", f"stayed at {before:.4f} (steps 460 to 600)"
+    fell, stayed = f"from {before:.3f} to {before - fall:.3f}", f"stayed at {before:.4f} (steps 460 to 600)"
     words = fell if fall else stayed
     assert f", and the validation loss {words}." in diagnose(run.head.config, run.head.status, history).evidence
 
