@@ -79,7 +79,7 @@ SETTINGS = _by_name(
     Setting("seed", "Same seed, steps, machine, versions: the same model, to rounding if busy", "1337"),
     Setting(
         "length",
-        "Time, such as 1, 5, 20 or 60 min, or steps, such as 2000 steps",
+        "← → choose; e types another time or steps, such as 90s or 2000 steps",
         "5 min",
         offers=("1 min", "5 min", "20 min", "60 min"),
         label="train for",

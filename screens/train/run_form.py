@@ -62,6 +62,19 @@ class Entry(Input):
         return character != "?" and super().check_consume_key(key, character)
 
 
+class Offers(Choice):
+    """A choice among a setting's offers; another value is typed into the entry beside it."""
+
+    BINDINGS = [Binding("e,enter", "type", "Type", id="offers.type", show=False, tooltip="Type another value than those offered")]
+
+    def action_type(self) -> None:
+        self.value = OTHER
+        entry = self.parent.query_one(Entry) if self.parent is not None else None
+        if entry is not None:
+            entry.display = True
+            entry.focus()
+
+
 class Field(Horizontal):
     """A label and its control. The label is marked with `!` where the value is wrong."""
 
@@ -74,7 +87,7 @@ class Field(Horizontal):
         yield Label(self.label, classes="field-label")
         if self.setting.offers:
             offers, id = (*self.setting.offers, OTHER), OFFERS + self.setting.name
-            yield Choice(offers, self.setting.default, id=id, tooltip=self.setting.help)
+            yield Offers(offers, self.setting.default, id=id, tooltip=self.setting.help)
         if self.setting.choices:
             yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=self.setting.help)
         else:

@@ -334,6 +334,16 @@ def base(make_run: Any) -> Run:
     return Run(run.path)
 
 
+async def test_e_types_a_length_that_is_not_among_those_offered(app: TrainApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        form = screen_of(pilot).new_run.form
+        form.query_one("#offers-length").focus()
+        await pilot.press("e", *"90s", "escape")
+        await pilot.pause()
+        assert form.settings.length == "90s"
+        assert not isinstance(app.focused, Input)
+
+
 async def test_a_run_begins_with_the_weights_of_another(
     base: Run, app: TrainApp, started: list[str], home: Path, until: Any
 ) -> None:
