@@ -26,6 +26,7 @@ from screens.inspect.widgets.time_slider import TimeSlider
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage
 from screens.train.compare_screen import CompareScreen
+from screens.train.run_form import Offers
 from screens.widgets.guess_view import GuessView
 from screens.widgets.prompt_input import PromptInput
 
@@ -145,7 +146,7 @@ async def test_a_key_of_compare_is_found_anywhere_and_asks_for_the_other_run(
         await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.cursor is not None)
 
 
-KEYS_OF_A_PART: set[type[Widget]] = {RunTable, FolderInput, TimeSlider, InterventionList, GuessView, PromptInput}
+KEYS_OF_A_PART: set[type[Widget]] = {Offers, RunTable, FolderInput, TimeSlider, InterventionList, GuessView, PromptInput}
 """Parts whose keys mean something only while the part is there and in focus; the palette has them then."""
 
 

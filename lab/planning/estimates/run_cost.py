@@ -45,7 +45,8 @@ def run_cost(
     parts = ", ".join(f"{part} {count(number)}" for part, number in by_part(run.model).items() if number)
     facts = []
     tokens = (steps or steps_at(run, speed)) * run.tokens_per_step
-    if advice := _advice(run, tokens):
+    is_planned = steps is not None  # whoever chose the size has weighed it
+    if advice := _advice(run, tokens, is_planned=is_planned):
         facts.append(("advice", advice))
     if run.request.tokenizer == "bpe" and run.model.vocab_size == run.text.most_vocab:
         facts.append(("vocabulary", f"{whole(run.text.most_vocab)} tokens: this text has no more pairs to merge"))
@@ -62,7 +63,7 @@ def run_cost(
         ("parameters", f"{whole(run.parameters)}: {parts}"),
         ("memory", _describe_memory(run, machine)),
         ("a step", _describe_step(run)),
-        ("in all", _describe_tokens(tokens, run, is_settled=by_steps)),
+        ("in all", _describe_tokens(tokens, run, is_settled=by_steps, is_planned=is_planned)),
         ("time", time),
     )
 
@@ -73,7 +74,7 @@ def _describe_memory(run: ResolvedRun, machine: Machine) -> str:
     return f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
 
 
-def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool) -> str:
+def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool, is_planned: bool) -> str:
     about = "" if is_settled else "about "
     epochs = tokens / (run.text.tokens * run.text.training_share) if run.text.tokens is not None else 0.0
     repeats = " with repeats" * (epochs > 1)
@@ -85,7 +86,7 @@ def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool) -> st
         if epochs >= 1
         else f"; {probability(epochs, 0)} of the training part"
     )
-    if epochs <= memorizing_epochs(run.model, run.text.train_tokens) or run.request.expected is not None:
+    if is_planned or epochs <= memorizing_epochs(run.model, run.text.train_tokens):
         return words
     if run.model.dropout == 0:
         smaller = "" if run.request.start is not None else " a smaller model"
@@ -108,13 +109,13 @@ def head_share(model: ModelConfig) -> float:
     return 6 * model.vocab_size * model.width / flops_per_token(model)
 
 
-def _advice(run: ResolvedRun, trained_on: float) -> str:
+def _advice(run: ResolvedRun, trained_on: float, *, is_planned: bool) -> str:
     advice = []
     if run.request.start is not None:
         usual, high_for = fine_tuning_lr(run.model.width, run.train.optimizer), "for trained weights"
     else:
         usual, high_for = default_lr(run.model.width, run.train.optimizer), "for this width"
-        advice += _advice_on_size(run, trained_on)
+        advice += [] if is_planned else _advice_on_size(run, trained_on)
     if run.train.lr >= HIGH_LR * usual:
         advice.append(f"a learning rate of {run.train.lr:g} is high {high_for}, {usual:g} is usual")
     return "; ".join(advice)
