@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.core.number_format import MINUS, bytes_, count, counted, duration, fixed, probability, significant, whole
+from lab.core.number_format import MINUS, bytes_, count, duration, fixed, significant, whole
 from lab.core.visible_text import shortened, visible
 from lab.data.statistics.copied_share import describe_copied
 from lab.runs.evaluation_coverage import at_the_end, during_training
@@ -17,6 +17,7 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
 from lab.runs.run_summary import origin_of, planned_length
+from lab.runs.settings_in_words import model_in_words, training_in_words
 from models.parameter_count import parameter_count
 
 Fact = tuple[str, str]
@@ -79,36 +80,14 @@ def describe_cleaning(data: DataConfig) -> str:
 
 
 def model_facts(config: RunConfig) -> list[Fact]:
-    model = config.model
-    return [
-        ("parameters", f"{count(parameter_count(model))} ({whole(parameter_count(model))})"),
-        ("layers", whole(model.layers)),
-        ("heads", f"{whole(model.heads)} in each layer, {whole(model.head_width)} wide"),
-        ("width", whole(model.width)),
-        ("context", f"{whole(model.context)} tokens"),
-        ("dropout", f"{model.dropout:g}"),
-    ]
+    parameters = parameter_count(config.model)
+    return [("parameters", f"{count(parameters)} ({whole(parameters)})"), *model_in_words(config.model)]
 
 
 def training_facts(config: RunConfig) -> list[Fact]:
-    train = config.train
     if config.imported is not None:
         return [("training", "elsewhere: its settings are not known here")]
-    return [
-        ("length", planned_length(config)),
-        ("batch", f"{whole(train.batch)} windows, {whole(train.batch * config.model.context)} tokens"),
-        *[("micro-batches", f"{whole(train.accumulate)} a step")] * (train.accumulate > 1),
-        ("optimizer", train.optimizer),
-        ("learning rate", f"{train.lr:g}, {train.schedule}"),
-        ("warmup", f"the first {probability(train.warmup)} of the run"),
-        ("last learning rate", f"{train.final_lr:g} × the peak"),
-        ("weight decay", f"{train.weight_decay:g}"),
-        ("β₁, β₂", f"{train.beta1:g}, {train.beta2:g}"),
-        ("gradient clipping", f"{train.clip:g}"),
-        ("seed", str(train.seed)),
-        ("evaluated every", f"{whole(train.eval_every)} steps, and at the end"),
-        *[("patience", counted(train.patience or 0, "evaluation"))] * (train.patience is not None),
-    ]
+    return [("length", planned_length(config)), *training_in_words(config)]
 
 
 def result_facts(config: RunConfig, status: Status, phase: str, history: LossHistory) -> list[Fact]:

@@ -79,7 +79,7 @@ class _Parser:
             number, kind = _parse(int, text.replace(",", "").replace("_", "")), "a whole number of"
         else:
             number, kind = _parse(float, text.replace(",", ".")), "a number"
-        label = (setting.label or name).capitalize()
+        label = setting.label.capitalize()
         if number is None or number != number:
             self.problems[name] = f"{label} must be {kind} {setting.limit.lowest}, not {shortened(text)}."
         elif problem := setting.limit.problem(number):

@@ -10,6 +10,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
 from lab.planning.run_request import AUTO, RunRequest
+from lab.runs.settings_in_words import label
 from models.config import PRESETS
 
 TYPES = {name: get_args(found) or (found,) for name, found in get_type_hints(RunRequest).items()}
@@ -28,11 +29,14 @@ class Setting:
     """The choices, where its type in `RunRequest` does not tell them, or not in this order."""
     offers: tuple[str, ...] = ()
     """Values that the form offers, the default among them, before another is typed."""
-    label: str = ""
     in_form: bool = True
     on_command_line: bool = True
     metavar: str | None = None
     """Of the command line's help; a choice that has one can be given other values there."""
+
+    @property
+    def label(self) -> str:
+        return label(self.name)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -58,7 +62,6 @@ SETTINGS = _by_name(
         "Shape of the model; auto chooses all that decides the loss for the minutes",
         AUTO,
         options=(AUTO, *PRESETS),
-        label="shape",
     ),
     Setting(
         "tokenizer",
@@ -66,7 +69,7 @@ SETTINGS = _by_name(
         "bpe",
         options=("bpe", "bytes", "gpt2"),
     ),
-    Setting("vocab", "Number of tokens that bpe learns", "by minutes and text", label="vocabulary"),
+    Setting("vocab", "Number of tokens that bpe learns", "by minutes and text"),
     Setting("layers", "Blocks of attention and MLP, one after the other", "the preset's"),
     Setting("heads", "Attention heads in each layer; they share the width", "the preset's"),
     Setting("width", "Length of the residual stream's vectors", "the preset's"),
@@ -82,14 +85,13 @@ SETTINGS = _by_name(
         "← → choose; e types another time or steps, such as 90s or 2000 steps",
         "5 min",
         offers=("1 min", "5 min", "20 min", "60 min"),
-        label="train for",
         on_command_line=False,
     ),
     Setting("steps", "Train for so many steps", in_form=False),
     Setting("minutes", "Train for so many minutes", "5", in_form=False),
     Setting("batch", "Windows of text in one step", "16, or 2,048 tokens"),
-    Setting("accumulate", "Compute a step in so many micro-batches in turn, for less memory", "1", label="micro-batches"),
-    Setting("lr", "Peak learning rate", "by width and optimizer", label="learning rate"),
+    Setting("accumulate", "Compute a step in so many micro-batches in turn, for less memory", "1"),
+    Setting("lr", "Peak learning rate", "by width and optimizer"),
     Setting("schedule", "cosine: the rate falls all the way; wsd: it falls over the last fifth alone", "cosine"),
     Setting("patience", "End early after so many evaluations in a row without a lower validation loss", "never"),
     Setting("optimizer", "muon, for the layers' matrices, learns faster; adamw for all is nanoGPT's", DEFAULT_OPTIMIZER),
@@ -102,24 +104,20 @@ SETTINGS = _by_name(
         options=("auto", "cpu", "cuda", "mps"),
         metavar="auto|cpu|cuda|mps",
     ),
-    Setting("gpus", "Train on so many GPUs of this machine, or on all", "1", label="GPUs", metavar="N|all"),
+    Setting("gpus", "Train on so many GPUs of this machine, or on all", "1", metavar="N|all"),
     Setting("name", "Name of the run", "the text's", metavar="RUN"),
-    Setting("val_share", "Share of the text that is held out for validation", "0.1", label="val share"),
-    Setting(
-        "split_seed", "Hold out blocks from all over the text, drawn with this seed, not its end", "the end", label="val seed"
-    ),
+    Setting("val_share", "Share of the text that is held out for validation", "0.1"),
+    Setting("split_seed", "Hold out blocks from all over the text, drawn with this seed, not its end", "the end"),
     Setting(
         "clean",
         "Rules beside line-endings, or all; Data explains them on its page clean",
         "line-endings",
-        label="cleaning",
         metavar="RULE,…",
     ),
     Setting(
         "validation",
         "A text of its own for validation, instead of a part of the text",
         "part of it",
-        label="val text",
         metavar="FILE",
     ),
     Setting("encoding", "Encoding of the text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),

@@ -84,7 +84,7 @@ class Field(Horizontal):
         self.value = value
 
     def compose(self) -> ComposeResult:
-        yield Label(self.label, classes="field-label")
+        yield Label(self.setting.label, classes="field-label")
         if self.setting.offers:
             offers, id = (*self.setting.offers, OTHER), OFFERS + self.setting.name
             yield Offers(offers, self.setting.default, id=id, tooltip=self.setting.help)
@@ -95,13 +95,9 @@ class Field(Horizontal):
             entry.display = not self.setting.offers
             yield entry
 
-    @property
-    def label(self) -> str:
-        return self.setting.label or self.setting.name
-
     def mark(self, wrong: bool) -> None:
         self.set_class(wrong, "-wrong")
-        self.query_one(Label).update(("!" if wrong else "") + self.label)
+        self.query_one(Label).update(("!" if wrong else "") + self.setting.label)
 
 
 class RunForm(VerticalScroll, can_focus=False):
@@ -203,7 +199,7 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
                 if name in USUAL and self.settings.preset != AUTO
                 else (typed != getattr(Settings(), name))
             ):
-                changed.append(f"{setting.label or name} {shortened(visible(value), 30)}")
+                changed.append(f"{setting.label} {shortened(visible(value), 30)}")
         words = f"not as usual: {', '.join(changed)}" if changed else "all as usual"
         self.query_one("#more", Button).label = Text(
             f"{'▾' if self.opened else '▸'} more: learning rate, batch, context … · {words}"

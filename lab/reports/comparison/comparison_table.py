@@ -8,19 +8,9 @@ from lab.core.number_format import count, duration, fixed, probability, whole
 from lab.data.statistics.copied_share import copied_error
 from lab.reports.comparison.compared_run import ComparedRun, comparable, figures_of, same_text, same_tokens, score, share_of
 from lab.runs.run_schema import TrainConfig
+from lab.runs.settings_in_words import label, value_in_words
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
-
-LABELS = {
-    "vocab_size": "vocabulary",
-    "lr": "learning rate",
-    "final_lr": "final lr, × peak",
-    "batch": "batch, windows",
-    "clip": "gradient clip",
-    "eval_every": "evaluates every",
-    "sample_tokens": "tokens in samples",
-}
-"""Labels of settings whose field name does not say it."""
 
 NONE = "·"
 
@@ -83,16 +73,4 @@ def differences(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
 
 
 def _setting(name: str, values: Sequence[object]) -> ComparisonRow:
-    return ComparisonRow(LABELS.get(name, name.replace("_", " ")), tuple(_written(value) for value in values))
-
-
-def _written(value: object) -> str:
-    if value is None:
-        return NONE
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, int):
-        return whole(value)
-    return " | ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ComparisonRow(label(name), tuple(value_in_words(name, value) or NONE for value in values))

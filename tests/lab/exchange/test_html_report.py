@@ -285,9 +285,10 @@ def test_facts_of_a_run() -> None:
     assert describe_cleaning(replace(data, cleaning=())) == "none"
     facts = dict(training_facts(made_up))
     assert not {"patience", "micro-batches"} & facts.keys()
-    assert facts["evaluated every"].endswith(" steps, and at the end")
+    assert facts["evaluates every"].endswith(" steps")
+    assert facts["average"] == f"{made_up.train.average:g}"
     facts = dict(training_facts(replace(made_up, train=replace(made_up.train, patience=3, accumulate=4))))
-    assert (facts["patience"], facts["micro-batches"]) == ("3 evaluations", "4 a step")
+    assert (facts["patience"], facts["micro-batches"]) == ("3 evaluations", "4")
     final = FinalEvaluation(step=40, tokens=300, bytes=900, val_loss=4.5, bits_per_byte=2.25)
     status = Status(phase="finished", step=40, final=final)
     facts = dict(result_facts(replace(made_up, data=data), status, "finished", LossHistory()))
