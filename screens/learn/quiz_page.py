@@ -23,6 +23,13 @@ class QuizQuestionView(GuessView):
     """A question of the quiz; the next one follows it in place of its answer."""
 
     HELP = "**The quiz.** The arrows lead to a choice, `enter` takes it. The answers are shown after the second time."
+    BINDINGS = [
+        Binding("d", "dont_know", "Don't know", id="quiz.dont_know", tooltip="Answer that you don't know, and go on"),
+    ]
+
+    def action_dont_know(self) -> None:
+        if self.state is not None:
+            self.action_choose(len(self.state.question.choices) - 1)
 
 
 class QuizPage(LearnPage):
@@ -39,10 +46,13 @@ class QuizPage(LearnPage):
     BINDINGS = [
         Binding("enter", "begin", "Begin", id="quiz.begin", tooltip="Answer all questions; again where you have")
         | About("Lessons", words="begin the quiz"),
+        Binding("backspace", "back", "Question before", id="quiz.back", tooltip="The question before, to change its answer"),
     ]
 
     def compose(self) -> ComposeResult:
         self.results: QuizResults | None = None
+        self._asked: tuple[int, int] | None = None
+        """Round and index of the question in view; None while there is none."""
         yield BlockView(id="quiz-results")
 
     @property
@@ -73,6 +83,7 @@ class QuizPage(LearnPage):
 
     async def _ask(self, place: tuple[int, int] | None) -> None:
         """Ask the question of this round at this index; None for the results."""
+        self._asked = place
         self.set_class(place is not None, "-asking")
         if place is None:
             await self.query(GuessView).remove()
@@ -81,7 +92,9 @@ class QuizPage(LearnPage):
             questions = self.results.questions
             if not self.query(GuessView):
                 await self.mount(QuizQuestionView(id="quiz-question"))
-            self.query_one(GuessView).show(questions[at].ask(at + 1, len(questions)), source_of(number, len(questions)))
+            before = self.results.rounds.get(number, {}).get(questions[at], 0)
+            asked = questions[at].ask(at + 1, len(questions))
+            self.query_one(GuessView).show(asked, source_of(number, len(questions)), cursor=before)
         self.refresh_bindings()
         if self.is_shown:
             self.take_focus()
@@ -93,12 +106,20 @@ class QuizPage(LearnPage):
         self._read()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "back":
+            return self._asked is not None and self._asked[1] > 0 and self.query_one(GuessView).is_open
         return action != "begin" or (self.results is not None and not self.has_class("-asking"))
 
     async def action_begin(self) -> None:
         """Begin a round, or go on with the one that escape has left."""
         assert self.results is not None
         await self._ask(self.results.next_question() or (max(self.results.rounds, default=0) + 1, 0))
+
+    async def action_back(self) -> None:
+        """Ask the question before again; its new answer takes the place of the old one, and the quiz goes on where it was."""
+        assert self._asked is not None
+        number, at = self._asked
+        await self._ask((number, at - 1))
 
     def go_back(self) -> bool:
         """Leave the questions, at escape; the answers that were given are kept."""

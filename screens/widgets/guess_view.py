@@ -217,13 +217,14 @@ class GuessView(PieceLinesView):
         """True when no guess is being recorded."""
         return self._is_recorded
 
-    def show(self, question: GuessQuestion, source: str, *, was_in_sight: bool = False) -> None:
-        """Ask. `source` is the place that the record names; `was_in_sight`: the answer was on screen before."""
+    def show(self, question: GuessQuestion, source: str, *, was_in_sight: bool = False, cursor: int = 0) -> None:
+        """Ask. `source` is the place that the record names; `was_in_sight`: the answer was on screen before. The cursor begins at
+        the choice `cursor`."""
         self._source, self._was_in_sight = source, was_in_sight
         note = IN_SIGHT if was_in_sight and question.choices else ""
         if question.is_lottery and source == INSPECT:
             note = note or LOTTERY
-        self._set(GuessState(question, note=note))
+        self._set(GuessState(question, cursor, note=note))
         self.top = 0
 
     def wait(self) -> None:

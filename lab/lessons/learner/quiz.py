@@ -27,6 +27,10 @@ REASON = re.compile(r"(?m)^Lesson ([a-z-]+): (.+)$")
 SOURCE = re.compile(rf"{QUIZ} (\d+)(?: of (\d+))?", re.ASCII)
 
 
+DONT_KNOW = "I don't know"
+"""The last choice of each question, never the right one."""
+
+
 @dataclass(frozen=True)
 class QuizQuestion:
     question: str
@@ -40,8 +44,9 @@ class QuizQuestion:
     """The question in English; "" for one that is English itself. An answer counts for it in every language."""
 
     def ask(self, at: int, of: int) -> GuessQuestion:
-        """The question as a guess, the one `at`, from 1, of so many. Its answer is not for the screen."""
-        choices = tuple(GuessChoice(choice) for choice in self.choices)
+        """The question as a guess, the one `at`, from 1, of so many; the last choice is not to know. Its answer is not for the
+        screen."""
+        choices = tuple(GuessChoice(choice) for choice in (*self.choices, DONT_KNOW))
         return GuessQuestion(QUIZ, f"{at}/{of}. {self.question}", choices, (self.right,), identity=self.identity or self.question)
 
 
@@ -73,7 +78,7 @@ class QuizResults:
 
     questions: tuple[QuizQuestion, ...]
     rounds: dict[int, dict[QuizQuestion, int]]
-    """By number, from 1."""
+    """By number, from 1. The index after that of the last choice stands for `DONT_KNOW`."""
     begun: int
     """Number of the round that goes on; 0 for none. One of a quiz that had fewer questions is over."""
 
@@ -94,23 +99,31 @@ def source_of(round_: int, questions: int) -> str:
 
 
 def results_of(predictions: Iterable[LearnerPrediction], questions: Iterable[QuizQuestion]) -> QuizResults:
-    """The results among the predictions; only the first answer of a round to a question counts."""
+    """The results among the predictions. An answer may be changed until its round is complete: no answer is told before."""
     by_text = {each.identity or each.question: each for each in questions}
     rounds: dict[int, dict[QuizQuestion, int]] = {}
     last, asked = 0, 0
     for made in predictions:
         source, question = SOURCE.fullmatch(made.source), by_text.get(made.identity)
-        if made.kind == QUIZ and source is not None and question is not None and made.chosen < len(question.choices):
+        if made.kind == QUIZ and source is not None and question is not None and made.chosen <= len(question.choices):
             last, asked = max((last, asked), (int(source[1]), int(source[2] or 0)))
-            rounds.setdefault(int(source[1]), {}).setdefault(question, made.chosen)
+            answers = rounds.setdefault(int(source[1]), {})
+            if len(answers) < (int(source[2] or 0) or len(by_text)):
+                answers[question] = made.chosen
     is_open = asked == len(by_text) > len(rounds[last]) if rounds else False
     return QuizResults(tuple(by_text.values()), rounds, last if is_open else 0)
 
 
 INTRODUCTION = (
     "{count} questions, one on each lesson. Answer them before the first lesson, and again after the last one: the difference "
-    "is the gain. You can leave in between, and go on later. The answers are shown after the second time."
+    "is the gain. Where you would only guess, say that you don't know. You can go back to the question before, leave in between, "
+    "and go on later. The answers are shown after the second time."
 )
+
+
+def mark(question: QuizQuestion, chosen: int) -> str:
+    """The mark of an answer: right, wrong, or not known."""
+    return "✓" if chosen == question.right else "?" if chosen == len(question.choices) else "✗"
 
 
 def quiz_view(results: QuizResults, titles: Mapping[str, str]) -> View:
@@ -135,7 +148,7 @@ def quiz_view(results: QuizResults, titles: Mapping[str, str]) -> View:
         [
             Cell(f"{at}"),
             Cell(titles.get(question.lesson, question.lesson)),
-            *(Cell("✓" if answers[question] == question.right else "✗") for _, answers in shown),
+            *(Cell(mark(question, answers[question])) for _, answers in shown),
         ]
         for at, question in enumerate(asked, 1)
     ]

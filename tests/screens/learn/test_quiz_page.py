@@ -1,9 +1,10 @@
-"""Learn: the quiz, taken twice."""
+"""Learn: the quiz, taken twice; answers changed, and answers not known."""
 
 from pathlib import Path
 
 from lab.lessons.learner.predictions import read_predictions
 from lab.lessons.learner.quiz import quiz
+from lab.views.blocks import Table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.quiz_page import QuizPage
@@ -62,3 +63,47 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
         assert (len(kept), problem) == (2 * count, "")
         assert [each.source for each in kept] == [f"quiz {number} of {count}" for number in (1, 2) for _ in questions]
         assert [each.is_sure for each in kept[count - 1 : count + 2]] == [False, True, False]
+
+
+async def test_an_answer_can_be_changed_from_the_next_question_and_not_to_know_is_an_answer(
+    app: LabApp, home: Path, until: Until
+) -> None:
+    questions, count = quiz(), len(quiz())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await lessons_page(pilot, until)
+        await pilot.press("left_square_bracket")
+        page = pilot.app.screen.query_one(QuizPage)
+        await until(pilot, lambda: page.results is not None)
+
+        def asked(at: int) -> bool:
+            found = page.query(GuessView)
+            state = found.first().state if found else None
+            return state is not None and state.is_open and questions[at].question in state.question.question
+
+        await pilot.press("enter")
+        await until(pilot, lambda: asked(0))
+        await pilot.press("backspace")  # none is before the first
+        assert asked(0)
+        wrong = (questions[0].right + 1) % 4
+        await pilot.press(*["down"] * wrong, "enter")
+        await until(pilot, lambda: asked(1))
+        await pilot.press("backspace")
+        await until(pilot, lambda: asked(0))
+        state = page.query_one(GuessView).state
+        assert state is not None
+        assert state.cursor == wrong, "at the answer that was given"
+        await pilot.press(*["up"] * (wrong - questions[0].right) if wrong else ["down"] * questions[0].right, "enter")
+        for at in range(1, count):
+            await until(pilot, lambda at=at: asked(at))
+            await pilot.press("d")
+        results = page.query_one(BlockView)
+        await until(pilot, lambda: results.view is not None and results.view.sentence.startswith(f"Before: 1 of {count} right"))
+        await pilot.press("enter")
+        for at in range(count):
+            await until(pilot, lambda at=at: asked(at))
+            await pilot.press("d")
+        await until(pilot, lambda: "1 fewer" in results.view.sentence)
+        assert results.view is not None
+        table = results.view.blocks[0]
+        assert isinstance(table, Table)
+        assert [[cell.text for cell in row[2:]] for row in table.rows] == [["✓", "?"], *[["?", "?"]] * (count - 1)]
