@@ -115,7 +115,10 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
     columns = [Column("it has stood", "left"), Column("a token (geometric mean)")]
     columns += [Column("the first, not counted")] * seam
     text = visible(context.tokenizer.decode([*context.ids, *written]))
-    blocks: list[Block] = [Table(columns, rows, title=f"probabilities in “{measures['phrase']}”"), Paragraph(f"Greedy: {text}")]
+    blocks: list[Block] = [
+        Table(columns, rows, title=f"probabilities in “{measures['phrase']}”, repeated by the lab"),
+        Paragraph(f"Greedy: {text}"),
+    ]
     return ExperimentResult(View("greedy_loop", "greedy decoding", _loop_sentence(measures), blocks), measures)
 
 
@@ -138,7 +141,7 @@ def _loop_sentence(measures: dict[str, Measure]) -> str:
     if measures["loops"]:
         begin = f"{name} ends in a loop of {length}, {measures['times']} times in {tokens} tokens."
     else:
-        begin = f"{name} does not end in a loop within {tokens} tokens; below, {length} of it are repeated."
+        begin = f"{name} does not end in a loop within {tokens} tokens; the lab repeats {length} of it."
     begin += f" The tokens have a mean probability of {probability(float(measures['mean']))}."
     if not measures["stood"]:
         return f"{begin} A token of the phrase has {first}; the context has no room to repeat it."

@@ -1,9 +1,10 @@
 """Curves and tables of a study: those of all recorded seeds, or those of here beside them."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from lab.core.number_format import significant, whole
+from lab.core.number_format import fixed, significant, whole
 from lab.core.visible_text import visible
 from lab.studies.study_record import CellValue, Plot, Rows
 from lab.views.blocks import Cell, Column, Table, View
@@ -11,6 +12,9 @@ from screens.plot.figure import RUN_ROLES, Figure, Series
 
 DASHES = (None, (2, 2), (5, 2), (1, 2), (7, 3))
 """Dashes of the curves of one plot, which tell them apart without colour."""
+
+FEW = 2
+"""Decimals of a column up to which all are shown, and none added."""
 
 
 def title_of(plot: Plot) -> str:
@@ -41,12 +45,14 @@ def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float
 
 def table_view(rows: Rows, seeds: Sequence[Rows], title: str) -> View:
     """A table of a study: words to the left, numbers to the right, below each row the lowest and the highest of `seeds`."""
+    columns = list(zip(*(row for table in (rows, *seeds) for row in table.rows), strict=True))
+    decimals = [_decimals(column) for column in columns]
     cells = list[list[Cell]]()
     for at, row in enumerate(rows.rows):
-        cells.append([_cell(value) for value in row])
+        cells.append([_cell(value, most) for value, most in zip(row, decimals, strict=True)])
         if len(seeds) > 1:
-            columns = zip(*(table.rows[at][1:] for table in seeds), strict=True)
-            cells.append([Cell(f"  {len(seeds)} seeds"), *map(_ends, columns)])
+            of_seeds = zip(*(table.rows[at][1:] for table in seeds), strict=True)
+            cells.append([Cell(f"  {len(seeds)} seeds"), *map(_ends, of_seeds, decimals[1:])])
     first = rows.rows[0] if rows.rows else ()
     columns_shown = [
         Column(visible(name), "left" if at < len(first) and isinstance(first[at], str) else "right")
@@ -55,15 +61,23 @@ def table_view(rows: Rows, seeds: Sequence[Rows], title: str) -> View:
     return View("study", visible(title), "", [Table(columns_shown, cells)])
 
 
-def _ends(column: tuple[Any, ...]) -> Cell:
+def _decimals(column: Sequence[CellValue]) -> int:
+    """The decimals that a column was recorded with, in the number that has most."""
+    recorded = (f"{Decimal(repr(value)):f}".rstrip("0") for value in column if isinstance(value, float))
+    return max((len(number.partition(".")[2]) for number in recorded), default=0)
+
+
+def _ends(column: tuple[Any, ...], decimals: int) -> Cell:
     """The lowest and the highest number of a column of seeds."""
     if isinstance(column[0], str):
         return Cell("")
-    low, high = (_cell(end(column)).text for end in (min, max))
+    low, high = (_cell(end(column), decimals).text for end in (min, max))
     return Cell(f"{low}–{high}" if low != high else low)
 
 
-def _cell(value: CellValue) -> Cell:
+def _cell(value: CellValue, decimals: int) -> Cell:
+    """A value; a number that was recorded with few decimals, such as 47 of 100, has no digits but these."""
     if isinstance(value, str):
         return Cell(visible(value))
-    return Cell(whole(value) if isinstance(value, int) else significant(value), value=float(value))
+    text = whole(value) if isinstance(value, int) else fixed(value, decimals) if decimals <= FEW else significant(value)
+    return Cell(text, value=float(value))

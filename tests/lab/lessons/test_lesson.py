@@ -36,7 +36,7 @@ def test_a_lesson_is_a_few_short_steps_with_one_prediction_something_to_remember
     assert "**Try:**" in lesson.text or lesson.name == "after-pretraining"
     if is_quick:
         assert "Remember" in f"{last.title} {last.text}"
-        assert "Next:" in last.text or lesson == lessons()[-1]
+    assert "Next:" in last.text or lesson == lessons()[-1]
 
 
 def test_the_order_is_that_of_the_lecture_and_no_text_names_a_lesson_by_its_number() -> None:
@@ -54,6 +54,7 @@ def test_the_order_is_that_of_the_lecture_and_no_text_names_a_lesson_by_its_numb
     assert set(names[: len(of_first_half)]) == of_first_half
     drawing = next(lesson.text for lesson in lessons() if lesson.name == "probabilities")
     assert re.search(r"\*\*Top-k\*\*.*\*\*top-p\*\*", drawing, re.DOTALL)
+    assert sum("**top-p**" in lesson.text.lower() for lesson in lessons()) == 1, "it is explained once"
     texts = [path for path in FOLDER.parent.rglob("*.md") if re.search(r"(?i)\blessons? \d", path.read_text())]
     assert texts == [], "a number is wrong once another lesson comes before"
 

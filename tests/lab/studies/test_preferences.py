@@ -96,11 +96,16 @@ def test_the_result_that_ships_bears_out_the_lesson() -> None:
         bears_out_the_lesson(history)
 
 
+CLEAR_RISE = 0.2
+"""Of the best of 25 means over the first one. With a policy that is not trained at all, sampling alone gave 0 to 0.15 in these
+five seeds; training gave 0.22 to 1.02."""
+
+
 def bears_out_the_lesson(history: StudyHistory) -> None:
     measures = {name: float(value) for name, value in history.measures.items() if not isinstance(value, str)}
     assert measures["pairs"] == 600
     assert 0.6 < measures["accuracy"] < measures["judge_accuracy"] < 1
-    assert measures["rise"] > 0.1, "what the guess asks"
+    assert measures["rise"] > CLEAR_RISE, "what the guess asks"
     assert measures["fall"] > 0.3
     assert measures["score_last_free"] > measures["score_best_free"] > measures["score_first_free"], "the score goes on rising"
     assert measures["kl_last_braked"] < measures["kl_last_free"], "the penalty stops the policy early"
