@@ -76,7 +76,7 @@ def _vocabulary_table(counts_by_name: dict[str, list[int]]) -> Table:
         if part != PARTS["unused"] or any(n[row] for n in counts_by_name.values())
     ]
     total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counts_by_name.values())]
-    return Table(columns, rows, title="tokens, counted", total=total)
+    return Table(columns, rows, title="tokens, counted; a bar is the share of its own vocabulary", total=total)
 
 
 def _own_and_gpt2(context: ExperimentContext) -> tuple[list[tuple[str, str, "Tokenizer"]], str]:

@@ -167,11 +167,14 @@ def _overfitting(run: DiagnosedRun) -> str:
 
 
 def _level(run: DiagnosedRun) -> str:
-    """The measured loss beside the baseline that it is at, else beside the source's entropy or the lowest baseline."""
+    """The measured loss beside the baseline that it is at, else beside the source's entropy, which is the least possible, or the
+    lowest baseline, above which it is worse than that."""
     if run.measured is None:
         return ""
     known = baselines(run.config.model.vocab_size, run.config.data, run.history, run.entropy, run.final)
     source = next((each for each in known if each.short == "source"), None)
     level = run.level or source or known[-1]
     apart, name = run.measured.loss - level.loss, "the source's entropy" if level is source else f"the {level.short} baseline"
-    return f"{run.unit(abs(apart))} {run.unit.short} {'above' if apart >= 0 else 'below'} {name}"
+    side = "below" if apart < 0 else "above"
+    worse = ", so worse than it" if side == "above" and level is not source else ""
+    return f"{run.unit(abs(apart))} {run.unit.short} {side} {name}{worse}"

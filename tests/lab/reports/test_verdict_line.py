@@ -261,14 +261,19 @@ def test_the_level_of_token_pairs_is_their_loss_on_the_validation_text(name: str
     assert run.head.entropy.validation.bigram_loss is not None
     final = run.head.status.final
     apart = (final.val_loss if final else run.history.val_losses[-1]) - run.head.entropy.validation.bigram_loss
-    assert line_of(name).details.endswith(f"{abs(apart):.2f} nats {'above' if apart > 0 else 'below'} the bigram baseline.")
+    said = (
+        f"{apart:.2f} nats above the bigram baseline, so worse than it."
+        if apart > 0
+        else f"{-apart:.2f} nats below the bigram baseline."
+    )
+    assert line_of(name).details.endswith(said)
 
 
 def test_of_a_text_of_other_tokens_the_level_is_the_lowest_one() -> None:
     text = TextEntropy(2.0, 1.0, ValidationText(100, 2.0, 8.0, 3.0, bigram_loss=9.9))
     run = DiagnosedRun(config(), TRAINING, history((10, 3.2, 7.5)), "training", text, ())
     line = verdict_line(run, Diagnosis("validation text differs", ""))
-    assert line.details.endswith(f"{7.5 - math.log(1024):.2f} nats above the uniform baseline.")
+    assert line.details.endswith(f"{7.5 - math.log(1024):.2f} nats above the uniform baseline, so worse than it.")
 
 
 def test_every_verdict_has_a_tone() -> None:
