@@ -152,6 +152,7 @@ class ChatWidget(LiveWidget):
         self._at_hand = run = model.run
         if self.options.get("tuned") == "yes" and await in_thread(is_run, home() / (tuned := tuned_name(run, "sft"))):
             run = tuned
+        self.stand_in = run if run != model.run else ""
         kept = self.engine.kept.get(KEPT + run)
         self.talk = kept if isinstance(kept, Conversation) else Conversation(run)
         self.engine.kept[KEPT + run] = self.talk

@@ -17,7 +17,7 @@ from lab.lessons.claim import Claim, Verdict, load_claims
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
 from screens.learn.claim_reader import Checked, ClaimChecks, ClaimReader, ClaimText
-from screens.learn.learn_page import ReadingPage
+from screens.learn.learn_page import ReadingPage, run_in_words
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import ModelAtHand, model_of
 from screens.widgets.page_bar import PageLink
@@ -208,7 +208,7 @@ class ClaimsPage(ReadingPage):
             return
         place = f"claim {self.claims.index(claim) + 1} of {len(self.claims)}"
         checked: Checked | None = checks.results.get(claim.name)
-        run = self._model.run if self._model is not None else ""
+        run = run_in_words(self._model.run, self.lab) if self._model is not None else ""
         self.reader.show(claim, place, checked, is_running=checks.running == claim.name, run=run)
 
     @on(OptionList.OptionHighlighted)

@@ -11,7 +11,9 @@ from textual.containers import VerticalScroll
 from textual.reactive import var
 
 from lab.core.visible_text import visible
+from lab.runs.home_folder import BUNDLED
 from lab.views.screen_state import ScreenState
+from screens.app_state import AppState
 from screens.base_screen import Page
 from screens.learn.learn_engine import LearnEngine
 
@@ -34,7 +36,10 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
     """Words on the key that leads further, for the lower border."""
 
     model: var[str] = var("")
-    """The run that the view below computes on."""
+    """The run that the view below computes on, and what is to be said of it."""
+
+    is_chosen: var[bool] = var(True)
+    """True where the key `m` chooses that run."""
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -49,10 +54,15 @@ class ReadingBox(VerticalScroll, inherit_bindings=False):
         """Tell in the lower border the model, the lines below and the key that leads further."""
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · ^d" if below > 0 else ""
-        model = f"model: {visible(self.model)} · m" if self.model else ""
+        model = f"model: {visible(self.model)}{' · m' * self.is_chosen}" if self.model else ""
         self.border_subtitle = Text(" · ".join(filter(None, (model, rest, self.further))))
 
-    watch_further = watch_model = watch_virtual_size = _mark_rest
+    watch_further = watch_model = watch_is_chosen = watch_virtual_size = _mark_rest
+
+
+def run_in_words(run: str, lab: AppState) -> str:
+    """The run, and that it is none of the learner's, where there are some that could be chosen instead."""
+    return f"{run}, not your run" if run in BUNDLED and any(each.is_own for each in lab.runs) else run
 
 
 class LearnPage(Page):

@@ -24,7 +24,7 @@ from lab.lessons.translation import languages, own_words
 from screens.about_key import About
 from screens.action_index import with_keys
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.learn_page import ReadingBox
+from screens.learn.learn_page import ReadingBox, run_in_words
 from screens.learn.live.engine_view import PlaceView
 from screens.learn.live.live_registry import asks_guess, live_widget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
@@ -150,6 +150,9 @@ class LessonReader(Vertical):
         elif self.live is not None and self.live.is_mounted:
             self._give_model(self.live)
 
+    def on_mount(self) -> None:
+        self.watch(self.app, "runs", self._name_model, init=False)
+
     def _give_model(self, live: LiveWidget) -> None:
         if self._model is not None:
             own = live.options
@@ -157,12 +160,20 @@ class LessonReader(Vertical):
             self._name_model()
 
     def _name_model(self) -> None:
-        """The run below the text, and the step of its weights once that is known."""
-        words, live = "", self.live
+        """The run below the text, and the step of its weights once that is known; for one that is not the learner's, that."""
+        words, live, is_chosen = "", self.live, True
         if live is not None and live.USES_MODEL and self._model is not None:
-            words, at = live.options.get("run", self._model.run), live.weights_step
-            words += f", step {whole(at)}" if at is not None else ""
-        self.query_one(LessonText).model = words
+            asked, fixed = self._model.run, live.options.get("run", "")
+            words = run = live.stand_in or fixed or asked
+            if live.stand_in:
+                words += f", not {fixed or asked}"
+            elif fixed:
+                words += ", fixed here"
+            elif (words := run_in_words(run, live.lab)) == run and live.weights_step is not None:
+                words += f", step {whole(live.weights_step)}"
+            is_chosen = not fixed
+        for text in self.query(LessonText):  # it goes first where the lab is closed
+            text.is_chosen, text.model = is_chosen, words
 
     @work(exclusive=True, group="lesson")
     async def _lay_out(self) -> None:

@@ -24,7 +24,8 @@ class QuizQuestionView(GuessView):
 
     HELP = "**The quiz.** The arrows lead to a choice, `enter` takes it. The answers are shown after the second time."
     BINDINGS = [
-        Binding("d", "dont_know", "Don't know", id="quiz.dont_know", tooltip="Answer that you don't know, and go on"),
+        Binding("d", "dont_know", "Don't know", id="quiz.dont_know", tooltip="Answer that you don't know, and go on")
+        | About(rank=90),
     ]
 
     def action_dont_know(self) -> None:
@@ -46,7 +47,8 @@ class QuizPage(LearnPage):
     BINDINGS = [
         Binding("enter", "begin", "Begin", id="quiz.begin", tooltip="Answer all questions; again where you have")
         | About("Lessons", words="begin the quiz"),
-        Binding("backspace", "back", "Question before", id="quiz.back", tooltip="The question before, to change its answer"),
+        Binding("backspace", "back", "Back", id="quiz.back", tooltip="The question before, to change its answer")
+        | About(rank=90),
     ]
 
     def compose(self) -> ComposeResult:

@@ -147,6 +147,8 @@ class LiveWidget(Vertical):
         self.engine = engine
         self.lesson = ""
         """Name of the lesson that it stands in."""
+        self.stand_in = ""
+        """The run in the picture where it is another than the one that was asked for; else ""."""
         self.weights_step: int | None = None
         """Training step of the weights in the picture; None where there are none, or it is not known yet."""
 

@@ -135,6 +135,7 @@ class PosttrainingWidget(LiveWidget):
             return
         await in_thread(follower.read)
         self._base, self._follower = base, follower
+        self.stand_in = base.name if base.name != name else ""
         self.say(self._reason)
         while True:
             self._show()
@@ -301,4 +302,4 @@ def _recorded_words() -> str:
     begun, started, ended = recorded.begun, recorded.started, recorded.ended
     if begun is None or started is None or ended is None:
         raise AssertionError("the recorded post-training is whole")
-    return f"recorded on {begun.host}, {date_and_time(started.time)[:10]}, in {duration(ended.seconds)}"
+    return f"{DEMO}, recorded on {begun.host}, {date_and_time(started.time)[:10]}, in {duration(ended.seconds)}"

@@ -214,7 +214,7 @@ async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_
         pilot.app.screen.restore_state(ScreenState(mode="learn", page="lessons", lesson="after-pretraining", step=4))
         assert steps[4].live.options["view"] == "reward"
         await until(pilot, lambda: (found := pilot.app.screen.query("#posttraining-left")) and found.first(LinePlot).figure)
-        assert "recorded on 2 cores of an AMD EPYC, 2026-" in state(pilot)
+        assert "demo, recorded on 2 cores of an AMD EPYC, 2026-" in state(pilot)
         assert "r runs it here" in state(pilot)
         for side, model in (("left", "rl"), ("right", "rl-free")):
             assert sampled(side) == [[line[name] for line in rounds if line["model"] == model] for name in ("reward", "exact")]
