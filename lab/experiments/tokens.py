@@ -70,13 +70,14 @@ def _vocabulary_sentence(counts_by_name: dict[str, list[int]]) -> str:
 
 def _vocabulary_table(counts_by_name: dict[str, list[int]]) -> Table:
     columns = [Column("", "left"), *(Column(name) for name in counts_by_name)]
+    largest = max(max(counts) for counts in counts_by_name.values())  # one scale: the same count has the same bar
     rows = [
-        [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / sum(n)) for n in counts_by_name.values())]
+        [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / largest) for n in counts_by_name.values())]
         for row, part in enumerate(PARTS.values())
         if part != PARTS["unused"] or any(n[row] for n in counts_by_name.values())
     ]
     total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counts_by_name.values())]
-    return Table(columns, rows, title="tokens, counted; a bar is the share of its own vocabulary", total=total)
+    return Table(columns, rows, title="tokens, counted", total=total)
 
 
 def _own_and_gpt2(context: ExperimentContext) -> tuple[list[tuple[str, str, "Tokenizer"]], str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from lab.core.number_format import fixed, significant, whole
+from lab.core.number_format import fixed, whole
 from lab.core.visible_text import visible
 from lab.studies.study_record import CellValue, Plot, Rows
 from lab.views.blocks import Cell, Column, Table, View
@@ -13,8 +13,8 @@ from screens.plot.figure import RUN_ROLES, Figure, Series
 DASHES = (None, (2, 2), (5, 2), (1, 2), (7, 3))
 """Dashes of the curves of one plot, which tell them apart without colour."""
 
-FEW = 2
-"""Decimals of a column up to which all are shown, and none added."""
+MOST_DECIMALS = 2
+"""Decimals of a number in a table: those that it was recorded with, such as 47 of 100, and no more than these."""
 
 
 def title_of(plot: Plot) -> str:
@@ -62,9 +62,9 @@ def table_view(rows: Rows, seeds: Sequence[Rows], title: str) -> View:
 
 
 def _decimals(column: Sequence[CellValue]) -> int:
-    """The decimals that a column was recorded with, in the number that has most."""
+    """The decimals that a column is shown with: those of its number that was recorded with most."""
     recorded = (f"{Decimal(repr(value)):f}".rstrip("0") for value in column if isinstance(value, float))
-    return max((len(number.partition(".")[2]) for number in recorded), default=0)
+    return min(MOST_DECIMALS, max((len(number.partition(".")[2]) for number in recorded), default=0))
 
 
 def _ends(column: tuple[Any, ...], decimals: int) -> Cell:
@@ -76,8 +76,6 @@ def _ends(column: tuple[Any, ...], decimals: int) -> Cell:
 
 
 def _cell(value: CellValue, decimals: int) -> Cell:
-    """A value; a number that was recorded with few decimals, such as 47 of 100, has no digits but these."""
     if isinstance(value, str):
         return Cell(visible(value))
-    text = whole(value) if isinstance(value, int) else fixed(value, decimals) if decimals <= FEW else significant(value)
-    return Cell(text, value=float(value))
+    return Cell(whole(value) if isinstance(value, int) else fixed(value, decimals), value=float(value))

@@ -19,6 +19,7 @@ from lab.experiments.sizes import config_of
 from lab.experiments.tokens import MEASURED
 from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import lessons
+from lab.views.blocks import Table
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -56,7 +57,10 @@ def test_the_rows_add_up_for_the_model_at_hand_and_an_unknown_size_is_refused(ti
 
 
 def test_the_parts_add_up_to_the_tokenizer_s_size(tiny: TinyRun, measure: Measure) -> None:
-    found = measure("vocabulary", tiny).measures
+    result = measure("vocabulary", tiny)
+    found, (table,) = result.measures, result.view.blocks
+    assert isinstance(table, Table)
+    assert all(cell.bar == (cell.value or 0) / 50_000 for row in table.rows for cell in row[1:]), "one scale for both"
     assert found["own_vocabulary"] == tiny.tokenizer.vocab_size
     assert (found["own_single_bytes"], found["own_merges"]) == (256, tiny.tokenizer.vocab_size - 256)
     assert (found["vocabulary"], found["single_bytes"], found["merges"], found["special"]) == (50_257, 256, 50_000, 1)
