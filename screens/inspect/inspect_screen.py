@@ -36,7 +36,7 @@ from screens.inspect.second_prompt import SecondPrompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
-from screens.inspect.tour import HINT, Tour
+from screens.inspect.tour import Tour
 from screens.inspect.view_export import ViewExport
 from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
 from screens.inspect.widget_messages import WidgetMessages
@@ -364,7 +364,7 @@ class InspectScreen(WidgetMessages):
 
     def say(self, words: str, *, error: bool = False) -> None:
         self._status.say(words, error=error)
-        self._status.set_class(HINT in words, "-next")
+        self._status.set_class(False, "-next")
 
     def say_location(self) -> None:
         self.query_one(KeyBar).update_keys()
@@ -374,6 +374,7 @@ class InspectScreen(WidgetMessages):
             hint = own or " · ".join(filter(None, (self.sampling.told, self._tour.hint or self._interventions.hint, newer)))
             words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
             self.say(self._tour.caption or words)
+            self._status.set_class(bool(self._tour.hint) and not (own or self._tour.caption), "-next")
 
     def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
         return self.run_worker(work, group=group, exclusive=True)

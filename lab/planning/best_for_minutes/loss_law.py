@@ -30,8 +30,9 @@ USUAL_PILOT = Pilot(bits_per_byte=2.8, fell_by=0.0, tokens=250_000, bytes=600_00
 """That of common prose, for texts whose pilot is not known yet."""
 LEAST_FALL, MOST_FALL = 0.3, 4.0
 """Bounds of how fast a text's pilot fell over how fast they usually do."""
-UNUSUAL_FALL = 0.1
-"""A pilot that was still falling so fast is unlike those of common texts: logs, tables, texts made by a grammar."""
+UNUSUAL_FALL = 0.08
+"""A pilot that was still falling so fast is unlike those of common texts, all of which fell less: logs, tables, texts made by a
+grammar, some code."""
 SMALL_SAMPLE = 50_000
 """Bytes of a small text, which is soon memorized."""
 BY_CHANCE = 8.0

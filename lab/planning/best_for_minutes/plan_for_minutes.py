@@ -79,8 +79,10 @@ class Candidate:
 
     @property
     def request(self) -> RunRequest:
-        """The request for this run, every choice in it."""
-        return msgspec.structs.replace(self.run.request, minutes=self.minutes, expected=self.expected)
+        """The request for this run, every choice in it. One that ends early has a number of steps: on a quicker machine the rest
+        of its minutes would only memorize its text."""
+        train = self.run.train
+        return msgspec.structs.replace(self.run.request, minutes=train.minutes, steps=train.steps, expected=self.expected)
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,9 @@ def plan_for_minutes(
             most = min(by_length)[0] * (1 + WORTH_WAITING)
             loss, length, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
             expected = LAW.bits_per_byte(msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens))
-            train = msgspec.structs.replace(run.train, minutes=length)
-            candidate = Candidate(replace(run, train=train), step, steps, is_measured, length, expected, corrected.factor)
+            if length < minutes:
+                run = replace(run, train=msgspec.structs.replace(run.train, minutes=None, steps=round(steps)))
+            candidate = Candidate(run, step, steps, is_measured, length, expected, corrected.factor)
             found.append((loss, candidate))
         return [candidate for _, candidate in sorted(found, key=lambda each: each[0])]
 

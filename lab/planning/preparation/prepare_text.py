@@ -1,6 +1,5 @@
 """Prepare a text for training: its size and split, its tokenizer, its tokens; each from the cache where it is known already."""
 
-import functools
 import hashlib
 import os
 import stat
@@ -16,7 +15,6 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-import lab.data
 from lab.core.errors import UserError
 from lab.data.cleaning.funnel_meter import nothing_left
 from lab.data.corpus import Corpus
@@ -30,6 +28,8 @@ from models.tokenizers.tokenizer import Tokenizer
 
 LEARNED_HERE = 1 << 18
 """Bytes of text up to which bpe learns in this process: it takes less time than starting another."""
+TEXT_VERSION = 1
+"""Raised when `lab.data` makes another text of the same files and rules than before: what was kept is not used then."""
 COUNTING = 0.85
 """Share of the time of learning that goes into reading the text and counting its words; the rest into merges."""
 
@@ -191,7 +191,7 @@ class TextStamp(NamedTuple):
 
 def text_stamp(corpus: Corpus) -> TextStamp | None:
     """The stamp of a corpus: path, size, times, inode and encoding of each file, the cleaning rules, the choice of the
-    validation part, and the code of all that.
+    validation part, and the versions of the code that makes a text of them.
 
     The time of the last change to the inode is part of it, since a program can set the modification time back. None where the
     text cannot be recognised: it came from a pipe, or one of its files is gone.
@@ -199,7 +199,7 @@ def text_stamp(corpus: Corpus) -> TextStamp | None:
     other = corpus.validation
     if corpus.inputs is None or (other is not None and other.inputs is None):
         return None
-    digest = hashlib.sha256(repr((code_digest(), corpus.cleaning, corpus.holdout)).encode())
+    digest = hashlib.sha256(repr((TEXT_VERSION, sys.version, version("ftfy"), corpus.cleaning, corpus.holdout)).encode())
     changed = 0
     for path, builtin, encoding in (*corpus.inputs, *((other.inputs or ()) if other is not None else ())):
         facts: tuple[int, ...] = ()
@@ -214,13 +214,3 @@ def text_stamp(corpus: Corpus) -> TextStamp | None:
             changed = max(changed, found.st_mtime_ns, found.st_ctime_ns)
         digest.update(repr((path, builtin, encoding, facts)).encode("utf-8", "surrogateescape"))
     return TextStamp(digest.hexdigest(), changed / 1e9)
-
-
-@functools.cache
-def code_digest() -> str:
-    """Checksum of the code that makes a text from its files: `lab.data`, the package that mends text, and Python itself."""
-    digest = hashlib.sha256(repr((sys.version, version("ftfy"))).encode())
-    root = Path(lab.data.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

@@ -12,6 +12,8 @@ from lab.core.errors import UserError
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary.glossary import Term, find_terms, glossary, parse_glossary
 from lab.lessons.lesson import Lesson, lessons
+from lab.runs.run_schema import TrainConfig
+from lab.runs.settings_in_words import label
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from models.config import END_OF_TEXT
 from models.gelu import gelu
@@ -114,6 +116,7 @@ def test_the_reports_and_the_glossary_use_the_same_words() -> None:
     lab = Path(__file__).parents[3] / "lab"
     files = [path for room in ("reports", "exchange") for path in (lab / room).rglob("*") if path.suffix in (".py", ".jinja")]
     said = "\n".join(path.read_text(encoding="utf-8") for path in files).casefold()
+    said += " ".join(map(label, TrainConfig.__struct_fields__))
     assert [name for name in OF_REPORTS if name not in said] == [], "no report says them any more"
     names = {each for term in glossary() for each in term.names}
     assert [name for name in OF_REPORTS if not {name, name.removesuffix("es"), name.removesuffix("s")} & names] == []

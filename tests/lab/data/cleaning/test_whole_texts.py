@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data.cleaning.rule_registry import BY_NAME, clean_documents
+from lab.planning.preparation.prepare_text import TEXT_VERSION
 from lab.runs.run_schema import DEFAULT_RULES
 from tests.lab.data.cleaning.cleaning_texts import LINES, START, cleaned, stream, texts
 from tests.lab.data.cleaning.test_rules import CHANGES
@@ -40,6 +42,13 @@ MEETING = [
 """Lines, at which the rules may make work for each other. A START line has a header: one without is only known at the beginning
 of a document, where another rule may bring it. Other signs are plain: a sign that is removed may leave broken text behind."""
 meeting = st.lists(st.sampled_from(MEETING) | st.text("ab Zé今.,:;!?()[]-_*#|/\\'\"07@\n", max_size=14), max_size=30).map("".join)
+
+
+def test_a_change_of_what_the_rules_do_raises_the_version_that_kept_texts_are_known_by() -> None:
+    texts = "".join(MEETING * 2) + "".join(TEXTS.values()) + "café  \r\n\x07a@b.example, +1 212 555 0123\n" * 3
+    cleaned_by = [cleaned(texts, *rules) for rules in (*ALONE, *TOGETHER)]
+    digest = hashlib.sha256(repr(cleaned_by).encode()).hexdigest()[:12]
+    assert (TEXT_VERSION, digest) == (1, "c5eb5c24ca45"), "raise TEXT_VERSION, and put the new digest here"
 
 
 @pytest.mark.parametrize("name", TEXTS)
