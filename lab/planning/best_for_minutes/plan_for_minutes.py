@@ -19,8 +19,10 @@ from lab.runs.expected_loss import ExpectedLoss
 from models.config import DEFAULT_PRESET
 
 OTHER_MINUTES = (1.0, 5.0, 20.0)
-SHORTER = (0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0)
-"""Minutes after which a run may end early, where it would only memorize its text in the rest of its own."""
+SHORTER = tuple(round(30 * 1.5**power) for power in range(30))
+"""Steps after which a run may end early, where it would only memorize its text in the rest of its minutes."""
+WORTH_ENDING = 1.4
+"""Steps that there is time for over those after which a run ends early, at least."""
 WORTH_WAITING = 0.002
 """Share of the loss that more minutes must gain."""
 FEW_EPOCHS = 5.0
@@ -129,20 +131,21 @@ def plan_for_minutes(
 
     def candidates(minutes: float) -> list[Candidate]:
         """From the lowest expected loss to the highest, each as long as it gains from more minutes."""
-        shorter = [each for each in SHORTER if 60 * each > SECONDS_AROUND + passed and each < minutes]
-        found = []
+        around, found = SECONDS_AROUND + passed, []
         for (run, _, is_measured), (of_a_step, step) in zip(timed, per_step, strict=True):
-            by_length = []
-            for length in (minutes, *reversed(shorter)):
-                steps = max(1.0, (60 * length - SECONDS_AROUND - passed) / step)
+            by_length: list[tuple[float, float]] = []
+            most_steps = max(1.0, (60 * minutes - around) / step)
+            for steps in (most_steps, *(each for each in reversed(SHORTER) if each * WORTH_ENDING < most_steps)):
                 learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
-                by_length.append((LAW.by_learning(learning), length, steps))
+                by_length.append((LAW.by_learning(learning), steps))
                 if learning.tokens < FEW_EPOCHS * learning.unique_tokens:
                     break  # a shorter run would only learn less
             most = min(by_length)[0] * (1 + WORTH_WAITING)
-            loss, length, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
+            loss, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
             expected = LAW.bits_per_byte(msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens))
-            if length < minutes:
+            length = minutes
+            if steps < most_steps:
+                length = (around + steps * step) / 60
                 run = replace(run, train=msgspec.structs.replace(run.train, minutes=None, steps=round(steps)))
             candidate = Candidate(run, step, steps, is_measured, length, expected, corrected.factor)
             found.append((loss, candidate))

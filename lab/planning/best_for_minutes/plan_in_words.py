@@ -1,6 +1,6 @@
 """A plan for a number of minutes in a line, and as a picture of what each size of model would reach."""
 
-from lab.core.number_format import bytes_, count, counted, fixed, whole
+from lab.core.number_format import bytes_, count, counted, duration, fixed, whole
 from lab.planning.best_for_minutes.plan_for_minutes import Candidate, MinutesPlan
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
@@ -53,7 +53,7 @@ def _times_read(epochs: float) -> str:
 
 
 def minutes_in_words(minutes: float) -> str:
-    return f"{minutes:g} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
+    return f"{minutes:g} min" if minutes == round(minutes) else duration(60 * minutes)
 
 
 def other_minutes(plan: MinutesPlan) -> str:
