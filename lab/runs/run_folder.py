@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 HEARTBEAT_FRESH = 10.0
 """Seconds after which a trainer without a heartbeat counts as gone. It writes one every second."""
 
+STARTING_FRESH = 120.0
+"""The same for one that is starting: while it loads PyTorch's libraries no heartbeat is written, which takes long on a busy machine
+or from a cold disk."""
+
 ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
 """The phases of a run that has, or should have, a trainer."""
 
@@ -147,7 +151,8 @@ class Run:
         return Status(phase="stopped", message=f"{problem}."), problem
 
     def is_alive(self) -> bool:
-        """True if a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
+        """True if a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds, or
+        `STARTING_FRESH` while it starts.
 
         A lock held on another machine may be invisible from here, so for such a trainer the heartbeat decides alone.
         """
@@ -166,7 +171,8 @@ class Run:
 
     def _trainer_is_alive(self, status: Status) -> bool:
         now = os.stat(self.path.with_name(CONTACT)).st_mtime if self.is_watched else time.time()
-        fresh = status.phase in ACTIVE and abs(now - status.heartbeat) < HEARTBEAT_FRESH
+        longest = STARTING_FRESH if status.phase == "starting" else HEARTBEAT_FRESH
+        fresh = status.phase in ACTIVE and abs(now - status.heartbeat) < longest
         return fresh and (is_on_other_host(status) or trainer_lock_is_held(self.lock_path))
 
     def metrics(self, *, evaluated: bool = False) -> LineReader[Metric]:

@@ -50,7 +50,7 @@ def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
         silent = duration(max(0.0, time.time() - status.heartbeat))
         return (
             f"The trainer, process {status.pid}, has not responded for {silent}: it may be halted "
-            f"(`kill -CONT {status.pid}` resumes it) or waiting for a disk."
+            f"(`kill -CONT {status.pid}` resumes it), or waiting for a disk or a processor core."
         )
     if phase != "interrupted":
         return ""

@@ -77,7 +77,7 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     if watched.phase in ACTIVE and (course := course_in_words(watched.config, watched.history)):
         parts.append(course)
     if watched.phase == "starting" and not message:
-        parts.append("It loads text and weights and prepares the first step; with a large vocabulary this can take a minute.")
+        parts.append("It loads PyTorch, text and weights and prepares the first step: on a busy machine this can take a minute.")
     if not is_here and watched.phase in ACTIVE:
         age = ago(max(0.0, time.time() - watched.status.heartbeat))
         parts.append(f"Trained on {watched_machine()}; last status: {age}.")

@@ -44,6 +44,20 @@ def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab
     assert run.phase() == "interrupted"
 
 
+def test_a_trainer_that_loads_pytorch_for_long_is_starting(empty_run: Callable[..., Run], llmlab: Call) -> None:
+    """Meanwhile no thread of it writes a heartbeat."""
+    run = empty_run()
+    say(run, phase="starting", heartbeat=time.time() - 60)
+    with filelock.FileLock(run.lock_path):
+        listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
+        assert (listed["phase"], listed["alive"]) == ("starting", True)
+        assert RunFollower(run).read().unresponsive == ""
+        say(run, phase="starting", heartbeat=time.time() - 600)
+        assert run.phase() == "not answering"
+    say(run, phase="starting", heartbeat=time.time() - 60)
+    assert run.phase() == "interrupted"
+
+
 def test_the_last_words_in_the_log_are_told_if_they_are_newer_than_the_status(empty_run: Callable[..., Run]) -> None:
     run = empty_run()
     run.log_path.write_text("Cannot save a checkpoint: permission denied.\n")
