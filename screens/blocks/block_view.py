@@ -52,7 +52,7 @@ def out_of_sight(above: int, below: int) -> str:
 
 
 LEAST_OF_PICTURE = 5
-"""Lines of a picture in sight without which a view is scrolled to it."""
+"""Lines of the first picture in sight without which a view is scrolled to the selected one."""
 
 
 class BlockView(PieceView):
@@ -295,15 +295,16 @@ class BlockView(PieceView):
         self.post_message(self.SpotChanged(self, spot))
 
     def _open_at(self, followed: CellCursor) -> None:
-        """Show the view from the top. Without matrices it is scrolled to the selected cell where that, or enough of the selected
+        """Show the view from the top. Without matrices it is scrolled to the selected cell where that, or enough of the first
         picture, is not in sight then, but not to the middle of the sentence above."""
         spot, sentence = self.laid.spot(followed), self.laid.tops[min(1, followed[0])]
+        spot = spot if spot.height == 1 else self.laid.spot((followed[0], 0, 0))
         if not self.laid.follows_row and spot.line + min(spot.height, LEAST_OF_PICTURE) > self.window:
             self._reveal_followed(followed, margin=0)
             self.top = sentence if self.top < sentence else self.top
 
     def show_head(self) -> None:
-        """Scroll to the head, or to the selected picture, where too little of it would be in sight below the head."""
+        """Scroll to the head, or to the selected picture, where too little of the first would be in sight below the head."""
         self.top = 0
         if (followed := self.laid.followed()) is not None and self.laid.spot(followed).height > 1:
             self._open_at(followed)

@@ -55,7 +55,7 @@ READY = "matches the|merged bytes give"
 
 TO_THE_PATTERN = (
     Scene(["5"], "look inside a model: the demo, and what it predicts next", 3.0, until=READY),
-    Scene(["v"], "all heads at once: which one is worth a look?", 3.5, until="worth a look"),
+    Scene(["v"], "all heads at once: which one is worth a look?", 3.5, until="Worth a look"),
     Scene(["v"], "where that head looks", 3.5, until="attention · head 4 · pattern"),
 )
 TOUR = (

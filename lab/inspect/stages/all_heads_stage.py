@@ -275,13 +275,9 @@ def thumbnails(context: StageContext) -> Slices[View]:
     rows = [row_of(context, *pair, name, summary, effects) for pair, name, summary in zip(pairs, names, summaries, strict=True)]
     table = _table(context, effects, rows, chosen)
     off = context.off("attn.z", context.head)
-    title = (
-        f"{context.layer_name} · head {context.head + 1}{f' {off}' if off else ''}: {significant(summaries[chosen].bits)} bits"
+    title = f"{context.layer_name} · head {context.head + 1}" + (
+        f" {off}" if off else f": attention entropy {significant(summaries[chosen].bits)} bits"
     )
-    if effects is not None and effects.matters:
-        title += f" · worth a look: {names[effects.layer * heads + effects.head]}"
-    elif kind := summaries[chosen].brief(at + 1):
-        title += f", {kind}"
     words = f"{worth_a_look(context, effects)}{describe_head(context, names[chosen], summaries[chosen], off)}"
     return View("thumbnails", title, words, [gallery, table], found.parity)
 

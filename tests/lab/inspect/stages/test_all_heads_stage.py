@@ -127,7 +127,8 @@ def test_each_head_is_switched_off_and_the_one_that_changes_most_is_named(
         assert row[1].text == probability(effects[pair].first_before.after)
     assert f"head {name}. Switched off, it changes the prediction more than any other" in view.sentence
     assert f"{probability(effects[most].first_before.before)} → " in view.sentence
-    assert f"worth a look: {name}" in view.title or effects[most].kl < LITTLE
+    assert view.sentence.startswith(f"Worth a look: head {name}. ") or effects[most].kl < LITTLE
+    assert ": attention entropy " in view.title
     with_it = ask(engine, position=position, interventions=(Intervention(part="attn.z", how="off"),))
     assert "Switched off" not in with_it.sentence, "the model with all its heads is measured"
 
@@ -138,7 +139,7 @@ def test_inspect_begins_with_the_demos_head_of_the_largest_effect() -> None:
     with torch.no_grad():
         view = finish(PromptMethods(models).view(params))
     layer, head = DEMO_INSPECT_HEAD
-    assert view.title.endswith(f"worth a look: {layer + 1}.{head + 1}")
+    assert view.sentence.startswith(f"Worth a look: head {layer + 1}.{head + 1}. ")
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
