@@ -127,6 +127,8 @@ class InspectScreen(WidgetMessages):
         self.model: ModelState = Starting()
         self._is_behind_dialog = False
         """True while a dialog stands before this screen: then it was not left."""
+        self._refused = ""
+        """The run that was to be opened and has no weights yet: what is in view is the model before it."""
         self._bar, self._columns, self._second_bar = PromptBar(id="inspect-prompt"), InspectColumns(), SecondPromptBar()
         self._slider, self._status = TimeSlider(id="inspect-time"), StatusLine(most_lines=3, id="inspect-status")
         self.view, self._steps = self._columns.view, self._columns.steps
@@ -160,7 +162,7 @@ class InspectScreen(WidgetMessages):
         self.notices.begin()
         self.run_worker(self.session.serve(), name="engine session", group="engine session", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
-        self.watch(self.app, "runs", self._say_newer, init=False)
+        self.watch(self.app, "runs", self._follow_weights, init=False)
         self.lab.release_run.append(self._hold.let_go)
 
     async def on_unmount(self) -> None:
@@ -265,6 +267,7 @@ class InspectScreen(WidgetMessages):
         opened = self.model.facts.run if isinstance(self.model, Opened | Ready) else ""
         if not self._hold.take(read, opened):
             return
+        self._refused = ""
         if (message := read.first) is None:
             self.fail(read.problem, False)
             return
@@ -297,8 +300,12 @@ class InspectScreen(WidgetMessages):
             part.selection_changed(old, new)
         self._ask(new)
 
-    def _say_newer(self) -> None:
-        if newer_best(self.lab, self.model) is not None:
+    def _follow_weights(self) -> None:
+        """Open the run that had no weights, once it has; else say that there are newer ones."""
+        run = self.lab.run_summary(self._refused) if self._refused and self.is_free else None
+        if run is not None and run.best_step is not None:
+            self._follow_run(run.name)
+        elif newer_best(self.lab, self.model) is not None:
             self._mark()
 
     def _ask(self, selection: Selection) -> None:
@@ -345,11 +352,14 @@ class InspectScreen(WidgetMessages):
         self.say_location()
 
     def fail(self, sentence: str, died: bool) -> None:
-        self.notices.failed(f"{sentence} The next key starts another." if died else sentence)
-        if died or isinstance(self.model, Starting):
-            return
         kept = after_refusal(self.selection, self.model.answered if isinstance(self.model, Ready) else None)
         refused = self.selection
+        more = " The next key starts another." if died else f" In view: {kept.run}." if kept.run != refused.run else ""
+        self.notices.failed(sentence + more)
+        if died or isinstance(self.model, Starting):
+            return
+        if (run := self.lab.run_summary(refused.run)) is not None and run.best_step is None:
+            self._refused = refused.run
         self.set_reactive(InspectScreen.selection, kept)
         if (kept.model, kept.prompt) != (refused.model, refused.prompt):
             self.sampling.prompt_refused(kept.prompt)
@@ -370,7 +380,8 @@ class InspectScreen(WidgetMessages):
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = "newer weights: m, then enter" if newer_best(self.lab, self.model) is not None else ""
-            own = self._guessing.hint or self._interventions.told or self._second.hint or self._editing.hint
+            waits = f"this is {self.selection.run}: {self._refused} has no weights yet" if self._refused else ""
+            own = waits or self._guessing.hint or self._interventions.told or self._second.hint or self._editing.hint
             hint = own or " · ".join(filter(None, (self.sampling.told, self._tour.hint or self._interventions.hint, newer)))
             words = location_text(self.selection, self.model, self._steps, self.sampling.pace_text, hint, self.size.width - 2)
             self.say(self._tour.caption or words)

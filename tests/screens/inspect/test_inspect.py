@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from textual.widgets import Input, OptionList
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, preferences_path, read_preferences
+from lab.engine.client import EngineError
 from lab.runs import home_folder
 from lab.views.blocks import Prediction, StageEntry
 from models.config import SamplingSettings
@@ -22,6 +24,7 @@ from screens.dialogs.ask import RunChooser
 from screens.inspect.run_hold import read_first_prompt
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput
@@ -312,6 +315,37 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
         assert "newer weights" not in pilot.status
         pilot.app.exit()
     assert engine.calls[-1][0] == "close", "with the app"
+
+
+async def test_a_run_without_weights_leaves_the_model_before_in_view_says_so_and_is_opened_once_it_has_some(
+    inspect: Open, engine: Any
+) -> None:
+    async with inspect() as pilot:
+        lab, before = pilot.screen.lab, pilot.screen.model.facts.run
+        copytree(home_folder.home() / before, home_folder.home() / "new")
+        new = replace(lab.runs[0], name="new", best_step=None)
+        lab.runs = (new,)
+        open_model = engine.open
+
+        def refuse(run: str, checkpoint: str) -> Any:
+            if run == "new":
+                raise EngineError("new has no weights yet: its first checkpoint comes soon.")
+            return open_model(run, checkpoint)
+
+        engine.open = refuse
+        lab.post_message(RunChosen("new"))
+        await pilot.until(lambda: pilot.status == f"new has no weights yet: its first checkpoint comes soon. In view: {before}.")
+        await pilot.go("j")
+        assert f"this is {before}: new has no weights yet" in pilot.status
+        assert f"{before} step" in pilot.facts
+        lab.runs = lab.runs
+        await pilot.settle()
+        assert f"{before} step" in pilot.facts
+        engine.open = open_model
+        lab.runs = (replace(new, best_step=2000),)
+        await pilot.until(lambda: "new step" in pilot.facts)
+        await pilot.go("j")
+        assert "no weights yet" not in pilot.status
 
 
 async def test_that_other_weights_stand_in_for_the_best_is_said_once(inspect: Open, engine: Any) -> None:
