@@ -8,7 +8,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 
 BUILTINS = {
-    "stories": "short stories that the lab makes up; their true entropy is known (stories:5MB for another size than 1MB)",
+    "stories": "short stories that the lab makes up; their true entropy is known",
     "python": "the Python language reference that comes with every Python",
 }
 """Name and description of each. A file of the same name is opened by its path, such as ./stories."""

@@ -81,7 +81,7 @@ class TextReader(DataPage):
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
     def _name_key(self) -> None:
-        hint = f"n trains on {short_name(self.source)}" if self.source else ""
+        hint = "n trains on it" if self.source else ""
         self.query_one("#use-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else hint)
 
     @dataclass

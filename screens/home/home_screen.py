@@ -353,7 +353,8 @@ def _of_part(run: RunSummary | None) -> str:
         return ""
     from lab.core.number_format import probability
 
-    return f"{PARTIAL} on {probability(run.evaluated.part / run.evaluated.total, 0)} of the validation text"
+    share = probability(run.evaluated.part / run.evaluated.total, 0)
+    return f"val loss in nats per token; {PARTIAL} on {share} of the validation text"
 
 
 def _of_trouble(run: RunSummary | None) -> str:

@@ -81,9 +81,9 @@ def _of_run(words: str, run: RunSummary) -> Content:
     from lab.core.number_format import fixed, whole
     from lab.runs.run_summary import shown_phase
 
-    at = f", step {whole(run.step)}{f' of {whole(run.steps)}' if run.steps else ''}"
-    if run.phase == "finished":
-        at = "" if run.val_loss is None else f", best validation loss {fixed(run.val_loss)}"
+    if run.phase == "finished" and run.val_loss is not None:
+        return with_links(f"{words} {visible(run.name)}: best val loss {fixed(run.val_loss)} nats per token.")
+    at = "" if run.phase == "finished" else f", step {whole(run.step)}{f' of {whole(run.steps)}' if run.steps else ''}"
     phase = shown_phase(run.phase, is_imported=run.is_imported)[1]
     return with_links(f"{words} {visible(run.name)}: {phase}{at}.")
 

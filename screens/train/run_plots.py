@@ -194,7 +194,7 @@ class RunPlots:
             x_label=self.unit,
             log_y=log_y,
             auto_log_y=auto,
-            scale_words=f"{'bits/byte, ' * settings.bits}{scale_words(settings, log_y)}",
+            scale_words=f"{'bits/byte' if settings.bits else 'nats/token'}, {scale_words(settings, log_y)}",
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
             y_window=settings.y_window or (range_after_steep_part(lines) if settings.y_close else None),

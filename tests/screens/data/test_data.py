@@ -130,7 +130,7 @@ async def test_the_text_looked_at_last_is_the_next_run_s(app: LabApp, until: Any
         assert app.text_source == "", "the first text was in view unasked"
         await press(pilot, "2", "down")
         await until(pilot, lambda: facts(pilot)["text"].startswith("python"))
-        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "n trains on python"
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "n trains on it"
         await press(pilot, "4")
         assert app.text_source == "python"
 
@@ -146,7 +146,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any) -> N
         await until(pilot, lambda: tree.under_cursor.source == str(other))
         assert str(tree.cursor_node.label) == "tale.txt  typed", "a text that was not listed"  # type: ignore[union-attr]
         await pilot.press("escape")
-        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "n trains on tale.txt"
+        assert str(screen_of(pilot).query_one("#use-hint", Label).content) == "n trains on it"
         await pilot.press("k", "enter")
         await until(pilot, lambda: line.value == "python" and app.focused is not tree)
         await pilot.press("escape", "k")

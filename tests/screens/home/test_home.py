@@ -116,7 +116,7 @@ LESSON = "lesson 1, The whole path in one picture"
     [
         ({"busy": "training", "done": "finished"}, None, "enter watches busy: training, step 240 of 2,000."),
         ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
-        ({"done": "finished"}, None, "enter looks inside done: finished, best validation loss 3.424."),
+        ({"done": "finished"}, None, "enter looks inside done: best val loss 3.424 nats per token."),
         ({"broken": "failed", "done": "finished"}, None, "enter shows broken: failed, step 240 of 2,000."),
         ({}, 1, "6 goes on with lesson 1. 5 looks into a model. 2 trains one on your text."),
         ({}, 5, "6 opens lesson 2. 5 looks into a model. 2 trains one on your text."),
@@ -292,7 +292,7 @@ async def test_each_row_has_a_sparkline_of_its_real_losses_and_marks_a_figure_of
         assert table_of(app).curves[run.path].steps[-1] == 501
         await pilot.press("j", "j")
         assert lines(pilot)[2].endswith(f"~{app.runs[2].val_loss:.3f}")
-        assert str(app.screen.query_one("#run-line", Static).render()) == "~ on 29% of the validation text"
+        assert str(app.screen.query_one("#run-line", Static).render()) == "val loss in nats per token; ~ on 29% of the validation text"
 
 
 async def test_a_wide_home_shows_the_run_under_the_cursor_beside_shortened_names_and_a_click_watches_it(
