@@ -65,7 +65,7 @@ class Entry(Input):
 class Offers(Choice):
     """A choice among a setting's offers; another value is typed into the entry beside it."""
 
-    BINDINGS = [Binding("e,enter", "type", "Type", id="offers.type", show=False, tooltip="Type another value than those offered")]
+    BINDINGS = [Binding("e,enter", "type", "Type", id="offers.type", tooltip="Type another value than those offered")]
 
     def action_type(self) -> None:
         self.value = OTHER
@@ -104,7 +104,7 @@ class RunForm(VerticalScroll, can_focus=False):
     """The form. Posts `Changed` as settings are typed. Its parent sets what it shows, and handles its buttons."""
 
     HELP: ClassVar[str | None] = """
-**A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice.
+**A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice, and `e` types.
 Every field has a default: Start is enough. `more` holds the other settings, and says which differ from the default; enter opens
 it. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
 

@@ -338,6 +338,10 @@ async def test_e_types_a_length_that_is_not_among_those_offered(app: TrainApp) -
     async with app.run_test(size=(80, 24)) as pilot:
         form = screen_of(pilot).new_run.form
         form.query_one("#offers-length").focus()
+        await pilot.pause()
+        keys_shown = screen.query_one(KeyBar).render_line(0).text
+        assert "←/→ change" in keys_shown
+        assert "e type" in keys_shown
         await pilot.press("e", *"90s", "escape")
         await pilot.pause()
         assert form.settings.length == "90s"
