@@ -42,8 +42,8 @@ HEARTBEAT_FRESH = 10.0
 """Seconds after which a trainer without a heartbeat counts as gone. It writes one every second."""
 
 STARTING_FRESH = 120.0
-"""The same for one that is starting: while it loads PyTorch's libraries no heartbeat is written, and a busy machine or a cold disk
-makes that long."""
+"""The same for one that is starting: while it loads PyTorch's libraries no heartbeat is written, which takes long on a busy
+machine."""
 
 ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
 """The phases of a run that has, or should have, a trainer."""

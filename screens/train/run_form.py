@@ -104,9 +104,9 @@ class RunForm(VerticalScroll, can_focus=False):
     """The form. Posts `Changed` as settings are typed. Its parent sets what it shows, and handles its buttons."""
 
     HELP: ClassVar[str | None] = """
-**A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice, and `e` types.
-Every field has a default: Start is enough. `more` holds the other settings, and says which differ from the default; enter opens
-it. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
+**A new run.** Up and down move between the rows, tab goes to the next field, escape leaves one; left and right change a choice,
+and `e` types. Every field has a default: Start is enough. `more` holds the other settings, and says which differ from these;
+enter opens it. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
 
 **Fine-tuning.** *Begins with*, under `more`, chooses a run, such as an imported `gpt2`, for its weights. Its shape and
 its tokenizer stay; the learning rate is low, so that the weights keep what they hold.

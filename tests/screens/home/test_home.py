@@ -292,7 +292,10 @@ async def test_each_row_has_a_sparkline_of_its_real_losses_and_marks_a_figure_of
         assert table_of(app).curves[run.path].steps[-1] == 501
         await pilot.press("j", "j")
         assert lines(pilot)[2].endswith(f"~{app.runs[2].val_loss:.3f}")
-        assert str(app.screen.query_one("#run-line", Static).render()) == "val loss in nats per token; ~ on 29% of the validation text"
+        assert (
+            str(app.screen.query_one("#run-line", Static).render())
+            == "val loss in nats per token; ~ on 29% of the validation text"
+        )
 
 
 async def test_a_wide_home_shows_the_run_under_the_cursor_beside_shortened_names_and_a_click_watches_it(

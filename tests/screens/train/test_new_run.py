@@ -339,7 +339,7 @@ async def test_e_types_a_length_that_is_not_among_those_offered(app: TrainApp) -
         form = screen_of(pilot).new_run.form
         form.query_one("#offers-length").focus()
         await pilot.pause()
-        keys_shown = screen.query_one(KeyBar).render_line(0).text
+        keys_shown = app.screen.query_one(KeyBar).render_line(0).text
         assert "←/→ change" in keys_shown
         assert "e type" in keys_shown
         await pilot.press("e", *"90s", "escape")
