@@ -148,8 +148,8 @@ def plan_for_minutes(
                 length = (around + steps * step) / 60
                 run = replace(run, train=msgspec.structs.replace(run.train, minutes=None, steps=round(steps)))
             candidate = Candidate(run, step, steps, is_measured, length, expected, corrected.factor)
-            found.append((loss, candidate))
-        return [candidate for _, candidate in sorted(found, key=lambda each: each[0])]
+            found.append((loss if steps > 1 else math.inf, step, candidate))  # what has no time for two steps: the quickest
+        return [candidate for *_, candidate in sorted(found, key=lambda each: each[:2])]
 
     found = candidates(asked.minutes)
     shapes: dict[tuple[int, int], Candidate] = {}

@@ -328,3 +328,11 @@ def test_what_runs_keep_that_end_at_once_is_all_kept_until_the_cache_is_emptied(
     done = llmlab("cache", "--empty")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "Cannot remove " in done.err
+
+
+def test_without_time_for_two_steps_the_quickest_model_is_chosen() -> None:
+    """As on a busy machine that has used the minutes up before the first step: the loss law prefers large models then."""
+    request = RunRequest(text=PROSE.source, preset=AUTO, minutes=0.4)
+    found = plan_for_minutes(request, PROSE, StepSpeed(MACHINE, {}), passed=60.0)
+    assert found.best.steps == 1
+    assert found.best.step_seconds == min(each.step_seconds for each in found.by_shape)
