@@ -81,7 +81,7 @@ async def test_a_run_without_steps_or_still_being_read_says_why_and_no_verdict_c
         await watch(pilot, until, "tale")
         assert screen.view.samples.render_line(0).text.startswith("Samples at step 200")
         await watch(pilot, until, "starting")
-        assert text_of(pilot, "#run-notice").startswith("It loads text and weights and prepares the first step; ")
+        assert text_of(pilot, "#run-notice").startswith("It loads PyTorch, text and weights and prepares the first step: ")
         await watch(pilot, until, "not-started")
         assert "not started" in screen_of(pilot).query_one(RunHeader).render_line(0).text
         assert text_of(pilot, "#run-notice") == "Not started yet. p starts it."
