@@ -210,8 +210,8 @@ async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
         config = Run(home / "small").config
         assert (config.model.layers, config.model.heads, config.model.width, config.model.context) == (1, 2, 8, 4)
         steps, minutes = asked
-        assert config.train.steps == steps
-        assert (config.train.minutes or 0) <= (minutes or 0), "it may end where more time would only memorize so short a text"
+        assert config.train.minutes in (minutes, None), "it may end after some steps, before it memorizes its text"
+        assert steps is None or config.train.steps == steps
         assert (config.train.batch, config.data.name) == (2, "fable")
         assert not screen_of(pilot).making
         first = "Not started" if length else "Expected at the end: "
