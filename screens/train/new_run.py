@@ -247,9 +247,11 @@ class NewRun(PlannedRun):
         self.workers.cancel_group(self, "search")
         self.query_one(Preparation).stages = ()
         self.preparing = True
-        has_pilot = plan.minutes_plan is None or plan.minutes_plan.best.expected is not None
-        # With every setting as shown: without a pilot yet, the preparation trains it, for the loss to expect.
-        self._make(plan.request if has_pilot else msgspec.structs.replace(plan.request, preset=AUTO))
+        request, planned = plan.request, plan.minutes_plan
+        if planned is not None and planned.best.expected is None:
+            # Every setting as shown; the preparation trains the pilot, which says what to expect, and when to end.
+            request = msgspec.structs.replace(request, preset=AUTO, minutes=planned.minutes, steps=None)
+        self._make(request)
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
