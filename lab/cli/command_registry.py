@@ -42,12 +42,7 @@ COMMANDS = (
     "serve",
     "bench",
 )
-"""In the order of the help; each is in a module of `lab.cli.commands`."""
-MODULES = {
-    **{"pause": "stop", "delete": "rename", "watch": "runs", "import": "hugging_face", "export": "hugging_face"},
-    "chat": "generate",
-}
-"""Those whose module has another name."""
+"""In the order of the help; each is in its module of `lab.cli.commands`."""
 
 MISTAKES = {
     ("lab.core.errors", "UserError"),
@@ -77,7 +72,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         function = f"{name}_" if keyword.iskeyword(name) else name
-        command = getattr(import_module(f"lab.cli.commands.{MODULES.get(name, name)}_command"), function)
+        command = getattr(import_module(f"lab.cli.commands.{name}_command"), function)
         assert isinstance(command, click.Command)
         return command
 

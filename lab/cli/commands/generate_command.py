@@ -1,20 +1,19 @@
-"""`llmlab generate` and `llmlab chat`: generate text from a prompt with a run's model, or converse with it."""
+"""`llmlab generate`: generate text from a prompt with a run's model."""
 
 import codecs
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import click
 
-from lab.cli.chat_session import ChatSession
 from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import write_raw
+from lab.cli.sampling_options import option, sampling_options
 from lab.core.errors import UserError
-from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLES, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, WRITTEN_TOKENS, Limit
+from lab.core.limits import SAMPLES, WRITTEN_TOKENS
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.planning.device import generation_device
@@ -25,43 +24,6 @@ ACTIVATIONS = 16
 """Vectors of the width that a block needs for one token, besides its keys and values."""
 BYTES_OF_TOKEN = 40
 """Bytes kept for each generated token."""
-
-SHORT_ANSWER = 200
-"""Most tokens of an answer, unless told otherwise."""
-
-option = partial(click.option, show_default=True)
-
-
-SAMPLING: tuple[tuple[str, float, Limit, str, str], ...] = (
-    ("--temperature", 1.0, TEMPERATURE, "T", "Divides logits; 0 is greedy."),
-    ("--top-k", 0, TOP_K, "K", "Keep the K most probable tokens; 0 keeps all."),
-    ("--top-p", 1.0, TOP_P, "P", "Keep the most probable tokens that together reach probability P; 1 keeps all."),
-    ("--min-p", 0.0, MIN_P, "P", "Keep the tokens with at least this share of the largest probability; 0 keeps all."),
-    (
-        "--repetition-penalty",
-        1.0,
-        REPETITION_PENALTY,
-        "R",
-        "Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
-    ),
-    ("--seed", 0, SAMPLING_SEED, "N", "The same seed generates the same text."),
-)
-
-
-def sampling_options(command: Any) -> Any:
-    """The options that say how tokens are drawn, from --temperature to --greedy, and where they end, --stop."""
-    command = click.option("--greedy", is_flag=True, help="Always take the most probable token.")(command)
-    for name, default, limits, metavar, words in reversed(SAMPLING):
-        kind = Within(limits, whole=isinstance(default, int))
-        command = option(name, default=default, type=kind, metavar=metavar, help=words)(command)
-    words = "End before this text is written; may be repeated. [default: none]"
-    return click.option("--stop", "stops", multiple=True, metavar="TEXT", callback=_stops, help=words)(command)
-
-
-def _stops(_context: click.Context, _option: click.Parameter, stops: tuple[str, ...]) -> tuple[str, ...]:
-    if "" in stops:
-        raise click.UsageError("The text to stop at is empty: give it at least one character.")
-    return stops
 
 
 @click.command(short_help="Generate text from a prompt.")
@@ -163,30 +125,3 @@ def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
         yield held[:sent]
         held = held[sent:]
     yield held
-
-
-@click.command(short_help="Converse with a run's model.")
-@click.argument("run")
-@click.option("--system", metavar="TEXT", help="System prompt. [default: that of the run's first prompt, if it has one]")
-@option("-n", "--tokens", default=SHORT_ANSWER, type=Within(WRITTEN_TOKENS), metavar="N", help="Most tokens of an answer.")
-@sampling_options
-@click.option("--show-tokens", is_flag=True, help="After each answer print the raw document: its tokens, and who wrote them.")
-@checkpoint_option
-def chat(
-    run: str,
-    system: str | None,
-    tokens: int,
-    stops: tuple[str, ...],
-    show_tokens: bool,
-    checkpoint: str | None,
-    **settings: Any,
-) -> None:
-    """Converse with the model of RUN: each line that you type, or pipe in, is a message.
-
-    The conversation is one document, which the model continues. A base model was not taught to answer: it is stopped where it
-    writes the user's turn. ctrl+c stops an answer, ctrl+d ends the conversation.
-    """
-    from models.config import SamplingSettings
-
-    sampling = SamplingSettings(**settings)
-    ChatSession(load_prompt(run, None, checkpoint), system, stops, sampling, tokens, shows_tokens=show_tokens).converse()

@@ -1,41 +1,12 @@
-"""`llmlab stop` and `llmlab pause`: stop a training and save it, or pause it; its process stays."""
+"""`llmlab stop`: stop a training and save it."""
 
 import shlex
-import time
 
 import click
 
 from lab.cli.command_registry import FAILED, complain
+from lab.cli.wait_for_trainer import wait_until
 from lab.core.errors import UserError
-from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_locks import trainer_lock_is_held
-
-ANSWER_SECONDS = 120.0
-"""Longest wait for a trainer: it finishes its step, then a stop writes a checkpoint."""
-
-POLL_SECONDS = 0.1
-
-
-def wait_until(run: Run, *phases: str) -> str:
-    """Wait until the run is in one of the phases, or has no trainer any more; return its phase.
-
-    "no room" stands for a trainer that stops as soon as its full disk has room.
-
-    Raises:
-        UserError: if that takes longer than `ANSWER_SECONDS`.
-    """
-    give_up = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < give_up:
-        status = run.status()
-        phase = run.phase_of(status)
-        if "no room" in phases and phase == "paused" and status.stopping:
-            return "no room"
-        if phase in phases or (phase not in ACTIVE and not trainer_lock_is_held(run.lock_path)):
-            return phase
-        time.sleep(POLL_SECONDS)
-    raise UserError(
-        f"The trainer of {run.name} has not responded for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
-    )
 
 
 @click.command(short_help="Stop a training and save it.")
@@ -72,20 +43,3 @@ def stop(run: str, discard: bool) -> int:
         return 0
     complain(words)
     return FAILED
-
-
-@click.command(short_help="Pause a training.")
-@click.argument("run")
-def pause(run: str) -> None:
-    """Pause the training of RUN. Its process and memory stay; `llmlab resume` continues it."""
-    from lab.runs.find_runs import open_run
-
-    found = open_run(run)
-    if found.phase() == "paused":
-        raise UserError(f"{found.name} is paused already; `llmlab resume {shlex.quote(run)}` continues it.")
-    found.send_command("pause")
-    phase = wait_until(found, "paused")
-    step = found.status().step
-    if phase != "paused":
-        raise UserError(f"{found.name} ended at step {step} before it could be paused.")
-    click.echo(f"{found.name} is paused at step {step}. `llmlab resume {shlex.quote(run)}` continues it.")

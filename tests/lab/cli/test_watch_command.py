@@ -20,7 +20,7 @@ def box(tmp_path: Path, home: Path, empty_run: EmptyRun, monkeypatch: pytest.Mon
     """A machine with one run; the lab opens, as in a terminal, and closes at once."""
     made = FakeBox(tmp_path / "box", monkeypatch)
     empty_run("tale").path.rename(made.home / "tale")
-    monkeypatch.setattr("lab.cli.commands.runs_command.problem_of_terminal", lambda: "")
+    monkeypatch.setattr("lab.cli.commands.watch_command.problem_of_terminal", lambda: "")
     return made
 
 
@@ -34,7 +34,7 @@ def test_it_opens_the_lab_on_the_runs_of_a_machine_and_leaves_nothing_behind(
         opened.append((getattr(mirror, "in_view", ""), [run.name for run in list_runs()], list_runs()[0].path.parent))
         return 0
 
-    monkeypatch.setattr("lab.cli.commands.runs_command.open_lab_on", open_lab)
+    monkeypatch.setattr("lab.cli.commands.watch_command.open_lab_on", open_lab)
     done = llmlab("watch", *asked)
     assert (done.code, done.out, done.err) == (0, "", f"Connecting to {asked[0].partition(':')[0]} …\n")
     ((run, names, folder),) = opened
@@ -61,10 +61,10 @@ def test_what_cannot_be_watched_is_one_sentence(box: FakeBox, llmlab: Call, monk
 
 KILLED = """
 import os, signal
-from lab.cli.commands import runs_command
+from lab.cli.commands import watch_command
 from lab.cli.command_registry import run
-runs_command.problem_of_terminal = lambda: ""
-runs_command.open_lab_on = lambda mirror: os.kill(os.getpid(), signal.SIGKILL)
+watch_command.problem_of_terminal = lambda: ""
+watch_command.open_lab_on = lambda mirror: os.kill(os.getpid(), signal.SIGKILL)
 run(["watch", "box"])
 """
 
