@@ -60,11 +60,6 @@ def scaling_folder(home: Path) -> Path:
     return home / ".scaling"
 
 
-def studies_folder(home: Path) -> Path:
-    """The folder with the records of studies that ran here."""
-    return home / ".studies"
-
-
 def is_of_scaling(run: Path) -> bool:
     """True if the run in this folder belongs to a scaling experiment."""
     name, dash, number = run.name.rpartition("-")

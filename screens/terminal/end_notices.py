@@ -13,15 +13,10 @@ if TYPE_CHECKING:
 
 
 def jobs_under_way(home: Path) -> dict[Path, str]:
-    """The scaling experiments, post-trainings and studies that have a process now, by their locks, in words."""
-    from lab.runs.home_folder import scaling_folder, studies_folder
-    from lab.runs.run_locks import trainer_lock_is_held
-    from lab.training.posttraining.work_folder import FOLDER
+    """The scaling experiments, post-trainings and studies that have a process now, by their folders, in words."""
+    from lab.training import job
 
-    kinds = (("scaling experiment", scaling_folder(home)), ("post-training of", home / FOLDER))
-    named = [(kind, lock, lock.parent.name) for kind, folder in kinds for lock in folder.glob("*/lock")]
-    named += [("study", lock, lock.stem) for lock in studies_folder(home).glob("*.lock")]
-    return {lock: f"{kind} {_short(name)}" for kind, lock, name in named if trainer_lock_is_held(lock)}
+    return {path: f"{kind} {_short(name)}" for path, (kind, name) in job.jobs_under_way(home).items()}
 
 
 def going_on(runs: Iterable[str], home: Path) -> list[str]:

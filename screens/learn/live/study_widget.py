@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import date
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
-from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted, duration
@@ -18,36 +15,19 @@ from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, fill, parse_experiment_guess
 from lab.runs.home_folder import home
-from lab.studies.study_process import start_study, stop_study, study_names
-from lab.studies.study_record import (
-    Plot,
-    Rows,
-    StudyFiles,
-    StudyFollower,
-    median_of,
-    recorded_seeds,
-    same_tables,
-    sentences_of,
-)
+from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest
+from lab.studies.study_record import Plot, Rows, median_of, recorded_seeds, same_tables, sentences_of
 from lab.views.blocks import Cell, Column, Table, View
-from screens.about_key import keyless
-from screens.background import in_thread, latest, still_wanted
+from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.guess_widgets import GuessWidget
+from screens.learn.live.job_widget import JobWidget, Picture
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.study_figures import figure_of, table_view, title_of
-from screens.plot.line_plot import LinePlot
-from screens.widgets.status_line import StatusLine
-
-POLL_SECONDS = 0.5
 
 
-class PlotPane(Vertical, can_focus=True):
-    """The plot in sight, which takes the keys."""
-
-
-class StudyWidget(LiveWidget):
+class StudyWidget(JobWidget):
     """Options: `name` of the study, and the `view` to begin with; unless given, the first one."""
 
     OPTIONS = ("name", "view")
@@ -55,152 +35,61 @@ class StudyWidget(LiveWidget):
     HELP = (
         "**Study.** Small models, trained for this lesson with several seeds; r trains with one more. It goes on when you leave."
     )
-    DEFAULT_CSS = """
-    StudyWidget {
-        & > PlotPane { height: 1fr; display: none; padding: 0 1; border-top: solid $foreground 30%; }
-        & > PlotPane { border-title-color: $foreground 90%; }
-        & > PlotPane > LinePlot { height: 1fr; }
-        & > BlockView { height: 1fr; }
-        &.-plotted > PlotPane { display: block; }
-        &.-plotted > BlockView { display: none; }
-    }
-    """
-    BINDINGS = [
-        Binding("r", "start", "Run here", id="study.start", tooltip="Run this study on this machine, in the background"),
-        Binding("x", "stop", "Stop", id="study.stop", tooltip="Stop the study; the result from before stays"),
-        Binding("v", "turn(1)", "Next view", id="study.view", tooltip="The next curve or table of the study"),
-        keyless("turn(-1)", "study.view_back", "The view before", "View before"),
-    ]
-
-    chosen: var[str] = var("")
-    """The view in sight; "" for the first one."""
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.files = StudyFiles(study_option(self.options), home())
-        self.follower = StudyFollower(self.files)
-        self.sentences = sentences_of(self.files.name)
-        self.set_reactive(StudyWidget.chosen, self.options.get("view", ""))
-        self._is_read = self._is_starting = False
-
-    def compose(self) -> ComposeResult:
-        yield StatusLine(most_lines=2, id="study-state")
-        yield StatusLine(most_lines=4, id="study-sentence")
-        with PlotPane():
-            yield LinePlot(id="study-plot")
-        yield BlockView(id="study-view")
-
-    @property
-    def is_settled(self) -> bool:
-        return self._is_read and not self._is_starting
+        self.study = StudyFollower(StudyJob(study_option(self.options), home()))
+        self.sentences = sentences_of(self.study.job.name)
 
     def on_mount(self) -> None:
-        self._follow()
+        self.follow()
 
-    @work(exclusive=True, group="follow", exit_on_error=True)
-    async def _follow(self) -> None:
-        """Read the record for as long as the widget is there."""
-        while True:
-            if await in_thread(self.follower.read) or not self._is_read:
-                self._is_read = True
-                self._show()
-            await still_wanted(asyncio.sleep(POLL_SECONDS))
+    def find(self) -> StudyFollower:
+        return self.study
+
+    def start(self) -> None:
+        self.study.job.start(StudyRequest(self.study.next_seed))
 
     @property
     def names(self) -> list[str]:
-        return list(self.follower.history.views)
+        return list(self.study.shown.views)
 
-    def _show(self) -> None:
-        history = self.follower.history
-        name = self.chosen if self.chosen in history.views else next(iter(history.views), "")
-        view = history.views.get(name)
-        had_focus = self.has_focus_within
-        self.query_one("#study-state", StatusLine).say(self._state(name))
-        self.query_one("#study-sentence", StatusLine).say(self._sentence(name))
-        self.set_class(isinstance(view, Plot), "-plotted")
+    def picture(self, name: str) -> Picture:
+        """A view, with its sentence in the figures of all seeds, or of the one of here beside those recorded."""
+        seeds, history = self.study.seeds, self.study.shown
+        measures = [each.measures for each in seeds]
+        sentence = fill(self.sentences.get(name, ""), history.measures, visible, measures, is_median=self.study.is_recorded)
+        view = history.views[name]
         if isinstance(view, Plot):
-            self.query_one(PlotPane).border_title = title_of(view)
-            dots = [each.curves.get(name, {}) for each in self.follower.seeds]
-            self.query_one(LinePlot).figure = figure_of(view, history.curves.get(name, {}), dots)
-        elif view is not None:
-            seeds = same_tables([*self.follower.seeds, history], name)[:-1]
-            title = view.title if seeds or history.begun is None else f"{view.title} · seed {history.begun.seed}"
-            self.query_one(BlockView).show(table_view(view, seeds, title))
-        if had_focus:
-            self.call_after_refresh(self.take_focus)
-        self.refresh_bindings()
+            dots = [each.curves.get(name, {}) for each in seeds]
+            return Picture({title_of(view): figure_of(view, history.curves.get(name, {}), dots)}, sentence)
+        tables = same_tables([*seeds, history], name)[:-1]
+        title = view.title if tables or history.begun is None else f"{view.title} · seed {history.begun.seed}"
+        return Picture(table_view(view, tables, title), sentence)
 
-    def _state(self, name: str) -> str:
-        """The view, and where its numbers come from, in the language in use."""
-        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
-        return f"{at}{self._origin()}"
-
-    def _sentence(self, name: str) -> str:
-        """The sentence of a view with the figures of all seeds, or of the one of here beside those recorded."""
-        seeds, is_median = [each.measures for each in self.follower.seeds], self.follower.is_recorded
-        return fill(self.sentences.get(name, ""), self.follower.history.measures, visible, seeds, is_median=is_median)
-
-    def _origin(self) -> str:
+    def state(self) -> str:
         """A sentence on the seeds, and on the machine and the day of the numbers."""
-        follower, begun, ended = self.follower, self.follower.history.begun, self.follower.history.ended
-        if self._is_starting:
-            return "starting…"
+        follower, history, count = self.study, self.study.shown, len(self.study.seeds)
         if follower.is_running:
-            return f"seed {begun.seed if begun else 1} runs here: {follower.history.share:.0%} · x stops it"
-        took, count = "", len(follower.seeds)
-        if begun is not None and ended is not None:
-            day = date.fromtimestamp(begun.time).isoformat()
+            return f"seed {history.begun.seed if history.begun else 1} runs here: {history.share:.0%} · x stops it"
+        took = ""
+        if history.begun is not None and history.ended is not None:
+            day, seconds = date.fromtimestamp(history.begun.time).isoformat(), duration(history.ended.seconds)
             if follower.is_recorded:
-                took = f"{counted(count, 'seed')} recorded on {day}, {duration(ended.seconds)} of CPU each: median"
+                took = f"{counted(count, 'seed')} recorded on {day}, {seconds} of CPU each: median"
                 took += " (lowest to highest), a dot for each"
             else:
-                took = f"seed {begun.seed}, run here on {day} in {duration(ended.seconds)} of CPU"
+                took = f"seed {history.begun.seed}, run here on {day} in {seconds} of CPU"
                 took += f"; dots and brackets: the {counted(count, 'seed')} recorded" * bool(count)
         problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
-        return f"{took} · r runs seed {follower.next_seed} here{problem}"
-
-    def take_focus(self) -> bool:
-        self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
-        return True
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "start":
-            return self._is_read and not self.follower.is_running and not self._is_starting
-        if action == "stop":
-            return self.follower.is_running
-        return action != "turn" or len(self.names) > 1
-
-    def action_turn(self, by: int) -> None:
-        at = self.names.index(self.chosen) if self.chosen in self.names else 0
-        self.chosen = self.names[(at + by) % len(self.names)]
-
-    def _show_if_read(self) -> None:
-        if self.is_mounted and self._is_read:
-            self._show()
-
-    watch_chosen = _show_if_read
-
-    @work(exclusive=True, group="start", exit_on_error=True)
-    async def action_start(self) -> None:
-        self._is_starting = True
-        self._show()
-        try:
-            await in_thread(start_study, self.files, self.follower.next_seed)
-        except UserError as error:
-            self.say(str(error), error=True)
-        finally:
-            self._is_starting = False
-        self._show()
-
-    @work(exclusive=True, group="start", exit_on_error=True)
-    async def action_stop(self) -> None:
-        await in_thread(stop_study, self.files)
+        deletes = ", x deletes that of here" if follower.exists else ""
+        return f"{took} · r runs seed {follower.next_seed} here{deletes}{problem}"
 
 
 def study_option(options: Mapping[str, str]) -> str:
     """The study that the option `name` names. Raises: UserError: if there is none with a result or code."""
-    if options.get("name") not in study_names():
-        raise UserError(f"The live widget study needs the option name: one of {', '.join(study_names())}.")
+    if options.get("name") not in STUDIES:
+        raise UserError(f"The live widget study needs the option name: one of {', '.join(STUDIES)}.")
     return options["name"]
 
 
@@ -233,7 +122,7 @@ class RecordedGuess(GuessWidget):
         super().__init__(options, engine)
         if "study" in options:
             self.options["experiment"] = study_option({"name": options["study"]})
-        self.known = [*RECORDED_RESULTS, *study_names()]
+        self.known = [*RECORDED_RESULTS, *STUDIES]
         parse_experiment_guess(self.options, self.known)
 
     def on_mount(self) -> None:
@@ -266,7 +155,7 @@ class ChooseWidget(LiveWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.follower = StudyFollower(StudyFiles(study_option(self.options), home()))
+        self.follower = StudyFollower(StudyJob(study_option(self.options), home()))
         self.rows: Rows | None = None
         """Read once: a study that runs meanwhile changes no pair under the learner's eyes."""
         self.choices: list[str] = []
@@ -284,7 +173,7 @@ class ChooseWidget(LiveWidget):
     @work(exclusive=True, exit_on_error=True)
     async def _read(self) -> None:
         await in_thread(self.follower.read)
-        view = self.follower.history.views.get(self.options.get("view", ""))
+        view = self.follower.shown.views.get(self.options.get("view", ""))
         if isinstance(view, Rows):
             self.rows = view
             self._show()

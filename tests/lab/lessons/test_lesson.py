@@ -8,7 +8,8 @@ from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import FOLDER, Lesson, Live, lessons, lessons_and_problems, parse_lesson
-from lab.studies.study_record import RECORDED, StudyHistory, history_of
+from lab.studies.study_record import RECORDED, StudyHistory
+from lab.training.job_record import history_of
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from screens.learn.live.study_widget import RECORDED_RESULTS
 
@@ -90,7 +91,7 @@ def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
 
 
 def recorded(study: str) -> StudyHistory:
-    return history_of(RECORDED / f"{study}.jsonl")
+    return history_of(RECORDED / f"{study}.jsonl", StudyHistory)
 
 
 def test_a_lesson_is_its_steps_and_their_live_widgets() -> None:

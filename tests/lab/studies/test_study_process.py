@@ -1,10 +1,7 @@
-"""A study: its record, and the process that writes it, started, stopped and killed."""
+"""A study: its record, and the process that writes it, started, stopped and deleted."""
 
 import importlib
-import os
-import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,25 +9,18 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from lab import job_process
 from lab.core.errors import UserError
+from lab.job_process import main
 from lab.lessons.conditions import names_in
-from lab.studies import study_process, study_record
-from lab.studies.study_process import main, start_study, stop_study, study_names
-from lab.studies.study_record import (
-    RECORDED,
-    Begun,
-    Ended,
-    Line,
-    Plot,
-    Record,
-    Rows,
-    StudyFiles,
-    StudyFollower,
-    StudyHistory,
-    histories_of,
-    history_of,
-    sentences_of,
-)
+from lab.runs.trainer_commands import send
+from lab.studies import record_study
+from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest
+from lab.studies.study_record import RECORDED, Line, Plot, Point, Record, Rows, StudyHistory, sentences_of
+from lab.training import command_inbox, job_record
+from lab.training.command_inbox import StopSignals
+from lab.training.job_record import STOPPED, Begun, Ended, histories_of, history_of
+from tests.lab.training.module_forker import wait_for
 
 
 def two_points(record: Record) -> None:
@@ -44,12 +34,21 @@ def two_points(record: Record) -> None:
 
 
 @pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StudyJob:
+    """A study called tiny, done in this process, which keeps its priority and its signals."""
+    monkeypatch.setattr(record_study, "STUDIES", ["tiny"])
+    monkeypatch.setattr(job_process, "lower_priority", lambda niceness: None)
+    monkeypatch.setattr(command_inbox, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(StopSignals, "install", lambda self: None)
+    made = StudyJob("tiny", tmp_path)
+    made.make()
+    monkeypatch.chdir(made.path)
+    return made
+
+
+@pytest.fixture
 def body(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Record], None]], None]:
-    """Has the function be the study called tiny, in this process, which keeps its priority and its signals."""
-    monkeypatch.setattr(study_process, "study_names", lambda: ["tiny"])
-    monkeypatch.setattr(study_process, "lower_priority", lambda niceness: None)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(study_process, "_stops", [])
+    """Has the function be what the study does."""
 
     def put(function: Callable[[Record], None]) -> None:
         monkeypatch.setitem(sys.modules, "lab.studies.tiny", SimpleNamespace(study=function))
@@ -57,32 +56,27 @@ def body(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Record], None]]
     return put
 
 
-def test_what_a_study_records_is_what_is_read(body: Callable[..., None], tmp_path: Path) -> None:
-    body(two_points)
-    assert main(["tiny", "--out", str(tmp_path / "tiny.jsonl"), "--seed", "7"]) == 0
-    history = history_of(tmp_path / "tiny.jsonl")
-    assert history.begun is not None
-    assert (history.begun.study, history.begun.seed, history.begun.pid) == ("tiny", 7, os.getpid())
-    assert list(history.views) == ["loss", "table"]
-    assert history.views["loss"] == Plot("loss", "loss of a study", "step", "nats", 0.0, 1.0)
-    assert history.views["table"] == Rows("table", "answers", ("question", "right"), (("a?", 3), ("b?", 0.25)))
-    assert history.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}}
-    assert history.measures == {"seed": 7, "first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
-    assert history.ended is not None
-    assert history.ended.is_finished
+def run(job: StudyJob, seed: int = 1) -> int:
+    return main([str(job.path), msgspec.json.encode(StudyRequest(seed)).decode()])
 
 
-def test_one_command_records_several_seeds_and_a_study_of_here_has_one(body: Callable[..., None], tmp_path: Path) -> None:
+def test_what_a_study_records_is_what_is_read_and_several_seeds_are_recorded_one_after_the_other(
+    job: StudyJob, body: Callable[..., None], tmp_path: Path
+) -> None:
     body(two_points)
     path = tmp_path / "tiny.jsonl"
     for seeds in (("3", "4", "9"), ("5", "6")):
-        assert main(["tiny", "--seed", *seeds, "--out", str(path)]) == 0
-        found = histories_of(path)
+        assert record_study.main(["tiny", str(path), *seeds]) == 0
+        found = histories_of(path, StudyHistory)
         assert [str(each.begun.seed) for each in found if each.begun] == list(seeds), "in place of what the file held"
-        assert [str(each.measures["seed"]) for each in found] == list(seeds)
-        assert all(each.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}} for each in found)
-    with pytest.raises(SystemExit):
-        main(["tiny", "--seed", "3", "4", "--home", str(tmp_path)])
+        for seed, history in zip(seeds, found, strict=True):
+            assert list(history.views) == ["loss", "table"]
+            assert history.views["loss"] == Plot("loss", "loss of a study", "step", "nats", 0.0, 1.0)
+            assert history.views["table"] == Rows("table", "answers", ("question", "right"), (("a?", 3), ("b?", 0.25)))
+            assert history.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}}
+            assert history.measures == {"seed": int(seed), "first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
+            assert history.ended is not None
+            assert history.ended.is_finished
 
 
 def fails(_record: Record) -> None:
@@ -94,7 +88,7 @@ def refuses(_record: Record) -> None:
 
 
 def is_stopped(record: Record) -> None:
-    study_process._note_stop(signal.SIGTERM, None)
+    send(Path("control"), "stop")
     record.done(0.5)
     raise AssertionError("it went on")
 
@@ -102,72 +96,100 @@ def is_stopped(record: Record) -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (fails, "It failed with an internal error (ZeroDivisionError); see {folder}/tiny.log."),
+        (fails, "It failed with an internal error (ZeroDivisionError); see {folder}/process.log."),
         (refuses, "No text, no study."),
-        (is_stopped, study_process.STOPPED),
+        (is_stopped, STOPPED),
     ],
 )
 def test_a_study_that_does_not_finish_says_why_and_leaves_the_earlier_result(
-    function: Callable[[Record], None], message: str, body: Callable[..., None], tmp_path: Path
+    job: StudyJob, function: Callable[[Record], None], message: str, body: Callable[..., None]
 ) -> None:
-    files = StudyFiles("tiny", tmp_path)
-    files.folder.mkdir()
     body(two_points)
-    assert main(["tiny", "--home", str(tmp_path)]) == 0
-    before = files.path.read_bytes()
+    assert run(job) == 0
+    before = job.record_path.read_bytes()
     body(function)
-    assert main(["tiny", "--home", str(tmp_path)]) == 1
-    follower = StudyFollower(files)
+    assert run(job, 2) == 1
+    follower = StudyFollower(job)
     follower.read()
-    assert (follower.problem, follower.is_recorded, follower.is_running) == (message.format(folder=files.folder), False, False)
-    assert files.path.read_bytes() == before
-    assert follower.history.measures["last"] == 1.5
-    study_process._stops.clear()
+    assert (follower.problem, follower.is_recorded, follower.is_running) == (message.format(folder=job.path), False, False)
+    assert job.record_path.read_bytes() == before
+    assert follower.shown.measures["last"] == 1.5
     body(two_points)
-    assert main(["tiny", "--home", str(tmp_path)]) == 0
+    assert run(job, 3) == 0
     follower.read()
     assert follower.problem == ""
+    assert follower.shown.measures["seed"] == 3
 
 
-def test_a_study_runs_beside_its_starter_refuses_a_second_one_and_stops(tmp_path: Path) -> None:
-    name = study_names()[0]
-    files, follower = StudyFiles(name, tmp_path), StudyFollower(StudyFiles(name, tmp_path))
+def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not_outlive_its_deletion(tmp_path: Path) -> None:
+    job, name = StudyJob(STUDIES[0], tmp_path), STUDIES[0]
+    follower = StudyFollower(job)
     follower.read()
-    assert follower.is_recorded
-    start_study(files, 6)
+    assert (follower.is_recorded, follower.exists) == (True, False)
+    job.start(StudyRequest(6))
     follower.read()
     assert (follower.is_running, follower.is_recorded) == (True, False)
-    with pytest.raises(UserError, match="runs already"):
-        start_study(files, 6)
-    assert stop_study(files)
-    give_up = time.monotonic() + 300
-    while files.is_running():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+    with pytest.raises(UserError, match=f"The study {name} runs already"):
+        job.start(StudyRequest(6))
+    assert job.stop()
+    wait_for(lambda: not job.is_running())
     follower.read()
-    assert (follower.problem, follower.is_recorded) == (study_process.STOPPED, True)
-    assert not stop_study(files)
+    assert (follower.problem, follower.is_recorded) == (STOPPED, True)
+    assert not job.stop()
+    job.start(StudyRequest(7))
+    job.delete()
+    assert not job.is_running()
+    assert list(job.path.parent.iterdir()) == []
+    follower.read()
+    assert (follower.problem, follower.is_recorded, follower.exists) == ("", True, False)
+
+
+def test_a_process_that_begins_after_its_job_was_deleted_does_not_do_it(job: StudyJob, body: Callable[..., None]) -> None:
+    body(two_points)
+    job.delete()
+    assert run(job) == 2
+    job.make()  # by one that is started later
+    assert run(job) == 2
+    assert not job.exists()
+
+
+def test_the_result_of_an_earlier_version_is_shown_replaced_and_deleted_as_one_of_this(
+    job: StudyJob, body: Callable[..., None]
+) -> None:
+    earlier = job.path.with_suffix(".jsonl")
+    line = {"type": "Begun", "study": "tiny", "seed": 8, "pid": 1, "host": "here", "cores": 2, "time": 5.0}
+    lines = [line, {"type": "Measured", "values": {"last": 0.5}}, {"type": "Ended", "is_finished": True, "seconds": 9.0}]
+    earlier.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in lines))
+    follower = StudyFollower(job)
+    follower.read()
+    assert (follower.is_recorded, follower.shown.measures, follower.next_seed) == (False, {"last": 0.5}, 9)
+    body(two_points)
+    assert run(job) == 0
+    follower.read()
+    assert follower.shown.measures["last"] == 1.5
+    job.delete()
+    assert not list(job.path.parent.iterdir())
 
 
 def test_a_record_from_elsewhere_is_read_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_record, "MOST_LINES", 5)
+    monkeypatch.setattr(job_record, "MOST_LINES", 5)
     path = tmp_path / "any.jsonl"
-    lines: list[Line] = [study_record.Point("loss", "a", at, at) for at in range(9)]
+    lines: list[Line] = [Point("loss", "a", at, at) for at in range(9)]
     path.write_bytes(
         b"{}\nnot JSON\n"
         + b"\n".join(map(msgspec.json.encode, lines))
         + b"\n"
         + b'{"type":"Point","view":"loss","series":"a","x":1e300,"y":0}\n'
     )
-    assert history_of(path).curves == {"loss": {"a": [(float(at), float(at)) for at in range(5)]}}
+    assert history_of(path, StudyHistory).curves == {"loss": {"a": [(float(at), float(at)) for at in range(5)]}}
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_each_recorded_result_is_whole_and_of_five_seeds(path: Path) -> None:
-    seeds = histories_of(path)
+    seeds = histories_of(path, StudyHistory)
     assert [each.begun.seed for each in seeds if each.begun] == [1, 2, 3, 4, 5]
     for history in seeds:
-        is_whole(history, path.stem)
+        is_whole(history)
         assert history.views.keys() == seeds[0].views.keys()
         assert history.measures.keys() == seeds[0].measures.keys()
         assert {view: set(curves) for view, curves in history.curves.items()} == {
@@ -178,17 +200,16 @@ def test_each_recorded_result_is_whole_and_of_five_seeds(path: Path) -> None:
         assert sentences_of(path.stem).keys() == history.views.keys()
 
 
-def is_whole(history: StudyHistory, name: str) -> None:
+def is_whole(history: StudyHistory) -> None:
     assert isinstance(history.begun, Begun)
     assert isinstance(history.ended, Ended)
     assert history.ended.is_finished
-    assert history.begun.study == name
     assert set(history.curves) <= set(history.views)
     kinds = {name: msgspec.json.encode(value)[:1] for name, value in history.measures.items()}
     assert b"n" not in kinds.values(), "no measure is null"
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("name", STUDIES)
 def test_each_study_has_a_function_and_a_recorded_result(name: str) -> None:
     assert callable(importlib.import_module(f"lab.studies.{name}").study)
     assert (RECORDED / f"{name}.jsonl").is_file()

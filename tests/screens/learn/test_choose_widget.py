@@ -24,6 +24,7 @@ PAIRS = Rows(
 def recorded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Writes the recorded result of a study called tiny."""
     monkeypatch.setattr("lab.studies.study_record.RECORDED", tmp_path)
+    monkeypatch.setattr("screens.learn.live.study_widget.STUDIES", ("tiny",))
 
     def write(*lines: Line) -> None:
         writer = LineWriter(tmp_path / "tiny.jsonl")

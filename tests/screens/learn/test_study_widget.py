@@ -14,32 +14,30 @@ from lab.core.visible_text import visible
 from lab.lessons.conditions import fill
 from lab.runs.metrics_log import LineWriter
 from lab.studies import study_record
+from lab.studies.study_job import STUDIES, StudyJob, StudyRequest
 from lab.studies.study_record import (
     RECORDED,
-    Begun,
-    Ended,
     Line,
     Measured,
     Plot,
     Point,
     Rows,
-    StudyFiles,
     StudyHistory,
-    history_of,
     median_of,
     recorded_seeds,
     sentences_of,
 )
+from lab.training.job_record import Begun, Ended, history_of
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
-from screens.learn.live import study_widget
+from screens.learn.live import job_widget, study_widget
 from screens.learn.live.study_figures import figure_of, title_of
 from screens.learn.live.study_widget import RecordedGuess, StudyWidget
 from screens.plot.draw_figure import draw
 from screens.plot.line_plot import LinePlot, legend
 from screens.widgets.status_line import StatusLine
 
-BEGUN = Begun(study="tiny", seed=1, pid=1, host="here", cores=2, time=0.0)
+BEGUN = Begun(seed=1, pid=1, host="here", cores=2, time=0.0)
 LINES: list[Line] = [
     BEGUN,
     Plot("accuracy", "right answers", "tokens", "right answers", 0.0, 1.0),
@@ -61,7 +59,7 @@ def write(path: Path, lines: list[Line]) -> None:
 
 
 @pytest.fixture
-def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFiles:
+def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyJob:
     """A study with a recorded result. The process that holds its lock is the test."""
     recorded = tmp_path / "recorded"
     write(recorded / "tiny.jsonl", [*LINES, FINISHED])
@@ -69,8 +67,9 @@ def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyF
     monkeypatch.setattr("lab.studies.study_record.SENTENCES", tmp_path)
     (tmp_path / "tiny.md").write_text("# Tiny\n\n## accuracy\nBytes: {bytes:.0%}\nright.\n")
     (tmp_path / "three.md").write_text("# Three\n\n## accuracy\nRight: {bytes:.0%}, more than half {in bytes > 0.5}.\n")
-    monkeypatch.setattr(study_widget, "POLL_SECONDS", 0.02)
-    return StudyFiles("tiny", home)
+    monkeypatch.setattr(study_widget, "STUDIES", (*STUDIES, "tiny", "three"))
+    monkeypatch.setattr(job_widget, "POLL_SECONDS", 0.02)
+    return StudyJob("tiny", home)
 
 
 class OneWidget(App[None]):
@@ -83,22 +82,26 @@ class OneWidget(App[None]):
 
 
 def words(pilot: Pilot[None], which: str) -> str:
-    return pilot.app.query_one(f"#study-{which}", StatusLine).left
+    return pilot.app.query_one(f"#job-{which}", StatusLine).left
 
 
 async def test_a_study_shows_the_recorded_result_then_the_one_that_runs_then_that_of_here(
-    files: StudyFiles, until: Any, monkeypatch: pytest.MonkeyPatch
+    files: StudyJob, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[tuple[str, int]] = []
     running = False
-    monkeypatch.setattr(StudyFiles, "is_running", lambda _: running)
-    monkeypatch.setattr(study_widget, "start_study", lambda asked, seed: started.append((asked.name, seed)))
+    monkeypatch.setattr(StudyJob, "is_running", lambda _: running)
+
+    def start(job: StudyJob, request: StudyRequest) -> None:
+        started.append((job.name, request.seed))
+
+    monkeypatch.setattr(StudyJob, "start", start)
     app = OneWidget(StudyWidget, {"name": "tiny"})
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.widget.is_settled)
         assert "1 seed recorded on 1970-01-01, 48 s of CPU each" in words(pilot, "state")
         assert words(pilot, "sentence") == "Bytes: 90% right."
-        plot = app.query_one(LinePlot)
+        plot = app.query_one("#job-left", LinePlot)
         assert drawn(plot, "marked") == [("bytes", [0.1, 0.9]), ("BPE", [0.1])]
         app.widget.take_focus()
         await pilot.press("v")
@@ -111,7 +114,7 @@ async def test_a_study_shows_the_recorded_result_then_the_one_that_runs_then_tha
         await until(pilot, lambda: "seed 2 runs here" in words(pilot, "state"))
         await until(pilot, lambda: drawn(plot, "marked") == [("bytes", [0.1])])
         write(files.new_path, [*LINES[3:], Ended(is_finished=True, seconds=9.0)])
-        files.new_path.rename(files.path)
+        files.new_path.rename(files.record_path)
         running = False
         await until(pilot, lambda: "seed 2, run here on" in words(pilot, "state"))
         assert "r runs seed 3 here" in words(pilot, "state")
@@ -143,13 +146,13 @@ def of_seed(seed: int, right: float) -> list[Line]:
     ]
 
 
-async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(files: StudyFiles, until: Any) -> None:
+async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(files: StudyJob, until: Any) -> None:
     shares = (0.2, 0.6, 0.9)
     write(study_record.RECORDED / "three.jsonl", [line for seed, right in enumerate(shares, 1) for line in of_seed(seed, right)])
     app = OneWidget(StudyWidget, {"name": "three"})
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.widget.is_settled)
-        plot = app.query_one(LinePlot)
+        plot = app.query_one("#job-left", LinePlot)
         assert "3 seeds recorded" in words(pilot, "state")
         assert words(pilot, "sentence") == "Right: 60% (20% to 90%), more than half in 2 of 3 seeds."
         assert drawn(plot, "marked") == [("bytes", [0.1, 0.6])], "the median"
@@ -163,8 +166,8 @@ async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(f
         view = app.query_one(BlockView).view
         assert view is not None
         assert view.title == "its answers · seed 1", "words that depend on the seed"
-    own = StudyFiles("three", files.folder.parent)
-    write(own.path, of_seed(4, 0.3))
+    own = StudyJob("three", files.home)
+    write(own.record_path, of_seed(4, 0.3))
     again = OneWidget(StudyWidget, {"name": "three"})
     async with again.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: again.widget.is_settled)
@@ -181,12 +184,12 @@ async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(f
 
 
 @pytest.mark.parametrize("options", [{}, {"name": "nothing"}, {"name": "tiny", "colour": "red"}])
-def test_a_block_that_names_no_study_is_refused(files: StudyFiles, options: dict[str, str]) -> None:
+def test_a_block_that_names_no_study_is_refused(files: StudyJob, options: dict[str, str]) -> None:
     with pytest.raises(UserError):
         StudyWidget(options, None)  # type: ignore[arg-type]
 
 
-async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, until: Any) -> None:
+async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyJob, until: Any) -> None:
     options = {
         "study": "tiny",
         "question": "Which is right more often?",
@@ -200,7 +203,7 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, 
         await until(pilot, lambda: app.widget.guess.state is not None)
         question = app.widget.guess.state.question
         assert (question.right, question.answer) == ((0,), "Bytes 90%, BPE 10%.")
-    write(files.path, [replace(BEGUN, time=9.0), *LINES[1:-1], Measured({"bytes": 0.1, "bpe": 0.9}), FINISHED])
+    write(files.record_path, [replace(BEGUN, time=9.0), *LINES[1:-1], Measured({"bytes": 0.1, "bpe": 0.9}), FINISHED])
     alone = OneWidget(RecordedGuess, options)
     async with alone.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: alone.widget.guess.state is not None)
@@ -216,7 +219,7 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyFiles, 
         assert anew.identity == question.identity, "and still only the first guess counts"
 
 
-SHIPPED = [(path.stem, history_of(path)) for path in sorted(RECORDED.glob("*.jsonl"))]
+SHIPPED = [(path.stem, history_of(path, StudyHistory)) for path in sorted(RECORDED.glob("*.jsonl"))]
 
 
 @pytest.mark.parametrize(

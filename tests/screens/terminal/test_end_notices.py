@@ -104,8 +104,8 @@ async def test_nothing_is_told_unless_the_palette_has_turned_it_on(
 
 
 async def test_q_names_the_study_that_goes_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / ".studies").mkdir()
-    lock = os.open(home / ".studies" / "sums.lock", os.O_RDWR | os.O_CREAT)
+    (home / ".studies" / "sums").mkdir(parents=True)
+    lock = os.open(home / ".studies" / "sums" / "lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:

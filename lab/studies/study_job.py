@@ -1,0 +1,89 @@
+"""Study as a job: the studies there are, the work of one, and the follower of its record. No torch until the work."""
+
+import importlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from lab.studies.study_record import Record, StudyHistory, median_of, recorded_seeds
+from lab.training.job import Job, JobFollower
+from lab.training.job_record import Write
+
+STUDIES = ("chat", "few_shot", "preferences", "spelling", "sums", "unknowns")
+"""Modules of this package with a function `study(record)`. To add one, write it, add its name, and record its result."""
+
+
+class StudyRequest(msgspec.Struct, frozen=True):
+    """The seed of a study that is to run here."""
+
+    seed: int
+
+
+class StudyJob(Job):
+    """A study that runs here."""
+
+    FOLDER = ".studies"
+
+    def __init__(self, name: str, home: Path) -> None:
+        super().__init__(name, home)
+        self._earlier_path = self.path.with_name(f"{name}.jsonl")
+        """The result of a version whose studies had no folder each."""
+
+    def is_settled(self) -> bool:
+        return self.record_path.exists() or not self._earlier_path.exists()
+
+    def settle(self) -> None:
+        if not self.is_settled():
+            os.rename(self._earlier_path, self.record_path)
+
+    def seed(self, request: bytes) -> int:
+        return msgspec.json.decode(request, type=StudyRequest).seed
+
+    def clock(self) -> float:
+        """Processor time: other programs do not lengthen it."""
+        return time.process_time()
+
+    def work(self, request: bytes, write: Write, poll: Callable[[], None]) -> str:
+        return run_study(self.name, self.seed(request), write)
+
+
+def run_study(name: str, seed: int, write: Write) -> str:
+    """Run a study of this name. Raises what it raises."""
+    study: Callable[[Record], None] = importlib.import_module(f"lab.studies.{name}").study
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    study(Record(write, seed))
+    return ""
+
+
+class StudyFollower(JobFollower[StudyHistory]):
+    """Reads the record of a study of here, and has the recorded ones beside it."""
+
+    def __init__(self, job: StudyJob) -> None:
+        super().__init__(job, StudyHistory)
+        self.seeds = list[StudyHistory]()
+        """The records that ship with the lab."""
+        self.is_recorded = False
+        """True if no record of here is shown."""
+
+    @property
+    def shown(self) -> StudyHistory:
+        """The record of here; where there is none, the medians of `seeds`."""
+        return self.history if not self.is_recorded else median_of(self.seeds) if self.seeds else StudyHistory()
+
+    @property
+    def next_seed(self) -> int:
+        """The seed of the next study here: the first that neither was recorded nor ran here last."""
+        begun = [each.begun for each in (*self.seeds, self.history) if each.begun is not None]
+        return max((each.seed for each in begun), default=0) + 1
+
+    def read(self) -> bool:
+        self.seeds = self.seeds or recorded_seeds(self.job.name)
+        changed = super().read()
+        self.is_recorded = not self.is_running and not self.job.record_path.exists()
+        return changed
