@@ -68,8 +68,11 @@ class StudyFollower(JobFollower[StudyHistory]):
         super().__init__(job, StudyHistory)
         self.seeds = list[StudyHistory]()
         """The records that ship with the lab."""
-        self.is_recorded = False
+
+    @property
+    def is_recorded(self) -> bool:
         """True if no record of here is shown."""
+        return not self.is_running and not self.stands
 
     @property
     def shown(self) -> StudyHistory:
@@ -84,6 +87,4 @@ class StudyFollower(JobFollower[StudyHistory]):
 
     def read(self) -> bool:
         self.seeds = self.seeds or recorded_seeds(self.job.name)
-        changed = super().read()
-        self.is_recorded = not self.is_running and not self.job.record_path.exists()
-        return changed
+        return super().read()

@@ -200,6 +200,8 @@ class JobFollower(Generic[H]):
         self.history = kind()
         self.is_running = False
         """As of the last `read`, as all here."""
+        self.stands = False
+        """True if what is shown is the result that stands."""
         self.exists = False
         """True if there is a record of here, also of what did not finish."""
         self.problem = ""
@@ -213,7 +215,8 @@ class JobFollower(Generic[H]):
         before = (self.is_running, self.exists, self.problem)
         self.is_running, self.exists = self.job.is_running(), self.job.exists()
         self.problem = "" if self.is_running or not self.job.new_path.exists() else self._problem()
-        path = self.job.new_path if self.is_running or not self.job.record_path.exists() else self.job.record_path
+        self.stands = not self.is_running and self.job.record_path.exists()
+        path = self.job.record_path if self.stands else self.job.new_path
         is_other = self._lines is None or path != self._lines.path
         if self._lines is None or is_other:
             self._lines = reader_of(path, self._kind)

@@ -45,22 +45,20 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
     from lab.training.posttraining.posttraining_history import PosttrainingFollower
-    from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
+    from lab.training.posttraining.posttraining_job import PosttrainingJob, start_posttraining
     from lab.training.posttraining.posttraining_schema import PosttrainSettings
-    from lab.training.posttraining.work_folder import WorkFolder
 
     base = open_run(run)
-    folder = WorkFolder(base.name, home())
+    job = PosttrainingJob(base.name, home())
     if stop:
-        if not stop_posttraining(folder):
+        if not job.stop():
             raise UserError(f"{base.name} is not being post-trained now, so there is nothing to stop.")
         click.echo(f"The post-training of {base.name} stops after this round.")
         return 0
     if not show:
         settings = PosttrainSettings(**{name: value for name, value in asked.items() if value is not None})
         start_posttraining(base, home(), settings)
-    settle_if_idle(folder)
-    follower = PosttrainingFollower(folder)
+    follower = PosttrainingFollower(job)
     try:
         follow(follower, is_quiet=as_json or show)
     except KeyboardInterrupt:
@@ -72,16 +70,16 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     history = follower.history
     if follower.stage == "none":
         raise UserError(f"{base.name} has not been post-trained yet; `llmlab posttrain {shlex.quote(run)}` does it.")
+    is_finished = follower.stage == "finished"
     if history.started is not None:
         if as_json:
-            write_json(result(history))
+            write_json(result(history, is_finished=is_finished))
         else:
             report(history)
-    if history.ended is None:
-        raise UserError("It was interrupted; start it again.")
-    if history.ended.message:
-        complain(history.ended.message)
-    return 0 if history.ended.is_finished else FAILED
+    message = history.ended.message if history.ended is not None and is_finished else follower.reason
+    if message:
+        complain(message)
+    return 0 if is_finished else FAILED
 
 
 def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
@@ -91,7 +89,7 @@ def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
     steps = rounds = 0
     while True:
         follower.read()
-        history = follower.history
+        history, is_quiet = follower.history, is_quiet or bool(follower.problem)
         reinforced = [line for lines in history.rounds.values() for line in lines]
         for step in () if is_quiet else history.sft[steps:]:
             if step.step % STEPS_A_LINE == 1 or step.step == step.steps:
@@ -112,7 +110,7 @@ def follow(follower: "PosttrainingFollower", *, is_quiet: bool) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def result(history: "PosttrainingHistory") -> dict[str, Any]:
+def result(history: "PosttrainingHistory", *, is_finished: bool) -> dict[str, Any]:
     assert history.started is not None
     return {
         "base": history.started.base,
@@ -121,7 +119,7 @@ def result(history: "PosttrainingHistory") -> dict[str, Any]:
         "rounds": history.rounds,
         "runs": history.saved,
         "seconds": history.ended.seconds if history.ended else None,
-        "finished": history.ended is not None and history.ended.is_finished,
+        "finished": is_finished,
     }
 
 

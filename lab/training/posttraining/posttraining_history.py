@@ -1,69 +1,49 @@
-"""A post-training as its progress.jsonl tells it so far, the follower that reads on, and a recorded one. No torch."""
+"""A post-training as its record tells it so far, the follower that reads on, and a recorded one. No torch."""
 
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, ClassVar, Literal
 
-from lab.runs.metrics_log import LineReader
-from lab.training.posttraining.posttraining_schema import (
-    MODELS,
-    Begun,
-    Ended,
-    Evaluation,
-    Line,
-    Model,
-    Round,
-    Saved,
-    SftStep,
-    Started,
-)
-from lab.training.posttraining.work_folder import WorkFolder
+import msgspec
 
-MOST_LINES = 1_000_000
-"""Most lines that are kept of a file, so that a damaged one does not fill the memory."""
+from lab.training.job import INTERRUPTED, Job, JobFollower
+from lab.training.job_record import Ended, History, history_of
+from lab.training.posttraining.posttraining_schema import MODELS, Evaluation, Line, Model, Round, Saved, SftStep, Started
 
 TIMED_ROUNDS = 5
 """Rounds whose time gives that of those to come."""
 
-Stage = Literal["none", "starting", "fine-tuning", "reinforcing", "finished", "stopped", "interrupted"]
-"""`stopped`: it ended early and says why. `interrupted`: its process is gone without a word."""
+Stage = Literal["none", "starting", "fine-tuning", "reinforcing", "finished", "stopped"]
+"""`stopped`: what was started last did not finish; what is shown may be an earlier result."""
 
 
 @dataclass
-class PosttrainingHistory:
+class PosttrainingHistory(History):
     """All lines of one post-training, sorted."""
 
-    begun: Begun | None = None
+    LINE: ClassVar[Any] = Line
+
     started: Started | None = None
     sft: list[SftStep] = field(default_factory=list)
     rounds: dict[Model, list[Round]] = field(default_factory=dict)
     evaluations: dict[Model, Evaluation] = field(default_factory=dict)
     saved: dict[Model, str] = field(default_factory=dict)
     """Name of the run that each model became."""
-    ended: Ended | None = None
-    lines: int = 0
 
-    def add(self, lines: list[Line]) -> None:
-        for line in lines:
-            self.lines += 1
-            if self.lines > MOST_LINES:
-                return
-            if isinstance(line, Begun):
-                self.begun = line
-            elif isinstance(line, Started):
-                self.started = line
-            elif isinstance(line, SftStep):
-                self.sft.append(line)
-            elif isinstance(line, Round):
-                self.rounds.setdefault(line.model, []).append(line)
-            elif isinstance(line, Evaluation):
-                self.evaluations[line.model] = line
-            elif isinstance(line, Saved):
-                self.saved[line.model] = line.run
-            else:
-                self.ended = line
-                self.saved.update(line.runs)
+    def take(self, line: msgspec.Struct) -> None:
+        if isinstance(line, Started):
+            self.started = line
+        elif isinstance(line, SftStep):
+            self.sft.append(line)
+        elif isinstance(line, Round):
+            self.rounds.setdefault(line.model, []).append(line)
+        elif isinstance(line, Evaluation):
+            self.evaluations[line.model] = line
+        elif isinstance(line, Saved):
+            self.saved[line.model] = line.run
+        elif isinstance(line, Ended):
+            self.saved.update({model: run for model, run in line.runs.items() if model in MODELS})
 
     def seconds_left(self) -> float | None:
         """Estimate of the time left, from the time of the last rounds; None before there are some."""
@@ -80,50 +60,36 @@ class PosttrainingHistory:
         return [self.evaluations[model] for model in MODELS if model in self.evaluations]
 
 
-def history_of(path: Path) -> PosttrainingHistory:
-    history = PosttrainingHistory()
-    history.add(list(LineReader(path, cast(type[Started], Line)).read()))
-    return history
-
-
 RECORDED = Path(__file__).with_name("recorded.jsonl")
-"""The progress of a post-training of the demo, which is shown where none was made here. Its host names the processor."""
+"""The record of a post-training of the demo, which is shown where none was made here. Its host names the processor."""
 
 
 @cache
 def recorded_history() -> PosttrainingHistory:
-    return history_of(RECORDED)
+    return history_of(RECORDED, PosttrainingHistory)
 
 
-class PosttrainingFollower:
-    """Reads progress.jsonl as it grows."""
+class PosttrainingFollower(JobFollower[PosttrainingHistory]):
+    """Reads the record of a post-training as it grows."""
 
-    def __init__(self, folder: WorkFolder) -> None:
-        self.folder = folder
-        self.history = PosttrainingHistory()
-        self.is_running = False
-        """As of the last `read`."""
-        self._reader = LineReader(folder.progress_path, cast(type[Started], Line))
-
-    def read(self) -> bool:
-        """Read on; True if something has changed."""
-        was_running, self.is_running = self.is_running, self.folder.is_running()
-        lines = self._reader.read()
-        if self._reader.restarted:
-            self.history = PosttrainingHistory()
-        self.history.add(list(lines))
-        return bool(lines) or self._reader.restarted or was_running != self.is_running
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, PosttrainingHistory)
 
     @property
     def stage(self) -> Stage:
         history = self.history
-        if history.ended is not None and not self.is_running:
-            return "finished" if history.ended.is_finished else "stopped"
         if not self.is_running:
-            return "none" if history.begun is None and history.started is None else "interrupted"
+            is_finished = history.ended is not None and history.ended.is_finished and not self.problem
+            return "finished" if is_finished else "stopped" if self.exists else "none"
         if history.started is None or "base" not in history.evaluations:
             return "starting"
         return "reinforcing" if "sft" in history.evaluations else "fine-tuning"
+
+    @property
+    def reason(self) -> str:
+        """The reason why it is `stopped`, and what stands."""
+        stands = " The earlier result stands." if self.stands and "earlier" not in self.problem else ""
+        return f"{self.problem or INTERRUPTED}{stands}"
 
 
 def recorded_measures() -> dict[str, float]:

@@ -1,204 +1,198 @@
-"""The work of a post-training: evaluate the base, fine-tune it, reinforce it with and without the KL penalty, save all three."""
+"""Post-training as a job: its models, which take the places of earlier ones all or none, and the base that it can have. No torch
+until the work.
 
-import copy
-import hashlib
+The models are made aside, in models/ in its folder, if there are earlier ones. They take the places of these once new.jsonl is
+record.jsonl, which has their names: where a new.jsonl is there, what was made aside is dropped.
+"""
+
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import torch
-from torch import nn
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
-from lab.core.errors import UserError
-from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
-from lab.runs.origin import TuningConfig, tuning_sentence
-from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_schema import RunConfig, Status, TrainConfig
-from lab.runs.weights_file import NotFiniteError, load_model, save_best
-from lab.training.posttraining.answers import Answerer
+from lab.core.atomic_io import sync_folder
+from lab.core.errors import DamagedFileError, UserError
+from lab.runs.find_runs import is_run, open_run
+from lab.runs.home_folder import check_name, free_names
+from lab.runs.rename_delete import delete_runs, refuse_to_delete, replace_run
+from lab.runs.run_folder import Run
+from lab.training.job import Job
+from lab.training.job_record import Write, history_of
+from lab.training.posttraining.posttraining_history import PosttrainingHistory
 from lab.training.posttraining.posttraining_schema import (
     MODELS,
-    SHOWN,
-    Evaluation,
     Line,
-    Model,
+    PosttrainRequest,
     PosttrainSettings,
     Saved,
-    Started,
-    rl_lr_for,
+    tuned_name,
 )
-from lab.training.posttraining.question_pairs import PairSource, QuestionPair, draw_stories
-from lab.training.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
-from lab.training.posttraining.work_folder import tuned_name
-from models.gpt import GPT
-from models.sampling import LogitsError
-
-STORIES = 64
-"""Ordinary stories whose loss is measured."""
-STORY_SEED = 0x5707
-"""Seed of these stories, the same for all post-trainings."""
-TIMED_ROUNDS = 3
-"""Rounds after which the time of all is estimated."""
-TIME_OF_BOTH_POLICIES = 2.4
-"""Time of all rounds, with and without the penalty, as a multiple of those with it: without, answers grow longer."""
 
 
-class PosttrainingJob:
-    """Runs once, and saves the models in the folder `where`. `log` is given the lines of progress.jsonl as they come."""
+class PosttrainingJob(Job):
+    """The post-training of one base run in a home; its name is the run's."""
 
-    def __init__(self, base: Run, where: Path, settings: PosttrainSettings, log: Callable[[Line], None]) -> None:
-        self._base, self._where, self._settings, self._log = base, where, settings, log
-        self._began = time.monotonic()
-        self._questions: list[list[QuestionPair]] = []
-        """Those of each round, as far as it has been reached."""
+    FOLDER = ".posttraining"
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._began
+    def __init__(self, name: str, home: Path) -> None:
+        super().__init__(name, home)
+        self.aside_path = self.path / "models"
+        """The new models, until they take the places of earlier ones."""
+        self._of_earlier_version = self.path / "progress.jsonl", self.path / "earlier.jsonl"
+        """Names that records had: of the last post-training, and of the one whose models stand where that has not finished."""
 
-    def run(self) -> None:
-        """Do all of it.
+    def seed(self, request: bytes) -> int:
+        return _asked(request).settings.seed
+
+    def prepare(self, request: bytes) -> None:
+        check_base(open_run(Path(_asked(request).base)), self.home)
+        self.settle()
+        refuse_to_delete(self._earlier_runs())
+        if not self.record_path.exists() and history_of(self.new_path, PosttrainingHistory).saved:
+            os.replace(self.new_path, self.record_path)  # a first one that was stopped left models: they are what stands
+
+    def work(self, request: bytes, write: Write, poll: Callable[[], None]) -> str:
+        from lab.training.posttraining.post_train import PostTraining
+
+        asked, where = _asked(request), self.aside_path if self._earlier_runs() else self.home
+
+        def log(line: Line) -> None:
+            if where == self.home or not isinstance(line, Saved):
+                write(line)
+
+        PostTraining(open_run(Path(asked.base)), where, asked.settings, log, poll).run()
+        return "" if where == self.home else self._name_models(write)
+
+    def _name_models(self, write: Write) -> str:
+        """Write the names of the models made aside. Returns a sentence where an earlier one cannot be replaced now, else ""."""
+        sync_folder(self.path)
+        names, message = {model: tuned_name(self.name, model) for model in MODELS[1:]}, ""
+        try:
+            refuse_to_delete(self._earlier_runs())
+        except UserError as error:
+            names = {model: next(free_names(None, name, self.home)) for model, name in names.items()}
+            message = f"{error} So the earlier models stay, and the new ones are called {', '.join(names.values())}."
+        for model, name in names.items():
+            write(Saved(model, name))
+        return message
+
+    def is_settled(self) -> bool:
+        progress, earlier = self._of_earlier_version
+        return not (self.aside_path.exists() or progress.exists() or (earlier.exists() and not self.record_path.exists()))
+
+    def settle(self) -> None:
+        """Give the models made aside their names if their record stands, else drop them.
 
         Raises:
-            UserError: if the base cannot be used, a model diverged, or a run cannot be saved.
+            UserError: if one cannot have its name now.
         """
-        torch.set_num_threads(1)  # products this small gain nothing from more, and results depend on their number
-        settings = self._settings
-        model, step = load_model(self._base)
-        answerer = Answerer(tokenizer_of(self._base), model.config.context)
-        source = PairSource(settings.seed, answerer.fits)
-        self._held_out = source.draw(settings.held_out)
-        pairs = source.draw(settings.pairs, settings.hedged)
-        self._stories = draw_stories(STORIES, STORY_SEED)
-        self._source, self._answerer, self._step, self._checksum = source, answerer, step, weights_checksum(model)
-        self._log(
-            Started(
-                base=self._base.name,
-                base_step=step,
-                settings=settings,
-                time=time.time(),
-                pairs=tuple(pairs[:SHOWN]),
-                questions=tuple(self._held_out[:SHOWN]),
-                hedged=sum(pair.answer != pair.right for pair in pairs),
-            )
-        )
-        try:
-            self._log(self._evaluation(model, "base"))
-            for line in fine_tune(model, answerer, pairs, settings):
-                self._log(line)
-            self._keep(model, "sft", 0)
-            rounds = settings.rounds
-            for name in MODELS[2:]:
-                policy = copy.deepcopy(model)
-                rounds = self._reinforce(policy, model, name, rounds)
-                self._keep(policy, name, rounds)
-        except (LogitsError, NotFiniteError) as error:
-            raise UserError(
-                f"The training of {self._base.name} diverged: its weights are no numbers any more. A lower learning rate helps."
-            ) from error
+        self._rename_records_of_earlier_version()
+        if not self.new_path.exists():
+            for model, name in history_of(self.record_path, PosttrainingHistory).saved.items():
+                made = self.aside_path / tuned_name(self.name, model)
+                if made.exists():
+                    check_replaceable(self.name, name, self.home)
+                    replace_run(Run(self.home / name), made)
+        shutil.rmtree(self.aside_path, ignore_errors=True)
 
-    def _reinforce(self, policy: GPT, reference: GPT, name: Model, rounds: int) -> int:
-        """Reinforce in so many rounds, or fewer where the time would not suffice for as many without the penalty.
+    def _rename_records_of_earlier_version(self) -> None:
+        progress, earlier = self._of_earlier_version
+        if progress.exists():
+            ended = history_of(progress, PosttrainingHistory).ended
+            os.replace(progress, self.record_path if ended is not None and ended.is_finished else self.new_path)
+        if earlier.exists() and not self.record_path.exists():
+            os.replace(earlier, self.record_path)
 
-        Returns their number.
-        """
-        settings = self._settings
-        began, most = self.seconds, rounds
-        asked = self._asked(rounds)
-        for line in reinforce(policy, reference, self._answerer, asked, rounds, self._stories, settings, name):
-            if line.round >= TIMED_ROUNDS and name == "rl":
-                each = (self.seconds - began) / line.round
-                most = min(rounds, max(line.round, int((settings.seconds - began) / (TIME_OF_BOTH_POLICIES * each))))
-            self._log(msgspec.structs.replace(line, rounds=most, seconds=self.seconds))
-            if line.round >= most:
-                return line.round
-        return rounds
+    def _earlier_runs(self) -> list[Run]:
+        """The runs that are to be replaced. Raises UserError as `check_replaceable`."""
+        found = [check_replaceable(self.name, tuned_name(self.name, model), self.home) for model in MODELS[1:]]
+        return [run for run in found if run is not None]
 
-    def _asked(self, rounds: int) -> Iterator[list[QuestionPair]]:
-        """The questions of each round, drawn when it is first reached: they are the same with and without the penalty."""
-        for number in range(rounds):
-            if number == len(self._questions):
-                self._questions.append(self._source.draw(self._settings.questions))
-            yield self._questions[number]
-
-    def _keep(self, model: GPT, name: Model, rounds: int) -> None:
-        settings = self._settings
-        self._log(self._evaluation(model, name))
-        tuning = TuningConfig(
-            base=self._base.name,
-            base_step=self._step,
-            base_sha256=self._checksum,
-            method="sft" if name == "sft" else "rl",
-            pairs=settings.pairs,
-            rounds=rounds,
-            beta=settings.beta if name == "rl" else 0.0,
-        )
-        train = TrainConfig(
-            batch=settings.sft_batch,
-            steps=sft_steps(settings) + rounds,
-            lr=settings.sft_lr if name == "sft" else rl_lr_for(settings, model.config.width),
-            weight_decay=0.0,
-            seed=settings.seed,
-            threads=1,
-            prompts=(self._held_out[0].prompt,),
-            sample_tokens=self._answerer.most_tokens,
-        )
-        run = save_tuned_run(self._base, tuned_name(self._base.name, name), self._where, model, tuning, train)
-        self._log(Saved(name, run.name))
-
-    def _evaluation(self, model: GPT, name: Model) -> Evaluation:
-        return self._answerer.evaluate(model, name, self._held_out, self._stories)
+    def delete_result(self) -> None:
+        """Delete the runs that it made. Raises UserError as `delete_runs`; then none is deleted."""
+        saved = [
+            name for path in (self.record_path, self.new_path) for name in history_of(path, PosttrainingHistory).saved.values()
+        ]
+        names = {*(tuned_name(self.name, model) for model in MODELS[1:]), *(name for name in saved if name == Path(name).name)}
+        delete_runs([Run(self.home / name) for name in sorted(names) if _made(self.name, self.home / name)])
 
 
-def save_tuned_run(base: Run, name: str, where: Path, model: nn.Module, tuning: TuningConfig, train: TrainConfig) -> Run:
-    """Write the model as a run of its own, in the folder `where`.
+def _asked(request: bytes) -> PosttrainRequest:
+    return msgspec.json.decode(request, type=PosttrainRequest)
 
-    It has the base's tokenizer and, where that has them, its tokens, so that Inspect finds the text. It is finished: its training
-    cannot be resumed, since the questions are not in tokens.bin.
+
+def start_posttraining(base: Run, home: Path, settings: PosttrainSettings) -> PosttrainingJob:
+    """Start the process, and wait until it has begun. The runs of an earlier post-training of this base are replaced.
 
     Raises:
-        UserError: if something has that name by now, or the system refuses.
+        UserError: as `check_base` and `Job.start`, as where one of those runs cannot be replaced now.
     """
-    config = RunConfig(
-        name=name,
-        created=time.time(),
-        model=base.config.model,
-        tokenizer=base.config.tokenizer,
-        data=base.config.data,
-        train=train,
-        tuning=tuning,
-    )
-    steps = train.steps or 0
-    status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=tuning_sentence(tuning))
+    check_base(base, home)
+    job = PosttrainingJob(base.name, home)
+    job.start(PosttrainRequest(str(base.path), settings))
+    return job
+
+
+def check_base(base: Run, home: Path) -> None:
+    """Check that the run can be post-trained, and that the runs made from it may be written.
+
+    Raises:
+        UserError: if it was not trained on the stories, or was post-trained itself; if a run has a name that is needed.
+    """
+    tuning, data = base.config.tuning, base.config.data
+    if tuning is not None:
+        raise UserError(f"{base.name} is fine-tuned already; post-train its base {tuning.base}.")
+    stories = "and the questions are about the built-in text stories; choose demo, or a run trained with `llmlab train stories`."
+    if base.config.imported is not None:
+        raise UserError(f"{base.name} was imported, {stories}")
+    if data.name != "stories" or not data.source.startswith("stories"):
+        raise UserError(f"{base.name} was trained on {data.name}, {stories}")
+    for model in MODELS[1:]:
+        check_replaceable(base.name, check_name(tuned_name(base.name, model)), home)
+
+
+def suitable_base(name: str, home: Path) -> tuple[Run, str]:
+    """The run to post-train where `name` is the run at hand: itself, its base if it was post-trained, or else `demo`.
+
+    Beside it the reason in words why it is not the run itself; "" where it is.
+
+    Raises:
+        UserError: if not even demo can be post-trained.
+    """
+    reason = ""
     try:
-        with unfinished_folder(where) as folder:
-            run = Run(folder)
-            write_atomic(run.tokenizer_path, read_regular(base.tokenizer_path, LARGEST_TOKENIZER))
-            if base.tokens_path.is_file() and not base.tokens_path.is_symlink():
-                # A second name of a file, or a copy where the file system has none. tokens.bin is never written to again.
-                try:
-                    os.link(base.tokens_path, run.tokens_path)
-                except OSError:
-                    shutil.copyfile(base.tokens_path, run.tokens_path, follow_symlinks=False)
-            write_atomic(run.status_path, msgspec.json.encode(status))
-            write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
-            save_best(run, model, steps)
-            os.rename(folder, where / name)
-            sync_folder(where)
-    except OSError as error:
-        raise os_error_in_words(error, f"save {name} in {where}") from error
-    return Run(where / name)
+        run = open_run(name, home)
+        if run.config.tuning is not None:
+            reason = f"{run.name} is fine-tuned already, so this is about its base {run.config.tuning.base}."
+            run = open_run(run.config.tuning.base, home)
+        check_base(run, home)
+    except UserError as error:
+        if name == "demo":
+            raise
+        run, reason = open_run("demo", home), f"This is about demo. {error}"
+        check_base(run, home)
+    return run, reason
 
 
-def weights_checksum(model: nn.Module) -> str:
-    """SHA-256 of the model's weights, over their values in the order of their names."""
-    found = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+def check_replaceable(base: str, name: str, home: Path) -> Run | None:
+    """The run of this name that an earlier post-training of the base made, which may be replaced; None where there is none.
+
+    Raises:
+        UserError: if something else has the name.
+    """
+    if not (home / name).exists():
+        return None
+    if _made(base, home / name):
+        return Run(home / name)
+    raise UserError(f"There is something called {name} in {home} that post-training did not make; rename or delete it first.")
+
+
+def _made(base: str, path: Path) -> bool:
+    """True for a run that post-training of the base made."""
+    try:
+        tuning = Run(path).config.tuning if is_run(path) else None
+    except DamagedFileError:
+        return False
+    return tuning is not None and tuning.base == base

@@ -1,4 +1,4 @@
-"""Settings of post-training, with the reasons for their defaults, and the schema of progress.jsonl, to which its process appends.
+"""Settings of post-training, with the reasons for their defaults, and the lines of its record.
 
 No torch.
 """
@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from lab.runs.run_schema import Count, Fraction, Loss, NonNegative, Seconds, Sentence, Step, Text, UnixTime, Word
+from lab.runs.run_schema import Count, Fraction, Loss, NonNegative, Seconds, Step, Text, UnixTime, Word
+from lab.training.job_record import Begun, Ended
 from lab.training.posttraining.question_pairs import QuestionPair
 
 Rate = Annotated[float, Meta(gt=0, le=1)]
@@ -48,6 +49,13 @@ class PosttrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Most seconds for all of it. Where they would not suffice, there are fewer rounds, the same number with and without."""
 
 
+class PosttrainRequest(msgspec.Struct, frozen=True):
+    """What is asked of the process: the folder of the base, and the settings."""
+
+    base: str
+    settings: PosttrainSettings
+
+
 WIDTH = 64
 """The width that `rl_lr` is for."""
 
@@ -65,15 +73,14 @@ Model = Literal["base", "sft", "rl", "rl-free"]
 """The base model; fine-tuned on answers; reinforced with the KL penalty; reinforced without."""
 MODELS: tuple[Model, ...] = ("base", "sft", "rl", "rl-free")
 
+
+def tuned_name(base: str, model: Model) -> str:
+    """Name of the run that a model becomes: `demo-sft`, `demo-rl`, `demo-rl-free`."""
+    return f"{base}-{model}"
+
+
 SHOWN = 8
 """Pairs and held-out questions that the file shows."""
-
-
-class Begun(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """The first line: the process at work."""
-
-    pid: Count
-    host: Word
 
 
 class Started(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -145,21 +152,10 @@ class Evaluation(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
 
 class Saved(msgspec.Struct, tag=True, frozen=True):
-    """A model that is on disk as a run of its own; not written where the models take the places of earlier ones at the end."""
+    """A model that is on disk as a run of its own; written at the end where they take the places of earlier ones."""
 
     model: Model
     run: Word
-
-
-class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """The last line."""
-
-    is_finished: bool
-    seconds: Seconds
-    message: Sentence = ""
-    """The reason, if it is not finished, or if the runs have other names than those of an earlier one."""
-    runs: dict[Model, Word] = {}
-    """Names of the runs that take the places of earlier ones, now that all are made; of those that stand."""
 
 
 Line = Begun | Started | SftStep | Round | Evaluation | Saved | Ended

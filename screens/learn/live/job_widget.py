@@ -76,6 +76,8 @@ class JobWidget(LiveWidget):
         self.set_reactive(JobWidget.chosen, self.options.get("view", ""))
         self.follower: JobFollower[Any] | None = None
         """Of the job in sight, once its record was read."""
+        self.about = ""
+        """The reason why the job is not of the run at hand, once it was found."""
         self.is_starting = False
 
     def compose(self) -> ComposeResult:
@@ -133,6 +135,7 @@ class JobWidget(LiveWidget):
             self.say(str(error))  # no error of the learner's: there is none for the run at hand
             return
         self.follower = follower
+        self.say(self.about)
         while True:
             self.show()
             await still_wanted(asyncio.sleep(POLL_SECONDS))

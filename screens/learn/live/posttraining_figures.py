@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
 from lab.training.posttraining.posttraining_history import PosttrainingHistory
-from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings, Round
+from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings, Round, tuned_name
 from lab.training.posttraining.posttraining_views import NAMES
-from lab.training.posttraining.work_folder import tuned_name
 from lab.views.blocks import Paragraph, View
 from screens.plot.figure import Figure, Series
 

@@ -10,9 +10,9 @@ from lab.runs.find_runs import list_runs
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
-from lab.training.posttraining.posttraining_process import start_posttraining
-from lab.training.posttraining.posttraining_schema import Ended, PosttrainSettings
-from lab.training.posttraining.work_folder import WorkFolder
+from lab.training.job_record import Ended
+from lab.training.posttraining.posttraining_job import PosttrainingJob, start_posttraining
+from lab.training.posttraining.posttraining_schema import PosttrainSettings
 from tests.fixture_types import Call, EmptyRun
 from tests.lab.conftest import make_small_run, train_in_process
 from tests.lab.training.module_forker import ModuleForker
@@ -23,13 +23,13 @@ TINY = ("--pairs", "16", "--rounds", "1", "--seconds", "60")
 def test_a_tiny_post_training_tells_its_course_and_result(
     home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(base: Run, home: Path, settings: PosttrainSettings) -> WorkFolder:
+    def start(base: Run, home: Path, settings: PosttrainSettings) -> PosttrainingJob:
         """With fewer questions, for which there are no options."""
         few = msgspec.structs.replace(settings, held_out=4, questions=2, group=2)
         return start_posttraining(base, home, few)
 
-    monkeypatch.setattr("lab.training.posttraining.posttraining_process.start_posttraining", start)
-    monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
+    monkeypatch.setattr("lab.training.posttraining.posttraining_job.start_posttraining", start)
+    monkeypatch.setattr("lab.training.job.DetachedProcess", forker.detached_process)
     done = llmlab("posttrain", *TINY)
     assert done.code == 0, done.err
     for words in ("SFT step 5/5  loss ", "RL, KL penalty 1/1  reward ", "RL, no penalty 1/1  reward ", "held-out questions"):
@@ -50,7 +50,7 @@ def test_a_tiny_post_training_tells_its_course_and_result(
 def test_the_reason_of_an_early_end_is_told(
     home: Path, llmlab: Call, one_core: None, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
+    monkeypatch.setattr("lab.training.job.DetachedProcess", forker.detached_process)
     train_in_process(make_small_run(Path("stories:20KB"), name="short", steps=1))
     llmlab("posttrain", "--show").assert_mistake("not been post-trained yet")
     llmlab("posttrain", "--pairs", "0").assert_mistake("at least 1")
@@ -66,9 +66,9 @@ def test_a_start_that_must_delete_an_open_model_is_refused(home: Path, llmlab: C
     for name in ("demo-sft", "demo-rl"):
         run = empty_run(name)
         (run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(run.config, tuning=tuning)))
-    folder = WorkFolder("demo", home)
-    folder.make()
-    folder.progress_path.write_bytes(msgspec.json.encode(Ended(is_finished=True, seconds=1.0)) + b"\n")
+    job = PosttrainingJob("demo", home)
+    job.make()
+    job.record_path.write_bytes(msgspec.json.encode(Ended(is_finished=True, seconds=1.0)) + b"\n")
     held = hold_inspect_lock(home / "demo-rl")
     assert held is not None
     try:

@@ -11,10 +11,11 @@ from textual.pilot import Pilot
 from lab.lessons.lesson import lessons
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
+from lab.training.job_record import Ended
 from lab.training.posttraining.posttraining_history import RECORDED, recorded_history, recorded_measures
+from lab.training.posttraining.posttraining_job import PosttrainingJob
 from lab.training.posttraining.posttraining_schema import (
     MODELS,
-    Ended,
     Evaluation,
     Line,
     Model,
@@ -25,12 +26,11 @@ from lab.training.posttraining.posttraining_schema import (
     Started,
 )
 from lab.training.posttraining.question_pairs import PairSource
-from lab.training.posttraining.work_folder import WorkFolder
 from lab.views.blocks import Table, View
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.live import posttraining_widget
+from screens.learn.live import job_widget, posttraining_widget
 from screens.learn.live.posttraining_widget import VIEWS, PosttrainingWidget
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
@@ -79,14 +79,14 @@ def begun(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Runs whose post-training was started; none runs."""
     found: list[str] = []
 
-    def start(base: Run, where: Path, settings: PosttrainSettings) -> WorkFolder:
+    def start(base: Run, where: Path, settings: PosttrainSettings) -> PosttrainingJob:
         assert (base.name, where) == ("demo", home)
         found.append(base.name)
         write(home, [started(), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
-        return WorkFolder("demo", home)
+        return PosttrainingJob("demo", home)
 
     monkeypatch.setattr(posttraining_widget, "start_posttraining", start)
-    monkeypatch.setattr(posttraining_widget, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(job_widget, "POLL_SECONDS", 0.02)
     return found
 
 
@@ -97,12 +97,14 @@ def _demo(home: Path) -> None:
 
 
 def write(home: Path, lines: list[Line]) -> None:
-    folder = WorkFolder("demo", home)
-    folder.make()
-    writer = LineWriter(folder.progress_path)
+    job = PosttrainingJob("demo", home)
+    job.make()
+    writer = LineWriter(job.new_path)
     for line in lines:
         writer.write(line)
     writer.close()
+    if lines and isinstance(lines[-1], Ended):
+        job.new_path.rename(job.record_path)
 
 
 async def open_lesson(pilot: Pilot[None], until: Any) -> None:
@@ -123,7 +125,7 @@ def view(pilot: Pilot[None]) -> View:
 
 
 def state(pilot: Pilot[None]) -> str:
-    return widget(pilot).query_one("#posttraining-state", StatusLine).left
+    return widget(pilot).query_one("#job-state", StatusLine).left
 
 
 async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], home: Path, until: Any) -> None:
@@ -140,8 +142,7 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         await until(pilot, lambda: widget(pilot).history.sft)
         assert begun == ["demo"]
         assert "r starts it again" in state(pilot), "no process holds its lock"
-        assert widget(pilot).check_action("start", ()) is False
-        assert widget(pilot).check_action("restart", ()), "it replaces what there is"
+        assert widget(pilot).check_action("start", ()), "it replaces what there is"
 
         measured = [evaluation("base", 0.0, 0.1), evaluation("sft", 0.5, 0.5), evaluation("rl", 0.9, 1.0)]
         rounds = [round_(model, number, 0.5, 0.5) for model in ("rl", "rl-free") for number in (1, 2)]
@@ -164,7 +165,7 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
             seen.add(widget(pilot).view_name)
         assert seen == set(VIEWS)
         widget(pilot).chosen = "reward"
-        left, right = (pilot.app.screen.query_one(f"#posttraining-{side}", LinePlot).figure for side in ("left", "right"))
+        left, right = (pilot.app.screen.query_one(f"#job-{side}", LinePlot).figure for side in ("left", "right"))
         assert left is not None
         assert right is not None
         assert [list(series.ys) for series in left.series] == [[0.5, 0.5], [0.5, 0.5]]
@@ -203,7 +204,7 @@ async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_
     app: LabApp, begun: list[str], home: Path, until: Any
 ) -> None:
     def sampled(side: str) -> list[list[float]]:
-        figure = pilot.app.screen.query_one(f"#posttraining-{side}", LinePlot).figure
+        figure = pilot.app.screen.query_one(f"#job-{side}", LinePlot).figure
         return [list(series.ys) for series in figure.series] if figure is not None else []
 
     recorded = [msgspec.json.decode(line) for line in RECORDED.read_bytes().splitlines()]
@@ -213,7 +214,7 @@ async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_
         steps = next(lesson.steps for lesson in lessons() if lesson.name == "after-pretraining")
         pilot.app.screen.restore_state(ScreenState(mode="learn", page="lessons", lesson="after-pretraining", step=4))
         assert steps[4].live.options["view"] == "reward"
-        await until(pilot, lambda: (found := pilot.app.screen.query("#posttraining-left")) and found.first(LinePlot).figure)
+        await until(pilot, lambda: (found := pilot.app.screen.query("#job-left")) and found.first(LinePlot).figure)
         assert "demo, recorded on 2 cores of an AMD EPYC, 2026-" in state(pilot)
         assert "r runs it here" in state(pilot)
         for side, model in (("left", "rl"), ("right", "rl-free")):

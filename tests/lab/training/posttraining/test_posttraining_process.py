@@ -1,11 +1,7 @@
-"""The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses.
-
-Most are forked from a process that has torch. `stop_posttraining` stops one that is not, for it knows it by its command line.
-"""
+"""The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses."""
 
 import inspect
 import os
-import platform
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +13,14 @@ from lab.core.errors import UserError
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock, trainer_lock
+from lab.runs.run_locks import hold_inspect_lock
 from lab.runs.weights_file import load_model
-from lab.training.posttraining import posttraining_process
+from lab.training.job import INTERRUPTED
+from lab.training.job_record import STOPPED
+from lab.training.posttraining import posttraining_job
 from lab.training.posttraining.posttraining_history import PosttrainingFollower
-from lab.training.posttraining.posttraining_process import settle_if_idle, start_posttraining, stop_posttraining
-from lab.training.posttraining.posttraining_schema import MODELS, Begun, PosttrainSettings
-from lab.training.posttraining.work_folder import WorkFolder, check_base
+from lab.training.posttraining.posttraining_job import PosttrainingJob, check_base, start_posttraining
+from lab.training.posttraining.posttraining_schema import MODELS, PosttrainSettings
 from tests.fixture_types import EmptyRun
 from tests.lab.training.module_forker import ModuleForker, wait_for
 
@@ -33,7 +30,7 @@ LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=400, questions=1
 
 @pytest.fixture
 def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.training.posttraining.posttraining_process.DetachedProcess", forker.detached_process)
+    monkeypatch.setattr("lab.training.job.DetachedProcess", forker.detached_process)
 
 
 def wait_until(follower: PosttrainingFollower, reached: Callable[[PosttrainingFollower], bool]) -> None:
@@ -49,26 +46,19 @@ def pid_of(follower: PosttrainingFollower) -> int:
     return follower.history.begun.pid
 
 
-def stopped_sentence(follower: PosttrainingFollower) -> str:
-    """What the file says of the end of a process that has stopped."""
-    assert follower.stage == "stopped"
-    assert follower.history.ended is not None
-    return follower.history.ended.message
-
-
 def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home: Path, forked: None) -> None:
     demo = open_run("demo")
-    folder = start_posttraining(demo, home, LONG)
-    follower = PosttrainingFollower(folder)
+    job = start_posttraining(demo, home, LONG)
+    follower = PosttrainingFollower(job)
     wait_until(follower, lambda f: len(f.history.rounds.get("rl", [])) > 1)
     with pytest.raises(UserError, match="already"):
         start_posttraining(demo, home, TINY)
     os.kill(pid_of(follower), signal.SIGKILL)
     wait_until(follower, lambda f: not f.is_running)
-    assert follower.stage == "interrupted"
+    assert (follower.stage, follower.problem) == ("stopped", INTERRUPTED)
     assert [run.name for run in list_runs(home)] == ["demo-sft"]
     assert load_model(Run(home / "demo-sft"))[1] == 1
-    assert not stop_posttraining(folder)
+    assert not job.stop()
 
     start_posttraining(demo, home, TINY)
     wait_until(follower, lambda f: f.stage == "finished")
@@ -95,44 +85,36 @@ def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home
     wait_until(follower, lambda f: not f.is_running)
     assert {run.path: run.path.stat().st_ino for run in list_runs(home)} == before, "the earlier three stand"
     assert [load_model(run)[1] for run in list_runs(home)]
-    settle_if_idle(folder)
-    wait_until(follower, lambda f: f.stage == "stopped")
+    follower = PosttrainingFollower(job)
+    follower.read()
+    assert (follower.stage, follower.reason) == ("stopped", f"{INTERRUPTED} The earlier result stands.")
+    assert not job.aside_path.exists()
     assert follower.history.saved == {"sft": "demo-sft", "rl": "demo-rl", "rl-free": "demo-rl-free"}
 
 
 def test_a_stop_is_heeded_while_torch_is_loaded(home: Path) -> None:
-    folder = start_posttraining(open_run("demo"), home, LONG)
-    follower = PosttrainingFollower(folder)
+    job = start_posttraining(open_run("demo"), home, LONG)
+    follower = PosttrainingFollower(job)
     follower.read()
-    assert stop_posttraining(folder)
+    assert job.stop()
     wait_until(follower, lambda f: not f.is_running)
     assert follower.history.started is None
-    assert stopped_sentence(follower) == "Stopped."
+    assert follower.problem == STOPPED
 
 
 @pytest.mark.parametrize("has_started", [False, True], ids=["while questions are drawn", "in training"])
 def test_a_stop_is_told_in_the_file(home: Path, forked: None, has_started: bool) -> None:
-    folder = start_posttraining(open_run("demo"), home, LONG if has_started else msgspec.structs.replace(TINY, pairs=100_000))
-    follower = PosttrainingFollower(folder)
+    job = start_posttraining(open_run("demo"), home, LONG if has_started else msgspec.structs.replace(TINY, pairs=100_000))
+    follower = PosttrainingFollower(job)
     wait_until(follower, lambda f: f.history.begun is not None and (f.history.started is not None) == has_started)
-    os.kill(pid_of(follower), signal.SIGTERM)
+    assert job.stop()
     wait_until(follower, lambda f: not f.is_running)
     assert (follower.history.started is not None) == has_started
-    assert stopped_sentence(follower) == "Stopped."
-
-
-def test_no_process_is_stopped_that_the_file_only_names(home: Path) -> None:
-    folder = WorkFolder("demo", home)
-    folder.make()
-    begun = Begun(pid=os.getpid(), host=platform.node())
-    folder.progress_path.write_bytes(msgspec.json.encode(begun) + b"\n")
-    with trainer_lock(folder.lock_path).acquire():
-        assert folder.is_running()
-        assert not stop_posttraining(folder)
+    assert follower.problem == STOPPED
 
 
 def test_a_failure_to_begin_is_told_with_the_last_line_of_the_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posttraining_process, "check_base", lambda base, home: None)
+    monkeypatch.setattr(posttraining_job, "check_base", lambda base, home: None)
     (home / "demo-sft").mkdir()
     with pytest.raises(UserError, match="demo-sft"):
         start_posttraining(open_run("demo"), home, TINY)
@@ -152,7 +134,7 @@ def test_nothing_is_deleted_where_one_of_the_earlier_models_is_open(home: Path, 
     finally:
         os.close(held)
     assert all(run.path.is_dir() for run in earlier)
-    assert not WorkFolder("demo", home).is_running()
+    assert not PosttrainingJob("demo", home).is_running()
 
 
 def test_runs_that_post_training_did_not_make_and_those_on_another_text_are_left_alone(home: Path, empty_run: EmptyRun) -> None:
@@ -173,13 +155,36 @@ def test_a_link_in_place_of_the_folder_is_refused(home: Path, tmp_path: Path) ->
     assert not list(elsewhere.iterdir())
 
 
-def test_a_progress_file_of_nonsense_is_no_progress(home: Path) -> None:
-    folder = WorkFolder("demo", home)
-    folder.make()
-    folder.progress_path.write_text(
-        '{"type":"SftStep","step":-1}\nnonsense\n{"type":"Ended","is_finished":true,"seconds":1e99}\n'
-    )
-    follower = PosttrainingFollower(folder)
+def test_a_record_of_nonsense_says_nothing(home: Path) -> None:
+    job = PosttrainingJob("demo", home)
+    job.make()
+    job.new_path.write_text('{"type":"SftStep","step":-1}\nnonsense\n{"type":"Ended","is_finished":true,"seconds":1e99}\n')
+    follower = PosttrainingFollower(job)
     follower.read()
-    assert follower.stage == "none"
+    assert (follower.stage, follower.reason) == ("stopped", INTERRUPTED)
     assert follower.history.lines == 0
+
+
+EARLIER: list[tuple[dict[str, list[dict[str, object]]], tuple[str, str]]] = [
+    ({"progress": [{"type": "Ended", "is_finished": True, "seconds": 9.0}]}, ("finished", "")),
+    ({"progress": [], "earlier": [{"type": "Ended", "is_finished": True, "seconds": 9.0}]}, ("stopped", INTERRUPTED)),
+    ({"progress": [{"type": "Ended", "is_finished": False, "seconds": 9.0, "message": "Diverged."}]}, ("stopped", "Diverged.")),
+]
+"""Files of a version that called its records otherwise; what is said of them."""
+
+
+@pytest.mark.parametrize(("files", "said"), EARLIER)
+def test_what_an_earlier_version_left_is_shown(
+    home: Path, files: dict[str, list[dict[str, object]]], said: tuple[str, str]
+) -> None:
+    job = PosttrainingJob("demo", home)
+    job.make()
+    lines = [{"type": "Begun", "pid": 1, "host": "here"}, {"type": "SftStep", "step": 1, "steps": 5, "loss": 2.0, "lr": 0.1}]
+    for name, ends in files.items():
+        saved = {"type": "Saved", "model": "sft", "run": f"{name}-sft"}
+        (job.path / f"{name}.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in [*lines, saved, *ends]))
+    follower = PosttrainingFollower(job)
+    follower.read()
+    assert (follower.stage, follower.problem) == said
+    assert follower.history.saved == {"sft": f"{[*files][-1]}-sft"}
+    assert len(follower.history.sft) == 1

@@ -12,17 +12,26 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lab import job_process
 from lab.core.errors import UserError
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock, trainer_lock
-from lab.training.posttraining import posttraining_process
+from lab.runs.run_locks import hold_inspect_lock
+from lab.training.command_inbox import StopSignals
+from lab.training.job_record import Begun, Ended
 from lab.training.posttraining.posttraining_history import PosttrainingFollower
-from lab.training.posttraining.posttraining_process import settle_if_idle
-from lab.training.posttraining.posttraining_schema import MODELS, Begun, Ended, Line, PosttrainSettings, Saved, Started
-from lab.training.posttraining.work_folder import WorkFolder, tuned_name
+from lab.training.posttraining.posttraining_job import PosttrainingJob
+from lab.training.posttraining.posttraining_schema import (
+    MODELS,
+    Line,
+    PosttrainRequest,
+    PosttrainSettings,
+    Saved,
+    Started,
+    tuned_name,
+)
 from tests.fixture_types import Call, EmptyRun
 
 STEPS = ("rename", "replace", "unlink", "rmdir", "fsync")
@@ -53,48 +62,46 @@ def make_model(empty_run: EmptyRun, home: Path) -> Callable[[Path, str, str], No
 
 
 @pytest.fixture
-def folder(home: Path, make_model: Callable[[Path, str, str], None], monkeypatch: pytest.MonkeyPatch) -> WorkFolder:
-    """The work folder of an earlier result; the next post-training makes its models at once, or fails in the middle."""
-    found = WorkFolder("demo", home)
+def job(home: Path, make_model: Callable[[Path, str, str], None], monkeypatch: pytest.MonkeyPatch) -> PosttrainingJob:
+    """The job of an earlier result; the next post-training makes its models at once, or fails in the middle."""
+    found = PosttrainingJob("demo", home)
     found.make()
     lines: list[Line] = [Begun(pid=1, host=platform.node()), started("old")]
     for name in NAMES:
         make_model(home, name, "old")
     saved = [Saved(model, name) for model, name in zip(MODELS[1:], NAMES, strict=True)]
-    writer = LineWriter(found.progress_path)
+    writer = LineWriter(found.record_path)
     for line in [*lines, *saved, Ended(is_finished=True, seconds=1.0)]:
         writer.write(line)
     writer.close()
 
-    class Job:
+    class Work:
         fails = ""
 
-        def __init__(self, base: Run, where: Path, settings: object, log: Callable[[Line], None]) -> None:
+        def __init__(self, base: Run, where: Path, settings: object, log: Callable[[Line], None], poll: object) -> None:
             self._where, self._log = where, log
 
         def run(self) -> None:
             self._log(started("new"))
             for model, name in zip(MODELS[1:], NAMES, strict=True):
-                if model == Job.fails:
+                if model == Work.fails:
                     raise UserError("It diverged.")
                 make_model(self._where, name, "new")
                 self._log(Saved(model, name))
 
-    stub = types.ModuleType("lab.training.posttraining.posttraining_job")
-    stub.PosttrainingJob = Job  # type: ignore[attr-defined]
+    stub = types.ModuleType("lab.training.posttraining.post_train")
+    stub.PostTraining = Work  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    monkeypatch.setattr(posttraining_process, "lower_priority", lambda niceness: None)
+    monkeypatch.setattr(job_process, "lower_priority", lambda niceness: None)
+    monkeypatch.setattr(StopSignals, "install", lambda self: None)
+    monkeypatch.chdir(found.path)
     return found
 
 
-def post_train(folder: WorkFolder) -> int:
-    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        with trainer_lock(folder.lock_path):
-            return posttraining_process._work(open_run("demo"), folder, PosttrainSettings())
-    finally:
-        for number, handler in handlers:
-            signal.signal(number, handler)
+def post_train(job: PosttrainingJob) -> int:
+    os.chdir(job.path)  # which may be a copy by now
+    request = PosttrainRequest(str(open_run("demo").path), PosttrainSettings())
+    return job_process.main([str(job.path), msgspec.json.encode(request).decode()])
 
 
 def results(home: Path) -> dict[str, str]:
@@ -102,9 +109,9 @@ def results(home: Path) -> dict[str, str]:
     return {run.name: open_run(run.name).log_path.read_text() for run in list_runs(home)}
 
 
-def shown(folder: WorkFolder) -> tuple[str, str]:
+def shown(job: PosttrainingJob) -> tuple[str, str]:
     """The result whose course is shown, and the stage."""
-    follower = PosttrainingFollower(folder)
+    follower = PosttrainingFollower(job)
     follower.read()
     assert follower.history.started is not None
     return follower.history.started.base, follower.stage
@@ -154,45 +161,73 @@ def copies(home: Path) -> Iterator[int]:
         shutil.copytree(before, home)
 
 
-def test_a_kill_at_any_step_leaves_the_earlier_three_or_the_new_three(home: Path, folder: WorkFolder, llmlab: Call) -> None:
+def test_a_kill_at_any_step_leaves_the_earlier_three_or_the_new_three(home: Path, job: PosttrainingJob, llmlab: Call) -> None:
     seen = list[str]()
     for step in copies(home):
-        if not killed_before(step, lambda: post_train(folder), really=step % 7 == 0):
+        if not killed_before(step, lambda: post_train(job), really=step % 7 == 0):
             break
         left = results(home)
-        killed_before(step % 31, lambda: settle_if_idle(folder))
-        settle_if_idle(folder)
+        killed_before(step % 31, lambda: job.settle_if_idle())
+        job.settle_if_idle()
         (result,) = set(results(home).values())
         assert results(home) == dict.fromkeys(NAMES, result), step
         assert sum(name not in left for name in NAMES) <= 1, "one model at a time is between two names"
-        assert shown(folder)[0] == result, step
-        assert not folder.aside_path.exists()
+        assert shown(job)[0] == result, step
+        assert not job.aside_path.exists()
         seen.append(result)
         if step % 7 == 0:
-            assert post_train(folder) == 0, "and another one finishes"
+            assert post_train(job) == 0, "and another one finishes"
             assert set(results(home).values()) == {"new"}
     assert seen == sorted(seen, reverse=True), "from one step on it is the new result"
     assert set(seen) == {"old", "new"}
     assert len(seen) > 30
     assert results(home) == dict.fromkeys(NAMES, "new")
-    assert shown(folder) == ("new", "finished")
-    assert not folder.earlier_path.exists()
+    assert shown(job) == ("new", "finished")
 
 
-def test_the_first_three_take_no_other_s_places(home: Path, folder: WorkFolder) -> None:
+def test_the_first_three_take_no_other_s_places(home: Path, job: PosttrainingJob) -> None:
     for name in NAMES:
         shutil.rmtree(home / name)
-    assert post_train(folder) == 0
+    assert post_train(job) == 0
     assert results(home) == dict.fromkeys(NAMES, "new")
-    assert shown(folder) == ("new", "finished")
+    assert shown(job) == ("new", "finished")
+
+
+def test_a_swap_that_an_earlier_version_had_decided_and_not_made_is_made(
+    home: Path, job: PosttrainingJob, make_model: Callable[[Path, str, str], None]
+) -> None:
+    os.rename(job.record_path, job.path / "earlier.jsonl")
+    runs = dict(zip(map(str, MODELS[1:]), NAMES, strict=True))
+    writer = LineWriter(job.path / "progress.jsonl")
+    for line in (started("new"), Ended(is_finished=True, seconds=1.0, runs=runs)):
+        writer.write(line)
+    writer.close()
+    for name in NAMES:
+        make_model(job.aside_path, name, "new")
+    assert shown(job) == ("new", "finished")
+    assert results(home) == dict.fromkeys(NAMES, "new")
+
+
+def test_a_deletion_takes_the_models_and_the_record(home: Path, job: PosttrainingJob, empty_run: EmptyRun) -> None:
+    mine = empty_run("mine")
+    mine.log_path.write_text("")
+    held = hold_inspect_lock(home / "demo-rl")
+    assert held is not None
+    with pytest.raises(UserError, match="demo-rl is open in Inspect"):
+        job.delete()
+    assert set(results(home)) == {*NAMES, "mine"}, "all or none"
+    os.close(held)
+    job.delete()
+    assert set(results(home)) == {"mine"}
+    assert not list(job.path.parent.iterdir())
 
 
 @pytest.mark.parametrize("fails", MODELS[1:])
-def test_a_failure_leaves_the_earlier_result_and_says_so(home: Path, folder: WorkFolder, llmlab: Call, fails: str) -> None:
-    sys.modules["lab.training.posttraining.posttraining_job"].PosttrainingJob.fails = fails
-    assert post_train(folder) == 1
+def test_a_failure_leaves_the_earlier_result_and_says_so(home: Path, job: PosttrainingJob, llmlab: Call, fails: str) -> None:
+    sys.modules["lab.training.posttraining.post_train"].PostTraining.fails = fails
+    assert post_train(job) == 1
     assert results(home) == dict.fromkeys(NAMES, "old")
-    assert shown(folder) == ("old", "stopped")
+    assert shown(job) == ("old", "stopped")
     done = llmlab("posttrain", "--show")
     assert done.code == 1
     assert ", ".join(NAMES) in done.out
@@ -200,11 +235,11 @@ def test_a_failure_leaves_the_earlier_result_and_says_so(home: Path, folder: Wor
 
 
 def test_an_earlier_model_that_is_open_stays_and_the_new_ones_get_other_names(
-    home: Path, folder: WorkFolder, llmlab: Call, monkeypatch: pytest.MonkeyPatch
+    home: Path, job: PosttrainingJob, llmlab: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = list[int]()
-    job = sys.modules["lab.training.posttraining.posttraining_job"].PosttrainingJob
-    run = job.run
+    work = sys.modules["lab.training.posttraining.post_train"].PostTraining
+    run = work.run
 
     def run_and_open(self: object) -> None:
         run(self)
@@ -212,9 +247,9 @@ def test_an_earlier_model_that_is_open_stays_and_the_new_ones_get_other_names(
         assert descriptor is not None
         held.append(descriptor)
 
-    monkeypatch.setattr(job, "run", run_and_open)
+    monkeypatch.setattr(work, "run", run_and_open)
     try:
-        assert post_train(folder) == 0
+        assert post_train(job) == 0
     finally:
         os.close(held[0])
     assert results(home) == dict.fromkeys(NAMES, "old") | dict.fromkeys([f"{name}-2" for name in NAMES], "new")

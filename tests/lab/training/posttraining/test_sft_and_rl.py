@@ -10,7 +10,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.training.posttraining.answers import Answerer, masked_loss
-from lab.training.posttraining.posttraining_job import PosttrainingJob
+from lab.training.posttraining.post_train import PostTraining
 from lab.training.posttraining.posttraining_schema import Line, Model, PosttrainSettings, Round, SftStep, Started, rl_lr_for
 from lab.training.posttraining.question_pairs import PairSource, QuestionPair
 from lab.training.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
@@ -111,18 +111,18 @@ def test_where_time_is_short_there_are_fewer_rounds_the_same_number_of_both_and_
         return pairs
 
     monkeypatch.setattr(PairSource, "draw", counted)
-    monkeypatch.setattr("lab.training.posttraining.posttraining_job.STORIES", 2)
+    monkeypatch.setattr("lab.training.posttraining.post_train.STORIES", 2)
     settings = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=2, group=2, seconds=7.0)
     lines: list[Line] = []
     rounds: list[Round] = []
-    monkeypatch.setattr(PosttrainingJob, "seconds", property(lambda job: float(len(rounds))))
+    monkeypatch.setattr(PostTraining, "seconds", property(lambda job: float(len(rounds))))
 
     def log(line: Line) -> None:
         lines.append(line)
         if isinstance(line, Round):
             rounds.append(line)
 
-    PosttrainingJob(open_run("demo"), home, settings, log).run()
+    PostTraining(open_run("demo"), home, settings, log, lambda: None).run()
     assert [line.model for line in rounds] == ["rl"] * 4 + ["rl-free"] * 4
     tuning = Run(home / "demo-rl-free").config.tuning
     assert tuning is not None
