@@ -3,7 +3,8 @@
 It holds the job's lock for as long as it lives, so that a second one is refused, and has a low priority. It works in its folder,
 so that it knows that one again: a job that was deleted before it had the lock is not done.
 
-Imports `lab.core`, `lab.runs`, `lab.training`, `lab.training.posttraining` and `lab.studies`.
+Imports `lab.core`, `lab.runs`, `lab.training`, `lab.training.scaling`, `lab.training.posttraining` and
+`lab.studies`.
 """
 
 import os
@@ -22,8 +23,9 @@ from lab.training.command_inbox import CommandInbox, StopRequestedError, StopSig
 from lab.training.job import MODULE, Job
 from lab.training.job_record import record_work
 from lab.training.posttraining.posttraining_job import PosttrainingJob
+from lab.training.scaling.scaling_process import ScalingJob
 
-KINDS: tuple[type[Job], ...] = (PosttrainingJob, StudyJob)
+KINDS: tuple[type[Job], ...] = (ScalingJob, PosttrainingJob, StudyJob)
 """The kinds of jobs. To add one, write its class and its name here, and its words in `lab.training.job.WORDS`."""
 
 

@@ -125,7 +125,7 @@ class Job:
         if self.is_running():
             raise UserError(f"The {self.words} runs already.")
 
-    def start(self, request: msgspec.Struct) -> None:
+    def start(self, request: msgspec.Struct | None = None) -> None:
         """Start its process and wait until it has begun. It belongs to no terminal and outlives this process.
 
         Raises:

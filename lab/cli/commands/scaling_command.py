@@ -89,7 +89,7 @@ def _stop(experiment: "ScalingExperiment") -> int:
     if not experiment.is_running() and not left:
         click.echo(f"{experiment.name} is not running.")
         return 0
-    experiment.stop()
+    experiment.end()
     for run in left:  # its process may have been killed, which ends no trainer
         stop_run(run)
     click.echo(f"{experiment.name} is stopped and saved. `llmlab scaling{_named(experiment)}` resumes it.")

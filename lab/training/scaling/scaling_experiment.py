@@ -1,37 +1,32 @@
 """A scaling experiment on disk: `.scaling/NAME` in the folder of runs, and one run for each size, called NAME-1 and so on.
 
-    plan.json      what is trained, written once
-    status.json    what its process does, replaced atomically
-    lock           held while its process lives
-    control/       commands to it, one file each: stop
-    process.log    what it printed
-
-How far it is, its runs say: a run's folder is the truth. So it can be looked at, and go on, after a kill at any moment.
+It is a job, whose folder also has plan.json: what is trained, written once. Its record says what its process does, or why it
+ended. How far it is, its runs say: a run's folder is the truth. So it can be looked at, and go on, after a kill at any moment.
 """
 
 import contextlib
 import shlex
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
-from lab.core.detached_process import DetachedProcess
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import LARGEST_CONFIG, LARGEST_STATUS, read_json, refuse_link, run_folder_mode
-from lab.runs import trainer_commands
+from lab.core.safe_open import LARGEST_CONFIG, read_json, refuse_link
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import check_name, scaling_folder
 from lab.runs.home_folder import home as home_of_runs
 from lab.runs.rename_delete import delete_runs
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.run_schema import Count, Fraction, Sentence
+from lab.runs.run_schema import Fraction, Sentence
 from lab.runs.run_summary import fraction_done
+from lab.training import job
+from lab.training.job import Job
+from lab.training.job_record import STOPPED, Begun, Ended, History, history_of
 from lab.training.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
 
 
@@ -59,25 +54,40 @@ def difference(run: Run, plan: ScalingPlan, at: int) -> str:
     return ""
 
 
-STOP_SECONDS = 120.0
-"""Longest wait for a process to end after the command to stop: its trainer finishes a step and saves."""
 POLL_SECONDS = 0.1
+KILLED = "Its process was killed; when it is resumed, it goes on where it was."
 
 Phase = Literal["none", "running", "stopped", "finished"]
 
 
-class ScalingStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """status.json: what the experiment's process does, or why it ended."""
+class Doing(msgspec.Struct, tag=True, frozen=True):
+    """What is done beside training: words such as `scaling-2: encoding the text`, and the share that is done; "" for nothing."""
 
-    pid: Count = 0
-    doing: Sentence = ""
-    """The present work in words, such as `scaling-2: encoding the text`; empty while a run is trained, and at the end."""
-    done: Fraction = 0.0
-    """Share of that work that is done."""
-    ended: bool = False
-    """True if the process ended by itself: one that was killed could not say so."""
-    problem: Sentence = ""
-    """The reason why it could not go on, in one sentence."""
+    words: Sentence
+    share: Fraction = 0.0
+
+
+NOTHING = Doing("")
+
+
+@dataclass
+class ScalingHistory(History):
+    """The record of an experiment."""
+
+    LINE: ClassVar[Any] = Begun | Doing | Ended
+
+    doing: Doing = NOTHING
+
+    def take(self, line: msgspec.Struct) -> None:
+        if isinstance(line, Doing):
+            self.doing = line
+
+    @property
+    def problem(self) -> str:
+        """The reason why the process ended before all was done, unless it was stopped."""
+        if self.ended is None:
+            return KILLED if self.begun is not None else ""
+        return "" if self.ended.is_finished or self.ended.message == STOPPED else self.ended.message
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class ScalingProgress:
 
     phase: Phase
     sizes: tuple[SizeProgress, ...]
-    status: ScalingStatus
+    doing: Doing
     problem: str
     """The reason why it stands still, where it should not."""
 
@@ -112,23 +122,18 @@ class ScalingProgress:
         return sum(size.done for size in self.sizes) / max(1, len(self.sizes))
 
 
-class ScalingExperiment:
+class ScalingExperiment(Job):
     """The folder of an experiment. The constructor reads nothing."""
+
+    FOLDER = ".scaling"
+    NICENESS = 15
+    """Priority below that of other runs' trainers. The trainers that it starts inherit it."""
+    THREADS = None
 
     def __init__(self, name: str, home: Path | None = None) -> None:
         """Raises: UserError, if it cannot be a run's name."""
-        self.name = check_name(name)
-        self.home = (home or home_of_runs()).absolute()
-        self.path = scaling_folder(self.home) / name
+        super().__init__(check_name(name), (home or home_of_runs()).absolute())
         self.plan_path = self.path / "plan.json"
-        self.status_path = self.path / "status.json"
-        self.lock_path = self.path / "lock"
-        self.control_path = self.path / "control"
-        self.log_path = self.path / "process.log"
-
-    @classmethod
-    def at(cls, path: Path) -> "ScalingExperiment":
-        return cls(path.name, path.absolute().parent.parent)
 
     def exists(self) -> bool:
         return self.plan_path.exists()
@@ -169,8 +174,7 @@ class ScalingExperiment:
         if taken is not None:
             raise UserError(f"There is a run called {taken} already; give the experiment another name, with --name.")
         try:
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.path.mkdir(run_folder_mode(self.home), parents=True, exist_ok=True)
+            self.make()
             if self.exists():
                 raise UserError(f"There is a scaling experiment called {self.name} already.")
             write_atomic(self.plan_path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
@@ -198,51 +202,24 @@ class ScalingExperiment:
     def _named(self, plan: ScalingPlan) -> list[Run | None]:
         return [Run(self.home / name) if is_run(self.home / name) else None for name in self.run_names(plan)]
 
-    def is_running(self) -> bool:
-        """True while its process lives."""
-        return self.lock_path.exists() and trainer_lock_is_held(self.lock_path)
-
-    def status(self) -> ScalingStatus:
-        """status.json as last written; an empty one where it is missing or damaged, since it is replaced at the next start."""
-        with contextlib.suppress(OSError, DamagedFileError):
-            return read_json(self.status_path, ScalingStatus, LARGEST_STATUS)
-        return ScalingStatus(ended=True)
+    def history(self) -> ScalingHistory:
+        """What its process told last."""
+        return history_of(self.new_path if self.new_path.exists() else self.record_path, ScalingHistory)
 
     def progress(self) -> ScalingProgress:
         """Its state now. Raises: UserError, as `plan`."""
         if not self.exists():
-            return ScalingProgress("none", (), ScalingStatus(ended=True), "")
+            return ScalingProgress("none", (), NOTHING, "")
         plan = self.plan()
         running = self.is_running()
         named = zip(self.run_names(plan), self.runs(plan), strict=True)
         sizes = tuple(_size_progress(name, number, run) for number, (name, run) in enumerate(named, 1))
-        status = self.status()
+        history = self.history()
         if all(size.phase == "finished" for size in sizes):
-            return ScalingProgress("finished", sizes, status, "")
+            return ScalingProgress("finished", sizes, NOTHING, "")
         if running:
-            return ScalingProgress("running", sizes, status, "")
-        problem = status.problem or (
-            "" if status.ended else "Its process was killed; when it is resumed, it goes on where it was."
-        )
-        return ScalingProgress("stopped", sizes, status, problem)
-
-    def stop(self) -> None:
-        """Have its process stop the run in training, which saves it, and wait for its end. Nothing happens where it does not run.
-
-        Raises:
-            UserError: if the command cannot be written, or the process has not ended after `STOP_SECONDS`.
-        """
-        if not self.is_running():
-            return
-        try:
-            trainer_commands.send(self.control_path, "stop")
-        except OSError as error:
-            raise os_error_in_words(error, f"stop {self.name}") from error
-        give_up = time.monotonic() + STOP_SECONDS
-        while self.is_running():
-            if time.monotonic() > give_up:
-                raise UserError(f"{self.name} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
-            time.sleep(POLL_SECONDS)
+            return ScalingProgress("running", sizes, history.doing, "")
+        return ScalingProgress("stopped", sizes, NOTHING, history.problem)
 
     def delete(self) -> None:
         """Stop it, and delete its runs and its folder; where its plan is damaged, its folder alone.
@@ -250,19 +227,18 @@ class ScalingExperiment:
         Raises:
             UserError: if it does not stop, or one of its runs cannot be deleted now, with the reason; no run is deleted then.
         """
+        with contextlib.suppress(DamagedFileError):
+            self.plan()
+        super().delete()
+
+    def delete_result(self) -> None:
         try:
-            plan = self.plan()
+            runs = [run for run in self.runs(self.plan()) if run is not None]
         except DamagedFileError:
-            plan = None
-        self.stop()
-        runs = [] if plan is None else [run for run in self.runs(plan) if run is not None]
+            return
         for run in runs:
             stop_run(run)
         delete_runs(runs)
-        try:
-            shutil.rmtree(self.path)
-        except OSError as error:
-            raise os_error_in_words(error, f"delete {self.path}") from error
 
 
 def experiment_names(home: Path | None = None) -> list[str]:
@@ -270,20 +246,20 @@ def experiment_names(home: Path | None = None) -> list[str]:
     made = {}
     for path in scaling_folder((home or home_of_runs()).absolute()).glob("*/plan.json"):
         with contextlib.suppress(UserError):
-            experiment = ScalingExperiment.at(path.parent)
+            experiment = ScalingExperiment(path.parent.name, path.parents[2])
             made[experiment.name] = experiment.plan().created
     return sorted(made, key=lambda name: made[name], reverse=True)
 
 
 def stop_run(run: Run) -> None:
-    """Stop a run that is being trained, and wait for it. Raises UserError if it has not stopped after `STOP_SECONDS`."""
+    """Stop a run that is being trained, and wait for it. Raises UserError if it has not stopped after `job.STOP_SECONDS`."""
     if run.is_alive():
         with contextlib.suppress(UserError):  # it ended just now
             run.send_command("stop")
-    give_up = time.monotonic() + STOP_SECONDS
+    give_up = time.monotonic() + job.STOP_SECONDS
     while run.phase() in ACTIVE or trainer_lock_is_held(run.lock_path):
         if time.monotonic() > give_up:
-            raise UserError(f"The trainer of {run.name} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
+            raise UserError(f"The trainer of {run.name} has not stopped within {job.STOP_SECONDS:.0f} s; it may still do so.")
         time.sleep(POLL_SECONDS)
 
 
@@ -307,17 +283,9 @@ def start_scaling(experiment: ScalingExperiment, plan: ScalingPlan | None = None
         experiment.create(plan)
     else:
         experiment.plan()
-    if experiment.is_running():
-        return
     try:
-        process = DetachedProcess(
-            "lab.training.scaling.scaling_process", [str(experiment.path)], log=experiment.log_path, folder=experiment.path
-        )
-    except OSError as error:
-        raise os_error_in_words(error, f"start {experiment.name}") from error
-
-    def has_begun() -> bool:
-        """True also where another lab was quicker."""
-        return experiment.status().pid == process.pid or (process.returncode is not None and experiment.is_running())
-
-    process.wait_for_start(has_begun, f"The process of {experiment.name}")
+        if not experiment.is_running():
+            experiment.start()
+    except UserError:
+        if not experiment.is_running():  # else another lab was quicker
+            raise

@@ -88,8 +88,8 @@ def state_line(progress: ScalingProgress, plan: ScalingPlan) -> str:
     words = work_line(progress, plan)
     if progress.phase != "running":
         return words
-    if progress.status.doing:
-        return f"{words}: {probability(progress.status.done, 0)}" if progress.status.done else words
+    if progress.doing.words:
+        return f"{words}: {probability(progress.doing.share, 0)}" if progress.doing.share else words
     now = _present_size(progress)
     left = 60 * plan.minutes - now.seconds
     if now.phase != "training" or left < 1:
@@ -106,8 +106,8 @@ def work_line(progress: ScalingProgress, plan: ScalingPlan) -> str:
         return f"All {done} sizes are trained"
     if progress.phase == "stopped":
         return f"Stopped: {done} of {len(progress.sizes)} sizes are trained"
-    if progress.status.doing:
-        return visible(progress.status.doing)
+    if progress.doing.words:
+        return visible(progress.doing.words)
     now = _present_size(progress)
     if now.phase not in ACTIVE:
         doing = "starting"

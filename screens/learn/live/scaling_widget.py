@@ -18,8 +18,9 @@ from screens.about_key import keyless
 from screens.background import in_thread, is_working, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.job_widget import delete_job, deletion_dialog
 from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, delete_experiment, deletion_dialog, name_to_show
+from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, name_to_show
 from screens.plot.line_plot import LinePlot
 from screens.widgets.status_line import StatusLine
 
@@ -268,7 +269,7 @@ class ScalingWidget(LiveWidget):
 
     def action_stop(self) -> None:
         assert self.snapshot is not None
-        self._command("Stopping, and saving the run in training…", asyncio.to_thread(self.snapshot.experiment.stop))
+        self._command("Stopping, and saving the run in training…", asyncio.to_thread(self.snapshot.experiment.end))
 
     def action_delete(self) -> None:
         assert self.snapshot is not None
@@ -277,7 +278,7 @@ class ScalingWidget(LiveWidget):
 
     def _delete(self, experiment: ScalingExperiment, names: tuple[str, ...]) -> None:
         if not self.busy:
-            self._command("Deleting…", delete_experiment(self.lab, experiment, names))
+            self._command("Deleting…", delete_job(self.lab, experiment, names))
 
     def action_text(self) -> None:
         self.own_text = not self.own_text

@@ -211,7 +211,7 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
         assert state.left.startswith("newer: ")
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        assert "Delete the experiment newer?" in str(app.screen.query_one("#ask").border_title)
+        assert "Delete the scaling experiment newer?" in str(app.screen.query_one("#ask").border_title)
         await pilot.press("x")
         await until(pilot, lambda: widget.is_settled and state.left.startswith("older: "))
         assert not newer.exists()

@@ -10,6 +10,7 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from lab import job_process
 from lab.core.detached_process import DetachedProcess
 from lab.core.errors import UserError
 from lab.planning.estimates.measure_step_time import FILE as STEP_TIMES
@@ -18,10 +19,10 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.training import start_trainer
-from lab.training.scaling import scaling_plan, scaling_process
-from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
+from lab.training.job_record import STOPPED
+from lab.training.scaling import scaling_plan
+from lab.training.scaling.scaling_experiment import NOTHING, ScalingExperiment, start_scaling
 from lab.training.scaling.scaling_plan import ScalingPlan, evaluation_interval
-from lab.training.scaling.scaling_process import NICENESS
 from lab.training.scaling.scaling_result import CurvesReader, scaling_result
 from tests.fixture_types import Call, EmptyRun
 from tests.lab.conftest import TALE
@@ -39,7 +40,7 @@ def plan(tmp_path: Path) -> ScalingPlan:
 @pytest.fixture
 def experiment(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScalingExperiment]:
     made = ScalingExperiment("tiny")
-    monkeypatch.setattr("lab.training.scaling.scaling_experiment.STOP_SECONDS", PATIENCE)
+    monkeypatch.setattr("lab.training.job.STOP_SECONDS", PATIENCE)
     yield made
     if made.exists():
         made.delete()
@@ -50,17 +51,17 @@ def forked(forker: ModuleForker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork its process, and from that its trainers: each start of one would import torch."""
 
     def detached_process(module: str, arguments: Sequence[str], **where: Any) -> DetachedProcess:
-        assert module == scaling_process.__name__
+        assert module == job_process.MODULE
         return forker.detached_process(__name__, arguments, **where)
 
-    monkeypatch.setattr("lab.training.scaling.scaling_experiment.DetachedProcess", detached_process)
+    monkeypatch.setattr("lab.training.job.DetachedProcess", detached_process)
 
 
 def main(arguments: list[str]) -> int:
-    """`scaling_process`, whose trainers are forked from it; in runs of a second evaluations take more than the steps."""
+    """`job_process`, whose trainers are forked from it; in runs of a second evaluations take more than the steps."""
     scaling_plan.EVALUATIONS_SHARE = 10.0
     start_trainer.DetachedProcess = Forker().detached_process  # type: ignore[assignment, misc]
-    return scaling_process.main(arguments)
+    return job_process.main(arguments)
 
 
 def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan, seconds: float = 0.01) -> None:
@@ -90,6 +91,12 @@ def test_evaluations_take_a_small_share_of_each_run_however_short_it_is_and_slow
             assert 60 * minutes / step / every >= 15, "enough for a curve"
 
 
+def pid_of(experiment: ScalingExperiment) -> int:
+    begun = experiment.history().begun
+    assert begun is not None
+    return begun.pid
+
+
 def trainer_of(run: Run) -> psutil.Process:
     return psutil.Process(run.status().pid)
 
@@ -101,15 +108,15 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(
     time_no_steps(experiment, plan, seconds=0.03)
     start_scaling(experiment, plan)
     assert experiment.is_running()
-    pid = experiment.status().pid
+    pid = pid_of(experiment)
     start_scaling(experiment)
-    assert experiment.status().pid == pid, "a second lab starts nothing"
+    assert pid_of(experiment) == pid, "a second lab starts nothing"
 
     first = Run(experiment.home / "tiny-1")
     # A busy machine's first step may take the whole second that there is to train.
     wait_for(lambda: first.path.exists() and first.status().phase == "training")
-    assert psutil.Process(pid).nice() == NICENESS
-    assert trainer_of(first).nice() == NICENESS, "at the lowest priority of the lab"
+    assert psutil.Process(pid).nice() == ScalingExperiment.NICENESS
+    assert trainer_of(first).nice() == ScalingExperiment.NICENESS, "at the lowest priority of the lab"
     for process in (psutil.Process(pid), trainer_of(first)):
         process.kill()
     wait_for(lambda: not experiment.is_running() and first.phase() == "interrupted")
@@ -139,7 +146,7 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))
     first = Run(home / "tiny-1")
     wait_for(lambda: first.path.exists() and first.status().step > 0)
-    trainer, process = trainer_of(first), psutil.Process(experiment.status().pid)
+    trainer, process = trainer_of(first), psutil.Process(pid_of(experiment))
     process.kill()
     wait_for(lambda: not experiment.is_running())
     start_scaling(experiment)
@@ -155,7 +162,7 @@ def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
     assert "tiny-1 was stopped" in experiment.progress().problem
     assert llmlab("scaling", "--name", "tiny", "--detach").code == 0
     wait_for(lambda: first.phase() == "training")
-    psutil.Process(experiment.status().pid).kill()
+    psutil.Process(pid_of(experiment)).kill()
     wait_for(lambda: not experiment.is_running())
     assert "is stopped and saved" in llmlab("scaling", "--name", "tiny", "--stop").out
     assert first.phase() == "stopped", "its trainer, which outlives the process, is stopped too"
@@ -175,20 +182,22 @@ def test_only_one_process_owns_an_experiment(
     experiment.create(plan)
     log = tmp_path / "log"
     with trainer_lock(experiment.lock_path).acquire(timeout=0):
-        assert forker.code_of(forker.fork(scaling_process.__name__, [str(experiment.path)], log=log)) == 2
-    assert "already being trained" in log.read_text()
-    assert not experiment.status_path.exists()
+        process = forker.fork(job_process.MODULE, [str(experiment.path), "null"], log=log, folder=experiment.path)
+        assert forker.code_of(process) == 2
+    assert "The scaling experiment tiny runs already." in log.read_text()
+    assert experiment.history().begun is None
 
 
 def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan: ScalingPlan, forked: None) -> None:
     plan = msgspec.structs.replace(plan, text="stories:60MB", vocab=2000)
     time_no_steps(experiment, plan)
     start_scaling(experiment, plan)
-    wait_for(lambda: "timing" not in (experiment.status().doing or "timing"))
-    os.kill(experiment.status().pid, signal.SIGTERM)
+    wait_for(lambda: "timing" not in (experiment.history().doing.words or "timing"))
+    os.kill(pid_of(experiment), signal.SIGTERM)
     wait_for(lambda: not experiment.is_running())
-    status = experiment.status()
-    assert (status.ended, status.problem, status.doing) == (True, "", "")
+    ended, progress = experiment.history().ended, experiment.progress()
+    assert ended is not None
+    assert (ended.message, progress.problem, progress.doing) == (STOPPED, "", NOTHING)
     assert not (experiment.home / "tiny-1").exists()
     assert not list(experiment.home.glob(".preparing-*")), "nothing of the preparation is left"
 
