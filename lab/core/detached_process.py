@@ -1,7 +1,6 @@
 """Detached process: a module of the lab that belongs to no terminal, outlives its starter, and writes its output to a log."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -88,20 +87,6 @@ class DetachedProcess:
                 return last_text_line(file, self._log_start)
         except (OSError, DamagedFileError):
             return ""
-
-
-def ask_to_end(pid: int, module: str) -> bool:
-    """Send SIGTERM to a process that runs this module. False if there is none: a file that names a pid is input, not truth."""
-    import psutil  # type: ignore[import-untyped]
-
-    try:
-        process = psutil.Process(pid)
-        if not any(word.endswith(module.rpartition(".")[2]) for word in process.cmdline()):  # of any version: folders move
-            return False
-        process.send_signal(signal.SIGTERM)
-    except psutil.Error:
-        return False
-    return True
 
 
 def lower_priority(niceness: int) -> None:

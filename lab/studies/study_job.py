@@ -81,8 +81,8 @@ class StudyFollower(JobFollower[StudyHistory]):
 
     @property
     def next_seed(self) -> int:
-        """The seed of the next study here: the first that neither was recorded nor ran here last."""
-        begun = [each.begun for each in (*self.seeds, self.history) if each.begun is not None]
+        """The seed of the next study here: the first that neither was recorded nor finished here last."""
+        begun = [each.begun for each in (*self.seeds, self.shown) if each.begun is not None]
         return max((each.seed for each in begun), default=0) + 1
 
     def read(self) -> bool:

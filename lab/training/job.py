@@ -121,17 +121,14 @@ class Job:
         """True while its process lives: it holds the lock."""
         return trainer_lock_is_held(self.lock_path)
 
-    def refuse_if_running(self) -> None:
-        if self.is_running():
-            raise UserError(f"The {self.words} runs already.")
-
     def start(self, request: msgspec.Struct | None = None) -> None:
         """Start its process and wait until it has begun. It belongs to no terminal and outlives this process.
 
         Raises:
             UserError: if it runs already; if it could not begin, with the last line of its log.
         """
-        self.refuse_if_running()
+        if self.is_running():
+            raise UserError(f"The {self.words} runs already.")
         try:
             self.make()
             process = DetachedProcess(

@@ -65,7 +65,7 @@ class JobWidget(LiveWidget):
         Binding("x", "stop", "Stop", id="job.stop", tooltip="Stop it; the result from before stays"),
         Binding("v", "turn(1)", "Next view", id="job.view", tooltip="The next curve or table"),
         keyless("turn(-1)", "job.view_back", "The view before", "View before"),
-        Binding("x", "delete", "Delete", id="job.delete", show=False, tooltip="Delete the result of here; asks first"),
+        Binding("x", "delete", "Delete", id="job.delete", tooltip="Delete the result of here; asks first"),
     ]
 
     chosen: var[str] = var("")
@@ -78,7 +78,7 @@ class JobWidget(LiveWidget):
         """Of the job in sight, once its record was read."""
         self.about = ""
         """The reason why the job is not of the run at hand, once it was found."""
-        self.is_starting = False
+        self.is_starting = self._is_stopping = False
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=2, id="job-state")
@@ -148,7 +148,9 @@ class JobWidget(LiveWidget):
             return
         name = self.view_name
         at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
-        self.query_one("#job-state", StatusLine).say(f"{at}{'starting…' if self.is_starting else self.state()}")
+        self._is_stopping = self._is_stopping and self.is_running
+        state = "starting…" if self.is_starting else "stopping…" if self._is_stopping else self.state()
+        self.query_one("#job-state", StatusLine).say(f"{at}{state}")
         picture, had_focus = self.picture(name) if name else None, self.has_focus_within
         self.query_one("#job-sentence", StatusLine).say(picture.sentence if picture is not None else "")
         figures = None if picture is None or isinstance(picture.shown, View) else picture.shown
@@ -198,6 +200,8 @@ class JobWidget(LiveWidget):
     @work(exclusive=True, group="job", exit_on_error=True)
     async def action_stop(self) -> None:
         assert self.follower is not None
+        self._is_stopping = True
+        self.show()
         try:
             await in_thread(self.follower.job.stop)
         except UserError as error:
@@ -223,7 +227,7 @@ class JobWidget(LiveWidget):
 
 def deletion_dialog(job: Job, runs: Sequence[str]) -> ConfirmDialog:
     """The question whether to delete a job with its runs, which have these names."""
-    words = f"Its runs go with it: {', '.join(map(visible, runs))}." if runs else "It has no runs."
+    words = f"Its runs go with it: {', '.join(map(visible, runs))}." if runs else "This cannot be undone."
     return ConfirmDialog(f"Delete the {visible(job.words)}?", words, key="x", yes="delete", no="keep", by_enter=False)
 
 

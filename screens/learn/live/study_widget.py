@@ -82,8 +82,7 @@ class StudyWidget(JobWidget):
                 took = f"seed {history.begun.seed}, run here on {day} in {seconds} of CPU"
                 took += f"; dots and brackets: the {counted(count, 'seed')} recorded" * bool(count)
         problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
-        deletes = ", x deletes that of here" if follower.exists else ""
-        return f"{took} · r runs seed {follower.next_seed} here{deletes}{problem}"
+        return f"{took} · r runs seed {follower.next_seed} here{problem}"
 
 
 def study_option(options: Mapping[str, str]) -> str:

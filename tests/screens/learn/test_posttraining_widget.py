@@ -11,6 +11,8 @@ from textual.pilot import Pilot
 from lab.lessons.lesson import lessons
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock
+from lab.training.job import INTERRUPTED
 from lab.training.job_record import Ended
 from lab.training.posttraining.posttraining_history import RECORDED, recorded_history, recorded_measures
 from lab.training.posttraining.posttraining_job import PosttrainingJob
@@ -243,3 +245,23 @@ def test_the_recorded_one_is_whole_and_shows_what_the_lesson_says() -> None:
     assert measured["rl_free_rewarded"] > 0.9
     assert measured["rl_free_exact"] < 0.1, "the hole is found"
     assert measured["rl_exact"] > 0.9, "with the penalty it is not"
+
+
+async def test_x_stops_what_runs_and_deletes_what_it_left_once_it_was_asked(
+    app: LabApp, begun: list[str], home: Path, until: Any
+) -> None:
+    job = PosttrainingJob("demo", home)
+    write(home, [started()])
+    async with app.run_test(size=(80, 24)) as pilot:
+        with trainer_lock(job.lock_path).acquire():
+            await open_lesson(pilot, until)
+            await until(pilot, lambda: widget(pilot).is_running)
+            await pilot.press("x")
+            await until(pilot, lambda: (job.control_path / "stop").exists())
+            assert "stopping…" in state(pilot)
+        await until(pilot, lambda: f"{INTERRUPTED} r starts it again" in state(pilot))
+        await pilot.press("x")
+        assert "Delete the post-training of demo?" in str(app.screen.query_one("#ask").border_title)
+        await pilot.press("x")
+        await until(pilot, lambda: "not started: r starts it" in state(pilot))
+    assert not job.path.exists()
