@@ -3,17 +3,18 @@
 import importlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from lab.studies.study_record import Record, StudyHistory, median_of, recorded_seeds
+from lab.core.atomic_io import replace_atomic
+from lab.studies.study_record import Done, Record, StudyHistory, median_of, recorded_seeds
 from lab.training.job import Job, JobFollower
-from lab.training.job_record import Write
+from lab.training.job_record import Write, record_work
 
 STUDIES = ("chat", "few_shot", "preferences", "spelling", "sums", "unknowns")
-"""Modules of this package with a function `study(record)`. To add one, write it, add its name, and record its result."""
+"""Modules of this package with a function `study(record)`. To add one, write it, add its name, and call `record_seeds`."""
 
 
 class StudyRequest(msgspec.Struct, frozen=True):
@@ -50,8 +51,21 @@ class StudyJob(Job):
         return run_study(self.name, self.seed(request), write)
 
 
+def record_seeds(name: str, path: Path, seeds: Sequence[int]) -> bool:
+    """Make a recorded result anew: a record for each seed, in place of what the file holds. False if one did not finish."""
+    replace_atomic(path, [])
+
+    def finished(seed: int) -> bool:
+        def work(write: Write) -> str:
+            return run_study(name, seed, lambda line: None if isinstance(line, Done) else write(line))
+
+        return record_work(path, work, seed=seed, clock=time.process_time).is_finished
+
+    return all(map(finished, seeds))
+
+
 def run_study(name: str, seed: int, write: Write) -> str:
-    """Run a study of this name. Raises what it raises."""
+    """Run a study of this name; return "", as there is nothing to tell of its result. Raises what it raises."""
     study: Callable[[Record], None] = importlib.import_module(f"lab.studies.{name}").study
     import torch
 

@@ -55,8 +55,8 @@ class Job:
     """Threads of torch: for models as small as most jobs' more are slower, and a result depends on their number."""
 
     def __init__(self, name: str, home: Path) -> None:
-        self.name, self.home = name, home
-        self.path = home / self.FOLDER / name
+        self.name, self.home = name, home.absolute()
+        self.path = self.home / self.FOLDER / name
         self.record_path = self.path / "record.jsonl"
         self.new_path = self.path / "new.jsonl"
         self.lock_path = self.path / "lock"
@@ -160,8 +160,9 @@ class Job:
     def end(self) -> None:
         """Stop the process and wait until it is gone. Raises UserError if it has not ended after `STOP_SECONDS`."""
         give_up = time.monotonic() + STOP_SECONDS
-        self.stop()
         while self.is_running():
+            if not (self.control_path / "stop").exists():  # or a process that begins just now takes it for an old one
+                self.stop()
             if time.monotonic() > give_up:
                 raise UserError(f"The {self.words} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
             time.sleep(POLL_SECONDS)
@@ -174,6 +175,7 @@ class Job:
         Raises:
             UserError: if it does not stop, or something cannot be deleted now, with the reason.
         """
+        refuse_link(self.path)
         self.end()
         gone = self.path.with_name(f"{DELETED_PREFIX}{owner()}")
         try:

@@ -132,7 +132,7 @@ class ScalingExperiment(Job):
 
     def __init__(self, name: str, home: Path | None = None) -> None:
         """Raises: UserError, if it cannot be a run's name."""
-        super().__init__(check_name(name), (home or home_of_runs()).absolute())
+        super().__init__(check_name(name), home or home_of_runs())
         self.plan_path = self.path / "plan.json"
 
     def exists(self) -> bool:

@@ -171,7 +171,11 @@ class ChooseWidget(LiveWidget):
 
     @work(exclusive=True, exit_on_error=True)
     async def _read(self) -> None:
-        await in_thread(self.follower.read)
+        try:
+            await in_thread(self.follower.read)
+        except UserError as error:
+            self.say(str(error), error=True)
+            return
         view = self.follower.shown.views.get(self.options.get("view", ""))
         if isinstance(view, Rows):
             self.rows = view

@@ -14,13 +14,12 @@ from lab.core.errors import UserError
 from lab.job_process import main
 from lab.lessons.conditions import names_in
 from lab.runs.trainer_commands import send
-from lab.studies import record_study
-from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest
+from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest, record_seeds
 from lab.studies.study_record import RECORDED, Line, Plot, Point, Record, Rows, StudyHistory, sentences_of
 from lab.training import command_inbox, job_record
 from lab.training.command_inbox import StopSignals
 from lab.training.job_record import STOPPED, Begun, Ended, histories_of, history_of
-from tests.lab.training.module_forker import wait_for
+from tests.lab.training.module_forker import PATIENCE, ModuleForker, wait_for
 
 
 def two_points(record: Record) -> None:
@@ -36,7 +35,6 @@ def two_points(record: Record) -> None:
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StudyJob:
     """A study called tiny, done in this process, which keeps its priority and its signals."""
-    monkeypatch.setattr(record_study, "STUDIES", ["tiny"])
     monkeypatch.setattr(job_process, "lower_priority", lambda niceness: None)
     monkeypatch.setattr(command_inbox, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(StopSignals, "install", lambda self: None)
@@ -65,16 +63,16 @@ def test_what_a_study_records_is_what_is_read_and_several_seeds_are_recorded_one
 ) -> None:
     body(two_points)
     path = tmp_path / "tiny.jsonl"
-    for seeds in (("3", "4", "9"), ("5", "6")):
-        assert record_study.main(["tiny", str(path), *seeds]) == 0
+    for seeds in ((3, 4, 9), (5, 6)):
+        assert record_seeds("tiny", path, seeds)
         found = histories_of(path, StudyHistory)
-        assert [str(each.begun.seed) for each in found if each.begun] == list(seeds), "in place of what the file held"
+        assert [each.begun.seed for each in found if each.begun] == list(seeds), "in place of what the file held"
         for seed, history in zip(seeds, found, strict=True):
             assert list(history.views) == ["loss", "table"]
             assert history.views["loss"] == Plot("loss", "loss of a study", "step", "nats", 0.0, 1.0)
             assert history.views["table"] == Rows("table", "answers", ("question", "right"), (("a?", 3), ("b?", 0.25)))
             assert history.curves == {"loss": {"model": [(1.0, 2.5), (2.0, 1.5)]}}
-            assert history.measures == {"seed": int(seed), "first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
+            assert history.measures == {"seed": seed, "first": 2.5, "name": "tiny", "fell": True, "last": 1.5}
             assert history.ended is not None
             assert history.ended.is_finished
 
@@ -121,7 +119,9 @@ def test_a_study_that_does_not_finish_says_why_and_leaves_the_earlier_result(
     assert follower.shown.measures["seed"] == 3
 
 
-def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not_outlive_its_deletion(tmp_path: Path) -> None:
+def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not_outlive_its_deletion(
+    tmp_path: Path, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, name = StudyJob(STUDIES[0], tmp_path), STUDIES[0]
     follower = StudyFollower(job)
     follower.read()
@@ -136,6 +136,8 @@ def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not
     follower.read()
     assert (follower.problem, follower.is_recorded) == (STOPPED, True)
     assert not job.stop()
+    monkeypatch.setattr("lab.training.job.DetachedProcess", forker.detached_process)  # one start that imports torch is enough
+    monkeypatch.setattr("lab.training.job.STOP_SECONDS", PATIENCE)
     job.start(StudyRequest(7))
     job.delete()
     assert not job.is_running()
