@@ -188,7 +188,7 @@ def test_only_one_process_owns_an_experiment(
     assert experiment.history().begun is None
 
 
-def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan: ScalingPlan, forked: None) -> None:
+def test_a_signal_stops_a_true_process_while_it_prepares(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
     plan = msgspec.structs.replace(plan, text="stories:60MB", vocab=2000)
     time_no_steps(experiment, plan)
     start_scaling(experiment, plan)
