@@ -216,8 +216,7 @@ class JobFollower(Generic[H]):
         self.problem = "" if self.is_running or not self.job.new_path.exists() else self._problem()
         self.stands = not self.is_running and self.job.record_path.exists()
         path = self.job.record_path if self.stands else self.job.new_path
-        is_other = self._lines is None or path != self._lines.path
-        if self._lines is None or is_other:
+        if is_other := self._lines is None or path != self._lines.path:
             self._lines = reader_of(path, self._kind)
         lines = self._lines.read()
         if is_other or self._lines.restarted:
@@ -227,7 +226,7 @@ class JobFollower(Generic[H]):
 
     def _problem(self) -> str:
         ended = last_line(self.job.new_path, Ended)
-        return ended.message or INTERRUPTED if ended is not None else INTERRUPTED
+        return (ended.message if ended is not None else "") or INTERRUPTED
 
 
 def jobs_under_way(home: Path) -> dict[Path, tuple[str, str]]:
