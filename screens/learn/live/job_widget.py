@@ -65,7 +65,7 @@ class JobWidget(LiveWidget):
         Binding("x", "stop", "Stop", id="job.stop", tooltip="Stop it; the result from before stays"),
         Binding("v", "turn(1)", "Next view", id="job.view", tooltip="The next curve or table"),
         keyless("turn(-1)", "job.view_back", "The view before", "View before"),
-        Binding("x", "delete", "Delete", id="job.delete", tooltip="Delete the result of here; asks first"),
+        Binding("x", "delete", "Delete", id="job.delete", show=False, tooltip="Delete the result of here; asks first"),
     ]
 
     chosen: var[str] = var("")
@@ -152,7 +152,9 @@ class JobWidget(LiveWidget):
         state = "starting…" if self.is_starting else "stopping…" if self._is_stopping else self.state()
         self.query_one("#job-state", StatusLine).say(f"{at}{state}")
         picture, had_focus = self.picture(name) if name else None, self.has_focus_within
-        self.query_one("#job-sentence", StatusLine).say(picture.sentence if picture is not None else "")
+        sentence = self.query_one("#job-sentence", StatusLine)
+        sentence.say(picture.sentence if picture is not None else "")
+        sentence.display = bool(picture is not None and picture.sentence)
         figures = None if picture is None or isinstance(picture.shown, View) else picture.shown
         self.set_class(figures is not None, "-plotted")
         if picture is not None and isinstance(picture.shown, View):

@@ -144,7 +144,7 @@ class PosttrainingWidget(JobWidget):
             words = f"{NAMES[lines[-1].model]}: round {lines[-1].round}/{lines[-1].rounds}" if lines else "RL begins"
             return f"{recorded}{words}" + (f" · {duration(left)} left" if left is not None else "")
         model = self._model_to_open()
-        keys = f" · i opens {visible(history.saved[model])}, ] another" if model else ""
+        keys = " · x deletes it" + (f", i opens {visible(history.saved[model])}, ] another" if model else "")
         return f"{recorded}{'finished' if stage == 'finished' else f'{visible(follower.reason)} r starts it again'}{keys}"
 
     def _model_to_open(self) -> Model | None:

@@ -82,7 +82,8 @@ class StudyWidget(JobWidget):
                 took = f"seed {history.begun.seed}, run here on {day} in {seconds} of CPU"
                 took += f"; dots and brackets: the {counted(count, 'seed')} recorded" * bool(count)
         problem = f". The last start here did not finish: {visible(follower.problem)}" if follower.problem else ""
-        return f"{took} · r runs seed {follower.next_seed} here{problem}"
+        deletes = " · x deletes it" if follower.stands else ""
+        return f"{took}{deletes} · r runs seed {follower.next_seed} here{problem}"
 
 
 def study_option(options: Mapping[str, str]) -> str:
