@@ -75,17 +75,12 @@ def prepare_run(
     preparation = TextPreparation(corpus, PreparationCache(where), progress, LEAST_TEXT)
     split = preparation.read()
     text = TextSize(corpus.source, corpus.encoding, split.bytes, training_share=request.holdout.training_share)
-    planned: MinutesPlan | None = None
-
-    def plan() -> None:
-        nonlocal planned, request
-        planned = _plan(asked, text, where, created, progress)
-        request = planned.best.request
-
+    plan: MinutesPlan | None = None
     if is_planned(asked):
         plan_for_minutes(asked, text, StepSpeed(machine(), {}))  # refuses what cannot be before anything is measured or kept
         text = replace(text, pilot=_pilot(corpus, asked, where, created, progress))
-        plan()
+        plan = _plan(asked, text, where, created, progress)
+        request = plan.best.request
     size = vocabulary_size(request, text)
     tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
     if base is not None and corpus.has_end_of_text and tokenizer.end_of_text is None:
@@ -95,10 +90,11 @@ def prepare_run(
             run = Run(folder)
             prepared = _write_tokens(run, request, preparation, split, tokenizer)
             text = replace(text, tokens=prepared.tokens, vocab_size=tokenizer.vocab_size, split=prepared.split)
-            if planned is not None:
-                plan()
-                on_plan(planned)
-            resolved = resolve(request, text, machine()) if planned is None else planned.best.run
+            if plan is not None:
+                plan = _plan(asked, text, where, created, progress)  # again: its tokens have been counted
+                request = plan.best.request
+                on_plan(plan)
+            resolved = resolve(request, text, machine()) if plan is None else plan.best.run
             config = RunConfig(
                 name="",
                 created=created,
