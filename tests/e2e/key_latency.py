@@ -60,6 +60,7 @@ STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
     ("j", "head {head} · pattern"),
     ("j", "head {head} · scores"),
+    ("j", "head {head} · why there"),
     ("j", "layer {layer} · attention · all heads"),
     ("j", "layer {layer} · head {head}:"),
     ("j", "head {head} · values"),
