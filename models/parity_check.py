@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.check import alone, check
 from models.gpt import GPT
 
 
@@ -31,12 +32,14 @@ def fast_tensors(model: GPT, ids: Sequence[int], names: Collection[str] | None =
     kept: dict[str, Tensor] = {}
     wanted = [place for place in _places(model) if names is None or place.name in names]
     hooks = [_hook(place, kept, (model.config.heads, model.config.head_width)) for place in wanted]
+    hooks += [part.register_forward_pre_hook(lambda *_: check()) for block in model.blocks for part in (block.attn, block.mlp)]
     was_training = model.training
     model.eval()
     try:
-        x = model.hidden(torch.tensor([list(ids)], device=model.wte.weight.device))
-        if names is None or "logits" in names:
-            kept["logits"] = model.unembed(x)[0]
+        with alone():  # a pass that were let in would call the hooks, too
+            x = model.hidden(torch.tensor([list(ids)], device=model.wte.weight.device))
+            if names is None or "logits" in names:
+                kept["logits"] = model.unembed(x)[0]
     finally:
         model.train(was_training)
         for hook in hooks:

@@ -29,7 +29,7 @@ An edited value has two names: the plain one after the edit, and with `.before` 
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.attention_kernels import causal_mask
+from models.check import check
 from models.gelu import gelu
 from models.gpt import EPSILON, GPT, Block
 from models.trace_edits import Edit
@@ -73,15 +74,14 @@ class Trace:
 
     def __init__(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> None:
         self._begin(model, ids, edits)
-        for _ in self._run():
-            pass
+        while self.advance():
+            check()
 
     @classmethod
-    def incremental(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Generator[None, None, Self]:
-        """The same trace, computed a layer at a time: yields after each, so that a long one can be cancelled."""
+    def begun(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Self:
+        """A trace without any layer yet: `advance` computes one after the other."""
         trace = cls.__new__(cls)
         trace._begin(model, ids, edits)
-        yield from trace._run()
         return trace
 
     def _begin(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit]) -> None:
@@ -98,20 +98,23 @@ class Trace:
         self._streams: dict[str, Tensor] = {}
         self._insides: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
         self._end: dict[str, Tensor] = {}
+        self._layers = 0
+        """Number of layers whose residual streams are computed."""
+        self._streams["embed"] = self._embedding[self.ids]
+        self._streams["pos_embed"] = model.wpe.weight.detach().float()[: len(self.ids)]
 
     @torch.no_grad()
-    def _run(self) -> Generator[None, None, None]:
-        positions = self._model.wpe.weight.detach().float()  # (context, C)
-        self._streams["embed"] = self._embedding[self.ids]
-        self._streams["pos_embed"] = positions[: len(self.ids)]
-        x = self._streams["embed"] + self._streams["pos_embed"]
-        for layer in range(self.config.layers):
-            entering: dict[str, Tensor] = {}
-            values = self._layer(layer, self._edited(layer, "resid_pre", x, entering)) | entering
-            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in values if name.removesuffix(BEFORE) in STREAMS}
-            x = values["resid_post"]
-            del values  # or two layers' insides would be in memory at once
-            yield
+    def advance(self) -> bool:
+        """Compute the residual streams of the next layer; False, and nothing is done, where all are computed."""
+        layer = self._layers
+        if layer == self.config.layers:
+            return False
+        before = self._streams[f"blocks.{layer - 1}.resid_post"] if layer else self._streams["embed"] + self._streams["pos_embed"]
+        entering: dict[str, Tensor] = {}
+        values = self._layer(layer, self._edited(layer, "resid_pre", before, entering)) | entering
+        self._streams |= {f"blocks.{layer}.{name}": values[name] for name in values if name.removesuffix(BEFORE) in STREAMS}
+        self._layers += 1
+        return True
 
     def names(self) -> list[str]:
         """Every name of the trace, in the order of computation."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from lab.core.machine import has_spare_capacity
-from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
+from lab.engine.client import EngineClient, EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
 
 SECONDS_BETWEEN_TRIES = 10.0
@@ -63,7 +63,7 @@ class Engine(Protocol):
     @property
     def pid(self) -> int | None: ...
 
-    async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None, ahead: bool = False) -> R: ...
+    async def call(self, method: EngineMethod[P, R], params: P) -> R: ...
 
     async def kill(self) -> None: ...
 
@@ -115,8 +115,6 @@ class NewestOnly(Generic[Q]):
             try:
                 await self._unless_newer(self._answer(question), self._patience)
                 await self._unless_newer(self._look_ahead(question), 0)
-            except Superseded:
-                continue
             except EngineDied as died:
                 self._failed(str(died), True)
             except EngineError as error:

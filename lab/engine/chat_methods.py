@@ -10,7 +10,7 @@ from lab.engine.method_registry import ChatAnswer, ChatParams
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import Identity
 from models.chat import Chat, template_of, template_sentence
-from models.unembed import Slices
+from models.check import check
 
 
 @dataclass
@@ -28,8 +28,8 @@ class ChatMethods:
     models: ModelCache
     _writing: Writing | None = None
 
-    def chat(self, params: ChatParams) -> Slices[ChatAnswer]:
-        """The conversation with at most `tokens` more tokens of its last answer, one in a slice. Raises: UserError."""
+    def chat(self, params: ChatParams) -> ChatAnswer:
+        """The conversation with at most `tokens` more tokens of its last answer. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint, fresh=True)
         is_tuned = opened.run.config.tuning is not None
         template = template_of(opened.tokenizer, is_tuned=is_tuned)
@@ -40,7 +40,7 @@ class ChatMethods:
         if writing is None or (writing.identity, writing.params) != (opened.identity, params):
             writing = Writing(opened.identity, params, chat.answers(opened.model, params.sampling, params.most))
         for _ in range(params.tokens if chat.turns and not chat.turns[-1].end else 0):
-            yield
+            check()
             opened.refuse_released()
             following = next(writing.answers, None)
             if following is None:

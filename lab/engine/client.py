@@ -42,10 +42,6 @@ class EngineError(Exception):
     """A request that the engine refused; the message is one sentence for the user."""
 
 
-class Superseded(EngineError):  # noqa: N818 - not a failure: the answer is not wanted any more
-    """A request whose place a newer one of its group took, or that was cancelled."""
-
-
 class EngineDied(EngineError):  # noqa: N818
     """The end of the engine's process while an answer was due. The next call starts another."""
 
@@ -116,22 +112,18 @@ class EngineClient:
             reading = asyncio.create_task(self._read(process, log, log_start), name="engine replies")
             self._running = _RunningEngine(process, reading)
 
-    async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None, ahead: bool = False) -> R:
-        """One answer. Cancelling the awaiting task drops the request if it still waits.
-
-        With `ahead`, nobody waits for the answer yet: the engine works at it only while it has nothing else to do, and gives it
-        up for any other request.
+    async def call(self, method: EngineMethod[P, R], params: P) -> R:
+        """One answer. Cancelling the awaiting task drops the request, or has the engine give it up.
 
         Raises:
             EngineError: if the request cannot be answered, in one sentence.
-            Superseded: if a newer call with the same `group` came in first, or, with `ahead`, any other.
             EngineDied: if the process ended; calling again starts another.
         """
         await self.start()
         id_, pending = next(self._ids), asyncio.get_running_loop().create_future()
         self._pending[id_] = pending
         try:
-            await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group, ahead)))
+            await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)))))
             reply = await pending
         except asyncio.CancelledError:
             await self._write(frame(Cancel(id_)))
@@ -139,7 +131,7 @@ class EngineClient:
         finally:
             del self._pending[id_]
         if reply.error is not None:
-            raise (Superseded if reply.error.kind in ("superseded", "cancelled") else EngineError)(reply.error.sentence)
+            raise EngineError(reply.error.sentence)
         return msgspec.msgpack.decode(reply.result, type=method.result)
 
     async def close(self) -> None:

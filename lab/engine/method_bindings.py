@@ -31,10 +31,10 @@ from lab.training.one_step.training_step import TrainingStep
 from lab.training.one_step.view_context import StepContext
 from lab.training.one_step.weight_update_view import weight_changes_view, weight_update_view
 from lab.views.blocks import ModelFacts, Token, View
+from models.check import check
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace, layer_norm
-from models.unembed import Slices
 
 
 @dataclass
@@ -53,39 +53,46 @@ class OneStepMethods:
     def __init__(self) -> None:
         self._held: HeldStep | None = None
 
-    def one_step(self, params: OneStepParams) -> Slices[StepAnswer]:
+    def one_step(self, params: OneStepParams) -> StepAnswer:
         """A stage of the training step: its view, the window's tokens, the loss so far. Raises: UserError."""
         if params.stage not in STAGES:
             raise UserError(f"There is no stage called {params.stage}; the stages are {', '.join(STAGES)}.")
-        held = yield from self._hold(params)
-        step = held.step
-        yield from step.go_to(max(0, params.applied))
-        if params.stage in ("changes", "weight") or (params.stage == "after" and step.applied == 0):
-            yield from step.preview()
-        context = _context(params, step, held.tokenizer)
-        if params.stage in ("backward", "losses", "logits_gradient") or (params.stage == "after" and step.applied):
-            context = replace(context, inspect_hidden=(yield from _inspect_hidden(context)))
-        picture = backward_pass(context) if params.stage == "backward" else None
-        view = weight_update_view(context, params.weight) if params.stage == "weight" else VIEWS[params.stage](context)
-        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, view, picture)
+        held, self._held = self._held, None  # a request that is let in meanwhile takes steps of its own
+        if held is not None and held.key != (params.run, params.opened):
+            held = None  # frees its memory before another is read
+        try:
+            held = _on_batch(params, held)
+            return _answer(params, held)
+        finally:
+            self._held = held
 
-    def _hold(self, params: OneStepParams) -> Slices[HeldStep]:
-        """The step of these parameters, at the checkpoint's weights where its run or its batch is another than before."""
-        key, batch_key = (params.run, params.opened), (params.text, params.batch_offset)
-        held = self._held if self._held is not None and self._held.key == key else None
-        if held is None:
-            self._held = None  # frees the memory of the one before
-            run = open_run(params.run)
-            tokenizer, checkpoint = tokenizer_of(run), open_checkpoint(run)
-        else:
-            tokenizer, checkpoint = held.tokenizer, held.checkpoint
-        yield
-        if held is None or held.batch_key != batch_key:
-            batch = _batch(params, checkpoint, tokenizer)
-            if held is not None:
-                held.step.undo_all()
-            held = self._held = HeldStep(key, checkpoint, tokenizer, batch_key, TrainingStep(checkpoint, batch))
-        return held
+
+def _on_batch(params: OneStepParams, held: HeldStep | None) -> HeldStep:
+    """The step of these parameters, with the checkpoint of `held` if there is one."""
+    key, batch_key = (params.run, params.opened), (params.text, params.batch_offset)
+    if held is not None:
+        if held.batch_key == batch_key:
+            return held
+        batch = _batch(params, held.checkpoint, held.tokenizer)
+        held.step.undo_all()
+        return HeldStep(key, held.checkpoint, held.tokenizer, batch_key, TrainingStep(held.checkpoint, batch))
+    run = open_run(params.run)
+    tokenizer, checkpoint = tokenizer_of(run), open_checkpoint(run)
+    check()
+    return HeldStep(key, checkpoint, tokenizer, batch_key, TrainingStep(checkpoint, _batch(params, checkpoint, tokenizer)))
+
+
+def _answer(params: OneStepParams, held: HeldStep) -> StepAnswer:
+    step = held.step
+    step.go_to(max(0, params.applied))
+    if params.stage in ("changes", "weight") or (params.stage == "after" and step.applied == 0):
+        step.preview()
+    context = _context(params, step, held.tokenizer)
+    if params.stage in ("backward", "losses", "logits_gradient") or (params.stage == "after" and step.applied):
+        context = replace(context, inspect_hidden=_inspect_hidden(context))
+    picture = backward_pass(context) if params.stage == "backward" else None
+    view = weight_update_view(context, params.weight) if params.stage == "weight" else VIEWS[params.stage](context)
+    return StepAnswer(_facts(step), _tokens(context), context.window, context.position, view, picture)
 
 
 def _batch(params: OneStepParams, checkpoint: OpenCheckpoint, tokenizer: Tokenizer) -> StepBatch:
@@ -102,10 +109,10 @@ def _context(params: OneStepParams, step: TrainingStep, tokenizer: Tokenizer) ->
     return StepContext(step, tokenizer, window, max(1, min(position, first.width)))
 
 
-def _inspect_hidden(context: StepContext) -> Slices[Tensor]:
+def _inspect_hidden(context: StepContext) -> Tensor:
     """(T, C) hidden states after the final norm in Inspect's forward pass of the window."""
     model = context.step.model
-    trace = yield from Trace.incremental(model, context.ids[:-1])
+    trace = Trace(model, context.ids[:-1])
     return layer_norm(trace[f"blocks.{model.config.layers - 1}.resid_post"], model.ln_f)
 
 
@@ -170,7 +177,7 @@ class ModelMethods:
         self.models.release(Path(params.path))
         return True
 
-    def experiment(self, params: ExperimentParams) -> Slices[ExperimentResult]:
+    def experiment(self, params: ExperimentParams) -> ExperimentResult:
         """The picture and the measures of an experiment. The prompt may be empty. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint, fresh=True)
         check_place(opened, params.layer, params.head)
@@ -183,11 +190,11 @@ class ModelMethods:
             layer=params.layer,
             head=params.head,
             sampling=params.sampling,
-            edits=(yield from resolve_edits(self.models, opened, params)),
+            edits=resolve_edits(self.models, opened, params),
             inputs=params.inputs,
             width=params.width_hint,
         )
-        result = yield from run_experiment(params.name, context)
+        result = run_experiment(params.name, context)
         result.view.step = opened.step
         return result
 

@@ -29,6 +29,8 @@ class EngineMethod(Generic[P, R]):
     name: str
     params: type[P]
     result: type[R]
+    is_job: bool = False
+    """It may take seconds, and its checks let in the requests that wait."""
 
 
 AnyMethod = EngineMethod[Any, Any]
@@ -220,14 +222,14 @@ ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
 EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
 EFFECT = EngineMethod("effect", LensParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
-PATCHES = EngineMethod("patches", PatchesParams, View)
+PATCHES = EngineMethod("patches", PatchesParams, View, is_job=True)
 GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
-SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
-PROMPT_REPORT = EngineMethod("prompt_report", PromptParams, PromptReport)
-ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
-EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult)
-CHAT = EngineMethod("chat", ChatParams, ChatAnswer)
+SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace, is_job=True)
+PROMPT_REPORT = EngineMethod("prompt_report", PromptParams, PromptReport, is_job=True)
+ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer, is_job=True)
+EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult, is_job=True)
+CHAT = EngineMethod("chat", ChatParams, ChatAnswer, is_job=True)
 
 METHODS: tuple[AnyMethod, ...] = tuple(each for each in list(globals().values()) if isinstance(each, EngineMethod))
 """All of the above."""

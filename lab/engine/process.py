@@ -28,14 +28,13 @@ def answer_once() -> None:
 
     from lab.engine.prompt_methods import PromptMethods
     from lab.inspect.model_cache import ModelCache
-    from models.unembed import finish
 
     torch.set_grad_enabled(False)  # of this thread
     models = ModelCache()
     methods = PromptMethods(models)
     try:
-        finish(methods.lens(LensParams(run=RUN, checkpoint="best", text=PROMPT)))
-        finish(methods.view(ViewParams(run=RUN, checkpoint="best", text=PROMPT, stage="scores")))
+        methods.lens(LensParams(run=RUN, checkpoint="best", text=PROMPT))
+        methods.view(ViewParams(run=RUN, checkpoint="best", text=PROMPT, stage="scores"))
     except UserError:
         return  # a lab without its demo: whoever opens a run there waits for the rest
     finally:

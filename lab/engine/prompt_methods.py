@@ -1,7 +1,5 @@
 """The engine's methods about a prompt: lens, view, code, explain, attribution, evidence, effect, compare, guess, sample,
 save_trace and prompt_report, and the trace that all of them begin with.
-
-Each is computed in slices, so that a view that is waited for does not wait for another request.
 """
 
 import dataclasses
@@ -42,30 +40,26 @@ from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import stage_view
-from lab.inspect.trace_export import npz_slices, summarize
+from lab.inspect.trace_export import summarize, write_npz
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
 from lab.views.blocks import GuessQuestion, LensPath, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
 from models.config import SamplingSettings
 from models.trace_edits import Edit
-from models.unembed import Slices
 
 EMPTY_PROMPT = "The prompt is empty: GPT-2 predicts a token from those before it, so it needs at least one; type a word."
 
 
-def trace_prompt(models: ModelCache, params: PromptParams) -> Slices[StageContext]:
-    """The traced prompt, at the position, layer and head of the parameters as far as they have them.
-
-    One layer of the trace per slice, so that other requests are served in between. Raises: UserError.
-    """
+def trace_prompt(models: ModelCache, params: PromptParams) -> StageContext:
+    """The traced prompt, at the position, layer and head of the parameters as far as they have them. Raises: UserError."""
     opened = models.model(params.run, params.checkpoint)
     layer, head, width = (params.layer, params.head, params.width_hint) if isinstance(params, ViewParams) else (0, 0, None)
     check_place(opened, layer, head)
     prompt = token_ids(opened, params.text, params.ids)
     window = prompt[-opened.model.config.context :]
-    edits = yield from resolve_edits(models, opened, params)
-    traced = yield from models.traces.trace_incrementally(opened, window, edits)
+    edits = resolve_edits(models, opened, params)
+    traced = models.traces.trace(opened, window, edits)
     last = len(window) - 1
     position = params.position if isinstance(params, LensParams) else None
     return StageContext(
@@ -90,7 +84,7 @@ def check_place(opened: OpenModel, layer: int, head: int) -> None:
         raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
 
 
-def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -> Slices[tuple[Edit, ...]]:
+def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -> tuple[Edit, ...]:
     """The edits of the forward pass, with the vectors that patches take from other prompts. Raises: UserError."""
     config = opened.model.config
     vectors: dict[Intervention, list[float]] = {}
@@ -99,16 +93,16 @@ def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -
             has = f"{counted(config.layers, 'layer')} of {counted(config.heads, 'head')}"
             raise UserError(f"{opened.run.name} has no {each.object}: it has {has}.")
         if each.how == "patch":
-            vectors[each] = yield from _source_vector(models, opened, each)
+            vectors[each] = _source_vector(models, opened, each)
     return (*params.edits, *edits_of(params.interventions, config.layers, vectors.__getitem__))
 
 
-def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -> Slices[list[float]]:
+def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -> list[float]:
     source = patch.source
     window = token_ids(opened, source.text, source.ids)[-opened.model.config.context :] if source is not None else []
     if source is None or not 0 <= source.position < len(window):
         raise UserError(f"The second prompt has no such token to take {patch.object} from.")
-    traced = yield from models.traces.trace_incrementally(opened, window)
+    traced = models.traces.trace(opened, window)
     value = traced.trace[f"blocks.{patch.layer}.{patch.part}"]
     at = value[source.position]
     return (at[patch.head] if value.dim() == 3 else at).tolist()
@@ -134,28 +128,26 @@ SUMMARY_TOP = 20
 class PromptMethods:
     models: ModelCache
 
-    def lens(self, params: LensParams) -> Slices[LensPath]:
+    def lens(self, params: LensParams) -> LensPath:
         """The logit lens of every stage, and the most probable next tokens. Raises: UserError."""
-        return (yield from lens_path((yield from trace_prompt(self.models, params))))
+        return lens_path(trace_prompt(self.models, params))
 
-    def view(self, params: ViewParams) -> Slices[View]:
+    def view(self, params: ViewParams) -> View:
         """The view of a stage of the forward pass. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
-        return _placed(
-            add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions), context
-        )
+        context = trace_prompt(self.models, params)
+        return _placed(add_intervention_notes(stage_view(params.stage, context), context, params.interventions), context)
 
-    def code(self, params: ViewParams) -> Slices[View]:
+    def code(self, params: ViewParams) -> View:
         """The source code of a stage with the shapes of the prompt. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
+        context = trace_prompt(self.models, params)
         return _placed(source_code(context, params.stage), context)
 
-    def explain(self, params: ExplainParams) -> Slices[Explanation]:
+    def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
         from lab.inspect.explain_number import Explainer
         from lab.inspect.formulas.quantities import UnknownNumberError
 
-        context = yield from trace_prompt(self.models, params)
+        context = trace_prompt(self.models, params)
         explainer = context.traced.get_or_compute(
             ("explainer", context.sampling, context.draws_for - context.position),
             0,
@@ -172,59 +164,59 @@ class PromptMethods:
         except UnknownNumberError as error:
             raise UserError(str(error)) from error
 
-    def attribution(self, params: AttributionParams) -> Slices[View]:
+    def attribution(self, params: AttributionParams) -> View:
         """Direct logit attribution of a token. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
+        context = trace_prompt(self.models, params)
         return _placed(attribution(context, params.candidate, params.against, params.by_size), context)
 
-    def evidence(self, params: EvidenceParams) -> Slices[View]:
+    def evidence(self, params: EvidenceParams) -> View:
         """The training text's evidence for a token. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
-        return _placed((yield from evidence(context, params.candidate)), context)
+        context = trace_prompt(self.models, params)
+        return _placed(evidence(context, params.candidate), context)
 
-    def effect(self, params: LensParams) -> Slices[Effect]:
+    def effect(self, params: LensParams) -> Effect:
         """The prediction at the position without and with the edits and interventions. Raises: UserError."""
-        before = yield from trace_prompt(self.models, replace(params, edits=(), interventions=()))
-        after = yield from trace_prompt(self.models, params)
+        before = trace_prompt(self.models, replace(params, edits=(), interventions=()))
+        after = trace_prompt(self.models, params)
         words = describe_interventions(params.interventions) or f"{len(params.edits)} edits"
         found = effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
         return replace(found, step=after.opened.step)
 
-    def compare(self, params: CompareParams) -> Slices[View]:
+    def compare(self, params: CompareParams) -> View:
         """The prompt beside a second one, aligned from the end. Raises: UserError."""
-        first, second = yield from self._both(params)
+        first, second = self._both(params)
         return _placed(two_prompts(first, second), first)
 
-    def patches(self, params: PatchesParams) -> Slices[View]:
+    def patches(self, params: PatchesParams) -> View:
         """Every patch from the second prompt into the first. Raises: UserError."""
-        first, second = yield from self._both(replace(params, edits=(), interventions=()))
-        return _placed((yield from patches_view(first, second, params.candidate, params.against)), first)
+        first, second = self._both(replace(params, edits=(), interventions=()))
+        return _placed(patches_view(first, second, params.candidate, params.against), first)
 
-    def _both(self, params: CompareParams) -> Slices[tuple[StageContext, StageContext]]:
+    def _both(self, params: CompareParams) -> tuple[StageContext, StageContext]:
         """Both prompts, the second's position as far from its end as the first's."""
-        first = yield from trace_prompt(self.models, params)
+        first = trace_prompt(self.models, params)
         other = replace(params, text=params.second_text, ids=params.second_ids, position=None, edits=(), interventions=())
-        second = yield from trace_prompt(self.models, other)
+        second = trace_prompt(self.models, other)
         behind = len(first.ids) - 1 - first.position
         return first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind))
 
-    def guess(self, params: GuessParams) -> Slices[GuessQuestion]:
+    def guess(self, params: GuessParams) -> GuessQuestion:
         """A question for the learner, with its answer. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
+        context = trace_prompt(self.models, params)
         return attention_question(context) if params.about == "attention" else next_token_question(context)
 
-    def sample(self, params: SampleParams) -> Slices[Token]:
+    def sample(self, params: SampleParams) -> Token:
         """The token that the view of stage `sample` shows as drawn at the last position. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
+        context = trace_prompt(self.models, params)
         drawn = context.draw()
         before, after = float(drawn.before[drawn.id]), float(drawn.after[drawn.id])
         return Token(drawn.id, context.tokenizer.label(drawn.id), before, after)
 
-    def save_trace(self, params: SaveTraceParams) -> Slices[SavedTrace]:
+    def save_trace(self, params: SaveTraceParams) -> SavedTrace:
         """Write what `llmlab trace` would, with the edits and interventions. Raises: UserError."""
-        context, path = (yield from trace_prompt(self.models, params)), Path(params.path)
+        context, path = trace_prompt(self.models, params), Path(params.path)
         if params.kind == "npz":
-            yield from npz_slices(path, context.trace)
+            write_npz(path, context.trace)
         else:
             opened = context.opened
             found = summarize(
@@ -239,12 +231,12 @@ class PromptMethods:
             write_export(path, [msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"])
         return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 
-    def prompt_report(self, params: PromptParams) -> Slices[PromptReport]:
+    def prompt_report(self, params: PromptParams) -> PromptReport:
         """The prompt's part of a report, with the edits and interventions. Raises: UserError."""
-        context = yield from trace_prompt(self.models, params)
+        context = trace_prompt(self.models, params)
         words = describe_interventions(params.interventions) or (f"{len(params.edits)} edits" if params.edits else "")
         dropped = context.dropped + context.earlier
-        return (yield from prompt_report(context.opened, context.traced, dropped=dropped, interventions=words))
+        return prompt_report(context.opened, context.traced, dropped=dropped, interventions=words)
 
 
 def _placed(view: View, context: StageContext) -> View:

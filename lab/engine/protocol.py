@@ -1,7 +1,7 @@
 """Wire protocol between screen and engine: requests and replies, framed over a pipe. Nothing here needs torch.
 
 A frame is a 4-byte little-endian length and that many bytes of msgpack. The client sends `Request`s and `Cancel`s; the engine
-answers each request with one `Reply` of the same id.
+answers each request that is not cancelled with one `Reply` of the same id.
 
 Requests are stateless: each carries the run, the checkpoint and the prompt. An engine that was just started serves them as well
 as one that has been running for hours, only slower the first time.
@@ -22,28 +22,21 @@ class WireError(Exception):
     """The pipe carries something that is no frame."""
 
 
-class Request(msgspec.Struct, tag="request", omit_defaults=True):
-    """`group`: a newer request of the same group supersedes an older one that is not answered yet.
-
-    `ahead`: nobody waits for the answer yet; any request that is not ahead supersedes it.
-    """
-
+class Request(msgspec.Struct, tag="request"):
     id: int
     method: str
     params: msgspec.Raw
-    group: str | None = None
-    ahead: bool = False
 
 
 class Cancel(msgspec.Struct, tag="cancel"):
-    """Drop the request if it waits; stop it between two slices if it is being served."""
+    """Drop the request if it waits; give it up at its next check if it is being served."""
 
     id: int
 
 
 Message = Request | Cancel
 
-ErrorKind = Literal["user", "bug", "superseded", "cancelled"]
+ErrorKind = Literal["user", "bug"]
 
 
 class Failure(msgspec.Struct):

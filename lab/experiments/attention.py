@@ -13,7 +13,7 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import Numbers, figures, number
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ LARGEST_SCORE = 1e6
 
 
 @experiment
-def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
+def softmax_ratio(context: ExperimentContext) -> ExperimentResult:
     """Measures `difference` and `ratio` of the softmax of the two largest scores typed, `score_ratio` of the scores themselves
     where they are positive, and `ratio_tenfold` with all scores ten times as large; `own_…` of the two keys that the token at the
     position attends to most, in the chosen layer and head.
@@ -46,7 +46,7 @@ def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
         f"e^{significant(difference)} = {significant(_exp(difference))}."
     )
     if len(context.prompt) > 1 and context.config.context > 1:
-        at = yield from context.stage_context()
+        at = context.stage_context()
         row = at.array(f"{at.block}attn.attn_scores")[at.head, at.position, : at.position + 1]
         own = [float(score) for score in row]
         if len(own) > 1:
@@ -98,13 +98,13 @@ LISTED = 12
 
 
 @experiment
-def softmax_changes(context: ExperimentContext) -> Slices[ExperimentResult]:
+def softmax_changes(context: ExperimentContext) -> ExperimentResult:
     """Measures `largest_change`, of any weight when 1 is added to every score, and `risen`, the weights that rise then; `top`,
     the largest weight, `top_doubled`, the same with every score doubled, and `keys`.
 
     Raises: UserError: if there is no prompt.
     """
-    at = yield from context.stage_context()
+    at = context.stage_context()
     scores = at.array(f"{at.block}attn.attn_scores")[at.head, at.position].astype(np.float64)
     scores = scores[np.isfinite(scores)]
     weights, added, doubled = softmax(scores), softmax(scores + 1), softmax(2 * scores)
@@ -137,7 +137,7 @@ SHOWN = 24
 
 
 @experiment
-def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
+def causal_mask(context: ExperimentContext) -> ExperimentResult:
     """Measures over all layers and heads: `later_attention`, the largest weight on a later token, `earlier_change`, the largest
     change of an earlier token's logits when the last token is replaced by another, and `last_change` of the last one's.
 
@@ -156,13 +156,13 @@ def causal_mask(context: ExperimentContext) -> Slices[ExperimentResult]:
     of_layers: list[Tensor] = []
     for pattern in patterns(context.model, embedded(context.model, given)):
         of_layers.append(pattern[0])
-        yield
+        check()
     found = torch.stack(of_layers)  # (L, H, T, T)
     later = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
     changed = torch.tensor([[*ids[:-1], (ids[-1] + 1) % context.config.vocab_size]])
     with torch.no_grad():
         logits = context.model(given)
-    yield
+    check()
     with torch.no_grad():
         change = (logits - context.model(changed)).abs().amax(-1)[0]  # (T,)
     measures: dict[str, Measure] = {
@@ -226,7 +226,7 @@ class Received(NamedTuple):
 
 
 @experiment
-def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
+def norm_and_attention(context: ExperimentContext) -> ExperimentResult:
     """Measures `correlation` (Pearson) between the length of a token's embedding and the attention that it receives over all
     layers; and the factor by which the attention received in layer 1 grows when its whole input vector is doubled (`doubled`), or
     its token embedding alone (`doubled_embedding`).
@@ -238,7 +238,7 @@ def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
             f"The context of {context.run_name} is {context.config.context} of the {FEWEST} tokens that this experiment needs; "
             "choose another run."
         )
-    lengths, received = yield from _over_text(context)
+    lengths, received = _over_text(context)
     varies = len(lengths) > 2 and float(lengths.std()) > 0 and float(received.std()) > 0
     measures: dict[str, Measure] = {"tokens": len(lengths)}
     if varies:
@@ -247,7 +247,7 @@ def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
     before = sum(each.before for each in doubled)
     measures["doubled"] = sum(each.whole for each in doubled) / before
     measures["doubled_embedding"] = sum(each.embedding for each in doubled) / before
-    yield
+    check()
     blocks: list[Block] = [_doubled_table(doubled), _groups_table(lengths, received)]
     times = f"{fixed(float(measures['doubled']), 2)} times"
     why = ": LayerNorm takes its length away" if abs(float(measures["doubled"]) - 1) < 0.05 else ""
@@ -259,7 +259,7 @@ def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("norm_and_attention", "length and attention", sentence, blocks), measures, missing)
 
 
-def _over_text(context: ExperimentContext) -> Slices[tuple[Numbers, Numbers]]:
+def _over_text(context: ExperimentContext) -> tuple[Numbers, Numbers]:
     """Of each token of windows of the run's text but the first and the last: the length of its embedding, and the attention that
     it receives from later tokens relative to uniform attention, the mean over all layers and heads."""
     import torch
@@ -276,7 +276,7 @@ def _over_text(context: ExperimentContext) -> Slices[tuple[Numbers, Numbers]]:
     total = torch.zeros(ids.shape, dtype=torch.float64)
     for pattern in patterns(context.model, embedded(context.model, ids)):
         total += relative(pattern.double().mean(1))
-        yield
+        check()
     norms = context.model.wte.weight.detach().norm(dim=-1)[ids]
     return norms[:, 1:-1].flatten().double().numpy(), (total / context.config.layers)[:, 1:-1].flatten().numpy()
 

@@ -10,7 +10,7 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import Numbers, number
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ def _windows(context: ExperimentContext) -> "tuple[Tensor, str]":
 
 
 @experiment
-def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
+def attention_distance(context: ExperimentContext) -> ExperimentResult:
     """Measures of the heads of layer 1, over the tokens of windows but their first: `first_previous`, the mean attention to the
     token before, `first_distance`, the mean distance, `uniform_previous` and `uniform_distance`, those of even attention,
     `nearer`, by how much the distance is shorter, and `best_previous` of `best_head`; `nearest_layer` has the least distance.
@@ -57,7 +57,7 @@ def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
     of_layers: list[Numbers] = []
     for pattern in patterns(context.model, embedded(context.model, ids)):
         of_layers.append(measured(pattern))
-        yield
+        check()
     uniform = measured((torch.ones(tokens, tokens) / (at + 1)[:, None])[None, None])[0]
     means, best = [found.mean(0) for found in of_layers], int(of_layers[0][:, 0].argmax())
     (previous, mean_distance), (even_previous, even_distance) = means[0].tolist(), uniform.tolist()
@@ -87,7 +87,7 @@ def attention_distance(context: ExperimentContext) -> Slices[ExperimentResult]:
 
 
 @experiment
-def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResult]:
+def attention_and_influence(context: ExperimentContext) -> ExperimentResult:
     """Measures of all heads at the last token of windows, `rows`: the mean rank correlation (Spearman) of the keys' weights with
     the length of the vectors that the head adds for them, `length_agreement`, and with the size of their direct effect on the
     answer's logit, `effect_agreement`; the shares of rows whose most attended token has the largest effect, `same_effect`, and
@@ -111,7 +111,7 @@ def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResu
             output = block.attn.c_proj.weight.T.view(v.shape[1], v.shape[3], -1)  # (H, D, C)
             vectors.append(weights[-1][..., None] * (v @ output))  # (B, H, T, C)
             x = block(x, None, 0)
-        yield
+        check()
     with torch.no_grad():
         end, embeddings = x[:, -1], model.wte.weight
         scale = (end.var(-1, correction=0, keepdim=True) + model.ln_f.eps).sqrt()
@@ -126,7 +126,7 @@ def attention_and_influence(context: ExperimentContext) -> Slices[ExperimentResu
         agreements = [float((1 - 6 * (ranks - other).square().sum(-1) / (n * (n * n - 1))).mean()) for other in others]
         said = (effect.abs().argmax(-1, keepdim=True) == top, effect.gather(-1, top) < 0)
         measured.append([*agreements, *(float(each.double().mean()) for each in said)])
-        yield
+        check()
     means = [float(mean) for mean in np.mean(measured, 0)]
     measures: dict[str, Measure] = {
         **dict(zip(("length_agreement", "effect_agreement", "same_effect", "lowers"), means, strict=True)),

@@ -11,11 +11,11 @@ from torch.nn.functional import cross_entropy
 
 from lab.experiments.experiment_context import Ids
 from models import attention_kernels
+from models.check import check
 from models.config import ModelConfig
 from models.gelu import gelu
 from models.gpt import GPT, Block
 from models.parameter_count import flops_per_token
-from models.unembed import Slices
 
 Change = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Keys and values (B, H, T, D) of a layer, 0-based, in; those to use instead out."""
@@ -38,14 +38,14 @@ def queries_keys_values(block: Block, x: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 @torch.no_grad()
-def hidden(model: GPT, x: Tensor, change: Change | None = None) -> Slices[Tensor]:
-    """The residual stream after the final norm (B, T, C) for one that enters layer 1; a layer per slice."""
+def hidden(model: GPT, x: Tensor, change: Change | None = None) -> Tensor:
+    """The residual stream after the final norm (B, T, C) for one that enters layer 1."""
     for layer, block in enumerate(model.blocks):
         q, k, v = queries_keys_values(block, x)
         if change is not None:
             k, v = change(layer, k, v)
         x = _layer_output(block, x, q, k, v)
-        yield
+        check()
     normed: Tensor = model.ln_f(x)
     return normed
 
@@ -68,7 +68,7 @@ Part = tuple[int, int | None]
 
 
 @torch.no_grad()
-def without_part(model: GPT, ids: Tensor, part: Part, keys_of: Part | None = None) -> Slices[Tensor]:
+def without_part(model: GPT, ids: Tensor, part: Part, keys_of: Part | None = None) -> Tensor:
     """The residual stream after the final norm (B, T, C) with the output of a part replaced by its mean over the positions.
 
     With `keys_of`, a head of a later layer, the keys of that head alone read the changed stream; all else reads the model's own.
@@ -88,7 +88,7 @@ def without_part(model: GPT, ids: Tensor, part: Part, keys_of: Part | None = Non
         if part == (layer, None):
             change = out.mean(1, keepdim=True) - out
         x = x + out + (change if keys_of is None and part == (layer, None) else 0)
-        yield
+        check()
     normed: Tensor = model.ln_f(x)
     return normed
 
@@ -138,29 +138,29 @@ def affordable_windows(config: ModelConfig, flops: float, most: int) -> int:
 
 
 @torch.no_grad()
-def losses_of(model: GPT, windows: Ids, part: Part | None = None, keys_of: Part | None = None) -> Slices[Tensor]:
+def losses_of(model: GPT, windows: Ids, part: Part | None = None, keys_of: Part | None = None) -> Tensor:
     """−ln p of every token but the first, (B, T), of windows (B, T + 1), float32; of a `part`, as `without_part` without it."""
     at_once = max(1, TOKENS_AT_ONCE // (windows.shape[1] - 1))
     parts = []
     for start in range(0, len(windows), at_once):
         rows = windows[start : start + at_once]
         ids = torch.from_numpy(rows[:, :-1])
-        normed = yield from without_part(model, ids, part, keys_of) if part else hidden(model, embedded(model, ids))
+        normed = without_part(model, ids, part, keys_of) if part else hidden(model, embedded(model, ids))
         for vectors, targets in zip(normed, torch.from_numpy(rows[:, 1:]), strict=True):  # (T, C), (T,)
             parts.append(cross_entropy(model.unembed(vectors), targets, reduction="none"))
-        yield
+        check()
     return torch.stack(parts)
 
 
 @torch.no_grad()
-def last_probabilities(model: GPT, windows: Ids) -> Slices[Tensor]:
+def last_probabilities(model: GPT, windows: Ids) -> Tensor:
     """Probabilities of the token after each window, (B, V), of windows (B, T), float64."""
     at_once = max(1, TOKENS_AT_ONCE // windows.shape[1])
     parts = []
     for start in range(0, len(windows), at_once):
-        normed = yield from hidden(model, embedded(model, torch.from_numpy(windows[start : start + at_once])))
+        normed = hidden(model, embedded(model, torch.from_numpy(windows[start : start + at_once])))
         parts.append(torch.softmax(model.unembed(normed[:, -1]).double(), -1))
-        yield
+        check()
     return torch.cat(parts)
 
 
@@ -169,7 +169,7 @@ SMALLEST = 1e-6
 
 
 @torch.no_grad()
-def straightened(model: GPT, ids: Tensor, names: set[str]) -> Slices[Tensor]:
+def straightened(model: GPT, ids: Tensor, names: set[str]) -> Tensor:
     """The residual stream after the final norm (B, T, C) of a pass without the curved functions of these names.
 
     "gelu": the straight line instead that fits it best over the numbers at hand. "exp": a weight of attention in proportion to
@@ -191,6 +191,6 @@ def straightened(model: GPT, ids: Tensor, names: set[str]) -> Slices[Tensor]:
             (variance, together), _ = torch.cov(torch.stack([pre.flatten(), post.flatten()]))
             post = post.mean() + together / variance.clamp(min=SMALLEST) * (pre - pre.mean())
         x = x + block.mlp.c_proj(post)
-        yield
+        check()
     normed: Tensor = model.ln_f(x)
     return normed

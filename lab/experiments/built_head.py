@@ -8,7 +8,7 @@ from lab.core.number_format import probability, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Array, Destination, Gallery, Matrix, Thumbnail, View
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ def refusal(head: str) -> str:
 
 
 @experiment
-def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
+def built_head(context: ExperimentContext) -> ExperimentResult:
     """Measures the head of the model whose pattern on the prompt is nearest to that of a head built by hand, `nearest_layer` and
     `nearest_head`, from 1; its `distance`, the mean total variation of the rows but the first; and that of even attention,
     `even_distance`.
@@ -56,7 +56,7 @@ def built_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     trained: list[Tensor] = []
     for of_layer in patterns(context.model, embedded(context.model, torch.tensor([ids]))):
         trained.append(of_layer[0])
-        yield
+        check()
     even = torch.ones_like(built).tril() / torch.arange(1, len(ids) + 1)[:, None]
     heads = torch.cat([*trained, even[None]])  # (L * H + 1, T, T)
     *distances, even_distance = ((heads - built).abs().sum(-1) / 2)[:, 1:].mean(-1).tolist()

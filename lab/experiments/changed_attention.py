@@ -12,7 +12,7 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import number
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ SHOWN = 12
 
 
 @experiment
-def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]:
+def keys_from_embeddings(context: ExperimentContext) -> ExperimentResult:
     """Measures `key_distance` of layer 2 (or 1, where there is no other), relative to the key, `loss`, `loss_replaced` with that
     layer's keys and values from the embeddings, and, of more than two layers, `loss_all_replaced` with every layer's.
 
@@ -41,26 +41,26 @@ def keys_from_embeddings(context: ExperimentContext) -> Slices[ExperimentResult]
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     first = embedded(model, ids)
     from_embeddings = [queries_keys_values(block, first)[1:] for block in model.blocks]
-    yield
+    check()
     computed: list[Tensor] = []
 
     def watch(layer: int, k: "Tensor", v: "Tensor") -> "tuple[Tensor, Tensor]":
         computed.append(k)
         return k, v
 
-    normed = yield from hidden(model, first, watch)
+    normed = hidden(model, first, watch)
     loss = loss_of(model, normed, targets)
     distances = [_relative_change(own, other) for own, (other, _) in zip(computed, from_embeddings, strict=True)]
     at = min(1, layers - 1)
 
-    def replaced(only: int | None) -> Slices[float]:
+    def replaced(only: int | None) -> float:
         def change(layer: int, k: "Tensor", v: "Tensor") -> "tuple[Tensor, Tensor]":
             return from_embeddings[layer] if only in (None, layer) else (k, v)
 
-        return loss_of(model, (yield from hidden(model, first, change)), targets)
+        return loss_of(model, hidden(model, first, change), targets)
 
-    loss_replaced = yield from replaced(at)
-    loss_all = yield from replaced(None)
+    loss_replaced = replaced(at)
+    loss_all = replaced(None)
     measures: dict[str, Measure] = {
         "layers": layers,
         "layer": at + 1,
@@ -137,7 +137,7 @@ FEWEST = 3
 
 
 @experiment
-def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
+def word_order(context: ExperimentContext) -> ExperimentResult:
     """Measures on windows of the run's text with all tokens but the last reversed: `with_change` and `without_change`,
     the mean total variation between the next token's probabilities before and after, with position embeddings and without (each
     replaced by their mean); `first_layer_change` and `without_state_change`, without them, of the last token's attention output
@@ -177,9 +177,9 @@ def word_order(context: ExperimentContext) -> Slices[ExperimentResult]:
     losses: dict[str, float] = {}
     state_changes: dict[str, float] = {}
     for name, (stream, reversed_stream) in streams.items():
-        normed = yield from hidden(model, stream)
+        normed = hidden(model, stream)
         losses[name] = loss_of(model, normed, targets)
-        other = yield from hidden(model, reversed_stream)
+        other = hidden(model, reversed_stream)
         with torch.no_grad():
             before, after = (model.unembed(each[:, -1]).double().softmax(-1) for each in (normed, other))
         changes[name] = float((before - after).abs().sum(-1).mean() / 2)
@@ -238,7 +238,7 @@ REPLACED = {
 
 
 @experiment
-def linear_parts(context: ExperimentContext) -> Slices[ExperimentResult]:
+def linear_parts(context: ExperimentContext) -> ExperimentResult:
     """Measures `loss` on windows of the run's text, and the same with a curved function replaced in every layer: `loss_gelu`, by
     the straight line that fits its values best; `loss_exp`, a weight of attention in proportion to the score minus the lowest of
     its row; `loss_both`. `largest_change` and `least_change` are those of the loss by one of the two.
@@ -254,7 +254,7 @@ def linear_parts(context: ExperimentContext) -> Slices[ExperimentResult]:
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     losses: dict[str, float] = {}
     for name in REPLACED:
-        normed = yield from straightened(context.model, ids, {"gelu", "exp"} if name == "both" else {name})
+        normed = straightened(context.model, ids, {"gelu", "exp"} if name == "both" else {name})
         losses[name] = loss_of(context.model, normed, targets)
     loss = losses["nothing"]
     changes = [losses["gelu"] - loss, losses["exp"] - loss]
@@ -283,7 +283,7 @@ SHIFTED = 16
 
 
 @experiment
-def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
+def same_weights(context: ExperimentContext) -> ExperimentResult:
     """Measures `largest_difference` between what a layer computes of a vector at its position and at the mirrored one, relative
     to the largest number there; `shift_change`, the mean total variation of the next token's probabilities when the same tokens
     get the position embeddings of `shift` positions later, over so many `windows` of the `part`, with its `shift_error`;
@@ -312,12 +312,12 @@ def same_weights(context: ExperimentContext) -> Slices[ExperimentResult]:
             )
             differences.append(float((here - there.flip(1)).abs().max() / here.abs().max()))
             x = block(x, None, 0)
-        yield
+        check()
     after = []
     for start in (0, shift):
         with torch.no_grad():
             stream = model.wte(ids) + model.wpe.weight[start : start + tokens]
-        normed = yield from hidden(model, stream)
+        normed = hidden(model, stream)
         after.append(model.unembed(normed).detach().double().softmax(-1))
     at_position, all_of_them = model.wpe.weight.numel(), sum(weight.numel() for weight in model.parameters())
     changes = (after[0] - after[1]).abs().sum(-1).mean(-1).numpy() / 2  # of each window

@@ -14,8 +14,8 @@ from lab.experiments.experiment_result import ExperimentResult, Measure, experim
 from lab.experiments.sizes import OWN, SHAPES, config_of, size_name
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers, number
+from models.check import check
 from models.parameter_count import multiplications
-from models.unembed import Slices
 
 MOST_WINDOWS = 128
 FLOPS = 1e11
@@ -26,7 +26,7 @@ SMALLEST_ERROR = 1e-6
 
 
 @experiment
-def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
+def loss_by_position(context: ExperimentContext) -> ExperimentResult:
     """Measures `first`, the mean loss at position 1, `last`, that of the second half of the window, their difference `fall` and
     the standard error of that difference, `fall_error`; `fall_in_errors` is their ratio.
 
@@ -35,7 +35,7 @@ def loss_by_position(context: ExperimentContext) -> Slices[ExperimentResult]:
     from lab.experiments.batch_passes import affordable_windows, losses_of
 
     windows, part = context.windows(affordable_windows(context.config, FLOPS, MOST_WINDOWS))
-    losses: Numbers = (yield from losses_of(context.model, windows)).double().numpy()  # (B, T)
+    losses: Numbers = losses_of(context.model, windows).double().numpy()  # (B, T)
     length = losses.shape[1]
     late = losses[:, length // 2 :].mean(1)  # (B,)
     fall = losses[:, 0] - late
@@ -108,7 +108,7 @@ MOST_PIECES = 16
 
 
 @experiment
-def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
+def reach_of_window(context: ExperimentContext) -> ExperimentResult:
     """Measures `inside`, the mean change of the next token's probabilities by a token replaced in the window, over the distances
     tried, `beyond`, that by a token before the window, and `nearest` and `farthest` in the window.
 
@@ -124,12 +124,12 @@ def reach_of_window(context: ExperimentContext) -> Slices[ExperimentResult]:
     passes = len(distances) + len(beyond)
     count = affordable_windows(context.config, FLOPS, MOST_PIECES * passes) // passes
     pieces, others, part = _pieces(context, max(2, count), beyond[-1])
-    plain = (yield from last_probabilities(context.model, pieces[:, -window:])).numpy()
+    plain = last_probabilities(context.model, pieces[:, -window:]).numpy()
     changes = []
     for distance in (*distances, *beyond):
         changed = pieces.copy()
         changed[:, -distance] = _others(pieces, distance, others)
-        found = (yield from last_probabilities(context.model, changed[:, -window:])).numpy()
+        found = last_probabilities(context.model, changed[:, -window:]).numpy()
         changes.append(float(np.abs(found - plain).sum(1).mean() / 2))
     inside, outside = changes[: len(distances)], changes[len(distances) :]
     measures: dict[str, Measure] = {
@@ -247,7 +247,7 @@ TIMES = 30
 
 
 @experiment
-def token_time(context: ExperimentContext) -> Slices[ExperimentResult]:
+def token_time(context: ExperimentContext) -> ExperimentResult:
     """Measures `milliseconds`, in which a token after the `tokens` of the prompt is computed with the KV cache and drawn, the
     least of so many `times`, the `middle` one, and the shares of its parts: `embedding`, `attention`, `mlp`, `output` and `draw`.
 
@@ -264,7 +264,7 @@ def token_time(context: ExperimentContext) -> Slices[ExperimentResult]:
         model.hidden(ids, cache)
     times: list[Numbers] = []
     for index in range(TIMES):
-        yield
+        check()
         cache.length = last
         ends = [now()]
         with torch.inference_mode():

@@ -11,9 +11,9 @@ from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
+from models.check import check
 from models.config import SamplingSettings
 from models.tokenizers.token_labels import printable
-from models.unembed import Slices
 
 SAME = 0.05
 """Difference in nats a token up to which a question counts as changing nothing."""
@@ -22,7 +22,7 @@ EXAMPLE = "The dog ran. / Who ran? / It."
 
 
 @experiment
-def question(context: ExperimentContext) -> Slices[ExperimentResult]:
+def question(context: ExperimentContext) -> ExperimentResult:
     """Measures the mean −ln p per token of an answer after the beginning alone, `alone`, and after the question too, `asked`, and
     of what the model writes there itself, `written`. The input `text` is beginning, question and answer with / between them.
     """
@@ -38,7 +38,7 @@ def question(context: ExperimentContext) -> Slices[ExperimentResult]:
         raise UserError(f"The answer is longer than the context of {context.run_name}; type a shorter one.")
     costs = []
     for given in (begin, begin + asked):
-        losses = yield from losses_of(context.model, np.array([given[-room:] + answer]))
+        losses = losses_of(context.model, np.array([given[-room:] + answer]))
         costs.append(float(losses[0, -len(answer) :].double().mean()))
     before, after = costs
     settings = [SamplingSettings(seed=context.sampling.seed + at) for at in range(WRITTEN)]
@@ -68,7 +68,7 @@ EXCERPT, SEARCHED, GOES_ON = 18, 2_000_000, 8
 
 
 @experiment
-def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
+def two_names(context: ExperimentContext) -> ExperimentResult:
     """Measures for two beginnings, typed as `text` with a / between them, how sure the model goes on: the largest `probability_1`
     and `probability_2`, `entropy_1` in nats and so on; and `times_1` that the words which only this one has occur in its text. If
     one of the two was found, invented names stand in place of the other: `entropy_low` and `entropy_high` are of all not found.
@@ -92,7 +92,7 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
     rows, measures, entropies = list[list[Cell]](), dict[str, Measure](), list[float]()
     for at, prompt in enumerate(prompts + invented):
         ids = context.encode(prompt)
-        logits = (yield from context.trace(ids, ())).trace["logits"][-1].double()
+        logits = context.trace(ids, ()).trace["logits"][-1].double()
         p, log_p = logits.softmax(-1), logits.log_softmax(-1)
         top, entropy = float(p.max()), -float((p * log_p).sum())
         entropies.append(entropy)
@@ -122,7 +122,7 @@ def two_names(context: ExperimentContext) -> Slices[ExperimentResult]:
 
 
 @experiment
-def copied_stretches(context: ExperimentContext) -> Slices[ExperimentResult]:
+def copied_stretches(context: ExperimentContext) -> ExperimentResult:
     """Measures the length in tokens of the longest stretch that the training text has verbatim: the mean over samples of the
     model, `sampled`, and over passages of held-out text, `held_out`; their difference in standard errors, `more_in_errors`.
     """
@@ -134,14 +134,14 @@ def copied_stretches(context: ExperimentContext) -> Slices[ExperimentResult]:
     settings, drawn = [SamplingSettings(seed=context.sampling.seed + at) for at in range(SAMPLES)], []
     for tokens in generate_batch(context.model, context.ids, length, settings):
         drawn.append([token.id for token in tokens])
-        yield
+        check()
     tables, lengths = [], []
     columns = [Column("tokens"), Column(f"the stretch (at most {EXCERPT} tokens of it)", "left")]
     for name, texts in {"written by the model": np.array(drawn).T, f"passages of the {part}": passages[:, 1:]}.items():
         cells = []
         for text in texts:
             start, count = longest_stretch(train, as_characters(text))
-            yield
+            check()
             shown = printable(context.tokenizer.decode_bytes(text[start : start + min(count, EXCERPT)]))
             cells.append([number(count, 0, bar=count / length), Cell(shown)])
         tables.append(Table(columns, sorted(cells, key=lambda row: -(row[0].value or 0)), title=name))

@@ -15,7 +15,6 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.trace_cache import CachedTrace, TraceCache
 from models.config import ModelConfig, SamplingSettings
 from models.trace_edits import Edit
-from models.unembed import Slices
 
 if TYPE_CHECKING:
     from models.gpt import GPT
@@ -92,14 +91,14 @@ class ExperimentContext:
             raise UserError(NO_PROMPT)
         return ids
 
-    def trace(self, ids: Sequence[int] | None = None, edits: Sequence[Edit] | None = None) -> Slices[CachedTrace]:
-        """The cached trace of `ids` (None: the prompt's window) with `edits` (None: those of the request), a layer per slice."""
+    def trace(self, ids: Sequence[int] | None = None, edits: Sequence[Edit] | None = None) -> CachedTrace:
+        """The cached trace of `ids` (None: the prompt's window) with `edits` (None: those of the request)."""
         chosen = self.ids if ids is None else list(ids)
-        return self.traces.trace_incrementally(self.opened, chosen, self.edits if edits is None else tuple(edits))
+        return self.traces.trace(self.opened, chosen, self.edits if edits is None else tuple(edits))
 
-    def stage_context(self) -> Slices[StageContext]:
+    def stage_context(self) -> StageContext:
         """The context with which the views of Inspect are made: `stage_view(name, context)`."""
-        traced = yield from self.trace()
+        traced = self.trace()
         last = len(traced.trace.ids) - 1
         return StageContext(
             opened=self.opened,

@@ -1,7 +1,7 @@
 """The experiments by name. To add one, write a function marked with `@experiment` in the file of its subject.
 
-An experiment is a function of the context that returns its result, or `Slices` of it where it takes longer than some
-hundredths of a second: it then yields often, so that other requests are served meanwhile and a newer one can take its place.
+An experiment is a function of the context that returns its result. Where it takes longer than some hundredths of a second it
+calls `check` often, so that other requests are served meanwhile and it can be given up.
 """
 
 from lab.core.errors import UserError
@@ -24,14 +24,12 @@ from lab.experiments import (  # noqa: F401
 )
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import MARKED, ExperimentResult
-from models.unembed import Slices
 
 EXPERIMENTS = dict(sorted(MARKED.items()))
 
 
-def run_experiment(name: str, context: ExperimentContext) -> Slices[ExperimentResult]:
+def run_experiment(name: str, context: ExperimentContext) -> ExperimentResult:
     """The result of an experiment. Raises: UserError: if there is none of that name, or it cannot be made on this run."""
     if name not in EXPERIMENTS:
         raise UserError(f"There is no experiment called {name}; the experiments are {', '.join(EXPERIMENTS)}.")
-    found = EXPERIMENTS[name](context)
-    return found if isinstance(found, ExperimentResult) else (yield from found)
+    return EXPERIMENTS[name](context)

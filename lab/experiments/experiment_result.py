@@ -7,7 +7,6 @@ import msgspec
 
 from lab.core.number_format import probability
 from lab.views.blocks import Cell, View
-from models.unembed import Slices
 
 if TYPE_CHECKING:
     from lab.experiments.experiment_context import ExperimentContext
@@ -28,7 +27,7 @@ class ExperimentResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """Width on screen that its lines were made for; 0 where they do not depend on it."""
 
 
-Experiment = Callable[["ExperimentContext"], ExperimentResult | Slices[ExperimentResult]]
+Experiment = Callable[["ExperimentContext"], ExperimentResult]
 Marked = TypeVar("Marked", bound=Experiment)
 
 MARKED: dict[str, Experiment] = {}

@@ -14,7 +14,7 @@ from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_tables import Numbers, number
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ DRAWS, FEWER_DRAWS = 4000, 1000
 """Draws, and those with a large vocabulary, in which a draw takes milliseconds."""
 LARGE_VOCABULARY = 10_000
 AT_ONCE = 200
-"""Draws in a slice."""
+"""Draws between two checks."""
 SEEDS = 20
 FEWEST_SEEDS = 4
 """Seeds with which greedy decoding is tried, and those with a large model."""
@@ -36,19 +36,19 @@ STAGES = (10, FEW, FEWER_DRAWS, DRAWS)
 
 
 @experiment
-def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
+def greedy_and_sampling(context: ExperimentContext) -> ExperimentResult:
     """Measures the share of draws that took the most probable token, `sampled_top_share` and `greedy_top_share`, its probability
     `top_probability`, and `largest_gap_points`, the most percentage points between frequency and probability after `draws` draws.
 
     Temperature and filters are those of the request. Raises: UserError: if there is no prompt.
     """
-    at = yield from context.stage_context()
+    at = context.stage_context()
     settings = replace(context.sampling, greedy=False, temperature=context.sampling.temperature or 1.0)
-    taken = yield from _greedy(context, at)
+    taken = _greedy(context, at)
     seeds = taken.total()
     greedy = taken[at.answer] / seeds
-    yield
-    after, drawn = yield from _draws(replace(at, sampling=settings))
+    check()
+    after, drawn = _draws(replace(at, sampling=settings))
     counts = np.bincount(drawn, minlength=len(after))
     gaps = {n: float(np.abs(np.bincount(drawn[:n], minlength=len(after)) / n - after).max()) for n in STAGES if n <= len(drawn)}
     top = int(after.argmax())
@@ -76,7 +76,7 @@ def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("greedy_and_sampling", "greedy and sampling", sentence, blocks), measures)
 
 
-def _greedy(context: ExperimentContext, at: StageContext) -> Slices[Counter[int]]:
+def _greedy(context: ExperimentContext, at: StageContext) -> Counter[int]:
     """Tokens that greedy decoding takes with each of the seeds."""
     from models.config import SamplingSettings
     from models.sampling import generate
@@ -86,11 +86,11 @@ def _greedy(context: ExperimentContext, at: StageContext) -> Slices[Counter[int]
     affordable = context.affordable(SEEDS * len(prompt)) // len(prompt)
     for seed in range(max(FEWEST_SEEDS, min(SEEDS, affordable))):
         taken[next(generate(context.model, prompt, 1, SamplingSettings(greedy=True, seed=seed))).id] += 1
-        yield
+        check()
     return taken
 
 
-def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:
+def _draws(at: StageContext) -> tuple[Numbers, Numbers]:
     """The probabilities (V,) that are drawn from, and the ids of all draws, each with a random number of its own."""
     import torch
 
@@ -101,7 +101,7 @@ def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:
     for index in range(len(drawn)):
         drawn[index] = draw(after, uniform(at.sampling.seed, index))
         if (index + 1) % AT_ONCE == 0:
-            yield
+            check()
     return after.numpy(), drawn
 
 
@@ -130,7 +130,7 @@ TEMPERATURE_LISTED = 8
 
 
 @experiment
-def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
+def temperature(context: ExperimentContext) -> ExperimentResult:
     """Measures `changed_top`, the number of temperatures at which another token than at 1 is the most probable, `changed_order`,
     those at which the order of the tokens differs, and `coldest_top` and `hottest_top`, probabilities of the first.
 
@@ -141,12 +141,12 @@ def temperature(context: ExperimentContext) -> Slices[ExperimentResult]:
     from models.config import SamplingSettings
     from models.sampling import distribution
 
-    at = yield from context.stage_context()
+    at = context.stage_context()
     logits = torch.from_numpy(at.logits)
     found: dict[float, Numbers] = {}
     for each in TEMPERATURES:
         found[each] = distribution(logits, SamplingSettings(temperature=each)).after.numpy()
-        yield
+        check()
     usual, order = found[1.0], np.argsort(-at.logits, kind="stable")
     shown = largest(at.logits, TEMPERATURE_LISTED)
     measures: dict[str, Measure] = {
@@ -203,7 +203,7 @@ class Timed(NamedTuple):
 
 
 @experiment
-def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
+def kv_cache(context: ExperimentContext) -> ExperimentResult:
     """Measures `largest_difference` of a logit with and without the cache, `key_difference` between cached keys and those of a
     whole forward pass, `rows_with` and `rows_without` computed for the longest sequence, `speedup` there, `numbers_per_token` and
     `bytes_per_token` that the cache keeps, `bytes_last` for all tokens of it, and `bytes_state`, those of one vector a layer.
@@ -219,11 +219,11 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     ids = context.ids[-most:]
     for token in generate(context.model, ids[-most:], most - len(ids), SamplingSettings(greedy=True)):
         ids.append(token.id)
-        yield
+        check()
     timed: list[Timed] = []
     for length in doubling(len(ids)):
-        timed += [(yield from _timed(context, ids[:length]))]
-    key_difference = yield from _key_difference(context, ids)
+        timed += [_timed(context, ids[:length])]
+    key_difference = _key_difference(context, ids)
     cache = KVCache(context.config)
     numbers = cache.memory.numel() // context.config.context
     last = timed[-1]
@@ -253,7 +253,7 @@ def kv_cache(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("kv_cache", "with and without the KV cache", sentence, blocks), measures)
 
 
-def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
+def _timed(context: ExperimentContext, ids: list[int]) -> Timed:
     import torch
 
     from models.gpt import KVCache
@@ -266,7 +266,7 @@ def _timed(context: ExperimentContext, ids: list[int]) -> Slices[Timed]:
     best: dict[bool, Forward] = {}
     for _ in range(ROUNDS):
         for uses_cache in (False, True):
-            yield
+            check()
             cache.length = len(ids) - 1
             found = _forward(model, given[:, -1:], cache) if uses_cache else _forward(model, given, None)
             best[uses_cache] = min(found, best.get(uses_cache, found), key=lambda each: each.seconds)
@@ -289,7 +289,7 @@ def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:
     return Forward(logits, seconds, rows[0])
 
 
-def _key_difference(context: ExperimentContext, ids: list[int]) -> Slices[float]:
+def _key_difference(context: ExperimentContext, ids: list[int]) -> float:
     """Largest difference between the keys that a token-by-token pass leaves in the cache and those of one pass over all."""
     import torch
 
@@ -300,14 +300,14 @@ def _key_difference(context: ExperimentContext, ids: list[int]) -> Slices[float]
     for index in range(len(ids)):
         with torch.inference_mode():
             context.model.hidden(given[:, index : index + 1], cache)
-        yield
+        check()
     computed: list[Tensor] = []
 
     def watch(layer: int, k: Any, v: Any) -> tuple[Any, Any]:
         computed.append(k)
         return k, v
 
-    yield from hidden(context.model, embedded(context.model, given), watch)
+    hidden(context.model, embedded(context.model, given), watch)
     return max(float((cache.keys[layer, :, :, : len(ids)] - k).abs().max()) for layer, k in enumerate(computed))
 
 

@@ -16,7 +16,7 @@ from lab.reports.insights import FORMED, head_name, strongest_head, uniform_scor
 from lab.runs.run_schema import HEAD_SCORES
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import Numbers, number
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,19 +72,19 @@ def _sequences(context: ExperimentContext, passes: int) -> "Tensor":
     return torch.from_numpy(found)
 
 
-def _losses(model: "GPT", sequences: "Tensor") -> Slices[Losses]:
+def _losses(model: "GPT", sequences: "Tensor") -> Losses:
     from lab.experiments.batch_passes import losses_of
 
     ids: Ids = sequences.numpy()
     length = ids.shape[1] // 2
     other = np.concatenate([ids[:, :length], np.roll(ids[:, :length], 1, axis=0)], axis=1)
-    found: Numbers = (yield from losses_of(model, ids)).double().numpy()  # (B, 2r − 1)
-    another: Numbers = (yield from losses_of(model, other)).double().numpy()
+    found: Numbers = losses_of(model, ids).double().numpy()  # (B, 2r − 1)
+    another: Numbers = losses_of(model, other).double().numpy()
     return Losses(found[:, : length - 1], found[:, length:], another[:, length:])
 
 
 @experiment
-def repeated_sequence(context: ExperimentContext) -> Slices[ExperimentResult]:
+def repeated_sequence(context: ExperimentContext) -> ExperimentResult:
     """Measures, over `sequences` of `repeated` random tokens that stand twice, the mean loss of a token the first time,
     `first_loss`, and the second, `second_loss`; their difference `in_context_gain` with its standard error `gain_error`, and
     whether it `is_gain`; and `another_loss`, with another random sequence in place of the second. The first token of each counts
@@ -92,7 +92,7 @@ def repeated_sequence(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     Raises: UserError: if the context is too short.
     """
-    losses = yield from _losses(context.model, _sequences(context, 4))
+    losses = _losses(context.model, _sequences(context, 4))
     first, second = (float(each.mean()) for each in losses[:2])
     measures: dict[str, Measure] = {
         "sequences": len(losses.first),
@@ -127,7 +127,7 @@ def twice_in_words(losses: Losses) -> str:
 
 
 @experiment
-def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult]:
+def repeats_over_training(context: ExperimentContext) -> ExperimentResult:
     """Measures over the run's snapshots, or of the model as it is: `last_gain`, the in-context gain at `last_step`, whether it
     `is_gain`, and `last_score`, the induction score of the strongest head then; `jump`, the largest rise of the gain from one
     snapshot to the next, from step `jump_from` to `jump_to`, its share of the highest gain, `jump_share`, 0 without one, and
@@ -142,11 +142,11 @@ def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult
     steps, found, heads = [], list[Losses](), []
     for at in np.unique(np.linspace(0, len(files) - 1, most).round().astype(int)).tolist() if len(files) > 1 else [-1]:
         model, step = load_model(run, files[at].name) if at >= 0 else (context.model, context.opened.step)
-        yield
+        check()
         steps.append(step)
-        found.append((yield from _losses(model.eval(), ids)))
+        found.append(_losses(model.eval(), ids))
         heads.append(strongest_head("induction", head_scores(model, ids)[2].tolist()))
-        yield
+        check()
     gains = [losses.gain for losses in found]
     at = int(np.argmax(np.diff(gains))) if len(gains) > 1 else -1
     measures: dict[str, Measure] = {
@@ -187,7 +187,7 @@ def repeats_over_training(context: ExperimentContext) -> Slices[ExperimentResult
 
 
 @experiment
-def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
+def induction_head(context: ExperimentContext) -> ExperimentResult:
     """Measures the `head` with the highest induction score, its `score`, and whether it counts as an induction head, `has_head`;
     `second_loss`, and `without_loss` with this head ablated; `lost`, the share of the in-context gain that goes with it, 0
     without a gain. Of the parts before it, whose output its keys read, the one that they miss most: `read_part`, and `read_loss`
@@ -202,8 +202,8 @@ def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     layers, heads = context.config.layers, context.config.heads
     ids = _sequences(context, 2 * layers * (heads + 1))
     scores = dict(zip(HEAD_SCORES, head_scores(context.model, ids).tolist(), strict=True))
-    yield
-    losses = yield from _losses(context.model, ids)
+    check()
+    losses = _losses(context.model, ids)
     best, second, length = strongest_head("induction", scores["induction"]), float(losses.second.mean()), ids.shape[1] // 2
     place = (best.layer, best.head)
     affordable = context.affordable(2 * ids.numel() * MOST_HEADS) // (2 * ids.numel())
@@ -214,10 +214,10 @@ def induction_head(context: ExperimentContext) -> Slices[ExperimentResult]:
     parts: list[tuple[int, int | None]] = [*{*chosen, place}, *((layer, None) for layer in range(layers))]
     without, unread = dict[tuple[int, int | None], float](), dict[tuple[int, int | None], float]()
     for part in sorted(parts, key=lambda each: (each[0], heads if each[1] is None else each[1])):
-        found = yield from losses_of(context.model, ids.numpy(), part)
+        found = losses_of(context.model, ids.numpy(), part)
         without[part] = float(found[:, length:].double().mean())
         if part[0] < best.layer:
-            found = yield from losses_of(context.model, ids.numpy(), part, place)
+            found = losses_of(context.model, ids.numpy(), part, place)
             unread[part] = float(found[:, length:].double().mean())
     measures: dict[str, Measure] = {
         "head": best.name,

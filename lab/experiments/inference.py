@@ -18,9 +18,9 @@ from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import tokenizer_of
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
+from models.check import check
 from models.config import ModelConfig, SamplingSettings
 from models.parameter_count import kv_cache_bytes, parameter_count
-from models.unembed import Slices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,14 +32,14 @@ ROUNDS, MOST_TEXTS = 5, 64
 TIME = Column("ms: least (to most)")
 
 
-def timed(work: Callable[[], object]) -> Slices[tuple[float, Cell]]:
+def timed(work: Callable[[], object]) -> tuple[float, Cell]:
     """The least time that the work takes in seconds, and a cell with the least and the most; a first time does not count."""
     seconds = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - began)
-        yield
+        check()
     least, most = min(seconds[1:]), max(seconds[1:])
     return least, Cell(f"{fixed(least * 1000, 2)} (to {fixed(most * 1000, 2)})", least)
 
@@ -62,7 +62,7 @@ def one_pass(model: "GPT", texts: int, tokens: int, kept: int) -> Callable[[], o
 
 
 @experiment
-def tokens_at_once(context: ExperimentContext) -> Slices[ExperimentResult]:
+def tokens_at_once(context: ExperimentContext) -> ExperimentResult:
     """Measures of a forward pass of the most tokens at once, `count`, against one of a single token the `ratio` of the tokens per
     second, and `longer`, that of the times. The input `unit` is `tokens` of one text, or `texts`, each with one token.
     """
@@ -71,7 +71,7 @@ def tokens_at_once(context: ExperimentContext) -> Slices[ExperimentResult]:
     times, rows = [], []
     counts = doubling(min(most, context.affordable(most, passes=ROUNDS + 1)))
     for count in counts:
-        seconds, cell = yield from timed(one_pass(context.model, *((1, count, 0) if is_prompt else (count, 1, half))))
+        seconds, cell = timed(one_pass(context.model, *((1, count, 0) if is_prompt else (count, 1, half))))
         times.append(seconds)
         rows.append([Cell(whole(count)), cell, Cell(speed(count / seconds), count / seconds)])
     longer, ratio = times[-1] / times[0], counts[-1] * times[0] / times[-1]
@@ -92,7 +92,7 @@ LARGER = ModelConfig(layers=8, heads=8, width=512, context=128, vocab_size=512)
 
 
 @experiment
-def memory_bound(context: ExperimentContext) -> Slices[ExperimentResult]:
+def memory_bound(context: ExperimentContext) -> ExperimentResult:
     """Measures the memory's `bandwidth` in bytes per second, the `share` of the tokens per second which it allows that decoding
     reaches at the end of a full context, and `larger_share`, that of a larger model.
     """
@@ -101,13 +101,13 @@ def memory_bound(context: ExperimentContext) -> Slices[ExperimentResult]:
     from models.gpt import GPT
 
     matrix, vector = torch.full((READ >> 10, 1024), 0.5), torch.ones(1024)
-    yield
-    bandwidth = 4 * READ / (yield from timed(lambda: torch.mv(matrix, vector)))[0]
+    check()
+    bandwidth = 4 * READ / timed(lambda: torch.mv(matrix, vector))[0]
     rows, shares = [], []
     for name, model in (("your model", context.model), (f"{LARGER.layers} layers × {LARGER.width}", GPT(LARGER).eval())):
         weights, cached = bytes_read(model.config)
         bound = bandwidth / (weights + cached)
-        seconds, cell = yield from timed(one_pass(model, 1, 1, model.config.context - 1))
+        seconds, cell = timed(one_pass(model, 1, 1, model.config.context - 1))
         shares.append(1 / seconds / bound)
         sizes = [Cell(bytes_(each), each) for each in (weights + cached, cached)]
         rows.append([Cell(name), *sizes, Cell(speed(bound), bound), cell, Cell(probability(shares[-1], 0), shares[-1])])
@@ -136,7 +136,7 @@ QUANTIZED_WINDOWS, QUANTIZED_FLOPS = 64, 1e10
 
 
 @experiment
-def fewer_bits(context: ExperimentContext) -> Slices[ExperimentResult]:
+def fewer_bits(context: ExperimentContext) -> ExperimentResult:
     """Measures the perplexity of windows of the run's text with the weights of the linear layers in 32, 8, 6, 4, 3 and 2 bits,
     `perplexity_32` and so on, the size of all weights, `bytes_32` and so on, and the rise with 8 bits, `rise_8`.
     """
@@ -155,7 +155,7 @@ def fewer_bits(context: ExperimentContext) -> Slices[ExperimentResult]:
         with torch.no_grad():
             for module, weight in layers:
                 module.weight.copy_(quantized(weight, bits) if bits < 32 else weight)
-        found[bits] = exp(float((yield from losses_of(copy, windows)).double().mean()))
+        found[bits] = exp(float(losses_of(copy, windows).double().mean()))
         size = 4 * (total - rounded + scales) + rounded * bits // 8 if bits < 32 else 4 * total
         measures |= {f"perplexity_{bits}": found[bits], f"bytes_{bits}": size}
         change = f"{fixed(100 * (found[bits] / found[32] - 1), 2, sign=True)}%"
@@ -177,7 +177,7 @@ NEW_TOKENS, AHEAD, COUNTED = 64, 4, 2_000_000  # of the last, training tokens, a
 
 
 @experiment
-def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]:
+def speculative_decoding(context: ExperimentContext) -> ExperimentResult:
     """Measures for the `draft` that saves most the `passes` for `tokens` tokens, `same`, whether the greedy text is that of
     decoding one by one, and `speedup`, here. Drafts are the training text's own counts, and a smaller run of the user's.
     """
@@ -193,7 +193,7 @@ def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]
         drafts[f"run {smaller.run.name}"] = ModelDraft(smaller.model)
     greedy = SamplingSettings(greedy=True)
     plain = [token.id for token in generate(model, begin, tokens, greedy)]
-    alone, cell = yield from timed(lambda: list(generate(model, begin, tokens, greedy)))
+    alone, cell = timed(lambda: list(generate(model, begin, tokens, greedy)))
     rows, best = [[Cell("none, greedy"), Cell(whole(tokens), tokens), Cell(""), cell]], (tokens + 1, 0.0, "", False)
     for name, draft in drafts.items():
         for way, sampling in {"greedy": greedy, "sampled": SamplingSettings(seed=context.sampling.seed)}.items():
@@ -201,7 +201,7 @@ def speculative_decoding(context: ExperimentContext) -> Slices[ExperimentResult]
             def work(draft: "Draft" = draft, sampling: SamplingSettings = sampling) -> list[list[int]]:
                 return list(speculate(model, draft, begin, tokens, sampling, AHEAD))
 
-            found, (seconds, cell) = work(), (yield from timed(work))
+            found, (seconds, cell) = work(), timed(work)
             passes = len(found)
             rows.append([Cell(f"{name}, {way}"), Cell(whole(passes), passes), number(tokens / passes - 1, 2), cell])
             if sampling is greedy:

@@ -11,7 +11,7 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers, figures, number
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ LENGTH = 16
 
 
 @experiment
-def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
+def window_losses(context: ExperimentContext) -> ExperimentResult:
     """Measures `mean` and `mean_random`, the mean −ln p with the weights at hand and with random ones, `uniform` (ln V),
     `targets`, and `largest`, the highest −ln p. The input `window` chooses the window, from 1.
 
@@ -35,9 +35,9 @@ def window_losses(context: ExperimentContext) -> Slices[ExperimentResult]:
     chosen = int(context.number("window", 1, 1, WINDOWS)) - 1
     row = rows[chosen % len(rows)]
     fresh = context.fresh_model()
-    yield
+    check()
     at_random = token_losses(fresh, row)
-    yield
+    check()
     found = token_losses(context.model, row)
     uniform, mean, mean_random = math.log(context.config.vocab_size), float(found.mean()), float(at_random.mean())
     measures: dict[str, Measure] = {
@@ -95,7 +95,7 @@ INITIAL_LOSS_TOKENS = 1024
 
 
 @experiment
-def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
+def initial_loss(context: ExperimentContext) -> ExperimentResult:
     """Measures `loss_at_start` of a model initialized from the run's seed, `uniform` (ln V), their difference `gap`, `loss_now`,
     and `repeats`, the share of targets that are the token read last.
 
@@ -108,10 +108,10 @@ def initial_loss(context: ExperimentContext) -> Slices[ExperimentResult]:
     rows, part = context.windows(max(1, tokens // config.context), tokens)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
     fresh = context.fresh_model()
-    yield
+    check()
     with torch.no_grad():
         start = float(fresh.loss(ids, targets))
-    yield
+    check()
     with torch.no_grad():
         now = float(context.model.loss(ids, targets))
     uniform = math.log(config.vocab_size)
@@ -159,7 +159,7 @@ SAMPLE = 100_000
 
 
 @experiment
-def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
+def gradient_descent(context: ExperimentContext) -> ExperimentResult:
     """Measures of the start: `start_std` of all matrices, `seed_correlation` with those of another seed; of one
     step: `loss_before`, `loss_after`, `moved` (share of the weights), `relative_move`; and `last_loss` after `steps`.
 
@@ -173,7 +173,7 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     rate = context.number("rate", RATE, 0.0, LARGEST_RATE)
     config, seed = context.config, context.opened.run.config.train.seed
     model = GPT(config, seed=seed)
-    yield
+    check()
     other = GPT(replace(config, layers=1), seed=seed + 1)
     parameters = count_parameters(model)
     steps = max(2, min(STEPS, int(FLOPS / (6 * parameters * min(GRADIENT_DESCENT_TOKENS, config.context)))))
@@ -183,11 +183,11 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     measures: dict[str, Measure] = {"steps": steps, "rate": rate, "tokens": int(targets.numel()), "part": part}
     measures |= {"parameters": parameters, **_start(model, other)}
     del other
-    yield
+    check()
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    yield
+    check()
     losses = [_step(model, ids, targets, rate)]
-    yield
+    check()
     moves = {name: weight.detach() - before[name] for name, weight in model.named_parameters()}
     moved = sum(int((move != 0).sum()) for move in moves.values())
     measures |= {
@@ -196,10 +196,10 @@ def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
     }
     table = _parts(before, moves)
     del before, moves
-    yield
+    check()
     for _ in range(steps - 1):
         losses.append(_step(model, ids, targets, rate))
-        yield
+        check()
     with torch.no_grad():
         losses.append(float(model.loss(ids, targets)))
     finite = [loss if np.isfinite(loss) else float(np.finfo(np.float32).max) for loss in losses]

@@ -16,8 +16,8 @@ from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, Series, decimals_for, dot_table, figures, number
 from lab.views.softmax_table import softmax
+from models.check import check
 from models.tokenizers.token_labels import printable
-from models.unembed import Slices
 
 WIDTH, GAP = 72, 2
 """Least width that labels and lines are made for, the room beside the lessons on a screen of 120 columns; cells between them."""
@@ -26,15 +26,15 @@ NUMBERS, TOP = 16, 8
 
 
 @experiment
-def whole_path(context: ExperimentContext) -> Slices[ExperimentResult]:
+def whole_path(context: ExperimentContext) -> ExperimentResult:
     """Measures `tokens`, `width`, `layers`, `vocabulary`, and `next` and `probability` of the most probable token.
 
     Raises: UserError: if there is no prompt.
     """
-    at = yield from context.stage_context()
+    at = context.stage_context()
     tokens = f"→ {counted(len(at.ids), 'token')}"
     width = max(WIDTH, context.width) - GAP - max(len("→ next token"), len(tokens))
-    lenses = yield from logit_lens(at)
+    lenses = logit_lens(at)
     probabilities = softmax(at.logits)
     top = largest(at.logits, TOP)
     streams = residual_streams(at.config.layers)
@@ -97,14 +97,14 @@ LAYERS_IN_HALVES = 4
 
 
 @experiment
-def lens_by_layer(context: ExperimentContext) -> Slices[ExperimentResult]:
+def lens_by_layer(context: ExperimentContext) -> ExperimentResult:
     """Measures `answer`, the most probable token, `layers`, and `settled`: the layer (1-based; 0: the embeddings) from which on
     it is the top token of every residual stream shown.
 
     Raises: UserError: if there is no prompt.
     """
-    at = yield from context.stage_context()
-    lenses = yield from logit_lens(at)
+    at = context.stage_context()
+    lenses = logit_lens(at)
     halves = at.config.layers <= LAYERS_IN_HALVES
     streams = residual_streams(at.config.layers)
     shown = [name for name in streams if halves or not name.endswith("resid_mid")]
@@ -160,20 +160,20 @@ def _sentence(at: StageContext, settled: str, answer: str) -> str:
 TOKENS = 128
 """Most tokens whose nearest neighbour is looked for, spread over those that are compared."""
 COUNTED_TOKENS = 1 << 20
-"""Tokens of the text that are counted in a slice."""
+"""Tokens of the text that are counted at a time."""
 TOGETHER = 0.1
 """Rise of the mean cosine from which on rows are said to have moved together."""
 
 
 @experiment
-def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
+def nearest_rows(context: ExperimentContext) -> ExperimentResult:
     """Measures `now` and `at_init`, mean cosines of a token of the training text with the nearest other one, their difference
     `moved`, `tokens`, the number looked at, `sample`, these in words, and `never`, a sentence on the tokens that never occur,
     `unused` of them, with `unused_now` and `unused_at_init`, the same two means among them. Where the training text is not at
     hand, or has fewer than two different tokens, all tokens of the vocabulary are compared, and `sample` says so.
     """
     fresh = context.fresh_model().wte.weight.detach().numpy()
-    yield
+    check()
     rows = context.model.wte.weight.detach().float().numpy()
     missing, is_text = "", False
     used, unused = np.arange(len(rows)), np.zeros(0, np.int64)
@@ -182,7 +182,7 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
     except UserError as error:
         missing = str(error)
     else:
-        counts = yield from _counts(text, len(rows))
+        counts = _counts(text, len(rows))
         if (counts > 0).sum() > 1:
             used, unused, is_text = np.flatnonzero(counts > 0), np.flatnonzero(counts == 0), True
     among = f"{whole(len(used))} tokens " + ("that occur in the text" if is_text else "of the vocabulary")
@@ -191,9 +191,9 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
     unused_found: list[float] = []
     for _, table in tables:
         found.append(nearest_cosine(table[used], _spread(len(used))))
-        yield
+        check()
         unused_found.append(nearest_cosine(table[unused], _spread(len(unused))) if len(unused) > 1 else 0.0)
-        yield
+        check()
     tokens = len(_spread(len(used)))
     sample = f"{whole(tokens)} of the {among}" if tokens < len(used) else f"the {among}"
     measures: dict[str, Measure] = {
@@ -225,12 +225,12 @@ def nearest_rows(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("nearest_rows", "how near the nearest token is", sentence, [*blocks]), measures, missing)
 
 
-def _counts(text: Ids, vocabulary: int) -> Slices[Ids]:
-    """Number of times that each token occurs in the text, (V,), so many tokens of it a slice; ids outside are left out."""
+def _counts(text: Ids, vocabulary: int) -> Ids:
+    """Number of times that each token occurs in the text, (V,), so many tokens of it at a time; ids outside are left out."""
     counts = np.zeros(vocabulary, np.int64)
     for at in range(0, len(text), COUNTED_TOKENS):
         counts += np.bincount(text[at : at + COUNTED_TOKENS], minlength=vocabulary)[:vocabulary]
-        yield
+        check()
     return counts
 
 
@@ -254,7 +254,7 @@ TERMS = 6
 
 
 @experiment
-def tied_table(context: ExperimentContext) -> Slices[ExperimentResult]:
+def tied_table(context: ExperimentContext) -> ExperimentResult:
     """Measures `logit` of the most probable token, its dot product `dot` in float64, and `tied`: the matrix that makes the logits
     has the storage of the token embedding.
 
@@ -262,7 +262,7 @@ def tied_table(context: ExperimentContext) -> Slices[ExperimentResult]:
     """
     from lab.experiments.sizes import used_in_unembedding
 
-    at = yield from context.stage_context()
+    at = context.stage_context()
     vector = at.row("ln_final.out")  # (C,)
     table = at.weight("wte.weight")  # (V, C)
     top = largest(at.logits, LISTED)

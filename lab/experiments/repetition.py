@@ -15,13 +15,13 @@ from lab.experiments.experiment_result import ExperimentResult, Measure, experim
 from lab.inspect.stages.logits_stage import largest
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Table, View
 from lab.views.number_tables import Numbers
+from models.check import check
 from models.config import SamplingSettings
-from models.unembed import Slices
 
 CONTINUED = 240
 """Tokens that greedy decoding writes, where the context has room for them."""
 AT_ONCE = 8
-"""Tokens in a slice."""
+"""Tokens between two checks."""
 LEAST_TIMES, MOST_TIMES = 3, 8
 """Times that a phrase stands at the end of a text that counts as a loop, and those that are measured."""
 PHRASE, LEAST_PHRASE, CLEARLY = 6, 4, 1.05
@@ -59,7 +59,7 @@ def whole_sentence(pieces: Sequence[str], most: int) -> tuple[int, int] | None:
 
 
 @experiment
-def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
+def greedy_loop(context: ExperimentContext) -> ExperimentResult:
     """Measures whether greedy decoding `loops` in `tokens`: on the `phrase` of `length` tokens, `times` times; without a loop the
     phrase is the first whole sentence that it writes. `first` is the mean probability (geometric) of a token of the phrase when
     it comes first, `again` when it has stood 1 to `stood` times, without the seam: the first token of a phrase that is no loop,
@@ -78,7 +78,7 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
         written.append(token.id)
         logs += math.log(max(token.probability, 1e-300))
         if len(written) % AT_ONCE == 0:
-            yield
+            check()
     loop = find_loop(written)
     pieces = [context.tokenizer.decode([id_]) for id_ in written]
     if loop:
@@ -86,7 +86,7 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
     else:
         start, length = whole_sentence(pieces, room // LEAST_TIMES) or (0, min(PHRASE, room))
     phrase, seam = written[start : start + length], 0 if loop or length == 1 else 1
-    losses = yield from _losses(context, [*context.ids, *written[:start]], phrase)  # (times, length)
+    losses = _losses(context, [*context.ids, *written[:start]], phrase)  # (times, length)
     judged = losses[:, seam:]
     once, later = judged[0], judged[1:].mean(0) if len(judged) > 1 else judged[0]
     first, again = (math.exp(-float(each.mean())) for each in (once, later))
@@ -122,14 +122,14 @@ def greedy_loop(context: ExperimentContext) -> Slices[ExperimentResult]:
     return ExperimentResult(View("greedy_loop", "greedy decoding", _loop_sentence(measures), blocks), measures)
 
 
-def _losses(context: ExperimentContext, before: list[int], phrase: list[int]) -> Slices[Numbers]:
+def _losses(context: ExperimentContext, before: list[int], phrase: list[int]) -> Numbers:
     """−ln p of a phrase's tokens (times, length), the first time after `before`, the second and so on."""
     from lab.experiments.batch_passes import losses_of
 
     room = context.config.context
     times = max(1, min(MOST_TIMES, room // len(phrase)))
     kept = before[-max(1, room + 1 - times * len(phrase)) :]
-    losses = yield from losses_of(context.model, np.array([[*kept, *phrase * times]]))
+    losses = losses_of(context.model, np.array([[*kept, *phrase * times]]))
     found: Numbers = losses[0, len(kept) - 1 :].double().reshape(times, len(phrase)).numpy()
     return found
 
@@ -166,7 +166,7 @@ FILTERS: dict[str, SamplingSettings] = {
 
 
 @experiment
-def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
+def filters(context: ExperimentContext) -> ExperimentResult:
     """Measures the number of tokens that each filter keeps, such as `top_k_5`, `t2`, temperature 2, and `t2_top_k_5`.
 
     Raises: UserError: if there is no prompt.
@@ -175,7 +175,7 @@ def filters(context: ExperimentContext) -> Slices[ExperimentResult]:
 
     from models.sampling import distribution
 
-    at = yield from context.stage_context()
+    at = context.stage_context()
     found = {name: distribution(torch.from_numpy(at.logits), settings) for name, settings in FILTERS.items()}
     kept = {name: int(each.kept.sum()) for name, each in found.items()}
     shares = {name: 1.0 if each.kept.all() else float(each.before[each.kept].sum()) for name, each in found.items()}

@@ -10,8 +10,8 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.stage_context import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
+from models.check import check
 from models.config import FIXED_VOCABULARY_SIZES, ModelConfig
-from models.unembed import Slices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -299,7 +299,7 @@ TOKENS = 64
 
 
 @experiment
-def weights_in_use(context: ExperimentContext) -> Slices[ExperimentResult]:
+def weights_in_use(context: ExperimentContext) -> ExperimentResult:
     """Measures `tensors`, `changed_tensors` after writing `tokens` tokens, and `probability_before`, `probability_after` of the
     most probable token after the prompt.
 
@@ -323,11 +323,11 @@ def weights_in_use(context: ExperimentContext) -> Slices[ExperimentResult]:
             return float(model(torch.tensor([ids]))[0, -1].float().softmax(-1).max())
 
     before, chance_before = checksums(), chance()
-    yield
+    check()
     written = []
     for token in sampling.generate(model, ids, TOKENS, SamplingSettings()):
         written.append(token.id)
-        yield
+        check()
     after, chance_after = checksums(), chance()
     changed = [name for name in before if before[name] != after[name]]
     measures: dict[str, Measure] = {

@@ -13,19 +13,19 @@ from lab.experiments.experiment_context import TRAINING, ExperimentContext, Ids,
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
+from models.check import check
 from models.config import END_OF_TEXT
-from models.unembed import Slices
 
 MOST_TOKENS = 1 << 25
 """Tokens of each part of the text whose words are counted, from its beginning; each million takes about half a second."""
 AT_ONCE = 1 << 17
-"""Tokens in a slice."""
+"""Tokens between two checks."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def _words(context: ExperimentContext, ids: Ids) -> Iterator[list[str]]:
-    """The words of tokens, some at a time; one that two slices share is in the later."""
+    """The words of tokens, some at a time; one that is cut in two is in the later."""
     rest, ids = b"", ids[:MOST_TOKENS]
     for start in range(0, len(ids), AT_ONCE):
         data = rest + context.tokenizer.decode_bytes(ids[start : start + AT_ONCE].tolist()).replace(END_OF_TEXT.encode(), b"\n")
@@ -35,7 +35,7 @@ def _words(context: ExperimentContext, ids: Ids) -> Iterator[list[str]]:
 
 
 @experiment
-def word_vocabulary(context: ExperimentContext) -> Slices[ExperimentResult]:
+def word_vocabulary(context: ExperimentContext) -> ExperimentResult:
     """Measures of the run's training text: `words`, the different ones among them, `distinct`, those of its first half,
     `distinct_half`, and their ratio `growth`; and `unknown`, the share of the validation text's `held_words` that are not in it.
     `part` is the training text, or its beginning where it has more than `MOST_TOKENS`.
@@ -48,10 +48,10 @@ def word_vocabulary(context: ExperimentContext) -> Slices[ExperimentResult]:
         for word in some:
             known.setdefault(word, words)
             words += 1
-        yield
+        check()
     for some in _words(context, val):
         held, missed = held + len(some), missed + sum(word not in known for word in some)
-        yield
+        check()
     if words < 2:
         raise UserError(f"The text of {context.run_name} has no words of letters, so there is nothing to count.")
     places = list(known.values())
@@ -78,7 +78,7 @@ ONE_BY_ONE = 8
 
 
 @experiment
-def loss_floor(context: ExperimentContext) -> Slices[ExperimentResult]:
+def loss_floor(context: ExperimentContext) -> ExperimentResult:
     """Measures of the run's training text, in nats: `floor`, below which no model's mean loss can be on all its windows as long
     as this model's context, and `floor_apart`, the same on those side by side; `floor_one` and `floor_last`, with one token to go
     on and with a whole window; `decided` is the length from which on each context goes on in one way only, if there is one.
@@ -101,9 +101,9 @@ def loss_floor(context: ExperimentContext) -> Slices[ExperimentResult]:
             further = length - before
             numbers[further:] = numbers[further:] * (numbers.max() + 1) + numbers[:-further]
         numbers = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
-        yield
+        check()
         floors[length] = _entropy(numbers[most - 1 : -1], ids[most:])  # the same places each time: more context never knows less
-        yield
+        check()
         if floors[length] == 0:
             break
     rows = ids[: (len(ids) - 1) // most * most].reshape(-1, most)

@@ -13,9 +13,9 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.tokenization.bpe.learnable_text import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
+from models.check import check
 from models.config import TokenizerError, TokenKind
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
-from models.unembed import Slices
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -341,11 +341,11 @@ def _pieces_sentence(found: dict[str, list[list[str]]]) -> str:
 
 RULES_ALONE_TEXT = "python"
 MEASURED = ("symbol-lines", "boilerplate", "duplicate-paragraphs", "duplicate-lines")
-"""The rules that the lesson asks about, quick ones; each takes a slice of the work."""
+"""The rules that the lesson asks about, quick ones."""
 
 
 @experiment
-def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
+def rules_alone(context: ExperimentContext) -> ExperimentResult:
     """Measures, for each rule, the bytes that it takes, by its name with underscores; `most`, the title of the rule that takes
     most, its `share` of the text, and the `bytes` of the text.
 
@@ -355,7 +355,7 @@ def rules_alone(context: ExperimentContext) -> Slices[ExperimentResult]:
     size = 0
     for rule in MEASURED:
         size, taken[rule] = _measured(rule)
-        yield
+        check()
     order = sorted(MEASURED, key=lambda rule: -taken[rule])
     most = BY_NAME[order[0]].title
     table = Table(

@@ -20,9 +20,9 @@ from lab.inspect.interventions import name_of
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Matrix, MatrixPanels, View
 from lab.views.number_tables import Numbers
+from models.check import check
 from models.gpt import GPT, run_block
 from models.trace import Trace
-from models.unembed import Slices
 
 AT_ONCE = 1 << 10
 """Tokens that are computed at one time, over all patches."""
@@ -59,7 +59,7 @@ def every_patch(
     tokens: tuple[int, int],
     found: Patches | None = None,
     seconds: float = inf,
-) -> Slices[Patches]:
+) -> Patches:
     """Patch everything that the first prompt has at its position `at[0]` and before, aligned with `at[1]` of the second. Goes on
     with `found`, and ends after about so many seconds."""
     began = time.monotonic()
@@ -92,7 +92,7 @@ def every_patch(
             name, begin, is_middle = starts.get(part, (f"{block}resid_post", layer + 1, False))
             plain = first[name][:length]
             changed = (_rows(plain, [row], change) for row, change in zip(here, added, strict=True))
-        vectors = yield from last_vectors(model, chain([plain], changed), len(plain), begin, is_middle)
+        vectors = last_vectors(model, chain([plain], changed), len(plain), begin, is_middle)
         logits = vectors.double() @ direction.double()  # (1 + B,)
         values[:, layer] = (logits[1:] - logits[0]).numpy()
         found.done.add((layer, part))
@@ -107,16 +107,16 @@ def _rows(stream: Tensor, rows: list[int], change: Tensor) -> Tensor:
     return changed
 
 
-def last_vectors(model: GPT, streams: Iterator[Tensor], tokens: int, layer: int, is_middle: bool) -> Slices[Tensor]:
+def last_vectors(model: GPT, streams: Iterator[Tensor], tokens: int, layer: int, is_middle: bool) -> Tensor:
     """The final norm's output at the last position, (B, C), of each of the streams (T, C) that enter a layer, or its MLP if
-    `is_middle`; one layer of some of them per slice."""
+    `is_middle`."""
     found: list[Tensor] = []
     for batch in _batches(streams, max(1, AT_ONCE // tokens)):
         x = torch.stack(batch)  # (B, T, C)
         for number in range(layer, model.config.layers):
             block = model.blocks[number]
             x = x + block.mlp(block.ln_2(x)) if is_middle and number == layer else run_block(block, x)
-            yield
+            check()
         found.append(model.ln_f(x[:, -1]))
     return torch.cat(found)
 
@@ -126,7 +126,7 @@ def _batches(streams: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
         yield batch
 
 
-def patches_view(first: StageContext, second: StageContext, token: int | None, against: int | None) -> Slices[View]:
+def patches_view(first: StageContext, second: StageContext, token: int | None, against: int | None) -> View:
     """The view of every patch; the tokens are by default what the second prompt predicts and what the first does. Where it takes
     long it is partial, with the number of patches so far, and goes on when it is asked for again."""
     wanted = second.answer if token is None else token
@@ -136,7 +136,7 @@ def patches_view(first: StageContext, second: StageContext, token: int | None, a
     traces, places, tokens = (first.trace, second.trace), (first.position, second.position), (wanted, other)
     key = ("patches", tuple(second.ids), places, tokens)
     found = first.traced.get(key, 0)
-    found = yield from every_patch(first.opened.model, *traces, places, tokens, found, SECONDS)
+    found = every_patch(first.opened.model, *traces, places, tokens, found, SECONDS)
     first.traced.put(key, 0, found)
     title, all_of_them = "every patch from prompt 2 into prompt 1", sum(each.size for each in found.parts.values())
     if len(found.done) < len(found.parts) * first.config.layers:

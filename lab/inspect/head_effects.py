@@ -16,7 +16,6 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax
 from models.parameter_count import parameter_count
-from models.unembed import Slices
 
 MOST_WORK = 2e11
 """Floating-point operations from which on the heads are not measured; GPT-2's of a sentence take some seconds on two cores."""
@@ -39,7 +38,7 @@ class HeadEffects(NamedTuple):
 
 
 @torch.no_grad()
-def head_effects(context: StageContext) -> Slices[HeadEffects | None]:
+def head_effects(context: StageContext) -> HeadEffects | None:
     """The effect of each head at the position; None where an intervention is on, or the work is too much."""
     model, config, length = context.opened.model, context.config, context.position + 1
     work = config.layers * config.heads * length * parameter_count(config)
@@ -51,8 +50,8 @@ def head_effects(context: StageContext) -> Slices[HeadEffects | None]:
         for layer in range(config.layers):
             plain = context.trace[f"blocks.{layer}.resid_mid"][:length]  # (T, C)
             without = (plain - out for out in context.trace.head_out(layer, range(length)).to(plain.dtype))
-            ends = yield from last_vectors(model, without, length, layer, is_middle=True)  # (H, C)
-            logits = yield from context.unembed(ends.numpy())
+            ends = last_vectors(model, without, length, layer, is_middle=True)  # (H, C)
+            logits = context.unembed(ends.numpy())
             kl[layer] = [kl_bits(context.logits, row) for row in logits]
             left[layer] = [softmax(row.astype(np.float64))[context.answer] for row in logits]
         layer, head = divmod(int(kl.argmax()), config.heads)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lab.inspect.interventions import name_of
+from models.check import check
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.trace import Trace
@@ -130,6 +131,7 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
         for head in reversed(range(heads)):
             add(layer, outputs[head], inner, lambda t, i, block=block, head=head: f"{block}attn.head_out[{head},{t},{i}]")  # type: ignore[misc]
         weights = through(f"{block}resid_pre", weights)
+        check()
     used = weights.nonzero()[:, 0]
     add(None, trace["pos_embed"][used], weights, lambda t, i: f"pos_embed[{t},{i}]")
     add(None, trace["embed"][used], weights, lambda t, i: f"embed[{t},{i}]")

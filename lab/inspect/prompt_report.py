@@ -7,7 +7,8 @@ import msgspec
 from lab.inspect.open_model import OpenModel
 from lab.inspect.trace_cache import CachedTrace
 from lab.views.blocks import Array, Prediction, Token
-from models.unembed import Slices, unembed
+from models.check import check
+from models.unembed import unembed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,19 +62,19 @@ def first_reported(tokens: int, layers: int, heads: int) -> int:
     return tokens - count
 
 
-def prompt_report(opened: OpenModel, traced: CachedTrace, *, dropped: int, interventions: str = "") -> Slices[PromptReport]:
-    """Compute a prompt's report from its trace, a layer or a few positions per slice."""
+def prompt_report(opened: OpenModel, traced: CachedTrace, *, dropped: int, interventions: str = "") -> PromptReport:
+    """Compute a prompt's report from its trace, a few positions at a time."""
     config, trace = opened.model.config, traced.trace
     label = opened.tokenizer.label
     first = first_reported(len(trace.ids), config.layers, config.heads)
     lens: dict[str, list[list[Prediction]]] = {}
     for name in ("blocks.0.resid_pre", *(f"blocks.{layer}.resid_post" for layer in range(config.layers))):
-        lens[name] = yield from _predictions(opened, trace[name][first:], LENS_TOKENS)
+        lens[name] = _predictions(opened, trace[name][first:], LENS_TOKENS)
     patterns = []
     for layer in range(config.layers):
         pattern, _ = trace.pattern_and_values(layer)  # (H, T, T)
         patterns.append(Array.of(pattern[:, first:, first:].numpy(force=True)))
-        yield
+        check()
     last_stream = trace[f"blocks.{config.layers - 1}.resid_post"][first:]
     return PromptReport(
         run=opened.run.name,
@@ -83,20 +84,20 @@ def prompt_report(opened: OpenModel, traced: CachedTrace, *, dropped: int, inter
         dropped=dropped,
         first=first,
         tokens=[Token(id_, label(id_), p) for id_, p in zip(trace.ids, traced.probabilities, strict=True)],
-        top=(yield from _predictions(opened, last_stream, NEXT_TOKENS)),
+        top=_predictions(opened, last_stream, NEXT_TOKENS),
         lens=[LensGridRow(name, cells) for name, cells in lens.items()],
         patterns=patterns,
     )
 
 
-def _predictions(opened: OpenModel, stream: "Tensor", most: int) -> Slices[list[list[Prediction]]]:
+def _predictions(opened: OpenModel, stream: "Tensor", most: int) -> list[list[Prediction]]:
     """The most probable tokens of the logit lens of each row of `stream` (n, C); of the last stream, the model's prediction."""
     from models.trace import layer_norm
 
     found = []
     for start in range(0, len(stream), POSITIONS_AT_ONCE):
         normed = layer_norm(stream[start : start + POSITIONS_AT_ONCE], opened.model.ln_f)
-        logits = (yield from unembed(opened.model, normed)).detach()  # (n, V)
+        logits = unembed(opened.model, normed).detach()  # (n, V)
         values, ids = logits.topk(min(most, logits.shape[-1]))
         # float64: in fp32 the rest of 1 for all other tokens would be lost.
         probabilities = (values.double() - logits.double().logsumexp(-1, keepdim=True)).exp().tolist()

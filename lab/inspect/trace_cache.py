@@ -1,6 +1,6 @@
 """The traces of the latest prompts, and results computed from them, so that a cursor move costs no forward pass."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.core.errors import UserError
 from lab.inspect.open_model import Identity, OpenModel
+from models.check import check
 from models.config import ModelConfig
 from models.trace_edits import Edit
-from models.unembed import Slices, finish, unembed
+from models.unembed import unembed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ ROWS_AT_ONCE = 64
 """Positions whose logits are computed at one time: 64 x 50,257 numbers are 13 MB."""
 
 UNFINISHED_TRACES = 2
-"""Traces that may be unfinished: a prompt's and, with interventions, the same without them."""
+"""Traces that were given up and can be resumed: a prompt's and, with interventions, the same without them."""
 
 RESULTS_CACHED = 64
 """Logit lenses and distributions cached per trace; a distribution of GPT-2's takes 2 MB."""
@@ -84,72 +85,97 @@ class CachedTrace:
         return streams + logits + sum(each.numel() for each in self.fast.values())
 
 
+class UnfinishedTrace:
+    """A trace as far as it is computed. Each part is kept as soon as it is made: whoever is let in by a check in between may ask
+    for the same trace and finish it, and one that was given up is resumed where it stopped."""
+
+    def __init__(self, model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> None:
+        from models.trace import Trace
+
+        try:
+            self._trace = Trace.begun(model, ids, edits)
+        except ValueError as error:
+            raise UserError(f"This cannot be traced: {error}") from error
+        self._model = model
+        self._fast: dict[str, Tensor] | None = None
+        self._probabilities: list[float | None] = [None]
+        self._logits: list[Tensor] = []
+        self._rows = 0
+        """Positions whose logits were computed."""
+
+    def finish(self, refuse: Callable[[], None]) -> CachedTrace:
+        """Compute what is missing. `refuse` is called now and then, and raises where nobody may compute it any more.
+
+        Raises:
+            UserError: where a logit is NaN or inf.
+        """
+        import torch
+
+        while self._trace.advance():
+            check()
+            refuse()
+        ids, edits = self._trace.ids, self._trace.edits
+        if self._fast is None:
+            self._fast = {} if edits else _fast_path(self._model, ids)
+        keeps = len(ids) * self._model.config.vocab_size <= LOGITS_BUDGET
+        while (start := self._rows) < len(ids):
+            rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
+            logits = unembed(self._model, self._trace["ln_final.out"][rows.start : rows.stop])  # (rows, V)
+            refuse()
+            if self._rows > start:
+                continue  # they were computed for another request meanwhile
+            if not bool(torch.isfinite(logits).all()):
+                raise UserError(CHANGED_NOT_FINITE if edits else NOT_FINITE)
+            following = torch.tensor(ids[start + 1 : rows.stop + 1])[:, None]
+            given = logits[: len(following)].gather(1, following)[:, 0] - logits[: len(following)].logsumexp(-1)
+            self._probabilities += given.double().exp().tolist()
+            if keeps:
+                self._logits.append(logits)
+            self._rows = rows.stop
+        return CachedTrace(self._trace, self._fast, self._probabilities, torch.cat(self._logits) if keeps else None)
+
+
 class TraceCache:
     """Traces by weights, token ids and edits; the oldest are evicted."""
 
     def __init__(self) -> None:
         self._traces: OrderedDict[TraceKey, CachedTrace] = OrderedDict()
-        self._unfinished: dict[TraceKey, Slices[CachedTrace]] = {}
-        """Oldest first."""
-        self._requests: Counter[TraceKey] = Counter()
-        """Requests that work at an unfinished trace now; one without requests was abandoned, and can be resumed."""
+        self._unfinished: OrderedDict[TraceKey, UnfinishedTrace] = OrderedDict()
 
     def trace(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> CachedTrace:
         """The trace of `ids`, which fit into the context. Raises: UserError: if an edit cannot be made."""
-        return finish(self._trace(model, ids, edits, waits=False))
-
-    def trace_incrementally(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Slices[CachedTrace]:
-        """The same, one layer per slice; requests for the same trace share the work.
-
-        While UNFINISHED_TRACES are being computed for other requests, it waits.
-        """
-        return self._trace(model, ids, edits, waits=True)
-
-    def _trace(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit], *, waits: bool) -> Slices[CachedTrace]:
         key = (model.identity, tuple(ids), tuple(edits))
-        while waits and key not in self._traces and key not in self._unfinished and len(self._requests) >= UNFINISHED_TRACES:
-            model.refuse_released()
-            yield
-        self._requests[key] += 1
-        try:
-            while key not in self._traces:
-                model.refuse_released()
-                if key not in self._unfinished:
-                    self._make_room(model.model.config, len(ids))
-                    self._unfinished[key] = _compute(model.model, ids, edits)
-                try:
-                    next(self._unfinished[key])
-                except StopIteration as end:
-                    del self._unfinished[key]
-                    computed: CachedTrace = end.value
-                    if model.state != "cached":
-                        return computed  # nobody will ask for it again
-                    self._traces[key] = computed
-                except Exception:
-                    del self._unfinished[key]
-                    raise
-                else:
-                    self._evict_abandoned()
-                    yield
-        finally:
-            self._requests[key] -= 1
-            self._requests += Counter()  # drops counts of 0
+        model.refuse_released()
+        if key not in self._traces:
+            computed = self._compute(key, model, ids, edits)
+            if model.state != "cached":
+                return computed  # nobody will ask for it again
+            self._traces.setdefault(key, computed)
         self._traces.move_to_end(key)
         traced = self._traces[key]
         self._make_room(model.model.config, len(ids), traced)
         self._evict_beyond(TRACE_BUDGET)
         return traced
 
+    def _compute(self, key: TraceKey, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit]) -> CachedTrace:
+        if key not in self._unfinished:
+            self._make_room(model.model.config, len(ids))
+            self._unfinished[key] = UnfinishedTrace(model.model, ids, edits)
+            if len(self._unfinished) > UNFINISHED_TRACES:
+                self._unfinished.popitem(last=False)
+        try:
+            computed = self._unfinished[key].finish(model.refuse_released)
+        except Exception:
+            self._unfinished.pop(key, None)
+            raise
+        self._unfinished.pop(key, None)
+        return computed
+
     def forget(self, identity: Identity) -> None:
         """Forget all traces of these weights."""
         for traces in (self._traces, self._unfinished):
             for key in [key for key in traces if key[0] == identity]:
                 del traces[key]
-
-    def _evict_abandoned(self) -> None:
-        abandoned = [key for key in self._unfinished if key not in self._requests]
-        for key in abandoned[: max(0, len(self._unfinished) - UNFINISHED_TRACES)]:
-            del self._unfinished[key]
 
     def _evict_beyond(self, budget: int) -> None:
         room = budget - sum(each.size for each in self._traces.values())
@@ -167,19 +193,6 @@ class TraceCache:
                 self._evict_beyond(TRACE_BUDGET - _stream_size(config, tokens))
 
 
-def _compute(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Slices[CachedTrace]:
-    from models.trace import Trace
-
-    try:
-        trace = yield from Trace.incremental(model, ids, edits)
-    except ValueError as error:
-        raise UserError(f"This cannot be traced: {error}") from error
-    fast = {} if edits else _fast_path(model, ids)
-    yield
-    probabilities, logits = yield from _probabilities_and_logits(model, trace, CHANGED_NOT_FINITE if edits else NOT_FINITE)
-    return CachedTrace(trace, fast, probabilities, logits)
-
-
 def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     """The fast path's tensors: all but the logits if they fit FAST_PATH_BUDGET, else the input of the output head."""
     from models.parity_check import fast_tensors
@@ -190,33 +203,6 @@ def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     if model.config.layers * layer_size <= FAST_PATH_BUDGET:
         names += ["embed", *(f"blocks.{layer}.{name}" for layer in range(model.config.layers) for name in LAYER_NAMES)]
     return fast_tensors(model, ids, names)
-
-
-def _probabilities_and_logits(
-    model: "GPT", trace: "Trace", not_finite: str
-) -> Slices[tuple[list[float | None], "Tensor | None"]]:
-    """Each token's probability given those before it, and the logits (T, V) if they fit LOGITS_BUDGET.
-
-    Raises:
-        UserError: `not_finite`, where a logit is NaN or inf.
-    """
-    import torch
-
-    ids = trace.ids
-    probabilities: list[float | None] = [None]
-    keeps = len(ids) * model.config.vocab_size <= LOGITS_BUDGET
-    kept: list[Tensor] = []
-    for start in range(0, len(ids), ROWS_AT_ONCE):
-        rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
-        logits = yield from unembed(model, trace["ln_final.out"][rows.start : rows.stop])  # (rows, V)
-        if not bool(torch.isfinite(logits).all()):
-            raise UserError(not_finite)
-        following = torch.tensor(ids[start + 1 : rows.stop + 1])[:, None]
-        given = logits[: len(following)].gather(1, following)[:, 0] - logits[: len(following)].logsumexp(-1)
-        probabilities += given.double().exp().tolist()
-        if keeps:
-            kept.append(logits)
-    return probabilities, torch.cat(kept) if keeps else None
 
 
 def _stream_size(config: ModelConfig, tokens: int) -> int:

@@ -8,7 +8,7 @@ import msgspec
 
 from lab.core.atomic_io import export_file
 from lab.views.blocks import Prediction
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     import torch
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from models.trace import Trace
 
 
-def npz_slices(path: Path, traced: "Trace", *, replace: bool = False) -> Slices[None]:
-    """Write an npz archive like numpy.savez, one array per slice and in memory. Raises: UserError: as `export_file`."""
+def write_npz(path: Path, traced: "Trace", *, replace: bool = False) -> None:
+    """Write an npz archive like numpy.savez, one array in memory at a time. Raises: UserError: as `export_file`."""
     import numpy as np
 
     with export_file(path, replace=replace) as whole, zipfile.ZipFile(whole, "w") as archive:
         for name in traced.names():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, traced[name].numpy(force=True), allow_pickle=False)
-            yield
+            check()
 
 
 class LensRow(msgspec.Struct):

@@ -15,8 +15,8 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import softmax
+from models.check import check
 from models.tokenizers.token_labels import printable
-from models.unembed import Slices
 
 Ids = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,7 +24,7 @@ CONTEXTS = (3, 2, 1)
 """Lengths of the contexts that are counted, in tokens."""
 FOLLOWERS = 8
 """Next tokens listed."""
-SLICE = 1 << 22
+TOKENS_AT_ONCE = 1 << 22
 """Tokens scanned at one time: some milliseconds."""
 
 
@@ -55,14 +55,14 @@ class Evidence(msgspec.Struct):
     """None where not even the last token occurs in the training text with something after it."""
 
 
-def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Slices[Evidence]:
-    """Evidence in the training part [0, split) of `tokens` for `candidate` after `prompt` (token ids, not empty), in slices."""
+def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Evidence:
+    """Evidence in the training part [0, split) of `tokens` for `candidate` after `prompt` (token ids, not empty)."""
     train = tokens[:split]
     # ends holds, for each occurrence of the last `length` tokens of the prompt, the index of the token that follows it
     found: list[Ids] = [np.empty(0, np.int64)]
-    for start in range(0, len(train) - 1, SLICE):
-        found.append(np.flatnonzero(train[start : min(start + SLICE, len(train) - 1)] == prompt[-1]) + start + 1)
-        yield
+    for start in range(0, len(train) - 1, TOKENS_AT_ONCE):
+        found.append(np.flatnonzero(train[start : min(start + TOKENS_AT_ONCE, len(train) - 1)] == prompt[-1]) + start + 1)
+        check()
     ends = np.concatenate(found)
     following: list[Following] = []
     verbatim: Verbatim | None = None
@@ -77,7 +77,7 @@ def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Sl
         if length in CONTEXTS:
             following.append(Following(length, len(ends), followers[:FOLLOWERS], count))
         verbatim = Verbatim(length, len(ends), followers[:FOLLOWERS], count, int(ends[0]) - length)
-        yield
+        check()
     return Evidence(len(train), following[::-1], verbatim)
 
 
@@ -102,7 +102,7 @@ MATCH_SHOWN = 24
 NO_TEXT = "{run} has no {file} in its folder, so its training text cannot be searched."
 
 
-def evidence(context: StageContext, candidate: int | None = None) -> Slices[View]:
+def evidence(context: StageContext, candidate: int | None = None) -> View:
     """The training text's evidence for `candidate` (the most probable token if None) after the prompt up to the position, with
     the tokens before the window.
 
@@ -123,7 +123,7 @@ def evidence(context: StageContext, candidate: int | None = None) -> Slices[View
     split = run.config.data.split
     if len(text) != run.config.data.tokens:
         raise UserError(f"{run.tokens_path} holds {whole(len(text))} tokens instead of {whole(run.config.data.tokens)}.")
-    found = yield from search(text, split, prompt, token)
+    found = search(text, split, prompt, token)
     given = softmax(context.logits)
     p = float(given[token])
     blocks: list[Block] = [_counts(context, found, prompt, token, p)]

@@ -12,7 +12,6 @@ from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, P
 from lab.views.number_refs import ref
 from lab.views.number_tables import around, cosine, norm, number, stacked
 from lab.views.softmax_table import SMALL_DIGITS, softmax
-from models.unembed import finish
 
 TOP = 5
 """Most probable tokens listed of each prompt."""
@@ -91,7 +90,7 @@ def _next(first: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
 
 def _lenses(first: StageContext, second: StageContext) -> Table:
     """Logit lens of both prompts after each stage, and the cosine of their residual streams."""
-    found = finish(logit_lens(first)), finish(logit_lens(second))
+    found = logit_lens(first), logit_lens(second)
     rows = []
     for name in residual_streams(first.config.layers):
         guesses = [each[name].top for each in found]

@@ -1,6 +1,5 @@
 """The widget that draws a view, with a cell cursor on its numbers."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,14 +18,9 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About
 from screens.blocks.block_layout import Spot
-from screens.blocks.piece_view import LayoutOptions, PieceView, PreparedView, PreparedViews
+from screens.blocks.piece_view import LayoutOptions, PieceView
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
-
-LINES_AT_ONCE = 8
-"""Lines of a view that may come that are drawn between two pauses: two or three milliseconds."""
-SECONDS_OF_PAUSE = 0.002
-"""Time in which a key that has come is handed from task to task until it is handled: a single turn of the loop is too short."""
 
 
 def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: Sequence[int], more: Strip, base: Style) -> Strip:
@@ -97,7 +91,6 @@ class BlockView(PieceView):
         self.holds_cursor = False
         """True to keep the cursor visible, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
-        self._prepared = PreparedViews()
         self._title, self._laid_for, self._height, self._paints = "", 0, 0, False
         self._followed: CellCursor | None = None
         self._followed_line = self._panel = 0
@@ -167,33 +160,13 @@ class BlockView(PieceView):
         words, short = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
         return words if cell_len(words) <= self.room else short
 
-    async def prepare(self, view: View) -> None:
-        """Lay out a view that may be shown next and draw its first lines, few at a time, so that showing it need not."""
-        options = LayoutOptions(self.room, palette_of(self).paints, self._panel, self.window)
-        if self.beside is not None or view is self.view or self._prepared.has(view, options):
-            return
-        laid, into = lay_view(view, options.room, None, *options[1:]), self._prepared
-        first = self.top if self.view is not None and view.stage == self.view.stage else 0
-        strips: dict[tuple[int, int], Strip] = {}
-        for line in range(first, min(laid.height, first + self.window)):
-            if line % LINES_AT_ONCE == 0:
-                await asyncio.sleep(SECONDS_OF_PAUSE)
-            if self.room != options.room or self._prepared is not into:
-                return  # another width, or other styles
-            strips[line, 0] = self._strip(laid, line, 0)
-        into.put(PreparedView(view, options, laid, strips))
-
     def _lay_out(self) -> None:
         self._laid_for = self.room
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
             options = LayoutOptions(self.room, self._paints, self._panel, self.window)
-            prepared = None if self.beside else self._prepared.take(self.view, options)
-            if prepared is None:
-                self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
-            else:
-                self.laid, self._strips = prepared.laid, prepared.strips
+            self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
             self.set_extent(self.laid.height, self.laid.width)
             self._point()
 
@@ -245,7 +218,6 @@ class BlockView(PieceView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
-        self._prepared = PreparedViews()
         if self.view is not None and palette_of(self).paints != self._paints:
             self._lay_out_anew()
 

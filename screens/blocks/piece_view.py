@@ -1,14 +1,9 @@
-"""The base class of views drawn in pieces: their kinds and styles; and the views that were drawn before they are shown."""
+"""The base class of views drawn in pieces: their kinds and styles."""
 
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.style import Style
-from textual.strip import Strip
 
-from lab.views.blocks import View
-from screens.blocks.view_layout import Page
 from screens.colour import Heat, palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 
@@ -62,10 +57,6 @@ class PieceView(LineScrollView):
         self._piece_styles.clear()
 
 
-MOST_PREPARED = 10
-"""Prepared views that are kept: one for each key that leads to another place, and a few more."""
-
-
 class LayoutOptions(NamedTuple):
     """Everything that a view's layout depends on beside the view itself and the styles."""
 
@@ -73,36 +64,3 @@ class LayoutOptions(NamedTuple):
     paints: bool
     panel: int
     height: int
-
-
-@dataclass(frozen=True)
-class PreparedView:
-    """A view laid out and drawn before it is shown, so that the key that leads to it waits for neither."""
-
-    view: View
-    options: LayoutOptions
-    laid: Page
-    strips: dict[tuple[int, int], Strip]
-    """Some of its lines, by line and cells scrolled out at the left."""
-
-
-class PreparedViews:
-    """The views prepared last. Each is handed out once: the cursor changes what is shown of it."""
-
-    def __init__(self) -> None:
-        self._prepared: OrderedDict[int, PreparedView] = OrderedDict()
-        """By `id(view)`, which no other object has while the view is held here."""
-
-    def has(self, view: View, options: LayoutOptions) -> bool:
-        """True if exactly this view was prepared for that."""
-        return id(view) in self._prepared and self._prepared[id(view)].options == options
-
-    def put(self, prepared: PreparedView) -> None:
-        self._prepared[id(prepared.view)] = prepared
-        self._prepared.move_to_end(id(prepared.view))
-        while len(self._prepared) > MOST_PREPARED:
-            self._prepared.popitem(last=False)
-
-    def take(self, view: View, options: LayoutOptions) -> PreparedView | None:
-        """The prepared view, if exactly this one was prepared for that."""
-        return self._prepared.pop(id(view)) if self.has(view, options) else None

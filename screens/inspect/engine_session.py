@@ -6,7 +6,7 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -71,6 +71,9 @@ of work is given up."""
 
 SECONDS_BETWEEN_CHECKS = 0.01
 
+LOOK_AHEAD_PARAMETERS, LOOK_AHEAD_TOKENS = 20_000_000, 256
+"""Most parameters of a model, and most tokens of a prompt, of which something is fetched before it is asked for."""
+
 
 class OutdatedWeightsError(EngineError):
     """An answer with other weights than those that were opened, whose file was replaced meanwhile by the run's trainer."""
@@ -89,8 +92,6 @@ class Callbacks:
     """Effect of the interventions, where there are any."""
     second: Callable[[Selection, LensPath, View | None], None] = lambda selection, path, view: None
     """The second prompt's lens path, where there is one, and its view of the step unless something else is in view."""
-    ahead: Callable[[View], Coroutine[Any, Any, None]] | None = None
-    """Takes each view that the next key may lead to, while nobody asks for anything."""
     partial: Callable[[View], None] = lambda view: None
     """Takes the progress of a slow view."""
 
@@ -156,19 +157,19 @@ class EngineSession:
 
     async def sample(self, selection: Selection) -> Token:
         """The token drawn for the place after the prompt. Raises: EngineError."""
-        return await self.engine.call(SAMPLE, selection.params(SampleParams), group="sample")
+        return await self.engine.call(SAMPLE, selection.params(SampleParams))
 
     async def guess(self, selection: Selection, about: Literal["next token", "attention"]) -> GuessQuestion:
         """A question about the selected place. Raises: EngineError."""
-        return await self.engine.call(GUESS, selection.params(GuessParams, about=about), group="guess")
+        return await self.engine.call(GUESS, selection.params(GuessParams, about=about))
 
     async def save_trace(self, selection: Selection, path: str, kind: str) -> SavedTrace:
         """Have the engine write the selected trace. Raises: EngineError."""
-        return await self.engine.call(SAVE_TRACE, selection.params(SaveTraceParams, path=path, kind=kind), group="save")
+        return await self.engine.call(SAVE_TRACE, selection.params(SaveTraceParams, path=path, kind=kind))
 
     async def prompt_report(self, selection: Selection) -> PromptReport:
         """The selected prompt's part of a report. Raises: EngineError."""
-        return await self.engine.call(PROMPT_REPORT, selection.params(PromptParams), group="report")
+        return await self.engine.call(PROMPT_REPORT, selection.params(PromptParams))
 
     async def _answer(self, question: tuple[int, Selection]) -> None:
         while True:
@@ -187,12 +188,12 @@ class EngineSession:
         await _together(self._answer_view(number, selection), self._answer_path(selection))
         await _together(self._answer_effect(selection), self._answer_second(selection))
 
-    async def _open(self, model: tuple[str, str], *, ahead: bool = False) -> ModelFacts:
+    async def _open(self, model: tuple[str, str]) -> ModelFacts:
         """The model's facts; where its weights are others than before, what was held of it is dropped."""
         if model not in self._fresh:
             run, checkpoint = model
             params = OpenParams(run=run, checkpoint=checkpoint)
-            facts = await self.engine.call(OPEN, params, group=_group("open", ahead), ahead=ahead)
+            facts = await self.engine.call(OPEN, params)
             if facts != self._known.get(model):
                 for held in (self._paths, self._effects):
                     for key in [key for key in held if key[:2] == model]:
@@ -221,7 +222,7 @@ class EngineSession:
         return answer
 
     async def _answer_view(self, number: int, selection: Selection) -> None:
-        view = await self._view(selection, "view")
+        view = await self._view(selection)
         if number > self._shown:
             self._shown = number
             self._to.view(selection, view)
@@ -229,12 +230,12 @@ class EngineSession:
     async def _answer_path(self, selection: Selection) -> None:
         if self._path_for == selection.path_key:
             return
-        path = await self._path(selection, "lens")
+        path = await self._path(selection)
         self._path_for = selection.path_key
         self._to.lens_path(selection, path)
 
-    async def _path(self, selection: Selection, kind: str, *, ahead: bool = False) -> LensPath:
-        ask = partial(self.engine.call, LENS, selection.params(LensParams), group=_group(kind, ahead), ahead=ahead)
+    async def _path(self, selection: Selection) -> LensPath:
+        ask = partial(self.engine.call, LENS, selection.params(LensParams))
         return await self._held(self._paths, selection.path_key, selection.model, ask)
 
     async def _answer_effect(self, selection: Selection) -> None:
@@ -242,24 +243,24 @@ class EngineSession:
             self._to.effect(selection, await self._effect(selection))
 
     async def _effect(self, selection: Selection) -> Effect:
-        ask = partial(self.engine.call, EFFECT, selection.params(LensParams), group="effect")
+        ask = partial(self.engine.call, EFFECT, selection.params(LensParams))
         return await self._held(self._effects, selection.path_key, selection.model, ask)
 
     async def _answer_second(self, selection: Selection) -> None:
         if selection.second is None:
             return
         lone = alone(selection, selection.second)
-        second = beside(selection, await self._path(selection, "lens"), lone, await self._path(lone, "second"))
-        path = await self._path(second, "second")
-        view = None if selection.aside or selection.trail else await self._view(second, "second view")
+        second = beside(selection, await self._path(selection), lone, await self._path(lone))
+        path = await self._path(second)
+        view = None if selection.aside or selection.trail else await self._view(second)
         self._to.second(selection, path, view)
 
-    async def _view(self, selection: Selection, kind: str, *, ahead: bool = False) -> View:
-        ask = partial(self._ask, selection, _group(kind, ahead), ahead)
-        return await self._held(self._views, selection, selection.model, ask)
+    async def _view(self, selection: Selection, *, ahead: bool = False) -> View:
+        """With `ahead`, nobody has asked for it yet, so that nothing of its progress is shown."""
+        return await self._held(self._views, selection, selection.model, partial(self._ask, selection, ahead))
 
-    async def _ask(self, selection: Selection, group: str, ahead: bool) -> View:
-        ask = partial(self.engine.call, group=group, ahead=ahead)
+    async def _ask(self, selection: Selection, ahead: bool) -> View:
+        ask = self.engine.call
         if selection.trail:
             return explanation_view(await ask(EXPLAIN, selection.params(ExplainParams, ref=selection.trail[-1])), selection.trail)
         match selection.aside:
@@ -275,7 +276,7 @@ class EngineSession:
                 return await ask(COMPARE, selection.params(CompareParams, stage="compare"))
             case "built_head":
                 asked = selection.params(ExperimentParams, name="built_head", inputs={"head": selection.built})
-                return (await self.engine.call(EXPERIMENT, asked, group=group, ahead=ahead)).view
+                return (await ask(EXPERIMENT, asked)).view
             case "patches":
                 while (view := await ask(PATCHES, selection.params(PatchesParams, stage="patches"))).is_partial:
                     if not (ahead or self._newest.has_newer):
@@ -286,48 +287,25 @@ class EngineSession:
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
-        the checkpoints that are expected, else the steps, heads, positions and layers beside it.
+        the checkpoints that are expected, else the steps, heads, positions and layers beside it. Only where each takes the engine
+        some milliseconds: it answers one request at a time.
 
         The lens path of another position takes longest, so it comes last.
         """
         _, selection = question
-        for checkpoint in self.expected_checkpoints:
-            await self._look_ahead_to(replace(selection, checkpoint=checkpoint))
-        if self.expected_checkpoints:
-            return
         path = self._paths.get(selection.path_key)
-        if path is None:
+        if path is None or len(path.tokens) > LOOK_AHEAD_TOKENS:
             return
-        places = neighbours(selection, path, self._known[selection.model])
+        facts = self._known[selection.model]
+        if facts.parameters > LOOK_AHEAD_PARAMETERS:
+            return
+        expected = [replace(selection, checkpoint=checkpoint) for checkpoint in self.expected_checkpoints]
         try:
+            places = [within(place, await self._open(place.model)) for place in expected] or neighbours(selection, path, facts)
             for place in places:
-                if self._newest.has_newer:
-                    return
-                await self._view(place, "view", ahead=True)
-            await asyncio.gather(self._prepare(places), self._look_ahead_to_paths(places))
-        except EngineDied:
-            raise
-        except EngineError:
-            return  # Nobody has asked for it yet; the error is told when somebody does.
-
-    async def _prepare(self, places: Sequence[Selection]) -> None:
-        """Hand over the views of these places, the likeliest first."""
-        for place in places:
-            view = self._views.get(place)
-            if view is not None and self._to.ahead is not None and not self._newest.has_newer:
-                await self._to.ahead(view)
-
-    async def _look_ahead_to_paths(self, places: Sequence[Selection]) -> None:
-        for place in places:
-            if not self._newest.has_newer:
-                await self._path(place, "lens", ahead=True)
-
-    async def _look_ahead_to(self, selection: Selection) -> None:
-        if self._newest.has_newer:
-            return
-        try:
-            selection = within(selection, await self._open(selection.model, ahead=True))
-            await asyncio.gather(self._view(selection, "view", ahead=True), self._path(selection, "lens", ahead=True))
+                await self._view(place, ahead=True)
+            for place in places:
+                await self._path(place)
         except EngineDied:
             raise
         except EngineError:
@@ -357,8 +335,3 @@ def neighbours(selection: Selection, path: LensPath, facts: ModelFacts) -> list[
         places += [at_position(selection, path, index) for index in beside_it]
         places += [in_layer(selection, path.steps, by) for by in (1, -1)]
     return [place for place in dict.fromkeys(places) if place != selection]
-
-
-def _group(kind: str, ahead: bool) -> str:
-    """The group of a request, of which the engine answers the newest; what is fetched ahead is in one of its own."""
-    return f"{kind} ahead" if ahead else kind

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
-from lab.engine.client import EngineDied, EngineError, Superseded
+from lab.engine.client import EngineDied, EngineError
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
 from screens.about_key import About, keyless
@@ -241,8 +241,6 @@ class Guessing(InspectPart):
     async def _ask_engine(self, selection: Selection) -> None:
         try:
             question = await self._host.session.guess(selection, question_at(selection))
-        except Superseded:
-            return
         except EngineError as error:
             if self._state == "open":
                 self.close()

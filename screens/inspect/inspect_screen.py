@@ -151,7 +151,7 @@ class InspectScreen(WidgetMessages):
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._owners = bind_actions(self, self._parts)
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
-        answers = Callbacks(*take, self._second.take_answer, self.view.prepare, self.notices.show_progress)
+        answers = Callbacks(*take, self._second.take_answer, self.notices.show_progress)
         self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
 
     def compose_body(self) -> ComposeResult:

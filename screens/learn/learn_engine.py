@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.engine.client import EngineDied, EngineError, Superseded
+from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import RELEASE, EngineMethod, ReleaseParams
 from screens.engine_client import Engine
 
@@ -53,9 +53,7 @@ class LearnEngine:
 
         async def asking() -> None:
             try:
-                answer = await self._engine.call(method, params, group=f"learn {key}")
-            except Superseded:
-                return
+                answer = await self._engine.call(method, params)
             except EngineDied as died:
                 refused(Refused(f"{died} The next key starts another engine.", True))
             except EngineError as error:

@@ -53,7 +53,7 @@ class OneStepSession:
             self._answered(params, answer)
 
     async def _ask(self, params: OneStepParams) -> StepAnswer:
-        answer = await self._engine.call(ONE_STEP, params, group="one_step")
+        answer = await self._engine.call(ONE_STEP, params)
         self._known = {known: other for known, other in self._known.items() if replace(known, stage=params.stage) == params}
         self._known[params] = answer
         return answer
@@ -66,7 +66,7 @@ class OneStepSession:
         place = names.index(params.stage)
         try:
             if changes != self._changes_found:
-                await self._engine.call(ONE_STEP, changes, group="one_step")
+                await self._engine.call(ONE_STEP, changes)
                 self._changes_found = changes
             answer = self._known.get(params)
             if answer is not None and answer.backward is not None and answer.backward.weight is None:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from models.check import check, checked_by
+from models.config import ModelConfig
 from models.gpt import GPT
 from models.parity_check import fast_tensors
 from models.trace import LAYER_NAMES, STREAMS, Trace
 from models.trace_edits import Edit
+from tests.given_up import given_up_at
 from tests.models.oracle import Oracle
 
 SHAPE = {"layers": 3, "heads": 4, "width": 32, "context": 24, "vocab_size": 61}
@@ -184,3 +187,20 @@ def test_a_prompt_of_no_tokens_or_too_many_is_refused(model: GPT, ids: list[int]
 def test_an_edit_that_cannot_be_made_says_why(model: GPT, edit: Edit, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Trace(model, IDS, [edit])
+
+
+def test_in_the_pass_of_the_fast_path_nobody_is_let_in_and_it_can_be_given_up() -> None:
+    """Another pass through the same model would call its hooks, too."""
+    model, ids = GPT(ModelConfig(layers=2, heads=2, width=8, context=8, vocab_size=20), seed=1), [3, 1, 4]
+    expected = fast_tensors(model, ids)
+    let_in: list[None] = []
+    with checked_by(lambda: None, lambda: let_in.append(None)):
+        found = fast_tensors(model, ids)
+        assert not let_in
+        check()
+    assert len(let_in) == 1
+    assert all(bool((found[name] == value).all()) for name, value in expected.items())
+    for number in range(1, 5):
+        with given_up_at(number):
+            fast_tensors(model, ids)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

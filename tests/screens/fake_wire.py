@@ -30,7 +30,7 @@ class SilentEngine:
     pid: int | None = None
     starts = 0
 
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
+    async def call(self, method: EngineMethod[Any, Any], params: Any) -> Any:
         await asyncio.Event().wait()
 
     async def kill(self) -> None: ...

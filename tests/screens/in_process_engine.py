@@ -1,7 +1,6 @@
 """The real engine's methods for a screen, without a process: real numbers, one request after the other."""
 
 import asyncio
-from collections.abc import Generator
 from typing import Any
 
 from lab.core.errors import UserError
@@ -22,7 +21,7 @@ class InProcessEngine:
         self.starts = 1
         self.pid: int | None = 1
 
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
+    async def call(self, method: EngineMethod[Any, Any], params: Any) -> Any:
         asked = received_params(method, params)
         self.calls.append((method.name, asked))
         try:
@@ -34,16 +33,9 @@ class InProcessEngine:
     async def _result(self, method: EngineMethod[Any, Any], asked: Any) -> Any:
         import torch
 
+        await asyncio.sleep(0)
         with torch.no_grad():  # as the process does
-            result: Any = self._functions[method.name](asked)
-        while isinstance(result, Generator):
-            with torch.no_grad():
-                try:
-                    next(result)
-                except StopIteration as end:
-                    return end.value
-            await asyncio.sleep(0)
-        return result
+            return self._functions[method.name](asked)
 
     async def kill(self) -> None:
         self.pid = None

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from lab.engine.client import EngineDied, EngineError, Superseded
+from lab.engine.client import EngineDied, EngineError
 from screens.engine_client import NewestOnly
 
 
@@ -83,10 +83,23 @@ async def test_an_older_question_is_answered_first_where_there_is_patience(
 
 async def test_errors_are_told_but_not_of_an_older_question_and_the_next_one_is_answered(served: Callable[..., Log]) -> None:
     log = served(patience=60, gate="d")
-    log.errors = {"a": EngineError("No."), "b": EngineDied("Dead."), "c": Superseded("Newer."), "d": EngineError("Old.")}
-    await log.ask_in_turn(*"abcd")
+    log.errors = {"a": EngineError("No."), "b": EngineDied("Dead."), "d": EngineError("Old.")}
+    await log.ask_in_turn(*"abd")
     log.newest.ask("e")
     log.gates["d"].set()
     await log.ask_in_turn("e")
     assert log.failures == [("No.", False), ("Dead.", True)]
     assert (log.answered, log.ahead) == (["e"], ["e"])
+
+
+async def test_a_fault_in_the_answer_or_ahead_of_it_ends_the_serving_with_it() -> None:
+    """The screen's worker that serves then ends the lab with it, in words."""
+    for place in ("answer", "look_ahead"):
+        log = Log(patience=60)
+        log.errors = {"a": ZeroDivisionError("a bug")}
+        if place == "look_ahead":
+            log.newest._look_ahead = log._answer  # type: ignore[method-assign]
+            log.newest._answer = Log(0)._answer  # type: ignore[method-assign]
+        log.newest.ask("a")
+        with pytest.raises(ZeroDivisionError, match="a bug"):
+            await log.newest.serve()

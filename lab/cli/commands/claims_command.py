@@ -44,7 +44,6 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
     from lab.experiments.experiment_registry import run_experiment
     from lab.inspect.model_cache import ModelCache
     from lab.planning.device import generation_threads
-    from models.unembed import finish
 
     models, listed = ModelCache(), []
     opened = models.model(run, told_weights(opened_run, checkpoint))
@@ -54,7 +53,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
         context = ExperimentContext(opened, models.traces, ids, inputs=claim.inputs)
         try:
             with torch.no_grad():
-                measured = finish(run_experiment(claim.experiment, context)) if claim.experiment else None
+                measured = run_experiment(claim.experiment, context) if claim.experiment else None
             checked = check_claim(claim, measured) if measured else checked_by_sources(claim)
         except UserError as error:
             checked = unchecked(claim, str(error))

@@ -60,11 +60,10 @@ def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
     from lab.inspect.prompt_report import prompt_report
     from lab.inspect.trace_cache import TraceCache
     from lab.planning.device import generation_threads
-    from models.unembed import finish
 
     torch.set_num_threads(generation_threads(run.config.model, cores()))
     opened = load_open_model(run, checkpoint)
     ids = opened.tokenizer.encode(prompt)
     window = ids[-opened.model.config.context :]
     with torch.no_grad():
-        return finish(prompt_report(opened, TraceCache().trace(opened, window), dropped=len(ids) - len(window)))
+        return prompt_report(opened, TraceCache().trace(opened, window), dropped=len(ids) - len(window))

@@ -11,7 +11,7 @@ from lab.cli.output import table, write_json
 from lab.core.atomic_io import check_export
 from lab.core.limits import LIMITS
 from lab.core.number_format import probability
-from lab.inspect.trace_export import TraceSummary, npz_slices, summarize
+from lab.inspect.trace_export import TraceSummary, summarize, write_npz
 from lab.views.blocks import Prediction
 
 if TYPE_CHECKING:
@@ -40,11 +40,10 @@ def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, t
         check_export(npz, replace=force)
     loaded = load_prompt(run, prompt, checkpoint)
     from models.trace import Trace
-    from models.unembed import finish
 
     traced = Trace(loaded.model, loaded.window)
     if npz is not None:
-        finish(npz_slices(npz, traced, replace=force))
+        write_npz(npz, traced, replace=force)
     found = summarize(
         traced,
         loaded.tokenizer,

@@ -11,7 +11,7 @@ from lab.inspect.stages.stage_context import HEAD_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Cell, Column, Destination, Gallery, Matrix, Parity, Table, Thumbnail, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, around, number
-from models.unembed import Slices
+from models.check import check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,12 +163,12 @@ def describe_head(context: StageContext, name: str, found: HeadSummary, off: str
     computes="attn.z",
     code={"gpt.py: Attention.forward": ("z = causal_attention",), "attention_kernels.py: causal_attention": ("pattern =",)},
 )
-def heads(context: StageContext) -> Slices[View]:
+def heads(context: StageContext) -> View:
     """The heads of the layer, one row each: the prediction without it, its entropy, and the attention on itself, on the previous
     and on the first token."""
     from lab.inspect.head_effects import head_effects, worth_a_look
 
-    effects = yield from head_effects(context)
+    effects = head_effects(context)
     at = context.position
     patterns = context.array(f"{context.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
     found = [summary_of(pattern) for pattern in patterns]
@@ -235,15 +235,15 @@ class Overview:
     HEAD_KEYS,
     code={"gpt.py: GPT.hidden": ("for layer", "x = self.parts"), "attention_kernels.py: causal_attention": ("pattern =",)},
 )
-def thumbnails(context: StageContext) -> Slices[View]:
+def thumbnails(context: StageContext) -> View:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
     from lab.inspect.head_effects import head_effects, worth_a_look
 
-    effects = yield from head_effects(context)
+    effects = head_effects(context)
     size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))
     found: Overview | None = context.traced.get(("overview", size), 0)
     if found is None:
-        found = yield from _overview(context, size)
+        found = _overview(context, size)
         context.traced.put(("overview", size), 0, found)
     at, heads = context.position, context.config.heads
     pairs = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
@@ -296,8 +296,8 @@ def picture_size(room: int, heads: int, tokens: int) -> int:
     return best
 
 
-def _overview(context: StageContext, size: int) -> Slices[Overview]:
-    """Compute the overview one layer per slice, only patterns and values of each."""
+def _overview(context: StageContext, size: int) -> Overview:
+    """Compute the overview from the patterns and values of each layer."""
     import torch
 
     tokens = len(context.ids)
@@ -315,7 +315,7 @@ def _overview(context: StageContext, size: int) -> Slices[Overview]:
         worst, numbers = max(worst, float(delta.abs().max())), numbers + delta.numel()
         largest = largest if fast is None else max(largest, float(fast.abs().max()))
         del pattern, v, delta  # or two layers' patterns would be in memory at once
-        yield
+        check()
     stacked = [torch.stack(each).numpy() for each in zip(*summaries, strict=True)]
     name = (
         "attn.z of all layers · fast path"

@@ -7,7 +7,7 @@ from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, figures, norm, number, strip
-from models.unembed import Slices
+from models.check import check
 
 NEIGHBOURS = 10
 """Nearest tokens in the table."""
@@ -24,19 +24,19 @@ POSITIONS = 64
     "Of all tokens, these have the embeddings nearest in direction to this one's.",
     code={"gpt.py: GPT.hidden": ("x = self.drop",)},
 )
-def neighbours(context: StageContext) -> Slices[View]:
+def neighbours(context: StageContext) -> View:
     """The tokens whose embeddings point most nearly in the direction of this one's."""
     id_, position = context.ids[context.position], context.position
     table = context.weight("wte.weight")
     vector = table[id_].astype(np.float64)
     found: tuple[Numbers, list[int]] | None = context.traced.get("neighbours", id_)
     if found is None:
-        cosines = yield from _cosines(table, vector)
+        cosines = _cosines(table, vector)
         others = cosines.copy()
         others[id_] = -np.inf
         found = cosines, np.argsort(-others, kind="stable")[: min(NEIGHBOURS, len(others) - 1)].tolist()
         context.traced.put("neighbours", id_, found)
-        yield
+        check()
     cosines, nearest = found
     rows = [
         [
@@ -62,15 +62,15 @@ def neighbours(context: StageContext) -> Slices[View]:
     )
 
 
-def _cosines(table: Numbers, vector: Numbers) -> Slices[Numbers]:
-    """Cosine of `vector` with each row of `table`, (V,); 0 for a row or vector of zeros. ROWS_AT_ONCE rows per slice."""
+def _cosines(table: Numbers, vector: Numbers) -> Numbers:
+    """Cosine of `vector` with each row of `table`, (V,); 0 for a row or vector of zeros. ROWS_AT_ONCE rows at a time."""
     cosines: Numbers = np.zeros(len(table))
     for start in range(0, len(table), ROWS_AT_ONCE):
         rows = table[start : start + ROWS_AT_ONCE]
         lengths = np.sqrt(np.einsum("vc,vc->v", rows, rows, dtype=np.float64)) * norm(vector)
         products = (rows @ vector.astype(np.float32)).astype(np.float64)
         np.divide(products, lengths, out=cosines[start : start + ROWS_AT_ONCE], where=lengths > 0)
-        yield
+        check()
     return cosines
 
 

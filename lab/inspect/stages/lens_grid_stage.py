@@ -8,7 +8,7 @@ from lab.core.number_format import probability
 from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Array, Destination, Parity, TextGrid, View
 from lab.views.number_tables import Numbers, around
-from models.unembed import Slices, unembed
+from models.unembed import unembed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +22,8 @@ ROWS = 64
     "Every row is a token; each column shows what the model would predict after it if it stopped at that layer.",
     code={"gpt.py: GPT.hidden": ("normed",), "gpt.py: GPT.unembed": ("return",)},
 )
-def lens(context: StageContext) -> Slices[View]:
-    """The grid around the position; one layer per slice.
+def lens(context: StageContext) -> View:
+    """The grid around the position.
 
     Final norm and output head are applied to the residual stream after each layer (nostalgebraist 2020, "interpreting GPT: the
     logit lens"). After the last layer that is the model's own prediction.
@@ -32,7 +32,7 @@ def lens(context: StageContext) -> Slices[View]:
     layers = range(-1, context.config.layers)
     columns: list[tuple[list[int], list[float]]] = []
     for layer in layers:
-        columns += [(yield from _column(context, layer, rows))]
+        columns += [_column(context, layer, rows)]
     ids = np.array([column[0] for column in columns]).T  # (tokens, layers + 1)
     probabilities = np.array([column[1] for column in columns]).T
     following = [context.ids[row + 1] if row + 1 < len(context.ids) else None for row in rows]
@@ -53,11 +53,11 @@ def lens(context: StageContext) -> Slices[View]:
     )
     here = context.position - rows.start
     sentence = _sentence(context, ids[here], probabilities[here])
-    parity = yield from _parity(context, probabilities[:, -1], rows)
+    parity = _parity(context, probabilities[:, -1], rows)
     return View("lens", "logit lens · every token, every layer", sentence, [grid], parity)
 
 
-def _column(context: StageContext, layer: int, rows: range) -> Slices[tuple[list[int], list[float]]]:
+def _column(context: StageContext, layer: int, rows: range) -> tuple[list[int], list[float]]:
     """The most probable next token after a layer (−1: the embedding) for each row, and its probability."""
     key = ("lens column", layer, rows)
     cached: tuple[list[int], list[float]] | None = context.traced.get(key, 0)
@@ -66,23 +66,23 @@ def _column(context: StageContext, layer: int, rows: range) -> Slices[tuple[list
 
         name = "blocks.0.resid_pre" if layer < 0 else f"blocks.{layer}.resid_post"
         stream = context.trace[name][rows.start : rows.stop]
-        cached = yield from _most_probable(context, layer_norm(stream, context.opened.model.ln_f))
+        cached = _most_probable(context, layer_norm(stream, context.opened.model.ln_f))
         context.traced.put(key, 0, cached)
     return cached
 
 
-def _most_probable(context: StageContext, vectors: "Tensor") -> Slices[tuple[list[int], list[float]]]:
+def _most_probable(context: StageContext, vectors: "Tensor") -> tuple[list[int], list[float]]:
     """The most probable token and its probability for each of (n, C) vectors after the final norm."""
-    logits = yield from unembed(context.opened.model, vectors)  # (n, V)
+    logits = unembed(context.opened.model, vectors)  # (n, V)
     best, ids = logits.max(-1)
     return ids.tolist(), (best.double() - logits.double().logsumexp(-1)).exp().tolist()
 
 
-def _parity(context: StageContext, shown: Numbers, rows: range) -> Slices[Parity]:
+def _parity(context: StageContext, shown: Numbers, rows: range) -> Parity:
     """The last column against the model's own output."""
     fast = context.traced.fast.get("ln_final.out")
     vectors = context.trace["ln_final.out"] if fast is None else fast
-    _, own = yield from _most_probable(context, vectors[rows.start : rows.stop])
+    _, own = _most_probable(context, vectors[rows.start : rows.stop])
     name = f"last column · {'trace' if fast is None else 'fast path'}"
     return Parity(name, float(np.abs(shown - np.array(own)).max()), len(rows), float(max(own)))
 

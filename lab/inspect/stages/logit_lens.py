@@ -9,16 +9,17 @@ from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, Prediction, StageEntry, Token
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax
-from models.unembed import Slices, unembed
+from models.check import check
+from models.unembed import unembed
 
 GUESSES = 20
 BELOW_1 = 1 - 2**-53
 """The largest float below 1: no token of several has probability 1."""
 
 
-def lens_path(context: StageContext) -> Slices[LensPath]:
+def lens_path(context: StageContext) -> LensPath:
     found = stage_entries(context.config.layers)
-    lenses = yield from logit_lens(context)
+    lenses = logit_lens(context)
     for step in found:
         answer = lenses.get(_stream(step, context.config.layers))
         if answer is not None:
@@ -66,26 +67,26 @@ class StreamLens:
 Lens = dict[str, StreamLens]
 
 
-def logit_lens(context: StageContext) -> Slices[Lens]:
+def logit_lens(context: StageContext) -> Lens:
     """The top prediction of each residual stream at the position, with the rank of the model's final prediction there, and norms.
 
     Final norm and output head are applied to each stream (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
     cached: Lens | None = context.traced.get("lens", context.position)
     if cached is None:
-        cached = yield from _lens(context)
+        cached = _lens(context)
         context.traced.put("lens", context.position, cached)
     return cached
 
 
-def _lens(context: StageContext) -> Slices[Lens]:
+def _lens(context: StageContext) -> Lens:
     import torch
 
     from models.trace import layer_norm
 
     names = residual_streams(context.config.layers)
     rows = torch.stack([context.trace[name][context.position] for name in names])  # (2L + 1, C)
-    logits = yield from unembed(context.opened.model, layer_norm(rows, context.opened.model.ln_f))  # (2L + 1, V)
+    logits = unembed(context.opened.model, layer_norm(rows, context.opened.model.ln_f))  # (2L + 1, V)
     predictions, ranks = [], []
     for row in logits:
         best, id_ = row.max(-1)
@@ -93,7 +94,7 @@ def _lens(context: StageContext) -> Slices[Lens]:
         p = float((best.double() - row.double().logsumexp(-1)).exp().clamp(max=BELOW_1))
         predictions.append(Prediction(int(id_), context.tokenizer.label(int(id_)), p))
         ranks.append(int((row > row[context.answer]).sum()) + 1)
-        yield
+        check()
     norms = rows.double().norm(dim=-1).tolist()
     added = rows.double().diff(dim=0, prepend=rows.new_zeros(1, rows.shape[1]).double()).norm(dim=-1).tolist()
     return {name: StreamLens(*each) for name, *each in zip(names, predictions, ranks, norms, added, strict=True)}

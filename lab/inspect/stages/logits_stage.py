@@ -8,7 +8,6 @@ from lab.views.blocks import Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
-from models.unembed import finish
 
 LISTED = 20
 """Tokens listed of a distribution; the rest of the vocabulary is one row."""
@@ -98,7 +97,7 @@ def _logits_parity(context: StageContext, top: list[int]) -> Parity:
         return Parity("logits listed · float64", float(np.abs(listed - context.logits[top]).max()), len(top), largest)
 
     def delta() -> float:
-        own = finish(context.unembed(fast[context.position : context.position + 1].numpy()))[0]
+        own = context.unembed(fast[context.position : context.position + 1].numpy())[0]
         return float(np.abs(own - context.logits).max())
 
     worst = context.traced.get_or_compute("logits parity", context.position, delta)

@@ -21,7 +21,7 @@ from lab.views.number_tables import (
     series_table,
     strip,
 )
-from models.unembed import Slices
+from models.check import check
 
 STRONGEST = 12
 """Neurons listed."""
@@ -124,18 +124,18 @@ def _written_out(context: StageContext, neuron: int) -> Table:
     computes="mlp_out",
     code={"gpt.py: MLP.forward": ("post =",)},
 )
-def neurons(context: StageContext) -> Slices[View]:
+def neurons(context: StageContext) -> View:
     """The strongest neurons and the tokens that they promote and suppress, the final norm's scale frozen."""
     block, at = context.block, context.position
     post = context.row(f"{block}mlp.post")
     strength = strengths(context)
     order = np.argsort(-strength, kind="stable")[:SHOWN_NEURONS]
     matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
-    effects = yield from context.unembed(through_final_norm(context, post[order, None] * matrix[:, order].T))  # (neurons, V)
+    effects = context.unembed(through_final_norm(context, post[order, None] * matrix[:, order].T))  # (neurons, V)
     ends = []
     for each in effects:
         ends.append(_ends(each))
-        yield
+        check()
     decimals = decimals_for(*(each[up + down] for each, (up, down) in zip(effects, ends, strict=True)), digits=3)
     rows = [
         row

@@ -12,7 +12,7 @@ from lab.inspect.trace_cache import CachedTrace
 from lab.views.blocks import Cell, Parity, View
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig, SamplingSettings
-from models.unembed import Slices, unembed
+from models.unembed import unembed
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -203,11 +203,11 @@ class StageContext:
         """The most probable token after the position."""
         return int(self.logits.argmax())
 
-    def unembed(self, vectors: Numbers) -> Slices[Numbers]:
-        """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32, some rows per slice."""
+    def unembed(self, vectors: Numbers) -> Numbers:
+        """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
         import torch
 
-        products = yield from unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))
+        products = unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))
         return products.numpy()
 
     @property
@@ -264,7 +264,7 @@ PATTERN_CODE = {
 }
 """The lines that compute the attention pattern, for the stages that show it."""
 
-StageView = Callable[[StageContext], View | Slices[View]]
+StageView = Callable[[StageContext], View]
 """Incremental for a view of all layers."""
 
 

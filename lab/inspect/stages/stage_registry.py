@@ -20,7 +20,6 @@ from lab.inspect.stages.sampling_stage import sample
 from lab.inspect.stages.score_parts_stage import why
 from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import StageEntry, View
-from models.unembed import Slices
 
 BEFORE_LAYERS = {"tokens": (tokens,), "embed + position": (embed, neighbours, positions)}
 """Stages by the group of the left column that they belong to."""
@@ -52,14 +51,13 @@ def _entries(groups: Mapping[str, tuple[Stage, ...]], layer: int | None = None) 
     return [StageEntry(stage.name, stage.title, prefix + group, layer) for group, stages in groups.items() for stage in stages]
 
 
-def stage_view(name: str, context: StageContext) -> Slices[View]:
-    """The view of a stage, one layer per slice where it needs all of them. Raises: UserError if there is no such stage."""
+def stage_view(name: str, context: StageContext) -> View:
+    """The view of a stage. Raises: UserError if there is no such stage."""
     if name not in STAGES:
         raise UserError(f"There is no stage called {name}; the stages are {', '.join(STAGES)}.")
-    shown = STAGES[name].view(context)
-    view = shown if isinstance(shown, View) else (yield from shown)
+    view = STAGES[name].view(context)
     if name == "tokens" and (context.width or 0) >= VERY_WIDE:  # there is room for their way through the model
-        embedded, predicted = (yield from stage_view("embed", context)), (yield from stage_view("lens", context))
+        embedded, predicted = stage_view("embed", context), stage_view("lens", context)
         view.blocks += [embedded.blocks[0], *predicted.blocks]
         view.fill = likeliest(context)
     return view

@@ -20,9 +20,9 @@ from lab.training.one_step.starting_point import OpenCheckpoint, StepBatch
 from lab.training.one_step.weight_changes import UndoState, WeightChange, WeightChanges, copied, largest_indices, tensors_of
 from lab.training.run_length import lr_of_next_step
 from lab.training.trainer_state import uniform_loss_of
+from models.check import check
 from models.config import Precision
 from models.gpt import GPT, autocast
-from models.unembed import Slices
 
 
 @contextmanager
@@ -102,6 +102,20 @@ class GradientNorms:
 
 
 @dataclass
+class WeightSums:
+    """What is found of the next step's changes so far, weight by weight; see `WeightChanges`."""
+
+    weights: int = 0
+    largest: list[WeightChange] = field(default_factory=list)
+    predicted: float = 0.0
+    squared: float = 0.0
+    weights_squared: float = 0.0
+    changed: int = 0
+    against: int = 0
+    at_least_half: int = 0
+
+
+@dataclass
 class TrainingStep:
     """The next steps of a run's trainer on one batch. `applied` counts those that have been taken."""
 
@@ -113,7 +127,7 @@ class TrainingStep:
     found_gradients: GradientNorms | None = None
     """Norms with the present weights, which then hold the clipped gradients."""
     found_changes: WeightChanges | None = None
-    _preview: Slices[None] | None = None
+    _preview: WeightSums | None = None
     """The preview that has begun."""
     _random: Tensor | None = None
     """State of the generator of dropout's masks after the part of the batch that was computed last."""
@@ -155,7 +169,7 @@ class TrainingStep:
         detector = copy.deepcopy(self.state.spike_detector)
         return detector.is_bad(self.current.loss, self.gradients.total, uniform_loss_of(self.run.config))
 
-    def go_to(self, applied: int) -> Slices[None]:
+    def go_to(self, applied: int) -> None:
         """Take steps, or undo them, until so many have been taken; then find losses and gradients there.
 
         Raises:
@@ -163,13 +177,13 @@ class TrainingStep:
         """
         if applied < self.applied:
             self._restore(max(index for index in range(applied + 1) if self.snapshots[index].undo is not None))
-        yield from self.evaluate()
+        self.evaluate()
         while self.applied < applied:
-            yield from self.preview()
+            self.preview()
             self._take()
-            yield from self.evaluate()
+            self.evaluate()
 
-    def evaluate(self) -> Slices[None]:
+    def evaluate(self) -> None:
         """Find the loss of every token and the gradients of the present weights as the trainer does: clipped, with its lr."""
         if self.found_gradients is not None:
             return
@@ -187,9 +201,9 @@ class TrainingStep:
                 part_loss = self.model.loss(part_ids, part_targets)
                 (part_loss if share == 1.0 else part_loss * share).backward()  # type: ignore[no-untyped-call]
             loss += float(part_loss.detach()) * share
-            yield
+            check()
         if self.precision == "bf16":
-            hidden = yield from self._in_fp32(ids)
+            hidden = self._in_fp32(ids)
         norms = {name: float(weight.grad.norm()) for name, weight in self.parameters.items() if weight.grad is not None}
         clip, total = self.trained.train.clip, float(self.trained.clip_gradients())
         if not (abs(loss) < float("inf") and total < float("inf")):
@@ -200,40 +214,33 @@ class TrainingStep:
         stream = {name: square**0.5 for name, square in squares.items()}
         self.found_gradients = GradientNorms(norms, stream, total, clip, min(1.0, clip / (total + 1e-6)))
 
-    def preview(self) -> Slices[None]:
+    def preview(self) -> None:
         """Find the next step's change of every weight without taking it. Given up, it resumes there the next time."""
         if self.found_changes is not None:
             return
-        self._preview = self._preview or self._weight_by_weight()
-        for _ in self._preview:
-            yield
-        self._preview = None
-
-    def _weight_by_weight(self) -> Slices[None]:
-        largest: list[WeightChange] = []
-        predicted = squared = weights_squared = 0.0
-        changed = against = at_least_half = 0
-        for name, weight in self.parameters.items():
+        sums = self._preview = self._preview or WeightSums()
+        for name, weight in list(self.parameters.items())[sums.weights :]:
             before, after = self.before_and_after(weight)
             assert weight.grad is not None
             step = after - before
-            changed += int(step.count_nonzero())
-            against += int(((step * weight.grad.sign()) < 0).sum())
-            at_least_half += int((step.abs() >= self.lr / 2).sum())
-            predicted += float(torch.sum(weight.grad * step, dtype=torch.float64)) / self.gradients.factor
-            squared += float(step.norm()) ** 2
-            weights_squared += float(before.norm()) ** 2
-            largest += [
+            sums.weights += 1
+            sums.changed += int(step.count_nonzero())
+            sums.against += int(((step * weight.grad.sign()) < 0).sum())
+            sums.at_least_half += int((step.abs() >= self.lr / 2).sum())
+            sums.predicted += float(torch.sum(weight.grad * step, dtype=torch.float64)) / self.gradients.factor
+            sums.squared += float(step.norm()) ** 2
+            sums.weights_squared += float(before.norm()) ** 2
+            sums.largest += [
                 WeightChange(name, index, float(before[index]), float(after[index]), float(weight.grad[index]))
                 for index in largest_indices(step, LARGEST)
             ]
-            largest = sorted(largest, key=lambda each: -abs(each.after - each.before))[:LARGEST]
-            yield
-        self.found_changes = WeightChanges(
-            largest, predicted, squared**0.5, weights_squared**0.5, changed, against, at_least_half
-        )
+            sums.largest = sorted(sums.largest, key=lambda each: -abs(each.after - each.before))[:LARGEST]
+            check()
+        norms = sums.squared**0.5, sums.weights_squared**0.5
+        self.found_changes = WeightChanges(sums.largest, sums.predicted, *norms, sums.changed, sums.against, sums.at_least_half)
+        self._preview = None
 
-    def _in_fp32(self, ids: Sequence[Tensor]) -> Slices[list[Tensor]]:
+    def _in_fp32(self, ids: Sequence[Tensor]) -> list[Tensor]:
         """The final hidden states, part by part, with the dropout masks of the step and without its rounding.
 
         bf16 keeps 8 bits of a logit, so that two probabilities differ by a factor of e^(1/32) or not at all.
@@ -242,7 +249,7 @@ class TrainingStep:
         for index, part in enumerate(ids):
             with self._as_trained(index, hidden, fp32=True), torch.no_grad():
                 self.model.hidden(part)
-            yield
+            check()
         return hidden
 
     @torch.no_grad()

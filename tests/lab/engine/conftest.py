@@ -3,7 +3,7 @@
 import copy
 import functools
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainCon
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
-from models.unembed import finish
 from tests.models.oracle import Oracle
 
 TEXT = "The big dog ran fast. The small cat ran home. The big cat sat. "
@@ -154,7 +153,6 @@ class InProcessEngine:
     def __getattr__(self, name: str) -> Any:
         def run(given: Any = None, **fields: Any) -> Any:
             result: Any = self.functions[name](self.asked(name, **fields) if given is None else given)
-            result = finish(result) if isinstance(result, Generator) else result
             return msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=self._methods[name].result)
 
         return run
@@ -162,7 +160,7 @@ class InProcessEngine:
     def trace(self, *names: str, **params: Any) -> dict[str, np.ndarray]:
         """Values of the trace that a prompt's methods share; all, if none is named."""
         asked = PromptParams(**{"run": "tiny", "text": PROMPT} | params)
-        found = finish(trace_prompt(self.models, asked)).trace
+        found = trace_prompt(self.models, asked).trace
         return {name: found[name].float().numpy() for name in names or found.names()}
 
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
 
 import msgspec
 
@@ -13,6 +12,7 @@ from lab.core.errors import UserError
 from lab.engine.method_registry import EngineMethod
 from lab.engine.process import claim_pipes
 from lab.engine.server import Server, implement
+from models.check import check
 
 
 class Params(msgspec.Struct):
@@ -20,12 +20,13 @@ class Params(msgspec.Struct):
     n: int = 0
     seconds: float = 0.0
     until: str = ""
-    """What has to be served before the last slice."""
+    """What has to be served before the last part."""
 
 
 LOG = EngineMethod("log", Params, list[str])
-TOLD = ECHO, SLOW, SLICED, REFUSE, FAIL, POLLUTE, DIE = tuple(
-    EngineMethod(name, Params, str) for name in ("echo", "slow", "sliced", "refuse", "fail", "pollute", "die")
+TOLD = ECHO, SLOW, QUESTION, JOB, OTHER_JOB, REFUSE, FAIL, POLLUTE, DIE = tuple(
+    EngineMethod(name, Params, str, is_job=name.endswith("job"))
+    for name in ("echo", "slow", "question", "job", "other_job", "refuse", "fail", "pollute", "die")
 )
 
 served: list[str] = []
@@ -45,16 +46,19 @@ def log(params: Params) -> list[str]:
     return served
 
 
-def sliced(params: Params) -> Generator[None, None, str]:
+def question(params: Params) -> str:
     for i in range(params.n):
         while params.until and i == params.n - 1 and params.until not in served:
             time.sleep(0.001)
-            yield
-        served.append(f"slice {i}{params.text and f' of {params.text}'}")
+            check()
+        served.append(f"part {i} of {params.text}")
         print(served[-1], file=sys.stderr, flush=True)
         time.sleep(params.seconds)
-        yield
+        check()
     return params.text
+
+
+job = other_job = question
 
 
 def refuse(params: Params) -> str:

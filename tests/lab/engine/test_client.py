@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
+from lab.engine.client import EngineClient, EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
-from tests.lab.engine.fake_engine import DIE, ECHO, FAIL, LOG, POLLUTE, REFUSE, SLICED, SLOW, Params
+from tests.lab.engine.fake_engine import DIE, ECHO, FAIL, JOB, LOG, OTHER_JOB, POLLUTE, QUESTION, REFUSE, SLOW, Params
 
 FAKE = (sys.executable, "-P", str(Path(__file__).with_name("fake_engine.py")))
 
@@ -25,73 +25,90 @@ async def client(tmp_path: Path) -> AsyncIterator[EngineClient]:
     await engine.close()
 
 
-async def outcome(call: Awaitable[str]) -> str:
-    try:
-        return await call
-    except Superseded:
-        return "superseded"
-
-
-async def test_it_starts_once_and_of_what_waits_the_newest_of_a_group_is_answered(client: EngineClient) -> None:
+async def test_it_starts_once_and_answers_in_order_what_is_still_wanted(client: EngineClient) -> None:
     assert (client.starts, client.pid) == (0, None)
     answers = await asyncio.gather(*(client.call(ECHO, Params(text=str(i))) for i in range(5)))
     assert answers == ["0", "1", "2", "3", "4"]
 
     first = asyncio.create_task(client.call(SLOW, Params(text="first", seconds=0.3)))  # so that what follows has to wait
     await asyncio.sleep(0.05)
-    calls = [asyncio.create_task(outcome(client.call(ECHO, Params(text=f"v{i}"), group="view"))) for i in range(3)]
-    other = asyncio.create_task(client.call(ECHO, Params(text="w"), group="lens"))
-    unwanted = asyncio.create_task(client.call(ECHO, Params(text="unwanted")))
+    calls = [asyncio.create_task(client.call(ECHO, Params(text=text))) for text in ("v", "unwanted", "w")]
     await asyncio.sleep(0.05)
-    unwanted.cancel()
-    assert await asyncio.gather(*calls, first, other) == ["superseded", "superseded", "v2", "first", "w"]
-    with contextlib.suppress(asyncio.CancelledError):
-        await unwanted
-    assert await client.call(LOG, Params()) == [*answers, "first", "v2", "w"]
+    calls.pop(1).cancel()
+    assert await asyncio.gather(first, *calls) == ["first", "v", "w"]
+    assert await client.call(LOG, Params()) == [*answers, "first", "v", "w"]
 
     text = "x" * 20_000_000
     assert await client.call(ECHO, Params(text=text)) == text
     assert client.starts == 1
 
 
-async def test_a_result_made_in_slices_lets_others_in_between_and_can_be_given_up(client: EngineClient, tmp_path: Path) -> None:
+async def log_of(tmp_path: Path, words: str) -> None:
+    """Wait until the engine's log has these words, without asking the engine."""
+    while words not in (tmp_path / "engine.log").read_text():
+        await asyncio.sleep(0.01)
+
+
+async def test_a_job_lets_in_what_waits_questions_and_other_jobs(client: EngineClient) -> None:
     async with asyncio.timeout(60):
-        long = asyncio.create_task(client.call(SLICED, Params(text="long", n=20, until="the end")))
+        long = asyncio.create_task(client.call(JOB, Params(text="long", n=20, until="the end")))
         assert await client.call(ECHO, Params(text="in between")) == "in between"
-        assert await client.call(SLICED, Params(text="short", n=3)) == "short"
+        assert await client.call(QUESTION, Params(text="short", n=3)) == "short"
+        assert await client.call(JOB, Params(text="of its kind", n=3)) == "of its kind"
+        other = asyncio.create_task(client.call(OTHER_JOB, Params(text="other", n=3, until="in the other")))
+        assert await client.call(ECHO, Params(text="in the other")) == "in the other"
+        assert await other == "other"
         assert not long.done()
         await client.call(ECHO, Params(text="the end"))
         assert await long == "long"
     log = await client.call(LOG, Params())
-    assert [entry for entry in log if entry.endswith("of long")] == [f"slice {i} of long" for i in range(20)]
-    assert log.index("in between") < log.index("slice 2 of short") < log.index("slice 19 of long")
+    assert [entry for entry in log if entry.endswith("of long")] == [f"part {i} of long" for i in range(20)]
+    assert log.index("in between") < log.index("part 2 of short") < log.index("part 2 of of its kind") < log.index("the end")
+    assert log.index("the end") < log.index("part 19 of long")
 
-    unwanted = asyncio.create_task(client.call(SLICED, Params(n=1000, seconds=0.01)))
-    while len(await client.call(LOG, Params())) < len(log) + 3:
-        await asyncio.sleep(0.01)
-    unwanted.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await unwanted
-    made = len(await client.call(LOG, Params()))
-    await asyncio.sleep(0.1)
-    assert len(await client.call(LOG, Params())) == made < 1000, "whoever asked for it gave it up"
 
-    old = asyncio.create_task(outcome(client.call(SLICED, Params(n=1000, seconds=0.01), group="lens")))
-    await client.call(ECHO, Params())
-    assert await client.call(SLICED, Params(text="new", n=2), group="lens") == "new"
-    assert await old == "superseded", "by a newer request of its group"
-
-    ahead = asyncio.create_task(outcome(client.call(SLICED, Params(text="ahead", n=1000, seconds=0.01), ahead=True)))
+async def test_a_question_lets_nobody_in(client: EngineClient, tmp_path: Path) -> None:
     async with asyncio.timeout(60):
-        while "of ahead" not in (tmp_path / "engine.log").read_text():  # to ask the engine would end it
-            await asyncio.sleep(0.01)
-    assert await client.call(SLICED, Params(text="wanted", n=3)) == "wanted"
-    assert await ahead == "superseded", "by any other call"
+        await client.start()
+        asked = asyncio.create_task(client.call(QUESTION, Params(text="asked", n=5, seconds=0.02)))
+        await log_of(tmp_path, "part 0 of asked")
+        await client.call(ECHO, Params(text="after"))
+        assert await asked == "asked"
     log = await client.call(LOG, Params())
-    ones = [entry for entry in log if entry.endswith("of ahead")]
-    assert 0 < len(ones) < 1000
-    assert log.index(ones[-1]) < log.index("slice 0 of wanted")
-    assert await client.call(SLICED, Params(text="ahead", n=2), ahead=True) == "ahead"
+    assert log.index("part 4 of asked") < log.index("after")
+
+
+@pytest.mark.parametrize("method", [QUESTION, JOB])
+async def test_what_is_given_up_stops_at_its_next_check(
+    method: EngineMethod[Params, str], client: EngineClient, tmp_path: Path
+) -> None:
+    async with asyncio.timeout(60):
+        await client.start()
+        unwanted = asyncio.create_task(client.call(method, Params(text="unwanted", n=1000, seconds=0.01)))
+        await log_of(tmp_path, "part 1 of unwanted")
+        unwanted.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await unwanted
+        assert await client.call(QUESTION, Params(text="new", n=2)) == "new"
+        made = len(await client.call(LOG, Params()))
+        await asyncio.sleep(0.1)
+        assert len(await client.call(LOG, Params())) == made < 1000
+    assert client.starts == 1
+
+
+async def test_a_job_given_up_while_another_is_served_inside_it_ends_after_that(client: EngineClient, tmp_path: Path) -> None:
+    async with asyncio.timeout(60):
+        await client.start()
+        outer = asyncio.create_task(client.call(JOB, Params(text="outer", n=1000, seconds=0.01)))
+        await log_of(tmp_path, "part 1 of outer")
+        inner = asyncio.create_task(client.call(OTHER_JOB, Params(text="inner", n=2, until="go on")))
+        await log_of(tmp_path, "part 0 of inner")
+        outer.cancel()
+        await client.call(ECHO, Params(text="go on"))
+        assert await inner == "inner"
+        assert await client.call(ECHO, Params(text="next")) == "next"
+    log = await client.call(LOG, Params())
+    assert not [entry for entry in log[log.index("part 0 of inner") :] if entry.endswith("of outer")]
 
 
 async def test_mistakes_bugs_and_prints_do_not_end_it(client: EngineClient, tmp_path: Path) -> None:
@@ -119,7 +136,7 @@ async def test_each_way_to_die_is_told_and_the_next_call_starts_another(client: 
     assert await client.call(ECHO, Params(text="again")) == "again"
     assert client.pid is not None
     waiting = [asyncio.create_task(client.call(SLOW, Params(seconds=30.0))) for _ in range(2)]
-    waiting.append(asyncio.create_task(client.call(SLICED, Params(n=10))))
+    waiting.append(asyncio.create_task(client.call(JOB, Params(n=10))))
     await asyncio.sleep(0.1)
     os.kill(client.pid, signal.SIGKILL)
     results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)

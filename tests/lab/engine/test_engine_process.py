@@ -44,9 +44,9 @@ async def take_steps(client: EngineClient) -> None:
     """A step of training is served, given up and served again."""
     ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran"}
     prompt = table.LensParams(checkpoint="best", **ask)
-    first = await client.call(table.ONE_STEP, table.OneStepParams(**ask), group="one_step")
+    first = await client.call(table.ONE_STEP, table.OneStepParams(**ask))
     assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
-    many = asyncio.create_task(client.call(table.ONE_STEP, table.OneStepParams(**ask, applied=5000), group="one_step"))
+    many = asyncio.create_task(client.call(table.ONE_STEP, table.OneStepParams(**ask, applied=5000)))
     await asyncio.sleep(0.2)
     lens = await client.call(
         table.LENS, table.LensParams(run="tiny", checkpoint="best", text="The big dog ran")
@@ -56,14 +56,14 @@ async def take_steps(client: EngineClient) -> None:
     many.cancel()
     with pytest.raises(asyncio.CancelledError):
         await many
-    taken = await client.call(table.ONE_STEP, table.OneStepParams(**ask, applied=3, stage="after"), group="one_step")
+    taken = await client.call(table.ONE_STEP, table.OneStepParams(**ask, applied=3, stage="after"))
     assert taken.facts.losses[-1] < first.facts.losses[0]
-    undone = await client.call(table.ONE_STEP, table.OneStepParams(**ask), group="one_step")
+    undone = await client.call(table.ONE_STEP, table.OneStepParams(**ask))
     assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
     same = await client.call(table.LENS, prompt)
     assert same == lens  # what Inspect shows has other weights than those that are stepped
     with pytest.raises(EngineError, match="The sentence is empty"):
-        await client.call(table.ONE_STEP, table.OneStepParams(**ask | {"text": ""}), group="one_step")
+        await client.call(table.ONE_STEP, table.OneStepParams(**ask | {"text": ""}))
 
 
 async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
@@ -85,9 +85,9 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     assert (facts.layers, facts.step) == (2, 100)
     assert client.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, client.pid) == os.getpriority(os.PRIO_PROCESS, 0), "it answers with normal priority"
-    lens = await client.call(table.LENS, place, group="lens")
+    lens = await client.call(table.LENS, place)
     assert [token.id for token in lens.tokens] == tiny.tokenizer.encode("The big dog ran")
-    view = await client.call(table.VIEW, table.ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80), group="view")
+    view = await client.call(table.VIEW, table.ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80))
     assert view.parity is not None
     assert view.parity.max_delta < 1e-5
     explained = await client.call(table.EXPLAIN, table.ExplainParams(**prompt, stage="", ref="blocks.1.attn.pattern[1,2,0]"))

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -69,18 +68,18 @@ def test_every_snapshot_answers_with_its_own_weights(
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Number of forward passes, on the fast path or traced."""
     counted: Counter[str] = Counter()
-    hidden, trace = GPT.hidden, Trace._run
+    hidden, begin = GPT.hidden, Trace._begin
 
     def count_hidden(self: GPT, *args: Any, **kwargs: Any) -> torch.Tensor:
         counted["fast"] += 1
         return hidden(self, *args, **kwargs)
 
-    def count_trace(self: Trace) -> Iterator[None]:
+    def count_trace(self: Trace, *args: Any) -> None:
         counted["traced"] += 1
-        return trace(self)
+        begin(self, *args)
 
     monkeypatch.setattr(GPT, "hidden", count_hidden)
-    monkeypatch.setattr(Trace, "_run", count_trace)
+    monkeypatch.setattr(Trace, "_begin", count_trace)
     return counted
 
 

@@ -29,12 +29,12 @@ def test_the_server_refuses_to_start_where_table_and_implementations_differ(meth
         Server(io.BytesIO()).serve_forever(methods, [implement(RELEASE, lambda params: True)])
 
 
-def request(id_: int, group: str | None = None, ahead: bool = False) -> Request:
-    return Request(id_, "view", msgspec.Raw(msgspec.msgpack.encode({"layer": id_})), group, ahead)
+def request(id_: int) -> Request:
+    return Request(id_, "view", msgspec.Raw(msgspec.msgpack.encode({"layer": id_})))
 
 
 def test_messages_survive_the_frame_whose_length_is_little_endian() -> None:
-    messages = [request(1, "lens"), Cancel(1), request(70_000)]
+    messages = [request(1), Cancel(1), request(70_000)]
     pipe = io.BytesIO(b"".join(frame(message) for message in messages))
     assert pipe.getvalue()[:4] == len(msgspec.msgpack.encode(messages[0])).to_bytes(4, "little")
     for message in messages:
@@ -58,36 +58,16 @@ def test_text_in_the_pipe_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         frame(request(1))
 
 
-def test_the_queue_keeps_order_and_drops_older_ones_of_a_group() -> None:
+def test_the_queue_keeps_order_drops_what_is_cancelled_and_marks_what_is_taken() -> None:
     queue = RequestQueue()
-    assert queue.put(request(1, "view")) == []
-    assert queue.put(request(2)) == []
-    assert [(old.id, reason) for old, reason in queue.put(request(3, "view"))] == [(1, "superseded")]
+    for id_ in (1, 2, 3):
+        queue.put(request(id_))
+    queue.put(Cancel(2))
     taken = [queue.take(wait=True), queue.take(wait=False), queue.take(wait=False)]
-    assert [one.id if one else None for one in taken] == [2, 3, None]
-
-
-def test_the_queue_stops_a_taken_request_by_group_and_by_cancel() -> None:
-    queue = RequestQueue()
-    queue.put(request(1, "generate"))
-    queue.put(request(2))
-    queue.take(wait=False)
-    queue.take(wait=False)
-    assert queue.put(request(3, "generate")) == []
-    assert queue.put(Cancel(2)) == []
-    assert (queue.stop_reason(1), queue.stop_reason(2), queue.stop_reason(3)) == ("superseded", "cancelled", None)
-    queue.finish(1)
-    assert queue.stop_reason(1) is None
-    assert [(old.id, reason) for old, reason in queue.put(Cancel(3))] == [(3, "cancelled")]
-    assert queue.put(Cancel(99)) == []
-
-
-def test_what_is_asked_ahead_waits_for_all_others_and_is_dropped_for_the_next() -> None:
-    queue = RequestQueue()
-    queue.put(request(1))
-    assert queue.put(request(2, ahead=True)) == []
-    assert queue.put(request(3, "other", ahead=True)) == [], "those ahead leave each other alone"
-    taken = [queue.take(wait=False), queue.take(wait=False, ahead=False), queue.take(wait=False)]
-    assert [one.id if one else None for one in taken] == [1, None, 2]
-    assert [(old.id, reason) for old, reason in queue.put(request(4))] == [(3, "superseded")]
-    assert (queue.stop_reason(1), queue.stop_reason(2)) == (None, "superseded")
+    assert [one.id if one else None for one in taken] == [1, 3, None]
+    queue.put(Cancel(3))
+    assert (queue.is_cancelled(1), queue.is_cancelled(3)) == (False, True)
+    queue.finish(3)
+    queue.put(Cancel(3))  # it came too late
+    queue.put(Cancel(99))
+    assert queue.take(wait=False) is None

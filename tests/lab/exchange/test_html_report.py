@@ -31,7 +31,6 @@ from lab.inspect.trace_cache import TraceCache
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import CleaningStep, FinalEvaluation, Status
-from models.unembed import finish
 from tests.fixture_types import Call
 from tests.lab.exchange.conftest import HOSTILE
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
@@ -44,7 +43,7 @@ BROWSER = find_browser()
 def report_of(run: Run, prompt: str = PROMPT) -> PromptReport:
     opened = load_open_model(run, "best")
     ids = opened.tokenizer.encode(prompt)[-opened.model.config.context :]
-    return finish(prompt_report(opened, TraceCache().trace(opened, ids), dropped=0))
+    return prompt_report(opened, TraceCache().trace(opened, ids), dropped=0)
 
 
 class Scripts(HTMLParser):

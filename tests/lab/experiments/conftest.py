@@ -14,7 +14,6 @@ from lab.inspect.open_model import OpenModel
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.run_folder import Run
 from lab.views.blocks import Cell, Table
-from models.unembed import finish
 from tests.lab.engine.conftest import (
     PROMPT,
     TEXT,
@@ -72,6 +71,6 @@ def measure() -> Measure:
     def run(name: str, tiny: TinyRun, prompt: str = PROMPT, **settings: object) -> ExperimentResult:
         opened = OpenModel(tiny.run, "best", 100, tiny.model.eval(), tiny.tokenizer, (str(tiny.run.path), 0, 0, 0))
         context = ExperimentContext(opened, TraceCache(), tiny.tokenizer.encode(prompt), **settings)  # type: ignore[arg-type]
-        return finish(run_experiment(name, context))
+        return run_experiment(name, context)
 
     return run

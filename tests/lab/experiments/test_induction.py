@@ -17,7 +17,6 @@ from lab.runs.find_runs import open_run
 from lab.training.model_insights import repeats
 from models.gpt import GPT
 from models.trace_edits import Edit
-from models.unembed import finish
 from tests.lab.engine.conftest import Oracle
 from tests.lab.experiments.conftest import MakeTextRun, Measure, TinyRun, rows
 
@@ -123,8 +122,8 @@ def test_what_a_part_writes_is_kept_from_the_keys_of_one_head_alone(text_run: Ma
     expected = F.cross_entropy(model(torch.from_numpy(rows[:, :-1])).mT, torch.from_numpy(rows[:, 1:]), reduction="none")
     for hook in hooks:
         hook.remove()
-    torch.testing.assert_close(finish(losses_of(model, rows, (0, None), (1, head))), expected, atol=1e-4, rtol=1e-4)
-    assert float((finish(losses_of(model, rows)) - expected).abs().max()) > 1e-3, "the keys matter"
+    torch.testing.assert_close(losses_of(model, rows, (0, None), (1, head)), expected, atol=1e-4, rtol=1e-4)
+    assert float((losses_of(model, rows) - expected).abs().max()) > 1e-3, "the keys matter"
 
 
 def test_over_training_each_snapshot_counts_and_without_any_it_is_said(text_run: MakeTextRun, measure: Measure) -> None:

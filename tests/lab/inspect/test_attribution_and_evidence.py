@@ -14,7 +14,6 @@ from lab.engine.method_registry import AttributionParams
 from lab.inspect.training_text_evidence_view import Following, compared, search
 from lab.views.blocks import Paragraph, View
 from models.trace_edits import Edit
-from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.read_views import blocks, close, printed, tables
 
@@ -26,7 +25,7 @@ def test_what_is_found_is_what_a_search_by_slices_finds(
     text: list[int], prompt: list[int], candidate: int, held_out: int
 ) -> None:
     split = max(2, len(text) - held_out)
-    found = finish(search(np.array(text, np.uint16), split, prompt, candidate))
+    found = search(np.array(text, np.uint16), split, prompt, candidate)
     train = text[:split]
     assert found.searched == split
     longest = 0

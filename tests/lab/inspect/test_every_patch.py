@@ -14,7 +14,6 @@ from lab.views.blocks import Matrix, MatrixPanels
 from models.gpt import GPT
 from models.trace import Trace
 from models.trace_edits import Edit
-from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.models.conftest import make_model as shared_model
 from tests.models.conftest import make_twin as shared_twin
@@ -39,7 +38,7 @@ def test_each_cell_is_a_pass_with_that_one_patch(
     monkeypatch.setattr(module, "AT_ONCE", 20)
     model: GPT = make_model(4, **SHAPE)
     first, second = Trace(model, FIRST), Trace(model, SECOND)
-    found = finish(every_patch(model, first, second, at, TOKENS))
+    found = every_patch(model, first, second, at, TOKENS)
     plain, offset = difference(first, at[0]), at[1] - at[0]
     assert found.first == pytest.approx(plain, abs=1e-5)
     assert found.second == pytest.approx(difference(second, at[1]), abs=1e-5)
@@ -63,7 +62,7 @@ def test_each_cell_is_a_pass_with_that_one_patch(
 def test_a_beginning_that_both_share_is_left_out(make_model: Any) -> None:
     model: GPT = make_model(4, **SHAPE)
     first, second = Trace(model, FIRST), Trace(model, [*FIRST[:4], 1, *FIRST[5:]])
-    found = finish(every_patch(model, first, second, (6, 6), TOKENS))
+    found = every_patch(model, first, second, (6, 6), TOKENS)
     assert found.positions == range(4, 7)
     assert found.by_part["resid_pre"].shape == (3, 3)
     assert found.by_part["resid_pre"][0, 0] == pytest.approx(found.second - found.first, abs=1e-4), "all that differs"
@@ -74,10 +73,10 @@ def test_patches_can_be_computed_in_pieces(make_model: Any) -> None:
     given = (model, Trace(model, FIRST), Trace(model, SECOND), (6, 4), TOKENS)
     found, pieces = None, 0
     while found is None or len(found.done) < 3 * 4:
-        found = finish(every_patch(*given, found, 0.0))
+        found = every_patch(*given, found, 0.0)
         pieces += 1
         assert len(found.done) == pieces
-    whole = finish(every_patch(*given))
+    whole = every_patch(*given)
     assert all(np.array_equal(values, whole.parts[part]) for part, values in found.parts.items())
 
 
@@ -94,7 +93,7 @@ def test_a_slow_view_says_how_many_of_the_patches_are_computed(
 def test_a_prompt_patched_with_itself_changes_nothing(make_model: Any) -> None:
     model: GPT = make_model(4, **SHAPE)
     first = Trace(model, FIRST)
-    found = finish(every_patch(model, first, first, (6, 6), TOKENS))
+    found = every_patch(model, first, first, (6, 6), TOKENS)
     assert found.first == found.second
     assert all(float(np.abs(each).max()) == 0.0 for each in (*found.by_part.values(), found.by_head))
 
@@ -110,7 +109,7 @@ def test_cells_are_transformer_lenss(make_model: Any, make_twin: Any) -> None:
     model: GPT = make_model(4, **SHAPE)
     lens = hooked(make_twin(model), model.config)
     other = [*SECOND, 1, 7]
-    found = finish(every_patch(model, Trace(model, FIRST), Trace(model, other), (6, 6), TOKENS))
+    found = every_patch(model, Trace(model, FIRST), Trace(model, other), (6, 6), TOKENS)
     _, cache = lens.run_with_cache(torch.tensor([other]))
 
     def metric(logits: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,6 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.trace_cache import TraceCache
 from lab.views.blocks import GuessQuestion
 from models.config import SamplingSettings
-from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
 from tests.lab.inspect.read_views import make_sink
 
@@ -33,7 +32,7 @@ def stage_context(tiny: TinyRun, prompt: str = PROMPT, **place: int) -> StageCon
     """The last position of the prompt, on the model as it is in memory."""
     opened = OpenModel(tiny.run, "best", 100, tiny.model.eval(), tiny.tokenizer, (str(tiny.run.path), 0, 0, 0))
     ids = tiny.tokenizer.encode(prompt)[-tiny.model.config.context :]
-    traced = finish(TraceCache().trace_incrementally(opened, ids, ()))
+    traced = TraceCache().trace(opened, ids, ())
     return dataclasses.replace(StageContext(opened, traced, ids, 0, len(ids) - 1, SamplingSettings()), **place)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,5 @@
 import gc
 import weakref
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,6 +10,9 @@ from lab.inspect import model_cache, trace_cache
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.trace_cache import CachedTrace
 from lab.runs.run_locks import inspect_lock_is_held
+from models.check import checked_by
+from models.trace import Trace
+from tests.given_up import given_up_at
 from tests.lab.engine.conftest import InProcessEngine
 
 
@@ -37,82 +39,88 @@ def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: InProcess
         engine.release(path=str(run.path))
 
 
-ROUNDS = 200
-
-
-def in_turns(works: list[Generator[None, None, CachedTrace]]) -> list[CachedTrace | None]:
-    """Takes each a slice on in turn, as the server does; what each came to, None where it had no end within `ROUNDS`."""
-    results: dict[int, CachedTrace] = {}
-    for _ in range(ROUNDS):
-        for at, work in enumerate(works):
-            if at not in results:
-                try:
-                    next(work)
-                except StopIteration as end:
-                    results[at] = end.value
-    return [results.get(at) for at in range(len(works))]
-
-
-@pytest.mark.parametrize("requests", [2, 3, 7])
-def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tiny: Any) -> None:
+def test_whoever_is_let_in_may_make_other_traces_and_finish_the_same(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
-    prompts = [[number, 5, 9] for number in range(requests)]
-    results = in_turns([held.traces.trace_incrementally(model, ids) for ids in prompts])
-    assert [traced.trace.ids if traced else None for traced in results] == prompts
+    plain = ModelCache().traces.trace(model, [1, 5, 9])
+    layers = counted_layers(monkeypatch)
+    prompts = [[1, 5, 9], [2, 5, 9], [3, 5, 9], [4, 5, 9]]
+    made: list[CachedTrace] = []
+    waiting = list(prompts)
+
+    def let_in() -> None:
+        if waiting:
+            made.append(held.traces.trace(model, waiting.pop(0)))
+
+    with checked_by(lambda: None, let_in):
+        found = held.traces.trace(model, prompts[0])
+    assert [each.trace.ids for each in sorted(made, key=lambda each: each.trace.ids)] == prompts
+    assert len(layers) == len(prompts) * model.model.config.layers, "none is computed twice"
+    assert all(found is each for each in made if each.trace.ids == prompts[0])
+    assert found.probabilities == plain.probabilities
+    assert found.logits is not None
+    assert plain.logits is not None
+    assert bool((found.logits == plain.logits).all())
 
 
-def test_what_was_given_up_is_in_nobody_s_way_and_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
+def counted_layers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The layers that are computed from here on."""
+    layers: list[int] = []
+    layer = Trace._layer
+    monkeypatch.setattr(Trace, "_layer", lambda trace, number, given: layers.append(number) or layer(trace, number, given))
+    return layers
+
+
+def test_what_was_given_up_is_resumed_and_few_such_are_kept(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
     for number in range(5):
-        given_up = held.traces.trace_incrementally(model, [number, 5])
-        next(given_up)
-        given_up.close()
-    assert len(held.traces._unfinished) <= trace_cache.UNFINISHED_TRACES
-    assert in_turns([held.traces.trace_incrementally(model, [7, 7])])[0] is not None
-    others = [held.traces.trace_incrementally(model, [number, 6]) for number in range(trace_cache.UNFINISHED_TRACES)]
-    for other in others:
-        next(other)
-    assert held.traces.trace(model, [9, 9]).trace.ids == [9, 9]
-    assert all(in_turns(others))
+        with given_up_at(1):
+            held.traces.trace(model, [number, 5])
+    assert len(held.traces._unfinished) == trace_cache.UNFINISHED_TRACES
+    layers = counted_layers(monkeypatch)
+    assert held.traces.trace(model, [4, 5]).trace.ids == [4, 5]
+    assert layers == [1], "the first was there"
+    assert held.traces.trace(model, [0, 5]).trace.ids == [0, 5]
+    assert layers == [1, 0, 1]
 
 
 def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
     held = ModelCache()
     old = held.model("tiny", "best")
     held.traces.trace(old, [1, 2])
-    half_made, unaware = held.traces.trace_incrementally(old, [3, 4]), held.traces.trace_incrementally(old, [5, 6])
-    next(half_made)
-    half_made.close()
-    next(unaware)
-    tiny.save("best", 200, seed=7)
-    assert held.model("tiny", "best", fresh=True) is not old
-    assert not held.traces._traces
-    assert not held.traces._unfinished
-    (late,) = in_turns([unaware])
-    assert late is not None
+    with given_up_at(1):
+        held.traces.trace(old, [3, 4])
+
+    def replace() -> None:
+        if held.model("tiny", "best").step == 100:
+            tiny.save("best", 200, seed=7)
+            assert held.model("tiny", "best", fresh=True).step == 200
+            assert not held.traces._traces
+            assert not held.traces._unfinished
+
+    with checked_by(lambda: None, replace):
+        late = held.traces.trace(old, [5, 6])
     assert late.trace.ids == [5, 6]
     assert not held.traces._traces
     gone = weakref.ref(old.model)
-    del old, half_made, unaware, late
+    del old, late
     gc.collect()
     assert gone() is None
 
 
-def test_a_released_run_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -> None:
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [("sample", SampleParams(run="tiny", text="The big dog")), ("view", ViewParams(run="tiny", text="The", stage="thumbnails"))],
+)
+def test_a_released_run_is_held_by_nothing(method: str, params: Any, tiny: Any, engine: InProcessEngine) -> None:
     engine.open()
-    asked = [
-        engine.functions["sample"](SampleParams(run="tiny", text="The big dog")),
-        engine.functions["view"](ViewParams(run="tiny", text="The", stage="thumbnails")),
-    ]
-    for work in asked:
-        next(work)
     model = weakref.ref(engine.models.model("tiny", "best").model)
-    engine.release(path=str(tiny.run.path))
-    for work in asked:
-        with pytest.raises(UserError, match="tiny is being renamed or deleted"):
-            next(work)
+    with (
+        pytest.raises(UserError, match="tiny is being renamed or deleted"),
+        checked_by(lambda: None, lambda: engine.release(path=str(tiny.run.path))),
+    ):
+        engine.functions[method](params)
     gc.collect()
     assert model() is None
 

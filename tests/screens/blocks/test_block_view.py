@@ -1,4 +1,4 @@
-"""The widget of a view: its cursor after a resize, where it opens, what was prepared, and a paint after its removal."""
+"""The widget of a view: its cursor after a resize, where it opens, and a paint after its removal."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,7 @@ from textual.geometry import Region
 
 from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, MatrixPanels, Paragraph, Table, Thumbnail, View
 from screens.blocks.block_view import BlockView
-from screens.blocks.piece_view import MOST_PREPARED, LayoutOptions, PreparedView, PreparedViews
-from screens.blocks.view_layout import Page
 from tests.screens.blocks.conftest import shown
-
-HERE = LayoutOptions(80, True, 0, 20)
 
 
 def gallery(side: int, count: int, group: int, chosen: int = 0, sentence: str = "") -> View:
@@ -134,52 +130,6 @@ def seeded(seed: int, tokens: int = 12) -> View:
 
 def cells(view: BlockView) -> list[list[tuple[str, str]]]:
     return [[(text, str(style)) for text, style, _ in view.render_line(y)] for y in range(view.window)]
-
-
-@pytest.mark.parametrize("focuses", [False, True])
-async def test_a_prepared_view_looks_as_any_other_also_with_the_cursor_in_it(
-    focuses: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with shown(seeded(1), 100, 30) as (view, pilot):
-        if focuses:
-            view.focus()
-            await pilot.pause()
-        view.show(seeded(2))
-        await pilot.pause()
-        expected = cells(view)
-        assert any("2.3" in text for line in expected for text, _ in line)
-        view.show(seeded(1))
-        await view.prepare(coming := seeded(2))
-        monkeypatch.setattr("screens.blocks.block_view.lay_view", None)  # it has been laid out
-        view.show(coming)
-        await pilot.pause()
-        assert cells(view) == expected
-        monkeypatch.undo()
-
-
-async def test_what_was_prepared_for_another_width_or_of_another_view_is_not_shown() -> None:
-    async with shown(seeded(1), 100, 30) as (view, pilot):
-        await view.prepare(coming := seeded(2))
-        view.show(seeded(3))  # of the same stage
-        assert any("3.3" in text for line in cells(view) for text, _ in line)
-        await pilot.resize_terminal(60, 30)
-        await pilot.pause()
-        view.show(coming)
-        assert view.laid.room == view.room < 60
-        assert all(sum(len(text) for text, _ in line) <= 60 for line in cells(view))
-
-
-def test_each_is_handed_out_once_and_the_oldest_make_room() -> None:
-    views, prepared = [seeded(n, tokens=2) for n in range(MOST_PREPARED + 1)], PreparedViews()
-    for each in views:
-        prepared.put(PreparedView(each, HERE, Page([], 80), {}))
-    assert not prepared.has(views[0], HERE)
-    assert prepared.take(views[1], HERE._replace(room=81)) is None
-    assert prepared.take(seeded(1, tokens=2), HERE) is None, "an equal view is another one"
-    found = prepared.take(views[1], HERE)
-    assert found is not None
-    assert found.view is views[1]
-    assert prepared.take(views[1], HERE) is None
 
 
 async def test_a_view_that_is_painted_once_more_after_its_removal_is_blank() -> None:

@@ -99,8 +99,6 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.wanted_views: list[dict[str, Any]] = []
-        """The views asked for, without those fetched ahead."""
         self.gate: asyncio.Event | None = None
         self.partial: list[str] = []
         """Sentences of views of every patch on their way, the last one first."""
@@ -122,11 +120,9 @@ class FakeEngine:
         self.starts = 1
         self.pid: int | None = 1
 
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
+    async def call(self, method: EngineMethod[Any, Any], params: Any) -> Any:
         name, given = method.name, asdict(received_params(method, params))
         self.calls.append((name, given))
-        if name == "view" and not ahead:
-            self.wanted_views.append(given)
         self.pid = 1
         if self.dies:
             self.dies = False

@@ -90,17 +90,20 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     assert len(record.paths) == before + 1
 
 
-async def test_superseded_selections_are_never_asked(record: Record, engine: Any) -> None:
+async def test_selections_that_newer_ones_follow_are_never_asked(
+    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.inspect.engine_session.LOOK_AHEAD_TOKENS", 0)
     await record.select(SELECTED)
     engine.gate = asyncio.Event()
     await record.select(AFAR)
     for head in (2, 3, 1, 2, 3):
         await record.select(replace(AFAR, head=head))
-    assert engine.wanted_views[-1]["head"] == 1
-    before = len(engine.wanted_views)
+    assert engine.asked("view")[-1]["head"] == 1
+    before = len(engine.asked("view"))
     engine.gate.set()
     await record.settle()
-    assert [(call["layer"], call["head"]) for call in engine.wanted_views[before:]] == [(1, 3)]
+    assert [(call["layer"], call["head"]) for call in engine.asked("view")[before:]] == [(1, 3)]
     assert record.views[-1].head == 3
 
 
@@ -211,6 +214,16 @@ async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> N
     engine.gate = None
     await record.select(replace(AFAR, head=3))
     assert record.views[-1].head == 3
+
+
+@pytest.mark.parametrize(("name", "value", "asked"), [("TOKENS", 4, 7), ("TOKENS", 3, 1), ("PARAMETERS", 99_999, 1)])
+async def test_nothing_is_fetched_ahead_for_a_long_prompt_or_a_large_model(
+    name: str, value: int, asked: int, record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt has four tokens and the model 100,000 parameters."""
+    monkeypatch.setattr(f"screens.inspect.engine_session.LOOK_AHEAD_{name}", value)
+    await record.select(SELECTED)
+    assert len(engine.asked("view")) == asked
 
 
 async def test_nothing_is_fetched_ahead_of_a_place_whose_path_is_held_no_more(

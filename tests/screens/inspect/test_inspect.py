@@ -84,14 +84,15 @@ async def test_a_held_key_asks_only_for_the_place_where_it_is_released_and_until
     inspect: Open, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.inspect.engine_session.PATIENCE", math.inf)  # however long the keys take on a busy machine
+    monkeypatch.setattr("screens.inspect.engine_session.LOOK_AHEAD_TOKENS", 0)
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
-        before, view = len(engine.wanted_views), pilot.view
+        before, view = len(engine.asked("view")), pilot.view
         await pilot.press(*to_stage("neurons"))
         assert pilot.screen.query_one(ForwardPassList).current == len(to_stage("neurons"))
         engine.gate.set()
         await pilot.settle()
-        stages = [(call["stage"], call["layer"]) for call in engine.wanted_views[before:]]
+        stages = [(call["stage"], call["layer"]) for call in engine.asked("view")[before:]]
         assert pilot.title == "layer 1 · neurons · head 1"
         assert len(stages) < 8
         assert ("neurons", 0) in stages

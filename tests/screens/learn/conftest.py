@@ -21,7 +21,7 @@ class SilentEngine:
     starts = 0
     pid: int | None = None
 
-    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None, ahead: bool = False) -> Any:
+    async def call(self, method: EngineMethod[Any, Any], params: Any) -> Any:
         received_params(method, params)
         await asyncio.Event().wait()
 

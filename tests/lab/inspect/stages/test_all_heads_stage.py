@@ -18,7 +18,6 @@ from lab.inspect.interventions import Intervention
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.stages.all_heads_stage import picture_size
 from lab.views.blocks import Gallery, View
-from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.read_views import blocks, make_sink, tables
 
@@ -116,7 +115,7 @@ def test_each_head_is_switched_off_and_the_one_that_changes_most_is_named(
     def without(layer: int, head: int) -> Effect:
         off = Intervention(part="attn.z", how="off", layer=layer, head=head)
         params = LensParams(run="tiny", text=PROMPT, position=position, interventions=(off,))
-        return finish(PromptMethods(engine.models).effect(params))
+        return PromptMethods(engine.models).effect(params)
 
     view = ask(engine, position=position)
     heads = list(itertools.product(range(2), range(2)))
@@ -137,7 +136,7 @@ def test_inspect_begins_with_the_demos_head_of_the_largest_effect() -> None:
     models = ModelCache()
     params = ViewParams(run="demo", text=DEMO_INSPECT_PROMPT, stage="thumbnails", width_hint=52)
     with torch.no_grad():
-        view = finish(PromptMethods(models).view(params))
+        view = PromptMethods(models).view(params)
     layer, head = DEMO_INSPECT_HEAD
     assert view.sentence.startswith(f"Worth a look: head {layer + 1}.{head + 1}. ")
 

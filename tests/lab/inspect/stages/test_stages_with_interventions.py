@@ -15,7 +15,6 @@ from lab.inspect.interventions import Intervention, Interventions, Source, descr
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Gallery, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
 from lab.views.number_explanation import Explanation
-from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, shared_engine, shared_tiny
 from tests.lab.inspect.read_views import blocks, tables
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
@@ -84,7 +83,7 @@ def oracles(tiny: Any, engine: InProcessEngine, made: Interventions, oracle_of: 
     """The oracle with the same edits."""
     params = ViewParams(run="tiny", text=PROMPT, stage="mlp", interventions=made)
     return oracle_of(
-        tiny, tiny.tokenizer.encode(PROMPT), finish(resolve_edits(engine.models, engine.models.model("tiny", "best"), params))
+        tiny, tiny.tokenizer.encode(PROMPT), resolve_edits(engine.models, engine.models.model("tiny", "best"), params)
     )
 
 

@@ -10,7 +10,6 @@ import pytest
 from lab.runs.gpu_and_ranks import describe_ranks
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
-from models.unembed import finish
 from tests.fixture_types import TinyRun
 from tests.lab.training.compare_runs import settings_of_a_step
 from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, losses, reached
@@ -60,7 +59,7 @@ def test_two_ranks_have_the_losses_of_one_and_resume_on_one_and_on_two(
     first = two.status().step
     assert 20 <= first == load_model(two, "last")[1]
     step = at_next_batch(two)
-    finish(step.evaluate())
+    step.evaluate()
     assert step.current.mean == pytest.approx(losses(one)[first + 1][1], abs=1e-4), "One step takes the same step"
     ranks.start(two, 1)
     wait_for(lambda: reached(two, first + 5) or two.phase() == "finished")

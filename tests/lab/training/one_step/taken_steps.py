@@ -13,7 +13,6 @@ from lab.training.one_step.starting_point import open_checkpoint, own_batch, sen
 from lab.training.one_step.step_stages import StepAnswer
 from lab.training.one_step.training_step import TrainingStep
 from models.tokenizers.tokenizer import Tokenizer
-from models.unembed import finish
 
 SENTENCE = "The big dog met"
 
@@ -25,7 +24,7 @@ class StepAsker:
         self.run, self.methods = run, OneStepMethods()
 
     def __call__(self, **fields: Any) -> StepAnswer:
-        return finish(self.methods.one_step(OneStepParams(run=str(self.run.path), **fields)))
+        return self.methods.one_step(OneStepParams(run=str(self.run.path), **fields))
 
 
 def at_next_batch(run: Run) -> TrainingStep:

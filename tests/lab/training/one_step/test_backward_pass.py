@@ -11,13 +11,12 @@ from lab.runs.run_folder import Run
 from lab.training.one_step.backward_pass import backward_pass
 from lab.training.one_step.view_context import StepContext
 from models.tokenizers.tokenizer import Tokenizer
-from models.unembed import finish
 from tests.lab.training.one_step.taken_steps import StepAsker, at_next_batch, at_sentence
 
 
 def test_the_stream_s_gradients_are_those_of_a_stream_that_is_cut_and_made_a_leaf(trained: Run) -> None:
     step = at_sentence(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     model = step.model.eval()
     layers = model.config.layers
     ids, targets = (torch.from_numpy(part) for part in (step.batch.ids, step.batch.targets))
@@ -45,14 +44,14 @@ def test_the_norms_of_a_batch_in_parts_are_those_of_the_whole(trained: Run) -> N
     whole, parts = at_next_batch(trained), at_next_batch(trained)
     for step, count in ((whole, 1), (parts, 2)):
         step.batch = replace(step.batch, step=None, micro_batches=count)  # without a step there is no dropout
-    finish(whole.go_to(0))
-    finish(parts.go_to(0))
+    whole.go_to(0)
+    parts.go_to(0)
     assert parts.gradients.stream == pytest.approx(whole.gradients.stream, rel=1e-4)
 
 
 def test_it_goes_from_the_final_norm_to_the_embeddings_with_the_numbers_of_the_other_stages(trained: Run) -> None:
     step = at_next_batch(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     norms = [step.model.ln_f, *(norm for block in step.model.blocks for norm in (block.ln_1, block.ln_2))]
     assert not any(norm._forward_pre_hooks for norm in norms), "nothing watches the model afterwards"
     context = StepContext(step, Tokenizer.load(trained.tokenizer_path), 0, 3)
@@ -72,7 +71,7 @@ def test_it_goes_from_the_final_norm_to_the_embeddings_with_the_numbers_of_the_o
     assert [error.is_rest for error in picture.errors] == [False] * (len(picture.errors) - 1) + [True]
     assert picture.own == pytest.approx(-math.log(p[context.target]), rel=1e-5)
     assert picture.weight is None, "its changes are not found yet"
-    finish(step.preview())
+    step.preview()
     weight = backward_pass(context).weight
     assert weight is not None
     assert (weight.ref, weight.after) == (step.changes.largest[0].ref, step.changes.largest[0].after)

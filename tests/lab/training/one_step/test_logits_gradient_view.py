@@ -8,7 +8,6 @@ from lab.runs.run_folder import Run
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
-from models.unembed import finish
 from tests.lab.training.one_step.taken_steps import SENTENCE, StepAsker, at_sentence, loss_in_doubles
 
 
@@ -16,7 +15,7 @@ def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_ins
     ask = StepAsker(in_bf16)
     for applied in (0, 1):
         step = at_sentence(in_bf16)
-        finish(step.go_to(applied))
+        step.go_to(applied)
         own = Trace(step.model, step.batch.ids[0].tolist())["logits"].double().softmax(-1)  # (T, V)
         after = ask(text=SENTENCE, position=3, applied=applied, stage="logits_gradient")
         assert after.view.parity is not None
@@ -43,11 +42,11 @@ def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained
     assert "raises" not in said
     after = ask(text=SENTENCE, stage="logits_gradient", position=3, applied=1)
     step = at_sentence(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     target = int(step.batch.targets[0, 2])
     ids = torch.from_numpy(step.batch.ids)
     before = float(step.model.eval()(ids)[0, 2, target])
-    finish(step.go_to(1))
+    step.go_to(1)
     now = float(step.model.eval()(ids)[0, 2, target])
     done = "raised" if now > before else "lowered"
     expected = f"Step 1, of all predictions together, {done} the logit of “␣” by "
@@ -59,7 +58,7 @@ def test_p_minus_one_hot_is_the_gradient_at_the_logits(trained: Run) -> None:
     ask = StepAsker(trained)
     answer = ask(text=SENTENCE, stage="logits_gradient", position=3)
     step = at_sentence(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     assert step.current.hidden is not None
     with torch.enable_grad():
         logits = step.logits_of(step.current.hidden, step.head_at(0)).double().detach().requires_grad_()

@@ -16,7 +16,6 @@ from lab.training.one_step.starting_point import open_checkpoint
 from lab.training.one_step.training_step import TrainingStep
 from lab.training.run_length import Clock, RunLength, Throughput
 from models.gpt import GPT
-from models.unembed import finish
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.training.compare_runs import settings_of_a_step
 from tests.lab.training.one_step.taken_steps import (
@@ -40,7 +39,7 @@ def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here:
         train_here(run, until=12)
     step = at_next_batch(run)
     assert (step.checkpoint.name, step.state.step, step.checkpoint.has_fresh_optimizer) == ("last", 12, False)
-    finish(step.go_to(1))
+    step.go_to(1)
     with torch.enable_grad():
         train_here(run, until=13)
     metric = run.metrics().read()[-1]
@@ -55,7 +54,7 @@ def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here:
 
 def test_the_mean_of_the_tokens_losses_is_the_batchs_and_the_norms_add_up_to_the_clipped_one(trained: Run) -> None:
     step = at_next_batch(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     assert float(step.current.losses.double().mean()) == pytest.approx(step.current.loss, rel=1e-6)
     squares = sum(norm**2 for norm in step.gradients.norms.values())
     assert math.sqrt(squares) == pytest.approx(step.gradients.total, rel=1e-6)
@@ -67,7 +66,7 @@ def in_doubles(run: Run) -> TrainingStep:
     step = at_sentence(run)
     step.model.double()
     force_setattr(step.run.config.train, "clip", 1e9)
-    finish(step.go_to(0))
+    step.go_to(0)
     return step
 
 
@@ -99,7 +98,7 @@ def test_gradients_are_autograds_and_those_of_central_differences(trained: Run) 
 
 def test_the_pass_in_fp32_has_the_dropout_masks_of_the_step(in_bf16: Run) -> None:
     step = at_next_batch(in_bf16)
-    finish(step.go_to(0))
+    step.go_to(0)
     assert step.batch.step is not None
     torch.manual_seed(dropout_seed(in_bf16.config.train.seed, step.batch.step))
     step.model.train()
@@ -133,4 +132,4 @@ def test_weights_that_diverged_are_told_in_a_sentence(trained: Run) -> None:
     step = at_sentence(trained)
     step.model.ln_f.weight[0] = math.nan
     with pytest.raises(UserError, match="NaN or inf"):
-        finish(step.go_to(0))
+        step.go_to(0)

@@ -6,7 +6,8 @@ from msgspec.structs import force_setattr
 
 from lab.runs.run_folder import Run
 from lab.training.one_step.weight_changes import largest_indices
-from models.unembed import finish
+from models.check import checked_by
+from tests.given_up import given_up_at
 from tests.lab.training.one_step.taken_steps import assert_same, at_sentence, everything
 
 
@@ -18,12 +19,12 @@ def test_undo_restores_every_weight_and_the_optimizer_bit_for_bit(
     step = at_sentence(trained)
     states, losses = [], []
     for applied in range(5):
-        finish(step.go_to(applied))
+        step.go_to(applied)
         states.append(everything(step))
         losses.append(step.current.loss)
     assert losses == sorted(losses, reverse=True)
     for applied in (3, 4, 1, 2, 0):
-        finish(step.go_to(applied))
+        step.go_to(applied)
         assert_same(everything(step), states[applied])
         assert [snapshot.loss for snapshot in step.snapshots] == losses[: applied + 1]
     held = sum(snapshot.undo is not None for snapshot in step.snapshots)
@@ -33,7 +34,7 @@ def test_undo_restores_every_weight_and_the_optimizer_bit_for_bit(
 def test_with_little_room_only_the_state_of_the_start_is_held(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.training.one_step.training_step.UNDO_BYTES", 0)
     step = at_sentence(trained)
-    finish(step.go_to(4))
+    step.go_to(4)
     assert [snapshot.undo is not None for snapshot in step.snapshots] == [True, False, False, False, False]
     assert [snapshot.hidden is not None for snapshot in step.snapshots] == [True, False, False, True, True]
     assert step.snapshots[0].undo is not None
@@ -44,29 +45,27 @@ def test_with_little_room_only_the_state_of_the_start_is_held(trained: Run, monk
 
 def test_work_that_is_given_up_halfway_leaves_nothing_behind(trained: Run) -> None:
     step = at_sentence(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     before = everything(step)
-    work = step.go_to(3)
-    for _ in range(4):
-        next(work)
-    work.close()
+    with given_up_at(4):
+        step.go_to(3)
     assert step.applied == 0
     assert_same(everything(step), before)
-    finish(step.go_to(2))
+    step.go_to(2)
     other = at_sentence(trained)
-    finish(other.go_to(2))
+    other.go_to(2)
     assert_same(everything(step), everything(other))
 
 
 def test_looking_ahead_changes_nothing_and_is_what_the_step_then_does(trained: Run) -> None:
     step = at_sentence(trained)
-    finish(step.go_to(0))
+    step.go_to(0)
     before = everything(step)
     gradients = torch.cat([weight.grad.flatten() for weight in step.model.parameters() if weight.grad is not None])
-    finish(step.preview())
+    step.preview()
     assert_same(everything(step), before)
     moves = step.changes
-    finish(step.go_to(1))
+    step.go_to(1)
     after = dict(step.model.named_parameters())
     steps = torch.cat([(after[name] - before[name]).flatten() for name in after])
     assert moves.changed == int(steps.count_nonzero())
@@ -83,7 +82,7 @@ def test_looking_ahead_changes_nothing_and_is_what_the_step_then_does(trained: R
 def test_the_first_order_prediction_is_the_loss_along_a_step_that_is_short(trained: Run) -> None:
     step = at_sentence(trained)
     force_setattr(step.run.config.train, "lr", 1e-5)
-    finish(step.go_to(1))
+    step.go_to(1)
     predicted = step.snapshots[0].predicted
     assert predicted is not None
     assert predicted < 0
@@ -92,17 +91,18 @@ def test_the_first_order_prediction_is_the_loss_along_a_step_that_is_short(train
 
 def test_looking_ahead_goes_on_where_it_was_given_up(trained: Run) -> None:
     step, other = at_sentence(trained), at_sentence(trained)
-    finish(step.go_to(0))
-    slices = len(list(step.parameters))
+    step.go_to(0)
+    weights = len(list(step.parameters))
     for _ in range(3):
-        begun = step.preview()
-        for _ in range(slices // 3):
-            next(begun)
-        begun.close()
+        with given_up_at(weights // 3):
+            step.preview()
     assert step.found_changes is None
-    assert len(list(step.preview())) <= slices - 3 * (slices // 3) + 1
-    finish(other.go_to(0))
-    finish(other.preview())
+    checks: list[None] = []
+    with checked_by(lambda: checks.append(None)):
+        step.preview()
+    assert len(checks) == weights - 3 * (weights // 3)
+    other.go_to(0)
+    other.preview()
     assert step.changes == other.changes
 
 
