@@ -65,8 +65,8 @@ class Trace:
     """The forward pass of `ids` through `model`, in fp32 and without the model's own code, with `edits` applied.
 
     Computed at once: the residual streams of all layers. Computed on access: the inside of a layer (those accessed last are
-    kept, as many as fit KEPT, and one in any case), the final norm, the logits. The model's weights must not change while the
-    trace is in use. No gradients, no dropout.
+    kept, as many as fit KEPT, and `kept_layers` in any case), the final norm, the logits. The model's weights must not change
+    while the trace is in use. No gradients, no dropout.
 
     Raises:
         ValueError: if there are no ids, more of them than the context, or an edit that cannot be made.
@@ -97,6 +97,8 @@ class Trace:
         self._mask = torch.full((len(self.ids),) * 2, -math.inf, device=self._embedding.device).triu(1)  # (T, T), else 0
         self._streams: dict[str, Tensor] = {}
         self._insides: OrderedDict[int, dict[str, Tensor]] = OrderedDict()
+        self.kept_layers = 1
+        """Layers whose insides are kept, however large they are."""
         self._end: dict[str, Tensor] = {}
         self._layers = 0
         """Number of layers whose residual streams are computed."""
@@ -190,7 +192,7 @@ class Trace:
     def _inside_of(self, layer: int) -> dict[str, Tensor]:
         if layer not in self._insides:
             size = sum(value.numel() for value in next(iter(self._insides.values()), {}).values())
-            while self._insides and (len(self._insides) + 1) * size > KEPT:
+            while len(self._insides) >= self.kept_layers and (len(self._insides) + 1) * size > KEPT:
                 self._insides.popitem(last=False)  # release an old layer before computing the new one
             made = self._layer(layer, self._entering(layer))
             for norm, stream in (("ln1", "resid_pre"), ("ln2", "resid_mid")):

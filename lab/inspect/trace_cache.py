@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.core.errors import UserError
+from lab.core.machine import available_memory
 from lab.inspect.open_model import Identity, OpenModel
 from models.check import check
 from models.config import ModelConfig
@@ -25,7 +26,11 @@ TRACE_BUDGET = 45_000_000
 """Numbers that all cached traces may have together, two of 1,024 tokens in GPT-2; the newest is cached in any case."""
 
 LAYER_BUDGET = 16_000_000
-"""Numbers of one layer, beyond which at most one trace keeps a layer."""
+"""Numbers of one layer, beyond which at most one trace keeps layers."""
+
+SHARE_OF_MEMORY = 0.1
+"""Share of the available memory that two layers may take: then a trace keeps both, and a step back to the layer before costs
+nothing. Two of 1,024 tokens in GPT-2 take 430 MB."""
 
 FAST_PATH_BUDGET = 16_000_000
 """Numbers of the fast path that one trace may keep for parity; beyond, it is compared with itself."""
@@ -96,6 +101,8 @@ class UnfinishedTrace:
             self._trace = Trace.begun(model, ids, edits)
         except ValueError as error:
             raise UserError(f"This cannot be traced: {error}") from error
+        if 2 * 4 * _layer_size(model.config, len(ids)) <= SHARE_OF_MEMORY * available_memory():
+            self._trace.kept_layers = 2
         self._model = model
         self._fast: dict[str, Tensor] | None = None
         self._probabilities: list[float | None] = [None]
@@ -184,8 +191,8 @@ class TraceCache:
             room += evicted.size
 
     def _make_room(self, config: ModelConfig, tokens: int, current: CachedTrace | None = None) -> None:
-        """For a long trace, release the layer that the others keep, so that memory never holds two."""
-        if 20 * tokens * config.width + 3 * config.heads * tokens**2 > LAYER_BUDGET:
+        """For a long trace, release the layers that the others keep, so that memory never holds those of two traces."""
+        if _layer_size(config, tokens) > LAYER_BUDGET:
             for each in self._traces.values():
                 if each is not current:
                     each.trace.release()
@@ -203,6 +210,11 @@ def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     if model.config.layers * layer_size <= FAST_PATH_BUDGET:
         names += ["embed", *(f"blocks.{layer}.{name}" for layer in range(model.config.layers) for name in LAYER_NAMES)]
     return fast_tensors(model, ids, names)
+
+
+def _layer_size(config: ModelConfig, tokens: int) -> int:
+    """About how many numbers are inside a layer."""
+    return 20 * tokens * config.width + 3 * config.heads * tokens**2
 
 
 def _stream_size(config: ModelConfig, tokens: int) -> int:

@@ -119,12 +119,19 @@ def test_the_parts_add_up_whenever_they_are_looked_at(model: GPT, trace: Trace) 
     assert (per_head.sum(0) + model.h[1].attn.c_proj.bias - trace["blocks.1.attn_out"]).abs().max() <= 1e-5
 
 
-def test_one_layers_inside_is_kept_at_a_time_where_two_are_too_large(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
-    trace.release()
+@pytest.mark.parametrize("kept", [1, 2])
+def test_of_large_layers_the_insides_of_one_are_kept_or_of_as_many_as_was_said(
+    kept: int, model: GPT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = Trace(model, IDS)
+    trace.kept_layers = kept
     monkeypatch.setattr("models.trace.KEPT", 1)
     pattern = weakref.ref(trace["blocks.0.attn.pattern"])
     assert trace["blocks.0.attn.pattern"] is pattern()
-    assert trace["blocks.1.attn.pattern"] is not None
+    for layer in range(1, kept + 1):
+        gc.collect()
+        assert pattern() is not None
+        assert trace[f"blocks.{layer}.attn.pattern"] is not None
     gc.collect()
     assert pattern() is None
 

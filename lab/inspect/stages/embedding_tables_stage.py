@@ -14,7 +14,7 @@ NEIGHBOURS = 10
 DRAWN = 3
 """Of these, those drawn in full beneath the token's own vector."""
 ROWS_AT_ONCE = 4096
-"""Rows of the token embedding whose cosines are computed in one slice: some milliseconds of GPT-2's."""
+"""Rows of the token embedding whose cosines are computed at one time: some milliseconds of GPT-2's."""
 POSITIONS = 64
 """Most rows of the heatmap of positions, and most positions whose similarities are drawn."""
 
