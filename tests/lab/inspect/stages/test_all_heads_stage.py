@@ -18,6 +18,7 @@ from lab.inspect.interventions import Intervention
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.stages.all_heads_stage import picture_size
 from lab.views.blocks import Gallery, View
+from models.check import checked_by
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.read_views import blocks, make_sink, tables
 
@@ -168,5 +169,7 @@ def test_moving_among_heads_makes_no_layer_again_and_others_come_between_layers(
     assert asked == []
     ask(engine, width=8)
     assert asked == [0, 1], "for another size of the same picture"
-    slices = engine.functions["view"](ViewParams(run="tiny", stage="thumbnails", text="The dog", width_hint=52))
-    assert sum(1 for _ in slices) >= 2 * tiny.model.config.layers, "so that whatever else is asked for comes in between"
+    checks: list[None] = []
+    with checked_by(lambda: checks.append(None)):
+        engine.view(stage="thumbnails", text="The dog", width_hint=52)
+    assert len(checks) >= 2 * tiny.model.config.layers, "so that whatever else is asked for comes in between"
