@@ -23,7 +23,7 @@ from lab.core.machine import cores, has_cuda, no_cuda_reason
 from lab.core.number_format import counted, fixed
 from lab.planning.device import engine_threads
 from lab.planning.gpu_card import peak_flops, utilization
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer

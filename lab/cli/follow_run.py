@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from lab.analysis.run_sentence import against_expectation, stopped_sentence
 from lab.cli.command_registry import FAILED, INTERRUPTED
 from lab.cli.output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
-from lab.reports.run_sentence import against_expectation, stopped_sentence
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run

@@ -11,7 +11,7 @@ from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, path_of, sources_of
-from lab.runs.origin import LAST_TENTH
+from lab.runs.holdout import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
 

@@ -32,7 +32,7 @@ from lab.data.find_text_files import (
 )
 from lab.data.text_chunks import DocumentPart, one_document
 from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
-from lab.runs.origin import LAST_TENTH, Holdout
+from lab.runs.holdout import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
 
 PIPE_WAIT_SECONDS = 0.5

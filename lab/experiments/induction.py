@@ -1,18 +1,18 @@
 """Experiments on learning in context: a random sequence that stands twice, over the training, and the parts that find its place.
 
-The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.reports.insights`).
+The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.analysis.insights`).
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lab.analysis.insights import FORMED, head_name, strongest_head, uniform_score
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, whole
 from lab.experiments.context_window import by_range, standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
-from lab.reports.insights import FORMED, head_name, strongest_head, uniform_score
 from lab.runs.run_schema import HEAD_SCORES
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import Numbers, number

@@ -7,7 +7,7 @@ import msgspec
 from lab.core.errors import UserError
 from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.gpu_and_ranks import ShardSetting
-from lab.runs.origin import LAST_TENTH, Holdout
+from lab.runs.holdout import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName, Schedule, TokenizerKind
 

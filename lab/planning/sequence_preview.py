@@ -15,7 +15,7 @@ from lab.data.statistics.copied_share import copied_in_corpus
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import pieces, split_text
 from lab.planning.default_hyperparameters import default_batch, default_vocabulary
-from lab.runs.origin import LAST_TENTH, CopiedShare, Holdout
+from lab.runs.holdout import LAST_TENTH, CopiedShare, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import PRESETS, ModelConfig, TokenizerError, TokenizerKind
 from models.parameter_count import parameter_count

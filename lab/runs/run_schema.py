@@ -12,7 +12,8 @@ from msgspec import Meta
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
 from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.gpu_and_ranks import GpuUse, RankHeartbeats, ShardSetting
-from lab.runs.origin import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout, ImportConfig, StartConfig, TuningConfig
+from lab.runs.holdout import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout
+from lab.runs.origin import ImportConfig, StartConfig, TuningConfig
 from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision, Schedule, TokenizerKind
 
 FORMAT = 1
@@ -333,7 +334,7 @@ class PartUpdate(msgspec.Struct, array_like=True):
 
 HeadScore = Literal["previous", "duplicate", "induction"]
 HEAD_SCORES: tuple[HeadScore, ...] = get_args(HeadScore)
-"""Scores of an attention head, from 0 to 1; `lab.reports.insights` defines them."""
+"""Scores of an attention head, from 0 to 1; `lab.analysis.insights` defines them."""
 
 
 def _at_most(limit: Limit) -> Meta:

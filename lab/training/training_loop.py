@@ -25,12 +25,13 @@ from lab.runs.weights_file import NotFiniteError
 from lab.training.acceleration.gpu_meter import meter_of
 from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.acceleration.prepare_steps import prepare_steps
-from lab.training.checkpoint_schedule import CheckpointSchedule, Rollback, SnapshotSchedule
+from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.evaluation import Evaluation, Evaluator, evaluate_final_weights, full_precision, write_samples
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.model_insights import ModelInsights, UpdateNorms
+from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.status_file import StatusBoard

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from lab.reports.loss_curve import NO_CURVE, Evaluations, LossCurve, LossCurves
+from lab.analysis.loss_curve import NO_CURVE, Evaluations, LossCurve, LossCurves
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Sample

@@ -13,8 +13,8 @@ from textual.containers import Container, Horizontal
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from lab.analysis.run_filter import run_filter
 from lab.core.errors import UserError
-from lab.reports.run_filter import run_filter
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, latest
@@ -35,8 +35,8 @@ from screens.messages import (
 )
 
 if TYPE_CHECKING:
+    from lab.analysis.loss_curve import LossCurve
     from lab.core.machine import Machine
-    from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
     from screens.home.curve_reader import CurveReader, RunDetail
     from screens.home.model_import import ModelImport

@@ -17,13 +17,13 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from lab.analysis.run_filter import run_filter
 from lab.core.number_format import counted
 from lab.core.visible_text import visible
-from lab.reports.run_filter import run_filter
 from screens.widgets.text_fitting import fit, fit_ends
 
 if TYPE_CHECKING:
-    from lab.reports.loss_curve import LossCurve
+    from lab.analysis.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
 
     Curves = Mapping[Path, LossCurve]
@@ -70,7 +70,7 @@ def is_partial(run: RunSummary) -> bool:
 
 
 def _sparkline(run: RunSummary, curves: Curves) -> str:
-    from lab.reports.loss_curve import sparkline
+    from lab.analysis.loss_curve import sparkline
 
     curve = curves.get(run.path)
     return "" if curve is None else sparkline(curve, SPARKLINE, run.steps if run.is_active else None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from textual.binding import Binding
 from textual.worker import Worker
 
-from lab.reports.training_timeline import TimelineStop, ViewAtStep, describe_number, prediction_in_words, stop_index
+from lab.analysis.training_timeline import TimelineStop, ViewAtStep, describe_number, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
 from screens.about_key import About
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
@@ -216,7 +216,7 @@ class TimeTravel(InspectPart):
 
 def _stops_of(run: str) -> tuple[TimelineStop, ...]:
     """The run's snapshots. Raises: UserError where it has none."""
-    from lab.reports.training_timeline import stops
+    from lab.analysis.training_timeline import stops
     from lab.runs.find_runs import open_run
 
     return tuple(stops(open_run(run)))

@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
-from lab.lessons.learner.predictions import read_predictions, score_of, sure_and_wrong
+from lab.lessons.learner.guesses import read_predictions, score_of, sure_and_wrong
 from lab.lessons.learner.progress import Progress, read_progress, write_progress
 from lab.lessons.learner.quiz import quiz, results_of
 from lab.lessons.lesson import Lesson, lessons_and_problems

@@ -11,13 +11,13 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.reactive import var
 
+from lab.analysis.comparison.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
+from lab.analysis.comparison.comparison_verdict import verdict
+from lab.analysis.text_entropy import run_copied
 from lab.core.errors import UserError
-from lab.reports.comparison.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
-from lab.reports.comparison.comparison_verdict import verdict
-from lab.reports.text_entropy import run_copied
 from lab.runs.find_runs import open_run
+from lab.runs.holdout import CopiedShare
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin import CopiedShare
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless

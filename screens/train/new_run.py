@@ -25,8 +25,8 @@ from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
 from lab.planning.best_for_minutes.plan_in_words import plan_facts, shape_in_words
 from lab.planning.estimates.run_cost import describe_text, run_cost
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.preparation.prepare_text import PrepareProgress
-from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import AUTO, RunRequest
 from lab.planning.sequence_preview import SplitRequest, run_split_process

@@ -12,16 +12,16 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
+from lab.analysis.baselines import NATS, LossUnit
+from lab.analysis.diagnosis.diagnose import diagnosis_of
+from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun
+from lab.analysis.run_sentence import run_sentence
+from lab.analysis.text_entropy import TextEntropy
+from lab.analysis.verdict_line import SIGNS, VerdictLine, reasons, verdict_line
 from lab.core.number_format import ago, duration, fixed, whole
 from lab.core.visible_text import visible
 from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
 from lab.planning.best_for_minutes.on_course import course_in_words
-from lab.reports.baselines import NATS, LossUnit
-from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.run_sentence import run_sentence
-from lab.reports.text_entropy import TextEntropy
-from lab.reports.verdict_line import SIGNS, VerdictLine, reasons, verdict_line
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
 from lab.runs.home_folder import BUNDLED, watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lab.analysis.baselines import NATS, Baseline, bits_per_byte
+from lab.analysis.machine_usage import Usage, UsageMeter
 from lab.core.float_columns import Column, Floats
 from lab.core.number_format import bytes_, fixed, probability, whole
-from lab.reports.baselines import NATS, Baseline, bits_per_byte
-from lab.reports.machine_usage import Usage, UsageMeter
 from lab.runs.insights_log import InsightHistory
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunUpdate

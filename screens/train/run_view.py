@@ -17,8 +17,8 @@ from textual.reactive import var
 from textual.timer import Timer
 from textual.widget import Widget
 
-from lab.reports.baselines import baselines
-from lab.reports.text_entropy import TextEntropy
+from lab.analysis.baselines import baselines
+from lab.analysis.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
 from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot

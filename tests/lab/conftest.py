@@ -97,7 +97,7 @@ TALE = "".join(
 
 def make_small_run(text: Path, /, **settings: object) -> Run:
     """Make a run in `home()` that is ready to train, whose steps take some milliseconds on one core."""
-    from lab.planning.prepare_run import prepare_run
+    from lab.planning.preparation.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
 
     small: dict[str, object] = {"preset": "nano", "tokenizer": "bytes", "layers": 1, "heads": 2, "width": 16, "context": 16}

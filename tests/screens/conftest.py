@@ -31,7 +31,7 @@ from lab.core.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_proce
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import is_builtin
 from lab.data.statistics import text_statistics
-from lab.runs.origin import CopiedShare
+from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
     HEAD_SCORES,

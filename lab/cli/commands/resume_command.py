@@ -22,9 +22,9 @@ def resume(run: str, gpus: str | None, ranks: int | None, detach: bool, quiet: b
     another number of GPUs or processes it is to rounding, too, but for dropout, whose masks are other ones. Ctrl-C ends the
     following, not the training.
     """
+    from lab.analysis.run_sentence import saved_step
     from lab.core.machine import machine
     from lab.planning.device import gpu_ranks
-    from lab.reports.run_sentence import saved_step
     from lab.runs.find_runs import open_run
     from lab.training.start_trainer import refuse_to_start
 

@@ -11,7 +11,7 @@ from lab.cli.output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
-from lab.runs.origin import CopiedShare
+from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.unresponsive_trainer import unresponsive_reason
@@ -111,7 +111,7 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
 
     FILTER: words of the name, text, tokenizer or state, and conditions in quotes, such as `llmlab runs stories 'loss<2.5'`.
     """
-    from lab.reports.run_filter import run_filter
+    from lab.analysis.run_filter import run_filter
     from lab.runs.find_runs import list_runs
     from lab.runs.home_folder import BUNDLED, bundled, home
     from lab.runs.run_summary import RunsWatcher

@@ -17,7 +17,7 @@ def stop(run: str, discard: bool) -> int:
 
     On a full disk the trainer waits for space before it stops. The exit code is 0 if its last step is saved.
     """
-    from lab.reports.run_sentence import saved_step, stopped_sentence
+    from lab.analysis.run_sentence import saved_step, stopped_sentence
     from lab.runs.find_runs import open_run
 
     found = open_run(run)

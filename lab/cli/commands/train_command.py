@@ -16,8 +16,8 @@ from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
 from lab.planning.settings_table import SETTINGS
+from lab.runs.holdout import LAST_TENTH
 from lab.runs.home_folder import home
-from lab.runs.origin import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, DataConfig
 from models.parameter_count import parameter_count
@@ -79,7 +79,7 @@ def train(
     from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
     from lab.planning.best_for_minutes.plan_in_words import plan_facts
     from lab.planning.default_hyperparameters import DEFAULT_MINUTES
-    from lab.planning.prepare_run import prepare_run
+    from lab.planning.preparation.prepare_run import prepare_run
     from lab.planning.run_request import AUTO, RunRequest
 
     text = joined_source(texts)

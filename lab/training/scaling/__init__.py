@@ -2,5 +2,5 @@
 
 Begin with `scaling_plan` (what is trained), `scaling_experiment` (its folder) and `scaling_process`;
 `scaling_result` reads the runs, `scaling_view` puts them into words. Imports `models`, `lab.core`, `lab.views`, `lab.runs`,
-`lab.data`, `lab.planning`, `lab.training` and `lab.reports`, and no torch.
+`lab.data`, `lab.planning`, `lab.training` and `lab.analysis`, and no torch.
 """

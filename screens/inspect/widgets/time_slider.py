@@ -12,8 +12,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.analysis.training_timeline import TimelineStop
 from lab.core.number_format import whole
-from lab.reports.training_timeline import TimelineStop
 from screens.about_key import About
 from screens.widgets.text_fitting import fit
 

@@ -250,7 +250,7 @@ class DrawLoss(DrawWidget):
 
 def _evaluations(name: str) -> tuple[tuple[tuple[float, float], ...], str]:
     """Steps and validation losses of a run, and what they are. Raises: UserError."""
-    from lab.reports.loss_curve import Evaluations
+    from lab.analysis.loss_curve import Evaluations
     from lab.runs.evaluation_coverage import during_training
     from lab.runs.find_runs import open_run
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from lab.analysis.insights import USUAL, power, updates_sentence
 from lab.core.number_format import significant
-from lab.reports.insights import USUAL, power, updates_sentence
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar

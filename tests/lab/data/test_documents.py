@@ -25,7 +25,7 @@ from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import pieces, split_text
 from lab.planning.clone_settings import text_problem
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from models.tokenizers.tokenizer import Tokenizer
 

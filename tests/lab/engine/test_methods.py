@@ -10,11 +10,11 @@ import pytest
 import torch
 from msgspec.structs import replace
 
+from lab.analysis.training_timeline import stops
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, PromptParams, ViewParams
 from lab.engine.prompt_methods import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.reports.training_timeline import stops
 from lab.runs.run_schema import ValidationSegments
 from lab.runs.weights_file import save_snapshot
 from lab.views.blocks import Paragraph, Table

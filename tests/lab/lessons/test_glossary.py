@@ -114,7 +114,7 @@ OF_REPORTS = (
 
 def test_the_reports_and_the_glossary_use_the_same_words() -> None:
     lab = Path(__file__).parents[3] / "lab"
-    files = [path for room in ("reports", "exchange") for path in (lab / room).rglob("*") if path.suffix in (".py", ".jinja")]
+    files = [path for room in ("analysis", "exchange") for path in (lab / room).rglob("*") if path.suffix in (".py", ".jinja")]
     said = "\n".join(path.read_text(encoding="utf-8") for path in files).casefold()
     said += " ".join(map(label, TrainConfig.__struct_fields__))
     assert [name for name in OF_REPORTS if name not in said] == [], "no report says them any more"

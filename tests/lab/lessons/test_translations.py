@@ -14,7 +14,7 @@ from lab.lessons import translation
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
 from lab.lessons.glossary.glossary import _glossary, glossary
-from lab.lessons.learner.predictions import QUIZ, LearnerPrediction
+from lab.lessons.learner.guesses import QUIZ, LearnerPrediction
 from lab.lessons.learner.quiz import FILE, quiz, results_of, source_of
 from lab.lessons.lesson import claim_titles, lessons
 from lab.lessons.translation import (

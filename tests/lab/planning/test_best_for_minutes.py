@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lab.analysis.run_sentence import against_expectation
 from lab.data.text_source import open_corpus
 from lab.planning.best_for_minutes import measured_plan as measured_plan_module
 from lab.planning.best_for_minutes.earlier_outcomes import Outcome, forget_outcomes, keep_outcome, known_outcomes
@@ -30,10 +31,9 @@ from lab.planning.best_for_minutes.plan_in_words import (
 )
 from lab.planning.best_for_minutes.step_speed import StepSpeed, guessed_step_seconds
 from lab.planning.estimates.measure_step_time import step_key
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import AUTO, RunRequest, SettingError
-from lab.reports.run_sentence import against_expectation
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.conftest import Call
 from tests.lab.planning.fit_loss_law import is_usual, learning_of

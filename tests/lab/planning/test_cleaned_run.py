@@ -14,7 +14,7 @@ from lab.data.text_provenance import change_of_text
 from lab.exchange.report_facts import text_facts
 from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.planning.default_hyperparameters import DEFAULT_MINUTES
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import make_plan

@@ -13,7 +13,7 @@ from lab.planning.clone_settings import hidden_settings
 from lab.planning.default_hyperparameters import default_lr
 from lab.planning.estimates.run_cost import run_cost
 from lab.planning.fine_tuning import base_run, fine_tuning_facts
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest, SettingError
 from lab.planning.settings_form import defaults, make_plan, settings_of_base

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from lab.planning.best_for_minutes.on_course import course_in_words, course_of
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.loss_history import LossHistory

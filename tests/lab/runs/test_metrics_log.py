@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lab.core import atomic_io
 from lab.core.errors import UserError
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.metrics_log import SCALARS, LineReader, LineWriter, TensorBoardLog, keep_lines_up_to, last_line
 from lab.runs.run_folder import Run

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs import run_mirror
 from lab.runs.find_runs import list_runs

@@ -79,7 +79,7 @@ def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call
     from lab.data.statistics.text_statistics import read_facts
     from lab.data.text_provenance import change_of_text
     from lab.planning.clone_settings import text_problem
-    from lab.planning.prepare_run import prepare_run
+    from lab.planning.preparation.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
 
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")

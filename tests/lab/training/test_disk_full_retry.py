@@ -9,8 +9,8 @@ import filelock
 import msgspec
 import pytest
 
+from lab.analysis.run_sentence import saved_step
 from lab.cli.follow_run import report_end
-from lab.reports.run_sentence import saved_step
 from lab.runs import trainer_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from lab.analysis.insights import scores_sentence, strongest_head, uniform_score
 from lab.data.token_file import TokenFile, token_dtype
-from lab.reports.insights import scores_sentence, strongest_head, uniform_score
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import HEAD_SCORES, Insight

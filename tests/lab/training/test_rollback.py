@@ -9,14 +9,14 @@ import torch
 
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
-from lab.training.checkpoint_schedule import MAX_HALVINGS
 from lab.training.distributed.one_rank import OneRank
+from lab.training.rollback import MAX_HALVINGS
 from lab.training.trainer_state import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
 from models.config import uniform_baseline
 from models.gpt import GPT
 from tests.fixture_types import TinyRun, TrainHere
+from tests.lab.analysis.recorded_curves import NAMES, recorded
 from tests.lab.conftest import make_shared_run, train_in_process
-from tests.lab.reports.recorded_curves import NAMES, recorded
 from tests.lab.training.compare_runs import assert_same_run
 
 WILD = {"lr": 3.0, "optimizer": "adamw", "warmup": 0.0, "steps": 40, "precision": "fp32"}
@@ -115,7 +115,7 @@ def test_it_gives_up_in_a_sentence_when_halving_does_not_help(train_tiny: TinyRu
 
 def test_a_good_stretch_makes_the_next_time_the_first(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """One time more than it may go back in a row."""
-    monkeypatch.setattr("lab.training.checkpoint_schedule.RECENT_STEPS", 6)
+    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 6)
     every = 12
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
     run = train_tiny(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
@@ -149,7 +149,7 @@ def test_the_next_steps_are_careful_once_more_is_kept_and_a_copy_without_memory_
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first state has weights only, that of step 10 the optimizer's state, too, and that of step 20 is no larger."""
-    monkeypatch.setattr("lab.training.checkpoint_schedule.KEEP_STATE_EVERY", 10)
+    monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
     run = tiny_run(steps=25, eval_every=1000)
     careful: list[int] = []
     monkeypatch.setattr(OneRank, "make_retryable", lambda ranks: careful.append(len(run.metrics().read())))

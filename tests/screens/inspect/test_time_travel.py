@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from lab.analysis.training_timeline import TimelineStop
 from lab.core.errors import UserError
-from lab.reports.training_timeline import TimelineStop
 from lab.views.blocks import Table
 from screens.help_rows import sections_of
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
@@ -22,7 +22,7 @@ STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), T
 @pytest.fixture(autouse=True)
 def trained(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots at four steps, each with weights of its own: the numbers follow the step."""
-    monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(STOPS))
+    monkeypatch.setattr("lab.analysis.training_timeline.stops", lambda run: list(STOPS))
     engine.steps = {stop.checkpoint: stop.step for stop in STOPS}
     lens, view = engine.lens, engine.view
 
@@ -90,7 +90,7 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
 
         # Before the first evaluation the last weights stand for the best, at a stop of their own.
         early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
-        monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(early))
+        monkeypatch.setattr("lab.analysis.training_timeline.stops", lambda run: list(early))
         await pilot.walk("escape")
         engine.steps = {"best": 0, "last": 0}
         await pilot.walk("t")
@@ -152,7 +152,7 @@ async def test_the_slider_goes_back_with_escape_keeps_with_enter_or_t_and_leaves
             raise UserError("tale has no snapshots.")
 
         await pilot.go("t")
-        monkeypatch.setattr("lab.reports.training_timeline.stops", none)
+        monkeypatch.setattr("lab.analysis.training_timeline.stops", none)
         await pilot.walk("t")
         assert pilot.status == "tale has no snapshots."
         assert not slider.has_class("-open")

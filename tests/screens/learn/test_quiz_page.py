@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.lessons.learner.predictions import read_predictions
+from lab.lessons.learner.guesses import read_predictions
 from lab.lessons.learner.quiz import quiz
 from lab.views.blocks import Table
 from screens.app import LabApp

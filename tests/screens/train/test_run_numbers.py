@@ -7,17 +7,17 @@ import msgspec
 import pytest
 from textual.app import App, ComposeResult
 
-from lab.reports.baselines import NATS
-from lab.reports.machine_usage import Usage, UsageMeter
-from lab.reports.verdict_line import VerdictLine
+from lab.analysis.baselines import NATS
+from lab.analysis.machine_usage import Usage, UsageMeter
+from lab.analysis.verdict_line import VerdictLine
+from lab.runs.holdout import CopiedShare
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin import CopiedShare
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
 from screens.train.run_header import WHY, VerdictBar, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
-from tests.lab.reports.recorded_curves import recorded
+from tests.lab.analysis.recorded_curves import recorded
 
 
 def numbers(part: int = 0, *, bits: bool = False) -> dict[str, str]:

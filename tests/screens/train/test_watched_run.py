@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from lab.analysis.text_entropy import TextEntropy
 from lab.exchange import export_files
-from lab.reports.text_entropy import TextEntropy
 from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.home_folder import home
 from lab.runs.run_schema import Metric, Status

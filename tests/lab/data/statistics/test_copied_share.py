@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from lab.analysis.text_entropy import run_copied
 from lab.data.statistics import copied_share as module
 from lab.data.statistics.copied_share import copied_in_corpus, copied_share, describe_copied
 from lab.data.statistics.repeated_passages import WINDOW
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.reports.text_entropy import run_copied
-from lab.runs.origin import CopiedShare
+from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 
 

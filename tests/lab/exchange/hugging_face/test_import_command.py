@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.analysis.baselines import bytes_per_token
+from lab.analysis.comparison.compared_run import ComparedRun, comparable, vocabulary_of
+from lab.analysis.comparison.comparison_table import differences, results
 from lab.cli.command_registry import run as run_command
 from lab.core.errors import UserError
 from lab.data.text_provenance import change_of_text
@@ -23,9 +26,6 @@ from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
 from lab.planning.clone_settings import cloned_settings, text_problem
-from lab.reports.baselines import bytes_per_token
-from lab.reports.comparison.compared_run import ComparedRun, comparable, vocabulary_of
-from lab.reports.comparison.comparison_table import differences, results
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import IMPORTABLE

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.lessons.learner.predictions import (
+from lab.lessons.learner.guesses import (
     LONGEST_TEXT,
     LearnerPrediction,
     predictions_path,

@@ -3,7 +3,7 @@
 import pytest
 
 from lab.core.errors import UserError
-from lab.lessons.learner.predictions import QUIZ, LearnerPrediction, score_of
+from lab.lessons.learner.guesses import QUIZ, LearnerPrediction, score_of
 from lab.lessons.learner.quiz import QuizQuestion, parse_quiz, quiz, quiz_view, results_of, source_of
 from lab.lessons.lesson import lessons
 from lab.views.blocks import Paragraph, Table

@@ -18,7 +18,7 @@ from lab.core.errors import UserError
 from lab.data.text_provenance import check_tokens
 from lab.planning.preparation import prepare_text
 from lab.planning.preparation.preparation_cache import FOLDER, PreparationCache
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import tokenizer_of
@@ -91,7 +91,7 @@ def test_preparations_killed_at_random_moments_and_on_a_full_disk_leave_nothing_
     command = [sys.executable, "-m", "tests.lab.planning.preparation.test_interrupted_preparation", str(tmp_path), str(KILLS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[4])
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
+    monkeypatch.setattr("lab.planning.preparation.prepare_run.LEAST_TEXT", 1)
     last, fresh = prepare_run(ask(tmp_path)), prepare_run(ask(tmp_path, "fresh"))
     for name in ("tokens.bin", "tokenizer.json"):
         assert (last.path / name).read_bytes() == (fresh.path / name).read_bytes()

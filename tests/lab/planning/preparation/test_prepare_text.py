@@ -15,8 +15,8 @@ from lab.data.text_chunks import DocumentPart
 from lab.data.text_source import open_corpus
 from lab.planning.preparation.learn_vocabulary import learn_in_process
 from lab.planning.preparation.preparation_cache import FOLDER
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.preparation.prepare_text import SETTLED_SECONDS, PrepareProgress, text_stamp
-from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
@@ -27,7 +27,7 @@ LINES = "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "o
 @pytest.fixture
 def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A text of two files. Results are kept of a text of any size."""
-    monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
+    monkeypatch.setattr("lab.planning.preparation.prepare_run.LEAST_TEXT", 1)
     folder = tmp_path / "story"
     folder.mkdir()
     for name in ("one.txt", "two.txt"):

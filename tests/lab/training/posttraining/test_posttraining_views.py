@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.run_sentence import run_sentence
+from lab.analysis.diagnosis.diagnose import diagnosis_of
+from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun
+from lab.analysis.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import TuningConfig, tuning_sentence

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lab.analysis.baselines import NATS, Baseline, LossUnit
+from lab.analysis.text_entropy import TextEntropy
 from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
-from lab.reports.baselines import NATS, Baseline, LossUnit
-from lab.reports.text_entropy import TextEntropy
 from lab.runs.evaluation_coverage import during_training
-from lab.runs.origin import CopiedShare
+from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, FinalEvaluation, RunConfig, Status
 from models.config import uniform_baseline

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from lab.core.atomic_io import os_error_in_words
 from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
+from lab.runs.holdout import CopiedShare
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin import CopiedShare
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_follower import RunUpdate
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.reports.loss_curve import (
+from lab.analysis.loss_curve import (
     BARS,
     BLOCK_BYTES,
     NO_CURVE,

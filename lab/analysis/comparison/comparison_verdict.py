@@ -3,10 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from lab.core.number_format import count, counted, fixed, probability, significant, whole
-from lab.data.statistics.copied_share import copied_error
-from lab.reports.baselines import bits_per_byte
-from lab.reports.comparison.compared_run import (
+from lab.analysis.baselines import bits_per_byte
+from lab.analysis.comparison.compared_run import (
     ComparedRun,
     comparable,
     figures_of,
@@ -16,7 +14,9 @@ from lab.reports.comparison.compared_run import (
     score,
     share_of,
 )
-from lab.reports.diagnosis.diagnosed_run import PARTLY_COPIED
+from lab.analysis.diagnosis.diagnosed_run import PARTLY_COPIED
+from lab.core.number_format import count, counted, fixed, probability, significant, whole
+from lab.data.statistics.copied_share import copied_error
 from lab.runs.run_summary import fraction_done
 
 ALIKE = 0.005

@@ -1,4 +1,4 @@
-"""Reports on runs: diagnosis, baselines, comparison, head scores, timeline, update ratios, machine usage.
+"""Analysis of runs: diagnosis, baselines, comparison, head scores, timeline, update ratios, machine usage.
 
 Begin with `diagnosis`. Imports `models`, `lab.core`, `lab.views`, `lab.runs`, `lab.data` and `lab.planning`, and no torch.
 """

@@ -7,10 +7,7 @@ update was not applied, and all before the last rollback, are left out: the pres
 
 from collections.abc import Callable
 
-from lab.core.number_format import count, fixed, significant, whole
-from lab.data.statistics.copied_share import describe_copied
-from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
-from lab.reports.diagnosis.diagnosed_run import (
+from lab.analysis.diagnosis.diagnosed_run import (
     FEW_STEPS,
     NEAR,
     RISE,
@@ -24,6 +21,9 @@ from lab.reports.diagnosis.diagnosed_run import (
     short_lr,
     step_text,
 )
+from lab.core.number_format import count, fixed, significant, whole
+from lab.data.statistics.copied_share import describe_copied
+from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
 from lab.runs.run_folder import ACTIVE
 from models.parameter_count import parameter_count
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from lab.reports.comparison.compared_run import ComparedRun, comparable, figures_of, vocabulary_of
-from lab.reports.comparison.comparison_table import results
-from lab.reports.comparison.comparison_verdict import verdict
+from lab.analysis.comparison.compared_run import ComparedRun, comparable, figures_of, vocabulary_of
+from lab.analysis.comparison.comparison_table import results
+from lab.analysis.comparison.comparison_verdict import verdict
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower

@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.core.errors import UserError
-from lab.reports.training_timeline import (
+from lab.analysis.training_timeline import (
     TimelineStop,
     ViewAtStep,
     describe_number,
@@ -14,6 +13,7 @@ from lab.reports.training_timeline import (
     stops,
     value_of,
 )
+from lab.core.errors import UserError
 from lab.runs.run_folder import CheckpointFile, Run
 from lab.views import blocks
 from lab.views.blocks import Array, Cell, Column, LensPath, Prediction, Table, View

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
+from lab.analysis.diagnosis.diagnose import diagnosis_of
+from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
+from lab.analysis.verdict_line import verdict_line
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
-from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
-from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import StartConfig
 from lab.runs.run_schema import RunConfig, Status
-from tests.lab.reports.recorded_curves import NAMES, Recorded, recorded
+from tests.lab.analysis.recorded_curves import NAMES, Recorded, recorded
 
 LIMIT = r"what this model can make|no limit|near the entropy|not help"
 """Said of none of them."""

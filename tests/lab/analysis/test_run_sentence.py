@@ -3,8 +3,8 @@ import dataclasses
 import msgspec
 import pytest
 
-from lab.reports.insights import power, updates_sentence
-from lab.reports.run_sentence import run_sentence
+from lab.analysis.insights import power, updates_sentence
+from lab.analysis.run_sentence import run_sentence
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation, PartUpdate, Status, ValidationSegments
 from tests.lab.runs.made_up_runs import TRAINING, config, history

@@ -1,6 +1,6 @@
 """Records the runs that the diagnosis is tested on, by training tiny models for some seconds each with the real trainer.
 
-    python tests/lab/reports/record_curves.py [NAME ...]
+    python tests/lab/analysis/record_curves.py [NAME ...]
 
 Each becomes curves/FOLDER/NAME.jsonl. On the first line: its settings, its last status, the entropies of its text, its events
 (without checkpoints; older files lack the bigram loss), and the loss and the learning rate of every step. Then, in full, the
@@ -19,11 +19,11 @@ from pathlib import Path
 
 import msgspec
 
+from lab.analysis.text_entropy import run_entropy
 from lab.core.errors import UserError
 from lab.data.builtin_stories import generate
-from lab.planning.prepare_run import prepare_run
+from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.reports.text_entropy import run_entropy
 from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lab.analysis.text_entropy import MOST_TOKENS, TextEntropy
 from lab.core.number_format import count, fixed
-from lab.reports.text_entropy import MOST_TOKENS, TextEntropy
 from lab.runs.run_schema import DataConfig, FinalEvaluation
 from models.config import uniform_baseline
 

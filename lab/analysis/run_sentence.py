@@ -3,10 +3,10 @@
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from lab.analysis.baselines import NATS, LossUnit
 from lab.core.number_format import fixed, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
-from lab.reports.baselines import NATS, LossUnit
 from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Status

@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 import psutil
 import pytest
 
-from lab.reports.machine_usage import UsageMeter
+from lab.analysis.machine_usage import UsageMeter
 from lab.runs.run_schema import Status
 
 
@@ -17,7 +17,7 @@ def status_of_this_process(device: str = "cpu") -> Status:
 
 def test_usage_is_that_of_the_trainer_s_process_and_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("lab.reports.machine_usage.time.time", lambda: now[0])
+    monkeypatch.setattr("lab.analysis.machine_usage.time.time", lambda: now[0])
     meter, status = UsageMeter(), status_of_this_process()
     meter.sample(status)
     now[0] += 0.5

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lab.core.number_format import counted, fixed, perplexity, probability, whole
-from lab.data.statistics.copied_share import copied_error
-from lab.reports.baselines import Baseline, baselines, bigram_sentence
-from lab.reports.diagnosis.diagnose import near_source
-from lab.reports.diagnosis.diagnosed_run import (
+from lab.analysis.baselines import Baseline, baselines, bigram_sentence
+from lab.analysis.diagnosis.diagnose import near_source
+from lab.analysis.diagnosis.diagnosed_run import (
     NEAR,
     RISE,
     DiagnosedRun,
@@ -17,7 +15,9 @@ from lab.reports.diagnosis.diagnosed_run import (
     rollbacks_text,
     step_text,
 )
-from lab.reports.run_sentence import run_sentence
+from lab.analysis.run_sentence import run_sentence
+from lab.core.number_format import counted, fixed, perplexity, probability, whole
+from lab.data.statistics.copied_share import copied_error
 from lab.runs.evaluation_coverage import during_training
 from lab.runs.run_folder import ACTIVE
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.analysis.run_filter import run_filter
 from lab.core.errors import UserError
-from lab.reports.run_filter import run_filter
 from lab.runs.run_summary import RunSummary
 
 RUNS = (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
-from lab.reports.text_entropy import TextEntropy
+from lab.analysis.diagnosis.diagnose import diagnosis_of
+from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
+from lab.analysis.text_entropy import TextEntropy
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 

@@ -8,14 +8,14 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from lab.reports.baselines import bits_per_byte
-from lab.reports.diagnosis.diagnose import diagnosis_of
-from lab.reports.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
-from lab.reports.text_entropy import TextEntropy, ValidationText
-from lab.reports.verdict_line import TONES, VerdictLine, reasons, verdict_line
-from lab.runs.origin import CopiedShare
+from lab.analysis.baselines import bits_per_byte
+from lab.analysis.diagnosis.diagnose import diagnosis_of
+from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
+from lab.analysis.text_entropy import TextEntropy, ValidationText
+from lab.analysis.verdict_line import TONES, VerdictLine, reasons, verdict_line
+from lab.runs.holdout import CopiedShare
 from lab.runs.run_schema import FinalEvaluation, Status, ValidationSegments
-from tests.lab.reports.recorded_curves import NAMES, recorded
+from tests.lab.analysis.recorded_curves import NAMES, recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 
 

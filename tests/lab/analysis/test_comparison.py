@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.core.errors import UserError
-from lab.reports.comparison.compared_run import (
+from lab.analysis.comparison.compared_run import (
     ComparedRun,
     furthest_common,
     in_bits,
@@ -17,10 +16,11 @@ from lab.reports.comparison.compared_run import (
     vocabulary_of,
     written_at,
 )
-from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
-from lab.reports.comparison.comparison_verdict import unit_note, verdict
+from lab.analysis.comparison.comparison_table import ComparisonRow, differences, results
+from lab.analysis.comparison.comparison_verdict import unit_note, verdict
+from lab.core.errors import UserError
+from lab.runs.holdout import CopiedShare, Holdout
 from lab.runs.loss_history import LossHistory
-from lab.runs.origin import CopiedShare, Holdout
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import FinalEvaluation, Metric, Sample, Status, TokenizerConfig, ValidationSegments
