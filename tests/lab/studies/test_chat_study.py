@@ -89,7 +89,7 @@ def test_it_counts_how_answers_end_and_how_they_begin(monkeypatch: pytest.Monkey
         assert [history.measures[f"{key}_{name}"] for name in ("ends", "right", "user")] == [0.5, 0.75, 0.25]
         assert history.curves["ends"][VARIANTS[key].name] == [(16.0, 0.5)]
     said = fill(sentences_of("chat")["ends"], history.measures)
-    assert "Of 4 answers these end after one name: with the mark 50% (answers only), 50%" in said
+    assert "Of 4 answers these end after one name. With the mark: answers only 50%, all tokens 50%." in said
     shown = [line for line in lines if isinstance(line, Rows) and line.view == "answers"][-1]
     assert shown.rows[0][0] == "right"
     name = str(shown.rows[0][1]).split()[-1]
