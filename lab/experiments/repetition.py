@@ -61,11 +61,11 @@ def whole_sentence(pieces: Sequence[str], most: int) -> tuple[int, int] | None:
 @experiment
 def greedy_loop(context: ExperimentContext) -> ExperimentResult:
     """Measures whether greedy decoding `loops` in `tokens`: on the `phrase` of `length` tokens, `times` times; without a loop the
-    phrase is the first whole sentence that it writes. `first` is the mean probability (geometric) of a token of the phrase when
-    it comes first, `again` when it has stood 1 to `stood` times, without the seam: the first token of a phrase that is no loop,
-    since nothing says that it begins again. Of the `counted` tokens `risen` are more probable then. It `rises` or `falls` where
-    the means differ by more than a twentieth and most tokens do likewise. `mean` is that of all tokens written. The input
-    `penalty` is the repetition penalty with which they are chosen; no probability here has it.
+    phrase is the first whole sentence that it writes. `first` is the mean probability (geometric) of a token of the phrase where
+    it comes first, in the prompt or after it, `again` when it has stood 1 to `stood` times, without the seam: the first token of
+    a phrase that is no loop, since nothing says that it begins again. Of the `counted` tokens `risen` are more probable then. It
+    `rises` or `falls` where the means differ by more than a twentieth and most tokens do likewise. `mean` is that of all tokens
+    written. The input `penalty` is the repetition penalty with which they are chosen; no probability here has it.
 
     Raises: UserError: if there is no prompt, or the penalty is none.
     """
@@ -79,14 +79,18 @@ def greedy_loop(context: ExperimentContext) -> ExperimentResult:
         logs += math.log(max(token.probability, 1e-300))
         if len(written) % AT_ONCE == 0:
             check()
-    loop = find_loop(written)
+    loop, ids = find_loop(written), [*context.ids, *written]
     pieces = [context.tokenizer.decode([id_]) for id_ in written]
     if loop:
         start, length = loop.start, min(loop.length, room)
     else:
         start, length = whole_sentence(pieces, room // LEAST_TIMES) or (0, min(PHRASE, room))
-    phrase, seam = written[start : start + length], 0 if loop or length == 1 else 1
-    losses = _losses(context, [*context.ids, *written[:start]], phrase)  # (times, length)
+    start, seam = len(ids) - len(written) + start, 0 if loop or length == 1 else 1
+    while loop and start > 1 and ids[start - 1] == ids[start - 1 + length]:
+        start -= 1  # the loop begins in the prompt
+    phrase = ids[start : start + length]
+    start = next(at for at in range(1, start + 1) if ids[at : at + length] == phrase)  # where it comes first
+    losses = _losses(context, ids[:start], phrase)  # (times, length)
     judged = losses[:, seam:]
     once, later = judged[0], judged[1:].mean(0) if len(judged) > 1 else judged[0]
     first, again = (math.exp(-float(each.mean())) for each in (once, later))
@@ -114,7 +118,7 @@ def greedy_loop(context: ExperimentContext) -> ExperimentResult:
         rows.append([Cell(f"{times} ×" if times else "not yet"), share(mean, digits=2), *begins])
     columns = [Column("it has stood", "left"), Column("a token (geometric mean)")]
     columns += [Column("the first, not counted")] * seam
-    text = visible(context.tokenizer.decode([*context.ids, *written]))
+    text = visible(context.tokenizer.decode(ids))
     blocks: list[Block] = [
         Table(columns, rows, title=f"probabilities in “{measures['phrase']}”, repeated by the lab"),
         Paragraph(f"Greedy: {text}"),

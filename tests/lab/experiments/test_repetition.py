@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.repetition import FILTERS, MOST_TIMES, find_loop, whole_sentence
+from lab.inspect.open_model import load_open_model
+from lab.inspect.trace_cache import TraceCache
+from lab.runs.find_runs import open_run
 from lab.views.blocks import Matrix
 from tests.lab.engine.conftest import PROMPT, Oracle
 from tests.lab.experiments.conftest import Measure, TinyRun, rows
@@ -69,10 +74,14 @@ def test_greedy_decoding_and_the_phrase_by_its_repeats(
     pieces = [tiny.tokenizer.decode([id_]) for id_ in written]
     start, length = loop[:2] if loop else whole_sentence(pieces, tiny.model.config.context // 3) or (0, 6)
     seam = 0 if loop else 1
-    phrase = written[start : start + length]
+    text, start = ids, len(prompt) + start
+    while loop and start > 1 and text[start - 1] == text[start - 1 + length]:
+        start -= 1
+    phrase = text[start : start + length]
+    start = next(at for at in range(1, len(text)) if text[at : at + length] == phrase)
     means = [row[1].value for row in rows(found)]
     assert len(means) == max(1, min(MOST_TIMES, tiny.model.config.context // length)) == found.measures["stood"] + 1  # type: ignore[operator]
-    before = (prompt + written[:start])[-max(1, tiny.model.config.context + 1 - len(means) * length) :]
+    before = text[:start][-max(1, tiny.model.config.context + 1 - len(means) * length) :]
     whole = before + phrase * len(means)
     table = oracle_of(tiny, whole[:-1]).values["probability"]
     for time, mean in enumerate(means):
@@ -91,6 +100,20 @@ def test_greedy_decoding_and_the_phrase_by_its_repeats(
     assert f"with penalty {penalty:g}" in found.view.sentence or penalty == 1
     with pytest.raises(UserError, match="penalty must be a number from 1 to 10"):
         measure("greedy_loop", tiny, inputs={"penalty": "0.5"})
+
+
+def test_a_phrase_that_the_prompt_has_does_not_count_as_new() -> None:
+    """The loop of the lesson's prompt begins in the prompt: there its letters cannot be known, so they are improbable."""
+    opened = load_open_model(open_run("induction"), "best")
+    context = ExperimentContext(opened, TraceCache(), opened.tokenizer.encode("kQzmWbkQ"))
+    found = run_experiment("greedy_loop", context)
+    assert found.measures["loops"]
+    assert found.measures["length"] == 6
+    letters = "kQzmWbkQ".index(str(found.measures["phrase"]))
+    assert letters == 1, "the first letter of a text has no probability"
+    assert rows(found)[0][1].value == found.measures["first"] < 0.1, "of 52 letters"
+    assert found.measures["rises"]
+    assert float(found.measures["again"]) > 0.5
 
 
 def test_each_filter_keeps_what_its_rule_says(tiny: TinyRun, measure: Measure, oracle_of: Callable[..., Oracle]) -> None:
