@@ -48,10 +48,15 @@ class Losses(NamedTuple):
         return standard_error(self.first.mean(1) - self.second.mean(1))
 
     @property
+    def helps(self) -> bool:
+        """True if a sequence is clearly cheaper after itself than after another one, at the same places."""
+        less = np.roll(self.another.mean(1), -1) - self.second.mean(1)  # row i of `another` is sequence i − 1 after sequence i
+        return float(less.mean()) > CLEAR * standard_error(less)
+
+    @property
     def is_gain(self) -> bool:
-        """True if the second time is clearly cheaper than the first, and cheaper than another sequence there."""
-        is_clear = self.gain > max(CLEAR * self.error, SMALLEST_GAIN * float(self.first.mean()))
-        return is_clear and float(self.second.mean()) < float(self.another.mean())
+        """True if the second time is clearly cheaper than the first, and than the same sequence after another one."""
+        return self.helps and self.gain > max(CLEAR * self.error, SMALLEST_GAIN * float(self.first.mean()))
 
 
 def _sequences(context: ExperimentContext, passes: int) -> "Tensor":
@@ -118,10 +123,15 @@ def twice_in_words(losses: Losses) -> str:
         spread = f"standard error {fixed(losses.error, 2)}, {len(losses.first)} sequences"
         return f"{begin}: {fixed(losses.gain, 2)} less ({spread}), with the same weights. That is learned in context."
     if losses.gain < -CLEAR * losses.error:
+        if losses.helps:
+            less = fixed(another - second, 2)
+            return (
+                f"{begin}: more. But another one in its place costs {fixed(another, 2)}: to have seen the sequence saves {less}."
+            )
         return f"{begin}: more. Here it does not help to have seen the sequence."
     if losses.gain <= CLEAR * losses.error:
         return f"{begin}. Here that is no clear gain: its standard error is {fixed(losses.error, 2)}."
-    if second >= another:
+    if not losses.helps:
         return f"{begin}, but so does another one in its place ({fixed(another, 2)}): here the repeat itself does not help."
     return f"{begin}. Here the gain is small: less than {probability(SMALLEST_GAIN, 0)} of the first."
 

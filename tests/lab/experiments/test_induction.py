@@ -11,8 +11,11 @@ import torch.nn.functional as F  # noqa: N812
 
 from lab.experiments import induction
 from lab.experiments.batch_passes import losses_of
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.induction import Losses, twice_in_words
 from lab.inspect.open_model import load_open_model
+from lab.inspect.trace_cache import TraceCache
 from lab.runs.find_runs import open_run
 from lab.training.model_insights import repeats
 from models.gpt import GPT
@@ -189,8 +192,10 @@ def test_the_bundled_run_shows_what_the_lesson_says(
     ("first", "second", "another", "says"),
     [
         (5.0, 2.0, 6.0, "3.00 less (standard error 0.01, 4 sequences), with the same weights"),
-        (5.0, 5.5, 6.0, "more. Here it does not help"),
+        (5.0, 5.5, 6.0, "more. But another one in its place costs 6.00: to have seen the sequence saves 0.50."),
+        (5.0, 5.5, 5.5, "more. Here it does not help"),
         (5.0, 4.9, 6.0, "the gain is small: less than 5% of the first"),
+        (5.0, 4.0, 4.001, "but so does another one in its place (4.00): here the repeat itself does not help"),
         (5.0, 4.0, 3.9, "but so does another one in its place (3.90): here the repeat itself does not help"),
     ],
 )
@@ -198,6 +203,16 @@ def test_the_sentence_says_why_a_gain_is_none(first: float, second: float, anoth
     spread = np.array([[0.0], [0.01], [-0.01], [0.0]])
     losses = Losses(first + spread, second - spread, another + spread)
     assert says in twice_in_words(losses)
+
+
+def test_a_repeat_that_saves_a_little_is_not_said_to_save_nothing() -> None:
+    """On the demo places further on cost more, so that the second time does, too: less than another sequence there."""
+    opened = load_open_model(open_run("demo"), "best")
+    context = ExperimentContext(opened, TraceCache(), opened.tokenizer.encode("The"))
+    found = finish(run_experiment("repeated_sequence", context))
+    assert found.measures["first_loss"] < found.measures["second_loss"] < found.measures["another_loss"]  # type: ignore[operator]
+    assert "to have seen the sequence saves 0.0" in found.view.sentence
+    assert not found.measures["is_gain"]
 
 
 def test_the_sentence_names_the_error_of_a_gain_that_may_be_chance() -> None:
