@@ -1,11 +1,13 @@
 """Every verdict flips when the fact flips: for each claim a model or tokenizer of which it holds, and one where it does not."""
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 from string import ascii_letters
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -356,6 +358,25 @@ def test_loss_zero(tiny: Any, check: Check) -> None:
     assert check("loss-zero", with_text(tiny, "a" * 400)).verdict == "true"
     cycle = with_text(tiny, "".join(map(chr, range(33, 33 + 2 * tiny.model.config.context))) * 9)
     assert check("loss-zero", cycle).verdict == "true"
+
+
+def test_the_floor_of_the_loss_is_said_to_be_one_where_it_is_a_bound(tiny: Any, check: Check) -> None:
+    """Between eight tokens and sixteen, and so on, not every length is counted: the floor over all windows may be higher."""
+    letters = np.random.default_rng(1)
+    text = "".join(map(str, letters.integers(0, 2, 60))) * 2 + "".join(map(str, letters.integers(0, 2, 400)))
+    run = with_text(tiny, text)
+    checked = check("loss-zero", run)
+    ids, window = np.fromfile(run.run.path / "tokens.bin", "<u2")[: run.run.config.data.split], run.model.config.context
+    followers = [defaultdict[bytes, Counter[int]](Counter) for _ in range(window)]
+    for start in range(len(ids) - window):
+        for length in range(1, window + 1):
+            followers[length - 1][ids[start : start + length].tobytes()][int(ids[start + length])] += 1
+    counts = [count.values() for each in followers for count in each.values()]
+    exact = sum(-n * math.log(n / sum(each)) for each in counts for n in each) / (len(ids) - window) / window
+    floor = float(checked.measures["floor"])
+    assert floor < exact - 0.001, "the bound is not the floor"
+    assert f"In the first {len(ids)} tokens of this text it is" in checked.instead()
+    assert f"and {floor:.3f} or more over all windows" in checked.instead()
 
 
 @pytest.mark.parametrize(
