@@ -7,9 +7,12 @@ import pytest
 
 from lab.core.number_format import fixed, whole
 from lab.data.cleaning.rule_registry import BY_NAME
+from lab.experiments.repetition import PHRASE, whole_sentence
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
 from lab.training.one_step.three_weights import ThreeWeights
+from lab.training.posttraining.posttraining_history import recorded_history
+from lab.training.posttraining.posttraining_views import pairs_view
 from lab.views.softmax_table import softmax
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS
 from models.parameter_count import inventory, kv_cache_bytes, parameter_count
@@ -91,3 +94,20 @@ def test_the_lessons_that_speak_of_the_demo_show_it_as_it_is() -> None:
     assert {each.options.get("prompt") for each in live["worked-example"]} == {"The big dog ran"}
     (sentence,) = {each.options["sentence"] for each in live["training"] if each.widget == "one-step"}
     assert len(tokenizer.encode(sentence)) == len(sentence.split()) + 1, "a word is split; the full stop is one more"
+
+
+def test_the_example_answers_that_are_shown_need_not_be_those_that_play_safe() -> None:
+    """The recorded training shows the first eight, none of which names both animals: the lesson promises their number alone."""
+    history = recorded_history()
+    assert history.started is not None
+    is_safe = ["and" in pair.answer for pair in history.started.pairs]
+    assert f"{history.started.hedged} of which name both animals" in pairs_view(history).sentence
+    assert not any(is_safe)
+    assert "shows the first examples, and says how many of all do so" in " ".join(LESSONS["after-pretraining"].text.split())
+
+
+def test_the_lesson_on_repetition_says_what_is_repeated_on_any_text() -> None:
+    text = " ".join(LESSONS["repetition"].text.split())
+    assert whole_sentence(["a line\n", "\\fBCREATE", " DATABASE", "\\fR", "\n"], 40) == (1, 4), "it has no full stop"
+    assert "a whole sentence or line that the model wrote, else its first six tokens" in text
+    assert PHRASE == 6

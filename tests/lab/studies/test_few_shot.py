@@ -9,7 +9,20 @@ import torch
 from lab.lessons.conditions import fill, parse_experiment_guess
 from lab.lessons.lesson import lessons
 from lab.studies import few_shot
-from lab.studies.few_shot import BORDER, COLON, COUNT, END, LANGUAGES, LINES, ROWS, by_bayes, documents, right_answers, study
+from lab.studies.few_shot import (
+    BORDER,
+    CASES,
+    COLON,
+    COUNT,
+    END,
+    LANGUAGES,
+    LINES,
+    ROWS,
+    by_bayes,
+    documents,
+    right_answers,
+    study,
+)
 from lab.studies.study_record import (
     Line,
     Measured,
@@ -102,6 +115,10 @@ def test_the_recorded_result_shows_what_the_lesson_says() -> None:
     table = history.views["prompt"]
     assert isinstance(table, Rows)
     assert [row[0] for row in table.rows][:2] == ["dog :", "water : agua / dog :"]
+    away = [abs(float(row[3]) / 100 - by_bayes(2, examples)) for examples, row in enumerate(table.rows)]
+    assert max(away) > float(history.measures["gap"]), "the gap is that of means over lists, not of the prompt in this table"
+    said = fill(sentences_of("few_shot")["prompt"], measures, seeds=[each.measures for each in seeds])
+    assert f"Over {CASES} lists of each language, the mean probability of the right answer is at most" in said
     lesson = next(lesson for lesson in lessons() if lesson.name == "simulator-of-documents")
     options = next(step.live.options for step in lesson.steps if step.live is not None and step.live.widget == "predict-study")
     guess = parse_experiment_guess({**options, "experiment": "few_shot"}, ["few_shot"])
