@@ -1,6 +1,7 @@
 """Every verdict flips when the fact flips: for each claim a model or tokenizer of which it holds, and one where it does not."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import islice, product
@@ -328,6 +329,7 @@ def test_words_as_tokens(tiny: Any, check: Check) -> None:
     assert check("words-as-tokens", with_text(tiny)).verdict == "not so"
     found = check("words-as-tokens", with_text(tiny, "the cat ran " * 40 + "a bird flew"))
     assert found.verdict == "limit"
+    assert "A word is a run of letters here" in found.explanation(), "of random letters or of code, too"
     assert "The training text has" in found.explanation()
     assert "do not occur there" in found.explanation()
     many = [*islice(map("".join, product(ascii_letters, repeat=4)), 1_000_000), *["AAAA"] * 10_000]
@@ -335,6 +337,13 @@ def test_words_as_tokens(tiny: Any, check: Check) -> None:
     assert held.verdict == "true", "a text of more than a million tokens is counted to its end"
     assert held.measures["distinct"] in (1_000_001, 1_000_002), "the split may cut a word"
     assert "Web 1T" in held.claim.sources[0]
+
+
+def test_the_parts_of_a_token_s_time_are_all_named(tiny: Any, check: Check) -> None:
+    explanation = check("milliseconds", tiny).explanation()
+    shares = [int(each) for each in re.findall(r"(\d+)%", explanation.partition("Of the least time")[2])]
+    assert len(shares) == 5
+    assert sum(shares) == pytest.approx(100, abs=3), "each is rounded"
 
 
 def test_neighbours(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
