@@ -209,7 +209,7 @@ def test_a_repeat_that_saves_a_little_is_not_said_to_save_nothing() -> None:
     """On the demo places further on cost more, so that the second time does, too: less than another sequence there."""
     opened = load_open_model(open_run("demo"), "best")
     context = ExperimentContext(opened, TraceCache(), opened.tokenizer.encode("The"))
-    found = finish(run_experiment("repeated_sequence", context))
+    found = run_experiment("repeated_sequence", context)
     assert found.measures["first_loss"] < found.measures["second_loss"] < found.measures["another_loss"]  # type: ignore[operator]
     assert "to have seen the sequence saves 0.0" in found.view.sentence
     assert not found.measures["is_gain"]
