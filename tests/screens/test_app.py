@@ -8,8 +8,6 @@ from typing import Any, cast
 import pytest
 from rich.cells import cell_len
 from textual.content import Content
-from textual.css import stylesheet
-from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
@@ -35,7 +33,6 @@ from tests.screens.pilot_waits import click_on, press, resize, rows_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
-ITS_PARSE = Stylesheet._parse_rules
 """As Textual has it: these tests share what is parsed."""
 
 
@@ -75,36 +72,12 @@ def notices(app: LabApp) -> str:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_digit_shows_its_mode_and_the_styles_of_a_new_screen_are_worked_out_once(
-    size: tuple[int, int], app: LabApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    styled: list[object] = []
-    original = Stylesheet.apply
-    monkeypatch.setattr(Stylesheet, "apply", lambda self, node, **named: (styled.append(node), original(self, node, **named)))
+async def test_a_digit_shows_its_mode(size: tuple[int, int], app: LabApp) -> None:
     async with app.run_test(size=size) as pilot:
         for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("6", "▸6 Learn◂"), ("1", "▸1 Home◂")):
             await press(pilot, key)
-            assert styled.count(app.screen.query_one(ModeBar)) == 1
             assert mark in line_of(pilot, ModeBar)
             assert line_of(pilot, ModeBar).count("▸") == 1
-
-
-async def test_styles_are_parsed_once_though_the_lab_has_more_than_textual_keeps(
-    app: LabApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parsed: list[object] = []
-    original = stylesheet.parse
-    monkeypatch.setattr(Stylesheet, "_parse_rules", ITS_PARSE)
-
-    def parse(*what: Any, tie_breaker: int, **named: Any) -> Any:
-        parsed.append((*what, tie_breaker))
-        return original(*what, tie_breaker=tie_breaker, **named)
-
-    monkeypatch.setattr(stylesheet, "parse", parse)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("3", "escape", "4", "escape", "5", "escape", "6", "question_mark")
-        assert len(app.stylesheet.source) > 64
-        assert len(parsed) == len(set(parsed))
 
 
 async def test_a_field_has_the_keys_until_escape_and_the_rest_of_the_keys_stands_over_a_view_that_stays(
