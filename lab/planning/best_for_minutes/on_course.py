@@ -98,6 +98,8 @@ def _corrected(config: RunConfig, history: LossHistory, before: ExpectedLoss) ->
     if evaluation is None or not evaluation.val_loss or not evaluation.bits_per_byte or progress[-1] < STILL_TO_FALL[0][0]:
         return before
     losses = [float(loss) for loss in history.val_losses]
+    if len(losses) < 2:  # that before the first step, late on a busy machine
+        return before
     at_half = float(np.interp(progress[-1] / 2, progress, losses))
     fell = max(0.0, math.log(at_half / losses[-1]))
     to_fall = fell * float(np.interp(progress[-1], [at for at, _ in STILL_TO_FALL], [share for _, share in STILL_TO_FALL]))

@@ -66,6 +66,13 @@ def test_a_run_slower_than_planned_says_at_once_what_that_costs(config: RunConfi
     assert course.costs > 0.02
 
 
+def test_an_evaluation_before_the_first_step_says_nothing_of_the_end_however_late_it_comes(config: RunConfig) -> None:
+    """On a busy machine the first step may come when a third of the minutes is over."""
+    history = LossHistory()
+    history.add([Metric(step=0, tokens=0, epoch=0.0, seconds=23, val_loss=8.0 / BITS, bits_per_byte=8.0)])
+    assert course_in_words(config, history) == "Expected at the end: 2.00 bits per byte (1.80 to 2.22)."
+
+
 def test_of_a_run_of_which_nothing_was_expected_nothing_is_told(config: RunConfig) -> None:
     assert course_of(msgspec.structs.replace(config, expected=None), history_of({0.0: 8.0, 0.5: 2.4})) is None
     assert course_in_words(msgspec.structs.replace(config, expected=None), history_of({0.0: 8.0})) == ""
