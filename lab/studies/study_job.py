@@ -82,6 +82,8 @@ class StudyFollower(JobFollower[StudyHistory]):
         super().__init__(job, StudyHistory)
         self.seeds = list[StudyHistory]()
         """The records that ship with the lab."""
+        self.recorded = StudyHistory()
+        """Their medians."""
 
     @property
     def is_recorded(self) -> bool:
@@ -90,8 +92,17 @@ class StudyFollower(JobFollower[StudyHistory]):
 
     @property
     def shown(self) -> StudyHistory:
-        """The record of here; where there is none, the medians of `seeds`."""
-        return self.history if not self.is_recorded else median_of(self.seeds) if self.seeds else StudyHistory()
+        """The record of here; where there is none, `recorded`."""
+        return self.recorded if self.is_recorded else self.history
+
+    @property
+    def names(self) -> list[str]:
+        """The views that there are or will be."""
+        return list(self.recorded.views | self.history.views if self.is_running else self.shown.views)
+
+    def shown_of(self, view: str) -> StudyHistory:
+        """`shown`; of a view to which a study that runs here has not come yet, what was recorded."""
+        return self.recorded if self.is_running and view not in self.history.views else self.shown
 
     @property
     def next_seed(self) -> int:
@@ -100,5 +111,6 @@ class StudyFollower(JobFollower[StudyHistory]):
         return max((each.seed for each in begun), default=0) + 1
 
     def read(self) -> bool:
-        self.seeds = self.seeds or recorded_seeds(self.job.name)
+        if not self.seeds and (seeds := recorded_seeds(self.job.name)):
+            self.seeds, self.recorded = seeds, median_of(seeds)
         return super().read()

@@ -52,13 +52,13 @@ class StudyWidget(JobWidget):
 
     @property
     def names(self) -> list[str]:
-        return list(self.study.shown.views)
+        return self.study.names
 
     def picture(self, name: str) -> Picture:
         """A view, with its sentence in the figures of all seeds, or of the one of here beside those recorded."""
-        seeds, history = self.study.seeds, self.study.shown
-        measures = [each.measures for each in seeds]
-        sentence = fill(self.sentences.get(name, ""), history.measures, visible, measures, is_median=self.study.is_recorded)
+        seeds, history = self.study.seeds, self.study.shown_of(name)
+        measures, is_median = [each.measures for each in seeds], history is self.study.recorded
+        sentence = fill(self.sentences.get(name, ""), history.measures, visible, measures, is_median=is_median)
         view = history.views[name]
         if isinstance(view, Plot):
             dots = [each.curves.get(name, {}) for each in seeds]
@@ -71,7 +71,9 @@ class StudyWidget(JobWidget):
         """A sentence on the seeds, and on the machine and the day of the numbers."""
         follower, history, count = self.study, self.study.shown, len(self.study.seeds)
         if follower.is_running:
-            return f"seed {history.begun.seed if history.begun else 1} runs here: {history.share:.0%} · x stops it"
+            recorded = follower.shown_of(self.view_name) is follower.recorded and bool(count)
+            meanwhile = f"; until it comes to this: the median of {counted(count, 'seed')} recorded" * recorded
+            return f"seed {history.begun.seed if history.begun else 1} runs here: {history.share:.0%}{meanwhile} · x stops it"
         took = ""
         if history.begun is not None and history.ended is not None:
             day, seconds = date.fromtimestamp(history.begun.time).isoformat(), duration(history.ended.seconds)
@@ -177,7 +179,8 @@ class ChooseWidget(LiveWidget):
         except UserError as error:
             self.say(str(error), error=True)
             return
-        view = self.follower.shown.views.get(self.options.get("view", ""))
+        name = self.options.get("view", "")
+        view = self.follower.shown_of(name).views.get(name)
         if isinstance(view, Rows):
             self.rows = view
             self._show()

@@ -111,8 +111,12 @@ async def test_a_study_shows_the_recorded_result_then_the_one_that_runs_then_tha
         await until(pilot, lambda: started == [("tiny", 2)])
         running = True
         write(files.new_path, [replace(BEGUN, seed=2), *LINES[1:3]])
-        await until(pilot, lambda: "seed 2 runs here" in words(pilot, "state"))
+        meanwhile = "seed 2 runs here: 0%; until it comes to this: the median of 1 seed recorded · x stops it"
+        await until(pilot, lambda: meanwhile in words(pilot, "state"))
+        assert table(pilot)[1] == ["berry", "0.25"], "no empty box where the lesson has words about this table"
+        await pilot.press("v")
         await until(pilot, lambda: drawn(plot, "marked") == [("bytes", [0.1])])
+        assert "seed 2 runs here: 0% · x stops it" in words(pilot, "state")
         write(files.new_path, [*LINES[3:], Ended(is_finished=True, seconds=9.0)])
         files.new_path.rename(files.record_path)
         running = False
