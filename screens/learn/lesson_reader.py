@@ -267,7 +267,7 @@ class LessonReader(Vertical):
         """In a field, the key that goes on is typed."""
         is_last = self.lesson is not None and self.step == len(self.lesson.steps) - 1
         left = counted(len(self.left), "step") if len(self.left) > 1 else f"step {self.left[0] + 1}" if self.left else ""
-        done = f"left: {left}" if left else "✓ done"
+        done = f"not done: {left}" if left else "✓ done"
         words = "enter reads it" if self._is_preview else f"{done} · space {self.after}" if is_last else GO_ON
         for text in self.query(LessonText):  # it goes first where the lab is closed while a step is laid out
             text.further = "" if isinstance(self.screen.focused, Input) else words

@@ -23,7 +23,9 @@ class QuizQuestionView(GuessView):
     """A question of the quiz; the next one follows it in place of its answer."""
 
     HELP = "**The quiz.** The arrows lead to a choice, `enter` takes it. The answers are shown after the second time."
+    TITLE = "quiz"
     BINDINGS = [
+        Binding("enter", "choose", "Answer", id="quiz.choose", tooltip="Answer this, and go on to the next question"),
         Binding("d", "dont_know", "Don't know", id="quiz.dont_know", tooltip="Answer that you don't know, and go on")
         | About(rank=90),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual import events, on, work
@@ -157,6 +157,7 @@ ANSWERED = "You have guessed this before: only the first guess counts."
 class GuessView(PieceLinesView):
     """Shows a question by `show`; the rest is between it and the user. The answer is drawn only once a choice is made."""
 
+    TITLE: ClassVar[str] = "guess"
     COMPONENT_CLASSES = {"lines--right"}
     DEFAULT_CSS = """
     GuessView > .lines--right { color: $text-success; text-style: bold; }
@@ -205,7 +206,7 @@ class GuessView(PieceLinesView):
         self._was_in_sight = False
         self._choices: list[int] = []
         self._is_recorded = True
-        self.border_title = "guess"
+        self.border_title = self.TITLE
 
     @property
     def is_open(self) -> bool:
@@ -230,7 +231,7 @@ class GuessView(PieceLinesView):
     def wait(self) -> None:
         """Show no question until the next one comes."""
         self.state = None
-        self.border_title = "guess"
+        self.border_title = self.TITLE
         self.set_lines([[(WAITING, "dim")]])
         self.refresh_bindings()
 
@@ -242,7 +243,7 @@ class GuessView(PieceLinesView):
     def _set(self, state: GuessState) -> None:
         self.state = state
         sure = " · sure" if state.is_sure else " · a if you are sure"
-        self.border_title = f"guess{sure if state.is_open else ' · answer' if state.question.choices else ''}"
+        self.border_title = f"{self.TITLE}{sure if state.is_open else ' · answer' if state.question.choices else ''}"
         self._lay_out()
         self.refresh_bindings()
 

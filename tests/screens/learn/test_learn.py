@@ -87,7 +87,7 @@ async def test_a_live_widget_that_was_left_says_nothing_more_and_at_its_end_a_le
 
         text = page.query_one(LessonText)
         for at, words in (
-            (0, f"left: 3 steps · space opens lesson {page.lessons[1].number}"),
+            (0, f"not done: 3 steps · space opens lesson {page.lessons[1].number}"),
             (-1, "space ends, [ asks the quiz"),
         ):
             lesson = page.lessons[at]

@@ -82,6 +82,8 @@ async def test_an_answer_can_be_changed_from_the_next_question_and_not_to_know_i
 
         await pilot.press("enter")
         await until(pilot, lambda: asked(0))
+        assert str(page.query_one(GuessView).border_title).startswith("quiz · "), "who would only guess says so instead"
+        assert pilot.app.screen.active_bindings["enter"].binding.description == "Answer"
         await pilot.press("backspace")  # none is before the first
         assert asked(0)
         wrong = (questions[0].right + 1) % 4
