@@ -299,7 +299,7 @@ def stand_in_sentence(run: Run, which: str) -> str:
         loss = "" if status.best_val_loss is None else f"{fixed(status.best_val_loss)}, "
         missing += f", the weights of its lowest validation loss ({loss}step {whole(status.best_step)})"
     elif status.phase in ACTIVE:
-        missing += " yet"
+        missing = f"{run.name} has no {which} weights yet"
     return f"{missing}: these are its {path.stem} weights, of step {whole(step)}."
 
 

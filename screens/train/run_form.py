@@ -35,7 +35,7 @@ USUAL = {name: str(getattr(PRESETS[DEFAULT_PRESET], name)) for name in SHAPE} | 
 """Settings that the shape and the text decide, with their values by default."""
 TECHNICAL = ("vocabulary", "a step")
 """Facts of the cost that are shown with the settings under `more`."""
-HINT, HINT_IN_FIELD = "enter here, or s; defaults are greyed", "escape leaves the field, then s; defaults are greyed"
+HINT, HINT_IN_FIELD = "enter here, or s; ↑↓ to a setting, ←→ changes it", "escape leaves the field, then s; defaults are greyed"
 """The key that starts the run: in a text field it is a letter."""
 RANDOM = "random weights"
 BEGINS = "begins with"

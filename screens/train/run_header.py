@@ -89,9 +89,13 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
     got = watched.status.final_best.bits_per_byte if watched.status.final_best is not None else None
     if watched.phase == "finished" and expected is not None and got is not None:
         about = f"{fixed(expected.bits_per_byte, 2)} ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
-        slow = f" It took {whole(watched.status.step)} of {whole(expected.steps)} planned steps."
-        slow = slow if watched.status.step < AS_PLANNED * expected.steps else ""
-        parts.append(f"Expected {about} bits per byte, got {fixed(got, 2)}.{slow}")
+        outcome = f"Expected {about} bits per byte, got {fixed(got, 2)}"
+        if watched.status.step < AS_PLANNED * expected.steps:
+            steps = f"{whole(watched.status.step)} of {whole(expected.steps)} planned steps"
+            why = ": training was slower here than planned" * (not watched.status.message)  # which says why it ended early
+            parts.insert(0, f"It took {steps}{why}. {outcome}.")
+        else:
+            parts.append(f"{outcome}.")
     if watched.phase == "stopped" and watched.history.latest is not None:
         parts.append("Stopped; p resumes." if is_here else "Stopped.")
     if message and watched.phase in (*ACTIVE, "stopped", "finished"):

@@ -60,6 +60,12 @@ def test_every_command_says_so_and_names_the_weights_that_it_opened(llmlab: Call
     assert done.out.startswith("tale, best weights, step 400\n")
 
 
+def test_of_a_run_that_trains_and_was_not_evaluated_yet_no_file_is_named(llmlab: Call, run: Run) -> None:
+    run.status_path.write_bytes(msgspec.json.encode(Status(phase="training", step=1500)))
+    done = llmlab("trace", "tale", "-p", "ab")
+    assert done.err == "llmlab: tale has no best weights yet: these are its last weights, of step 1,500.\n"
+
+
 def test_python_warns_and_the_engine_tells_it_with_the_model_and_above_a_chat(run: Run) -> None:
     engine = InProcessEngine()
     with pytest.warns(UserWarning, match="these are its last weights, of step 1,500"):

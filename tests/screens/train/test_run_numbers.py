@@ -10,11 +10,12 @@ from textual.app import App, ComposeResult
 from lab.analysis.baselines import NATS
 from lab.analysis.machine_usage import Usage, UsageMeter
 from lab.analysis.verdict_line import VerdictLine
+from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.holdout import CopiedShare
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation
 from screens.plot.plot_settings import PlotSettings
-from screens.train.run_header import WHY, VerdictBar, status_text
+from screens.train.run_header import AFTER_TRAINING, WHY, VerdictBar, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from tests.lab.analysis.recorded_curves import recorded
@@ -41,6 +42,21 @@ def test_it_is_said_of_how_much_validation_text_the_losses_are() -> None:
     assert [half[name] for name in ("val loss", "best val loss", "val text used")] == ["4.000", "2.500 @ 80", "50%"]
     lowest = recorded("overfitting").history.best_evaluation
     assert numbers()["best val loss"] == f"{lowest.val_loss:.3f} @ {lowest.step}"
+
+
+@pytest.mark.parametrize("planned", [610, 2000])
+def test_a_run_that_took_far_fewer_steps_than_planned_says_so_before_what_to_do_next(planned: int) -> None:
+    run = recorded("overfitting")
+    end = FinalEvaluation(step=600, tokens=9, bytes=9, val_loss=4.0, bits_per_byte=2.9)
+    status = msgspec.structs.replace(run.head.status, phase="finished", step=600, final=end, final_best=end)
+    expected = ExpectedLoss(bits_per_byte=2.0, low=1.8, high=2.2, by_law=2.0, steps=planned)
+    config = msgspec.structs.replace(run.head.config, expected=expected, imported=None, tuning=None)
+    _, notice, _ = status_text(WatchedRun("tale", config, status, "finished", run.history), None)
+    outcome = "Expected 2.00 (1.80 to 2.20) bits per byte, got 2.90."
+    slow = f"It took 600 of 2,000 planned steps: training was slower here than planned. {outcome} {AFTER_TRAINING}"
+    assert notice.startswith(slow if planned == 2000 else f"{AFTER_TRAINING} {outcome}")
+    early = msgspec.structs.replace(status, message="Ended early: no better validation loss.")
+    assert "slower" not in status_text(WatchedRun("tale", config, early, "finished", run.history), None)[1]
 
 
 def test_the_numbers_follow_the_unit_of_the_plot() -> None:
