@@ -21,7 +21,7 @@ ACTIONS = {
 LINKS = {f"key_{key}": f"[@click={action}]{key}[/]" for key, action in ACTIONS.items()}
 LINKS["key_import"] = "[@click=screen.import_model]ctrl+p, then gpt2[/]"
 """Markup of each key that the line names: a click does the same."""
-NEW_HERE = "New here? {key_6} opens lesson 1. {key_5} looks into a model. {key_2} trains one on your text."
+NEW_HERE = "New here? {key_6} opens the lessons. {key_5} looks into a model. {key_2} trains on your text."
 WENT_WRONG = ("failed", "interrupted", "not answering", "not started")
 
 

@@ -18,13 +18,14 @@ def shape_in_words(model: ModelConfig) -> str:
 
 def describe_plan(plan: MinutesPlan) -> str:
     """The plan in a line: `4 layers × width 128, BPE 1,024, batch 16, 2.1 epochs, weight decay 0.1, 3.5 MB`."""
-    model, train, epochs = plan.best.run.model, plan.best.run.train, plan.best.epochs
+    model, train, text = plan.best.run.model, plan.best.run.train, plan.best.run.text
+    read = "" if text.bytes is None else f", {_times_read(plan.best.epochs)}"  # of an unknown length it is planned for a long one
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
     return (
         f"{counted(model.layers, 'layer')} × width {model.width}, {kind} {whole(model.vocab_size)}, context {model.context}, "
-        f"batch {train.batch}, {_times_read(epochs)}{held_back}, {bytes_(BYTES * parameter_count(model))}"
+        f"batch {train.batch}{read}{held_back}, {bytes_(BYTES * parameter_count(model))}"
     )
 
 

@@ -135,6 +135,11 @@ def test_tokens_that_were_counted_in_another_vocabulary_are_told_in_the_chosen_o
     assert plan(text=counted, vocab=1024).best.run.text.tokens == 400_000
 
 
+def test_how_often_a_text_is_read_is_not_told_before_its_length_is_known() -> None:
+    assert "epochs, " in describe_plan(plan(5))
+    assert "epochs" not in describe_plan(plan(5, TextSize("a long one.txt")))
+
+
 def test_a_machine_too_small_for_a_shape_is_not_given_it() -> None:
     small = replace(MACHINE, memory=100_000_000)
     request = RunRequest(text="prose.txt", preset=AUTO, minutes=600.0)

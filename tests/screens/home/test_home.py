@@ -95,7 +95,7 @@ async def test_an_empty_home_says_where_to_start_and_its_keys_are_links(until: A
     app = LinkApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)
-        assert led(app) == "New here? 6 opens lesson 1. 5 looks into a model. 2 trains one on your text."
+        assert led(app) == "New here? 6 opens the lessons. 5 looks into a model. 2 trains on your text."
         await press(pilot, "enter", "i")
         assert app.current_mode == "home"
         for words, mode in ((" 2 trains", "data"), (" 5 looks", "inspect"), (" 6 opens", "learn")):
@@ -118,8 +118,8 @@ LESSON = "lesson 1, The whole path in one picture"
         ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
         ({"done": "finished"}, None, "enter looks inside done: best val loss 3.424 nats per token."),
         ({"broken": "failed", "done": "finished"}, None, "enter shows broken: failed, step 240 of 2,000."),
-        ({}, 1, "6 goes on with lesson 1. 5 looks into a model. 2 trains one on your text."),
-        ({}, 5, "6 opens lesson 2. 5 looks into a model. 2 trains one on your text."),
+        ({}, 1, "6 goes on with lesson 1. 5 looks into a model. 2 trains on your text."),
+        ({}, 5, "6 opens lesson 2. 5 looks into a model. 2 trains on your text."),
         ({"done": "finished"}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
     ],
 )
