@@ -14,6 +14,7 @@ from textual.reactive import var
 
 from screens.background import in_thread
 from screens.base_screen import Page
+from screens.terminal.textual_internals import tell_changes
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class TextPage(TokensPage):
         if self.size_of(self.text, job) <= (LONGEST_WORD_AT_ONCE if is_key else LARGEST_AT_ONCE):
             self._answered = self._number
             self.show_answer(self.answer(self.text, job))
+            tell_changes(self)
         else:
             self._busy = True
             self._answer_in_thread(self._number, self.text, job)
