@@ -61,7 +61,7 @@ def next_step(selected: RunSummary | None, newest: RunSummary | None, ended_at: 
         return _of_run(f"{{key_{key}}} watches", run)
     first = NEW_HERE.rpartition(" {key_2}")[0] if watched_machine() else NEW_HERE
     if lesson is not None and lesson.read_at > ended_at:
-        words = f"{{key_6}} {'goes on with' if lesson.place else 'opens'} "
+        words = "{key_6} leads to "
         if ended_at:
             return with_links(f"{words}{lesson.name}{lesson.place}.")
         return with_links(f"{words}{lesson.name.partition(',')[0]}.{first.partition('.')[2]}")  # the other two are still ahead

@@ -118,9 +118,9 @@ LESSON = "lesson 1, The whole path in one picture"
         ({"done": "finished", "busy": "paused"}, 1, "4 watches busy: paused, step 240 of 2,000."),
         ({"done": "finished"}, None, "enter looks inside done: best val loss 3.424 nats per token."),
         ({"broken": "failed", "done": "finished"}, None, "enter shows broken: failed, step 240 of 2,000."),
-        ({}, 1, "6 goes on with lesson 1. 5 looks into a model. 2 trains on your text."),
-        ({}, 5, "6 opens lesson 2. 5 looks into a model. 2 trains on your text."),
-        ({"done": "finished"}, 1, f"6 goes on with {LESSON}, at step 2 of 6."),
+        ({}, 1, "6 leads to lesson 1. 5 looks into a model. 2 trains on your text."),
+        ({}, 5, "6 leads to lesson 2. 5 looks into a model. 2 trains on your text."),
+        ({"done": "finished"}, 1, f"6 leads to {LESSON}, at step 2 of 6."),
     ],
 )
 async def test_home_leads_to_the_next_step_by_a_key_that_works(
@@ -154,7 +154,7 @@ async def test_a_run_that_ended_after_the_lesson_leads(app: HomeApp, listed: Ope
         assert next_step(under_cursor, done, 1.0, None).plain.startswith("4 shows done: "), "the demo is not what was done last"
         write_progress(home, Progress().at("whole-path", 2, 6), "whole-path")
         await pilot.press("5", "1")
-        await until(pilot, lambda: led(app) == f"6 goes on with {LESSON}, at step 3 of 6.")
+        await until(pilot, lambda: led(app) == f"6 leads to {LESSON}, at step 3 of 6.")
 
 
 async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, listed: Open, make_run: Any, until: Any) -> None:
