@@ -53,17 +53,17 @@ def run_sentence(
 
 
 def against_expectation(config: RunConfig, status: Status) -> str:
-    """The expectation of the run against the result, in bits per byte: `expected 2.06 (1.98 to 2.15), got 2.09: 1.5% more`.
-    Empty where nothing was expected, or it has not ended."""
+    """The expectation of the run against the result: `expected 2.06 bits per byte (1.98 to 2.15), got 2.09: 1.5% more`. Empty
+    where nothing was expected, or it has not ended."""
     got = status.final_best and status.final_best.bits_per_byte
     if config.expected is None or not got:
         return ""
     expected = config.expected
     off = got / expected.bits_per_byte - 1
-    about = f"{fixed(expected.bits_per_byte, 2)} bits/byte ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
     slow = status.step < AS_PLANNED * expected.steps
     why = f", with {whole(status.step)} of {whole(expected.steps)} planned steps" if slow else ""
-    return f"expected {about}, got {fixed(got, 2)}: {probability(abs(off))} {'more' if off > 0 else 'less'}{why}"
+    by = "" if expected.is_wide else f": {probability(abs(off))} {'more' if off > 0 else 'less'}"
+    return f"expected {expected.in_words}, got {fixed(got, 2)}{by}{why}"
 
 
 def _loss_of(found: FinalEvaluation, unit: LossUnit) -> str:

@@ -88,8 +88,7 @@ def _notices(watched: WatchedRun, message: str) -> list[str]:
         parts.append(AFTER_TRAINING)
     got = watched.status.final_best.bits_per_byte if watched.status.final_best is not None else None
     if watched.phase == "finished" and expected is not None and got is not None:
-        about = f"{fixed(expected.bits_per_byte, 2)} ({fixed(expected.low, 2)} to {fixed(expected.high, 2)})"
-        outcome = f"Expected {about} bits per byte, got {fixed(got, 2)}"
+        outcome = f"Expected {expected.in_words}, got {fixed(got, 2)}"
         if watched.status.step < AS_PLANNED * expected.steps:
             steps = f"{whole(watched.status.step)} of {whole(expected.steps)} planned steps"
             why = ": training was slower here than planned" * (not watched.status.message)  # which says why it ended early

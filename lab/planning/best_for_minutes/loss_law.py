@@ -33,16 +33,16 @@ LEAST_FALL, MOST_FALL = 0.3, 4.0
 UNUSUAL_FALL = 0.08
 """A pilot that was still falling so fast is unlike those of common texts, all of which fell less: logs, tables, texts made by a
 grammar, some code."""
-SMALL_SAMPLE = 50_000
-"""Bytes of a small text, which is soon memorized."""
 BY_CHANCE = 8.0
 """Bits that a byte costs who knows nothing."""
 WINDOW_BITS = 10.0
 """Bits that the tokens of a window cost together, beyond the entropy of a source that is known, since the model does not see what
 stands before the window: as runs on the built-in stories end."""
+SMALLEST = 4500
+"""Bytes of the training part of the smallest text of the sweep."""
 WIDER = 0.5
-"""What is added to the range where a run has e times the tokens of the longest run of the sweep, as a share of it: a guess, on
-the side of too wide, since nothing is known there."""
+"""What is added to the range, as a share of it, where a run has e times the tokens of the longest run of the sweep, or its text
+an e-th of the bytes of the smallest: a guess, on the side of too wide, since nothing is known there."""
 
 
 class Learning(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     range: float
     """Logarithm of the factor within which eight of ten texts were that were left out of the fit: common texts."""
     range_of_unusual: float
-    """The same for small texts and those whose pilot was falling unusually fast."""
+    """The same for texts whose pilot was falling unusually fast."""
     longest: float
     """Tokens of the sweep's longest run."""
     bytes_per_token_at: dict[int, float]
@@ -160,9 +160,9 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     def range_of(self, run: Learning) -> float:
         """Logarithm of the factor by which eight of ten runs on new texts are off at most."""
         pilot = run.pilot or USUAL_PILOT
-        is_unusual = pilot.fell_by > UNUSUAL_FALL or pilot.bytes < SMALL_SAMPLE
-        usual = self.range_of_unusual if is_unusual else self.range
-        return usual * (1 + WIDER * max(0.0, math.log(run.tokens / self.longest)))
+        usual = self.range_of_unusual if pilot.fell_by > UNUSUAL_FALL else self.range
+        beyond = max(0.0, math.log(run.tokens / self.longest)) + max(0.0, math.log(SMALLEST / pilot.bytes))
+        return usual * (1 + WIDER * beyond)
 
     def of_best(self, run: Learning, falls: float, base: float) -> float:
         """The loss over that of a pilot, for which the law says `base`, of the best weights."""

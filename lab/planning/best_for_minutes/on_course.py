@@ -69,13 +69,12 @@ def course_in_words(config: RunConfig, history: LossHistory) -> str:
     now, before = course.expected, config.expected
     slower = f"Slower than planned: some {whole(round(course.steps))} steps fit instead of {whole(before.steps)}"
     if course.steps and before.steps > FAR_SLOWER * course.steps:
-        return f"{slower}. The loss of {fixed(before.bits_per_byte, 2)} that was expected is out of reach."
-    about = f"{fixed(now.bits_per_byte, 2)} bits per byte ({fixed(now.low, 2)} to {fixed(now.high, 2)})"
+        return f"{slower}. What was expected, {before.in_words}, is out of reach."
     if now == before:
-        words = f"Expected at the end: {about}."
+        words = f"Expected at the end: {now.in_words}."
     else:
-        words = f"On course for {about}; expected before it began: {fixed(before.bits_per_byte, 2)}."
-    if course.costs:
+        words = f"On course for {now.in_words}; expected before it began: {before.in_words}."
+    if course.costs and not before.is_wide:
         words += f" {slower}, which costs about {fixed(course.costs, 2)} bits per byte."
     return words
 

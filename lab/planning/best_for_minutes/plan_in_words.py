@@ -34,8 +34,9 @@ def describe_expectation(plan: MinutesPlan) -> str:
     expected = plan.best.expected
     if expected is None:
         return "not known yet: first a very small model, the pilot, has to be trained on the text for some seconds"
-    low, high = fixed(expected.low, 2), fixed(expected.high, 2)
-    words = f"{fixed(expected.bits_per_byte, 2)} bits per byte, {low} to {high} for 8 of 10 texts"
+    if expected.is_wide:
+        return f"{expected.in_words}, no closer: the pilot was still falling, unlike those of common texts"
+    words = f"{expected.in_words} for 8 of 10 texts"
     return f"{words}; {plan.correction}" if plan.correction.runs else words
 
 
@@ -95,7 +96,7 @@ def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
     facts = [("best", words), ("loss", describe_expectation(plan))]
     if end := describe_end(plan):
         facts.append(("end", end))
-    if plan.best.expected is not None:
+    if plan.best.expected is not None and not plan.best.expected.is_wide:
         first, *rest = plan_picture(plan)
         facts += [("by size", first), *(("", line) for line in rest)] if rest else []
         facts.append(("by time", other_minutes(plan)))

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from scipy.optimize import least_squares
 
-from lab.planning.best_for_minutes.loss_law import FILE, LAW, SMALL_SAMPLE, UNUSUAL_FALL, Learning, LossLaw
+from lab.planning.best_for_minutes.loss_law import FILE, LAW, UNUSUAL_FALL, Learning, LossLaw
 from lab.planning.best_for_minutes.pilot import Pilot
 
 EVALUATIONS = 40
@@ -138,7 +138,7 @@ def left_out(runs: list[dict[str, Any]], law: LossLaw) -> dict[str, list[float]]
 
 def range_of(errors: list[float]) -> float:
     """What one more is within in eight of ten cases."""
-    return round(sorted(map(abs, errors))[math.ceil(RANGE * (len(errors) + 1)) - 1], 3)
+    return round(sorted(map(abs, errors))[min(len(errors), math.ceil(RANGE * (len(errors) + 1))) - 1], 3)
 
 
 def bytes_per_token(runs: list[dict[str, Any]]) -> dict[int, float]:
@@ -161,7 +161,7 @@ def main() -> None:
     errors, ranges = left_out(known, law), {False: list[float](), True: list[float]()}
     for text, each in errors.items():
         pilot = next(run["pilot"] for run in known if name_of(run) == text)
-        is_unusual = pilot["fell_by"] > UNUSUAL_FALL or pilot["bytes"] < SMALL_SAMPLE
+        is_unusual = pilot["fell_by"] > UNUSUAL_FALL
         ranges[is_unusual].append(math.sqrt(sum(error**2 for error in each) / len(each)))
         print(f"{text}{', unusual' if is_unusual else ''}: left out, off by {' '.join(f'{100 * error:+.1f}%' for error in each)}")
     rounded = {name: float(f"{getattr(law, name):.4g}") for name in FITTED} | {

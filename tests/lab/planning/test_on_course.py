@@ -58,7 +58,7 @@ def test_a_run_slower_than_planned_says_at_once_what_that_costs(config: RunConfi
     told = course_in_words(config, slow)
     assert "Slower than planned: some 400 steps fit instead of 1,000, which costs about 0." in told
     assert course_in_words(config, halted).endswith(
-        "200 steps fit instead of 1,000. The loss of 2.00 that was expected is out of reach."
+        "200 steps fit instead of 1,000. What was expected, 2.00 bits per byte (1.80 to 2.22), is out of reach."
     )
     course = course_of(config, slow)
     assert course is not None

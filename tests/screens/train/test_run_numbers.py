@@ -52,7 +52,7 @@ def test_a_run_that_took_far_fewer_steps_than_planned_says_so_before_what_to_do_
     expected = ExpectedLoss(bits_per_byte=2.0, low=1.8, high=2.2, by_law=2.0, steps=planned)
     config = msgspec.structs.replace(run.head.config, expected=expected, imported=None, tuning=None)
     _, notice, _ = status_text(WatchedRun("tale", config, status, "finished", run.history), None)
-    outcome = "Expected 2.00 (1.80 to 2.20) bits per byte, got 2.90."
+    outcome = "Expected 2.00 bits per byte (1.80 to 2.20), got 2.90."
     slow = f"It took 600 of 2,000 planned steps: training was slower here than planned. {outcome} {AFTER_TRAINING}"
     assert notice.startswith(slow if planned == 2000 else f"{AFTER_TRAINING} {outcome}")
     early = msgspec.structs.replace(status, message="Ended early: no better validation loss.")
