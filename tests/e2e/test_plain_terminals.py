@@ -78,7 +78,7 @@ def test_lab_draws_ascii_marks_without_utf8(plain: dict[str, str], tmp_path: Pat
     with PseudoTerminal(LLMLAB, plain | NO_UTF8[1], tmp_path, size=(80, 24)) as terminal:
         terminal.until(">1 Home<", "demo", "6,000 / 6,000", "enter open")
         terminal.press("2", ">2 Data<", "stories")
-        terminal.press("6", ">6 Learn<", "+- lessons ---")
+        terminal.press("6", ">6 Learn<", "+- lessons ")
         terminal.press("q")
         assert terminal.ended() == 0
         assert terminal.written.isascii()

@@ -91,7 +91,9 @@ def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
 def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
     """The plan as it is told before a run: labels, each with its line."""
     words = describe_plan(plan)
-    if not plan.best.is_measured:
+    if plan.best.expected is None:
+        words += "; first its pilot is trained and its steps are timed here, which may change it"
+    elif not plan.best.is_measured:
         words += "; its steps are timed here first, which may change it"
     facts = [("best", words), ("loss", describe_expectation(plan))]
     if end := describe_end(plan):

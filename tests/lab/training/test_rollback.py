@@ -162,7 +162,7 @@ def test_the_next_steps_are_careful_once_more_is_kept_and_a_copy_without_memory_
         tries.append(len(without_memory.metrics().read()))
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("lab.training.checkpoint_schedule.optimizer_tensors", fail)
+    monkeypatch.setattr("lab.training.rollback.optimizer_tensors", fail)
     assert train_here(without_memory).phase == "finished"
     assert tries == [1, 11]
 
