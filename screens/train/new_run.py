@@ -248,7 +248,7 @@ class NewRun(PlannedRun):
         self.query_one(Preparation).stages = ()
         self.preparing = True
         request, planned = plan.request, plan.minutes_plan
-        if planned is not None and planned.best.expected is None:
+        if planned is not None and planned.best.run.text.pilot is None:
             # Every setting as shown; the preparation trains the pilot, which says what to expect, and when to end.
             request = msgspec.structs.replace(request, preset=AUTO, minutes=planned.minutes, steps=None)
         self._make(request)

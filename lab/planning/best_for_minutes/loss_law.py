@@ -39,10 +39,10 @@ WINDOW_BITS = 10.0
 """Bits that the tokens of a window cost together, beyond the entropy of a source that is known, since the model does not see what
 stands before the window: as runs on the built-in stories end."""
 SMALLEST = 4500
-"""Bytes of the training part of the smallest text of the sweep."""
+"""Bytes of the training part of the smallest text of the sweep: of a smaller one nothing is known."""
 WIDER = 0.5
-"""What is added to the range, as a share of it, where a run has e times the tokens of the longest run of the sweep, or its text
-an e-th of the bytes of the smallest: a guess, on the side of too wide, since nothing is known there."""
+"""What is added to the range where a run has e times the tokens of the longest run of the sweep, as a share of it: a guess, on
+the side of too wide, since nothing is known there."""
 
 
 class Learning(msgspec.Struct, frozen=True):
@@ -161,8 +161,7 @@ class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
         """Logarithm of the factor by which eight of ten runs on new texts are off at most."""
         pilot = run.pilot or USUAL_PILOT
         usual = self.range_of_unusual if pilot.fell_by > UNUSUAL_FALL else self.range
-        beyond = max(0.0, math.log(run.tokens / self.longest)) + max(0.0, math.log(SMALLEST / pilot.bytes))
-        return usual * (1 + WIDER * beyond)
+        return usual * (1 + WIDER * max(0.0, math.log(run.tokens / self.longest)))
 
     def of_best(self, run: Learning, falls: float, base: float) -> float:
         """The loss over that of a pilot, for which the law says `base`, of the best weights."""

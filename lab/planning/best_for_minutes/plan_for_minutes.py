@@ -10,7 +10,7 @@ import msgspec
 
 from lab.core.number_format import whole
 from lab.planning.best_for_minutes.earlier_outcomes import Correction, Outcome, correction
-from lab.planning.best_for_minutes.loss_law import LAW, Learning, learning_of
+from lab.planning.best_for_minutes.loss_law import LAW, SMALLEST, Learning, learning_of
 from lab.planning.best_for_minutes.step_speed import StepSpeed
 from lab.planning.estimates.duration_estimate import SECONDS_AROUND, evaluation_share
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
@@ -72,8 +72,9 @@ class Candidate:
 
     @property
     def expected(self) -> ExpectedLoss | None:
-        """The same, with the range that held for eight of ten texts that the law was not fitted to; None without a pilot."""
-        if self.run.text.pilot is None:
+        """The same, with the range that held for eight of ten texts that the law was not fitted to; None without a pilot, and
+        for a text smaller than all of these."""
+        if self.run.text.pilot is None or self.run.text.pilot.bytes < SMALLEST:
             return None
         loss, spread = self.bits_per_byte, math.exp(LAW.range_of(_learning(self.run, self.steps)))
         low = min(loss, max(loss / spread, self.run.text.pilot.entropy or 0.0))

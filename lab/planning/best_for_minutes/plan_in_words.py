@@ -32,6 +32,8 @@ def describe_plan(plan: MinutesPlan) -> str:
 def describe_expectation(plan: MinutesPlan) -> str:
     """The loss to expect, in bits per byte, and its range; or why there is none."""
     expected = plan.best.expected
+    if expected is None and plan.best.run.text.pilot is not None:
+        return "not known: the text is shorter than all that such runs were measured on"
     if expected is None:
         return "not known yet: first a very small model, the pilot, has to be trained on the text for some seconds"
     if expected.is_wide:
@@ -91,7 +93,7 @@ def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
 def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
     """The plan as it is told before a run: labels, each with its line."""
     words = describe_plan(plan)
-    if plan.best.expected is None:
+    if plan.best.run.text.pilot is None:
         words += "; first its pilot is trained and its steps are timed here, which may change it"
     elif not plan.best.is_measured:
         words += "; its steps are timed here first, which may change it"
