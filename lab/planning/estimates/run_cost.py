@@ -120,8 +120,8 @@ def _advice(run: ResolvedRun, trained_on: float, *, is_planned: bool) -> str:
     else:
         usual, high_for = default_lr(run.model.width, run.train.optimizer), "for this width"
         advice += [] if is_planned else _advice_on_size(run, trained_on)
-    if run.text.bytes is not None and run.text.bytes < SHORT_TEXT:
-        advice.append(f"{bytes_(run.text.bytes)} are too little text to learn a language from; take a longer one")
+        if run.text.bytes is not None and run.text.bytes < SHORT_TEXT:
+            advice.append(f"{bytes_(run.text.bytes)} are too little text to learn a language from: take a longer one")
     if run.train.lr >= HIGH_LR * usual:
         advice.append(f"a learning rate of {run.train.lr:g} is high {high_for}, {usual:g} is usual")
     return "; ".join(advice)
