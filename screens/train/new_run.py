@@ -249,7 +249,7 @@ class NewRun(PlannedRun):
         self.preparing = True
         request, planned = plan.request, plan.minutes_plan
         if planned is not None and planned.best.run.text.pilot is None:
-            # Every setting as shown; the preparation trains the pilot, which says what to expect, and when to end.
+            # Every setting as shown; the preparation trains the pilot, which says what to expect, and when the run ends.
             request = msgspec.structs.replace(request, preset=AUTO, minutes=planned.minutes, steps=None)
         self._make(request)
 
@@ -284,7 +284,8 @@ class NewRun(PlannedRun):
             form.cost = ()
         if planned is not None:
             facts = plan_facts(planned)
-            form.cost = (*facts, *self._change(planned), *(fact for fact in form.cost if fact[0] != "time"))
+            unknown = ("time",) if planned.best.run.text.pilot is not None else ("time", "in all")  # the pilot may end it early
+            form.cost = (*facts, *self._change(planned), *(fact for fact in form.cost if fact[0] not in unknown))
         if base is not None and plan.run is not None:
             train = plan.run.train
             form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)

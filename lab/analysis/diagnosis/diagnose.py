@@ -190,7 +190,10 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
             f"{run.unit(last.loss)}."
         )
         longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
-        advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
+        if run.config.expected is not None:  # whose size was chosen for the lowest loss on so little text
+            advice = f"{longer} may help."
+        else:
+            advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
         return Diagnosis("text too small", evidence, f"{kept}; {advice}" if overfits else advice[0].upper() + advice[1:])
     if not overfits:
         return None
@@ -245,6 +248,14 @@ def diverged(run: DiagnosedRun) -> Diagnosis | None:
 
 
 STILL_FALLING = "It ended while its loss was still falling: a run with more steps may well go lower."
+PLANNED_END = "It ended as planned: more steps were expected to memorize the text, which lowers the training loss alone."
+"""Of a run whose steps were chosen for its minutes: one that would only gain from them has minutes, not steps."""
+
+
+def _at_its_end(run: DiagnosedRun) -> str:
+    """What more steps may do for a run that has finished while its training loss was falling."""
+    is_planned = run.config.expected is not None and run.config.train.steps is not None
+    return PLANNED_END if is_planned else STILL_FALLING
 
 
 def plateau(run: DiagnosedRun) -> Diagnosis | None:
@@ -335,7 +346,7 @@ def little_learned(run: DiagnosedRun) -> Diagnosis | None:
     verdict: Verdict = "too short to say" if ended else "too early to tell"
     if level and run.phase not in ACTIVE and (level.short == "uniform" or far or run.rollbacks):
         verdict = "nothing learned" if level.short == "uniform" else "little learned"
-    more = "" if run.phase in ACTIVE else STILL_FALLING if falls and ended else MORE_STEPS
+    more = "" if run.phase in ACTIVE else _at_its_end(run) if falls and ended else MORE_STEPS
     return Diagnosis(verdict, f"{evidence}.", far or more)
 
 
@@ -346,7 +357,7 @@ def learning(run: DiagnosedRun) -> Diagnosis:
     early = any(event.kind == "early_stop" for event in run.events)
     is_over = run.phase == "finished"
     still = is_over and run.relative_fall() > STANDS_STILL and follows and not early
-    advice = STILL_FALLING if still else ""
+    advice = _at_its_end(run) if still else ""
     verdict: Verdict = "learned" if is_over else "learning"
     evidence = run.describe_trend() if len(found) > 1 or run.relative_fall() > 0 else run.describe_all()
     return Diagnosis(verdict, evidence, _far_settings(run) or near_source(run) or advice)

@@ -17,9 +17,11 @@ def shape_in_words(model: ModelConfig) -> str:
 
 
 def describe_plan(plan: MinutesPlan) -> str:
-    """The plan in a line: `4 layers × width 128, BPE 1,024, batch 16, 2.1 epochs, weight decay 0.1, 3.5 MB`."""
+    """The plan in a line: `4 layers × width 128, BPE 1,024, batch 16, 2.1 epochs, weight decay 0.1, 3.5 MB`.
+
+    Its epochs are told once the pilot of the text is known, which may end the run early."""
     model, train, text = plan.best.run.model, plan.best.run.train, plan.best.run.text
-    read = "" if text.bytes is None else f", {_times_read(plan.best.epochs)}"  # of an unknown length it is planned for a long one
+    read = "" if text.bytes is None or text.pilot is None else f", {_times_read(plan.best.epochs)}"
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
@@ -43,8 +45,8 @@ def describe_expectation(plan: MinutesPlan) -> str:
 
 
 def describe_end(plan: MinutesPlan) -> str:
-    """The reason why a run ends before its minutes; empty if it does not."""
-    if plan.best.minutes >= plan.minutes:
+    """The reason why a run ends before its minutes; empty if it does not, and where only its pilot will say when."""
+    if plan.best.minutes >= plan.minutes or plan.best.run.text.pilot is None:
         return ""
     return (
         f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, "
@@ -94,7 +96,7 @@ def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
     """The plan as it is told before a run: labels, each with its line."""
     words = describe_plan(plan)
     if plan.best.run.text.pilot is None:
-        words += "; first its pilot is trained and its steps are timed here, which may change it"
+        words += "; first its pilot is trained and its steps are timed here, which may change it and decide when it ends"
     elif not plan.best.is_measured:
         words += "; its steps are timed here first, which may change it"
     facts = [("best", words), ("loss", describe_expectation(plan))]

@@ -12,6 +12,7 @@ from lab.analysis.diagnosis.diagnose import diagnosis_of
 from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
 from lab.analysis.verdict_line import verdict_line
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
+from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import StartConfig
 from lab.runs.run_schema import RunConfig, Status
@@ -359,3 +360,14 @@ def test_parts_that_were_alike_in_the_first_epoch_are_not_of_another_kind_whatev
     ]
     judged.evaluations[:] = alike
     assert diagnosis_of(judged).verdict != "validation text differs"
+
+
+@pytest.mark.parametrize(("name", "said"), [("too-short", "It ended as planned"), ("small-text-large-model", "a longer text")])
+def test_a_run_whose_settings_were_chosen_for_it_is_not_told_to_choose_others(name: str, said: str) -> None:
+    run = recorded(name)
+    expected = ExpectedLoss(bits_per_byte=2.0, low=1.9, high=2.1, by_law=2.0, steps=run.head.status.step)
+    train = replace(run.head.config.train, steps=run.head.status.step, minutes=None)
+    told = diagnose(replace(run.head.config, expected=expected, train=train), run.head.status, run.history).sentences
+    assert said in told.replace("A longer", "a longer")
+    assert MORE_STEPS not in told
+    assert "smaller" not in told

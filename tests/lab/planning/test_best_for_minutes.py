@@ -244,6 +244,15 @@ def test_without_a_pilot_no_loss_is_told() -> None:
     assert "by time" not in facts
 
 
+def test_without_a_pilot_nothing_is_told_that_it_may_change_after_the_start() -> None:
+    """The pilot decides when a run ends: before it is known, neither an end nor a number of epochs is shown."""
+    facts = dict(plan_facts(plan(60.0, replace(POEM, pilot=None))))
+    assert "end" not in facts
+    assert "epochs" not in facts["best"]
+    assert "decide when it ends" in facts["best"]
+    assert "epochs" in dict(plan_facts(plan(60.0, POEM)))["best"]
+
+
 def test_the_range_is_wide_where_the_pilot_is_unlike_those_of_common_texts() -> None:
     def width(text: TextSize, minutes: float = 1.0) -> float:
         expected = plan(minutes, text).best.expected
