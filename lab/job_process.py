@@ -20,12 +20,11 @@ from lab.runs import trainer_commands
 from lab.runs.run_locks import acquire_now, trainer_lock
 from lab.studies.study_job import StudyJob
 from lab.training.command_inbox import CommandInbox, StopRequestedError, StopSignals
-from lab.training.job import MODULE, Job
-from lab.training.job_record import record_work
+from lab.training.job import MODULE, Job, record_work
 from lab.training.posttraining.posttraining_job import PosttrainingJob
-from lab.training.scaling.scaling_process import ScalingJob
+from lab.training.scaling.scaling_experiment import ScalingExperiment
 
-KINDS: tuple[type[Job], ...] = (ScalingJob, PosttrainingJob, StudyJob)
+KINDS: tuple[type[Job], ...] = (ScalingExperiment, PosttrainingJob, StudyJob)
 """The kinds of jobs. To add one, write its class and its name here, and its words in `lab.training.job.WORDS`."""
 
 

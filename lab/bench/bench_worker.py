@@ -17,10 +17,10 @@ import torch
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
 from lab.runs.run_schema import TrainConfig
-from lab.training.acceleration.loss_scaling import LossScaler
-from lab.training.acceleration.time_steps import RandomBatches
 from lab.training.gradient_accumulation import BatchFeed
+from lab.training.loss_scaling import LossScaler
 from lab.training.model_as_trained import compile_parts
+from lab.training.time_steps import RandomBatches
 from lab.training.trainer_state import TrainerState
 from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT, autocast

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from lab.studies.study_record import Record
-from lab.training.posttraining.answers import decode
-from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
-from lab.training.posttraining.sft_and_rl import descend, train
+from lab.training.posttraining.answers import Example, answer_batch, decode
+from lab.training.posttraining.sft_and_rl import answer_tokens, descend, kl_per_answer, policy_loss, train
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import ModelConfig
 from models.gpt import GPT

@@ -10,8 +10,7 @@ import msgspec
 
 from lab.core.atomic_io import replace_atomic
 from lab.studies.study_record import Done, Record, StudyHistory, median_of, recorded_seeds
-from lab.training.job import Job, JobFollower
-from lab.training.job_record import Write, record_work
+from lab.training.job import Job, JobFollower, Write, record_work
 
 STUDIES = ("chat", "few_shot", "preferences", "spelling", "sums", "unknowns")
 """Modules of this package with a function `study(record)`. To add one, write it, add its name, and call `record_seeds`."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from lab.experiments.experiment_result import Measure
 from lab.runs.run_schema import Fraction, Sentence, Word
-from lab.training.job_record import Begun, Ended, History, Write, histories_of
+from lab.training.job import Begun, Ended, History, Write, histories_of
 
 RECORDED = Path(__file__).parent / "recorded"
 """Folder of the results that ship with the lab."""

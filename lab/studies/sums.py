@@ -15,8 +15,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from lab.studies.study_record import Record
-from lab.training.posttraining.answers import greedy_answers
-from lab.training.posttraining.policy_gradient import Example
+from lab.training.posttraining.answers import Example, greedy_answers
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
 from models.gpt import GPT

@@ -1,5 +1,4 @@
-"""Saving schedule: checkpoints in intervals, best weights and snapshots, waiting while the disk is full; and the return after bad
-steps to an earlier, good state, at half the learning rate."""
+"""What is kept of a run, and when: checkpoints in intervals, the best weights, snapshots. A full disk is waited for."""
 
 import math
 import time
@@ -12,6 +11,7 @@ from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput
 from lab.training.run_logs import RunLogs
 from lab.training.training_setup import TrainingSetup
+from lab.training.weight_average import WeightAverage
 
 SAVE_SECONDS = 15.0
 """Time between checkpoints: what a kill -9 may cost."""
@@ -38,9 +38,17 @@ class SnapshotSchedule:
 class CheckpointSchedule:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
-    def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, throughput: Throughput) -> None:
+    def __init__(
+        self,
+        setup: TrainingSetup,
+        average: WeightAverage,
+        rollback: Rollback,
+        logs: RunLogs,
+        clock: Clock,
+        throughput: Throughput,
+    ) -> None:
         self._run, self._trained, self._state = setup.run, setup.trained, setup.state
-        self._rollback = rollback
+        self._average, self._rollback = average, rollback
         self._logs = logs
         self._clock = clock
         self._throughput = throughput
@@ -66,11 +74,23 @@ class CheckpointSchedule:
         if not self._write("save a checkpoint", self._save):
             self._logs.write("save a checkpoint", self._save)
 
-    def save_best(self, step: int, val_loss: float) -> bool:
-        """Save the best weights; False where they are NaN or infinite."""
-        return self._write(
-            "keep the best weights", lambda: weights_file.save_best(self._run, self._trained.model, step, val_loss)
-        )
+    def save_if_best(self, step: int, val_loss: float | None) -> bool:
+        """Save the weights that were evaluated, the average where there is one, if their loss is the lowest so far. False where
+        it is not, which counts towards an early end, or they are NaN or infinite. Initial weights are never the best."""
+        state = self._state
+        if step == 0:
+            return False
+        if val_loss is None or (state.best_val_loss is not None and val_loss >= state.best_val_loss):
+            state.count_no_improvement()
+            return False
+        with self._average.shown():
+            if not self._write(
+                "keep the best weights", lambda: weights_file.save_best(self._run, self._trained.model, step, val_loss)
+            ):
+                return False
+        state.set_best(step, val_loss)
+        self._logs.event("best")
+        return True
 
     def save_snapshot(self, step: int) -> None:
         self._write("keep a snapshot", lambda: weights_file.save_snapshot(self._run, self._trained.model, step))

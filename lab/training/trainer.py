@@ -33,15 +33,8 @@ from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
 from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
 from lab.training.command_inbox import StopSignals
-from lab.training.start_trainer import (
-    OWN_LAUNCHER,
-    RankEnvironment,
-    already_training,
-    finished_sentence,
-    log,
-    read_rank_environment,
-    refuse_finished,
-)
+from lab.training.distributed.launcher import OWN_LAUNCHER, RankEnvironment, read_rank_environment
+from lab.training.start_trainer import already_training, finished_sentence, log, refuse_finished
 from lab.training.status_file import StatusBoard
 
 

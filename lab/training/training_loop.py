@@ -5,7 +5,7 @@ before every step. A checkpoint of step N is weights, optimizer state and N, and
 CPU, and to rounding on a GPU, whose kernels for attention's backward pass add up in no fixed order.
 
 The update of a bad step (`lab.training.trainer_state`) is not applied. After `BAD_STEPS` of them in a row the weights of an
-earlier, good step are restored (`checkpoint_schedule.Rollback`) and training continues from there at half the learning rate, with
+earlier, good step are restored (`lab.training.rollback`) and training continues from there at half the learning rate, with
 the batches that come next (as Chowdhery et al. 2022, "PaLM", section 5.1). Step numbers continue. Which state is restored
 depends, within `KEEP_STATE_EVERY` steps after a resume, on where the run was resumed; amid bad steps that state is part of the
 checkpoints.
@@ -22,21 +22,20 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
-from lab.training.acceleration.gpu_meter import meter_of
-from lab.training.acceleration.loss_scaling import LossScaler
-from lab.training.acceleration.prepare_steps import prepare_steps
 from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
+from lab.training.compute_setup import ComputeSetup, meter_of
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.evaluation import Evaluation, Evaluator, evaluate_final_weights, full_precision, write_samples
-from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.gradient_accumulation import GradientAccumulator, prepare_steps
+from lab.training.loss_scaling import LossScaler
 from lab.training.model_insights import ModelInsights, UpdateNorms
 from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.status_file import StatusBoard
 from lab.training.trainer_state import uniform_loss_of
-from lab.training.training_setup import ComputeSetup, out_of_memory_message, set_up_training
+from lab.training.training_setup import out_of_memory_message, set_up_training
 from lab.training.weight_average import WeightAverage
 from models.sampling import LogitsError
 
@@ -78,7 +77,7 @@ class Training:
         truncate_logs(run, -1 if saved_step is None else saved_step)
         self.logs = RunLogs(run, self.state, self.clock, board, self.inbox, saved_step)
         self.rollback = Rollback(setup, self._report_rollback)
-        self.saver = CheckpointSchedule(setup, self.rollback, self.logs, self.clock, self.throughput)
+        self.saver = CheckpointSchedule(setup, self.average, self.rollback, self.logs, self.clock, self.throughput)
         prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
         self.gpu_meter = meter_of(setup.device, self.config.model, self.state.precision)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
@@ -221,7 +220,10 @@ class Training:
                     insight = self.insights.measure(self.model, step, self.state.pending_updates)
                 self.logs.insight(insight)
                 self._write_samples(train.prompts)
-                self._save_if_best(metric)
+            if self.saver.save_if_best(step, metric.val_loss):
+                self.board.update(best_val_loss=metric.val_loss, best_step=step)
+            elif message := early_stop_message(train.patience, self.state):
+                self.logs.event("early_stop", message)
             self.over = self.length.is_over()
         if self.snapshot_schedule.is_due(step, over=self.over):
             self.saver.save_snapshot(step)
@@ -236,19 +238,6 @@ class Training:
                 self.inbox.poll()
 
         return self.evaluator.evaluate(self.model, cancel)
-
-    def _save_if_best(self, metric: Metric) -> None:
-        if metric.step == 0:
-            return
-        state, step, val_loss = self.state, metric.step, metric.val_loss
-        if val_loss is None or (state.best_val_loss is not None and val_loss >= state.best_val_loss):
-            state.count_no_improvement()
-            if message := early_stop_message(self.config.train.patience, state):
-                self.logs.event("early_stop", message)
-        elif self.saver.save_best(step, val_loss):
-            state.set_best(step, val_loss)
-            self.board.update(best_val_loss=val_loss, best_step=step)
-            self.logs.event("best")
 
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
         with full_precision(), suppress(LogitsError):  # the model's output is NaN, as the loss shows

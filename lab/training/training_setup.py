@@ -2,32 +2,28 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from msgspec import UNSET
 
 from lab.core.errors import UserError, is_out_of_memory
-from lab.core.machine import cores, gpu
 from lab.core.number_format import count, whole
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory
-from lab.planning.gpu_card import choose_compile, describe_card, emulates, planned_seconds, processor_of
+from lab.planning.gpu_card import choose_compile, planned_seconds, processor_of
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_schema import Metric, RunConfig, TrainConfig
+from lab.runs.run_schema import Metric, RunConfig
 from lab.runs.weights_file import load_weights
 from lab.training import checkpoint
-from lab.training.acceleration.loss_scaling import describe_skipped
 from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.distributed.one_rank import OneRank
-from lab.training.model_as_trained import ModelAsTrained, is_compiled
-from lab.training.thread_back_off import ThreadBackOff
+from lab.training.model_as_trained import ModelAsTrained
 from lab.training.trainer_state import TrainerState
-from models.gpt import autocast
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -143,54 +139,3 @@ def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerSta
         seconds_before=before or UNSET,
         pending=Metric(step=0, tokens=0, epoch=0.0, seconds=0.0),  # the initial weights are still to be evaluated
     )
-
-
-class ComputeSetup:
-    """Precision and threads of a run's steps. Threads that the user asked for are never given up to other processes."""
-
-    def __init__(self, train: TrainConfig, state: TrainerState, device: torch.device, local_ranks: int = 1) -> None:
-        """`local_ranks` processes of this machine share its cores."""
-        self._state = state
-        self._device = device
-        self._setting, self._average = train.compile, train.average
-        threads = max(1, (train.threads or state.threads or cores()) // local_ranks)
-        # Beside a GPU they cost little, and compiled code is compiled anew for another number.
-        is_fixed = bool(train.threads) or local_ranks > 1 or device.type != "cpu"
-        now = threads if is_fixed else state.threads_now or threads
-        torch.set_num_threads(now)
-        self._back_off = ThreadBackOff(1 if is_fixed else threads, now)
-        self._cpu_seconds = time.process_time()
-        self._here = processor_of(device)
-        self._is_second_choice = train.device == "auto" and device.type == "cpu" and local_ranks == 1 and gpu() is not None
-
-    def autocast(self) -> AbstractContextManager[None]:
-        return autocast(self._state.precision, self._device.type)
-
-    def adjust_threads(self, step_seconds: float) -> bool:
-        """Use fewer threads while other processes keep the cores busy; True if their number has changed."""
-        used, self._cpu_seconds = time.process_time() - self._cpu_seconds, time.process_time()
-        before, threads = self._back_off.threads, self._back_off.after(step_seconds, used)
-        if threads == before:
-            return False
-        torch.set_num_threads(threads)
-        self._state.set_threads_now(threads)
-        return True
-
-    @property
-    def threads(self) -> int:
-        return self._back_off.threads
-
-    def describe(self) -> str:
-        """Precision, attention kernel and threads, with the reason."""
-        state, words = self._state, self._state.computed
-        if state.begun_on not in (UNSET, self._here):
-            words = f"{state.precision}, as the run began on {state.begun_on}"
-            if self._device.type == "cuda" and emulates(describe_card(self._device), state.precision):
-                words += f", though {self._here} only emulates it"
-        elif self._back_off.threads < self._back_off.most:
-            words += f", now {self._back_off.threads}, since others keep the cores busy"
-        if self._is_second_choice:
-            words += f"; on the CPU, since torch cannot use the {gpu()}"
-        if self._average:
-            words += f", the average of the weights over the latest {self._average:.0%} of the steps evaluated and kept"
-        return words + ", compiled" * is_compiled(state, self._setting, self._device) + describe_skipped(state)

@@ -19,7 +19,7 @@ from lab.core.visible_text import visible
 from lab.engine.method_registry import CHAT, ChatAnswer, ChatParams
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import home
-from lab.training.posttraining.posttraining_schema import tuned_name
+from lab.training.posttraining.posttraining_record import tuned_name
 from lab.views.screen_state import ScreenState
 from models.chat import Turn
 from models.config import SamplingSettings

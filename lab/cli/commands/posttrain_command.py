@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
-    from lab.training.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory
+    from lab.training.posttraining.posttraining_record import PosttrainingFollower, PosttrainingHistory
 
 POLL_SECONDS = 0.2
 STEPS_A_LINE, ROUNDS_A_LINE = 25, 5
@@ -44,9 +44,8 @@ def posttrain(run: str, show: bool, stop: bool, as_json: bool, **asked: Any) -> 
     """
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
-    from lab.training.posttraining.posttraining_history import PosttrainingFollower
     from lab.training.posttraining.posttraining_job import PosttrainingJob, start_posttraining
-    from lab.training.posttraining.posttraining_schema import PosttrainSettings
+    from lab.training.posttraining.posttraining_record import PosttrainingFollower, PosttrainSettings
 
     base = open_run(run)
     job = PosttrainingJob(base.name, home())

@@ -1,4 +1,4 @@
-"""Measure the time of one training step on this machine, by `lab.training.acceleration.time_steps` in a subprocess; the result is
+"""Measure the time of one training step on this machine, by `lab.training.time_steps` in a subprocess; the result is
 cached. Imports nothing heavy; that process does."""
 
 import functools
@@ -66,7 +66,7 @@ class StepTimer:
 
     def __init__(self, model: ModelConfig, train: TrainConfig, home: Path) -> None:
         self._job = TimingJob(model, train, str(home))
-        self._process = MeasuringProcess("lab.training.acceleration.time_steps", "the time of a step", train.threads)
+        self._process = MeasuringProcess("lab.training.time_steps", "the time of a step", train.threads)
         self.cancel = self._process.cancel
 
     @property

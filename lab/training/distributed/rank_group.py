@@ -23,8 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lab.core.errors import UserError, is_out_of_memory
 from lab.planning.device import choose_device
+from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.one_rank import LossFunction, OneRank
-from lab.training.start_trainer import RankEnvironment
 from models.gpt import GPT
 
 

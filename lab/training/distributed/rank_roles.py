@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 
 from lab.core.errors import UserError, name_error
 from lab.runs.run_folder import Run
-from lab.training.acceleration.loss_scaling import LossScaler
 from lab.training.checkpoint import optimizer_tensors
 from lab.training.command_inbox import StopSignals
+from lab.training.compute_setup import ComputeSetup
+from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.one_rank import LossFunction, RankLostError
 from lab.training.distributed.rank_group import (
     JOIN_SECONDS,
@@ -33,11 +34,12 @@ from lab.training.distributed.rank_group import (
 from lab.training.distributed.rank_watch import EndedEarlyError, RankWatch, join_all
 from lab.training.distributed.shared_state import ShardedOptimizer, is_sharded, receive_state, send_state
 from lab.training.gradient_accumulation import GradientAccumulator
+from lab.training.loss_scaling import LossScaler
 from lab.training.model_as_trained import ModelAsTrained, is_compiled
-from lab.training.start_trainer import RankEnvironment, log
+from lab.training.start_trainer import log
 from lab.training.status_file import StatusBoard
 from lab.training.trainer_state import TrainerState
-from lab.training.training_setup import ComputeSetup, batches_of, load_tokens, telling_out_of_memory
+from lab.training.training_setup import batches_of, load_tokens, telling_out_of_memory
 from models.gpt import GPT
 
 EXPLAIN_SECONDS = 5.0

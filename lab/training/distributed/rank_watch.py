@@ -22,7 +22,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted
 from lab.runs.gpu_and_ranks import MOST_LISTED, RankHeartbeat
 from lab.training.command_inbox import StopSignals
-from lab.training.start_trainer import RankEnvironment
+from lab.training.distributed.launcher import RankEnvironment
 
 BEAT_SECONDS = 0.5
 LOST_SECONDS = 60.0

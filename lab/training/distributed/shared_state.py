@@ -19,10 +19,10 @@ from lab.core.machine import memory
 from lab.planning.device import training_memory
 from lab.runs.run_schema import RunConfig
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
-from lab.training.acceleration.prepare_steps import MARGIN
 from lab.training.checkpoint import load_optimizer, optimizer_tensors
+from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.rank_group import RankGroup, TensorFacts, facts_of
-from lab.training.start_trainer import RankEnvironment
+from lab.training.gradient_accumulation import MARGIN
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from lab.data.builtin_stories import ANIMALS
-from lab.training.posttraining.policy_gradient import answer_batch
-from lab.training.posttraining.posttraining_schema import SHOWN, Evaluation, Model
+from lab.training.posttraining.posttraining_record import SHOWN, Evaluation, Model
 from lab.training.posttraining.question_pairs import END, QuestionPair
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import SamplingSettings
@@ -28,6 +27,23 @@ LONGEST_ANSWER = " rabbit and rabbit" + END
 """The longest answer of a demonstrator."""
 ROWS, AT_ONCE = 64, 256
 """Rows of a batch in evaluations, and of one that answers prompts of one length."""
+
+
+Example = tuple[list[int], list[int]]
+"""Ids of a prompt and of the answer to it."""
+
+
+def answer_batch(examples: list[Example]) -> tuple[Tensor, Tensor]:
+    """Ids and targets (B, T) of prompts with their answers, padded at the end. Only an answer's tokens are targets: at all other
+    places the target is `IGNORE_INDEX`, so that the loss is on the answers alone."""
+    width = max(len(prompt) + len(answer) for prompt, answer in examples) - 1
+    ids = torch.zeros(len(examples), width, dtype=torch.long)
+    targets = torch.full((len(examples), width), IGNORE_INDEX)
+    for row, (prompt, answer) in enumerate(examples):
+        whole = torch.tensor([*prompt, *answer])
+        ids[row, : len(whole) - 1] = whole[:-1]
+        targets[row, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
+    return ids, targets
 
 
 class Answerer:

@@ -20,7 +20,7 @@ from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
 from lab.training.posttraining.answers import Answerer
-from lab.training.posttraining.posttraining_schema import (
+from lab.training.posttraining.posttraining_record import (
     MODELS,
     SHOWN,
     Evaluation,

@@ -18,12 +18,11 @@ from lab.runs.find_runs import is_run, open_run
 from lab.runs.home_folder import check_name, free_names
 from lab.runs.rename_delete import delete_runs, refuse_to_delete, replace_run
 from lab.runs.run_folder import Run
-from lab.training.job import Job
-from lab.training.job_record import Write, history_of
-from lab.training.posttraining.posttraining_history import PosttrainingHistory
-from lab.training.posttraining.posttraining_schema import (
+from lab.training.job import Job, Write, history_of
+from lab.training.posttraining.posttraining_record import (
     MODELS,
     Line,
+    PosttrainingHistory,
     PosttrainRequest,
     PosttrainSettings,
     Saved,

@@ -11,8 +11,15 @@ from typing import TypeVar
 
 from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
-from lab.training.posttraining.posttraining_history import PosttrainingHistory
-from lab.training.posttraining.posttraining_schema import SHOWN, Evaluation, Model, PosttrainSettings, Round, SftStep
+from lab.training.posttraining.posttraining_record import (
+    SHOWN,
+    Evaluation,
+    Model,
+    PosttrainingHistory,
+    PosttrainSettings,
+    Round,
+    SftStep,
+)
 from lab.training.posttraining.question_pairs import PairSource, QuestionPair
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 

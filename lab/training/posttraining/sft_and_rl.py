@@ -1,7 +1,22 @@
-"""Supervised fine-tuning (SFT), the pretraining loss on the tokens of answers alone, and reinforcement learning in rounds."""
+"""Supervised fine-tuning (SFT), the pretraining loss on the tokens of answers alone, and reinforcement learning in rounds.
+
+The policy gradient of a reward with a KL penalty is REINFORCE with a leave-one-out baseline (RLOO). The policy π is a model that
+answers a prompt x with tokens y. The objective is
+
+    J = E[reward(y) − β log(π(y|x) / π_ref(y|x))] = E[reward] − β KL(π ‖ π_ref)
+
+(Ziegler et al. 2019, "Fine-Tuning Language Models from Human Preferences"), and its gradient E[A ∇ log π(y|x)] with the
+advantage A: an answer's penalized reward minus the mean of the other answers to the same prompt (Kool et al. 2019, "Buy 4
+REINFORCE samples, get a baseline for free!"; Ahmadian et al. 2024, "Back to Basics: Revisiting REINFORCE Style Optimization").
+The baseline does not depend on the answer itself, so the estimate is unbiased. GRPO (Shao et al. 2024, "DeepSeekMath") uses the
+mean of the whole group and divides by its standard deviation.
+
+Rows are answers, those to one prompt next to each other: G in a group, B in all. N counts the tokens of all answers.
+"""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -10,13 +25,65 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lab.training.posttraining import answers
-from lab.training.posttraining.answers import Answerer
-from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
-from lab.training.posttraining.posttraining_schema import Model, PosttrainSettings, Round, SftStep, rl_lr_for
+from lab.training.posttraining.answers import Answerer, Example, answer_batch
+from lab.training.posttraining.posttraining_record import Model, PosttrainSettings, Round, SftStep, rl_lr_for
 from lab.training.posttraining.question_pairs import QuestionPair
+from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import OptimizerName, SamplingSettings, schedule_factor
 from models.gpt import GPT
 from models.optimizers import make_optimizer, set_muon_dtype
+
+
+@dataclass(frozen=True)
+class AnswerTokens:
+    """The tokens of a batch's answers, one after the other."""
+
+    log_probs: Tensor
+    """(N, V) of all next tokens, before each token."""
+    chosen: Tensor
+    """(N,) of the tokens that were written."""
+    row: Tensor
+    """(N,) the answer that each belongs to."""
+    rows: int
+
+    def per_answer(self, values: Tensor) -> Tensor:
+        """Sums (B,) of values (N,) over each answer."""
+        return torch.zeros(self.rows, dtype=values.dtype).index_add(0, self.row, values)
+
+
+def answer_tokens(model: GPT, ids: Tensor, targets: Tensor) -> AnswerTokens:
+    """Log probabilities that the model gives the targets of `answer_batch`."""
+    mask = targets != IGNORE_INDEX  # (B, T)
+    log_probs = torch.log_softmax(model.unembed(model.hidden(ids)[mask]), -1)  # (N, V)
+    chosen = log_probs.gather(1, targets[mask][:, None])[:, 0]  # (N,)
+    return AnswerTokens(log_probs, chosen, mask.nonzero()[:, 0], len(ids))
+
+
+def kl_per_answer(policy: AnswerTokens, reference: AnswerTokens) -> Tensor:
+    """KL divergence of the policy from the reference (B,), in nats, each estimated from one sampled answer.
+
+    The sum, over the answer's tokens, of the exact KL between the two next-token distributions there. Its mean over sampled
+    answers is KL(π ‖ π_ref) by the chain rule, with no more variance than that of log π − log π_ref (Amini et al. 2025, "Better
+    Estimation of the Kullback-Leibler Divergence Between Language Models"), and it is never negative.
+    """
+    each = (policy.log_probs.exp() * (policy.log_probs - reference.log_probs)).sum(-1)  # (N,)
+    return policy.per_answer(each).clamp(min=0.0)
+
+
+def leave_one_out(rewards: Tensor, group: int) -> Tensor:
+    """Advantages (B,): each reward minus the mean of the others of its group."""
+    grouped = rewards.view(-1, group)  # (B / G, G)
+    others = (grouped.sum(1, keepdim=True) - grouped) / (group - 1)
+    return (grouped - others).flatten()
+
+
+def policy_loss(policy: AnswerTokens, reference: AnswerTokens, rewards: Tensor, beta: float, group: int) -> Tensor:
+    """A scalar whose gradient is the estimate of −∇J from one batch; its value means nothing. Rewards are (B,)."""
+    with torch.no_grad():
+        log_ratio = policy.per_answer(policy.chosen - reference.chosen)  # (B,)
+        advantages = leave_one_out(rewards - beta * log_ratio, group)
+    return -(advantages * policy.per_answer(policy.chosen)).mean()
+
 
 WARMUP = 0.08
 """Share of the steps over which the learning rate rises: AdamW's first steps are of full size whatever the gradient."""

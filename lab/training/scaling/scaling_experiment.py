@@ -2,11 +2,15 @@
 
 It is a job, whose folder also has plan.json: what is trained, written once. Its record says what its process does, or why it
 ended. How far it is, its runs say: a run's folder is the truth. So it can be looked at, and go on, after a kill at any moment.
+
+Each size is an ordinary run, trained by the ordinary trainer in a process of its own. The experiment's process makes the runs,
+starts their trainers and waits; it loads no torch.
 """
 
 import contextlib
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,6 +20,8 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import LARGEST_CONFIG, read_json, refuse_link
+from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import check_name, scaling_folder
 from lab.runs.home_folder import home as home_of_runs
@@ -25,9 +31,10 @@ from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Fraction, Sentence
 from lab.runs.run_summary import fraction_done
 from lab.training import job
-from lab.training.job import Job
-from lab.training.job_record import STOPPED, Begun, Ended, History, history_of
-from lab.training.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
+from lab.training.command_inbox import StopRequestedError
+from lab.training.job import STOPPED, Begun, Ended, History, Job, Write, history_of
+from lab.training.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan, evaluation_interval
+from lab.training.start_trainer import start_trainer
 
 
 def difference(run: Run, plan: ScalingPlan, at: int) -> str:
@@ -67,6 +74,7 @@ class Doing(msgspec.Struct, tag=True, frozen=True):
     share: Fraction = 0.0
 
 
+SECONDS_BETWEEN_WRITES = 0.5
 NOTHING = Doing("")
 
 
@@ -123,7 +131,7 @@ class ScalingProgress:
 
 
 class ScalingExperiment(Job):
-    """The folder of an experiment. The constructor reads nothing."""
+    """An experiment: its folder, and the work of its process. The constructor reads nothing."""
 
     FOLDER = ".scaling"
     NICENESS = 15
@@ -220,6 +228,70 @@ class ScalingExperiment(Job):
         if running:
             return ScalingProgress("running", sizes, history.doing, "")
         return ScalingProgress("stopped", sizes, NOTHING, history.problem)
+
+    def work(self, request: bytes, write: Write, poll: Callable[[], None]) -> str:
+        """Train every size to its end; the run in training is stopped and saved where the end is asked for.
+
+        Raises:
+            UserError: if a run cannot be made or trained, with the reason.
+        """
+        self._write, self._poll, self._told, self._words = write, poll, 0.0, ""
+        plan = self.plan()
+        for at, name in enumerate(self.run_names(plan)):
+            self._train(self.runs(plan)[at] or self._make(plan, at, name))
+        return ""
+
+    def _tell(self, words: str, share: float = 0.0) -> None:
+        """Write what is done now; of mere progress, not every share."""
+        now = time.monotonic()
+        if words != self._words or now - self._told > SECONDS_BETWEEN_WRITES:
+            self._words, self._told = words, now
+            self._write(Doing(words, share))
+
+    def _make(self, plan: ScalingPlan, at: int, name: str) -> Run:
+        """Prepare the run of a size. Whatever is raised meanwhile, nothing of it is left.
+
+        Raises:
+            UserError: if another run has its name, among other reasons.
+        """
+        if reason := self.others(plan).get(name):
+            raise UserError(f"{name} is not the run of this experiment: {reason}; rename it.")
+        self._tell(f"{name}: timing a step on this machine")
+        every = evaluation_interval(plan, at, self.home, self._poll)
+
+        def prepared(progress: PrepareProgress) -> None:
+            self._poll()
+            self._tell(f"{name}: {progress.words}", progress.fraction)
+
+        run = prepare_run(plan.request(at, name, self.home, every), prepared)
+        self._tell("")
+        return run
+
+    def _train(self, run: Run) -> None:
+        """Train a run to its end, from its last checkpoint if it has begun."""
+        started_at: int | None = None
+        while True:
+            try:
+                self._poll()
+            except StopRequestedError:
+                stop_run(run)
+                raise
+            phase, step = run.phase(), run.status().step
+            if not is_run(run.path):  # looked at last: what is read of a run that goes meanwhile is of none
+                raise UserError(f"{run.name} was deleted; when the experiment is resumed, it is trained anew.")
+            if phase == "finished":
+                return
+            if phase == "failed":
+                raise UserError(f"{run.name} failed at step {step}: {run.status().message}")
+            if phase in ACTIVE or phase == "not answering":
+                time.sleep(POLL_SECONDS)
+                continue
+            if started_at is not None and phase == "stopped":
+                raise UserError(f"{run.name} was stopped at step {step}; when the experiment is resumed, it is, too.")
+            if started_at == step:
+                raise UserError(f"The trainer of {run.name} died twice at step {step}; its log is {run.log_path}.")
+            started_at = step
+            start_trainer(run)
 
     def delete(self) -> None:
         """Stop it, and delete its runs and its folder; where its plan is damaged, its folder alone.

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lab.core.number_format import duration
 from lab.core.visible_text import visible
-from lab.training.posttraining.posttraining_history import PosttrainingHistory
-from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings, Round, tuned_name
+from lab.training.posttraining.posttraining_record import MODELS, Model, PosttrainingHistory, PosttrainSettings, Round, tuned_name
 from lab.training.posttraining.posttraining_views import NAMES
 from lab.views.blocks import Paragraph, View
 from screens.plot.figure import Figure, Series

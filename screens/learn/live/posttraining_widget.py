@@ -13,9 +13,16 @@ from lab.core.number_format import date_and_time, duration
 from lab.core.visible_text import visible
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
-from lab.training.posttraining.posttraining_history import PosttrainingFollower, PosttrainingHistory, recorded_history
 from lab.training.posttraining.posttraining_job import PosttrainingJob, start_posttraining, suitable_base
-from lab.training.posttraining.posttraining_schema import MODELS, Model, PosttrainSettings, tuned_name
+from lab.training.posttraining.posttraining_record import (
+    MODELS,
+    Model,
+    PosttrainingFollower,
+    PosttrainingHistory,
+    PosttrainSettings,
+    recorded_history,
+    tuned_name,
+)
 from lab.training.posttraining.posttraining_views import (
     NAMES,
     comparison_view,

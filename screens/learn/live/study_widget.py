@@ -101,7 +101,7 @@ RECORDED_RESULTS = ("scaling", "posttraining")
 
 def recorded(name: str) -> ExperimentResult:
     """The measures of a recorded result; of a study the medians of its recorded seeds."""
-    from lab.training.posttraining.posttraining_history import recorded_measures
+    from lab.training.posttraining.posttraining_record import recorded_measures
     from lab.training.scaling.scaling_result import recorded_scaling
 
     nothing = View(name, "", "", [])

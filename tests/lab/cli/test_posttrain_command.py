@@ -10,9 +10,9 @@ from lab.runs.find_runs import list_runs
 from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
-from lab.training.job_record import Ended
+from lab.training.job import Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob, start_posttraining
-from lab.training.posttraining.posttraining_schema import PosttrainSettings
+from lab.training.posttraining.posttraining_record import PosttrainSettings
 from tests.fixture_types import Call, EmptyRun
 from tests.lab.conftest import make_small_run, train_in_process
 from tests.lab.training.module_forker import ModuleForker

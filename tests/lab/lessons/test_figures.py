@@ -11,7 +11,7 @@ from lab.experiments.repetition import PHRASE, whole_sentence
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
 from lab.training.one_step.three_weights import ThreeWeights
-from lab.training.posttraining.posttraining_history import recorded_history
+from lab.training.posttraining.posttraining_record import recorded_history
 from lab.training.posttraining.posttraining_views import pairs_view
 from lab.views.softmax_table import softmax
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS

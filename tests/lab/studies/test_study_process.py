@@ -16,9 +16,9 @@ from lab.lessons.conditions import names_in
 from lab.runs.trainer_commands import send
 from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest, record_seeds
 from lab.studies.study_record import RECORDED, Line, Plot, Point, Record, Rows, StudyHistory, sentences_of
-from lab.training import command_inbox, job_record
+from lab.training import command_inbox
 from lab.training.command_inbox import StopSignals
-from lab.training.job_record import STOPPED, Begun, Ended, histories_of, history_of
+from lab.training.job import STOPPED, Begun, Ended, histories_of, history_of
 from tests.lab.training.module_forker import PATIENCE, ModuleForker, wait_for
 
 
@@ -174,7 +174,7 @@ def test_the_result_of_an_earlier_version_is_shown_replaced_and_deleted_as_one_o
 
 
 def test_a_record_from_elsewhere_is_read_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_record, "MOST_LINES", 5)
+    monkeypatch.setattr("lab.training.job.MOST_LINES", 5)
     path = tmp_path / "any.jsonl"
     lines: list[Line] = [Point("loss", "a", at, at) for at in range(9)]
     path.write_bytes(

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from lab.training.thread_back_off import ThreadBackOff
+from lab.training.compute_setup import ThreadBackOff
 
 
 def steps(back_off: ThreadBackOff, seconds: dict[int, float], time: float) -> list[int]:

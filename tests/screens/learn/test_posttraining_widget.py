@@ -12,12 +12,11 @@ from lab.lessons.lesson import lessons
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
-from lab.training.job import INTERRUPTED
-from lab.training.job_record import Ended
-from lab.training.posttraining.posttraining_history import RECORDED, recorded_history, recorded_measures
+from lab.training.job import INTERRUPTED, Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob
-from lab.training.posttraining.posttraining_schema import (
+from lab.training.posttraining.posttraining_record import (
     MODELS,
+    RECORDED,
     Evaluation,
     Line,
     Model,
@@ -26,6 +25,8 @@ from lab.training.posttraining.posttraining_schema import (
     Saved,
     SftStep,
     Started,
+    recorded_history,
+    recorded_measures,
 )
 from lab.training.posttraining.question_pairs import PairSource
 from lab.views.blocks import Table, View

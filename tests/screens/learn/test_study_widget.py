@@ -27,7 +27,7 @@ from lab.studies.study_record import (
     recorded_seeds,
     sentences_of,
 )
-from lab.training.job_record import Begun, Ended, history_of
+from lab.training.job import Begun, Ended, history_of
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import job_widget, study_widget

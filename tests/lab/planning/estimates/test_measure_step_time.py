@@ -8,7 +8,7 @@ import torch
 from lab.core.errors import UserError
 from lab.planning.estimates.measure_step_time import FILE, StepTimer, TimingJob, known_step_seconds, step_key
 from lab.runs.run_schema import TrainConfig
-from lab.training.acceleration.time_steps import time_steps
+from lab.training.time_steps import time_steps
 from models.config import ModelConfig
 from models.gpt import GPT
 
@@ -76,8 +76,8 @@ def test_a_step_that_does_not_fit_is_timed_in_parts(tmp_path: Path, monkeypatch:
         return loss(self, ids, targets)
 
     monkeypatch.setattr(GPT, "loss", limited)
-    monkeypatch.setattr("lab.training.acceleration.time_steps.STEPS", 1)
-    monkeypatch.setattr("lab.training.acceleration.time_steps.WARM_UP", 1)
+    monkeypatch.setattr("lab.training.time_steps.STEPS", 1)
+    monkeypatch.setattr("lab.training.time_steps.WARM_UP", 1)
     shape = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)
     train = TrainConfig(batch=10, device="cpu", threads=1, precision="fp32", attention="fused")
     assert time_steps(TimingJob(shape, train, str(tmp_path))) > 0

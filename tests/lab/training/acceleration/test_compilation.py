@@ -10,9 +10,10 @@ from lab.core.safetensors_file import read_header
 from lab.planning.gpu_card import Card
 from lab.runs.run_folder import Run
 from lab.training import model_as_trained
+from lab.training.compute_setup import ComputeSetup
 from lab.training.model_as_trained import compile_parts, is_compiled
 from lab.training.trainer_state import TrainerState
-from lab.training.training_setup import ComputeSetup, _initial_state
+from lab.training.training_setup import _initial_state
 from models.config import ModelConfig
 from models.gpt import GPT, PLAIN, Parts
 from tests.fixture_types import TinyRun, TrainHere
@@ -155,7 +156,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], None]:
     def put(card: Card) -> None:
         for module in ("lab.planning.compute_choice", "lab.planning.gpu_card", "lab.training.model_as_trained"):
             monkeypatch.setattr(f"{module}.describe_card", lambda device: card)
-        monkeypatch.setattr("lab.training.training_setup.describe_card", lambda device: card)
+        monkeypatch.setattr("lab.training.compute_setup.describe_card", lambda device: card)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
 
     return put

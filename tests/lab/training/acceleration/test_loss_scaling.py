@@ -6,8 +6,8 @@ import msgspec
 import pytest
 import torch
 
-from lab.training.acceleration import loss_scaling
-from lab.training.acceleration.loss_scaling import LossScaler
+from lab.training import loss_scaling
+from lab.training.loss_scaling import LossScaler
 from lab.training.trainer_state import LossScale, TrainerState
 from models.config import ModelConfig
 from models.gpt import GPT

@@ -12,15 +12,16 @@ from lab.runs.gpu_and_ranks import GpuUse, describe_gpu
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training import training_loop
-from lab.training.acceleration.gpu_meter import SECONDS, GpuMeter, meter_of
-from lab.training.acceleration.prepare_steps import (
+from lab.training.compute_setup import GPU_SECONDS, GpuMeter, meter_of
+from lab.training.gradient_accumulation import (
+    Batch,
+    BatchFeed,
     find_micro_batches,
     has_room,
     later_bytes,
     micro_batches_that_fit,
     try_windows,
 )
-from lab.training.gradient_accumulation import Batch, BatchFeed
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
 from screens.train.run_header import computed_sentence
@@ -177,7 +178,7 @@ CARD = "NVIDIA A100-SXM4-40GB"
 
 
 def test_it_is_measured_at_a_modest_pace() -> None:
-    times = iter([0.0, 0.5, SECONDS, SECONDS + 0.1])
+    times = iter([0.0, 0.5, GPU_SECONDS, GPU_SECONDS + 0.1])
     reads = iter([(10, 40, None), (20, 40, 0.97)])
     meter = GpuMeter(CARD, GPT2, "bf16", lambda: next(reads), lambda: next(times))
     speed = 0.4 * 312e12 / flops_per_token(GPT2)

@@ -108,7 +108,7 @@ def bad_steps(rank: int) -> None:
 
 def large_scale(rank: int) -> None:
     """The first scale of the loss in fp16 is so large that gradients overflow at first."""
-    from lab.training.acceleration import loss_scaling
+    from lab.training import loss_scaling
 
     loss_scaling.FIRST_SCALE = 2.0**24
 

@@ -8,8 +8,8 @@ import torch
 
 from lab.core.errors import UserError
 from lab.training.command_inbox import TWICE_SECONDS, StopSignals
+from lab.training.distributed.launcher import RankEnvironment, read_rank_environment
 from lab.training.distributed.one_rank import OneRank
-from lab.training.start_trainer import RankEnvironment, read_rank_environment
 from lab.training.trainer import refuse
 
 VARIABLES = {"RANK": "5", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "abacus"}

@@ -15,8 +15,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from lab.planning.device import training_memory
 from lab.runs.run_folder import Run
 from lab.training.checkpoint import optimizer_tensors
+from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.rank_group import broken_connection
-from lab.training.start_trainer import RankEnvironment
 from lab.training.trainer_state import TrainerState
 from tests.lab.trainee import Trainee
 

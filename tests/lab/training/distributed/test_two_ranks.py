@@ -89,7 +89,7 @@ def test_in_fp16_two_ranks_skip_the_same_steps_and_have_the_losses_of_one(
 ) -> None:
     settings = PLAIN | {"precision": "fp16", "steps": 12, "eval_every": 12}
     one, two = tiny_run(**settings), tiny_run(**settings)
-    monkeypatch.setattr("lab.training.acceleration.loss_scaling.FIRST_SCALE", 2.0**24)
+    monkeypatch.setattr("lab.training.loss_scaling.FIRST_SCALE", 2.0**24)
     train_here(one)
     ranks.train(two, 2, "large scale")
     final, last = two.status().final, two.metrics().read()[-1]

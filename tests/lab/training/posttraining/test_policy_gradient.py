@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.training.posttraining.answers import masked_loss
-from lab.training.posttraining.policy_gradient import answer_batch, answer_tokens, kl_per_answer, leave_one_out, policy_loss
+from lab.training.posttraining.answers import answer_batch, masked_loss
+from lab.training.posttraining.sft_and_rl import answer_tokens, kl_per_answer, leave_one_out, policy_loss
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import ModelConfig
 from models.gpt import GPT

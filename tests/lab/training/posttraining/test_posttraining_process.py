@@ -15,12 +15,10 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
 from lab.runs.weights_file import load_model
-from lab.training.job import INTERRUPTED
-from lab.training.job_record import STOPPED
+from lab.training.job import INTERRUPTED, STOPPED
 from lab.training.posttraining import posttraining_job
-from lab.training.posttraining.posttraining_history import PosttrainingFollower
 from lab.training.posttraining.posttraining_job import PosttrainingJob, check_base, start_posttraining
-from lab.training.posttraining.posttraining_schema import MODELS, PosttrainSettings
+from lab.training.posttraining.posttraining_record import MODELS, PosttrainingFollower, PosttrainSettings
 from tests.fixture_types import EmptyRun
 from tests.lab.training.module_forker import ModuleForker, wait_for
 

@@ -10,12 +10,12 @@ from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.origin import TuningConfig, tuning_sentence
 from lab.runs.run_schema import Status
-from lab.training.posttraining.posttraining_history import PosttrainingHistory
-from lab.training.posttraining.posttraining_schema import (
+from lab.training.posttraining.posttraining_record import (
     MODELS,
     Evaluation,
     Line,
     Model,
+    PosttrainingHistory,
     PosttrainSettings,
     Round,
     SftStep,

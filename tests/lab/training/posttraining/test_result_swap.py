@@ -20,12 +20,12 @@ from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
 from lab.training.command_inbox import StopSignals
-from lab.training.job_record import Begun, Ended
-from lab.training.posttraining.posttraining_history import PosttrainingFollower
+from lab.training.job import Begun, Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob
-from lab.training.posttraining.posttraining_schema import (
+from lab.training.posttraining.posttraining_record import (
     MODELS,
     Line,
+    PosttrainingFollower,
     PosttrainRequest,
     PosttrainSettings,
     Saved,

@@ -11,7 +11,7 @@ from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.training.posttraining.answers import Answerer, masked_loss
 from lab.training.posttraining.post_train import PostTraining
-from lab.training.posttraining.posttraining_schema import Line, Model, PosttrainSettings, Round, SftStep, Started, rl_lr_for
+from lab.training.posttraining.posttraining_record import Line, Model, PosttrainSettings, Round, SftStep, Started, rl_lr_for
 from lab.training.posttraining.question_pairs import PairSource, QuestionPair
 from lab.training.posttraining.sft_and_rl import fine_tune, reinforce, sft_steps
 from models.config import SamplingSettings

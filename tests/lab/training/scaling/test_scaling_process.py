@@ -19,7 +19,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock
 from lab.training import start_trainer
-from lab.training.job_record import STOPPED
+from lab.training.job import STOPPED
 from lab.training.scaling import scaling_plan
 from lab.training.scaling.scaling_experiment import NOTHING, ScalingExperiment, start_scaling
 from lab.training.scaling.scaling_plan import ScalingPlan, evaluation_interval

@@ -1,6 +1,6 @@
 """Time of a training step: twenty steps on random tokens, in a process of its own.
 
-`python -P -m lab.training.acceleration.time_steps` reads a `TimingJob` from its input and prints the seconds of a step.
+`python -P -m lab.training.time_steps` reads a `TimingJob` from its input and prints the seconds of a step.
 """
 
 import sys
