@@ -20,7 +20,7 @@ import msgspec
 
 from lab.core.errors import UserError
 from lab.core.limits import WRITTEN_TOKENS
-from lab.inspect.open_model import OpenModel, load_open_model
+from lab.inspect.model_cache import OpenModel, load_open_model
 from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import open_run

@@ -1,40 +1,93 @@
 """The implementation of each of the engine's methods but those on a prompt; all bound to their entries in the registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
+from lab.data.default_prompts import first_prompt
 from lab.engine import method_registry as table
-from lab.engine.chat_methods import ChatMethods
-from lab.engine.method_registry import ExperimentParams, OneStepParams, OpenParams, ReleaseParams
+from lab.engine.method_registry import ChatAnswer, ChatParams, ExperimentParams, OneStepParams, OpenParams, ReleaseParams
 from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
 from lab.engine.server import Implementation, implement
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.experiment_result import ExperimentResult
-from lab.inspect.model_cache import ModelCache
-from lab.inspect.open_model import OpenModel
+from lab.inspect.model_cache import Identity, ModelCache, OpenModel
 from lab.runs.evaluation_coverage import during_training
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_summary import origin_in_short
-from lab.training.one_step.after_step_view import after_step_view
 from lab.training.one_step.backward_pass import backward_pass, backward_view, gradient_norms_view, logits_gradient_view
-from lab.training.one_step.batch_view import batch_view, token_losses_view
+from lab.training.one_step.batch_view import after_step_view, batch_view, token_losses_view
 from lab.training.one_step.starting_point import OpenCheckpoint, StepBatch, open_checkpoint, own_batch, sentence_batch
 from lab.training.one_step.step_stages import STAGES, StepAnswer, StepFacts
 from lab.training.one_step.training_step import TrainingStep
 from lab.training.one_step.view_context import StepContext
 from lab.training.one_step.weight_update_view import weight_changes_view, weight_update_view
 from lab.views.blocks import ModelFacts, Token, View
+from models.chat import Chat, template_of, template_sentence
 from models.check import check
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace, layer_norm
+
+
+@dataclass
+class Writing:
+    """An answer that is being written, which the next request goes on with where it asks for just that."""
+
+    identity: Identity
+    params: ChatParams
+    """What was asked, with the turns as they are by now."""
+    answers: Generator[Chat, None, None]
+
+
+@dataclass
+class ChatMethods:
+    models: ModelCache
+    _writing: Writing | None = None
+
+    def chat(self, params: ChatParams) -> ChatAnswer:
+        """The conversation with at most `tokens` more tokens of its last answer. Raises: UserError."""
+        opened = self.models.model(params.run, params.checkpoint, fresh=True)
+        is_tuned = opened.run.config.tuning is not None
+        template = template_of(opened.tokenizer, is_tuned=is_tuned)
+        system = template.system_of(first_prompt(opened.run)) if params.system is None else params.system
+        stops = (template.stop,) if params.stops is None else params.stops
+        chat, context = Chat(opened.tokenizer, template, system, params.turns, stops), opened.model.config.context
+        writing, self._writing = self._writing, None
+        if writing is None or (writing.identity, writing.params) != (opened.identity, params):
+            writing = Writing(opened.identity, params, chat.answers(opened.model, params.sampling, params.most))
+        for _ in range(params.tokens if chat.turns and not chat.turns[-1].end else 0):
+            check()
+            opened.refuse_released()
+            following = next(writing.answers, None)
+            if following is None:
+                break
+            chat = following
+        if chat.turns and not chat.turns[-1].end:
+            writing.params = msgspec.structs.replace(params, turns=chat.turns)
+            self._writing = writing
+        document = chat.document(context, params.most)
+        return ChatAnswer(
+            about=f"{opened.note} {template_sentence(template, stops, is_tuned=is_tuned)}".lstrip(),
+            is_tuned=is_tuned or bool(template.special),
+            system=system,
+            stops=stops,
+            turns=chat.turns,
+            texts=[chat.answer_text(turn) for turn in chat.turns[:-1]] + ([chat.settled_text()] if chat.turns else []),
+            ids=tuple(document.ids),
+            labels=[opened.tokenizer.label(id) for id in document.ids],
+            authors=document.authors,
+            left_out=document.left_out,
+            context=context,
+            step=opened.step,
+        )
 
 
 @dataclass

@@ -12,7 +12,7 @@ import msgspec
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
-from lab.inspect.prompt_report import PromptReport
+from lab.inspect.trace_export import PromptReport
 from lab.training.one_step.step_stages import StepAnswer
 from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation

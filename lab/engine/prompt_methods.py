@@ -26,21 +26,18 @@ from lab.engine.method_registry import (
     SaveTraceParams,
     ViewParams,
 )
-from lab.inspect.every_patch_view import patches_view
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import Intervention, describe_interventions, edits_of
-from lab.inspect.logit_attribution_view import attribution
-from lab.inspect.model_cache import ModelCache
-from lab.inspect.open_model import OpenModel
-from lab.inspect.prompt_report import PromptReport, prompt_report
+from lab.inspect.logit_attribution import attribution
+from lab.inspect.measured_effects import patches_view
+from lab.inspect.model_cache import ModelCache, OpenModel
 from lab.inspect.source_code_view import source_code
 from lab.inspect.stages.attention_scores_stage import head_attention
-from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.stages.stage_registry import stage_view
-from lab.inspect.trace_export import summarize, write_npz
+from lab.inspect.stages.stage_registry import add_intervention_notes, stage_view
+from lab.inspect.trace_export import PromptReport, prompt_report, summarize, write_npz
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
 from lab.views.blocks import GuessQuestion, LensPath, SavedTrace, Token, View

@@ -14,7 +14,7 @@ from lab.core.safe_open import refuse_link
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:
-    from lab.inspect.prompt_report import PromptReport
+    from lab.inspect.trace_export import PromptReport
 
 
 def export_file_name(facts: ModelFacts, view: View, position: int, what: str) -> str:

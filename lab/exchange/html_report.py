@@ -18,11 +18,10 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.baselines import baselines
-from lab.analysis.diagnosis.diagnose import diagnosis_of
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun
-from lab.analysis.text_entropy import TextEntropy, run_entropy
-from lab.analysis.verdict_line import reasons, verdict_line
+from lab.analysis.baselines import TextEntropy, baselines, run_entropy
+from lab.analysis.diagnose import diagnosis_of
+from lab.analysis.diagnosed_run import DiagnosedRun
+from lab.analysis.run_sentence import reasons, verdict_line
 from lab.core.colour_scales import RGB, colour, ink_on
 from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
@@ -36,7 +35,7 @@ from lab.exchange.report_facts import (
     text_facts,
     training_facts,
 )
-from lab.inspect.prompt_report import PromptReport
+from lab.inspect.trace_export import PromptReport
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower

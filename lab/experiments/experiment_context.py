@@ -10,9 +10,8 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.data.token_file import TokenFile, token_dtype
-from lab.inspect.open_model import OpenModel
+from lab.inspect.model_cache import CachedTrace, OpenModel, TraceCache
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.trace_cache import CachedTrace, TraceCache
 from models.config import ModelConfig, SamplingSettings
 from models.trace_edits import Edit
 

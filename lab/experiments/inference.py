@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, fixed, probability, significant, speed, whole
 from lab.experiments.experiment_context import ExperimentContext, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
-from lab.inspect.open_model import OpenModel, load_open_model
+from lab.inspect.model_cache import OpenModel, load_open_model
 from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import tokenizer_of
 from lab.views.blocks import Cell, Column, Table, View

@@ -11,7 +11,7 @@ from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
-from lab.tokenization.bpe.learnable_text import words_of
+from lab.tokenization.learnable_text import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
 from models.check import check
 from models.config import TokenizerError, TokenKind

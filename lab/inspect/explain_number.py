@@ -7,17 +7,14 @@ from dataclasses import replace
 import torch
 
 from lab.inspect.formulas.attention_formulas import ATTENTION, parts_of_score
-from lab.inspect.formulas.embedding_formulas import EMBEDDINGS
-from lab.inspect.formulas.layer_norm_formulas import NORMS
 from lab.inspect.formulas.logit_attribution_formulas import CONTRIBUTIONS
 from lab.inspect.formulas.logits_formulas import OUTPUT
 from lab.inspect.formulas.mlp_formulas import MLP
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, mean, norm, number, times
-from lab.inspect.formulas.residual_stream_formulas import STREAM
+from lab.inspect.formulas.residual_stream_formulas import EMBEDDINGS, NORMS, STREAM
 from lab.inspect.logit_attribution import part_name
-from lab.inspect.weight_names import describe_weight, short_weight
 from lab.views.number_explanation import Explanation, Operand
-from lab.views.number_refs import TIMES, product
+from lab.views.number_refs import TIMES, describe_weight, product, short_weight
 from models.trace import BEFORE, BY_HEAD
 from models.trace_edits import Edit
 

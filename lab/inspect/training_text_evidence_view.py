@@ -10,7 +10,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.data.token_file import TokenFile, token_dtype
-from lab.inspect.logit_attribution_view import check_token
+from lab.inspect.logit_attribution import check_token
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import ref

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from lab.core.errors import UserError, is_out_of_memory
 from lab.core.number_format import count, whole
 from lab.data.data_order import TrainingBatches
-from lab.data.text_provenance import change_of_text, check_tokens
+from lab.data.source_files import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory

@@ -1,4 +1,4 @@
 """Views as plain data, which screens draw: blocks, cells, references to numbers, explanations.
 
-Begin with `blocks`. Imports `lab.core`, and no torch.
+Begin with `blocks`. Imports `models` and `lab.core`, and no torch.
 """

@@ -17,11 +17,10 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import Funnel
-from lab.data.cleaning.measure_funnel import FunnelRequest, run_funnel_process
+from lab.data.cleaning.measure_funnel import FunnelRequest, problem_with_path, run_funnel_process
 from lab.data.cleaning.rule_registry import RULES, in_order
-from lab.data.cleaning.save_text import problem_with_path
 from lab.data.corpus import shown_source
-from lab.data.file_browser import working_folder
+from lab.data.path_completion import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.about_key import About, keyless

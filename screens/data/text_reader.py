@@ -15,7 +15,7 @@ from lab.core.number_format import bytes_, counted, fixed, whole
 from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import shown_source
-from lab.data.file_browser import working_folder
+from lab.data.path_completion import working_folder
 from lab.data.source_files import file_size
 from lab.data.statistics.text_statistics import CountRequest, TextFacts, TokenCount, read_facts, run_count_process
 from lab.data.text_source import path_of, sources_of

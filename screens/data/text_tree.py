@@ -19,7 +19,7 @@ from textual.worker import get_current_worker
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
-from lab.data.file_browser import Listing, binary_files, listing, matching_files, working_folder
+from lab.data.path_completion import Listing, binary_files, listing, matching_files, working_folder
 from lab.data.source_files import recent_texts
 from lab.data.text_source import source_of
 from lab.runs.home_folder import home

@@ -43,7 +43,7 @@ from lab.engine.method_registry import (
     ViewParams,
 )
 from lab.inspect.intervention_effect import Effect, effect_view
-from lab.inspect.prompt_report import PromptReport
+from lab.inspect.trace_export import PromptReport
 from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import explanation_view
 from screens.engine_client import Engine, NewestOnly

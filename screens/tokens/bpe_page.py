@@ -25,7 +25,7 @@ from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
+    from lab.tokenization.bpe_session import BpeSession, BpeState
 
 UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
 """Units of the tokens, and their names in the legend."""
@@ -311,7 +311,7 @@ class BpePage(BpeLearning):
         if state is None:
             following.left = ""
             return
-        from lab.tokenization.bpe.bpe_session import agreement_sentence
+        from lab.tokenization.bpe_session import agreement_sentence
 
         counts = self.query_one("#bpe-counts", StatusLine)
         counts.say(state.counts_sentence)

@@ -223,7 +223,7 @@ class SideBySidePage(TextPage):
         self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))
 
     def _sentence(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> str:
-        from lab.tokenization.text_examples import example_of, sentence_on
+        from lab.tokenization.token_alignment import example_of, sentence_on
 
         titled = list(zip(titles, texts, strict=True))
         example = example_of(texts[0].text)

@@ -46,7 +46,7 @@ class TextSources(PagedScreen):
 
     def text_changed(self) -> None:
         """Say in the border of the box where its text comes from."""
-        from lab.tokenization.text_examples import EXAMPLES
+        from lab.tokenization.token_alignment import EXAMPLES
 
         if self._example is not None and self.box.text != EXAMPLES[self._example].text:
             self._example = None
@@ -58,13 +58,13 @@ class TextSources(PagedScreen):
 
     def action_example(self, by: int) -> None:
         """Put the next example into the box; the user's own text stands between the last and the first."""
-        from lab.tokenization.text_examples import EXAMPLES
+        from lab.tokenization.token_alignment import EXAMPLES
 
         at = ((len(EXAMPLES) if self._example is None else self._example) + by) % (len(EXAMPLES) + 1)
         self._put_example(at if at < len(EXAMPLES) else None)
 
     def _put_example(self, at: int | None) -> None:
-        from lab.tokenization.text_examples import EXAMPLES
+        from lab.tokenization.token_alignment import EXAMPLES
 
         if self._example is None:
             self._own_text = self.box.text
@@ -74,7 +74,7 @@ class TextSources(PagedScreen):
 
     @work(group="ask")
     async def action_new_text(self) -> None:
-        from lab.tokenization.text_examples import EXAMPLES
+        from lab.tokenization.token_alignment import EXAMPLES
 
         used = self.lab.text_source
         texts: dict[str, tuple[str, Callable[[], object]]] = {

@@ -13,8 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.analysis.baselines import NATS, bits_per_byte
-from lab.analysis.comparison.compared_run import ComparedRun, share_of, stops, written_at
-from lab.analysis.comparison.comparison_table import ComparisonRow, differences, results
+from lab.analysis.compared_run import ComparedRun, share_of, stops, written_at
+from lab.analysis.comparison import ComparisonRow, differences, results
 from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed, probability, whole
 from screens.plot.figure import RUN_ROLES, Figure, Series

@@ -11,9 +11,9 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.reactive import var
 
-from lab.analysis.comparison.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
-from lab.analysis.comparison.comparison_verdict import verdict
-from lab.analysis.text_entropy import run_copied
+from lab.analysis.baselines import run_copied
+from lab.analysis.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
+from lab.analysis.comparison import verdict
 from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
 from lab.runs.holdout import CopiedShare

@@ -12,12 +12,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lab.analysis.baselines import NATS, LossUnit
-from lab.analysis.diagnosis.diagnose import diagnosis_of
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun
-from lab.analysis.run_sentence import run_sentence
-from lab.analysis.text_entropy import TextEntropy
-from lab.analysis.verdict_line import SIGNS, VerdictLine, reasons, verdict_line
+from lab.analysis.baselines import NATS, LossUnit, TextEntropy
+from lab.analysis.diagnose import diagnosis_of
+from lab.analysis.diagnosed_run import DiagnosedRun
+from lab.analysis.run_sentence import SIGNS, VerdictLine, reasons, run_sentence, verdict_line
 from lab.core.number_format import ago, duration, fixed, whole
 from lab.core.visible_text import visible
 from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun
+from lab.analysis.diagnosed_run import DiagnosedRun
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric

@@ -17,8 +17,7 @@ from textual.reactive import var
 from textual.timer import Timer
 from textual.widget import Widget
 
-from lab.analysis.baselines import baselines
-from lab.analysis.text_entropy import TextEntropy
+from lab.analysis.baselines import TextEntropy, baselines
 from lab.runs.run_folder import ACTIVE
 from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.reactive import var
 from textual.widget import Widget
 
+from lab.analysis.baselines import run_entropy
 from lab.analysis.machine_usage import UsageMeter
-from lab.analysis.text_entropy import run_entropy
 from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import watched_machine

@@ -60,8 +60,7 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     if not texts:
         raise click.UsageError("Give a TEXT, or `--clean list` for the cleaning rules.")
     from lab.cli.commands.train_command import tell_of_waiting
-    from lab.data.cleaning.measure_funnel import funnel_of
-    from lab.data.cleaning.save_text import check_target, save_text
+    from lab.data.cleaning.measure_funnel import check_target, funnel_of, save_text
     from lab.data.statistics.copied_share import copied_in_corpus, describe_validation
     from lab.data.statistics.text_profile import profile_of
     from lab.data.text_source import joined_source, open_corpus

@@ -9,7 +9,7 @@ from lab.cli.load_prompt import checkpoint_option, told_weights
 from lab.core.number_format import bytes_
 
 if TYPE_CHECKING:
-    from lab.inspect.prompt_report import PromptReport
+    from lab.inspect.trace_export import PromptReport
     from lab.runs.run_folder import Run
 
 
@@ -56,9 +56,8 @@ def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
     import torch
 
     from lab.core.machine import cores
-    from lab.inspect.open_model import load_open_model
-    from lab.inspect.prompt_report import prompt_report
-    from lab.inspect.trace_cache import TraceCache
+    from lab.inspect.model_cache import TraceCache, load_open_model
+    from lab.inspect.trace_export import prompt_report
     from lab.planning.device import generation_threads
 
     torch.set_num_threads(generation_threads(run.config.model, cores()))

@@ -16,8 +16,8 @@ from lab.core.limits import Limit
 from lab.core.number_format import counted
 from lab.core.visible_text import visible
 from lab.data.cleaning.rule_registry import parse_rules
-from lab.tokenization.bpe.bpe_by_steps import BpeLearner, Merge
-from lab.tokenization.bpe.learnable_text import LearnableText, read_training_part
+from lab.tokenization.bpe_by_steps import BpeLearner, Merge
+from lab.tokenization.learnable_text import LearnableText, read_training_part
 from models.tokenizers.token_labels import printable
 
 if TYPE_CHECKING:

@@ -12,15 +12,14 @@ from difflib import get_close_matches
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
+from lab.data.cleaning.boilerplate_lines import BoilerplateLines
+from lab.data.cleaning.characters import BlankLines, BrokenText, ControlCharacters, LineEndings, Nfc
 from lab.data.cleaning.cleaner import Cleaner
+from lab.data.cleaning.duplicates import DuplicateLines, DuplicateParagraphs, NearDuplicates
 from lab.data.cleaning.funnel_meter import FunnelMeter
-from lab.data.cleaning.rules.boilerplate_lines import BoilerplateLines
-from lab.data.cleaning.rules.characters import BrokenText, ControlCharacters, Nfc
-from lab.data.cleaning.rules.duplicates import DuplicateLines, DuplicateParagraphs, NearDuplicates
-from lab.data.cleaning.rules.gutenberg import Gutenberg
-from lab.data.cleaning.rules.line_ends import BlankLines, LineEndings
-from lab.data.cleaning.rules.line_filters import LongLines, ShortLines, SymbolLines
-from lab.data.cleaning.rules.personal_data import Emails, PhoneNumbers
+from lab.data.cleaning.gutenberg import Gutenberg
+from lab.data.cleaning.line_filters import LongLines, ShortLines, SymbolLines
+from lab.data.cleaning.personal_data import Emails, PhoneNumbers
 from lab.data.text_chunks import DocumentPart
 from lab.runs.run_schema import DEFAULT_RULES
 

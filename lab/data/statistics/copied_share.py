@@ -18,8 +18,7 @@ from lab.core.number_format import probability
 from lab.core.ordered_map import ordered_map
 from lab.data.corpus import Corpus
 from lab.data.statistics.repeated_passages import WINDOW
-from lab.data.statistics.text_blocks import TextBlocks
-from lab.data.statistics.text_hashes import Hashes, WindowHasher
+from lab.data.statistics.text_blocks import Hashes, TextBlocks, WindowHasher
 from lab.data.token_file import TokenFile, token_dtype
 from lab.data.train_val_split import Ranges, Split, in_ranges, pieces
 from lab.runs.holdout import CopiedShare, Holdout

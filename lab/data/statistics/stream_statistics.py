@@ -7,12 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data.statistics.character_classes import CLASSES, CODE_POINTS, CharacterTables
-from lab.data.statistics.language_mix import LanguageMix
-from lab.data.statistics.passage_excerpts import Check, Read, RepeatedPassage, fetch_excerpts
-from lab.data.statistics.repeated_passages import PassageFinder, Repeats
-from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, LineEndCounts, TextBlocks
-from lab.data.statistics.text_hashes import HashCounts, Hashes, PrefixHasher, mixed
+from lab.data.statistics.character_classes import CLASSES, CODE_POINTS, CharacterTables, LanguageMix
+from lab.data.statistics.repeated_passages import Check, PassageFinder, Read, RepeatedPassage, Repeats, fetch_excerpts
+from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, HashCounts, Hashes, LineEndCounts, PrefixHasher, TextBlocks, mixed
 
 MOST_LINES = 1 << 21
 """Distinct lines that are counted exactly, in about 64 MB."""

@@ -10,7 +10,7 @@ from lab.core.number_format import whole
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import Corpus, CorpusFile, shown_source, unreadable
 from lab.data.source_files import SourceStamp, can_be_read_again, is_one_file, source_stamp
-from lab.data.statistics.passage_excerpts import Check, texts_at
+from lab.data.statistics.repeated_passages import Check, texts_at
 from lab.data.statistics.stream_statistics import TextStatistics, stream_statistics
 from lab.data.text_encoding import BYTE_ORDER_MARKS, read_head
 from lab.data.text_source import open_corpus, path_of

@@ -19,7 +19,7 @@ from lab.inspect.formulas.quantities import (
     softmax_rules,
     times,
 )
-from lab.inspect.score_parts import ScoreParts, score_parts
+from lab.inspect.stages.score_parts_stage import ScoreParts, score_parts
 from lab.views.number_refs import product
 
 PER_HEAD = ("position", "head", "dimension")

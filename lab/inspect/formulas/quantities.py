@@ -380,6 +380,11 @@ def cosine(formula: str, operands: list[Operand]) -> Answer:
     return Answer(formula, written, operands, dot.value / norms if norms else 0.0)
 
 
+def dot_value(one: Tensor, other: Tensor) -> float:
+    """The dot product of two vectors."""
+    return float(one @ other)
+
+
 def cosine_value(one: Tensor, other: Tensor) -> float:
     """The cosine of two vectors; 0 where a norm is 0."""
     norms = float(one.norm() * other.norm())

@@ -16,7 +16,7 @@ from models.check import check
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lab.inspect.head_effects import HeadEffects
+    from lab.inspect.measured_effects import HeadEffects
 
 SINK = 0.5
 """Attention on one key from which on a head is named for it, such as a first-token sink."""
@@ -166,7 +166,7 @@ def describe_head(context: StageContext, name: str, found: HeadSummary, off: str
 def heads(context: StageContext) -> View:
     """The heads of the layer, one row each: the prediction without it, its entropy, and the attention on itself, on the previous
     and on the first token."""
-    from lab.inspect.head_effects import head_effects, worth_a_look
+    from lab.inspect.measured_effects import head_effects, worth_a_look
 
     effects = head_effects(context)
     at = context.position
@@ -237,7 +237,7 @@ class Overview:
 )
 def thumbnails(context: StageContext) -> View:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
-    from lab.inspect.head_effects import head_effects, worth_a_look
+    from lab.inspect.measured_effects import head_effects, worth_a_look
 
     effects = head_effects(context)
     size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))

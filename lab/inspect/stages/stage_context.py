@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.inspect.open_model import OpenModel
-from lab.inspect.trace_cache import CachedTrace
+from lab.inspect.model_cache import CachedTrace, OpenModel
 from lab.views.blocks import Cell, Parity, View
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig, SamplingSettings

@@ -1,4 +1,4 @@
-"""The stages of the forward pass in the order of the computation.
+"""The stages of the forward pass in the order of the computation, and notes on the interventions in what they show.
 
 To add one, write the function of its view, with its entry (`Stage`) over it, and its name here.
 """
@@ -6,11 +6,11 @@ To add one, write the function of its view, with its entry (`Stage`) over it, an
 from collections.abc import Mapping
 
 from lab.core.errors import UserError
+from lab.inspect.interventions import Interventions, describe_interventions
 from lab.inspect.stages.all_heads_stage import heads, thumbnails
 from lab.inspect.stages.attention_output_stage import attn_out, values
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE, matrix, qkv, scores
-from lab.inspect.stages.embedding_stage import embed, tokens
-from lab.inspect.stages.embedding_tables_stage import neighbours, positions
+from lab.inspect.stages.embedding_stage import embed, neighbours, positions, tokens
 from lab.inspect.stages.kv_cache_stage import cache
 from lab.inspect.stages.lens_grid_stage import lens
 from lab.inspect.stages.logits_stage import likeliest, logits
@@ -19,7 +19,9 @@ from lab.inspect.stages.residual_stream_stage import ln1, ln2, ln_final, resid_m
 from lab.inspect.stages.sampling_stage import sample
 from lab.inspect.stages.score_parts_stage import why
 from lab.inspect.stages.stage_context import Stage, StageContext
-from lab.views.blocks import StageEntry, View
+from lab.views.blocks import Block, Paragraph, StackedStrips, StageEntry, View
+from lab.views.number_refs import ref
+from lab.views.number_tables import stacked
 
 BEFORE_LAYERS = {"tokens": (tokens,), "embed + position": (embed, neighbours, positions)}
 """Stages by the group of the left column that they belong to."""
@@ -61,3 +63,64 @@ def stage_view(name: str, context: StageContext) -> View:
         view.blocks += [embedded.blocks[0], *predicted.blocks]
         view.fill = likeliest(context)
     return view
+
+
+VALUE_NAMES = {
+    "attn.pattern": "the attention pattern",
+    "attn.z": "z, the head's output",
+    "attn_out": "the attention output",
+    "mlp_out": "the MLP output",
+    "resid_pre": "the residual stream",
+    "resid_mid": "the residual stream",
+    "resid_post": "the residual stream",
+}
+
+
+def add_intervention_notes(view: View, context: StageContext, made: Interventions) -> View:
+    """The view under notes on the interventions on its input and output, and its value before and after them."""
+    notes: list[Block] = []
+    had = _changing(made, context, view.stage, STAGES[view.stage].reads) if (view.stage, context.layer) != ("ln1", 0) else ()
+    if had:
+        notes.append(Paragraph(f"Intervention on the input: {describe_interventions(had)}. Shown are the values with it."))
+    here = _changing(made, context, view.stage, STAGES[view.stage].computes)
+    if here:
+        words = f"Intervention here: {describe_interventions(here)}. "
+        is_vector = view.stage not in ("heads", "matrix")
+        rest = (
+            "Below the comparison are the values before it."
+            if is_vector
+            else "Shown are the values before it; later stages have it."
+        )
+        notes.append(Paragraph(words + rest))
+        if is_vector:
+            notes.append(_before_and_after(context, view.stage))
+    view.blocks[:0] = notes
+    return view
+
+
+def _changing(made: Interventions, context: StageContext, stage: str, value: str) -> Interventions:
+    """The interventions on a value of the stage, at the indices that it shows."""
+    if not value:
+        return ()
+    name = f"blocks.{0 if stage == 'embed' else context.layer}.{value}"
+    at = (context.head, context.position) if stage == "scores" else (context.head,) if stage == "matrix" else (context.position,)
+    if stage == "values":
+        at = (context.position, context.head)
+    return tuple(
+        each for each in made if any(edit.name == name and edit.changes(at) for edit in each.edits(context.config.layers))
+    )
+
+
+def _before_and_after(context: StageContext, stage: str) -> StackedStrips:
+    """The vector before and after the intervention, and the difference, on one scale."""
+    at, name = context.position, f"blocks.{0 if stage == 'embed' else context.layer}.{STAGES[stage].computes}"
+    index = {"scores": (context.head, at), "values": (at, context.head)}.get(stage, (at,))
+    keys = slice(0, at + 1) if stage == "scores" else slice(None)
+    unchanged = context.before(name, *index)
+    before, after = (context.array(each)[index][keys].astype("float64") for each in (unchanged, name))
+    vectors = [
+        ("before", before, ref(unchanged, *index)),
+        ("after", after, ref(name, *index)),
+        ("after − before", after - before, ""),
+    ]
+    return stacked(f"intervention on {VALUE_NAMES[STAGES[stage].computes]}", vectors)

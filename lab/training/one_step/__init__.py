@@ -1,5 +1,5 @@
 """One training step taken apart: loss, gradients, the optimizer's formula, the changes of the weights, the probabilities after.
 
 Begin with `training_step`; `step_stages` lists the views, a file each. Imports `models`, `lab.core`, `lab.views`, `lab.runs`,
-`lab.data`, `lab.planning`, `lab.training` and `lab.inspect`.
+`lab.data`, `lab.planning` and `lab.training`.
 """

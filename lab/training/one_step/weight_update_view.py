@@ -10,11 +10,10 @@ from torch.optim import AdamW as TorchAdamW
 
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.weight_names import describe_weight
 from lab.training.one_step.view_context import StepContext
 from lab.training.one_step.weight_changes import WeightChange
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
-from lab.views.number_refs import split
+from lab.views.number_refs import describe_weight, split
 from lab.views.number_tables import figures
 from models.optimizers import RMS, orthogonalize, short_side_first
 

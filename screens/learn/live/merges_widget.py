@@ -17,7 +17,7 @@ from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeSession
+    from lab.tokenization.bpe_session import BpeSession
 
 Opened = tuple["BpeSession", tuple[bytes, ...], str]
 """A session, the tokens that the run learned from its text, and the reason why the text is not the user's own."""
@@ -104,7 +104,7 @@ class MergesWidget(ViewWidget):
     def _draw(self) -> None:
         if self.session is None:
             return
-        from lab.tokenization.bpe.bpe_session import agreement_sentence, merges_view
+        from lab.tokenization.bpe_session import agreement_sentence, merges_view
 
         state = self.session.state
         agreement = agreement_sentence(state, self._run_tokens, self._run) if self._run_tokens else ""
@@ -117,8 +117,8 @@ class MergesWidget(ViewWidget):
 def _learnable(run: str, source: str, encoding: str, cleaning: tuple[str, ...], report: Callable[[float], None]) -> Opened:
     """Count the words of the text that was chosen, else of the run's."""
     from lab.core.errors import UserError
-    from lab.tokenization.bpe.bpe_session import BpeSession
-    from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part
+    from lab.tokenization.bpe_session import BpeSession
+    from lab.tokenization.learnable_text import read_run_text, read_training_part
 
     problem = ""
     tokens: tuple[bytes, ...] = ()

@@ -11,7 +11,7 @@ from screens.background import in_thread, paced
 from screens.tokens.tokens_page import TokensPage
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeSession
+    from lab.tokenization.bpe_session import BpeSession
 
 
 Source = Literal["text", "run", "box"]
@@ -38,8 +38,8 @@ class BpeLearning(TokensPage):
         report = paced(lambda share: self.post_message(self.Reading(number, share)))
 
         def read() -> tuple[BpeSession, tuple[bytes, ...]]:
-            from lab.tokenization.bpe.bpe_session import BpeSession
-            from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
+            from lab.tokenization.bpe_session import BpeSession
+            from lab.tokenization.learnable_text import read_run_text, read_training_part, whole_text
 
             run_tokens: tuple[bytes, ...] = ()
             match source:

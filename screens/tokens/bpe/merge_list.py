@@ -17,7 +17,7 @@ from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeState
+    from lab.tokenization.bpe_session import BpeState
 
 CURSOR, TIE = "›", "="
 """Marks of the line with the cursor, and of a merge that was chosen from several pairs that occurred as often."""

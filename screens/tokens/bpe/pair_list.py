@@ -14,7 +14,7 @@ from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import fit
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeState
+    from lab.tokenization.bpe_session import BpeState
 
 NEXT, TIED = "▸", "="
 """Marks of the pair to be merged next, and of those that occur as often."""

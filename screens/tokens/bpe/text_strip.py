@@ -15,7 +15,7 @@ from screens.colour import CYCLE, Palette, cycle_style, palette_of
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe.bpe_session import BpeState
+    from lab.tokenization.bpe_session import BpeState
 
 Cell = tuple[str, int, bool]
 """Text, place in the cycle of papers, and True for a token to highlight."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.analysis.text_entropy import run_entropy
+from lab.analysis.baselines import run_entropy
 from lab.core.errors import UserError
 from lab.data.builtin_stories import generate
 from lab.planning.preparation.prepare_run import prepare_run

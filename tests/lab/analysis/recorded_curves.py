@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from lab.analysis.diagnosis.diagnose import diagnosis_of
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
-from lab.analysis.text_entropy import TextEntropy
+from lab.analysis.baselines import TextEntropy
+from lab.analysis.diagnose import diagnosis_of
+from lab.analysis.diagnosed_run import DiagnosedRun, Diagnosis
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 

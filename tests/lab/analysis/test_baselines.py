@@ -11,9 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import lab.analysis.text_entropy
-from lab.analysis.baselines import baselines, bigram_sentence, bytes_per_token
-from lab.analysis.text_entropy import BigramCounts, TextEntropy, ValidationText, run_entropy, text_entropy
+import lab.analysis.baselines
+from lab.analysis.baselines import (
+    BigramCounts,
+    TextEntropy,
+    ValidationText,
+    baselines,
+    bigram_sentence,
+    bytes_per_token,
+    run_entropy,
+    text_entropy,
+)
 from lab.data.train_val_split import Ranges
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
@@ -94,7 +102,7 @@ def test_losses_of_the_tokens_that_evaluations_use_are_those_of_the_definition(
 def test_of_long_evaluation_segments_the_first_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     ids, end = [0, 1, 2] * 20, [0, 1, 2, 2, 1] * 8
     first = validation_of(ids, end, 3, ((0, 3), (10, 12)))
-    monkeypatch.setattr(lab.analysis.text_entropy, "MOST_PAIRS", 5)
+    monkeypatch.setattr(lab.analysis.baselines, "MOST_PAIRS", 5)
     assert validation_of(ids, end, 3, ((0, 3), (10, 30), (31, 40))).evaluated == first.evaluated
 
 
@@ -107,12 +115,12 @@ def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
 def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
     counted = text_entropy(ids[:4000], ids[4000:], 300)
-    monkeypatch.setattr(lab.analysis.text_entropy, "MOST_COUNTERS", 0)
+    monkeypatch.setattr(lab.analysis.baselines, "MOST_COUNTERS", 0)
     assert text_entropy(ids[:4000], ids[4000:], 300) == counted
 
 
 def test_of_a_long_text_the_last_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab.analysis.text_entropy, "MOST_TOKENS", 100)
+    monkeypatch.setattr(lab.analysis.baselines, "MOST_TOKENS", 100)
     ids, end = np.array([0] * 100 + [1, 2] * 50, "<u2"), np.array([1, 2] * 50 + [0] * 100, "<u2")
     assert text_entropy(ids, end, 3) == text_entropy(ids[100:], end[:100], 3)
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.analysis.comparison.compared_run import (
+from lab.analysis.compared_run import (
     ComparedRun,
     furthest_common,
     in_bits,
@@ -16,8 +16,7 @@ from lab.analysis.comparison.compared_run import (
     vocabulary_of,
     written_at,
 )
-from lab.analysis.comparison.comparison_table import ComparisonRow, differences, results
-from lab.analysis.comparison.comparison_verdict import unit_note, verdict
+from lab.analysis.comparison import ComparisonRow, differences, results, unit_note, verdict
 from lab.core.errors import UserError
 from lab.runs.holdout import CopiedShare, Holdout
 from lab.runs.loss_history import LossHistory

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lab.analysis.comparison.compared_run import ComparedRun, comparable, figures_of, vocabulary_of
-from lab.analysis.comparison.comparison_table import results
-from lab.analysis.comparison.comparison_verdict import verdict
+from lab.analysis.compared_run import ComparedRun, comparable, figures_of, vocabulary_of
+from lab.analysis.comparison import results, verdict
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower

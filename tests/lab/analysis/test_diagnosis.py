@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
-from lab.analysis.diagnosis.diagnose import diagnosis_of
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis
-from lab.analysis.verdict_line import verdict_line
+from lab.analysis.diagnose import diagnosis_of
+from lab.analysis.diagnosed_run import DiagnosedRun, Diagnosis
+from lab.analysis.run_sentence import verdict_line
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
 from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.loss_history import LossHistory

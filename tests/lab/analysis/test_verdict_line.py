@@ -8,11 +8,10 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from lab.analysis.baselines import bits_per_byte
-from lab.analysis.diagnosis.diagnose import diagnosis_of
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
-from lab.analysis.text_entropy import TextEntropy, ValidationText
-from lab.analysis.verdict_line import TONES, VerdictLine, reasons, verdict_line
+from lab.analysis.baselines import TextEntropy, ValidationText, bits_per_byte
+from lab.analysis.diagnose import diagnosis_of
+from lab.analysis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
+from lab.analysis.run_sentence import TONES, VerdictLine, reasons, verdict_line
 from lab.runs.holdout import CopiedShare
 from lab.runs.run_schema import FinalEvaluation, Status, ValidationSegments
 from tests.lab.analysis.recorded_curves import NAMES, recorded

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from lab.analysis.verdict_line import SIGNS as VERDICT_SIGNS
+from lab.analysis.run_sentence import SIGNS as VERDICT_SIGNS
 from lab.core.terminal import MARKS, has_utf8, in_ascii, is_remote, places_text, write_ascii
 from lab.lessons.claim import MARKS as CLAIM_SIGNS
 from lab.runs.run_summary import PHASES

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus, CorpusFile
+from lab.data.source_files import change_of_text
 from lab.data.statistics.text_profile import encoding_decision
 from lab.data.statistics.text_statistics import read_facts
 from lab.data.text_chunks import DocumentPart
-from lab.data.text_provenance import change_of_text
 from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import pieces, split_text

@@ -6,8 +6,8 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data import find_text_files
-from lab.data.file_browser import Matches, listing, matching_files
 from lab.data.find_text_files import describe_left_out, find_by_pattern, find_in_folder, fixed_part
+from lab.data.path_completion import Matches, listing, matching_files
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_listing_has_folders_first_and_nothing_hidden(tmp_path: Path, monkeypa
         (tmp_path / name).touch()
     assert listing(tmp_path).folders == ("zoo",)
     assert listing(tmp_path).files == ("alpha.txt", "alpine.txt", "Beta.txt")
-    monkeypatch.setattr("lab.data.file_browser.MOST_ENTRIES", 2)
+    monkeypatch.setattr("lab.data.path_completion.MOST_ENTRIES", 2)
     short = listing(tmp_path)
     assert (short.folders, short.files, short.left_out) == (("zoo",), ("alpha.txt",), 2)
     with pytest.raises(UserError, match=r"^Cannot look into .*gone: no such file or directory\.$"):
@@ -97,5 +97,5 @@ def test_every_word_must_be_in_the_path_and_hidden_names_are_left_out(tmp_path: 
     assert matching_files(tmp_path, "NOTES") == Matches(("Notes.txt", "a/notes-2.md", "a/b/notes-3.txt"), True)
     assert matching_files(tmp_path, "b/ txt") == Matches(("a/b/notes-3.txt",), True)
     assert matching_files(tmp_path, "notes", lambda: True).files == ()
-    monkeypatch.setattr("lab.data.file_browser.MOST_MATCHES", 2)
+    monkeypatch.setattr("lab.data.path_completion.MOST_FOUND", 2)
     assert matching_files(tmp_path, "txt") == Matches(("Notes.txt", "a/other.txt"), False), "a search that ended at its limit"

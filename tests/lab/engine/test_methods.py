@@ -295,7 +295,7 @@ def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: InPro
 def test_old_traces_make_room_for_new_ones(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.lens()
     (traced,) = engine.models.traces._traces.values()
-    monkeypatch.setattr("lab.inspect.trace_cache.TRACE_BUDGET", 3 * traced.size)
+    monkeypatch.setattr("lab.inspect.model_cache.TRACE_BUDGET", 3 * traced.size)
     for word in "abcdefg":
         engine.lens(text=word + PROMPT[1:])
     assert 2 <= len(engine.models.traces._traces) <= 3
@@ -304,7 +304,7 @@ def test_old_traces_make_room_for_new_ones(tiny: Any, engine: InProcessEngine, m
 def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_too_large(
     tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.inspect.trace_cache.FAST_PATH_BUDGET", 10)
+    monkeypatch.setattr("lab.inspect.model_cache.FAST_PATH_BUDGET", 10)
     for stage in ("qkv", "mlp", "logits"):
         view = engine.view(stage=stage)
         assert view.parity is not None

@@ -10,8 +10,7 @@ import pytest
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.experiment_result import ExperimentResult
-from lab.inspect.open_model import OpenModel
-from lab.inspect.trace_cache import TraceCache
+from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.runs.run_folder import Run
 from lab.views.blocks import Cell, Table
 from tests.lab.engine.conftest import (

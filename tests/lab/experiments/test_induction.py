@@ -14,8 +14,7 @@ from lab.experiments.batch_passes import losses_of
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.induction import Losses, twice_in_words
-from lab.inspect.open_model import load_open_model
-from lab.inspect.trace_cache import TraceCache
+from lab.inspect.model_cache import TraceCache, load_open_model
 from lab.runs.find_runs import open_run
 from lab.training.model_insights import repeats
 from models.gpt import GPT

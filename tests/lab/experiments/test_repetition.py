@@ -10,8 +10,7 @@ from lab.core.errors import UserError
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.repetition import FILTERS, MOST_TIMES, find_loop, whole_sentence
-from lab.inspect.open_model import load_open_model
-from lab.inspect.trace_cache import TraceCache
+from lab.inspect.model_cache import TraceCache, load_open_model
 from lab.runs.find_runs import open_run
 from lab.views.blocks import Matrix
 from tests.lab.engine.conftest import PROMPT, Oracle

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lab.inspect import every_patch_view as module
-from lab.inspect.every_patch_view import PARTS, every_patch
+from lab.inspect import measured_effects as module
+from lab.inspect.measured_effects import PARTS, every_patch
 from lab.views.blocks import Matrix, MatrixPanels
 from models.gpt import GPT
 from models.trace import Trace

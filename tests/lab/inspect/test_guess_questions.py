@@ -19,9 +19,8 @@ from lab.inspect.guess_questions import (
     right_choices,
     shuffled,
 )
-from lab.inspect.open_model import OpenModel
+from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.trace_cache import TraceCache
 from lab.views.blocks import GuessQuestion
 from models.config import SamplingSettings
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun

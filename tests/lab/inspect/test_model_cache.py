@@ -6,9 +6,8 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import SampleParams, ViewParams
-from lab.inspect import model_cache, trace_cache
-from lab.inspect.model_cache import ModelCache
-from lab.inspect.trace_cache import CachedTrace
+from lab.inspect import model_cache
+from lab.inspect.model_cache import CachedTrace, ModelCache
 from lab.runs.run_locks import inspect_lock_is_held
 from models.check import checked_by
 from models.trace import Trace
@@ -77,7 +76,7 @@ def test_what_was_given_up_is_resumed_and_few_such_are_kept(tiny: Any, monkeypat
     for number in range(5):
         with given_up_at(1):
             held.traces.trace(model, [number, 5])
-    assert len(held.traces._unfinished) == trace_cache.UNFINISHED_TRACES
+    assert len(held.traces._unfinished) == model_cache.UNFINISHED_TRACES
     layers = counted_layers(monkeypatch)
     assert held.traces.trace(model, [4, 5]).trace.ids == [4, 5]
     assert layers == [1], "the first was there"
@@ -129,7 +128,7 @@ def test_a_trace_that_failed_can_be_asked_for_again(tiny: Any, monkeypatch: pyte
     held = ModelCache()
     model = held.model("tiny", "best")
     with monkeypatch.context() as broken:
-        broken.setattr(trace_cache, "_fast_path", lambda *_: (_ for _ in ()).throw(MemoryError()))
+        broken.setattr(model_cache, "_fast_path", lambda *_: (_ for _ in ()).throw(MemoryError()))
         with pytest.raises(MemoryError):
             held.traces.trace(model, [1, 2])
     assert held.traces.trace(model, [1, 2]).trace.ids == [1, 2]

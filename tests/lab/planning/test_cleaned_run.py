@@ -10,7 +10,7 @@ import pytest
 from lab.cli.commands.train_command import description
 from lab.core.errors import UserError
 from lab.core.machine import machine
-from lab.data.text_provenance import change_of_text
+from lab.data.source_files import change_of_text
 from lab.exchange.report_facts import text_facts
 from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.planning.default_hyperparameters import DEFAULT_MINUTES

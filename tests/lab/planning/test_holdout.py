@@ -7,7 +7,7 @@ import pytest
 from lab.cli.commands.train_command import description
 from lab.core.errors import UserError
 from lab.core.machine import machine
-from lab.data.text_provenance import change_of_text
+from lab.data.source_files import change_of_text
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import HELD_BLOCKS, split_text
 from lab.planning.clone_settings import cloned_settings, text_problem
@@ -18,7 +18,7 @@ from lab.planning.settings_form import make_plan
 from lab.planning.settings_table import Settings
 from lab.runs.holdout import Holdout
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.tokenization.bpe.learnable_text import read_run_text
+from lab.tokenization.learnable_text import read_run_text
 from tests.fixture_types import Call
 
 LINES = [f"Line {number} tells of {number * number} dogs and {number % 7} cats.\n" for number in range(2000)]

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from lab.analysis.comparison.compared_run import vocabulary_of
-from lab.analysis.text_entropy import run_entropy
+from lab.analysis.baselines import run_entropy
+from lab.analysis.compared_run import vocabulary_of
 from lab.core.errors import DamagedFileError, UserError
-from lab.data.text_provenance import change_of_text, check_tokens
+from lab.data.source_files import change_of_text, check_tokens
 from lab.data.token_file import TokenFile
 from lab.planning.clone_settings import text_problem
 from lab.runs.find_runs import find_run, open_run

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from lab.tokenization.text_examples import EXAMPLES, sentence_on, tokens_of
-from lab.tokenization.token_alignment import align_texts, kept_apart
+from lab.tokenization.token_alignment import EXAMPLES, align_texts, kept_apart, sentence_on, tokens_of
 from lab.tokenization.tokenized_text import TokenizedText, tokenize_text
 from models.tokenizers.tokenizer import Tokenizer
 

@@ -76,8 +76,8 @@ def test_no_permission(llmlab: Call, text: Path) -> None:
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call, home: Path, tmp_path: Path) -> None:
+    from lab.data.source_files import change_of_text
     from lab.data.statistics.text_statistics import read_facts
-    from lab.data.text_provenance import change_of_text
     from lab.planning.clone_settings import text_problem
     from lab.planning.preparation.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest

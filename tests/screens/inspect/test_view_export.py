@@ -8,7 +8,7 @@ import pytest
 
 from lab.exchange.export_files import NOT_INSTALLED, can_write_png, export_file_name
 from lab.inspect.interventions import describe_interventions
-from lab.inspect.prompt_report import LensGridRow, PromptReport
+from lab.inspect.trace_export import LensGridRow, PromptReport
 from lab.runs.home_folder import home
 from lab.views.blocks import Array, Cell, Column, Matrix, Paragraph, Prediction, SavedTrace, Table, Token, View
 from screens.blocks.view_layout import lay_view

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.tokenization.bpe.bpe_session import BpeSession
-from lab.tokenization.bpe.learnable_text import LearnableText, whole_text
+from lab.tokenization.bpe_session import BpeSession
+from lab.tokenization.learnable_text import LearnableText, whole_text
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.tokens.bpe.merge_list import MergeList
@@ -186,7 +186,7 @@ async def test_a_text_that_is_read_late_is_not_learned_from(app: LabApp, until: 
         screen_of(pilot).box.text = "abab"
         page = await opened(pilot)
         for then in ("another text", "escape"):
-            late = late_answer("lab.tokenization.bpe.learnable_text.whole_text", lambda name, text: text == "abab", whole_text)
+            late = late_answer("lab.tokenization.learnable_text.whole_text", lambda name, text: text == "abab", whole_text)
             page.source = "text"
             await settle(pilot)
             screen_of(pilot).box.text = "abab"

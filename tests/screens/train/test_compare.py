@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
-from lab.analysis.comparison.compared_run import ComparedRun
+from lab.analysis.compared_run import ComparedRun
 from lab.core.number_format import count
 from lab.runs.rename_delete import rename_run
 from lab.runs.run_folder import Run

@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 
 from lab.analysis.baselines import NATS
 from lab.analysis.machine_usage import Usage, UsageMeter
-from lab.analysis.verdict_line import VerdictLine
+from lab.analysis.run_sentence import VerdictLine
 from lab.runs.expected_loss import ExpectedLoss
 from lab.runs.holdout import CopiedShare
 from lab.runs.loss_history import LossHistory

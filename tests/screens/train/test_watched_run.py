@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from lab.analysis.text_entropy import TextEntropy
+from lab.analysis.baselines import TextEntropy
 from lab.exchange import export_files
 from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.home_folder import home

@@ -5,9 +5,17 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.cleaning.funnel_meter import EXCERPTS, Excerpt, ExcerptSpan, FunnelMeter
-from lab.data.cleaning.measure_funnel import FunnelRequest, funnel_of, funnel_view, measure_funnel, run_funnel_process
+from lab.data.cleaning.measure_funnel import (
+    FunnelRequest,
+    check_target,
+    funnel_of,
+    funnel_view,
+    measure_funnel,
+    problem_with_path,
+    run_funnel_process,
+    save_text,
+)
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order, parse_rules, typed_rules
-from lab.data.cleaning.save_text import check_target, problem_with_path, save_text
 from lab.data.text_source import open_corpus
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.blocks import Paragraph, Table

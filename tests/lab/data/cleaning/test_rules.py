@@ -3,8 +3,8 @@ from ftfy.badness import BADNESS_RE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.data.cleaning.characters import _bad_sequences
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
-from lab.data.cleaning.rules.characters import _bad_sequences
 from tests.lab.data.cleaning.cleaning_texts import END, LONG, PARAGRAPH, START, cleaned
 
 HEADER = (

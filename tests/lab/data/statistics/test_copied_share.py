@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.analysis.text_entropy import run_copied
+from lab.analysis.baselines import run_copied
 from lab.data.statistics import copied_share as module
 from lab.data.statistics.copied_share import copied_in_corpus, copied_share, describe_copied
 from lab.data.statistics.repeated_passages import WINDOW

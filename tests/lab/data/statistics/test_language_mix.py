@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from lab.data.statistics.language_mix import LANGUAGES, MOST_SECTIONS, SECTION_CHARACTERS, LanguageMix, _identifier
+from lab.data.statistics.character_classes import LANGUAGES, MOST_SECTIONS, SECTION_CHARACTERS, LanguageMix, _identifier
 from lab.data.statistics.stream_statistics import stream_statistics
 
 PROSE = {

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data.statistics import stream_statistics
-from lab.data.statistics.passage_excerpts import fetch_excerpts
-from lab.data.statistics.repeated_passages import PassageFinder, Repeats
-from lab.data.statistics.text_hashes import PrefixHasher
+from lab.data.statistics.repeated_passages import PassageFinder, Repeats, fetch_excerpts
+from lab.data.statistics.text_blocks import PrefixHasher
 from tests.fixture_types import Call
 
 BLOCK = 64

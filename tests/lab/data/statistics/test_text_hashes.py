@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from lab.data.statistics.text_hashes import HashCounts, mixed
+from lab.data.statistics.text_blocks import HashCounts, mixed
 
 
 def add(table: HashCounts, items: list[int], first: int) -> None:
@@ -38,7 +38,7 @@ def test_counts_are_exact_while_there_is_room() -> None:
 
 
 def test_without_room_the_most_common_are_kept_and_the_error_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.data.statistics.text_hashes.MOST_TEXTS", 100)
+    monkeypatch.setattr("lab.data.statistics.text_blocks.MOST_TEXTS", 100)
     table, counter = HashCounts(1_000, 10), Counter[int]()
     for number, block in enumerate(items_in_blocks()):
         add(table, block, 500 * number)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from lab.analysis.baselines import bytes_per_token
-from lab.analysis.comparison.compared_run import ComparedRun, comparable, vocabulary_of
-from lab.analysis.comparison.comparison_table import differences, results
+from lab.analysis.compared_run import ComparedRun, comparable, vocabulary_of
+from lab.analysis.comparison import differences, results
 from lab.cli.command_registry import run as run_command
 from lab.core.errors import UserError
-from lab.data.text_provenance import change_of_text
+from lab.data.source_files import change_of_text
 from lab.engine.method_bindings import ModelMethods
 from lab.engine.method_registry import OpenParams
 from lab.exchange.html_report import html_report
@@ -31,7 +31,7 @@ from lab.runs.loss_history import LossHistory
 from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
 from lab.runs.run_summary import RunsWatcher
-from lab.tokenization.bpe.learnable_text import read_run_text
+from lab.tokenization.learnable_text import read_run_text
 from lab.training.one_step.starting_point import own_batch
 from lab.training.start_trainer import refuse_to_start
 from models.config import ModelConfig

@@ -13,7 +13,7 @@ import torch
 
 from lab.exchange.hugging_face.export_model import export_model, tokenizer_config_json, tokenizer_json
 from lab.exchange.hugging_face.import_run import import_run
-from lab.inspect.open_model import load_open_model
+from lab.inspect.model_cache import load_open_model
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model

@@ -12,9 +12,9 @@ from lab.core.number_format import probability
 from lab.data.default_prompts import DEMO_INSPECT_HEAD, DEMO_INSPECT_PROMPT
 from lab.engine.method_registry import LensParams, ViewParams
 from lab.engine.prompt_methods import PromptMethods
-from lab.inspect.head_effects import LITTLE
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Intervention
+from lab.inspect.measured_effects import LITTLE
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.stages.all_heads_stage import picture_size
 from lab.views.blocks import Gallery, View

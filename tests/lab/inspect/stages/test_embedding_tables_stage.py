@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.inspect.stages import embedding_tables_stage
+from lab.inspect.stages import embedding_stage
 from lab.views.blocks import Matrix, Strip, Table
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.read_views import blocks
@@ -48,7 +48,7 @@ def test_positions_are_drawn_and_compared_and_where_there_are_many_thinned(
     far = np.mean([cosine(table[i], table[i + 16]) for i in range(16)])
     assert f"mean cosine of {near:.2f}".replace("-", "−") in view.sentence
     assert f"16 apart {far:.2f}".replace("-", "−") in view.sentence
-    monkeypatch.setattr(embedding_tables_stage, "POSITIONS", 8)
+    monkeypatch.setattr(embedding_stage, "POSITIONS", 8)
     similar, heatmap = blocks(engine.view(stage="positions", position=9), Matrix)
     assert similar.row_labels == ["1", "5", "9", "13", "17", "21", "25", "29"]
     assert "one in 4" in similar.title

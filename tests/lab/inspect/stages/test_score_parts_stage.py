@@ -6,24 +6,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.inspect import score_parts
+from lab.inspect.stages import score_parts_stage
 from lab.views.blocks import Matrix
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 
 NUMBER = r"(−?[\d.e−]+)"
 
 
-@pytest.mark.parametrize("most", [score_parts.MOST_PARTS, 4], ids=["every part", "a few parts"])
+@pytest.mark.parametrize("most", [score_parts_stage.MOST_PARTS, 4], ids=["every part", "a few parts"])
 @pytest.mark.parametrize(("layer", "head", "at"), [(0, 0, 11), (0, 1, 3), (1, 0, 11), (1, 1, 7), (1, 1, 1), (1, 0, 0)])
 def test_the_sentence_names_the_term_that_adds_most_and_the_one_that_sets_the_key_apart(
     layer: int, head: int, at: int, most: int, tiny: Any, engine: InProcessEngine, oracle_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score_parts, "MOST_PARTS", most)
+    monkeypatch.setattr(score_parts_stage, "MOST_PARTS", most)
     ids = tiny.tokenizer.encode(PROMPT)
     oracle = oracle_of(tiny, ids)
     view = engine.view(stage="why", layer=layer, head=head, position=at)
     (matrix,) = (block for block in view.blocks if isinstance(block, Matrix))
-    names, few = matrix.row_labels, len(matrix.row_labels) <= most and matrix.row_labels[-1].endswith(score_parts.OTHERS)
+    names, few = matrix.row_labels, len(matrix.row_labels) <= most and matrix.row_labels[-1].endswith(score_parts_stage.OTHERS)
     order = np.argsort(-oracle.values[f"blocks.{layer}.attn.pattern"][head, at, : at + 1], kind="stable").tolist()
     every = [
         "token",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.text_provenance import check_tokens
+from lab.data.source_files import check_tokens
 from lab.planning.preparation import prepare_text
 from lab.planning.preparation.preparation_cache import FOLDER, PreparationCache
 from lab.planning.preparation.prepare_run import prepare_run

@@ -25,7 +25,7 @@ def quiet(share: float) -> None:
 
 
 def facts(path: Path) -> TokenFileFacts:
-    from lab.data.text_provenance import file_sha256
+    from lab.data.source_files import file_sha256
 
     segments = ValidationSegments(((45, 50),), 10, "cd" * 32)
     return TokenFileFacts(50, 45, 90, 10, segments, segments, file_sha256(path))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text, training_text
-from lab.tokenization.bpe.bpe_by_steps import BpeLearner, Merge
-from lab.tokenization.bpe.learnable_text import count_words, words_of
+from lab.tokenization.bpe_by_steps import BpeLearner, Merge
+from lab.tokenization.learnable_text import count_words, words_of
 from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.tokenization.bpe.test_pattern_words import TEXTS
 

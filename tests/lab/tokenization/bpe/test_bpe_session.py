@@ -12,9 +12,9 @@ import tiktoken
 from lab.core.errors import UserError
 from lab.data.text_source import open_corpus
 from lab.runs.find_runs import open_run
-from lab.tokenization.bpe.bpe_by_steps import BpeLearner, Merge
-from lab.tokenization.bpe.bpe_session import BpeSession, agreement_sentence, encode_with, merges_view
-from lab.tokenization.bpe.learnable_text import LearnableText, read_run_text, read_training_part, whole_text
+from lab.tokenization.bpe_by_steps import BpeLearner, Merge
+from lab.tokenization.bpe_session import BpeSession, agreement_sentence, encode_with, merges_view
+from lab.tokenization.learnable_text import LearnableText, read_run_text, read_training_part, whole_text
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
 

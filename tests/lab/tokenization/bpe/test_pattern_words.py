@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
-from lab.tokenization.bpe.learnable_text import count_words, words_of
+from lab.tokenization.learnable_text import count_words, words_of
 from models.tokenizers.tokenizer import PATTERN
 
 TEXTS = st.one_of(

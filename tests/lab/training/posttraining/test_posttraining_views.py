@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from lab.analysis.diagnosis.diagnose import diagnosis_of
-from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun
+from lab.analysis.diagnose import diagnosis_of
+from lab.analysis.diagnosed_run import DiagnosedRun
 from lab.analysis.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory

@@ -7,7 +7,7 @@ update was not applied, and all before the last rollback, are left out: the pres
 
 from collections.abc import Callable
 
-from lab.analysis.diagnosis.diagnosed_run import (
+from lab.analysis.diagnosed_run import (
     FEW_STEPS,
     NEAR,
     RISE,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lab.analysis.baselines import NATS, Baseline, LossUnit
-from lab.analysis.text_entropy import TextEntropy
+from lab.analysis.baselines import NATS, Baseline, LossUnit, TextEntropy
 from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
 from lab.runs.evaluation_coverage import during_training

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lab.core.number_format import counted, fixed, significant, whole
-from lab.tokenization.bpe.bpe_by_steps import BYTES, BpeLearner, Merge, MergedWords, RankedPair
-from lab.tokenization.bpe.learnable_text import LearnableText, words_of
+from lab.tokenization.bpe_by_steps import BYTES, BpeLearner, Merge, MergedWords, RankedPair
+from lab.tokenization.learnable_text import LearnableText, words_of
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from models.tokenizers.token_labels import with_spaces
 

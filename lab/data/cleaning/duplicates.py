@@ -35,7 +35,7 @@ class _Remembering(BlockCleaner):
     WHAT = ""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
-        from lab.data.cleaning.rules.seen_hashes import SeenHashes
+        from lab.data.cleaning.seen_hashes import SeenHashes
 
         super().__init__(longest)
         self._table = SeenHashes()
@@ -58,7 +58,7 @@ class DuplicateLines(_Remembering):
     def edits(self, block: str) -> list[Edit]:
         import numpy as np
 
-        from lab.data.cleaning.rules.seen_hashes import text_hashes
+        from lab.data.cleaning.seen_hashes import text_hashes
 
         self._code.read(block)
         ends = np.flatnonzero(np.frombuffer(single_bytes(block), np.uint8) == ord("\n"))
@@ -90,7 +90,7 @@ class DuplicateParagraphs(_Remembering, ParagraphCleaner):
     WHAT = "paragraphs"
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
-        from lab.data.cleaning.rules.seen_hashes import text_hashes
+        from lab.data.cleaning.seen_hashes import text_hashes
 
         keys = {
             at: key
@@ -114,7 +114,7 @@ class NearDuplicates(_Remembering, ParagraphCleaner):
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
         import numpy as np
 
-        from lab.data.cleaning.rules.seen_hashes import min_hashes
+        from lab.data.cleaning.seen_hashes import min_hashes
 
         words = list(map(_words, paragraphs))
         judged = [at for at, found in enumerate(words) if len(found) >= FEWEST_WORDS and not _is_code(paragraphs[at])]

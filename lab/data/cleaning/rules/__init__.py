@@ -1,1 +1,0 @@
-"""The cleaning rules, a module per family. `lab.data.cleaning.rule_registry` lists them all with their explanations."""
