@@ -1,4 +1,5 @@
-"""The losses of a run in two sentences, and the verdict on it: a sentence, and the rollbacks, overfitting and baseline behind it."""
+"""The losses of a run in two sentences, and the verdict on it with what is behind it: rollbacks, overfitting, the nearest
+baseline."""
 
 from bisect import bisect_right
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ LONGEST_REPLY = 1 << 26
 """Bytes of a reply, at most: what it holds of a text is bounded."""
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and the total, in the same unit."""
+"""Called often with how much is done and the total, in the same unit; it cancels the work by raising."""
 Tell = Callable[[str], None]
 """Called with a sentence at each longer step."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab.core.errors import UserError
+from lab.core.reply_process import Progress
 from lab.data.builtin_texts import BUILTINS
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import clean_documents
@@ -28,9 +29,6 @@ DOCUMENT_BORDER = b"\xff"
 
 ROOM_FOR_SPOOL = 4
 """Free room on disk from which on a cleaned text is kept there for later readings, as a multiple of the text."""
-
-ReadProgress = Callable[[int, int], None]
-"""Called with how much is done and the total, in the same unit."""
 
 
 class DocumentChunk(NamedTuple):
@@ -168,7 +166,7 @@ class Corpus:
             f"; try the encoding {guess}" if guess else "",
         )
 
-    def measure(self, progress: ReadProgress | None = None, meter: FunnelMeter | None = None) -> CorpusSize:
+    def measure(self, progress: Progress | None = None, meter: FunnelMeter | None = None) -> CorpusSize:
         """Size and checksum, read once. `progress` counts bytes of the file; `meter` takes the place of the own one.
         Raises UserError where the file cannot be read or decoded."""
         if self._measured is None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.ordered_map import ordered_map
+from lab.core.reply_process import Progress
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.train_val_split import Piece, Ranges, Split, TextChangedError, in_ranges, pieces
@@ -32,8 +33,6 @@ SYNCED_BYTES = 1 << 24
 """Bytes of tokens after which they are written to disk, so that nothing at the end takes long or cannot be cancelled."""
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
-TokenizeProgress = Callable[[int, int], None]
-"""Called with how much is done and the total, both in bytes of text."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def tokenize_corpus(
     split: Split,
     tokenizer: Tokenizer,
     path: str | Path,
-    progress: TokenizeProgress | None = None,
+    progress: Progress | None = None,
     threads: int | None = None,
 ) -> TokenFileFacts:
     """Tokenize the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lab.core.errors import UserError
-from lab.data.corpus import DOCUMENT_BORDER, Corpus, ReadProgress, shown_source
+from lab.core.reply_process import Progress
+from lab.data.corpus import DOCUMENT_BORDER, Corpus, shown_source
 from lab.data.text_chunks import LONGEST_CHARACTER, LONGEST_CHUNK, border_in
 
 HELD_BLOCKS = 10
@@ -65,7 +66,7 @@ class Split:
         return sorted({0, self.split, self.bytes, *(edge for ranges in (self.evaluated, self.final) for edge in _edges(ranges))})
 
 
-def split_text(corpus: Corpus, progress: ReadProgress = lambda done, total: None) -> Split:
+def split_text(corpus: Corpus, progress: Progress = lambda done, total: None) -> Split:
     """Split the text as its `holdout` says, reading it once more, or twice. `progress` counts bytes of text.
 
     Raises UserError where it cannot be read.

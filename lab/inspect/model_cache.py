@@ -252,8 +252,7 @@ class TraceCache:
 
 def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     """The fast path's tensors: all but the logits if they fit FAST_PATH_BUDGET, else the input of the output head."""
-    from models.parity_check import fast_tensors
-    from models.trace import LAYER_NAMES
+    from models.trace import LAYER_NAMES, fast_tensors
 
     names = ["ln_final.out"]
     layer_size = len(ids) * model.config.width * 18  # 10 vectors of the width, 2 of four times it

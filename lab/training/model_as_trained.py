@@ -1,8 +1,10 @@
-"""The model as trained: a run's model with its optimizer, its loss, its target distribution and its compiled parts.
+"""The model as trained: a run's model with its optimizer, its loss and its compiled parts.
 
 Every rank of a training, One step and the timing of a step compute with it, so that a setting of the loss or the update is read
 here and nowhere else.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -10,22 +12,56 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lab.planning.gpu_card import describe_card, emulates
-from lab.runs.run_schema import TrainConfig
+from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.training.checkpoint import ShardedState
 from lab.training.trainer_state import TrainerState
-from models.config import AttentionKernel, ModelConfig, Precision
+from models.chunked_cross_entropy import ChunkLoss, loss_and_gradient
+from models.config import AttentionKernel, ModelConfig, Precision, uniform_baseline
 from models.gpt import GPT, Parts
 from models.optimizers import make_optimizer, muon_dtype, set_muon_dtype
 
+Distribution = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-class ModelAsTrained:
-    """A model, its optimizer, and the arithmetic, loss and target of its steps.
 
-    The loss of a batch is `model.loss` in training mode. Where it is not the plain cross entropy, `model.training_parts` say so,
-    and `target`, `losses` and the words about them tell the same of a single prediction.
+class CrossEntropy:
+    """The loss of training: of a chunk of logits as every rank computes it, of single predictions as One step shows them, of the
+    uniform distribution, by which bad steps are told, and in words.
+
+    To train with another loss, write a class like this one. Evaluations have plain cross entropy whatever is trained with.
     """
 
     target_name = "one-hot"
+
+    @property
+    def chunk(self) -> ChunkLoss:
+        """The loss of a chunk of logits, with its gradient."""
+        return loss_and_gradient
+
+    def target(self, logits: Tensor, id_: int) -> Distribution:
+        """The distribution (V,) that a prediction of this token from logits (V,) is trained towards: its loss has the gradient
+        p − target at the logits."""
+        target = np.zeros(len(logits))
+        target[id_] = 1.0
+        return target
+
+    def losses(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and −ln p of each prediction, (n,) both, from logits (n, V) and targets (n,)."""
+        surprises = logits.logsumexp(-1) - logits.gather(-1, targets[:, None])[:, 0]
+        return surprises, surprises
+
+    def formula(self, p: str) -> str:
+        """The loss of a prediction whose target has this probability."""
+        return f"−ln {p}"
+
+    def uniform(self, vocab_size: int) -> float:
+        """The loss where every token has the same probability."""
+        return uniform_baseline(vocab_size)
+
+
+class ModelAsTrained:
+    """A model, its optimizer, and the arithmetic and loss of its steps: that of a batch is `model.loss` in training mode."""
+
+    loss = CrossEntropy()
 
     def __init__(
         self, config: ModelConfig, train: TrainConfig, device: torch.device | str = "cpu", seed: int | None = None
@@ -33,6 +69,7 @@ class ModelAsTrained:
         """`seed` sets the initial weights; None leaves them unset, for a checkpoint to fill."""
         self.train = train
         self.model = GPT(config, seed=seed).to(device)
+        self.model.training_parts = self.model.training_parts._replace(chunk_loss=self.loss.chunk)
         betas = (train.beta1, train.beta2)
         self.optimizer: Optimizer = make_optimizer(self.model, train.lr, train.weight_decay, betas, train.optimizer)
 
@@ -51,20 +88,10 @@ class ModelAsTrained:
         """Clip the gradients to the run's limit; returns their norm before, for which a GPU is waited for only if it is read."""
         return torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip)
 
-    def target(self, id_: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        """The distribution (V,) that a prediction of this token is trained towards: its loss has the gradient p − target."""
-        target = np.zeros(self.model.config.vocab_size)
-        target[id_] = 1.0
-        return target
-
-    def losses(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and −ln p of each prediction, (n,) both, from logits (n, V) and targets (n,)."""
-        surprises = logits.logsumexp(-1) - logits.gather(-1, targets[:, None])[:, 0]
-        return surprises, surprises
-
-    def loss_formula(self, p: str) -> str:
-        """The loss of a prediction whose target has this probability."""
-        return f"−ln {p}"
+    def loss_of_uniform(self, config: RunConfig) -> float:
+        """The loss of the uniform distribution, by which a run's losses are judged; infinite for a run that begins with other
+        weights: on another text their first losses may be above that."""
+        return math.inf if config.start is not None else self.loss.uniform(config.model.vocab_size)
 
 
 BACKEND = "inductor"
@@ -103,7 +130,7 @@ def fall_back(model: GPT, state: TrainerState, error: Exception, *, is_compiling
     if model.compiled_parts is None and not is_compiling:
         return ""
     model.compiled_parts = None
-    state.set_compiled(False)
+    state.compiled = False
     reason = (str(error).strip().splitlines() or [""])[0][:LONGEST_REASON].rstrip(" .:")
     masks = " and the dropout masks" if model.config.dropout else ""
     return (

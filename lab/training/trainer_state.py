@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from lab.core.limits import LIMITS
-from lab.runs.run_schema import Metric, PartUpdate, RunConfig
-from models.config import AttentionKernel, Precision, uniform_baseline
+from lab.runs.run_schema import Metric, PartUpdate
+from models.config import AttentionKernel, Precision
 
 WINDOW = 100
 """Losses of ordinary steps that a new loss is compared with."""
@@ -25,12 +25,6 @@ MIN_JUMP = 1.0
 """Least height of a spike above the mean, in nats: the losses of a model that has memorized its text hardly vary."""
 MAX_UNIFORM_RATIO = 2.0
 """A loss above so many times ln V, that of the uniform baseline, is a spike whatever came before."""
-
-
-def uniform_loss_of(config: RunConfig) -> float:
-    """ln V, by which a run's losses are judged; infinite for a run that begins with other weights: on another text their first
-    losses may be above that."""
-    return math.inf if config.start is not None else uniform_baseline(config.model.vocab_size)
 
 
 class SpikeDetector(msgspec.Struct):
@@ -52,7 +46,7 @@ class SpikeDetector(msgspec.Struct):
     """Bad steps in a row up to now."""
 
     def is_bad(self, loss: float, grad_norm: float, uniform_loss: float) -> bool:
-        """Judge one step, and remember its loss. `uniform_loss` is that of `uniform_loss_of`."""
+        """Judge one step, and remember its loss. `uniform_loss` is `ModelAsTrained.loss_of_uniform`."""
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         if finite and not self._is_spike(loss, uniform_loss):
             self.losses = [*self.losses, *self.held, loss][-WINDOW:]
@@ -149,23 +143,6 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     def end_step(self, metric: Metric, updates: list[PartUpdate]) -> None:
         """Count a step; `metric` is its line, still without an evaluation."""
         self.step, self.pending, self.pending_updates = metric.step, metric, updates
-
-    def line_written(self) -> None:
-        """Forget the step's line, which is in metrics.jsonl."""
-        self.pending = None
-
-    def set_micro_batches(self, count: int) -> None:
-        """Set the micro-batches of a step, after running out of memory."""
-        self.micro_batches = count
-
-    def set_threads_now(self, threads: int) -> None:
-        self.threads_now = threads
-
-    def set_compiled(self, compiled: bool) -> None:
-        self.compiled = compiled
-
-    def set_loss_scale(self, found: LossScale) -> None:
-        self.loss_scale = found
 
     def set_best(self, step: int, val_loss: float) -> None:
         """Record the best evaluation, whose weights are saved."""

@@ -34,7 +34,6 @@ from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.status_file import StatusBoard
-from lab.training.trainer_state import uniform_loss_of
 from lab.training.training_setup import out_of_memory_message, set_up_training
 from lab.training.weight_average import WeightAverage
 from models.sampling import LogitsError
@@ -66,7 +65,7 @@ class Training:
         self.average = WeightAverage(setup.trained)
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
-        self.uniform_loss = uniform_loss_of(self.config)
+        self.uniform_loss = setup.trained.loss_of_uniform(self.config)
         self.clock = Clock(self.state.seconds)
         self.throughput = Throughput(self.state.step_seconds)
         self.length = RunLength(self.config, self.state, self.clock, self.throughput)
@@ -173,7 +172,7 @@ class Training:
         if overflow:
             self.board.update(computed=self.compute.describe())
         if self.gradient.micro_batches != micro_batches:
-            state.set_micro_batches(self.gradient.micro_batches)
+            state.micro_batches = self.gradient.micro_batches
             message = self.gradient.split_message(step)
             self.logs.event("micro_batch", message)
             self.board.update(message=message)
@@ -210,7 +209,7 @@ class Training:
             metric.val_loss, metric.bits_per_byte = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self.logs.metric(metric)
-        self.state.line_written()
+        self.state.pending = None  # its line is written
         self.board.update(step=step, seconds=self.clock.seconds())
         if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
             self.board.update(gpu=use)

@@ -11,8 +11,7 @@ import torch
 from models.check import check, checked_by
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.parity_check import fast_tensors
-from models.trace import LAYER_NAMES, STREAMS, Trace
+from models.trace import LAYER_NAMES, STREAMS, Trace, fast_tensors
 from models.trace_edits import Edit
 from tests.given_up import given_up_at
 from tests.models.oracle import Oracle

@@ -7,7 +7,7 @@ from; several as files of a new folder, which opens as the same documents, while
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -22,7 +22,7 @@ from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.visible_text import quoted, shortened
 from lab.data.cleaning.funnel_meter import Funnel, FunnelMeter
 from lab.data.cleaning.rule_registry import BY_NAME
-from lab.data.corpus import DOCUMENT_BORDER, Corpus, ReadProgress
+from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import TextChangedError
 from lab.runs.run_schema import DEFAULT_RULES
@@ -58,11 +58,11 @@ def problem_with_path(typed: str) -> str:
     return ""
 
 
-def save_text(corpus: Corpus, path: Path, progress: Callable[[int], None] = lambda _: None, *, replace: bool = False) -> int:
+def save_text(corpus: Corpus, path: Path, progress: Progress = lambda done, total: None, *, replace: bool = False) -> int:
     """Write the text as the corpus's rules leave it, as UTF-8, and return how many bytes that are.
 
     A file that is there is replaced at the end, in one step, if `replace` says so. Of several documents each that keeps some text
-    is a file of a new folder, numbered in their order. `progress` gets the bytes so far; it cancels by raising.
+    is a file of a new folder, numbered in their order. `progress` counts bytes; it cancels by raising.
     Raises UserError if it cannot be written, or (TextChangedError) has changed since the corpus was measured.
     """
     written = 0
@@ -80,7 +80,7 @@ def save_text(corpus: Corpus, path: Path, progress: Callable[[int], None] = lamb
             digest.update(encoded)
             written += len(encoded)
             yield number, encoded
-            progress(written)
+            progress(written, max(written, corpus.file_bytes))
         if corpus.is_measured and digest.hexdigest() != corpus.sha256:
             raise TextChangedError(corpus.source)
 
@@ -112,14 +112,14 @@ BYTE_ORDER_MARK_BYTES = 3
 
 
 def measure_funnel(
-    source: str, encoding: str | None = None, rules: Iterable[str] = DEFAULT_RULES, progress: ReadProgress | None = None
+    source: str, encoding: str | None = None, rules: Iterable[str] = DEFAULT_RULES, progress: Progress | None = None
 ) -> Funnel:
     """The funnel of a text. `progress` counts bytes of its files, and may raise to cancel.
     Raises UserError as `open_corpus`; where the text cannot be read or decoded; if there is no rule of a name."""
     return funnel_of(open_corpus(source, encoding, None, rules), progress)
 
 
-def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
+def funnel_of(corpus: Corpus, progress: Progress | None = None) -> Funnel:
     """The funnel of a corpus that has not been measured yet; its sizes are known afterwards.
     Raises UserError where the text cannot be read or decoded."""
     meter = FunnelMeter(corpus.cleaning, excerpts=True)
@@ -181,9 +181,7 @@ def _work(request: FunnelRequest, progress: Progress) -> FunnelReply:
     corpus = open_corpus(request.source, request.encoding, cleaning=request.rules)
     path, replace = Path(request.save), request.replace
     check_target(path, corpus, replace=replace)
-    return FunnelReply(
-        saved=save_text(corpus, path, lambda written: progress(written, max(written, corpus.file_bytes)), replace=replace)
-    )
+    return FunnelReply(saved=save_text(corpus, path, progress, replace=replace))
 
 
 EXCERPT = 60

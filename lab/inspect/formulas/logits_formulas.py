@@ -15,7 +15,7 @@ from lab.inspect.formulas.quantities import (
     number,
     softmax_rules,
 )
-from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_context import Draw, StageContext
 from lab.views.number_explanation import Operand
 
 NEXT = ("position", "token")
@@ -30,32 +30,23 @@ def _logit(numbers: Quantities, at: NumberLocation) -> Answer:
     return numbers.dot("Σᵢ final norm[i] × token's embedding[i]", one, other)
 
 
-def _logit_value(numbers: Quantities, at: NumberLocation) -> float:
-    return float(numbers.logits(at.index[0])[at.index[1]])
+SHIFTED, EXP, SUM, SOFTMAX = softmax_rules(
+    "logit",
+    "vocabulary",
+    NEXT,
+    lambda numbers, at: Scores("probability", "logits", numbers.logits(at.index[0])),
+    lambda numbers, id_: f"“{numbers.label(id_)}”",
+)
 
 
-def _scores(numbers: Quantities, at: NumberLocation) -> Scores:
-    return Scores("probability", "logits", numbers.logits(at.index[0]))
-
-
-SHIFTED, EXP, SUM, SOFTMAX = softmax_rules("logit", "vocabulary", NEXT, _scores, lambda numbers, id_: f"“{numbers.label(id_)}”")
-
-
-def _probability_value(numbers: Quantities, at: NumberLocation) -> float:
-    return float(numbers.logits(at.index[0]).softmax(-1)[at.index[1]])
-
-
-def _is_greedy(context: StageContext) -> bool:
-    return context.sampling.greedy or context.sampling.temperature == 0
+def _draw(numbers: Quantities, at: NumberLocation) -> Draw:
+    """The draw after the number's position."""
+    return numbers.context_at(at.index[0]).draw()
 
 
 def _u(numbers: Quantities, at: NumberLocation) -> Answer:
     context = numbers.context_at(at.index[0])
     return Answer("", "", [], None, f"{DRAWN} Here: seed {context.sampling.seed}, token {context.draws_for + 1} of the text.")
-
-
-def _u_value(numbers: Quantities, at: NumberLocation) -> float:
-    return numbers.context_at(at.index[0]).draw().u
 
 
 def _after(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -64,7 +55,7 @@ def _after(numbers: Quantities, at: NumberLocation) -> Answer:
     before = numbers.operand("probability before", f"probability[{position},{token}]")
     if not context.draw().kept[token]:
         return Answer("0 for a removed token", "0", [before], 0.0, LEFT_OUT)
-    if _is_greedy(context):
+    if context.sampling.greedy or context.sampling.temperature == 0:
         return Answer("1 for the most probable token (greedy)", "1", [before], 1.0)
     temperature = context.sampling.temperature
     score = numbers.operand("logit", f"logits[{position},{token}]")
@@ -74,10 +65,6 @@ def _after(numbers: Quantities, at: NumberLocation) -> Answer:
     recomputed = math.exp((score.value - top.value) / temperature) / total.value
     operands = [score, top, Operand("T, the temperature", temperature), total]
     return Answer("exp((logit − max) / T) / Σ over the kept tokens", written, operands, recomputed)
-
-
-def _after_value(numbers: Quantities, at: NumberLocation) -> float:
-    return float(numbers.context_at(at.index[0]).draw().after[at.index[1]])
 
 
 def _warmed(context: StageContext) -> torch.Tensor:
@@ -94,10 +81,6 @@ def _sample_exp(numbers: Quantities, at: NumberLocation) -> Answer:
     written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g})"
     recomputed = math.exp((score.value - top.value) / temperature)
     return Answer("exp((logit − max) / T)", written, [score, top, Operand("T, the temperature", temperature)], recomputed)
-
-
-def _sample_exp_value(numbers: Quantities, at: NumberLocation) -> float:
-    return float(_warmed(numbers.context_at(at.index[0]))[at.index[1]])
 
 
 def _sample_sum(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -128,10 +111,6 @@ def _low(numbers: Quantities, at: NumberLocation) -> Answer:
     return answer if before else Answer("0 for the first token", "0", [], 0.0, FIRST)
 
 
-def _low_value(numbers: Quantities, at: NumberLocation) -> float:
-    return numbers.context_at(at.index[0]).draw().interval(at.index[1])[0]
-
-
 def _high(numbers: Quantities, at: NumberLocation) -> Answer:
     position, token = at.index
     low = numbers.operand("lower bound", f"sample.low[{position},{token}]")
@@ -140,20 +119,32 @@ def _high(numbers: Quantities, at: NumberLocation) -> Answer:
     return Answer("lower bound + probability", written, [low, p], low.value + p.value)
 
 
-def _high_value(numbers: Quantities, at: NumberLocation) -> float:
-    return numbers.context_at(at.index[0]).draw().interval(at.index[1])[1]
-
-
 OUTPUT = {
-    "logits": Rule("logit", NEXT, _logit, _logit_value),
+    "logits": Rule("logit", NEXT, _logit, lambda numbers, at: float(numbers.logits(at.index[0])[at.index[1]])),
     "logits.shifted": SHIFTED,
-    "probability": Rule("probability of the next token", NEXT, SOFTMAX, _probability_value),
+    "probability": Rule(
+        "probability of the next token",
+        NEXT,
+        SOFTMAX,
+        lambda numbers, at: float(numbers.logits(at.index[0]).softmax(-1)[at.index[1]]),
+    ),
     "probability.exp": EXP,
     "probability.sum": SUM,
-    "sample.u": Rule("the random number", ("position",), _u, _u_value),
-    "sample.after": Rule("probability of being drawn", NEXT, _after, _after_value),
-    "sample.exp": Rule("exp((logit − max) / T)", NEXT, _sample_exp, _sample_exp_value),
+    "sample.u": Rule("the random number", ("position",), _u, lambda numbers, at: _draw(numbers, at).u),
+    "sample.after": Rule(
+        "probability of being drawn", NEXT, _after, lambda numbers, at: float(_draw(numbers, at).after[at.index[1]])
+    ),
+    "sample.exp": Rule(
+        "exp((logit − max) / T)",
+        NEXT,
+        _sample_exp,
+        lambda numbers, at: float(_warmed(numbers.context_at(at.index[0]))[at.index[1]]),
+    ),
     "sample.sum": Rule("sum over the kept tokens", ("position",), _sample_sum, _sample_sum_value),
-    "sample.low": Rule("lower bound of a token's interval", NEXT, _low, _low_value),
-    "sample.high": Rule("upper bound of a token's interval", NEXT, _high, _high_value),
+    "sample.low": Rule(
+        "lower bound of a token's interval", NEXT, _low, lambda numbers, at: _draw(numbers, at).interval(at.index[1])[0]
+    ),
+    "sample.high": Rule(
+        "upper bound of a token's interval", NEXT, _high, lambda numbers, at: _draw(numbers, at).interval(at.index[1])[1]
+    ),
 }

@@ -26,7 +26,7 @@ def logits_gradient_view(context: StepContext) -> View:
         else f"“{context.tokenizer.label(guess)}” had the highest, {probability(float(p[guess]))}"
     )
     part = f"; it is only one of the {whole(count)} predictions of the step" if count > 1 else ""
-    towards, name = context.step.trained.target(target), context.step.trained.target_name
+    towards, name = context.towards(), context.step.trained.loss.target_name
     way, lowered = "down" if p[target] > towards[target] else "up", int((p > towards).sum())
     down = "all others" if lowered >= len(p) - 1 else f"{whole(lowered)} others"
     sentence = f"After {context.text_before} the target {came} had {probability(float(p[target]))}, {best}." + (
@@ -150,7 +150,7 @@ def backward_pass(context: StepContext) -> BackwardPass:
     own = float(context.losses()[context.position - 1])
     found = step.gradients
     return BackwardPass(
-        step.current.mean, own, step.trained.target_name, _errors(context), _parts(context), found.total, _weight(context)
+        step.current.mean, own, step.trained.loss.target_name, _errors(context), _parts(context), found.total, _weight(context)
     )
 
 

@@ -1,4 +1,4 @@
-"""Views of a batch and of a step on it: its windows and conditions, the loss of each token, and probabilities and losses after."""
+"""Views of a batch and of a step on it: windows and conditions, the loss of each token, probabilities and losses after."""
 
 import math
 from bisect import bisect_right
@@ -16,7 +16,7 @@ from lab.views.number_tables import Numbers, around, decimals_for, figures, numb
 def token_losses_view(context: StepContext) -> View:
     own = context.losses()
     probabilities = context.given()
-    here, formula = context.position - 1, context.step.trained.loss_formula
+    here, formula = context.position - 1, context.step.trained.loss.formula
     worst = int(own.argmax())
     mean = f"mean of all {whole(context.count)} predictions" if len(own) != context.count else "mean"
     surprise = f"the highest loss is {fixed(float(own[worst]), 3)}, of “{context.label(worst + 1)}” (token {worst + 2})"

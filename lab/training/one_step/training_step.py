@@ -19,7 +19,6 @@ from lab.training.gradient_accumulation import dropout_seed
 from lab.training.one_step.starting_point import OpenCheckpoint, StepBatch
 from lab.training.one_step.weight_changes import UndoState, WeightChange, WeightChanges, copied, largest_indices, tensors_of
 from lab.training.run_length import lr_of_next_step
-from lab.training.trainer_state import uniform_loss_of
 from models.check import check
 from models.config import Precision
 from models.gpt import GPT, autocast
@@ -102,20 +101,6 @@ class GradientNorms:
 
 
 @dataclass
-class WeightSums:
-    """What is found of the next step's changes so far, weight by weight; see `WeightChanges`."""
-
-    weights: int = 0
-    largest: list[WeightChange] = field(default_factory=list)
-    predicted: float = 0.0
-    squared: float = 0.0
-    weights_squared: float = 0.0
-    changed: int = 0
-    against: int = 0
-    at_least_half: int = 0
-
-
-@dataclass
 class TrainingStep:
     """The next steps of a run's trainer on one batch. `applied` counts those that have been taken."""
 
@@ -127,7 +112,7 @@ class TrainingStep:
     found_gradients: GradientNorms | None = None
     """Norms with the present weights, which then hold the clipped gradients."""
     found_changes: WeightChanges | None = None
-    _preview: WeightSums | None = None
+    _preview: WeightChanges | None = None
     """The preview that has begun."""
     _random: Tensor | None = None
     """State of the generator of dropout's masks after the part of the batch that was computed last."""
@@ -167,7 +152,7 @@ class TrainingStep:
     def would_be_skipped(self) -> bool:
         """True if the trainer's spike detector would skip the step."""
         detector = copy.deepcopy(self.state.spike_detector)
-        return detector.is_bad(self.current.loss, self.gradients.total, uniform_loss_of(self.run.config))
+        return detector.is_bad(self.current.loss, self.gradients.total, self.trained.loss_of_uniform(self.run.config))
 
     def go_to(self, applied: int) -> None:
         """Take steps, or undo them, until so many have been taken; then find losses and gradients there.
@@ -218,7 +203,7 @@ class TrainingStep:
         """Find the next step's change of every weight without taking it. Given up, it resumes there the next time."""
         if self.found_changes is not None:
             return
-        sums = self._preview = self._preview or WeightSums()
+        sums = self._preview = self._preview or WeightChanges()
         for name, weight in list(self.parameters.items())[sums.weights :]:
             before, after = self.before_and_after(weight)
             assert weight.grad is not None
@@ -236,9 +221,7 @@ class TrainingStep:
             ]
             sums.largest = sorted(sums.largest, key=lambda each: -abs(each.after - each.before))[:LARGEST]
             check()
-        norms = sums.squared**0.5, sums.weights_squared**0.5
-        self.found_changes = WeightChanges(sums.largest, sums.predicted, *norms, sums.changed, sums.against, sums.at_least_half)
-        self._preview = None
+        self.found_changes, self._preview = sums, None
 
     def _in_fp32(self, ids: Sequence[Tensor]) -> list[Tensor]:
         """The final hidden states, part by part, with the dropout masks of the step and without its rounding.
@@ -280,7 +263,7 @@ class TrainingStep:
         targets, head = torch.from_numpy(self.batch.targets).flatten(), self.model.wte.weight.detach()
         rows = max(1, LOGITS_AT_ONCE // len(head))
         parts = (
-            self.trained.losses(self.logits_of(hidden[start : start + rows], head), targets[start : start + rows])
+            self.trained.loss.losses(self.logits_of(hidden[start : start + rows], head), targets[start : start + rows])
             for start in range(0, len(hidden), rows)
         )
         return map(torch.cat, zip(*parts, strict=True))

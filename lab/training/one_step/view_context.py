@@ -77,15 +77,21 @@ class StepContext:
 
     def probabilities(self, applied: int | None = None) -> Numbers:
         """Probabilities of the vocabulary at the chosen position, (V,), float64."""
+        return torch.softmax(self._logits(applied), -1).numpy()
+
+    def _logits(self, applied: int | None = None) -> Tensor:
         at = self.step.applied if applied is None else applied
         hidden = self.step.snapshots[at].hidden
         assert hidden is not None
-        logits = self.step.logits_of(hidden[self.row : self.row + 1], self.step.head_at(at))[0]
-        return torch.softmax(logits.double(), -1).numpy()
+        return self.step.logits_of(hidden[self.row : self.row + 1], self.step.head_at(at))[0].double()
+
+    def towards(self) -> Numbers:
+        """The distribution that the prediction at the chosen position is trained towards, (V,), float64."""
+        return self.step.trained.loss.target(self._logits(), self.target)
 
     def at_logits(self, top: list[int]) -> list[tuple[float, float, float]]:
         """p, target and p − target, the gradient of the prediction's own loss, for these tokens, then for all others together."""
-        both = (self.probabilities(), self.step.trained.target(self.target))
+        both = (self.probabilities(), self.towards())
         p, target = ([*each[top].tolist(), float(each.sum() - each[top].sum())] for each in both)
         return [(own, towards, own - towards) for own, towards in zip(p, target, strict=True)]
 

@@ -1,7 +1,7 @@
 """The changes that the optimizer's next step makes to the weights, and copies from before it to undo it bit for bit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -65,19 +65,27 @@ class WeightChange:
 
 @dataclass
 class WeightChanges:
-    """The changes of the next step, found without taking it."""
+    """The changes of the next step, found without taking it, weight by weight."""
 
-    largest: list[WeightChange]
-    predicted: float
+    weights: int = 0
+    """Tensors of weights that are found so far."""
+    largest: list[WeightChange] = field(default_factory=list)
+    predicted: float = 0.0
     """First-order prediction of the change of the loss: Σ ∂loss/∂w · (w after − w before) over all weights."""
-    step_norm: float
-    weight_norm: float
-    changed: int
+    squared: float = 0.0
+    """Sum of the squares of the changes."""
+    weights_squared: float = 0.0
+    changed: int = 0
     """Number of weights that change at all."""
-    against: int
+    against: int = 0
     """Number of those that move against their gradient."""
-    at_least_half: int
+    at_least_half: int = 0
     """Number of weights that move by half the learning rate or more."""
+
+    @property
+    def share(self) -> float:
+        """Norm of the changes as a share of the weights'; 0 where these are 0."""
+        return self.squared**0.5 / self.weights_squared**0.5 if self.weights_squared else 0.0
 
 
 def largest_indices(values: Tensor, count: int) -> list[tuple[int, ...]]:

@@ -31,7 +31,7 @@ def weight_changes_view(context: StepContext) -> View:
     found = step.changes
     first = found.largest[0]
     change = first.after - first.before
-    everywhere = f"{significant(100 * found.step_norm / found.weight_norm if found.weight_norm else 0.0, 2)}%"
+    everywhere = f"{significant(100 * found.share, 2)}%"
     clipped = " (after clipping)" if step.gradients.factor < 1.0 else ""
     moved = found.against / found.changed if found.changed else 0.0
     sentence = (

@@ -9,17 +9,8 @@ from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data.cleaning.duplicates import (
-    BAND_HASHES,
-    BANDS,
-    MULTIPLIER,
-    DuplicateLines,
-    NearDuplicates,
-    SeenHashes,
-    _words,
-    min_hashes,
-    text_hashes,
-)
+from lab.data.cleaning.duplicates import DuplicateLines, NearDuplicates, _words
+from lab.data.cleaning.seen_hashes import BAND_HASHES, BANDS, MULTIPLIER, SeenHashes, min_hashes, text_hashes
 
 some = st.integers(0, 40) | st.integers(0, 40).map(lambda n: n << 12) | st.integers(1, 2**64 - 1)
 """Hashes of which many meet, also in a slot."""

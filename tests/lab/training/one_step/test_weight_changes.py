@@ -71,7 +71,7 @@ def test_looking_ahead_changes_nothing_and_is_what_the_step_then_does(trained: R
     assert moves.changed == int(steps.count_nonzero())
     assert moves.against == int(((steps * gradients.sign()) < 0).sum())
     assert moves.at_least_half == int((steps.abs() >= 0.5 * step.snapshots[0].lr).sum())
-    assert moves.step_norm == pytest.approx(float(steps.double().norm()), rel=1e-5)
+    assert moves.squared**0.5 == pytest.approx(float(steps.double().norm()), rel=1e-5)
     found = sorted((abs(each.after - each.before) for each in moves.largest), reverse=True)
     assert found == pytest.approx(steps.abs().topk(len(found)).values.tolist(), rel=1e-6)
     for each in moves.largest:
