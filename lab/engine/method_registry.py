@@ -1,7 +1,7 @@
 """The engine's methods: for each its name, the struct of its parameters and the type of its result. Nothing here needs torch.
 
-Client, server and tests take their types from here. To add a method, add its parameters and its entry here,
-also to `METHODS`, and its implementation to `lab.engine.method_bindings`: the engine refuses to start where one is missing.
+Client, server and tests take their types from here. To add a method, add its parameters and its entry here, and its
+implementation to `lab.engine.method_bindings`.
 """
 
 from dataclasses import dataclass
@@ -230,25 +230,3 @@ PROMPT_REPORT = EngineMethod("prompt_report", PromptParams, PromptReport, is_job
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer, is_job=True)
 EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult, is_job=True)
 CHAT = EngineMethod("chat", ChatParams, ChatAnswer, is_job=True)
-
-METHODS: tuple[AnyMethod, ...] = (
-    OPEN,
-    RELEASE,
-    LENS,
-    VIEW,
-    CODE,
-    EXPLAIN,
-    ATTRIBUTION,
-    EVIDENCE,
-    EFFECT,
-    COMPARE,
-    PATCHES,
-    GUESS,
-    SAMPLE,
-    SAVE_TRACE,
-    PROMPT_REPORT,
-    ONE_STEP,
-    EXPERIMENT,
-    CHAT,
-)
-"""All of the above."""

@@ -91,11 +91,10 @@ def main() -> None:
     torch.set_grad_enabled(False)
 
     from lab.engine.method_bindings import implementations
-    from lab.engine.method_registry import METHODS
     from lab.inspect.model_cache import ModelCache
 
     try:
-        server.serve_forever(METHODS, implementations(ModelCache()))
+        server.serve_forever(implementations(ModelCache()))
     except BrokenPipeError:
         os._exit(0)
 

@@ -78,20 +78,6 @@ def implement(method: EngineMethod[P, R], function: Callable[[P], R]) -> Impleme
     return Implementation(method, function)
 
 
-def implementations_by_name(methods: Iterable[AnyMethod], implementations: Iterable[Implementation]) -> dict[str, Implementation]:
-    """The implementations under their methods' names.
-
-    Raises:
-        LookupError: if a method has no implementation, or an implementation is of no method in the table.
-    """
-    wanted, found = {method.name for method in methods}, {each.method.name: each for each in implementations}
-    if missing := sorted(wanted - found.keys()):
-        raise LookupError(f"The engine's method {missing[0]} has no implementation.")
-    if unknown := sorted(found.keys() - wanted):
-        raise LookupError(f"The engine implements {unknown[0]}, which is not in its table of methods.")
-    return found
-
-
 class Server:
     """Server of requests, one after another, the oldest first. Those that wait are served inside the checks of a job."""
 
@@ -112,13 +98,9 @@ class Server:
         finally:
             at_end()
 
-    def serve_forever(
-        self,
-        methods: Iterable[AnyMethod],
-        implementations: Iterable[Implementation],
-    ) -> NoReturn:
-        """Serve the methods, each of which must have an implementation. Raises: LookupError, before any request is served."""
-        by_name = implementations_by_name(methods, implementations)
+    def serve_forever(self, implementations: Iterable[Implementation]) -> NoReturn:
+        """Serve the methods of these implementations."""
+        by_name = {each.method.name: each for each in implementations}
         while True:
             self._serve_next(by_name, wait=True)
 

@@ -1,13 +1,13 @@
 """Experiments on learning in context: a random sequence that stands twice, over the training, and the parts that find its place.
 
-The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.analysis.insights`).
+The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.analysis.insight_sentences`).
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lab.analysis.insights import FORMED, head_name, strongest_head, uniform_score
+from lab.analysis.insight_sentences import FORMED, head_name, strongest_head, uniform_score
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, whole
 from lab.experiments.context_window import by_range, standard_error

@@ -334,7 +334,7 @@ class PartUpdate(msgspec.Struct, array_like=True):
 
 HeadScore = Literal["previous", "duplicate", "induction"]
 HEAD_SCORES: tuple[HeadScore, ...] = get_args(HeadScore)
-"""Scores of an attention head, from 0 to 1; `lab.analysis.insights` defines them."""
+"""Scores of an attention head, from 0 to 1; `lab.analysis.insight_sentences` defines them."""
 
 
 def _at_most(limit: Limit) -> Meta:

@@ -202,7 +202,7 @@ def repeats(occurring: Ids, context: int, seed: int, sequences: int = SEQUENCES)
 
 
 def head_scores(model: GPT, ids: Tensor) -> Tensor:
-    """Previous-token, duplicate-token and induction score of every head, (3, layers, H); see `lab.analysis.insights`.
+    """Previous-token, duplicate-token and induction score of every head, (3, layers, H); see `lab.analysis.insight_sentences`.
 
     `ids` (B, 2r) are sequences of r tokens that are repeated once.
     """

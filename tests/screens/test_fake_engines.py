@@ -3,8 +3,11 @@
 import msgspec
 import pytest
 
-from lab.engine.method_registry import METHODS, VIEW, AnyMethod, ViewParams
+from lab.engine import method_registry
+from lab.engine.method_registry import VIEW, AnyMethod, EngineMethod, ViewParams
 from tests.screens.fake_wire import received_params
+
+METHODS = [each for each in vars(method_registry).values() if isinstance(each, EngineMethod)]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

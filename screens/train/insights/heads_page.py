@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lab.analysis.insights import FORMED, head_name, scores_sentence, uniform_score
+from lab.analysis.insight_sentences import FORMED, head_name, scores_sentence, uniform_score
 from lab.core.number_format import fixed, probability, whole
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 
-from lab.analysis.insights import head_name
+from lab.analysis.insight_sentences import head_name
 from lab.core.number_format import counted, probability
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar

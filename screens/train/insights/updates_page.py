@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from lab.analysis.insights import USUAL, power, updates_sentence
+from lab.analysis.insight_sentences import USUAL, power, updates_sentence
 from lab.core.number_format import significant
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName

@@ -3,7 +3,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from lab.analysis.insights import power, updates_sentence
+from lab.analysis.insight_sentences import power, updates_sentence
 from lab.analysis.run_sentence import run_sentence
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation, PartUpdate, Status, ValidationSegments

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.engine.method_bindings import implementations
-from lab.engine.method_registry import METHODS, PromptParams
+from lab.engine.method_registry import PromptParams
 from lab.engine.prompt_methods import trace_prompt
 from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run
@@ -142,8 +142,9 @@ class InProcessEngine:
 
     def __init__(self) -> None:
         self.models = ModelCache()
-        self.functions = {each.method.name: each.function for each in implementations(self.models)}
-        self._methods = {method.name: method for method in METHODS}
+        found = implementations(self.models)
+        self.functions = {each.method.name: each.function for each in found}
+        self._methods = {each.method.name: each.method for each in found}
 
     def asked(self, name: str, **fields: Any) -> Any:
         """The parameters of a method."""

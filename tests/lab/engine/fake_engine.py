@@ -86,7 +86,7 @@ def main() -> None:
     server = Server(replies)
     threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), daemon=True).start()
     implementations = [implement(LOG, log), *(implement(each, globals()[each.name]) for each in TOLD)]
-    server.serve_forever([each.method for each in implementations], implementations)
+    server.serve_forever(implementations)
 
 
 if __name__ == "__main__":

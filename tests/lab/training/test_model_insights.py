@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.analysis.insights import scores_sentence, strongest_head, uniform_score
+from lab.analysis.insight_sentences import scores_sentence, strongest_head, uniform_score
 from lab.data.token_file import TokenFile, token_dtype
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
