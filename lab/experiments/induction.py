@@ -1,6 +1,6 @@
 """Experiments on learning in context: a random sequence that stands twice, over the training, and the parts that find its place.
 
-The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`, `lab.analysis.insight_sentences`).
+The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`).
 """
 
 from typing import TYPE_CHECKING, NamedTuple

@@ -144,6 +144,23 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
         """Count a step; `metric` is its line, still without an evaluation."""
         self.step, self.pending, self.pending_updates = metric.step, metric, updates
 
+    def line_written(self) -> None:
+        """Forget the step's line, which is in metrics.jsonl."""
+        self.pending = None
+
+    def set_micro_batches(self, count: int) -> None:
+        """Set the micro-batches of a step, after running out of memory."""
+        self.micro_batches = count
+
+    def set_threads_now(self, threads: int) -> None:
+        self.threads_now = threads
+
+    def set_compiled(self, compiled: bool) -> None:
+        self.compiled = compiled
+
+    def set_loss_scale(self, found: LossScale) -> None:
+        self.loss_scale = found
+
     def set_best(self, step: int, val_loss: float) -> None:
         """Record the best evaluation, whose weights are saved."""
         self.best_val_loss, self.best_step, self.evals_without_improvement = val_loss, step, 0

@@ -172,7 +172,7 @@ class Training:
         if overflow:
             self.board.update(computed=self.compute.describe())
         if self.gradient.micro_batches != micro_batches:
-            state.micro_batches = self.gradient.micro_batches
+            state.set_micro_batches(self.gradient.micro_batches)
             message = self.gradient.split_message(step)
             self.logs.event("micro_batch", message)
             self.board.update(message=message)
@@ -209,7 +209,7 @@ class Training:
             metric.val_loss, metric.bits_per_byte = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self.logs.metric(metric)
-        self.state.pending = None  # its line is written
+        self.state.line_written()
         self.board.update(step=step, seconds=self.clock.seconds())
         if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
             self.board.update(gpu=use)

@@ -10,7 +10,7 @@ from lab.data.train_val_split import split_text, training_text
 from lab.tokenization.bpe_by_steps import BpeLearner, Merge
 from lab.tokenization.learnable_text import count_words, words_of
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.tokenization.bpe.test_pattern_words import TEXTS
+from tests.lab.tokenization.test_pattern_words import TEXTS
 
 
 def learned(text: str, merges: int) -> BpeLearner:
