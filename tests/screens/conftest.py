@@ -10,18 +10,16 @@ import os
 import pkgutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 import pytest
-from textual.css.model import RuleSet
-from textual.css.stylesheet import Stylesheet
+from textual.app import App
 from textual.pilot import Pilot
-from textual.screen import Screen
+from textual.widgets import Input, TextArea
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
@@ -53,7 +51,7 @@ from lab.runs.run_schema import (
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import count_thread, paint_due, paint_later, rows_of, wait_for_idle, wait_for_screen
+from tests.screens.pilot_waits import rows_of
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
 for found in pkgutil.walk_packages(screens.__path__, "screens."):
@@ -250,9 +248,7 @@ def until() -> Until:
             await pilot.pause(0)
             if condition():
                 await pilot.pause(0)
-                paint_due()
                 return
-            paint_due()
             await asyncio.sleep(0.005)
         text, seen = inspect.getsource(condition).strip(), "\n".join(rows_of(pilot))
         raise AssertionError(f"not within a minute: {text}\n{seen}")
@@ -379,58 +375,29 @@ def make_run(home: Path) -> Iterator[MakeRun]:
 
 @pytest.fixture(autouse=True)
 def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Freeze what changes a picture with time: the clock, the blinking of text cursors, animations."""
+    """Freeze the clock, which changes pictures."""
     monkeypatch.setattr("time.time", lambda: NOW)
-    monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda field: None)
-    monkeypatch.setattr("textual.widgets.TextArea._toggle_cursor_blink_visible", lambda area: None)
-    monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
+
+
+@pytest.fixture
+def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
+    """As the plugin's, with text cursors that do not blink."""
+
+    def compare(app: App[None], *, terminal_size: tuple[int, int], run_before: Callable[[Pilot[None]], Awaitable[None]]) -> bool:
+        async def go(pilot: Pilot[None]) -> None:
+            await run_before(pilot)
+            for field in app.screen.query("Input, TextArea").results(Input | TextArea):
+                field.cursor_blink = False
+
+        return snap_compare(app, terminal_size=terminal_size, run_before=go)
+
+    return compare
 
 
 @pytest.fixture(autouse=True)
 def _english_at_first_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read English lessons, whatever the lab of the test before read."""
     monkeypatch.setattr("lab.lessons.translation._in_use", "en")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _pilots_wait_for_events() -> Iterator[None]:
-    """Let a pilot go on as soon as a key is handled."""
-    in_thread = asyncio.BaseEventLoop.run_in_executor
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio.BaseEventLoop, "run_in_executor", lambda *arguments: count_thread(in_thread(*arguments)))
-        patch.setattr("textual.app.wait_for_idle", wait_for_idle)
-        patch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
-        patch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
-        patch.setattr(Screen, "_compositor_refresh", paint_later)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _styles_are_parsed_once() -> Iterator[None]:
-    """Share what an app has parsed of its styles with the next one of the same colours."""
-    parsed: dict[tuple[object, ...], list[RuleSet]] = {}
-    numbers: dict[frozenset[tuple[str, str]], int] = {}
-    of_stylesheet: WeakKeyDictionary[Stylesheet, tuple[dict[str, str], int]] = WeakKeyDictionary()
-    parse = Stylesheet._parse_rules
-
-    def colours(stylesheet: Stylesheet) -> int:
-        """The number of its variables' values; they are compared once for each dictionary, which is never changed."""
-        variables, number = of_stylesheet.get(stylesheet, ({}, 0))
-        if variables is not stylesheet._variables:
-            variables = stylesheet._variables
-            number = numbers.setdefault(frozenset(variables.items()), len(numbers))
-            of_stylesheet[stylesheet] = variables, number
-        return number
-
-    def parse_once(stylesheet: Stylesheet, *what: Any, **named: Any) -> list[RuleSet]:
-        key = (colours(stylesheet), *what, *named.items())
-        if key not in parsed:
-            parsed[key] = parse(stylesheet, *what, **named)
-        return parsed[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stylesheet, "_parse_rules", parse_once)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -462,16 +429,6 @@ def texts_are_read_in_processes(texts_are_read_in_threads: None, monkeypatch: py
     """Let processes do it, as they do for users."""
     for module in MODULES_THAT_ASK:
         monkeypatch.setattr(f"{module}.ask_process", ask_process)
-
-
-@pytest.fixture(autouse=True)
-def tasks_start_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `App.run` start tasks as Python 3.11 does.
-
-    From 3.12 on Textual starts them eagerly, and then mounts the widgets of an app's first screen before that screen is on the
-    stack. An Input cannot bear that. The lab opens with Home, which has none; these tests open any screen first.
-    """
-    monkeypatch.delattr(asyncio, "eager_task_factory", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rich.color import ColorSystem
 from textual.widgets import Button
 
 from screens.app import LabApp
@@ -95,7 +94,8 @@ def corpus_fact(screen: Any) -> str:
 def few_colours(patch: pytest.MonkeyPatch, terminal: str) -> None:
     if terminal == "none":
         patch.setenv("NO_COLOR", "1")
-    patch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.STANDARD)
+    patch.setenv("TERM", "xterm-16color")
+    patch.delenv("COLORTERM")
 
 
 @pytest.mark.parametrize("terminal", ["16", "none"])

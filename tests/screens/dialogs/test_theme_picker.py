@@ -68,7 +68,8 @@ async def test_on_256_colours_papers_are_greys_and_the_lab_s_own_theme_is_legibl
         number = colour.rich_color.downgrade(ColorSystem.EIGHT_BIT).number
         assert (number or 0) >= 232, "one of xterm's 24 greys"
     assert illegible_inks(theme, is_256=True) == []
-    monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.EIGHT_BIT)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("COLORTERM")
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         assert app.theme_variables["panel"] == variables["panel"]
@@ -125,8 +126,6 @@ async def test_without_colours_of_its_own_a_terminal_keeps_its_theme_and_without
 ) -> None:
     for name, value in setting.items():
         monkeypatch.setenv(name, value)
-    if "TERM" in setting:
-        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: None)
     write_preferences(home, theme="nord")
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:

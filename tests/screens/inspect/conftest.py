@@ -53,7 +53,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import keys_to, paint_due
+from tests.screens.pilot_waits import keys_to
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -398,7 +398,6 @@ class InspectPilot(Pilot[None]):
         try:
             async with asyncio.timeout(60):
                 while not condition():
-                    paint_due()
                     await self.pause(0.002)
         except TimeoutError:
             raise AssertionError(f"It did not happen: {getsource(condition)}\n{self.text}") from None

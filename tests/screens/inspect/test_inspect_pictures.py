@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from rich.color import ColorSystem
 
 from screens.app import LabApp
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
@@ -44,7 +43,8 @@ def test_picture_in_few_colours(
     if colours == "none":
         monkeypatch.setenv("NO_COLOR", "1")
     else:
-        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: ColorSystem.STANDARD)
+        monkeypatch.setenv("TERM", "xterm-16color")
+        monkeypatch.delenv("COLORTERM")
 
     def check(app: LabApp) -> None:
         cells = emitted_cells(app)
