@@ -2,14 +2,12 @@
 
 import asyncio
 import fcntl
-import functools
 import importlib
 import inspect
 import math
 import os
 import pkgutil
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,12 +21,7 @@ from textual.widgets import Input, TextArea
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
-from lab.core.errors import UserError
 from lab.core.machine import Machine
-from lab.core.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
-from lab.core.visible_text import visible
-from lab.data.builtin_texts import is_builtin
-from lab.data.statistics import text_statistics
 from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
@@ -311,50 +304,6 @@ def late_answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., LateAnswer]:
     return replace
 
 
-class _GivenUpError(Exception):
-    pass
-
-
-_of_builtin_texts: dict[bytes, Any] = {}
-"""Replies to what was asked of built-in texts, which are always the same and long."""
-
-
-async def ask_thread(module: str, request: Any, reply_type: object, progress: Progress, *, work: str) -> Any:
-    """As `ask_process`, with a thread in place of the process.
-
-    Where the task is cancelled, it ends at its next progress; but a built-in text is read to the end, once for all tests.
-    """
-    words = msgspec.json.encode(request)
-    if words in _of_builtin_texts:
-        return _of_builtin_texts[words]
-    asked = msgspec.json.decode(words, type=type(request))
-    if getattr(asked, "aside", False):
-        asked = msgspec.structs.replace(asked, low_priority=False)  # the priority is not this thread's alone
-    is_lasting = is_builtin(asked.source) and not getattr(asked, "save", "")
-    loop, is_given_up, told = asyncio.get_running_loop(), threading.Event(), -math.inf
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        if is_given_up.is_set() and not is_lasting:
-            raise _GivenUpError
-        if time.monotonic() >= told + SECONDS_BETWEEN_PROGRESS and not is_given_up.is_set():
-            told = time.monotonic()
-            loop.call_soon_threadsafe(lambda: is_given_up.is_set() or progress(done, total))
-
-    def read() -> Any:
-        reply = importlib.import_module(module)._work(asked, tell)
-        if is_lasting:
-            _of_builtin_texts[words] = reply
-        return reply
-
-    try:
-        return await asyncio.to_thread(read)
-    except UserError as error:
-        raise UserError(visible(str(error))) from error
-    finally:
-        is_given_up.set()
-
-
 @pytest.fixture
 def make_run(home: Path) -> Iterator[MakeRun]:
     """Makes a run in `home`; one that is going on has its lock held, as if its trainer were there."""
@@ -398,37 +347,6 @@ def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
 def _english_at_first_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read English lessons, whatever the lab of the test before read."""
     monkeypatch.setattr("lab.lessons.translation._in_use", "en")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _built_in_texts_are_counted_once() -> Iterator[None]:
-    """Remember the facts of more texts than a lab does: the built-in ones are those of nearly every test."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("_read_facts", "_count_tokens"):
-            patch.setattr(text_statistics, name, functools.cache(getattr(text_statistics, name).__wrapped__))
-        yield
-
-
-MODULES_THAT_ASK = (
-    "lab.planning.sequence_preview",
-    "lab.data.cleaning.measure_funnel",
-    "lab.data.statistics.text_statistics",
-)
-"""Modules whose work on a text is a process."""
-
-
-@pytest.fixture(autouse=True)
-def texts_are_read_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let threads do what screens ask processes for, which take a quarter of a second to start."""
-    for module in MODULES_THAT_ASK:
-        monkeypatch.setattr(f"{module}.ask_process", ask_thread)
-
-
-@pytest.fixture
-def texts_are_read_in_processes(texts_are_read_in_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let processes do it, as they do for users."""
-    for module in MODULES_THAT_ASK:
-        monkeypatch.setattr(f"{module}.ask_process", ask_process)
 
 
 @pytest.fixture(autouse=True)

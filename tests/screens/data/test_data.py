@@ -670,7 +670,6 @@ async def test_a_working_folder_that_is_gone_is_left_for_the_user_s_home(
         await until(pilot, lambda: "matches no text file" in hint(pilot))
 
 
-@pytest.mark.usefixtures("texts_are_read_in_processes")
 async def test_tokens_are_counted_in_a_process_so_that_typing_need_not_wait(
     data_app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

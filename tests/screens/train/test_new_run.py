@@ -195,7 +195,6 @@ async def test_the_line_says_what_differs_from_the_default_under_it(app: TrainAp
             await until(pilot, lambda said=said: more_line(pilot)[2:] == f"{MORE}{said}")
 
 
-@pytest.mark.usefixtures("texts_are_read_in_processes")
 @pytest.mark.parametrize(("length", "asked"), [("30", (30, None)), ("", (None, 5.0))])
 async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
     app: TrainApp, started: list[str], home: Path, until: Any, length: str, asked: tuple[int | None, float | None]
