@@ -168,8 +168,9 @@ class LabApp(AppState):
 
     def on_ready(self) -> None:
         """Begin with what the first paint does without: what reads files in threads would hold it up."""
-        gc.freeze()  # what the imports made is kept anyway; a full pass takes a quarter less time
-        gc.enable()
+        if not gc.isenabled():  # since the imports, whose results are kept anyway: a full pass takes a quarter less time
+            gc.freeze()
+            gc.enable()
         self.take_all_styles()
         if self._preferences_problem:
             self.notify(self._preferences_problem, severity="warning", markup=False)

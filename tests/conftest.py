@@ -34,14 +34,13 @@ MODULES_TO_FREEZE = 200
 COLLECTION_THRESHOLDS = (20_000, 20, 20)
 """Rarer collections of garbage than Python's (700, 10, 10): a test of a screen spends a seventh of its time in those."""
 
-_freeze = gc.freeze
 _frozen_modules = 0
 
 
 def _freeze_all() -> None:
     global _frozen_modules
     gc.collect()
-    _freeze()
+    gc.freeze()
     _frozen_modules = len(sys.modules)
 
 
@@ -128,11 +127,3 @@ def _no_disk_is_waited_for() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: os.fstat(descriptor) and None)
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _nothing_else_is_frozen() -> Iterator[None]:
-    """Keep an open lab from freezing all there is, with the open files of earlier tests."""
-    freeze, gc.freeze = gc.freeze, lambda: None
-    yield
-    gc.freeze = freeze

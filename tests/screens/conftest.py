@@ -22,6 +22,7 @@ from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
 from lab.core.machine import Machine
+from lab.lessons.translation import use_language
 from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
@@ -344,9 +345,9 @@ def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
 
 
 @pytest.fixture(autouse=True)
-def _english_at_first_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def _english_at_first() -> None:
     """Read English lessons, whatever the lab of the test before read."""
-    monkeypatch.setattr("lab.lessons.translation._in_use", "en")
+    use_language("en")
 
 
 @pytest.fixture(autouse=True)

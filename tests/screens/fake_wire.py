@@ -31,6 +31,7 @@ class SilentEngine:
     starts = 0
 
     async def call(self, method: EngineMethod[Any, Any], params: Any) -> Any:
+        received_params(method, params)
         await asyncio.Event().wait()
 
     async def kill(self) -> None: ...

@@ -1,10 +1,13 @@
 """Keys and clicks with the wait for what they change, and what is on the screen."""
 
+import re
 from collections.abc import Callable, Iterable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from lab.runs import home_folder
@@ -13,9 +16,20 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "12
 """Sizes of the terminal in pictures."""
 
 
+PIECE = re.compile(r'<text class="\S*" x="([\d.]+)" y="[\d.]+" textLength="[\d.]+" clip-path="url\(#\S+-line-(\d+)\)">([^<]*)<')
+"""Text in a screenshot, with its place and line."""
+CELL = 12.2
+"""Width of a character in it."""
+
+
 def rows_of(pilot: "Pilot[Any]") -> list[str]:
-    """The lines that are on the screen."""
-    return ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]
+    """The lines that are on the screen, as a screenshot shows them."""
+    width, height = pilot.app.size
+    rows = [""] * height
+    for x, y, text in PIECE.findall(pilot.app.export_screenshot()):
+        row = rows[int(y)]
+        rows[int(y)] = row + " " * (round(float(x) / CELL) - cell_len(row)) + unescape(text).replace("\xa0", " ").rstrip("\n")
+    return [row + " " * (width - cell_len(row)) for row in rows]
 
 
 async def click_on(pilot: "Pilot[Any]", words: str) -> None:

@@ -28,7 +28,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.prompt_input import PromptInput
 from tests.fixture_types import Open, Until
-from tests.screens.learn.conftest import SilentEngine
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.pilot_waits import click_on, press, resize, rows_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")

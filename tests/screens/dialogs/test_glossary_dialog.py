@@ -9,7 +9,7 @@ from screens.app import LabApp
 from screens.command_palette import LabCommands
 from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight
 from tests.fixture_types import Until
-from tests.screens.learn.conftest import SilentEngine
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.pilot_waits import press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")

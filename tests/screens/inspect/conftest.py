@@ -53,7 +53,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import keys_to
+from tests.screens.pilot_waits import keys_to, rows_of
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -391,7 +391,7 @@ class InspectPilot(Pilot[None]):
     @property
     def text(self) -> str:
         """Everything on screen."""
-        return "\n".join(strip.text for strip in self.app.screen._compositor.render_strips())
+        return "\n".join(rows_of(self))
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until this holds."""

@@ -1,33 +1,16 @@
 """Learn as the first mode, over an engine of the test's."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
 from textual.pilot import Pilot
 
-from lab.engine.method_registry import EngineMethod
 from screens.app import LabApp
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from tests.fixture_types import Until
-from tests.screens.fake_wire import received_params
-
-
-class SilentEngine:
-    """An engine that never answers, for what is to be seen before it does."""
-
-    starts = 0
-    pid: int | None = None
-
-    async def call(self, method: EngineMethod[Any, Any], params: Any) -> Any:
-        received_params(method, params)
-        await asyncio.Event().wait()
-
-    async def kill(self) -> None: ...
-
-    async def close(self) -> None: ...
+from tests.screens.fake_wire import SilentEngine
 
 
 def learn_app(engine: Callable[[], Any], **options: Any) -> LabApp:

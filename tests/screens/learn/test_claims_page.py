@@ -18,9 +18,9 @@ from screens.blocks.block_view import BlockView
 from screens.learn.claim_reader import ClaimReader, ClaimText
 from screens.learn.claims_page import ClaimList, ClaimsPage
 from screens.widgets.status_line import StatusLine
-from tests.screens.fake_wire import received_params, received_result
+from tests.screens.fake_wire import SilentEngine, received_params, received_result
 from tests.screens.in_process_engine import InProcessEngine
-from tests.screens.learn.conftest import SilentEngine, learn_app
+from tests.screens.learn.conftest import learn_app
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 MEASURES: dict[str, Any] = {

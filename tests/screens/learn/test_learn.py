@@ -31,7 +31,8 @@ from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.messages import RunsChanged
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
-from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
+from tests.screens.fake_wire import SilentEngine
+from tests.screens.learn.conftest import learn_app, lessons_page
 from tests.screens.pilot_waits import keys_to, resize, rows_of
 
 SOFTMAX, ATTENTION = map([lesson.name for lesson in lessons()].index, ("softmax", "attention"))
@@ -208,8 +209,7 @@ async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> 
         page, text = pilot.app.screen.query_one(LessonsPage), pilot.app.screen.query_one("#learn-text", Markdown)
         await until(pilot, lambda: page.is_settled and "press `2`" in text.source)
         await pilot.pause()
-        rows = ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]
-        y, x = next((y, row.index("press 2")) for y, row in enumerate(rows) if "press 2" in row)
+        y, x = next((y, row.index("press 2")) for y, row in enumerate(rows_of(pilot)) if "press 2" in row)
         await pilot.click(offset=(x + 6, y))
         await until(pilot, lambda: app.current_mode == "data")
 

@@ -23,8 +23,9 @@ from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, TinyRun, _one_thread, make_run
 from tests.models.oracle import Oracle
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.in_process_engine import InProcessEngine
-from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
+from tests.screens.learn.conftest import learn_app, lessons_page
 
 __all__ = ["_one_thread", "make_run"]
 

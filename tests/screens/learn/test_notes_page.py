@@ -16,7 +16,7 @@ from screens.app import LabApp
 from screens.dialogs.ask import AskText
 from screens.learn.notes_page import LONGEST_SHOWN, MOST_LINES, NotesPage
 from screens.tokens.tokens_screen import TokensScreen
-from tests.screens.learn.conftest import SilentEngine
+from tests.screens.fake_wire import SilentEngine
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ from screens.learn.lesson_reader import LessonText, lesson_markdown
 from screens.widgets.guess_view import GuessView
 from screens.widgets.text_fitting import wide_breaks, wrap
 from tests.lab.conftest import one_core
+from tests.screens.fake_wire import SilentEngine
 from tests.screens.in_process_engine import InProcessEngine
-from tests.screens.learn.conftest import SilentEngine, learn_app, lessons_page
+from tests.screens.learn.conftest import learn_app, lessons_page
 from tests.screens.pilot_waits import rows_of
 
 __all__ = ["one_core"]

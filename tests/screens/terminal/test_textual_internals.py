@@ -15,47 +15,15 @@ from types import ModuleType, SimpleNamespace
 from typing import cast
 
 import pytest
-import textual.screen
 from rich.color import Color
-from rich.segment import Segment
 from textual._xterm_parser import XTermParser
 from textual.app import App
-from textual.css.stylesheet import Stylesheet
 from textual.driver import Driver
 from textual.events import Key
-from textual.filter import ANSIToTruecolor
-from textual.geometry import Size
-from textual.message import Message
-from textual.messages import Update
-from textual.screen import ModalScreen, Screen
-from textual.strip import Strip
 from textual.widgets import Static
 
 from screens.app import LabApp
-from screens.base_screen import LabScreen
-from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS, begin_with_theme, tell_changes, write_to
-
-
-def strip() -> Strip:
-    return Strip([Segment("attention "), Segment("日本"), Segment(" 0.25")])
-
-
-def test_parts_of_a_line_are_those_of_the_text_between_the_cuts_without_caches() -> None:
-    whole = strip()
-    names = {name for name in Strip.__slots__ if name.endswith("_cache") and name != "_render_cache"}
-    assert {getattr(whole, name) for name in names} == {NO_CACHE}
-    length, before = whole.cell_length, sys.getrefcount(whole)
-    parts = whole.divide([length])
-    assert [part.text for part in parts] == [whole.text]
-    del parts
-    assert sys.getrefcount(whole) == before, "a whole line is freed without the cycle collector"
-    assert [part.text for part in strip().divide([5, 10, length])] == ["atten", "tion ", "日本 0.25"]
-    assert [part.text for part in strip().divide([5, length + 8])] == ["atten"], "as Textual: a cut beyond the end is none"
-    assert [part.text for part in strip().divide([length, length + 8])] == [strip().text]
-
-
-def test_textual_paints_as_often_as_that() -> None:
-    assert textual.screen.UPDATE_PERIOD == SECONDS_BETWEEN_PAINTS
+from screens.terminal.textual_internals import begin_with_theme, write_to
 
 
 class Signs(Static):
@@ -68,79 +36,34 @@ class Signs(Static):
     """
 
 
-async def test_styles_of_a_component_are_worked_out_when_asked_for_and_a_change_is_told_to_the_screen_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_styles_of_a_component_follow_the_classes_of_its_widget() -> None:
     app: App[None] = App()
     async with app.run_test() as pilot:
         signs = Signs("good")
         await app.mount(signs)
-        assert len(signs._component_styles) == 0
         assert signs.get_component_rich_style("signs--good").color == Color.parse("#ff0000")
-        assert list(signs._component_styles) == ["signs--good"]
         signs.add_class("-calm")
         await pilot.pause()
         assert signs.get_component_rich_style("signs--good").color == Color.parse("#0000ff")
         with pytest.raises(KeyError, match="signs--other"):
             signs.get_component_styles("signs--other")
-        told: list[Message] = []
-        monkeypatch.setattr(app.screen, "post_message", told.append)
-        signs.refresh()
-        assert told == []
-        tell_changes(app.screen)
-        assert told == [Update(signs)]
-        monkeypatch.undo()
 
 
-class Resized(LabScreen):
-    MODE = "home"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.laid_out: list[Size] = []
-
-    def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
-        if size is not None:
-            self.laid_out.append(size)
-        super()._refresh_layout(size, scroll)
-
-
-async def test_a_theme_to_begin_with_is_set_as_setting_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLORTERM", "truecolor")
-    first, later = LabApp(preload=False), LabApp(preload=False)
-    name = "catppuccin-latte"
-    begin_with_theme(first, name)
-    async with later.run_test() as pilot:
-        later.theme = name
-        await pilot.pause()
-        for app in (first, later):
-            assert app.classes == {"-light-mode", f"-theme-{name}"}
-            assert app.stylesheet._variables["primary"] == later.theme_variables["primary"]
-            filters = [each for each in app._filters if isinstance(each, ANSIToTruecolor)]
-            assert [each._terminal_theme for each in filters] == [later.ansi_theme]
-
-
-@pytest.mark.usefixtures("home")
-async def test_a_new_screen_is_laid_out_once_and_parses_no_styles_again_of_which_all_are_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    app = LabApp(preload=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = Resized()
-        await app.push_screen(screen)
-        await pilot.resize_terminal(100, 30)
-        await pilot.pause()
-        assert screen.laid_out == [Size(80, 24), Size(100, 30)], "and again in another size"
-        await app.pop_screen()
-        again: list[object] = []
-        monkeypatch.setattr(Stylesheet, "reparse", lambda stylesheet: again.append(stylesheet))
-        await app.switch_mode("learn")
-        await pilot.pause()
-        assert not again
-        for number in range(70):  # Textual keeps 64
-            app.stylesheet.add_source(f"Signs {{ width: {number}; }}", ("a test", str(number)))
-        app.stylesheet.parse()
-        assert len(app.stylesheet._parse_cache) > 64
+@pytest.mark.usefixtures("home", "fixed_machine")
+async def test_a_theme_to_begin_with_is_set_as_setting_it_does() -> None:
+    pictures = []
+    for begins in (True, False):
+        app = LabApp(preload=False)
+        if begins:
+            begin_with_theme(app, "catppuccin-latte")
+        async with app.run_test() as pilot:
+            app.theme = "catppuccin-latte"
+            await pilot.pause(0.1)
+            await pilot.press("question_mark")
+            await pilot.pause()
+            pictures.append(app.export_screenshot())
+            assert app.classes == {"-light-mode", "-theme-catppuccin-latte"}
+    assert pictures[0] == pictures[1]
 
 
 def test_a_driver_writes_where_it_is_told_to() -> None:
@@ -229,17 +152,3 @@ def test_no_other_module_touches_private_names_of_textual() -> None:
             inherited = set().union(*(defined(base) for base in owner.__mro__ if base in textuals))
             touched |= {(name, each) for each in defined(owner) & inherited}
     assert {(name, each) for name, each in touched if name not in ALLOWED} == set()
-
-
-async def test_nothing_is_painted_behind_a_screen_that_covers_all() -> None:
-    class Veil(ModalScreen[None]):
-        """Lets what is behind it show."""
-
-    async with App[None]().run_test() as pilot:
-        back = pilot.app.screen
-        await pilot.app.push_screen(Screen(classes="opaque"))
-        pilot.app.screen.styles.background = "black"
-        assert pilot.app._background_screens == []
-        await pilot.app.pop_screen()
-        await pilot.app.push_screen(Veil())
-        assert pilot.app._background_screens == [back]

@@ -6,6 +6,7 @@ from textual.pilot import Pilot
 
 from screens.app import LabApp
 from screens.tokens.tokens_screen import TokensScreen
+from tests.screens.pilot_waits import rows_of
 
 
 class TokensApp(LabApp):
@@ -26,6 +27,5 @@ async def settle(pilot: Pilot[None]) -> None:
             break
         await asyncio.sleep(0.005)
     else:
-        rows = ("".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips())
-        raise AssertionError("\n".join([f"the page {screen_of(pilot).page} does not settle; on screen:", *rows]))
+        raise AssertionError("\n".join([f"the page {screen_of(pilot).page} does not settle; on screen:", *rows_of(pilot)]))
     await pilot.pause(0)
