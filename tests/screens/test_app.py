@@ -71,9 +71,8 @@ def notices(app: LabApp) -> str:
     return "\n".join(str(each.message) for each in app._notifications)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_a_digit_shows_its_mode(size: tuple[int, int], app: LabApp) -> None:
-    async with app.run_test(size=size) as pilot:
+async def test_a_digit_shows_its_mode(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
         for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("6", "▸6 Learn◂"), ("1", "▸1 Home◂")):
             await press(pilot, key)
             assert mark in line_of(pilot, ModeBar)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from screens.about_key import KEYLESS
-from screens.action_index import all_actions, bindings_of, page_actions
+from screens.action_index import all_actions, page_actions
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
@@ -32,9 +32,6 @@ MOVES = {*"hjklHJKLG", "home", "end", "pagedown", "pageup", "ctrl+d", "ctrl+u", 
 """Keys that move, besides the arrows."""
 
 LETTERS = {key: shared for shared in KEY_MAP if shared.verbs for key in shared.keys}
-
-TO_REACH = (Path(__file__).parent / "actions_to_reach.txt").read_text().split()
-"""Ids of the actions that had a key of their own when `?` listed 173 lines."""
 
 
 def test_a_key_of_the_map_means_the_same_everywhere() -> None:
@@ -87,11 +84,6 @@ async def test_the_help_of_a_place_has_at_most_fifteen_lines_and_the_actions_of_
                 rows = [row.words for _, rows in app.screen._sections for row in rows if row.is_listed]
                 assert len(rows) <= MOST_ROWS, (mode, page, rows)
                 await press(pilot, "escape")
-
-
-def test_every_action_is_still_in_the_palette() -> None:
-    reached = {action.id for action in all_actions()} | set(bindings_of(LabApp))
-    assert [id for id in TO_REACH if id not in reached] == []
 
 
 def test_the_readme_has_the_map() -> None:

@@ -54,9 +54,8 @@ async def watch_tale(pilot: Pilot[None], until: Until) -> TrainScreen:
     return train
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_keys_typed_after_one_step_go_to_it_or_back_or_to_a_mode(app: LabApp, until: Until, size: tuple[int, int]) -> None:
-    async with app.run_test(size=size) as pilot:
+async def test_keys_typed_after_one_step_go_to_it_or_back_or_to_a_mode(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
         train = await watch_tale(pilot, until)
         type_at_once(app, "w", "escape", "n")
         await until(pilot, lambda: train.making)

@@ -74,11 +74,6 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     assert await record.select(SELECTED) is None
     assert [facts.layers for facts in record.facts] == [2]
     assert (record.paths, record.views) == ([SELECTED], [SELECTED])
-    asked = [(call["stage"], call["head"], call["position"], call["layer"]) for call in engine.asked("view")]
-    assert asked[:3] == [("scores", 0, None, 0), (AFTER, 0, None, 0), (BEFORE, 0, None, 0)]
-    assert asked[3:5] == [("scores", 1, None, 0), ("scores", 3, None, 0)], "the heads beside: the last is before the first"
-    assert asked[5:6] == [("scores", 0, BEFORE_LAST, 0)], "the token to the left; there is none to the right"
-    assert asked[6:] == [("scores", 0, None, 1)], "the layer after; there is none before"
     assert record.session.is_idle
     view = record.session.select(replace(SELECTED, stage="matrix"))
     assert view is not None
@@ -159,11 +154,6 @@ async def test_a_view_that_came_before_the_newer_path_is_shown_anew(
     assert steps[-1] == 3000
 
 
-async def test_a_layer_that_the_model_has_not_is_not_asked_for(record: Record, engine: Any) -> None:
-    await record.select(replace(SELECTED, layer=11, head=11))
-    assert (engine.asked("view")[0]["layer"], engine.asked("view")[0]["head"]) == (1, 3)
-
-
 def test_every_step_of_every_layer_is_found_again(steps: list[StageEntry]) -> None:
     path = steps
     selection = at_step(SELECTED, path[0])
@@ -214,23 +204,3 @@ async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> N
     engine.gate = None
     await record.select(replace(AFAR, head=3))
     assert record.views[-1].head == 3
-
-
-@pytest.mark.parametrize(("name", "value", "asked"), [("TOKENS", 4, 7), ("TOKENS", 3, 1), ("PARAMETERS", 99_999, 1)])
-async def test_nothing_is_fetched_ahead_for_a_long_prompt_or_a_large_model(
-    name: str, value: int, asked: int, record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The prompt has four tokens and the model 100,000 parameters."""
-    monkeypatch.setattr(f"screens.inspect.engine_session.LOOK_AHEAD_{name}", value)
-    await record.select(SELECTED)
-    assert len(engine.asked("view")) == asked
-
-
-async def test_nothing_is_fetched_ahead_of_a_place_whose_path_is_held_no_more(
-    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("screens.inspect.engine_session.ANSWERS_KEPT", 0)
-    await record.select(SELECTED)
-    await record.select(replace(SELECTED, head=2))
-    assert [selection.head for selection in record.views] == [0, 2]
-    assert (len(engine.asked("lens")), len(engine.asked("view"))) == (1, 2)

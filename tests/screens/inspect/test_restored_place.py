@@ -189,19 +189,18 @@ async def test_before_the_engine_answers_keys_wait_the_tokens_of_a_prompt_or_a_s
         assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing
 
 
-@pytest.mark.parametrize("way", [ModeChosen("inspect"), RunChosen("tale", "inspect")], ids=["mode", "run"])
-@pytest.mark.parametrize("into", [["enter", "down"], ["x", "tab", "tab"]], ids=["numbers", "interventions"])
-async def test_who_comes_back_has_the_keys_on_the_stages_again(inspect: Open, app: LabApp, way: Any, into: list[str]) -> None:
+async def test_who_comes_back_has_the_keys_on_the_stages_again(inspect: Open, app: LabApp) -> None:
     async with inspect() as pilot:
-        await pilot.go(*to_stage("scores"), *into)
         screen = pilot.screen
-        assert not isinstance(app.focused, ForwardPassList)
-        await pilot.press("1")
-        await pilot.until(lambda: app.current_mode == "home")
-        app.post_message(way)
-        await pilot.until(lambda: app.screen is screen and isinstance(app.focused, ForwardPassList))
-        await pilot.go("j")
-        assert pilot.screen.selection.stage == way_through()[len(to_stage("scores")) + 1].stage
+        for way, into in ((ModeChosen("inspect"), ["enter", "down"]), (RunChosen("tale", "inspect"), ["x", "tab", "tab"])):
+            await pilot.go("home", *to_stage("scores"), *into)
+            assert not isinstance(app.focused, ForwardPassList)
+            await pilot.press("1")
+            await pilot.until(lambda: app.current_mode == "home")
+            app.post_message(way)
+            await pilot.until(lambda: app.screen is screen and isinstance(app.focused, ForwardPassList))
+            await pilot.go("j")
+            assert pilot.screen.selection.stage == way_through()[len(to_stage("scores")) + 1].stage
 
 
 @pytest.mark.parametrize(("opened", "is_held"), [("tale", False), ("other", True), ("", True)])

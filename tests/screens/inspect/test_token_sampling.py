@@ -123,33 +123,28 @@ async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(i
 
 
 @pytest.mark.usefixtures("tokens")
-@pytest.mark.parametrize(("keys", "kept"), [([], True), (["x"], False), (["x", "backspace"], True)])
-async def test_a_prompt_that_was_opened_and_not_changed_keeps_its_tokens(inspect: Open, keys: list[str], kept: bool) -> None:
+async def test_a_prompt_that_was_opened_and_not_changed_keeps_its_tokens(inspect: Open) -> None:
     async with inspect() as pilot:
         await pilot.walk("left", "space", "space")
         before = pilot.screen.selection.prompt
         assert before.ids is not None
-        await pilot.press("e")
-        await pilot.until(lambda: pilot.screen.query_one(PromptInput).value)
-        await pilot.go(*keys, "enter")
-        assert (pilot.screen.selection.prompt == before) == kept
-        assert kept or pilot.screen.selection.prompt == Prompt("<5 tokens>x")
+        for keys, after in (([], before), (["x", "backspace"], before), (["x"], Prompt("<5 tokens>x"))):
+            await pilot.press("e")
+            await pilot.until(lambda: pilot.screen.query_one(PromptInput).value)
+            await pilot.go(*keys, "enter")
+            assert pilot.screen.selection.prompt == after
 
 
-@pytest.mark.parametrize(
-    ("sampling", "told"),
-    [
-        (SamplingSettings(min_p=0.3, repetition_penalty=1.5), "drawn at random: “ fast” had 58.0%"),
-        (SamplingSettings(greedy=True), "only “ fast” could be drawn: the model gives it 41.2%"),
-    ],
-)
-async def test_the_drawn_token_is_told_with_the_probability_that_it_was_drawn_with(
-    inspect: Open, sampling: SamplingSettings, told: str
-) -> None:
+async def test_the_drawn_token_is_told_with_the_probability_that_it_was_drawn_with(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        pilot.screen.selection = replace(pilot.screen.selection, sampling=sampling)
-        await pilot.go("space")
-        assert told in pilot.status
+        for sampling, told in (
+            (SamplingSettings(min_p=0.3, repetition_penalty=1.5), "drawn at random: “ fast” had 58.0%"),
+            (SamplingSettings(greedy=True), "only “ fast” could be drawn: the model gives it 41.2%"),
+        ):
+            pilot.screen.selection = replace(pilot.screen.selection, sampling=sampling)
+            await pilot.go("space")
+            assert told in pilot.status
+            await pilot.go("u")
 
 
 async def test_undo_takes_back_the_latest_whatever_it_was(inspect: Open) -> None:

@@ -13,7 +13,7 @@ from screens.inspect.tour import HINT, tour_sentence, tour_stops
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
-from tests.screens.inspect.conftest import SIZES, InspectPilot, Open
+from tests.screens.inspect.conftest import InspectPilot, Open
 
 
 def test_a_tour_shows_one_layer_in_full_and_of_the_others_what_they_add() -> None:
@@ -104,13 +104,12 @@ async def test_p_plays_the_forward_pass_to_its_end_any_other_key_stops_it_and_ac
         assert "stops" not in status.left
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize(("keys", "token"), [(("left",), "3 “ dog”"), (("p", "escape"), "4 “ ran”"), (("j", "k"), "4 “ ran”")])
 async def test_the_first_sight_leads_to_the_tour_until_it_is_taken_or_the_user_has_moved(
-    inspect: Open, make_run: Any, size: tuple[int, int], keys: tuple[str, ...], token: str
+    inspect: Open, make_run: Any, keys: tuple[str, ...], token: str
 ) -> None:
     make_run("other")
-    async with inspect(size=size) as pilot:
+    async with inspect() as pilot:
         status = pilot.screen.query_one("#inspect-status", StatusLine)
         first = f"stage 1/31 · {HINT}"
         assert (pilot.status, status.has_class("-next"), status.size.height) == (first, True, 1)

@@ -148,18 +148,19 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("editor", "sentence"), WRONG.items(), ids=["none", "missing", "quotes", "fails"])
 async def test_an_editor_that_cannot_be_opened_is_a_sentence(
-    editor: str, sentence: str, app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setenv("EDITOR", editor)
     monkeypatch.setattr(HeadlessDriver, "can_suspend", True)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_notes(pilot, until)
-        await pilot.press("e")
-        await until(pilot, lambda: sentence in told(app))
-        assert str(notes_path(home)) in told(app) or editor == "false"
+        for editor, sentence in WRONG.items():
+            monkeypatch.setenv("EDITOR", editor)
+            app.clear_notifications()
+            await pilot.press("e")
+            await until(pilot, lambda sentence=sentence: sentence in told(app))
+            assert str(notes_path(home)) in told(app) or editor == "false"
 
 
 async def test_the_editor_is_not_opened_on_a_link(app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from screens.tokens.tokens_screen import EXAMPLE
 from screens.tokens.vocabulary_list import VocabularyList
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
+from tests.screens.pilot_waits import resize
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 
@@ -258,38 +259,38 @@ def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any, until: A
     assert snap_compare(app, terminal_size=size, run_before=go)
 
 
-@pytest.mark.parametrize(
-    ("size", "text", "has_ids", "has_vocabulary", "is_side_by_side"),
-    [
-        ((80, 24), "the big dog", True, False, False),
-        ((80, 24), "the big dog\n" * 3, False, False, False),
-        ((120, 40), "the big dog\n" * 3, True, False, False),
-        ((200, 40), "the big dog", True, True, False),
-        ((200, 60), "the big dog", True, True, True),
-        ((200, 60), "the big dog\n" * 99, False, True, False),
-    ],
-)
-async def test_the_strip_shows_more_where_there_is_room(
-    size: tuple[int, int], text: str, has_ids: bool, has_vocabulary: bool, is_side_by_side: bool, app: LabApp, until: Any
-) -> None:
-    async with app.run_test(size=size) as pilot:
+async def test_the_strip_shows_more_where_there_is_room(app: LabApp, until: Any) -> None:
+    line = "the big dog\n"
+    async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await pilot.press("c")
         await settle(pilot)
-        await write(pilot, text)
         flow, side = screen.query_one(TokenFlow), screen.query_one(SideBySidePage)
         listed = screen.query_one("#tokens-vocabulary", VocabularyList)
-        below = [line for line in range(flow.window) if flow.render_line(line).text.split()[:3] == ["1169", "1263", "3290"]]
-        assert bool(below) is has_ids
-        assert (listed.display, side.is_shown, screen.page) == (has_vocabulary, is_side_by_side, "strip")
-        await pilot.press("home", "right")
-        if has_vocabulary:
-            await until(pilot, lambda: listed.chosen == 1263)
-            assert any("▸ 1263" in listed.render_line(line).text for line in range(5, listed.window - 5)), "with its neighbours"
-        await pilot.press("]")
-        assert side.is_shown
-        await pilot.press("[")
-        assert side.is_shown is is_side_by_side
+
+        def has_ids() -> bool:
+            return any(flow.render_line(y).text.split()[:3] == ["1169", "1263", "3290"] for y in range(flow.window))
+
+        for size, text, *expected in (
+            ((80, 24), line.strip(), True, False, False),
+            ((80, 24), line * 3, False, False, False),
+            ((120, 40), line * 3, True, False, False),
+            ((200, 40), line.strip(), True, True, False),
+            ((200, 60), line.strip(), True, True, True),
+            ((200, 60), line * 99, False, True, False),
+        ):
+            await resize(pilot, *size)
+            await write(pilot, text)
+            await until(pilot, lambda expected=expected: [has_ids(), listed.display, side.is_shown] == expected)
+            assert screen.page == "strip"
+            await pilot.press("home", "right")
+            if listed.display:
+                await until(pilot, lambda: listed.chosen == 1263)
+                assert any("▸ 1263" in listed.render_line(y).text for y in range(5, listed.window - 5)), "with its neighbours"
+            await pilot.press("]")
+            assert side.is_shown
+            await pilot.press("[")
+            assert side.is_shown is expected[-1]
 
 
 async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, until: Any) -> None:
