@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import importlib
-import inspect
 import math
 import os
 import pkgutil
@@ -45,7 +44,7 @@ from lab.runs.run_schema import (
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import rows_of
+from tests.screens.pilot_waits import wait_until
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
 for found in pkgutil.walk_packages(screens.__path__, "screens."):
@@ -235,19 +234,8 @@ def fixed_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def until() -> Until:
-    """Waits until a condition holds and everything posted has been handled, and fails after a minute without it."""
-
-    async def wait(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-        for _ in range(10_000):
-            await pilot.pause(0)
-            if condition():
-                await pilot.pause(0)
-                return
-            await asyncio.sleep(0.005)
-        text, seen = inspect.getsource(condition).strip(), "\n".join(rows_of(pilot))
-        raise AssertionError(f"not within a minute: {text}\n{seen}")
-
-    return wait
+    """Waits until a condition holds."""
+    return wait_until
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Keys and clicks with the wait for what they change, and what is on the screen."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from html import unescape
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,18 @@ def rows_of(pilot: "Pilot[Any]") -> list[str]:
         row = rows[int(y)]
         rows[int(y)] = row + " " * (round(float(x) / CELL) - cell_len(row)) + unescape(text).replace("\xa0", " ").rstrip("\n")
     return [row + " " * (width - cell_len(row)) for row in rows]
+
+
+async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> None:
+    """Wait until a condition holds and everything posted has been handled, and fail after a minute without it."""
+    try:
+        async with asyncio.timeout(60):
+            while not condition():
+                await pilot.pause(0.005)
+            await pilot.pause(0)
+    except TimeoutError:
+        seen = "\n".join(rows_of(pilot))
+        raise AssertionError(f"not within a minute: {getsource(condition).strip()}\n{seen}") from None
 
 
 async def click_on(pilot: "Pilot[Any]", words: str) -> None:

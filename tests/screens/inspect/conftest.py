@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import keys_to, rows_of
+from tests.screens.pilot_waits import keys_to, rows_of, wait_until
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -395,12 +394,7 @@ class InspectPilot(Pilot[None]):
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until this holds."""
-        try:
-            async with asyncio.timeout(60):
-                while not condition():
-                    await self.pause(0.002)
-        except TimeoutError:
-            raise AssertionError(f"It did not happen: {getsource(condition)}\n{self.text}") from None
+        await wait_until(self, condition)
 
     async def settle(self) -> None:
         """Wait until the selection is shown: the engine has answered, and the answer is drawn."""

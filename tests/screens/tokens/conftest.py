@@ -1,12 +1,10 @@
 """Tokens as the first mode, and the wait for its page in sight."""
 
-import asyncio
-
 from textual.pilot import Pilot
 
 from screens.app import LabApp
 from screens.tokens.tokens_screen import TokensScreen
-from tests.screens.pilot_waits import rows_of
+from tests.screens.pilot_waits import wait_until
 
 
 class TokensApp(LabApp):
@@ -21,11 +19,5 @@ def screen_of(pilot: Pilot[None]) -> TokensScreen:
 
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until the page in sight has answered."""
-    for _ in range(4000):
-        await pilot.pause(0)
-        if screen_of(pilot).is_settled:
-            break
-        await asyncio.sleep(0.005)
-    else:
-        raise AssertionError("\n".join([f"the page {screen_of(pilot).page} does not settle; on screen:", *rows_of(pilot)]))
     await pilot.pause(0)
+    await wait_until(pilot, lambda: screen_of(pilot).is_settled)
