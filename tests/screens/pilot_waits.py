@@ -38,6 +38,7 @@ async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> No
     """Wait until a condition holds and everything posted has been handled, and fail after a minute without it."""
     try:
         async with asyncio.timeout(60):
+            await pilot.pause(0)
             while not condition():
                 await pilot.pause(0.005)
             await pilot.pause(0)

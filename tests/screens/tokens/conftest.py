@@ -19,5 +19,4 @@ def screen_of(pilot: Pilot[None]) -> TokensScreen:
 
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until the page in sight has answered."""
-    await pilot.pause(0)
     await wait_until(pilot, lambda: screen_of(pilot).is_settled)
