@@ -70,7 +70,7 @@ SECONDS_UNTIL_IDLE = 0.4
 
 LATER_IMPORTS = (
     *("screens.command_palette", "screens.run_actions", "screens.help_screen", "plotext"),
-    *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"),
+    *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_control"),
 )
 """Modules that the first use of a key would wait for, imported with the screens' own."""
 

@@ -10,7 +10,7 @@ from lab.runs.run_schema import DataConfig, FinalEvaluation
 from models.config import uniform_baseline
 
 if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
+    from lab.runs.run_history import LossHistory
 
 
 def bytes_per_token(data: DataConfig, history: "LossHistory", final: FinalEvaluation | None = None) -> float:

@@ -7,13 +7,13 @@ from lab.analysis.baselines import NATS, LossUnit
 from lab.core.number_format import fixed, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
-from lab.runs.evaluation_coverage import at_the_end, during_training
 from lab.runs.run_folder import Run
+from lab.runs.run_in_words import at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Status
 from models.config import uniform_baseline
 
 if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
+    from lab.runs.run_history import LossHistory
 
 SAME = 0.03
 """Training and validation loss this near each other, as a fraction, are called about the same."""

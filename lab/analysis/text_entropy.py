@@ -16,8 +16,8 @@ from lab.core.errors import UserError
 from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.data.train_val_split import FINAL_SEGMENTS, Ranges, spread
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.schema_parts import CopiedShare
 from models.config import TokenizerError
 
 MOST_TOKENS = 10_000_000

@@ -18,8 +18,8 @@ from lab.analysis.diagnosis.diagnosed_run import (
 from lab.analysis.run_sentence import run_sentence
 from lab.core.number_format import counted, fixed, perplexity, probability, whole
 from lab.data.statistics.copied_share import copied_error
-from lab.runs.evaluation_coverage import during_training
 from lab.runs.run_folder import ACTIVE
+from lab.runs.run_in_words import during_training
 
 Tone = Literal["good", "wait", "warn", "bad"]
 BY_TONE: dict[Tone, tuple[Verdict, ...]] = {

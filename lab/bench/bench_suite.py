@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.bench.bench_report import BenchRow
 from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, comparison, ratio, time_in_turns
-from lab.core.detached_process import KEEP_FREED_MEMORY, ONE_NUMPY_THREAD, OPENMP_SPIN
+from lab.core.child_process import KEEP_FREED_MEMORY, ONE_NUMPY_THREAD, OPENMP_SPIN
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch

@@ -17,7 +17,7 @@ import msgspec
 
 from lab.bench.bench_report import BenchRow
 from lab.bench.timed_process import TimedProcess, end_trainer, load_comparison, time_in_turns
-from lab.core.detached_process import torch_environment
+from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda, no_cuda_reason
 from lab.core.number_format import counted, fixed

@@ -3,8 +3,8 @@
 import time
 
 from lab.core.errors import UserError
+from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_locks import trainer_lock_is_held
 
 ANSWER_SECONDS = 120.0
 """Longest wait for a trainer: it finishes its step, then a stop writes a checkpoint."""

@@ -17,8 +17,8 @@ from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import clean_documents
 from lab.data.find_text_files import describe_left_out
 from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
+from lab.runs.schema_parts import LAST_TENTH
 
 STDIN = "-"
 """The source that is standard input."""

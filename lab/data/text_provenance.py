@@ -11,9 +11,9 @@ from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, path_of, sources_of
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
+from lab.runs.schema_parts import LAST_TENTH
 
 
 def file_sha256(path: Path) -> str:

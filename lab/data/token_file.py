@@ -16,8 +16,8 @@ from lab.core.ordered_map import ordered_map
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.train_val_split import Piece, Ranges, Split, TextChangedError, in_ranges, pieces
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_schema import ValidationSegments
+from lab.runs.schema_parts import CopiedShare
 from models.tokenizers.tokenizer import Tokenizer
 
 COUNTED_TOKENS = 1 << 22

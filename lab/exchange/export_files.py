@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import folder_lock, os_error_in_words
+from lab.core.atomic_io import folder_lock, os_error_in_words, write_export
 from lab.core.errors import UserError
-from lab.core.export_file import write_export
 from lab.core.safe_open import refuse_link
 from lab.views.blocks import ModelFacts, View
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from lab.inspect.open_model import OpenModel, load_open_model, weights_identity
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.find_runs import find_run
+from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run, weights_path
-from lab.runs.run_locks import hold_inspect_lock
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from lab.planning.default_hyperparameters import DEFAULT_MINUTES, default_dropou
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, Settings
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.run_schema import RunConfig, TrainConfig
+from lab.runs.schema_parts import LAST_TENTH
 from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
 
 SHAPE = ("layers", "heads", "width", "context")

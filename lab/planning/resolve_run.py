@@ -22,8 +22,8 @@ from lab.planning.default_hyperparameters import (
 )
 from lab.planning.device import check_ranks, training_memory, training_threads, with_ranks
 from lab.planning.run_request import RunRequest, SettingError
-from lab.runs.holdout import LAST_TENTH, CopiedShare
 from lab.runs.run_schema import TrainConfig
+from lab.runs.schema_parts import LAST_TENTH, CopiedShare
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ConfigError, ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 

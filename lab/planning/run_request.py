@@ -5,10 +5,8 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
-from lab.runs.expected_loss import ExpectedLoss
-from lab.runs.gpu_and_ranks import ShardSetting
-from lab.runs.holdout import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
+from lab.runs.schema_parts import LAST_TENTH, ExpectedLoss, Holdout, ShardSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, CompileSetting, OptimizerName, Schedule, TokenizerKind
 
 AUTO = "auto"

@@ -29,7 +29,7 @@ from lab.planning.fine_tuning import BaseRun, fine_tuning_reasons, fine_tuning_r
 from lab.planning.resolve_run import ResolvedRun, TextSize, resolve, vocabulary_size
 from lab.planning.run_request import AUTO, RunRequest, SettingError
 from lab.planning.settings_table import FORM, SETTINGS, Setting, Settings
-from lab.runs.holdout import LAST_TENTH
+from lab.runs.schema_parts import LAST_TENTH
 from models.config import DEFAULT_PRESET
 
 Number = TypeVar("Number", int, float)

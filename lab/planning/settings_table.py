@@ -10,7 +10,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
 from lab.planning.run_request import AUTO, RunRequest
-from lab.runs.settings_in_words import label
+from lab.runs.run_in_words import label
 from models.config import PRESETS
 
 TYPES = {name: get_args(found) or (found,) for name, found in get_type_hints(RunRequest).items()}

@@ -15,9 +15,8 @@ from lab.core.atomic_io import folder_lock, is_abandoned, os_error_in_words, own
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import BUNDLED, bundled, check_name
-from lab.runs.run_folder import Run
-from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
-from lab.runs.unresponsive_trainer import heard_elsewhere
+from lab.runs.run_control import acquire_now, inspect_lock_is_held, trainer_lock
+from lab.runs.run_folder import Run, heard_elsewhere
 
 DELETED_PREFIX = ".deleting-"
 """Prefix of the hidden name of a run that is being deleted; the process that deletes it follows."""

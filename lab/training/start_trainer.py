@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.core.atomic_io import os_error_in_words
-from lab.core.detached_process import DetachedProcess, torch_environment
+from lab.core.child_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, machine
 from lab.planning.device import check_ranks

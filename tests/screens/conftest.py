@@ -25,13 +25,12 @@ from textual.screen import Screen
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
+from lab.core.child_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
 from lab.core.errors import UserError
 from lab.core.machine import Machine
-from lab.core.reply_process import SECONDS_BETWEEN_PROGRESS, Progress, ask_process
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import is_builtin
 from lab.data.statistics import text_statistics
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
     HEAD_SCORES,
@@ -50,6 +49,7 @@ from lab.runs.run_schema import (
     TrainConfig,
     ValidationSegments,
 )
+from lab.runs.schema_parts import CopiedShare
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until

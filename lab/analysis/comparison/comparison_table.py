@@ -7,8 +7,8 @@ from typing import Any
 from lab.analysis.comparison.compared_run import ComparedRun, comparable, figures_of, same_text, same_tokens, score, share_of
 from lab.core.number_format import count, duration, fixed, probability, whole
 from lab.data.statistics.copied_share import copied_error
+from lab.runs.run_in_words import label, value_in_words
 from lab.runs.run_schema import TrainConfig
-from lab.runs.settings_in_words import label, value_in_words
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
 

@@ -8,7 +8,7 @@ import click
 from lab.cli.command_registry import Within
 from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.output import table, write_json
-from lab.core.export_file import check_export
+from lab.core.atomic_io import check_export
 from lab.core.limits import LIMITS
 from lab.core.number_format import probability
 from lab.inspect.trace_export import TraceSummary, summarize, write_npz

@@ -16,10 +16,10 @@ from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
 from lab.planning.settings_table import SETTINGS
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, DataConfig
+from lab.runs.schema_parts import LAST_TENTH
 from models.parameter_count import parameter_count
 
 

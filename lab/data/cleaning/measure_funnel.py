@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from lab.core.child_process import Progress, Reply, answer, ask_process
 from lab.core.number_format import bytes_, probability, signed_bytes, whole
-from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.visible_text import shortened
 from lab.data.cleaning.funnel_meter import Funnel, FunnelMeter
 from lab.data.cleaning.rule_registry import BY_NAME

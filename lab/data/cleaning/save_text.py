@@ -9,9 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, temporary_beside, write_synced
+from lab.core.atomic_io import check_export, os_error_in_words, sync_folder, temporary_beside, write_export, write_synced
 from lab.core.errors import UserError
-from lab.core.export_file import check_export, write_export
 from lab.core.visible_text import quoted
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.train_val_split import TextChangedError

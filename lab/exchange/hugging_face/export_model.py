@@ -14,9 +14,8 @@ from lab.exchange.hugging_face.model_folder import generation_config_json, gpt2_
 from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import BUNDLED, bundled, home
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import LossHistory, RunFollower
 from lab.runs.run_schema import RunConfig
 from models.config import END_OF_TEXT, TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character

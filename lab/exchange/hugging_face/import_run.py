@@ -11,9 +11,9 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, unfinished_folder, write_atomic
+from lab.core.child_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.core.errors import UserError
 from lab.core.number_format import counted
-from lab.core.reply_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_model, hub_name
 from lab.exchange.hugging_face.model_folder import CONFIG, open_model_folder, read_gpt2_config
 from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
@@ -22,9 +22,9 @@ from lab.exchange.hugging_face.weights_files import check_memory_for, check_tens
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.preparation.prepare_run import publish
 from lab.runs.home_folder import check_name
-from lab.runs.origin import ImportConfig, import_sentence
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
+from lab.runs.schema_parts import ImportConfig, import_sentence
 from models.config import FIXED_VOCABULARY_SIZES
 
 NO_TEXT = "none here"

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from lab.core.atomic_io import folder_lock, forget_file, os_error_in_words, write_atomic
+from lab.core.child_process import MeasuringProcess
 from lab.core.safe_open import read_entries
 from lab.data.corpus import Corpus
 from lab.data.statistics.text_sample import text_sample
 from lab.planning.best_for_minutes.pilot import Pilot
-from lab.planning.estimates.measuring_process import MeasuringProcess
 
 FILE = ".pilots.json"
 MOST = 200

@@ -11,9 +11,9 @@ import numpy as np
 
 from lab.core.number_format import fixed, whole
 from lab.planning.best_for_minutes.loss_law import LAW, learning_of
-from lab.runs.expected_loss import ExpectedLoss
-from lab.runs.loss_history import LossHistory
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import RunConfig
+from lab.runs.schema_parts import ExpectedLoss
 
 STILL_TO_FALL = ((0.1, 2.4), (0.25, 1.35), (0.5, 0.8), (0.75, 0.24), (1.0, 0.0))
 """Progress of a run, and how much its loss falls from there to the end, over what it fell by since half of that progress;

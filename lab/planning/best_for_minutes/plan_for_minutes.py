@@ -15,7 +15,7 @@ from lab.planning.best_for_minutes.step_speed import StepSpeed
 from lab.planning.estimates.duration_estimate import SECONDS_AROUND, evaluation_share
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
 from lab.planning.run_request import AUTO, RunRequest, SettingError
-from lab.runs.expected_loss import ExpectedLoss
+from lab.runs.schema_parts import ExpectedLoss
 from models.config import DEFAULT_PRESET
 
 OTHER_MINUTES = (1.0, 5.0, 20.0)

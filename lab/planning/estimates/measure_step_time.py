@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 
 from lab.core.atomic_io import folder_lock, forget_file, os_error_in_words, write_atomic
+from lab.core.child_process import MeasuringProcess
 from lab.core.machine import cores, gpu, processor
 from lab.core.safe_open import read_entries
-from lab.planning.estimates.measuring_process import MeasuringProcess
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 

@@ -34,10 +34,10 @@ from lab.planning.preparation.prepare_text import PrepareProgress, Progress, Tex
 from lab.planning.resolve_run import TextSize, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import open_run
-from lab.runs.holdout import LAST_TENTH, LONGEST_SOURCE, Holdout
 from lab.runs.home_folder import free_names, home, read_only_sentence, watched_machine
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig
+from lab.runs.schema_parts import LAST_TENTH, LONGEST_SOURCE, Holdout
 from models.config import PRESETS
 from models.tokenizers.tokenizer import Tokenizer
 

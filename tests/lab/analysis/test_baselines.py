@@ -16,8 +16,8 @@ from lab.analysis.baselines import baselines, bigram_sentence, bytes_per_token
 from lab.analysis.text_entropy import BigramCounts, TextEntropy, ValidationText, run_entropy, text_entropy
 from lab.data.train_val_split import Ranges
 from lab.runs.find_runs import open_run
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, ValidationSegments
 from tests.lab.runs.made_up_runs import config
 

@@ -13,8 +13,8 @@ from lab.analysis.diagnosis.diagnose import diagnosis_of
 from lab.analysis.diagnosis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
 from lab.analysis.text_entropy import TextEntropy, ValidationText
 from lab.analysis.verdict_line import TONES, VerdictLine, reasons, verdict_line
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_schema import FinalEvaluation, Status, ValidationSegments
+from lab.runs.schema_parts import CopiedShare
 from tests.lab.analysis.recorded_curves import NAMES, recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 

@@ -24,7 +24,7 @@ from lab.bench.bench_report import BenchRow
 from lab.bench.bench_suite import ShowProgress
 from lab.bench.gpu_suite import Evaluated
 from lab.bench.timed_process import end_trainer
-from lab.core.detached_process import torch_environment
+from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import duration, whole
 from lab.data.text_source import open_corpus

@@ -20,7 +20,7 @@ from lab.bench.bench_worker import JOBS
 from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.cli.commands.bench_command import described
-from lab.core.detached_process import DetachedProcess
+from lab.core.child_process import DetachedProcess
 from lab.core.errors import UserError
 from tests.fixture_types import Call
 from tests.lab.bench import preparation_worker, third_party_worker

@@ -28,8 +28,8 @@ from lab.exchange.report_facts import (
 from lab.inspect.open_model import load_open_model
 from lab.inspect.prompt_report import MOST_LENS_CELLS, MOST_WEIGHTS, PromptReport, first_reported, prompt_report
 from lab.inspect.trace_cache import TraceCache
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import CleaningStep, FinalEvaluation, Status
 from tests.fixture_types import Call
 from tests.lab.exchange.conftest import HOSTILE

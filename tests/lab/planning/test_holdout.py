@@ -16,8 +16,8 @@ from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import make_plan
 from lab.planning.settings_table import Settings
-from lab.runs.holdout import Holdout
 from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.schema_parts import Holdout
 from lab.tokenization.bpe.learnable_text import read_run_text
 from tests.fixture_types import Call
 

@@ -23,7 +23,7 @@ from lab.planning.clone_settings import text_problem
 from lab.runs.find_runs import find_run, open_run
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import RunFollower
 from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import thin_snapshots

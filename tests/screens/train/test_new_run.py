@@ -24,10 +24,10 @@ from lab.planning.fine_tuning import BaseRun
 from lab.planning.preparation.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Settings
-from lab.runs.origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
 from lab.runs.run_summary import RunSummary
+from lab.runs.schema_parts import StartConfig
 from models.parameter_count import flops_per_token
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp

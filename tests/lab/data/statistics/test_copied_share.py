@@ -13,8 +13,8 @@ from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.preparation.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
+from lab.runs.schema_parts import CopiedShare
 
 
 def words(length: int, seed: int, letters: str = "abcdefghé犬 ") -> str:

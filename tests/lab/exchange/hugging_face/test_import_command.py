@@ -27,10 +27,10 @@ from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
 from lab.planning.clone_settings import cloned_settings, text_problem
 from lab.runs.find_runs import open_run
-from lab.runs.loss_history import LossHistory
-from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_summary import RunsWatcher
+from lab.runs.schema_parts import IMPORTABLE
 from lab.tokenization.bpe.learnable_text import read_run_text
 from lab.training.one_step.starting_point import own_batch
 from lab.training.start_trainer import refuse_to_start

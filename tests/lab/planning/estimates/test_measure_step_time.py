@@ -18,7 +18,7 @@ TRAIN = TrainConfig(batch=4, threads=1, device="cpu", accumulate=2)
 
 def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some milliseconds for a model that small; seconds would be the start of Python or torch."""
-    monkeypatch.setattr("lab.planning.estimates.measuring_process.MOST_HELD_UP", 1.0)
+    monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 1.0)
     home = tmp_path / "home"
     seconds = StepTimer(MODEL, TRAIN, home).measure()
     assert seconds is not None
@@ -34,7 +34,7 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypa
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
 def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.estimates.measuring_process.MOST_HELD_UP", 0.0)
+    monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 0.0)
     timer = StepTimer(MODEL, TRAIN, tmp_path)
     assert timer.measure() is not None
     assert 0 < timer.held_up < 1
