@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lab.analysis.baselines import NATS, LossUnit
 from lab.core.number_format import fixed, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
-from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
+from lab.planning.text_difficulty import AS_PLANNED
 from lab.runs.run_folder import Run
 from lab.runs.run_in_words import at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Status

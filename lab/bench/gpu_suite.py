@@ -21,10 +21,9 @@ from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, has_cuda, no_cuda_reason
 from lab.core.number_format import counted, fixed
-from lab.planning.device import engine_threads
-from lab.planning.gpu_card import peak_flops, utilization
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.device import engine_threads, peak_flops, utilization
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig

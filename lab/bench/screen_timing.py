@@ -24,8 +24,8 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.errors import UserError
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 

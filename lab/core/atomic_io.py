@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from lab.core.errors import UserError
 from lab.core.safe_open import is_real_folder, open_to_replace, run_folder_mode
 from lab.core.visible_text import quoted
@@ -158,6 +160,13 @@ def _acquire(descriptor: int, timeout: float) -> None:
             return  # the disk has no such locks
         else:
             return
+
+
+def keep_entries(path: Path, entries: Callable[[], object], timeout: float = LOCK_TIMEOUT) -> None:
+    """Replace a file that `safe_open.read_entries` reads by what `entries` returns once no other process writes it.
+    Raises OSError as the system says."""
+    with folder_lock(path.parent, timeout):
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(entries()), indent=1))
 
 
 def forget_file(path: Path, count: int) -> int:

@@ -20,8 +20,8 @@ from lab.analysis.text_entropy import TextEntropy
 from lab.analysis.verdict_line import SIGNS, VerdictLine, reasons, verdict_line
 from lab.core.number_format import ago, duration, fixed, whole
 from lab.core.visible_text import visible
-from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
-from lab.planning.best_for_minutes.on_course import course_in_words
+from lab.planning.expected_loss import course_in_words
+from lab.planning.text_difficulty import AS_PLANNED
 from lab.runs.home_folder import BUNDLED, watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status

@@ -76,11 +76,10 @@ def train(
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.source_files import remember_text
     from lab.data.text_source import joined_source
-    from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
-    from lab.planning.best_for_minutes.plan_in_words import plan_facts
     from lab.planning.default_hyperparameters import DEFAULT_MINUTES
-    from lab.planning.preparation.prepare_run import prepare_run
-    from lab.planning.run_request import AUTO, RunRequest
+    from lab.planning.plan_for_minutes import MinutesPlan, plan_facts
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.settings_table import AUTO, RunRequest
 
     text = joined_source(texts)
     cleaning = parse_rules(options.pop("clean") or "")

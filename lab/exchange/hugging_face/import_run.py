@@ -20,7 +20,7 @@ from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
 from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
-from lab.planning.preparation.prepare_run import publish
+from lab.planning.prepare_run import publish
 from lab.runs.home_folder import check_name
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from lab.planning.gpu_card import peak_flops, utilization
+from lab.planning.device import peak_flops, utilization
 from lab.runs.schema_parts import GpuUse
 from models.config import ModelConfig, Precision
 from models.parameter_count import flops_per_token

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from lab.core.errors import UserError
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.prepare_run import prepare_run
+from lab.planning.prepare_text import PrepareProgress
 from lab.runs.find_runs import is_run
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.command_inbox import StopRequestedError

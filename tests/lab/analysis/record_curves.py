@@ -22,8 +22,8 @@ import msgspec
 from lab.analysis.text_entropy import run_entropy
 from lab.core.errors import UserError
 from lab.data.builtin_stories import generate
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_control import send_command
 from lab.runs.run_folder import Run

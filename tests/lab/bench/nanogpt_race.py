@@ -29,8 +29,8 @@ from lab.core.errors import UserError
 from lab.core.number_format import duration, whole
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import AUTO, RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import AUTO, RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 

@@ -24,7 +24,7 @@ from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import bytes_
 from lab.data.text_source import open_corpus
-from lab.planning.preparation.prepare_text import SETTLED_SECONDS
+from lab.planning.prepare_text import SETTLED_SECONDS
 from lab.runs.home_folder import home
 
 WORKER = "tests.lab.bench.preparation_worker"

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.planning.best_for_minutes.on_course import course_in_words, course_of
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.expected_loss import course_in_words, course_of
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import Metric, RunConfig
 from lab.runs.schema_parts import ExpectedLoss

@@ -19,7 +19,7 @@ from lab.analysis.text_entropy import run_entropy
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile
-from lab.planning.clone_settings import text_problem
+from lab.planning.settings_form import text_problem
 from lab.runs.find_runs import find_run, open_run
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run, tokenizer_of

@@ -25,7 +25,7 @@ from lab.exchange.hugging_face.import_run import import_run
 from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
-from lab.planning.clone_settings import cloned_settings, text_problem
+from lab.planning.settings_form import cloned_settings, text_problem
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_history import LossHistory

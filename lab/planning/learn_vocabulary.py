@@ -1,6 +1,6 @@
 """Learn a BPE vocabulary in a process of its own, which can be cancelled at any moment and gives its memory back.
 
-`python -P -m lab.planning.preparation.learn_vocabulary JOB` reads the text as frames from its input, and writes its progress as
+`python -P -m lab.planning.learn_vocabulary JOB` reads the text as frames from its input, and writes its progress as
 lines and then what `Tokenizer.dumps` makes. rustbpe holds the interpreter while it merges: in the process of a screen, keys would
 wait for seconds.
 """
@@ -35,7 +35,7 @@ def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[fl
     """`Tokenizer.train` in another process. `report` is called with the share of the merges made, and cancels by raising.
     Raises UserError if the process fails, with the reason."""
     job = json.dumps({"vocab_size": vocab_size, "end_of_text": end_of_text})
-    command = [sys.executable, "-P", "-m", "lab.planning.preparation.learn_vocabulary", job]
+    command = [sys.executable, "-P", "-m", "lab.planning.learn_vocabulary", job]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         lines: queue.Queue[bytes | None] = queue.Queue()
         errors: list[bytes] = []

@@ -13,9 +13,9 @@ from lab.core.atomic_io import UNTOUCHED, owner
 from lab.core.errors import UserError
 from lab.data.default_prompts import prompt_from_text
 from lab.planning.default_hyperparameters import default_vocabulary
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.preparation.prepare_text import PrepareProgress
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.prepare_text import PrepareProgress
+from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import RunConfig

@@ -9,7 +9,7 @@ import pytest
 from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts
 from lab.data.train_val_split import Split
-from lab.planning.preparation.preparation_cache import FOLDER, KeptText, PreparationCache, key_of
+from lab.planning.preparation_cache import FOLDER, KeptText, PreparationCache, key_of
 from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -176,7 +176,7 @@ def test_a_full_disk_is_no_error_and_cancelling_leaves_nothing(
     def full(descriptor: int, chunk: bytes) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr("lab.planning.preparation.preparation_cache.write_all", full)
+    monkeypatch.setattr("lab.planning.preparation_cache.write_all", full)
     cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
     cache.keep_text(KEY, TEXT)
     assert os.listdir(cache.folder) == []

@@ -22,17 +22,14 @@ from lab.data.default_prompts import prompt_from_text
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
-from lab.planning.best_for_minutes.measure_pilot import PilotTrainer
-from lab.planning.best_for_minutes.measured_plan import measured_plan
-from lab.planning.best_for_minutes.pilot import Pilot
-from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan, is_planned, plan_for_minutes, settled
-from lab.planning.best_for_minutes.step_speed import StepSpeed
-from lab.planning.check_request import check_request
 from lab.planning.fine_tuning import copy_start, fine_tuning_request
-from lab.planning.preparation.preparation_cache import LEAST_TEXT, PreparationCache
-from lab.planning.preparation.prepare_text import PrepareProgress, Progress, TextPreparation
-from lab.planning.resolve_run import TextSize, resolve, vocabulary_size
-from lab.planning.run_request import RunRequest
+from lab.planning.plan_for_minutes import MinutesPlan, is_planned, measured_plan, plan_for_minutes, settled
+from lab.planning.preparation_cache import LEAST_TEXT, PreparationCache
+from lab.planning.prepare_text import PrepareProgress, Progress, TextPreparation
+from lab.planning.resolve_run import TextSize, check_request, resolve, vocabulary_size
+from lab.planning.settings_table import RunRequest
+from lab.planning.step_time import StepSpeed
+from lab.planning.text_difficulty import Pilot, PilotTrainer
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import free_names, home, read_only_sentence, watched_machine
 from lab.runs.run_folder import Run, tokenizer_of
@@ -55,7 +52,7 @@ def prepare_run(
 
     A named pipe is read where `on_wait` is given: see `lab.data.text_source.open_corpus`. `on_plan` is called with the plan of a
     run whose settings are chosen for its minutes.
-    Raises UserError for every mistake of the user: see `lab.planning.check_request.check_request` and
+    Raises UserError for every mistake of the user: see `lab.planning.resolve_run.check_request` and
     `lab.data.text_source.open_corpus`; a text too short.
     """
     created = time.time()

@@ -13,11 +13,11 @@ from lab.core.errors import UserError
 from lab.data import builtin_stories
 from lab.data.text_chunks import DocumentPart
 from lab.data.text_source import open_corpus
-from lab.planning.preparation.learn_vocabulary import learn_in_process
-from lab.planning.preparation.preparation_cache import FOLDER
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.preparation.prepare_text import SETTLED_SECONDS, PrepareProgress, text_stamp
-from lab.planning.run_request import RunRequest
+from lab.planning.learn_vocabulary import learn_in_process
+from lab.planning.preparation_cache import FOLDER
+from lab.planning.prepare_run import prepare_run
+from lab.planning.prepare_text import SETTLED_SECONDS, PrepareProgress, text_stamp
+from lab.planning.settings_table import RunRequest
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -27,7 +27,7 @@ LINES = "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "o
 @pytest.fixture
 def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A text of two files. Results are kept of a text of any size."""
-    monkeypatch.setattr("lab.planning.preparation.prepare_run.LEAST_TEXT", 1)
+    monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
     folder = tmp_path / "story"
     folder.mkdir()
     for name in ("one.txt", "two.txt"):
@@ -37,7 +37,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _young_files_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.preparation.prepare_text.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("lab.planning.prepare_text.SETTLED_SECONDS", -3600.0)
 
 
 def ask(text: Path | str, **settings: object) -> RunRequest:
@@ -71,9 +71,9 @@ def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setattr(f"{module}.{function}", lambda *args, name=name, **more: pytest.fail(f"{name} is called again"))
 
 
-READING = ("lab.data.corpus.Corpus._numbered", "lab.planning.preparation.prepare_text.split_text")
-LEARNING = ("lab.planning.preparation.prepare_text.train_tokenizer",)
-ENCODING = ("lab.planning.preparation.prepare_text.tokenize_corpus",)
+READING = ("lab.data.corpus.Corpus._numbered", "lab.planning.prepare_text.split_text")
+LEARNING = ("lab.planning.prepare_text.train_tokenizer",)
+ENCODING = ("lab.planning.prepare_text.tokenize_corpus",)
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -169,7 +169,7 @@ def test_texts_are_recognised_by_all_that_tells_a_change_and_streams_are_not(sto
 
 def test_a_file_changed_just_now_is_not_recognised(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may change again within the same step of the file system's clock."""
-    monkeypatch.setattr("lab.planning.preparation.prepare_text.SETTLED_SECONDS", 3600.0)
+    monkeypatch.setattr("lab.planning.prepare_text.SETTLED_SECONDS", 3600.0)
     prepare_run(ask(story))
     assert not list((home / FOLDER).glob("text-*"))
     assert list((home / FOLDER).glob("tokens-*"))
@@ -185,7 +185,7 @@ def test_a_remembered_text_that_changed_all_the_same_is_an_error_not_a_wrong_run
 ) -> None:
     """As on a file system that lies about its times: the tokens are held to the checksum of the text."""
     stamp = text_stamp(open_corpus(str(story)))
-    monkeypatch.setattr("lab.planning.preparation.prepare_text.text_stamp", lambda corpus: stamp)
+    monkeypatch.setattr("lab.planning.prepare_text.text_stamp", lambda corpus: stamp)
     prepare_run(ask(story))
     (story / "two.txt").write_text((LINES * 20).swapcase())
     with pytest.raises(UserError, match="changed while it was being read"):

@@ -21,8 +21,8 @@ from lab.data.corpus import Corpus
 from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.token_file import TokenFileFacts, tokenize_corpus
 from lab.data.train_val_split import Split, TextChangedError, split_text, training_text
-from lab.planning.preparation.learn_vocabulary import learn_in_process
-from lab.planning.preparation.preparation_cache import KeptText, PreparationCache, key_of
+from lab.planning.learn_vocabulary import learn_in_process
+from lab.planning.preparation_cache import KeptText, PreparationCache, key_of
 from models.config import TokenizerError, TokenizerKind
 from models.tokenizers.tokenizer import Tokenizer
 

@@ -1,6 +1,6 @@
 """Preparations that are killed at random moments or run out of disk: nothing of them is ever used.
 
-`python -m tests.lab.planning.preparation.test_interrupted_preparation FOLDER KILLS` does the same for longer.
+`python -m tests.lab.planning.test_interrupted_preparation FOLDER KILLS` does the same for longer.
 """
 
 import os
@@ -16,10 +16,10 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.text_provenance import check_tokens
-from lab.planning.preparation import prepare_text
-from lab.planning.preparation.preparation_cache import FOLDER, PreparationCache
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning import prepare_text
+from lab.planning.preparation_cache import FOLDER, PreparationCache
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import tokenizer_of
 
@@ -88,10 +88,10 @@ def test_preparations_killed_at_random_moments_and_on_a_full_disk_leave_nothing_
             "".join(words.choices("abcdefghij", k=words.randrange(1, 9))) + " \n"[words.random() < 0.1] for _ in range(60_000)
         )
     )
-    command = [sys.executable, "-m", "tests.lab.planning.preparation.test_interrupted_preparation", str(tmp_path), str(KILLS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[4])
+    command = [sys.executable, "-m", "tests.lab.planning.test_interrupted_preparation", str(tmp_path), str(KILLS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr("lab.planning.preparation.prepare_run.LEAST_TEXT", 1)
+    monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
     last, fresh = prepare_run(ask(tmp_path)), prepare_run(ask(tmp_path, "fresh"))
     for name in ("tokens.bin", "tokenizer.json"):
         assert (last.path / name).read_bytes() == (fresh.path / name).read_bytes()

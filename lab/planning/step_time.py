@@ -1,20 +1,23 @@
-"""Measure the time of one training step on this machine, by `lab.training.acceleration.time_steps` in a subprocess; the result is
-cached. Imports nothing heavy; that process does."""
+"""Time of a training step on this machine: measured, by `lab.training.acceleration.time_steps` in a process of its own, and kept;
+of any other shape by the nearest that were. Imports nothing heavy; that process does."""
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from lab.core.atomic_io import folder_lock, forget_file, os_error_in_words, write_atomic
+from lab.core.atomic_io import forget_file, keep_entries, os_error_in_words
 from lab.core.child_process import MeasuringProcess
-from lab.core.machine import cores, gpu, processor
+from lab.core.machine import Machine, cores, gpu, processor
 from lab.core.safe_open import read_entries
+from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE, QUICK_FLOPS_PER_GPU, QUICKEST_GPU_STEP
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
+from models.parameter_count import flops_per_token
 
 FILE = ".steps.json"
 """File of measured step times, in the folder of runs."""
@@ -89,9 +92,60 @@ class StepTimer:
             output = self._process.run(msgspec.json.encode(self._job), waiting, after)
             if output is None or self.held_up:
                 return float(output) if output is not None else None
-            with folder_lock(home):
-                times = known_times(home) | {key: float(output)}
-                write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(times), indent=1))
+            keep_entries(home / FILE, lambda: known_times(home) | {key: float(output)})
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         return float(output)
+
+
+HALF_SPEED_WIDTH = 128
+"""Width at which a core reaches half of its speed: narrower matrices fill it less."""
+NEARNESS = 0.05
+"""Square of the difference of log FLOPs at which a measured step counts half as much as one of the same size."""
+
+Steps = tuple[ModelConfig, TrainConfig]
+"""Everything that decides how long a step takes here."""
+
+
+class StepSpeed:
+    """The speed of this machine, by the seconds of steps that were measured on it, by `step_key`."""
+
+    def __init__(self, machine: Machine, measured: Mapping[str, float], candidates: Iterable[Steps] = ()) -> None:
+        """`candidates` are the steps by which those that were not measured are guessed."""
+        self.machine = machine
+        self._measured = measured
+        self._anchors = [
+            (math.log(step_flops(steps)), math.log(seconds / guessed_step_seconds(steps, machine)))
+            for steps in candidates
+            if (seconds := measured.get(step_key(*steps)))
+        ]
+
+    def among(self, candidates: Iterable[Steps]) -> "StepSpeed":
+        """The same, with these to guess by."""
+        return StepSpeed(self.machine, self._measured, candidates)
+
+    def is_measured(self, steps: Steps) -> bool:
+        return step_key(*steps) in self._measured
+
+    def seconds(self, steps: Steps) -> float:
+        """Seconds of a step: as measured, else the guess times what the nearest anchors took over theirs."""
+        if seconds := self._measured.get(step_key(*steps)):
+            return seconds
+        guess, flops = guessed_step_seconds(steps, self.machine), math.log(step_flops(steps))
+        weights = [1 / ((flops - at) ** 2 + NEARNESS) for at, _ in self._anchors]
+        ratios = sum(weight * ratio for weight, (_, ratio) in zip(weights, self._anchors, strict=True))
+        return guess * math.exp(ratios / sum(weights)) if weights else guess
+
+
+def step_flops(steps: Steps) -> float:
+    model, train = steps
+    return train.batch * model.context * flops_per_token(model)
+
+
+def guessed_step_seconds(steps: Steps, machine: Machine) -> float:
+    """Seconds of a step on a quick machine of this kind."""
+    model, train = steps
+    if machine.trains_on_gpu(train.device):
+        return max(QUICKEST_GPU_STEP, step_flops(steps) / QUICK_FLOPS_PER_GPU)
+    share = model.width / (model.width + HALF_SPEED_WIDTH)
+    return step_flops(steps) / (machine.cores * QUICK_FLOPS_PER_CORE * share)

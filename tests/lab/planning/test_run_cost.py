@@ -4,18 +4,20 @@ import pytest
 
 from lab.core.machine import Machine
 from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE
-from lab.planning.estimates.duration_estimate import (
+from lab.planning.resolve_run import ResolvedRun, TextSize
+from lab.planning.run_cost import (
     FLOPS_PER_CORE,
     FLOPS_PER_GPU,
     SECONDS_AROUND,
+    describe_text,
     evaluation_share,
     expected_speeds,
+    head_share,
     latest_similar,
+    run_cost,
     seconds_at,
     steps_at,
 )
-from lab.planning.estimates.run_cost import describe_text, head_share, run_cost
-from lab.planning.resolve_run import ResolvedRun, TextSize
 from lab.planning.settings_table import Settings
 from lab.runs.run_summary import RunSummary
 from models.config import PRESETS

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.planning.estimates.measure_step_time import FILE, StepTimer, TimingJob, known_step_seconds, step_key
+from lab.planning.step_time import FILE, StepTimer, TimingJob, known_step_seconds, step_key
 from lab.runs.run_schema import TrainConfig
 from lab.training.acceleration.time_steps import time_steps
 from models.config import ModelConfig
