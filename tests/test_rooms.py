@@ -35,7 +35,6 @@ ORDER = (
     "lab.engine",
     "lab.exchange",
     "lab.lessons",
-    "lab.lessons.learner",
     "lab.bench",
     "lab.api",
     "lab.cli",

@@ -7,8 +7,7 @@ calls `check` often, so that other requests are served meanwhile and it can be g
 from lab.core.errors import UserError
 from lab.experiments import (  # noqa: F401
     attention,
-    attention_in_text,
-    built_head,
+    attention_heads,
     changed_attention,
     context_window,
     documents,

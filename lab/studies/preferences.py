@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from lab.studies.study_record import Record
+from lab.studies.study_job import Record
 from lab.training.posttraining.answers import decode
 from lab.training.posttraining.policy_gradient import Example, answer_batch, answer_tokens, kl_per_answer, policy_loss
 from lab.training.posttraining.sft_and_rl import descend, train

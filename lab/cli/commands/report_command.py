@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option, told_weights
+from lab.cli.model_options import checkpoint_option, told_weights
 from lab.core.number_format import bytes_
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import Any, Literal, get_args
 from lab.core.atomic_io import holds_run, os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.visible_text import shortened, visible
-from lab.exchange.hugging_face.hub_models import HUB_MODELS
-from lab.exchange.hugging_face.model_folder import generation_config_json, gpt2_config_json
+from lab.exchange.hugging_face.model_folder import HUB_MODELS, generation_config_json, gpt2_config_json
 from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import BUNDLED, bundled, home

@@ -14,11 +14,25 @@ from lab.core.atomic_io import os_error_in_words, unfinished_folder, write_atomi
 from lab.core.child_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.core.errors import UserError
 from lab.core.number_format import counted
-from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_model, hub_name
-from lab.exchange.hugging_face.model_folder import CONFIG, open_model_folder, read_gpt2_config
-from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
+from lab.exchange.hugging_face.model_folder import (
+    CONFIG,
+    HUB_MODELS,
+    HubModel,
+    cache_entry,
+    hub_model,
+    hub_name,
+    open_model_folder,
+    read_gpt2_config,
+)
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
-from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
+from lab.exchange.hugging_face.weights_files import (
+    check_memory_for,
+    check_tensors,
+    find_pickle,
+    find_tensors,
+    read_pickled_weights,
+    read_tensors,
+)
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
 from lab.planning.prepare_run import publish
 from lab.runs.home_folder import check_name

@@ -20,10 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.bench_report import BenchRow
-from lab.bench.bench_suite import ShowProgress
-from lab.bench.gpu_suite import Evaluated
-from lab.bench.timed_process import end_trainer
+from lab.bench.bench_suite import Evaluated, ShowProgress
+from lab.bench.timed_process import BenchRow, end_trainer
 from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import duration, whole

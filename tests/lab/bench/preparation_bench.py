@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.bench_report import BenchRow
-from lab.bench.timed_process import TimedProcess
+from lab.bench.timed_process import BenchRow, TimedProcess
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.atomic_io import unfinished_folder
 from lab.core.errors import UserError

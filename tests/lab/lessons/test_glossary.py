@@ -10,7 +10,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.inspect.stages.stage_registry import STAGES
-from lab.lessons.glossary.glossary import Term, find_terms, glossary, parse_glossary
+from lab.lessons.glossary import Term, find_terms, glossary, parse_glossary
 from lab.lessons.lesson import Lesson, lessons
 from lab.runs.run_in_words import label
 from lab.runs.run_schema import TrainConfig

@@ -14,8 +14,21 @@ from lab.core.errors import UserError
 from lab.job_process import main
 from lab.lessons.conditions import names_in
 from lab.runs.run_control import send_command
-from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest, record_seeds
-from lab.studies.study_record import RECORDED, Line, Plot, Point, Record, Rows, StudyHistory, sentences_of
+from lab.studies.study_job import (
+    RECORDED,
+    STUDIES,
+    Line,
+    Plot,
+    Point,
+    Record,
+    Rows,
+    StudyFollower,
+    StudyHistory,
+    StudyJob,
+    StudyRequest,
+    record_seeds,
+    sentences_of,
+)
 from lab.training import command_inbox, job_record
 from lab.training.command_inbox import StopSignals
 from lab.training.job_record import STOPPED, Begun, Ended, histories_of, history_of

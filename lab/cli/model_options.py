@@ -1,11 +1,14 @@
-"""Load a run's model and tokenize a prompt, for the commands that run a model in their own process."""
+"""What the commands that run a model share: its run loaded and a prompt tokenized, and the options of sampling."""
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.command_registry import Within
+from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, Limit
 from lab.runs.run_folder import Run, stand_in_sentence
 
 if TYPE_CHECKING:
@@ -83,3 +86,38 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
             err=True,
         )
     return LoadedPrompt(run, weights_name(weights_path(run, which)), step, model, tokenizer, text, ids)
+
+
+option = partial(click.option, show_default=True)
+
+
+SAMPLING: tuple[tuple[str, float, Limit, str, str], ...] = (
+    ("--temperature", 1.0, TEMPERATURE, "T", "Divides logits; 0 is greedy."),
+    ("--top-k", 0, TOP_K, "K", "Keep the K most probable tokens; 0 keeps all."),
+    ("--top-p", 1.0, TOP_P, "P", "Keep the most probable tokens that together reach probability P; 1 keeps all."),
+    ("--min-p", 0.0, MIN_P, "P", "Keep the tokens with at least this share of the largest probability; 0 keeps all."),
+    (
+        "--repetition-penalty",
+        1.0,
+        REPETITION_PENALTY,
+        "R",
+        "Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
+    ),
+    ("--seed", 0, SAMPLING_SEED, "N", "The same seed generates the same text."),
+)
+
+
+def sampling_options(command: Any) -> Any:
+    """The options that say how tokens are drawn, from --temperature to --greedy, and where they end, --stop."""
+    command = click.option("--greedy", is_flag=True, help="Always take the most probable token.")(command)
+    for name, default, limits, metavar, words in reversed(SAMPLING):
+        kind = Within(limits, whole=isinstance(default, int))
+        command = option(name, default=default, type=kind, metavar=metavar, help=words)(command)
+    words = "End before this text is written; may be repeated. [default: none]"
+    return click.option("--stop", "stops", multiple=True, metavar="TEXT", callback=_stops, help=words)(command)
+
+
+def _stops(_context: click.Context, _option: click.Parameter, stops: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in stops:
+        raise click.UsageError("The text to stop at is empty: give it at least one character.")
+    return stops

@@ -18,7 +18,7 @@ from lab.core.errors import DamagedFileError
 from lab.core.number_format import date_and_time
 from lab.core.safe_open import open_to_append, read_regular
 from lab.core.visible_text import visible
-from lab.lessons.learner.progress import learner_folder
+from lab.lessons.learner import learner_folder
 
 LARGEST_FILE = 64 << 20
 """Bytes of the notes."""
