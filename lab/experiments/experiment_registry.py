@@ -10,16 +10,14 @@ from lab.experiments import (  # noqa: F401
     attention_heads,
     changed_attention,
     context_window,
-    documents,
     generation,
     induction,
     inference,
     loss,
     prompt_to_token,
-    repetition,
     sizes,
-    text_counts,
     tokens,
+    written_text,
 )
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import MARKED, ExperimentResult

@@ -20,7 +20,7 @@ from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import StepSpeed, StepTimer, known_times, step_key
 from lab.planning.text_difficulty import Correction, Outcome, correction, known_outcomes
 from lab.runs.schema_parts import ExpectedLoss
-from models.config import DEFAULT_PRESET, ModelConfig
+from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
 
 OTHER_MINUTES = (1.0, 5.0, 20.0)
@@ -86,11 +86,11 @@ class Candidate:
         return ExpectedLoss(bits_per_byte=loss, low=low, high=loss * spread, by_law=self.by_law, steps=round(self.steps))
 
     @property
-    def request(self) -> RunRequest:
-        """The request for this run, every choice in it. One that ends early has a number of steps: on a quicker machine the rest
-        of its minutes would only memorize its text."""
-        train = self.run.train
-        return msgspec.structs.replace(self.run.request, minutes=train.minutes, steps=train.steps, expected=self.expected)
+    def resolved(self) -> ResolvedRun:
+        """The run, with every choice in its request. One that ends early has a number of steps: on a quicker machine the rest of
+        its minutes would only memorize its text."""
+        length = {"minutes": self.run.train.minutes, "steps": self.run.train.steps}
+        return replace(self.run, request=msgspec.structs.replace(self.run.request, **length, expected=self.expected))
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,6 @@ def is_planned(request: RunRequest) -> bool:
     return request.preset == AUTO and request.minutes is not None and request.start is None
 
 
-def settled(request: RunRequest) -> RunRequest:
-    """The request with a preset."""
-    return msgspec.structs.replace(request, preset=DEFAULT_PRESET) if request.preset == AUTO else request
-
-
 def plan_for_minutes(
     request: RunRequest, text: TextSize, speed: StepSpeed, outcomes: Sequence[Outcome] = (), passed: float = 0.0
 ) -> MinutesPlan:
@@ -126,10 +121,9 @@ def plan_for_minutes(
     expected, and the choice is that for common prose.
     Raises SettingError if there can be no such run.
     """
-    asked = settled(request)
-    assert asked.minutes is not None, "is_planned"
+    assert request.minutes is not None, "is_planned"
     corrected = correction(outcomes, text.source)
-    runs = [_regularized(run, *each) for run, each in product(_runs(asked, text, speed), _regularization(asked))]
+    runs = [_regularized(run, *each) for run, each in product(_runs(request, text, speed), _regularization(request))]
     speed = speed.among((run.model, run.train) for run in runs)
     timed = [(run, speed.seconds((run.model, run.train)), speed.is_measured((run.model, run.train))) for run in runs]
 
@@ -157,15 +151,15 @@ def plan_for_minutes(
             found.append((loss if steps > 1 else math.inf, step, candidate))  # what has no time for two steps: the quickest
         return [candidate for *_, candidate in sorted(found, key=lambda each: each[:2])]
 
-    found = candidates(asked.minutes)
+    found = candidates(request.minutes)
     shapes: dict[tuple[int, int], Candidate] = {}
     for each in found:
         shapes.setdefault((each.run.model.layers, each.run.model.width), each)
     return MinutesPlan(
-        minutes=asked.minutes,
+        minutes=request.minutes,
         best=found[0],
         by_shape=tuple(sorted(shapes.values(), key=lambda each: each.run.parameters)),
-        others=tuple((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != asked.minutes),
+        others=tuple((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != request.minutes),
         correction=corrected,
     )
 

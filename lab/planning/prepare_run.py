@@ -23,10 +23,10 @@ from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
 from lab.planning.fine_tuning import copy_start, fine_tuning_request
-from lab.planning.plan_for_minutes import MinutesPlan, is_planned, measured_plan, plan_for_minutes, settled
+from lab.planning.plan_for_minutes import MinutesPlan, is_planned, measured_plan, plan_for_minutes
 from lab.planning.preparation_cache import LEAST_TEXT, PreparationCache
 from lab.planning.prepare_text import PrepareProgress, Progress, TextPreparation
-from lab.planning.resolve_run import TextSize, check_request, resolve, vocabulary_size
+from lab.planning.resolve_run import ResolvedRun, TextSize, check_request, resolve
 from lab.planning.settings_table import RunRequest
 from lab.planning.step_time import StepSpeed
 from lab.planning.text_difficulty import Pilot, PilotTrainer
@@ -35,7 +35,6 @@ from lab.runs.home_folder import free_names, home, read_only_sentence, watched_m
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig
 from lab.runs.schema_parts import LAST_TENTH, LONGEST_SOURCE, Holdout
-from models.config import PRESETS
 from models.tokenizers.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 1000
@@ -62,7 +61,6 @@ def prepare_run(
     base = open_run(request.start, where) if request.start is not None else None
     if base is not None:
         request = fine_tuning_request(request, base)
-    asked, request = request, settled(request)
     check_request(request)
     corpus = open_corpus(request.text, request.encoding, on_wait, request.clean, request.holdout)
     if max(len(corpus.source), len(corpus.holdout.source)) > LONGEST_SOURCE:
@@ -72,26 +70,24 @@ def prepare_run(
     preparation = TextPreparation(corpus, PreparationCache(where), progress, LEAST_TEXT)
     split = preparation.read()
     text = TextSize(corpus.source, corpus.encoding, split.bytes, training_share=request.holdout.training_share)
-    plan: MinutesPlan | None = None
-    if is_planned(asked):
-        plan_for_minutes(asked, text, StepSpeed(machine(), {}))  # refuses what cannot be before anything is measured or kept
-        text = replace(text, pilot=_pilot(corpus, asked, where, created, progress))
-        plan = _plan(asked, text, where, created, progress)
-        request = plan.best.request
-    size = vocabulary_size(request, text)
-    tokenizer = preparation.tokenizer(request.tokenizer, size, split) if base is None else tokenizer_of(base)
+    if is_planned(request):
+        plan_for_minutes(request, text, StepSpeed(machine(), {}))  # refuses what cannot be before anything is measured or kept
+        text = replace(text, pilot=_pilot(corpus, request, where, created, progress))
+    asked, _ = _decide(request, text, where, created, progress)
+    if base is None:
+        tokenizer = preparation.tokenizer(asked.request.tokenizer, asked.model.vocab_size, split)
+    else:
+        tokenizer = tokenizer_of(base)
     if base is not None and corpus.has_end_of_text and tokenizer.end_of_text is None:
         raise UserError(f"The tokenizer of {base.name} has no end-of-text token to put between documents; give one text.")
     try:
         with unfinished_folder(where) as folder:
             run = Run(folder)
-            prepared = _write_tokens(run, request, preparation, split, tokenizer)
+            prepared = _write_tokens(run, asked, preparation, split, tokenizer)
             text = replace(text, tokens=prepared.tokens, vocab_size=tokenizer.vocab_size, split=prepared.split)
+            resolved, plan = _decide(request, text, where, created, progress)  # again: its tokens have been counted
             if plan is not None:
-                plan = _plan(asked, text, where, created, progress)  # again: its tokens have been counted
-                request = plan.best.request
                 on_plan(plan)
-            resolved = resolve(request, text, machine()) if plan is None else plan.best.run
             config = RunConfig(
                 name="",
                 created=created,
@@ -99,7 +95,7 @@ def prepare_run(
                 tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
                 data=_data_config(corpus, prepared),
                 train=resolved.train,
-                expected=request.expected,
+                expected=resolved.request.expected,
                 start=None if base is None else copy_start(base, run, resolved.model.context),
             )
             if not config.train.prompts:
@@ -111,11 +107,11 @@ def prepare_run(
 
 
 def _write_tokens(
-    run: Run, request: RunRequest, preparation: TextPreparation, split: Split, tokenizer: Tokenizer
+    run: Run, asked: ResolvedRun, preparation: TextPreparation, split: Split, tokenizer: Tokenizer
 ) -> TokenFileFacts:
     """Write tokens.bin and tokenizer.json, durably. Raises: UserError if the text is too short."""
     prepared = preparation.tokens(split, tokenizer, run.tokens_path)
-    check_length(prepared, request.context or PRESETS[request.preset].context, request.holdout)
+    check_length(prepared, asked.model.context, asked.request.holdout)
     tokenizer.save(run.tokenizer_path)
     for written in (run.tokens_path, run.tokenizer_path):
         with written.open("rb") as file:
@@ -124,22 +120,28 @@ def _write_tokens(
     return prepared
 
 
-def _plan(asked: RunRequest, text: TextSize, where: Path, created: float, progress: Progress) -> MinutesPlan:
-    """The best run for the minutes, now that so much is known of the text; after timing steps of those that may be it."""
+def _decide(
+    request: RunRequest, text: TextSize, where: Path, created: float, progress: Progress
+) -> tuple[ResolvedRun, MinutesPlan | None]:
+    """Every setting, by what is known of the text so far: as resolved; of a run that is planned, those of the best for its
+    minutes, and the plan, after timing steps of runs that may be it."""
+    if not is_planned(request):
+        return resolve(request, text, machine()), None
 
     def waiting() -> None:
         progress(PrepareProgress("timing", "timing steps on this machine", 0.0))
 
     waiting()
-    return measured_plan(asked, text, where, time.time() - created, waiting)
+    plan = measured_plan(request, text, where, time.time() - created, waiting)
+    return plan.best.resolved, plan
 
 
 PILOT_SHARE = 0.25
 """Share of a run's minutes that its text's pilot may take. Where it takes more, no loss is expected."""
 
 
-def _pilot(corpus: Corpus, asked: RunRequest, where: Path, created: float, progress: Progress) -> Pilot | None:
-    trainer, most = PilotTrainer(where), PILOT_SHARE * 60 * (asked.minutes or 0)
+def _pilot(corpus: Corpus, request: RunRequest, where: Path, created: float, progress: Progress) -> Pilot | None:
+    trainer, most = PilotTrainer(where), PILOT_SHARE * 60 * (request.minutes or 0)
 
     def waiting() -> None:
         progress(PrepareProgress("timing", "training a very small model for some seconds: how hard is the text?", 0.0))

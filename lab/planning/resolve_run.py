@@ -7,6 +7,8 @@ Precision and attention kernel stay "auto": `lab.planning.compute_choice` measur
 import os
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY
 from lab.core.machine import Machine, has_mps, machine
@@ -23,13 +25,13 @@ from lab.planning.default_hyperparameters import (
     memorizing_epochs,
 )
 from lab.planning.device import check_device, check_memory, check_ranks, training_memory, training_threads, with_ranks
-from lab.planning.settings_table import RunRequest, SettingError
+from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.text_difficulty import Pilot
 from lab.runs.home_folder import check_name, home
 from lab.runs.metrics_log import check_log_to
 from lab.runs.run_schema import TrainConfig
 from lab.runs.schema_parts import LAST_TENTH, CopiedShare
-from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ConfigError, ModelConfig
+from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS, ConfigError, ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 
 UNKNOWN_BYTES = 1 << 30
@@ -109,6 +111,8 @@ def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRu
         SettingError: if there can be no such model, a step has fewer windows than parts, or the machine fewer GPUs than asked.
     """
     request = with_ranks(request, machine)
+    if request.preset == AUTO:  # and nothing is chosen for minutes
+        request = msgspec.structs.replace(request, preset=DEFAULT_PRESET)
     vocab_size = vocabulary_size(request, text)
     shape = {name: getattr(request, name) for name in ("layers", "heads", "width", "context", "dropout")}
     try:
@@ -177,7 +181,7 @@ def _vocabulary_reason(request: RunRequest, text: TextSize, size: int) -> str:
 def check_request(request: RunRequest) -> None:
     """Check everything that can be known without the text. Raises UserError about the first mistake."""
     check_new_name(request)
-    if request.preset not in PRESETS:
+    if request.preset not in (AUTO, *PRESETS):
         raise SettingError("preset", f"There is no preset called {request.preset!r}; choose one of {', '.join(PRESETS)}.")
     if request.steps is not None and request.minutes is not None:
         raise SettingError("length", "Training ends after a number of steps or of minutes; give only one of them.")

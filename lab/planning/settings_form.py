@@ -23,7 +23,6 @@ from lab.planning.plan_for_minutes import (
     MinutesPlan,
     is_planned,
     plan_for_minutes,
-    settled,
 )
 from lab.planning.resolve_run import ResolvedRun, TextSize, check_new_name, resolve, vocabulary_size
 from lab.planning.settings_table import AUTO, FORM, SETTINGS, RunRequest, Setting, SettingError, Settings
@@ -235,9 +234,8 @@ def make_plan(
     try:
         if base is None and is_planned(request):
             planned = _planned(request, text, machine, tuple((times or {}).items()), tuple(outcomes))
-            run = replace(planned.best.run, request=planned.best.request)
+            run = planned.best.resolved
             return Plan(_problems(run, machine), run, planned)
-        request = settled(request)
         if base is None:
             run = resolve(request, text, machine)
         else:

@@ -9,7 +9,8 @@ import pytest
 from lab.core.errors import UserError
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
-from lab.experiments.repetition import FILTERS, MOST_TIMES, find_loop, whole_sentence
+from lab.experiments.generation import FILTERS
+from lab.experiments.written_text import MOST_TIMES, find_loop, whole_sentence
 from lab.inspect.open_model import load_open_model
 from lab.inspect.trace_cache import TraceCache
 from lab.runs.find_runs import open_run

@@ -238,7 +238,7 @@ def test_more_minutes_are_never_worse_and_a_run_ends_where_they_gain_nothing() -
     assert losses == sorted(losses, reverse=True)
     hour = plan(60.0, POEM)
     assert hour.best.minutes < 5
-    assert (hour.best.request.minutes, hour.best.request.steps) == (None, round(hour.best.steps))
+    assert (hour.best.resolved.request.minutes, hour.best.resolved.request.steps) == (None, round(hour.best.steps))
     assert dict(plan_facts(hour))["end"].startswith("ends after ")
     assert "20 min no gain over " in other_minutes(hour)
     assert "end" not in dict(plan_facts(plan(1.0)))
@@ -247,7 +247,7 @@ def test_more_minutes_are_never_worse_and_a_run_ends_where_they_gain_nothing() -
 def test_without_a_pilot_no_loss_is_told() -> None:
     unknown = plan(text=replace(PROSE, pilot=None))
     assert unknown.best.expected is None
-    assert unknown.best.request.layers is not None
+    assert unknown.best.resolved.request.layers is not None
     facts = dict(plan_facts(unknown))
     assert "pilot" in facts["loss"]
     assert not re.search(r"\d", facts["loss"])
