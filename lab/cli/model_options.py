@@ -53,10 +53,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
     """Open the run, load its weights and tokenize the prompt, or the run's own first prompt if none is given.
 
     Warns on stderr if the prompt is longer than the context, or other weights stand in for those asked for.
-
-    Raises:
-        UserError: if there is no such run, or no weights that can be read.
-    """
+    Raises UserError if there is no such run, or no weights that can be read."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy, which reads it when it is loaded, multiplies for small models
     from lab.data.default_prompts import first_prompt
     from lab.runs.find_runs import open_run

@@ -254,10 +254,7 @@ def list_vocabulary(
     """Print the tokens that the query finds and the filter keeps, with their counts in the corpus, or in a run's training part.
 
     `name` is the tokenizer's as the user gave it.
-
-    Raises:
-        UserError: if counts are needed and there are none.
-    """
+    Raises UserError if counts are needed and there are none."""
     which: VocabularyFilter = FILTERS[FILTER_NAMES.index(kept)]
     facts, problem = _facts(named, corpus)
     if facts.frequencies is None and (order == "frequency" or which == "never used"):

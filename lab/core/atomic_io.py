@@ -96,10 +96,7 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
 
 def write_atomic(path: Path, contents: bytes) -> None:
     """Replace a file atomically: temporary file, fsync, rename, fsync of the folder.
-
-    Raises:
-        OSError: as the system says; the file that was there is then untouched.
-    """
+    Raises OSError as the system says; the file that was there is then untouched."""
     replace_atomic(path, [contents])
 
 
@@ -270,10 +267,7 @@ def holds_run(folder: Path) -> bool:
 
 def check_export(path: Path, *, replace: bool = False) -> Path:
     """The file that an export to this path writes: where it is a link, the one that it leads to.
-
-    Raises:
-        UserError: if it cannot be written, is in a run or is no file; if it is there, unless the user said `replace`.
-    """
+    Raises UserError if it cannot be written, is in a run or is no file; if it is there, unless the user said `replace`."""
     shown = quoted(str(path))
     try:
         target = Path(os.path.realpath(path))
@@ -301,10 +295,7 @@ def export_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
 
     Every export of the user's is written by it: not into a run, not over another file without the user's word, through a link to
     the file that it leads to, and with the permissions that this file had.
-
-    Raises:
-        UserError: as `check_export`; if the system refuses.
-    """
+    Raises UserError as `check_export`; if the system refuses."""
     target = check_export(path, replace=replace)
     temporary = temporary_beside(target)
     try:

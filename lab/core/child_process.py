@@ -72,10 +72,8 @@ class DetachedProcess:
 
     def wait_for_start(self, has_begun: Callable[[], bool], name: str, reason: Callable[[], str] = str) -> None:
         """Wait until `has_begun`, which is asked again after the process has ended.
-
-        Raises:
-            UserError: if it ended before, with the `reason` or the last line of its log; or took too long. `name` stands for it.
-        """
+        Raises UserError if it ended before, with the `reason` or the last line of its log; or took too long. `name` stands
+        for it."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             code = self.returncode
@@ -171,10 +169,8 @@ async def ask_process(
     """The result of a process of this module. Cancelling the awaiting task ends the process, at once, or where its sentences
     are asked for (`on_words`) with SIGTERM first: such a process has files to clean up.
     `work` names for a sentence what it does.
-
-    Raises:
-        UserError: with the error that the process replies; if a signal ended it; if the request has a name that is not UTF-8.
-    """
+    Raises UserError with the error that the process replies; if a signal ended it; if the request has a name that is not
+    UTF-8."""
     try:
         asked = msgspec.json.encode(request)
     except UnicodeEncodeError as error:

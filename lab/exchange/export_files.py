@@ -107,10 +107,7 @@ def can_write_png() -> bool:
 
 def svg_to_png(svg: str) -> bytes:
     """Render an SVG of the screen as a PNG of the same size. Takes about a second: call it in a thread.
-
-    Raises:
-        UserError: if the package or a font is missing.
-    """
+    Raises UserError if the package or a font is missing."""
     if not can_write_png():
         raise UserError(NOT_INSTALLED)
     import resvg_py

@@ -106,10 +106,8 @@ class ResolvedRun:
 
 def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRun:
     """Decide every setting of a run, from what is known of its text so far.
-
-    Raises:
-        SettingError: if there can be no such model, a step has fewer windows than parts, or the machine fewer GPUs than asked.
-    """
+    Raises SettingError if there can be no such model, a step has fewer windows than parts, or the machine fewer GPUs than
+    asked."""
     request = with_ranks(request, machine)
     if request.preset == AUTO:  # and nothing is chosen for minutes
         request = msgspec.structs.replace(request, preset=DEFAULT_PRESET)

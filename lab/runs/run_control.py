@@ -27,10 +27,7 @@ POLL_SECONDS = 0.01
 
 def trainer_lock(path: Path) -> "filelock.BaseFileLock":
     """The lock that a trainer holds while it lives, not acquired yet.
-
-    Raises:
-        DamagedFileError: if something else has its name: the lock would be made where a link leads to.
-    """
+    Raises DamagedFileError if something else has its name: the lock would be made where a link leads to."""
     import filelock
 
     with contextlib.suppress(OSError):

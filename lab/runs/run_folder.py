@@ -220,10 +220,7 @@ class Run:
 
     def send_command(self, name: CommandName, text: str = "") -> None:
         """Send a command to the run's trainer; `text` is the prompt of a sample.
-
-        Raises:
-            UserError: if no trainer is there to take it, the run is only watched, or the folder cannot be written.
-        """
+        Raises UserError if no trainer is there to take it, the run is only watched, or the folder cannot be written."""
         self.refuse_if_watched()
         if not self.is_alive():
             status = self.status()

@@ -377,10 +377,7 @@ class RunFollower:
 
     def read(self) -> RunUpdate:
         """The changes since the last read; everything where the run's settings changed, as for a new run of the same name.
-
-        Raises:
-            UserError: if the run's settings cannot be read, or its folder is not there any more.
-        """
+        Raises UserError if the run's settings cannot be read, or its folder is not there any more."""
         if not is_run(self.run.path):
             raise UserError(f"{self.run.name} is gone: it was renamed, moved or deleted.")
         settings = file_stamp(self.run.path / "config.json")

@@ -57,10 +57,7 @@ def wait_until(run: Run, *phases: str) -> str:
     """Wait until the run is in one of the phases, or has no trainer any more; return its phase.
 
     "no room" stands for a trainer that stops as soon as its full disk has room.
-
-    Raises:
-        UserError: if that takes longer than `ANSWER_SECONDS`.
-    """
+    Raises UserError if that takes longer than `ANSWER_SECONDS`."""
     give_up = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < give_up:
         status = run.status()

@@ -32,10 +32,7 @@ SECONDS_BETWEEN_REPORTS = 0.1
 
 def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_json: bool) -> None:
     """Learn up to `merges` merges from the training part of a text, and print each at once. `clean` names cleaning rules.
-
-    Raises:
-        UserError: if the text cannot be read, or there is no such rule.
-    """
+    Raises UserError if the text cannot be read, or there is no such rule."""
     text = _read(source, encoding, parse_rules(clean))
     learner = BpeLearner(text.words)
     if not as_json:

@@ -58,10 +58,7 @@ def import_run(
     """Make a run of a model: one that `hub_name` knows, or a folder. `tell` is given a sentence at each longer step.
 
     Everything is checked before anything is written, and nothing is left in the home where it fails.
-
-    Raises:
-        UserError: if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name.
-    """
+    Raises UserError if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name."""
     if name is not None and os.path.lexists(home / check_name(name)):
         raise UserError(f"The name {name} is taken already; choose another name.")
     known = hub_name(source)
@@ -150,10 +147,7 @@ class ImportReply(Reply, frozen=True, omit_defaults=True):
 
 async def run_import_process(request: ImportRequest, progress: Progress, on_words: Tell) -> str:
     """The name of the run that a process makes of the model. Cancelling the awaiting task ends it, and leaves nothing.
-
-    Raises:
-        UserError: as `import_run`.
-    """
+    Raises UserError as `import_run`."""
     return (await ask_process(__name__, request, ImportReply, progress, on_words, work="import")).run
 
 

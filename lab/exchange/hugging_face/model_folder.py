@@ -56,10 +56,7 @@ class ModelFolder:
 
         A link within the folder is followed, and that of a snapshot into the `blobs` of its repository, of which the Hugging Face
         cache is made; the path is then that of the file there. Any other link stays one, and is refused by whoever opens it.
-
-        Raises:
-            UserError: if the name is none of a file in this folder.
-        """
+        Raises UserError if the name is none of a file in this folder."""
         if not PLAIN_NAME.fullmatch(name):
             raise UserError(f"{self.shown} names a file {quoted(name)}, which cannot lie in the folder itself.")
         path = self.path / name
@@ -78,10 +75,7 @@ def _is_snapshot(path: Path) -> bool:
 
 def open_model_folder(path: Path) -> ModelFolder:
     """The model folder at a path; of a repository in the Hugging Face cache, its snapshot.
-
-    Raises:
-        UserError: if there is no such folder, or no model in it.
-    """
+    Raises UserError if there is no such folder, or no model in it."""
     shown = visible(shortened(str(path), 200))
     if not os.path.lexists(path):
         raise UserError(f"There is no folder {shown}; give the folder of a model, or choose a model by its name, such as gpt2.")
@@ -327,10 +321,7 @@ def hub_model(name: str, on_download: Callable[[str], None] = lambda _: None) ->
 
     huggingface_hub shows the progress, resumes after a broken connection, and verifies each file. A complete file is not
     downloaded again; one that was given up half-way is. `on_download` is called with a sentence before it begins.
-
-    Raises:
-        UserError: if it is not here and cannot be downloaded.
-    """
+    Raises UserError if it is not here and cannot be downloaded."""
     if (found := cached_model(name)) is not None:
         return found
     size, missing = bytes_(HUB_MODELS[name].download_bytes), missing_clause(name)
@@ -387,10 +378,7 @@ def check_push(repository: str) -> None:
 
 def push_model(folder: Path, repository: str) -> str:
     """Upload the folder as one commit; a repository that does not exist is made, private. Returns its address.
-
-    Raises:
-        UserError: if the Hub cannot be reached or refuses; the folder stays.
-    """
+    Raises UserError if the Hub cannot be reached or refuses; the folder stays."""
     from huggingface_hub import HfApi
 
     api = HfApi()

@@ -187,10 +187,7 @@ def read_tensors(own: dict[str, StoredTensor], config: ModelConfig, shown: str) 
 
 def to_own_state(read: "dict[str, Tensor]", config: ModelConfig, shown: str) -> "dict[str, Tensor]":
     """The state in fp32 and in the lab's layout, from Hugging Face's tensors by their names in the lab's model.
-
-    Raises:
-        UserError: if one holds NaN or infinity, or the head is not the token embedding.
-    """
+    Raises UserError if one holds NaN or infinity, or the head is not the token embedding."""
     import torch
 
     from models.hugging_face_weights import EMBEDDING, HEAD, UNTIED, turned
@@ -260,10 +257,7 @@ def read_pickled_weights(folder: ModelFolder, config: ModelConfig, *, is_allowed
 
 def find_pickle(folder: ModelFolder, *, is_allowed: bool) -> tuple[Path | None, Path | None]:
     """The paths of pytorch_model.bin and of the index of its shards, None for the one that is not there. Reads neither.
-
-    Raises:
-        UserError: if there is none of them, or the user has not asked for it (`is_allowed`).
-    """
+    Raises UserError if there is none of them, or the user has not asked for it (`is_allowed`)."""
     single, index = folder.file(PICKLE), folder.file(PICKLE_INDEX)
     if single is None and index is None:
         raise UserError(f"{folder.shown} holds no weights: it has no {SINGLE}.")
