@@ -21,8 +21,8 @@ import msgspec
 from lab.core.errors import UserError
 from lab.core.limits import WRITTEN_TOKENS
 from lab.inspect.model_cache import OpenModel, load_open_model
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer

@@ -14,10 +14,9 @@ from pathlib import Path
 import filelock
 
 from lab.core.atomic_io import os_error_in_words, replace_atomic, sync_folder
-from lab.core.detached_process import lower_priority
+from lab.core.child_process import lower_priority
 from lab.core.errors import UserError
-from lab.runs import trainer_commands
-from lab.runs.run_locks import acquire_now, trainer_lock
+from lab.runs.run_control import acquire_now, take_commands, trainer_lock
 from lab.studies.study_job import StudyJob
 from lab.training.command_inbox import CommandInbox, StopRequestedError, StopSignals
 from lab.training.job import MODULE, Job, record_work
@@ -64,7 +63,7 @@ def _refuse_if_deleted(job: Job) -> None:
 
 def _work(job: Job, request: bytes, inbox: CommandInbox) -> int:
     """Do the work while the lock is held; the record says how it ended, however it came."""
-    trainer_commands.take(job.control_path)  # what is there was meant for an earlier process
+    take_commands(job.control_path)  # what is there was meant for an earlier process
     lower_priority(job.NICENESS)
     job.prepare(request)
     replace_atomic(job.new_path, [])

@@ -70,7 +70,7 @@ SECONDS_UNTIL_IDLE = 0.4
 
 LATER_IMPORTS = (
     *("screens.command_palette", "screens.run_actions", "screens.help_screen", "plotext"),
-    *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"),
+    *("models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_control"),
 )
 """Modules that the first use of a key would wait for, imported with the screens' own."""
 
@@ -281,7 +281,7 @@ class LabApp(AppState):
     @work(group="note", exit_on_error=True)
     async def _add_note(self, place: str, text: str) -> None:
         """Write the note; where that is impossible, the dialog opens again with what was typed."""
-        from lab.lessons.learner.notes import add_note
+        from lab.lessons.notes import add_note
 
         try:
             await asyncio.to_thread(add_note, home(), place, text)

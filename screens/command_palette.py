@@ -23,7 +23,7 @@ from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
 from lab.inspect.stages.stage_registry import STAGES
-from lab.lessons.glossary.glossary import glossary
+from lab.lessons.glossary import glossary
 from lab.lessons.lesson import Lesson, claim_titles, lessons_and_problems
 from lab.lessons.translation import language, languages
 from lab.views.screen_state import ScreenState

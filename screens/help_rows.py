@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widget import Widget
 
-from lab.lessons.glossary.glossary import Term
+from lab.lessons.glossary import Term
 from screens.about_key import NOT_POSSIBLE, about, reason, synonyms_of, why_not
 from screens.action_index import MOVES, Action, bindings_of, own_actions, page_actions, score_of
 from screens.base_screen import LabScreen

@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from lab.lessons.glossary.glossary import glossary
+from lab.lessons.glossary import glossary
 from screens.action_index import with_keys
 from screens.base_screen import LabScreen
 from screens.help_rows import Found, Row, Section, sections_of, term_row

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.inspect.prompt_history import rename_last_prompt
-from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
+from lab.planning.settings_form import cloned_settings, hidden_settings, text_problem
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change, rename_run, size_of
-from lab.runs.run_folder import Run
-from lab.runs.unresponsive_trainer import listening_sentence
+from lab.runs.run_folder import Run, listening_sentence
 from screens.app_state import AppState
 from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
 from screens.messages import BaseChosen, RunRenamed, RunsChanged, SettingsCopied

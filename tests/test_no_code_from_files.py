@@ -15,7 +15,7 @@ RUN_BY_USERS = [
     if BENCHMARKS not in path.parents
 ]
 PICKLES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
-UNPICKLES = Path("lab/exchange/hugging_face/pickled_weights.py")
+UNPICKLES = Path("lab/exchange/hugging_face/weights_files.py")
 """The one module that reads a pickle: weights that the user asked to convert, by torch's loader for weights alone."""
 CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "subprocess.getoutput"}
 CODE_KEYWORDS = ("shell", "allow_pickle")

@@ -35,7 +35,6 @@ ORDER = (
     "lab.engine",
     "lab.exchange",
     "lab.lessons",
-    "lab.lessons.learner",
     "lab.bench",
     "lab.api",
     "lab.cli",
@@ -59,7 +58,7 @@ TORCH_FREE = (
     "lab.cli",
     "lab.data.text_source",
     "lab.data.token_file",
-    "lab.planning.preparation.prepare_run",
+    "lab.planning.prepare_run",
     "lab.runs.find_runs",
     "lab.training.scaling",
     "lab.tokenization",
@@ -75,7 +74,7 @@ FIRST_PAINT = (
     "lab.core.machine",
     "lab.runs.run_schema",
     "lab.core.number_format",
-    "lab.planning.run_request",
+    "lab.planning.settings_table",
 )
 AFTER_FIRST_PAINT = {
     *("ctypes", "screens.command_palette", "screens.paged_screen", "screens.home.model_import", "screens.home.run_pane"),

@@ -16,13 +16,13 @@ from lab.core.number_format import count, fixed
 from lab.data.statistics.copied_share import copied_in_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.data.train_val_split import FINAL_SEGMENTS, Ranges, spread
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import DataConfig, FinalEvaluation
+from lab.runs.schema_parts import CopiedShare
 from models.config import TokenizerError, uniform_baseline
 
 if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
+    from lab.runs.run_history import LossHistory
 
 
 MOST_TOKENS = 10_000_000

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
-from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
-from lab.runs.holdout import CopiedShare
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_follower import RunUpdate
+from lab.runs.run_history import LossHistory, RunUpdate
+from lab.runs.run_in_words import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status
+from lab.runs.schema_parts import CopiedShare
 
 LETTERS = "ABCDE"
 """Letters of the runs in a plot and a table; more could not be told apart."""

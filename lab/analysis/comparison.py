@@ -19,9 +19,9 @@ from lab.analysis.compared_run import (
 from lab.analysis.diagnosed_run import PARTLY_COPIED
 from lab.core.number_format import count, counted, duration, fixed, probability, significant, whole
 from lab.data.statistics.copied_share import copied_error
+from lab.runs.run_in_words import label, value_in_words
 from lab.runs.run_schema import TrainConfig
 from lab.runs.run_summary import fraction_done
-from lab.runs.settings_in_words import label, value_in_words
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
 

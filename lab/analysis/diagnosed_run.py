@@ -12,15 +12,14 @@ import numpy as np
 from lab.analysis.baselines import NATS, Baseline, LossUnit, TextEntropy
 from lab.core.number_format import fixed, significant, whole
 from lab.planning.default_hyperparameters import lower_lr, usual_lr
-from lab.runs.evaluation_coverage import during_training
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import ACTIVE
+from lab.runs.run_in_words import during_training
 from lab.runs.run_schema import Event, FinalEvaluation, RunConfig, Status
+from lab.runs.schema_parts import CopiedShare
 from models.config import uniform_baseline
 
 if TYPE_CHECKING:
-    from lab.core.float_columns import Column, Floats
-    from lab.runs.loss_history import LossHistory
+    from lab.runs.run_history import Column, Floats, LossHistory
 
 
 RISE = 0.005
@@ -153,7 +152,7 @@ class DiagnosedRun:
     @cached_property
     def _curve(self) -> "tuple[Sequence[float], Column, Floats]":
         """Steps, smoothed training losses and training losses."""
-        from lab.runs.loss_history import smooth
+        from lab.runs.run_history import smooth
 
         if not self.bad_steps and not self.rollbacks:
             return self.history.steps, self.history.smooth, self.history.losses[:]

@@ -20,14 +20,14 @@ from lab.analysis.diagnosed_run import (
 from lab.core.number_format import counted, fixed, perplexity, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.data.statistics.copied_share import copied_error
-from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
-from lab.runs.evaluation_coverage import at_the_end, during_training
+from lab.planning.text_difficulty import AS_PLANNED
 from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_in_words import at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Status
 from models.config import uniform_baseline
 
 if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
+    from lab.runs.run_history import LossHistory
 
 SAME = 0.03
 """Training and validation loss this near each other, as a fraction, are called about the same."""

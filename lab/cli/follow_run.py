@@ -12,13 +12,12 @@ from lab.cli.command_registry import FAILED, INTERRUPTED
 from lab.cli.output import own_sequences, redraws
 from lab.core import number_format
 from lab.core.visible_text import visible
-from lab.runs.evaluation_coverage import at_the_end, during_training
-from lab.runs.loss_history import LossHistory
-from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_control import trainer_lock_is_held
+from lab.runs.run_folder import ACTIVE, Run, unresponsive_reason
+from lab.runs.run_history import LossHistory
+from lab.runs.run_in_words import at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
 from lab.runs.run_summary import fraction_done, time_left
-from lab.runs.unresponsive_trainer import unresponsive_reason
 
 POLL_SECONDS = 0.2
 

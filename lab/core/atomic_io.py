@@ -1,4 +1,7 @@
-"""Atomic and synced writes of files and folders: after a crash, a kill or a full disk one has its old contents or the new."""
+"""Atomic and synced writes of files and folders: after a crash, a kill or a full disk one has its old contents or the new.
+
+A file that the user has named is written by `export_file`: never over what is there unless they said so.
+"""
 
 import errno
 import fcntl
@@ -12,6 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
 
 from lab.core.errors import UserError
 from lab.core.safe_open import is_real_folder, open_to_replace, run_folder_mode
@@ -90,10 +96,7 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
 
 def write_atomic(path: Path, contents: bytes) -> None:
     """Replace a file atomically: temporary file, fsync, rename, fsync of the folder.
-
-    Raises:
-        OSError: as the system says; the file that was there is then untouched.
-    """
+    Raises OSError as the system says; the file that was there is then untouched."""
     replace_atomic(path, [contents])
 
 
@@ -154,6 +157,13 @@ def _acquire(descriptor: int, timeout: float) -> None:
             return  # the disk has no such locks
         else:
             return
+
+
+def keep_entries(path: Path, entries: Callable[[], object], timeout: float = LOCK_TIMEOUT) -> None:
+    """Replace a file that `safe_open.read_entries` reads by what `entries` returns once no other process writes it.
+    Raises OSError as the system says."""
+    with folder_lock(path.parent, timeout):
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(entries()), indent=1))
 
 
 def forget_file(path: Path, count: int) -> int:
@@ -253,3 +263,59 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
 def holds_run(folder: Path) -> bool:
     """True if a run is in the folder, also one that never trained; a model folder of Hugging Face's has a config.json, too."""
     return any(all(os.path.lexists(folder / name) for name in ("config.json", own)) for own in ("status.json", "tokens.bin"))
+
+
+def check_export(path: Path, *, replace: bool = False) -> Path:
+    """The file that an export to this path writes: where it is a link, the one that it leads to.
+    Raises UserError if it cannot be written, is in a run or is no file; if it is there, unless the user said `replace`."""
+    shown = quoted(str(path))
+    try:
+        target = Path(os.path.realpath(path))
+        if any(holds_run(folder) for folder in target.parents):
+            raise UserError(f"{shown} is in the folder of a run; choose another place.")
+        if not target.parent.is_dir():
+            raise UserError(f"There is no folder {target.parent} to write {quoted(target.name)} into.")
+        facts = None
+        with suppress(FileNotFoundError):
+            facts = target.stat()
+        if facts is not None and not stat.S_ISREG(facts.st_mode):
+            raise UserError(f"{shown} is not a file; choose another name.")
+        if facts is not None and not replace:
+            raise UserError(f"{shown} exists already; choose another name, or --force to replace it.")
+        if not os.access(target.parent if facts is None else target, os.W_OK):
+            raise PermissionError(0, "permission denied")
+    except OSError as error:
+        raise os_error_in_words(error, f"write {shown}") from error
+    return target
+
+
+@contextmanager
+def export_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
+    """A file open for writing that gets its name when it is complete; what has the name stays until then.
+
+    Every export of the user's is written by it: not into a run, not over another file without the user's word, through a link to
+    the file that it leads to, and with the permissions that this file had.
+    Raises UserError as `check_export`; if the system refuses."""
+    target = check_export(path, replace=replace)
+    temporary = temporary_beside(target)
+    try:
+        with os.fdopen(open_to_replace(temporary), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if check_export(path, replace=replace).exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise os_error_in_words(error, f"write {quoted(str(path))}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_export(path: Path, chunks: Iterable[Chunk], *, replace: bool = False) -> int:
+    """Write a whole file; return its size. Raises: UserError: as `export_file`."""
+    with export_file(path, replace=replace) as file:
+        for chunk in chunks:
+            file.write(chunk)
+        return file.tell()

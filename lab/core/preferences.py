@@ -87,10 +87,7 @@ def write_preferences(home: Path, tell: Callable[[str], None] = lambda _: None, 
     """Change some of the preferences in the file, keep the others that are there, and return all.
 
     A damaged file is kept beside it, and `tell` is called with a sentence about that.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
+    Raises UserError if the file cannot be written."""
     with preferences_lock(home):
         there, problem = read_preferences(home)
         preferences = msgspec.structs.replace(there, **changes)

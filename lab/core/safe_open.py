@@ -119,10 +119,7 @@ def is_real_folder(path: str | Path) -> bool:
 
 def refuse_link(folder: Path) -> None:
     """Check that nothing else has the name of a folder, which may be missing.
-
-    Raises:
-        UserError: if it is a link, which would lead its files elsewhere, or no folder.
-    """
+    Raises UserError if it is a link, which would lead its files elsewhere, or no folder."""
     if os.path.lexists(folder) and not is_real_folder(folder):
         kind = "is a link" if folder.is_symlink() else "is not a folder"
         raise UserError(f"{folder} {kind}, but llmlab keeps a folder of its own there; remove or rename it.")

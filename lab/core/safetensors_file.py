@@ -65,10 +65,7 @@ class RawTensor(NamedTuple):
 
 def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file with a checksum and fsync it; a file that could not be finished is removed.
-
-    Raises:
-        OSError: as the system says.
-    """
+    Raises OSError as the system says."""
     places: dict[str, object] = {}
     end, checksum = 0, 0
     for name, tensor in tensors.items():

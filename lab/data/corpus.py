@@ -11,15 +11,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from lab.core.child_process import Progress
 from lab.core.errors import UserError
-from lab.core.reply_process import Progress
 from lab.data.builtin_texts import BUILTINS
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import clean_documents
 from lab.data.find_text_files import describe_left_out
 from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
+from lab.runs.schema_parts import LAST_TENTH
 
 STDIN = "-"
 """The source that is standard input."""

@@ -25,9 +25,9 @@ from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN, shown_source
 from lab.data.find_text_files import find_by_pattern, find_in_folder, fixed_part, is_pattern
 from lab.data.text_source import FILE_URI, mode_of, open_corpus, path_of, sources_of
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
+from lab.runs.schema_parts import LAST_TENTH
 
 SourceStamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of modification of each file; empty for built-in texts."""

@@ -32,8 +32,8 @@ from lab.data.find_text_files import (
 )
 from lab.data.text_chunks import DocumentPart, one_document
 from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
-from lab.runs.holdout import LAST_TENTH, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
+from lab.runs.schema_parts import LAST_TENTH, Holdout
 
 PIPE_WAIT_SECONDS = 0.5
 """Time that the writer of a named pipe may take before `on_wait` is called."""

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lab.core.child_process import Progress
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.ordered_map import ordered_map
-from lab.core.reply_process import Progress
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.train_val_split import Piece, Ranges, Split, TextChangedError, in_ranges, pieces
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_schema import ValidationSegments
+from lab.runs.schema_parts import CopiedShare
 from models.tokenizers.tokenizer import Tokenizer
 
 COUNTED_TOKENS = 1 << 22

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lab.core.child_process import Progress
 from lab.core.errors import UserError
-from lab.core.reply_process import Progress
 from lab.data.corpus import DOCUMENT_BORDER, Corpus, shown_source
 from lab.data.text_chunks import LONGEST_CHARACTER, LONGEST_CHUNK, border_in
 

@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
-from lab.core.detached_process import ONE_NUMPY_THREAD
+from lab.core.child_process import ONE_NUMPY_THREAD
 from lab.core.safe_open import last_text_line
 from lab.engine.method_registry import EngineMethod
 from lab.engine.protocol import HEADER, Cancel, Reply, Request, WireError, body_length, frame

@@ -18,9 +18,9 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.model_cache import Identity, ModelCache, OpenModel
-from lab.runs.evaluation_coverage import during_training
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
+from lab.runs.run_in_words import during_training
 from lab.runs.run_summary import origin_in_short
 from lab.training.one_step.backward_pass import backward_pass, backward_view, gradient_norms_view, logits_gradient_view
 from lab.training.one_step.batch_view import after_step_view, batch_view, token_losses_view

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from lab.core.atomic_io import write_export
 from lab.core.errors import UserError
-from lab.core.export_file import write_export
 from lab.core.number_format import counted
 from lab.engine.method_registry import (
     AttributionParams,

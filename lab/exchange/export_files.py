@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import folder_lock, os_error_in_words
+from lab.core.atomic_io import folder_lock, os_error_in_words, write_export
 from lab.core.errors import UserError
-from lab.core.export_file import write_export
 from lab.core.safe_open import refuse_link
 from lab.views.blocks import ModelFacts, View
 
@@ -108,10 +107,7 @@ def can_write_png() -> bool:
 
 def svg_to_png(svg: str) -> bytes:
     """Render an SVG of the screen as a PNG of the same size. Takes about a second: call it in a thread.
-
-    Raises:
-        UserError: if the package or a font is missing.
-    """
+    Raises UserError if the package or a font is missing."""
     if not can_write_png():
         raise UserError(NOT_INSTALLED)
     import resvg_py

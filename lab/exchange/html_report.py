@@ -36,9 +36,8 @@ from lab.exchange.report_facts import (
     training_facts,
 )
 from lab.inspect.trace_export import PromptReport
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import LossHistory, RunFollower
 from lab.runs.run_schema import FinalEvaluation, RunConfig
 from lab.views.blocks import Prediction
 

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from lab.core.number_format import MINUS, bytes_, count, duration, fixed, significant, whole
 from lab.core.visible_text import shortened, visible
 from lab.data.statistics.copied_share import describe_copied
-from lab.runs.evaluation_coverage import at_the_end, during_training
-from lab.runs.holdout import CopiedShare
-from lab.runs.loss_history import LossHistory
+from lab.runs.run_history import LossHistory
+from lab.runs.run_in_words import at_the_end, during_training, model_in_words, training_in_words
 from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
 from lab.runs.run_summary import origin_of, planned_length
-from lab.runs.settings_in_words import model_in_words, training_in_words
+from lab.runs.schema_parts import CopiedShare
 from models.parameter_count import parameter_count
 
 Fact = tuple[str, str]

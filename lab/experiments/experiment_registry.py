@@ -7,20 +7,17 @@ calls `check` often, so that other requests are served meanwhile and it can be g
 from lab.core.errors import UserError
 from lab.experiments import (  # noqa: F401
     attention,
-    attention_in_text,
-    built_head,
+    attention_heads,
     changed_attention,
     context_window,
-    documents,
     generation,
     induction,
     inference,
     loss,
     prompt_to_token,
-    repetition,
     sizes,
-    text_counts,
     tokens,
+    written_text,
 )
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import MARKED, ExperimentResult

@@ -1,5 +1,6 @@
-"""Experiments on generation: greedy and sampled, the temperature, the KV cache."""
+"""Experiments on generation: greedy and sampled, the temperature, what each filter keeps, the KV cache."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -12,9 +13,10 @@ from lab.experiments.experiment_context import ExperimentContext, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import Numbers, number
 from models.check import check
+from models.config import SamplingSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -341,3 +343,53 @@ def _contents(context: ExperimentContext, memory: "Tensor", tokens: int) -> Tabl
     ]
     columns = [Column("", "left"), Column("keys and values"), Column("numbers"), Column("bytes")]
     return Table(columns, [[Cell(text) for text in row] for row in rows], title="kept in the cache")
+
+
+FILTERS: dict[str, SamplingSettings] = {
+    "none": SamplingSettings(),
+    "top-k 5": SamplingSettings(top_k=5),
+    "top-p 0.9": SamplingSettings(top_p=0.9),
+    "min-p 0.1": SamplingSettings(min_p=0.1),
+    "T0.5": SamplingSettings(temperature=0.5),
+    "T2": SamplingSettings(temperature=2.0),
+    "T2 top-k 5": SamplingSettings(temperature=2.0, top_k=5),
+    "T2 top-p 0.9": SamplingSettings(temperature=2.0, top_p=0.9),
+    "T2 min-p 0.1": SamplingSettings(temperature=2.0, min_p=0.1),
+}
+"""Settings side by side; T2 is temperature 2, at which a filter cuts what that has made of the probabilities."""
+
+
+@experiment
+def filters(context: ExperimentContext) -> ExperimentResult:
+    """Measures the number of tokens that each filter keeps, such as `top_k_5`, `t2`, temperature 2, and `t2_top_k_5`.
+
+    Raises: UserError: if there is no prompt.
+    """
+    import torch
+
+    from models.sampling import distribution
+
+    at = context.stage_context()
+    found = {name: distribution(torch.from_numpy(at.logits), settings) for name, settings in FILTERS.items()}
+    kept = {name: int(each.kept.sum()) for name, each in found.items()}
+    shares = {name: 1.0 if each.kept.all() else float(each.before[each.kept].sum()) for name, each in found.items()}
+    measures: dict[str, Measure] = {re.sub(r"\W+", "_", name).lower(): kept[name] for name in FILTERS}
+    rows = [
+        [Cell(name), Cell(whole(kept[name])), share(shares[name]), share(float(each.after.max()))] for name, each in found.items()
+    ]
+    columns = [Column("filter", "left"), Column("tokens kept"), Column("their probability at T1"), Column("the first is drawn")]
+    shown = largest(at.logits, 10)
+    picture = Matrix(
+        "probability to be drawn, the most probable tokens",
+        list(found),
+        [at.tokenizer.label(id_) for id_ in shown],
+        Array.of(np.stack([np.where(each.kept.numpy(), each.after.numpy(), np.nan)[shown] for each in found.values()])),
+        scale="sequential",
+        limit=1.0,
+        masked="cut",
+    )
+    top_k, top_p, min_p = (f"{name} keeps {whole(kept[name])}" for name in ("top-k 5", "top-p 0.9", "min-p 0.1"))
+    hot_p, hot_min = (whole(kept[name]) for name in ("T2 top-p 0.9", "T2 min-p 0.1"))
+    sentence = f"After {at.here} {top_k}, {top_p}, {min_p}. At temperature 2 top-p keeps {hot_p}, min-p {hot_min}."
+    blocks: list[Block] = [picture, Table(columns, rows, title=f"the token after {at.here}; T: temperature")]
+    return ExperimentResult(View("filters", "what each filter keeps", sentence, blocks), measures)

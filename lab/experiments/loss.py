@@ -1,13 +1,16 @@
-"""Experiments on the loss: of each token of a text, at the start, and under gradient descent from random weights."""
+"""Experiments on the loss: of each token of a text, at the start, under gradient descent from random weights, and the least that
+a text allows."""
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.core.number_format import fixed, probability, significant, whole
-from lab.experiments.experiment_context import ExperimentContext
+from lab.core.errors import UserError
+from lab.core.number_format import counted, fixed, probability, significant, whole
+from lab.experiments.experiment_context import ExperimentContext, Ids, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers, figures, number
@@ -278,3 +281,75 @@ def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:
         rows.append([Cell(part), number(weights, 2), figures(move, 2), share(moved)])
     columns = [Column("", "left"), Column("length of the weights"), Column("of the step"), Column("weights moved", optional=1)]
     return Table(columns, rows, title="one step, part by part")
+
+
+FLOOR_TOKENS = 1 << 18
+ONE_BY_ONE = 8
+"""Context lengths up to which each has its entropy; then each is twice the one before."""
+
+
+@experiment
+def loss_floor(context: ExperimentContext) -> ExperimentResult:
+    """Measures of the run's training text, in nats: `floor`, below which no model's mean loss can be on all its windows as long
+    as this model's context, and `floor_apart`, the same on those side by side; `floor_one` and `floor_last`, with one token to go
+    on and with a whole window; `decided` is the length from which on each context goes on in one way only, if there is one.
+
+    After a context that occurs n times the best forecast is how often each token followed it, and its loss is the entropy of
+    these counts (Shannon 1948). A window gives 1, 2, … tokens to go on; `floor` is the mean of these entropies.
+
+    Raises: UserError: if the text cannot be read, or is too short.
+    """
+    ids = np.asarray(context.tokens()[0][:FLOOR_TOKENS], np.int64)
+    window = context.config.context
+    most = min(window, len(ids) // 2)
+    if most < 1:
+        raise UserError(f"The training text of {context.run_name} has {counted(len(ids), 'token')}; two are needed.")
+    lengths = sorted({*range(1, min(ONE_BY_ONE, most) + 1), *doubling(most)})
+    numbers = ids  # of each place, the number of the context that ends there: equal where its tokens are
+    floors: dict[int, float] = {}
+    for before, length in pairwise([0, *lengths]):
+        if before:
+            further = length - before
+            numbers[further:] = numbers[further:] * (numbers.max() + 1) + numbers[:-further]
+        numbers = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+        check()
+        floors[length] = _entropy(numbers[most - 1 : -1], ids[most:])  # the same places each time: more context never knows less
+        check()
+        if floors[length] == 0:
+            break
+    rows = ids[: (len(ids) - 1) // most * most].reshape(-1, most)
+    following, numbers, apart = ids[1 : rows.size + 1].reshape(-1, most), rows[:, 0], list[float]()
+    for column in range(most):
+        apart.append(_entropy(numbers, following[:, column]))
+        numbers = np.unique(numbers * (ids.max() + 1) + following[:, column], return_inverse=True)[1].astype(np.int64)
+    # Between two lengths the entropy is at least that of the longer one; beyond the last, at least 0.
+    total = sum((length - before) * floors[length] for before, length in pairwise([0, *floors]))
+    measures: dict[str, Measure] = {
+        "tokens": len(ids),
+        "window": window,
+        "floor": total / window,
+        "floor_apart": sum(apart) / window,
+        "floor_one": floors[1],
+        "floor_last": floors.get(window, 0.0),
+    }
+    if floors[length] == 0:
+        measures["decided"] = length
+    table = Table(
+        [Column("tokens to go on"), Column("least loss")],
+        [[Cell(whole(length)), number(floor, 3, bar=floor / max(floors[1], 1e-9))] for length, floor in floors.items()],
+        title=f"entropy of the next token after the same tokens, nats, in {whole(len(ids))} tokens",
+        total=[Cell(f"mean of a window of {whole(window)}"), number(total / window, 3)],
+    )
+    sentence = (
+        f"After the same token this text goes on in different ways: the least loss is {fixed(floors[1], 3)}. Over all windows of "
+        f"{whole(window)} tokens no model's loss on it can be below {fixed(total / window, 3)}, over those side by side below "
+        f"{fixed(sum(apart) / window, 3)}."
+    )
+    return ExperimentResult(View("loss_floor", "the least loss that is possible", sentence, [table]), measures)
+
+
+def _entropy(contexts: Ids, following: Ids) -> float:
+    """Mean entropy of what follows, over contexts that are equal where their numbers are, by counts, in nats."""
+    pairs = contexts * (following.max() + 1) + following
+    times, together = (np.unique(each, return_counts=True)[1] for each in (contexts, pairs))
+    return max(0.0, float((times * np.log(times)).sum() - (together * np.log(together)).sum()) / len(contexts))

@@ -1,7 +1,9 @@
 """Experiments on text and tokens: vocabularies, words and pieces, ids, the number of tokens, the rules that clean a text."""
 
 import re
+from bisect import bisect
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,12 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count, counted, fixed, probability, whole
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
-from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_context import TRAINING, ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.tokenization.learnable_text import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
 from models.check import check
-from models.config import TokenizerError, TokenKind
+from models.config import END_OF_TEXT, TokenizerError, TokenKind
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
 
 if TYPE_CHECKING:
@@ -380,3 +382,59 @@ def _measured(rule: str) -> tuple[int, int]:
     """Bytes of the text and those that a rule takes. They never change while the lab is open."""
     funnel = measure_funnel(RULES_ALONE_TEXT, rules=(rule,))
     return funnel.raw_bytes, funnel.raw_bytes - funnel.kept_bytes
+
+
+MOST_TOKENS = 1 << 25
+"""Tokens of each part of the text whose words are counted, from its beginning; each million takes about half a second."""
+AT_ONCE = 1 << 17
+"""Tokens between two checks."""
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def _words(context: ExperimentContext, ids: Ids) -> Iterator[list[str]]:
+    """The words of tokens, some at a time; one that is cut in two is in the later."""
+    rest, ids = b"", ids[:MOST_TOKENS]
+    for start in range(0, len(ids), AT_ONCE):
+        data = rest + context.tokenizer.decode_bytes(ids[start : start + AT_ONCE].tolist()).replace(END_OF_TEXT.encode(), b"\n")
+        end = max(data.rfind(b" "), data.rfind(b"\n")) + 1 if start + AT_ONCE < len(ids) else len(data)
+        rest = data[end:]
+        yield _LETTERS.findall(data[:end].decode("utf-8", "replace"))
+
+
+@experiment
+def word_vocabulary(context: ExperimentContext) -> ExperimentResult:
+    """Measures of the run's training text: `words`, the different ones among them, `distinct`, those of its first half,
+    `distinct_half`, and their ratio `growth`; and `unknown`, the share of the validation text's `held_words` that are not in it.
+    `part` is the training text, or its beginning where it has more than `MOST_TOKENS`.
+
+    A word is a run of letters; “The” and “the” are two. Raises: UserError: if the text cannot be read, or has no words.
+    """
+    train, val = context.tokens()
+    known, words, held, missed = dict[str, int](), 0, 0, 0  # each word with the number of words before it
+    for some in _words(context, train):
+        for word in some:
+            known.setdefault(word, words)
+            words += 1
+        check()
+    for some in _words(context, val):
+        held, missed = held + len(some), missed + sum(word not in known for word in some)
+        check()
+    if words < 2:
+        raise UserError(f"The text of {context.run_name} has no words of letters, so there is nothing to count.")
+    places = list(known.values())
+    distinct = {size: bisect(places, size - 1) for halved in range(4) if (size := words >> halved)}
+    half = distinct[words // 2]
+    part = TRAINING if len(train) <= MOST_TOKENS else f"beginning of the {TRAINING} ({whole(MOST_TOKENS)} tokens)"
+    measures: dict[str, Measure] = {"part": part, "words": words, "distinct": len(known), "distinct_half": half}
+    measures["growth"] = len(known) / half
+    table = Table(
+        [Column("first words of the text"), Column("different ones")],
+        [[Cell(whole(n)), Cell(whole(each), value=float(each), bar=each / len(known))] for n, each in distinct.items()],
+    )
+    sentence = f"The {part} has {whole(words)} words, {whole(len(known))} of them different."
+    if held:
+        measures |= {"held_words": held, "unknown": missed / held}
+        sentence += f" Of the {whole(held)} words of the validation text {probability(missed / held)} are not among them."
+    missing = "" if held else f"The validation text of {context.run_name} has no words."
+    return ExperimentResult(View("word_vocabulary", "a vocabulary of words", sentence, [table]), measures, missing)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from lab.core.errors import UserError
 from lab.core.machine import available_memory
 from lab.runs.find_runs import find_run
+from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run, stand_in_sentence, tokenizer_of, weights_name, weights_path
-from lab.runs.run_locks import hold_inspect_lock
 from models.check import check
 from models.config import ModelConfig
 from models.parameter_count import parameter_count

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lab.core.export_file import export_file
+from lab.core.atomic_io import export_file
 from lab.inspect.model_cache import CachedTrace, OpenModel
 from lab.views.blocks import Array, Prediction, Token
 from models.check import check

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from lab.core.atomic_io import folder_lock, write_atomic
+from lab.core.atomic_io import keep_entries
 from lab.core.machine import cores, processor
 from lab.core.number_format import counted
 from lab.core.safe_open import read_entries
-from lab.planning.device import choose_precision, is_short_step, training_threads
-from lab.planning.gpu_card import card_precision, describe_card
+from lab.planning.device import card_precision, choose_precision, describe_card, is_short_step, training_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import AttentionKernel, ModelConfig, Precision
 
@@ -96,8 +95,8 @@ def _times(model: ModelConfig, batch: int, candidates: list[Candidate], home: Pa
     times = _known_times(home).get(key, [])
     if len(times) != len(candidates):
         times = [max(1e-6, round(seconds, 6)) for seconds in measure(candidates, _layer(model, batch)).values()]
-        with contextlib.suppress(OSError), folder_lock(home):  # on a full disk, say: the next run measures again
-            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_known_times(home) | {key: times}), indent=1))
+        with contextlib.suppress(OSError):  # on a full disk, say: the next run measures again
+            keep_entries(home / FILE, lambda: _known_times(home) | {key: times})
     return dict(zip(candidates, times, strict=True))
 
 

@@ -10,10 +10,10 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
 from lab.core.safetensors_file import RawTensor, check_whole, opened_with_header, read_header, write_tensors
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, default_lr, fine_tuning_lr
-from lab.planning.run_request import RunRequest, SettingError
-from lab.runs.origin import StartConfig
+from lab.planning.settings_table import RunRequest, SettingError
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TokenizerConfig
+from lab.runs.schema_parts import StartConfig
 from models.config import ModelConfig, OptimizerName
 
 FIXED_SHAPE = ("layers", "heads", "width")

@@ -1,15 +1,19 @@
-"""Resolve a request into a run: every setting decided, and the reason for each default.
+"""Resolve a request into a run: what it asks for checked, every setting decided, and the reason for each default.
 
 The command line, the form of a new run and `prepare_run` all use `resolve`, so that what the form shows is what is trained.
 Precision and attention kernel stay "auto": `lab.planning.compute_choice` measures them when training begins.
 """
 
+import os
 from dataclasses import dataclass, replace
 
-from lab.core.limits import SMALLEST_VOCABULARY
-from lab.core.machine import Machine
+import msgspec
+
+from lab.core.errors import UserError
+from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY
+from lab.core.machine import Machine, has_mps, machine
 from lab.core.number_format import whole
-from lab.planning.best_for_minutes.pilot import Pilot
+from lab.core.visible_text import quoted
 from lab.planning.default_hyperparameters import (
     BYTES_PER_TOKEN,
     DEFAULT_OPTIMIZER,
@@ -20,11 +24,14 @@ from lab.planning.default_hyperparameters import (
     default_vocabulary,
     memorizing_epochs,
 )
-from lab.planning.device import check_ranks, training_memory, training_threads, with_ranks
-from lab.planning.run_request import RunRequest, SettingError
-from lab.runs.holdout import LAST_TENTH, CopiedShare
+from lab.planning.device import check_device, check_memory, check_ranks, training_memory, training_threads, with_ranks
+from lab.planning.settings_table import AUTO, RunRequest, SettingError
+from lab.planning.text_difficulty import Pilot
+from lab.runs.home_folder import check_name, home
+from lab.runs.metrics_log import check_log_to
 from lab.runs.run_schema import TrainConfig
-from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ConfigError, ModelConfig
+from lab.runs.schema_parts import LAST_TENTH, CopiedShare
+from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS, ConfigError, ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 
 UNKNOWN_BYTES = 1 << 30
@@ -99,11 +106,11 @@ class ResolvedRun:
 
 def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRun:
     """Decide every setting of a run, from what is known of its text so far.
-
-    Raises:
-        SettingError: if there can be no such model, a step has fewer windows than parts, or the machine fewer GPUs than asked.
-    """
+    Raises SettingError if there can be no such model, a step has fewer windows than parts, or the machine fewer GPUs than
+    asked."""
     request = with_ranks(request, machine)
+    if request.preset == AUTO:  # and nothing is chosen for minutes
+        request = msgspec.structs.replace(request, preset=DEFAULT_PRESET)
     vocab_size = vocabulary_size(request, text)
     shape = {name: getattr(request, name) for name in ("layers", "heads", "width", "context", "dropout")}
     try:
@@ -167,3 +174,53 @@ def _vocabulary_reason(request: RunRequest, text: TextSize, size: int) -> str:
     if size in (VOCABULARY_SIZES[request.preset], SMALLEST_VOCABULARY):
         return f"usual for the preset {request.preset}"
     return f"one token for {BYTES_PER_TOKEN} bytes of text"
+
+
+def check_request(request: RunRequest) -> None:
+    """Check everything that can be known without the text. Raises UserError about the first mistake."""
+    check_new_name(request)
+    if request.preset not in (AUTO, *PRESETS):
+        raise SettingError("preset", f"There is no preset called {request.preset!r}; choose one of {', '.join(PRESETS)}.")
+    if request.steps is not None and request.minutes is not None:
+        raise SettingError("length", "Training ends after a number of steps or of minutes; give only one of them.")
+    for name, limit in LIMITS.items():
+        value = getattr(request, name, None)
+        if value is not None and (problem := limit.problem(value)):
+            raise SettingError(name, f"{name.replace('_', ' ')} must {problem}, not {value}.")
+    if request.validation == "":
+        raise SettingError("validation", "The name of the text for validation is empty; leave it out for a part of the text.")
+    if request.validation is not None and (request.val_share is not None or request.split_seed is not None):
+        sentence = "A text of its own for validation is used whole: give no share of the text and no seed of its split with it."
+        raise SettingError("validation", sentence)
+    _check_vocabulary(request)
+    smallest = FIXED_VOCABULARY_SIZES.get(request.tokenizer) or request.vocab or SMALLEST_VOCABULARY
+    run = resolve(request, TextSize(request.text, vocab_size=smallest), machine())
+    for prompt in request.prompts:
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise UserError(f"The prompt {quoted(prompt)} is not UTF-8; type it in a terminal that writes UTF-8.")
+    if run.train.precision == "fp16" and (run.train.device == "mps" or (run.train.device == "auto" and has_mps())):
+        raise SettingError("precision", "fp16 with a scaled loss is for an NVIDIA GPU or a CPU; choose auto, fp32 or bf16.")
+    check_device(run.train.device)
+    check_log_to(run.train.log_to)
+    check_memory(run.model, run.train.device)
+
+
+def check_new_name(request: RunRequest) -> None:
+    """Check that the run can have the name that was asked for, if one was.
+    Raises UserError if it cannot be a run's name, or is taken."""
+    if request.name is not None and os.path.lexists((request.home or home()) / check_name(request.name)):
+        raise SettingError("name", f"There is a run called {request.name} already; choose another name.")
+
+
+def _check_vocabulary(request: RunRequest) -> None:
+    if request.vocab is None:
+        return
+    if request.tokenizer == "bpe":
+        if request.vocab < SMALLEST_VOCABULARY:
+            sentence = f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small."
+            raise SettingError("vocab", sentence)
+        if problem := VOCABULARY.problem(request.vocab):
+            raise SettingError("vocab", f"vocab must {problem}, not {request.vocab}.")
+    elif request.vocab != (fixed := FIXED_VOCABULARY_SIZES[request.tokenizer]):
+        sentence = f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
+        raise SettingError("vocab", sentence)

@@ -7,16 +7,16 @@ from functools import cached_property
 
 import msgspec
 
+from lab.core.child_process import Progress, Reply, answer, ask_process
 from lab.core.errors import UserError
 from lab.core.number_format import count, probability, significant, whole
-from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.data.corpus import CorpusFile
 from lab.data.statistics.copied_share import copied_in_corpus
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import pieces, split_text
 from lab.planning.default_hyperparameters import default_batch, default_vocabulary
-from lab.runs.holdout import LAST_TENTH, CopiedShare, Holdout
 from lab.runs.run_schema import DEFAULT_RULES
+from lab.runs.schema_parts import LAST_TENTH, CopiedShare, Holdout
 from models.config import PRESETS, ModelConfig, TokenizerError, TokenizerKind
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer

@@ -6,8 +6,8 @@ from pathlib import Path
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.visible_text import quoted
 from lab.runs.home_folder import BUNDLED, LONGEST_NAME, bundled, runs_home
-from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
+from lab.runs.schema_parts import IMPORTABLE
 
 
 def is_run(path: Path) -> bool:

@@ -88,10 +88,7 @@ LONGEST_NAME_BYTES = 240
 
 def check_name(name: str) -> str:
     """The name, if it is allowed for a run.
-
-    Raises:
-        UserError: if it is empty, too long, hidden, reserved, or no plain name of a folder.
-    """
+    Raises UserError if it is empty, too long, hidden, reserved, or no plain name of a folder."""
     if not name or len(name) > LONGEST_NAME:
         raise UserError(f"A run's name must have 1 to {LONGEST_NAME} characters, not {len(name)}.")
     if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name != name.strip() or name[0] in ".-":

@@ -144,10 +144,7 @@ def keep_lines_up_to(path: Path, kind: type[StepLine], step: int) -> int:
     """Drop the lines of steps after `step`, a torn last line and lines that cannot be read; return how many.
 
     The file is replaced atomically, and left alone where every line stays.
-
-    Raises:
-        DamagedFileError: if it is no regular file, or has a line that no run writes.
-    """
+    Raises DamagedFileError if it is no regular file, or has a line that no run writes."""
     decoder = msgspec.json.Decoder(kind)
 
     def stays(line: bytes) -> bool:

@@ -15,9 +15,8 @@ from lab.core.atomic_io import folder_lock, is_abandoned, os_error_in_words, own
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import BUNDLED, bundled, check_name
-from lab.runs.run_folder import Run
-from lab.runs.run_locks import acquire_now, inspect_lock_is_held, trainer_lock
-from lab.runs.unresponsive_trainer import heard_elsewhere
+from lab.runs.run_control import acquire_now, inspect_lock_is_held, trainer_lock
+from lab.runs.run_folder import Run, heard_elsewhere
 
 DELETED_PREFIX = ".deleting-"
 """Prefix of the hidden name of a run that is being deleted; the process that deletes it follows."""
@@ -27,10 +26,7 @@ NAME_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 def check_new_name(run: Run, name: str) -> str:
     """The name, if the run may be given it.
-
-    Raises:
-        UserError: as `lab.runs.home_folder.check_name`; if it is the run's own; if something else has it.
-    """
+    Raises UserError as `lab.runs.home_folder.check_name`; if it is the run's own; if something else has it."""
     check_name(name)
     if name == run.name:
         raise UserError(f"{name} is the run's name already.")
@@ -70,10 +66,7 @@ def refuse_to_change(run: Run) -> None:
 
 def rename_run(run: Run, name: str) -> Run:
     """Rename a run in its folder; return it under its new name.
-
-    Raises:
-        UserError: as `check_new_name` and `refuse_to_change`; if it is gone; if the system does not allow it.
-    """
+    Raises UserError as `check_new_name` and `refuse_to_change`; if it is gone; if the system does not allow it."""
     check_new_name(run, name)
     there = run.path.with_name(name)
     with _owned([run], "rename"):
@@ -92,10 +85,7 @@ def delete_run(run: Run) -> int:
     """Delete the run and everything in its folder; return the bytes that this frees.
 
     It gets a hidden name first, so that a kill in the middle leaves no half of a run. What an earlier kill left goes too.
-
-    Raises:
-        UserError: as `refuse_to_change`; if it is gone; if the system does not allow it.
-    """
+    Raises UserError as `refuse_to_change`; if it is gone; if the system does not allow it."""
     return delete_runs([run])
 
 
@@ -139,10 +129,7 @@ def replace_run(run: Run, new: Path) -> None:
 
 def _hide(runs: Sequence[Run]) -> list[Path]:
     """Give runs the hidden names of deleted ones, and return these; if one cannot have it, the others have their own again.
-
-    Raises:
-        UserError: in that case, with the reason.
-    """
+    Raises UserError in that case, with the reason."""
     hidden: list[Path] = []
     for run in runs:
         folder = run.path.with_name(f"{DELETED_PREFIX}{owner()}")
@@ -196,11 +183,8 @@ def size_of(run: Run) -> int:
 @contextmanager
 def _owned(runs: Sequence[Run], what: str) -> Iterator[None]:
     """Hold the runs' trainer locks, so that no trainer can start meanwhile, and their homes', so that nobody else renames them.
-
-    Raises:
-        UserError: if a run is gone, is being trained, its lock cannot be had, or an engine has its weights open. Runs whose
-            trainer on another machine seems gone are listened to.
-    """
+    Raises UserError if a run is gone, is being trained, its lock cannot be had, or an engine has its weights open. Runs whose
+    trainer on another machine seems gone are listened to."""
     for run in runs:
         refuse_to_change(run)
     if heard := heard_elsewhere(runs):

@@ -1,4 +1,5 @@
-"""The folder of one run: its paths, config, status, phase, samples, checkpoints and tokenizer; commands to its trainer.
+"""The folder of one run: its paths, config, status, phase, samples, checkpoints and tokenizer; commands to its trainer, and the
+reason why that does not respond.
 
 Whoever can read the folder can watch the run, and reading never fails because someone is just writing.
 """
@@ -10,6 +11,7 @@ import re
 import shlex
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,23 +19,24 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.number_format import fixed, whole
+from lab.core.number_format import duration, fixed, whole
 from lab.core.safe_open import (
     LARGEST_CONFIG,
     LARGEST_STATUS,
     LARGEST_TOKENIZER,
     decode_json,
     is_real_folder,
+    last_text_line,
+    open_regular,
     read_json,
     read_regular,
 )
 from lab.core.safetensors_file import read_metadata, step_of
-from lab.runs import trainer_commands
+from lab.core.visible_text import visible
 from lab.runs.home_folder import CONTACT, read_only_sentence, runs_home, watched_machine
 from lab.runs.metrics_log import EVALUATION, LineReader, last_line
-from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_control import CommandName, send_command, trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
-from lab.runs.trainer_commands import CommandName
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -217,10 +220,7 @@ class Run:
 
     def send_command(self, name: CommandName, text: str = "") -> None:
         """Send a command to the run's trainer; `text` is the prompt of a sample.
-
-        Raises:
-            UserError: if no trainer is there to take it, the run is only watched, or the folder cannot be written.
-        """
+        Raises UserError if no trainer is there to take it, the run is only watched, or the folder cannot be written."""
         self.refuse_if_watched()
         if not self.is_alive():
             status = self.status()
@@ -231,7 +231,7 @@ class Run:
                 )
             raise UserError(f"{self.name} is not training now, so there is nothing to {name}.")
         try:
-            trainer_commands.send(self.control_path, name, text)
+            send_command(self.control_path, name, text)
         except OSError as error:
             raise os_error_in_words(error, f"{name} {self.name}") from error
 
@@ -323,3 +323,70 @@ def tokenizer_of(run: Run) -> "Tokenizer":
             "was trained with."
         )
     return found
+
+
+LAST_LINE_BYTES = 4096
+"""Bytes at the end of trainer.log in which its last line is looked for."""
+LISTEN_SECONDS = 3.0
+"""Time to wait for a new heartbeat of a trainer on another machine, which writes one every second."""
+
+
+def may_train_elsewhere(status: Status) -> bool:
+    """True if a trainer on another machine has written this status and has not said that it has ended."""
+    return is_on_other_host(status) and status.phase in ACTIVE
+
+
+def heard_elsewhere(runs: Sequence[Run]) -> tuple[Run, Status] | None:
+    """The first run whose trainer on another machine writes a new heartbeat within `LISTEN_SECONDS`, and its status.
+
+    The time in it may be wrong, as the clock of that machine may be. All are listened to at once.
+    """
+    before = [(run, status) for run in runs if may_train_elsewhere(status := run.status())]
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while before and time.monotonic() < deadline:
+        for run, status in before:
+            if run.status().heartbeat != status.heartbeat:
+                return run, status
+        time.sleep(0.1)
+    return None
+
+
+def listening_sentence(run: Run) -> str:
+    """A sentence on the seconds for which the run is listened to before it is renamed or deleted; empty if it is not."""
+    status = run.status()
+    if not may_train_elsewhere(status) or run.is_alive():
+        return ""
+    return f"Listening for {LISTEN_SECONDS:.0f} seconds, as {run.name} may still be trained on {status.host}."
+
+
+def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
+    """The reason for an interrupted or not answering run, in one sentence; empty for all others."""
+    if phase == "not answering":
+        silent = duration(max(0.0, time.time() - status.heartbeat))
+        return (
+            f"The trainer, process {status.pid}, has not responded for {silent}: it may be halted "
+            f"(`kill -CONT {status.pid}` resumes it), or waiting for a disk or a processor core."
+        )
+    if phase != "interrupted":
+        return ""
+    if run.is_watched:
+        return f"The trainer died at step {status.step}."
+    saved = next((file.step for file in run.checkpoints() if file.name in ("last", "previous")), None)
+    died = f"The trainer died at step {status.step}, " + (
+        "and nothing is saved" if saved is None else f"and the last checkpoint is of step {saved}"
+    )
+    if not os.access(run.path, os.W_OK):
+        return f"{died}: {visible(str(run.path))} is not writable now, so it could not save."
+    said = _last_log_line(run, status)
+    return f"{died}; its last output: {said}" if said else f"{died}."
+
+
+def _last_log_line(run: Run, status: Status) -> str:
+    """The last line of trainer.log, if it was written after the last status."""
+    try:
+        with open_regular(run.log_path) as file:
+            if os.fstat(file.fileno()).st_mtime < status.heartbeat:
+                return ""
+            return visible(last_text_line(file, most=LAST_LINE_BYTES))
+    except OSError:
+        return ""

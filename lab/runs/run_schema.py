@@ -10,10 +10,19 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
-from lab.runs.expected_loss import ExpectedLoss
-from lab.runs.gpu_and_ranks import GpuUse, RankHeartbeats, ShardSetting
-from lab.runs.holdout import LAST_TENTH, LONGEST_SOURCE, CopiedShare, Holdout
-from lab.runs.origin import ImportConfig, StartConfig, TuningConfig
+from lab.runs.schema_parts import (
+    LAST_TENTH,
+    LONGEST_SOURCE,
+    CopiedShare,
+    ExpectedLoss,
+    GpuUse,
+    Holdout,
+    ImportConfig,
+    RankHeartbeats,
+    ShardSetting,
+    StartConfig,
+    TuningConfig,
+)
 from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision, Schedule, TokenizerKind
 
 FORMAT = 1

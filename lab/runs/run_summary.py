@@ -14,18 +14,18 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import duration, whole
 from lab.core.safe_open import JSON_ERRORS, LARGEST_LINES, lines_backwards, open_regular
 from lab.core.visible_text import shortened, visible
-from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import BUNDLED, bundled, is_of_scaling, runs_home
 from lab.runs.metrics_log import EVALUATION, SPEED_STEPS, mean_speed
-from lab.runs.origin import import_sentence, tuning_sentence
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
+from lab.runs.run_in_words import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
+from lab.runs.schema_parts import import_sentence, tuning_sentence
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 
 if TYPE_CHECKING:
-    from lab.runs.loss_history import LossHistory
+    from lab.runs.run_history import LossHistory
 
 RECENT_STEPS = 20
 """Fewest steps by whose time that of the others is estimated."""

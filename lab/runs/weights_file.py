@@ -59,10 +59,7 @@ def load_weights(run: Run, which: str = "best") -> tuple[dict[str, Tensor], int]
 
     `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where that is missing, the next of its
     `STAND_INS` is taken: whoever shows what these weights do says so, with `stand_in_sentence`.
-
-    Raises:
-        UserError: if no file of weights can be used, or the one to be taken is damaged, naming one that can.
-    """
+    Raises UserError if no file of weights can be used, or the one to be taken is damaged, naming one that can."""
     if candidates := STAND_INS.get(which):
         paths = [run.path / f"{name}.safetensors" for name in candidates]
     else:
@@ -152,10 +149,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 def read_weights(path: Path, without: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """Read the tensors of a checked file, but those whose names begin with one of `without`.
-
-    Raises:
-        DamagedFileError: if a tensor holds NaN or infinity.
-    """
+    Raises DamagedFileError if a tensor holds NaN or infinity."""
     try:
         with opened_by_name(path) as name_of_file, safe_open(name_of_file, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118

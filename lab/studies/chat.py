@@ -19,7 +19,7 @@ from lab.core.visible_text import shortened
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
-from lab.studies.study_record import Record
+from lab.studies.study_job import Record
 from lab.training.posttraining.answers import greedy_answers
 from lab.training.posttraining.question_pairs import NAMED, PairSource, QuestionPair
 from lab.training.posttraining.sft_and_rl import WARMUP, train

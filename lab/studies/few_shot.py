@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lab.studies.study_record import Record
+from lab.studies.study_job import Record
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig
 from models.gpt import GPT

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from lab.studies.study_record import Record
+from lab.studies.study_job import Record
 from lab.training.posttraining.answers import Example, answer_batch, decode
 from lab.training.posttraining.sft_and_rl import answer_tokens, descend, kl_per_answer, policy_loss, train
 from models.chunked_cross_entropy import IGNORE_INDEX

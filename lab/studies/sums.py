@@ -14,7 +14,7 @@ from itertools import accumulate
 from statistics import fmean
 from typing import NamedTuple
 
-from lab.studies.study_record import Record
+from lab.studies.study_job import Record
 from lab.training.posttraining.answers import Example, greedy_answers
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig

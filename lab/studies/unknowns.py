@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from lab.studies.study_record import Record
+from lab.studies.study_job import Record
 from lab.training.posttraining.answers import Example
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from lab.runs import trainer_commands
-from lab.runs.trainer_commands import Command, CommandName
+from lab.runs.run_control import Command, CommandName, take_commands
 
 TWICE_SECONDS = 5.0
 """Time in which one signal may reach a rank twice: from the terminal or the cluster, and from the launcher that hands it on."""
@@ -87,7 +86,7 @@ class CommandInbox:
         now = time.monotonic()
         if now - self._polled >= POLL_SECONDS:
             self._polled = now
-            self._waiting += trainer_commands.take(self._folder)
+            self._waiting += take_commands(self._folder)
 
     def next(self) -> Command | None:
         """The next command, if there is one. Raises what `poll` does."""

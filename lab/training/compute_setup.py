@@ -10,9 +10,9 @@ import torch
 from msgspec import UNSET
 
 from lab.core.machine import cores, gpu
-from lab.planning.gpu_card import describe_card, emulates, peak_flops, processor_of, utilization
-from lab.runs.gpu_and_ranks import GpuUse
+from lab.planning.device import describe_card, emulates, peak_flops, processor_of, utilization
 from lab.runs.run_schema import TrainConfig
+from lab.runs.schema_parts import GpuUse
 from lab.training.loss_scaling import describe_skipped
 from lab.training.model_as_trained import is_compiled
 from lab.training.trainer_state import TrainerState

@@ -12,7 +12,7 @@ from lab.core.errors import UserError, free_memory, is_out_of_memory
 from lab.data.data_order import ValidationWindows, counted_targets
 from lab.data.token_file import Ids, TokenFile, count_bytes, token_lengths
 from lab.data.train_val_split import FINAL_BYTES, Ranges
-from lab.planning.best_for_minutes.earlier_outcomes import keep_outcome
+from lab.planning.text_difficulty import keep_outcome
 from lab.runs import weights_file
 from lab.runs.run_schema import FinalEvaluation, RunConfig, Sample
 from lab.training.run_logs import finite_or_none

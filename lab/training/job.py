@@ -28,14 +28,13 @@ import filelock
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words, owner
-from lab.core.detached_process import DetachedProcess, torch_environment
+from lab.core.child_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError, name_error
 from lab.core.machine import cores
 from lab.core.safe_open import is_real_folder, refuse_link, run_folder_mode
-from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineReader, LineWriter, last_line
 from lab.runs.rename_delete import DELETED_PREFIX
-from lab.runs.run_locks import acquire_now, trainer_lock, trainer_lock_is_held
+from lab.runs.run_control import acquire_now, send_command, trainer_lock, trainer_lock_is_held
 from lab.runs.run_schema import Count, Seconds, Sentence, UnixTime, Word
 from lab.training.command_inbox import StopRequestedError
 
@@ -274,7 +273,7 @@ class Job:
         if not self.is_running():
             return False
         try:
-            trainer_commands.send(self.control_path, "stop")
+            send_command(self.control_path, "stop")
         except OSError as error:
             raise os_error_in_words(error, f"stop the {self.words}") from error
         return True

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lab.planning.gpu_card import describe_card, emulates
+from lab.planning.device import describe_card, emulates
 from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.training.checkpoint import ShardedState
 from lab.training.trainer_state import TrainerState

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 
 from lab.core.atomic_io import os_error_in_words
-from lab.core.detached_process import DetachedProcess, torch_environment
+from lab.core.child_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError
 from lab.core.machine import cores, machine
 from lab.planning.device import check_ranks
-from lab.planning.run_request import SettingError
+from lab.planning.settings_table import SettingError
 from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_schema import Status

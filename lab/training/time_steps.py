@@ -15,7 +15,7 @@ from lab.core.errors import UserError
 from lab.data.token_file import Ids
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
-from lab.planning.estimates.measure_step_time import TimingJob
+from lab.planning.step_time import TimingJob
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.model_as_trained import ModelAsTrained
 from lab.training.trainer_state import TrainerState

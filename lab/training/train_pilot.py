@@ -1,4 +1,4 @@
-"""Training of a text's pilot (`lab.planning.best_for_minutes.pilot`), in a process of its own.
+"""Training of a text's pilot (`lab.planning.text_difficulty`), in a process of its own.
 
 `python -P -m lab.training.train_pilot` reads a `TextSample` from its input and prints a `Pilot`; nothing where the sample is too
 small to train on.
@@ -15,7 +15,8 @@ import torch
 
 from lab.data.statistics.text_sample import TextSample
 from lab.data.token_file import Ids
-from lab.planning.best_for_minutes.pilot import (
+from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, default_lr
+from lab.planning.text_difficulty import (
     BATCH,
     CONTEXT,
     EVALUATED,
@@ -25,7 +26,6 @@ from lab.planning.best_for_minutes.pilot import (
     Pilot,
     pilot_shape,
 )
-from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, default_lr
 from models.config import ModelConfig, schedule_factor
 from models.gpt import GPT
 from models.optimizers import make_optimizer, set_muon_dtype

@@ -21,17 +21,15 @@ import filelock
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
-from lab.core.detached_process import lower_priority
+from lab.core.child_process import lower_priority
 from lab.core.errors import UserError, name_error
 from lab.core.machine import machine
 from lab.core.number_format import counted, fixed
-from lab.runs import trainer_commands
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone
-from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock
+from lab.runs.run_control import take_commands, trainer_lock
+from lab.runs.run_folder import Run, heard_elsewhere, may_train_elsewhere
 from lab.runs.run_schema import Status
-from lab.runs.unresponsive_trainer import heard_elsewhere, may_train_elsewhere
 from lab.training.command_inbox import StopSignals
 from lab.training.distributed.launcher import OWN_LAUNCHER, RankEnvironment, read_rank_environment
 from lab.training.start_trainer import already_training, finished_sentence, log, refuse_finished
@@ -172,7 +170,7 @@ def train(run: Run, signals: StopSignals, environment: RankEnvironment | None = 
     try:
         refuse_finished(run)
         remove_leftovers(run.path)
-        trainer_commands.take(run.control_path)
+        take_commands(run.control_path)
         status = Status(
             phase="starting",
             step=before.step,

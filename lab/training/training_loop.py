@@ -18,9 +18,9 @@ from contextlib import suppress
 
 from lab.core.errors import UserError, is_out_of_memory
 from lab.data.token_file import token_lengths
+from lab.runs.run_control import Command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
-from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
 from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals

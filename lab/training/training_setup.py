@@ -14,8 +14,7 @@ from lab.data.data_order import TrainingBatches
 from lab.data.source_files import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.compute_choice import choose_compute
-from lab.planning.device import check_memory
-from lab.planning.gpu_card import choose_compile, planned_seconds, processor_of
+from lab.planning.device import check_memory, choose_compile, planned_seconds, processor_of
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import Metric, RunConfig
 from lab.runs.weights_file import load_weights

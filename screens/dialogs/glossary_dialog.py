@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from lab.lessons.glossary.glossary import Term, find_terms, glossary
+from lab.lessons.glossary import Term, find_terms, glossary
 from screens.base_screen import LabScreen
 from screens.dialogs.describe_place import describe_place
 from screens.messages import OpenState

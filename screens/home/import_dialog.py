@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from lab.core.number_format import bytes_, count
 from lab.core.visible_text import shortened, visible
 from lab.data.path_completion import common_start, completions
-from lab.exchange.hugging_face.hub_models import (
+from lab.exchange.hugging_face.model_folder import (
     HUB_MODELS,
     cached_model,
     can_download,

@@ -7,7 +7,7 @@ from typing import cast
 
 from textual.binding import Binding
 
-from lab.experiments.built_head import BUILT, READS, refusal
+from lab.experiments.attention_heads import BUILT, READS, refusal
 from models.config import SamplingSettings
 from screens.about_key import About, keyless
 from screens.app_state import AppState

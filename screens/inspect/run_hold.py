@@ -89,7 +89,7 @@ def read_first_prompt(name: str, asked: Prompt | None) -> FirstPrompt:
     from lab.inspect.prompt_history import last_prompt
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import demo, home
-    from lab.runs.run_locks import hold_inspect_lock
+    from lab.runs.run_control import hold_inspect_lock
 
     run = open_run(name)
     own = DEMO_INSPECT_PROMPT if run.path == demo() else first_prompt(run)

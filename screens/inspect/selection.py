@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from lab.engine.method_registry import PromptParams
-from lab.experiments.built_head import BUILT
+from lab.experiments.attention_heads import BUILT
 from lab.inspect.interventions import Interventions, still_valid
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import Destination, LensPath, ModelFacts, StageEntry

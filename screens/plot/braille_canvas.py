@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lab.core.float_columns import Floats
+from lab.runs.run_history import Floats
 
 PlotCell = tuple[str, str]
 """A character and its role."""

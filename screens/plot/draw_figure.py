@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lab.core.float_columns import Floats
 from lab.core.number_format import count
+from lab.runs.run_history import Floats
 from lab.runs.run_schema import EventKind
 from screens.plot.axis_ticks import SMALLEST_ON_LOG, even_scale, label_row, log_ticks, nice_ticks, tick_labels
 from screens.plot.braille_canvas import BrailleCanvas, PlotCell

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.analysis.loss_curve import LossCurve
-from lab.core.float_columns import Floats
+from lab.runs.run_history import Floats
 from lab.runs.run_schema import EventKind
 
 Kind = Literal["dots", "line", "marked", "marks", "level"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lab.core.float_columns import Floats
+from lab.runs.run_history import Floats
 
 XAxis = Literal["steps", "tokens", "epochs", "time"]
 X_AXES: tuple[XAxis, ...] = ("steps", "tokens", "epochs", "time")

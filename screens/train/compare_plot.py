@@ -15,8 +15,8 @@ from textual.strip import Strip
 from lab.analysis.baselines import NATS, bits_per_byte
 from lab.analysis.compared_run import ComparedRun, share_of, stops, written_at
 from lab.analysis.comparison import ComparisonRow, differences, results
-from lab.core.float_columns import Floats
 from lab.core.number_format import count, fixed, probability, whole
+from lab.runs.run_history import Floats
 from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
 from screens.train.run_plots import TIME_UNITS, scaled

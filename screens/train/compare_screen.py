@@ -16,9 +16,8 @@ from lab.analysis.compared_run import LETTERS, ComparedRun, furthest_common, in_
 from lab.analysis.comparison import verdict
 from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
-from lab.runs.holdout import CopiedShare
-from lab.runs.loss_history import LossHistory
-from lab.runs.run_follower import RunFollower, RunUpdate
+from lab.runs.run_history import LossHistory, RunFollower, RunUpdate
+from lab.runs.schema_parts import CopiedShare
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, keyless
 from screens.background import in_thread, is_working

@@ -20,18 +20,16 @@ from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
-from lab.planning.best_for_minutes.earlier_outcomes import known_outcomes
-from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
-from lab.planning.best_for_minutes.plan_in_words import plan_facts, shape_in_words
-from lab.planning.estimates.run_cost import describe_text, run_cost
 from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.plan_for_minutes import MinutesPlan, plan_facts, shape_in_words
+from lab.planning.prepare_run import prepare_run
+from lab.planning.prepare_text import PrepareProgress
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import AUTO, RunRequest
+from lab.planning.run_cost import describe_text, run_cost
 from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, make_plan, parse_settings, settings_of_base
-from lab.planning.settings_table import Settings
+from lab.planning.settings_table import AUTO, RunRequest, Settings
+from lab.planning.text_difficulty import known_outcomes
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run, tokenizer_of

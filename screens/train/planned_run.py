@@ -14,13 +14,11 @@ from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.data.source_files import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
-from lab.planning.best_for_minutes.measure_pilot import PilotTrainer
-from lab.planning.best_for_minutes.pilot import Pilot
-from lab.planning.estimates.measure_step_time import StepTimer, known_times, step_key
 from lab.planning.fine_tuning import BaseRun, base_run
-from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import Plan
-from lab.planning.settings_table import Settings
+from lab.planning.settings_table import RunRequest, Settings
+from lab.planning.step_time import StepTimer, known_times, step_key
+from lab.planning.text_difficulty import Pilot, PilotTrainer
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.run_schema import DEFAULT_RULES

@@ -8,7 +8,7 @@ from textual import work
 
 from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
-from lab.runs.trainer_commands import CommandName
+from lab.runs.run_control import CommandName
 from lab.training.start_trainer import start_trainer
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import ConfirmDialog

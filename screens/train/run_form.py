@@ -16,9 +16,8 @@ from textual.widgets import Button, Input, Label, Static
 
 from lab.core.machine import gpu_count
 from lab.core.visible_text import shortened, visible
-from lab.planning.run_request import AUTO
 from lab.planning.settings_form import LOCKED
-from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_settings
+from lab.planning.settings_table import AUTO, SETTINGS, Setting, Settings, shown_settings
 from models.config import DEFAULT_PRESET, PRESETS
 from screens.about_key import About
 from screens.widgets.choice import Choice

@@ -18,9 +18,8 @@ from lab.analysis.diagnosed_run import DiagnosedRun
 from lab.analysis.run_sentence import SIGNS, VerdictLine, reasons, run_sentence, verdict_line
 from lab.core.number_format import ago, duration, fixed, whole
 from lab.core.visible_text import visible
-from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
-from lab.planning.best_for_minutes.on_course import course_in_words
-from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
+from lab.planning.expected_loss import course_in_words
+from lab.planning.text_difficulty import AS_PLANNED
 from lab.runs.home_folder import BUNDLED, watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
 from lab.runs.run_schema import Status
@@ -32,6 +31,7 @@ from lab.runs.run_summary import (
     shown_phase,
     time_left,
 )
+from lab.runs.schema_parts import describe_gpu, describe_ranks
 from screens.train.run_plots import WatchedRun
 from screens.widgets.text_fitting import fit, painted_line
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 
 from lab.analysis.diagnosed_run import DiagnosedRun
 from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
-from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
+from lab.runs.run_in_words import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.run_summary import planned_steps
 from models.config import uniform_baseline

@@ -10,11 +10,8 @@ import numpy as np
 
 from lab.analysis.baselines import NATS, Baseline, bits_per_byte
 from lab.analysis.machine_usage import Usage, UsageMeter
-from lab.core.float_columns import Column, Floats
 from lab.core.number_format import bytes_, fixed, probability, whole
-from lab.runs.insights_log import InsightHistory
-from lab.runs.loss_history import LossHistory
-from lab.runs.run_follower import RunUpdate
+from lab.runs.run_history import Column, Floats, InsightHistory, LossHistory, RunUpdate
 from lab.runs.run_schema import Event, EventKind, RunConfig, Sample, Status
 from screens.plot.figure import Area, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log

@@ -15,7 +15,7 @@ from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import watched_machine
 from lab.runs.run_folder import ACTIVE
-from lab.runs.run_follower import RunFollower, RunUpdate
+from lab.runs.run_history import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
 from screens.background import in_thread, is_working, latest
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied

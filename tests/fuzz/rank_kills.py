@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock_is_held
 from tests.lab.conftest import make_shared_run
 from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, reached
 from tests.lab.training.kill_rounds import saved_step

@@ -204,8 +204,8 @@ def _places(value: Any, name: str = "") -> Iterator[tuple[Any, Any, str]]:
 
 def make_run(home: Path) -> Path:
     """A small run that was stopped in the middle, with every file that a run can have; trained in this process."""
-    from lab.planning.preparation.prepare_run import prepare_run
-    from lab.planning.run_request import RunRequest
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.settings_table import RunRequest
     from lab.training import trainer
 
     text = home / "tale.txt"

@@ -97,8 +97,8 @@ TALE = "".join(
 
 def make_small_run(text: Path, /, **settings: object) -> Run:
     """Make a run in `home()` that is ready to train, whose steps take some milliseconds on one core."""
-    from lab.planning.preparation.prepare_run import prepare_run
-    from lab.planning.run_request import RunRequest
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.settings_table import RunRequest
 
     small: dict[str, object] = {"preset": "nano", "tokenizer": "bytes", "layers": 1, "heads": 2, "width": 16, "context": 16}
     small |= {"batch": 4, "threads": 1, "steps": 30, "eval_every": 10, "sample_tokens": 4, "dropout": 0.1, "device": "cpu"}

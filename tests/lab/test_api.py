@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from lab.api import generate, open_model, open_run, trace, train
+from lab.api import generate, open_model, trace, train
 from lab.core.errors import UserError
+from lab.runs.find_runs import open_run
 
 SMALL = {"preset": "nano", "tokenizer": "bytes", "context": 16, "batch": 4, "threads": 1, "device": "cpu", "sample_tokens": 4}
 

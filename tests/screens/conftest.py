@@ -22,7 +22,6 @@ from textual.worker import NoActiveWorker, Worker, get_current_worker
 import screens
 from lab.core.machine import Machine
 from lab.lessons.translation import use_language
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
     HEAD_SCORES,
@@ -41,6 +40,7 @@ from lab.runs.run_schema import (
     TrainConfig,
     ValidationSegments,
 )
+from lab.runs.schema_parts import CopiedShare
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until

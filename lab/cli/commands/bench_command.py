@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.bench.bench_report import BenchReport
 from lab.cli.output import passing_line, table, write_json
 from lab.core.atomic_io import os_error_in_words
 from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
-    from lab.bench.bench_report import BenchRow
     from lab.bench.bench_suite import ShowProgress
+    from lab.bench.timed_process import BenchReport, BenchRow
 
 
 PREFIX = "nanogpt="
@@ -100,7 +99,7 @@ def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress
     except OSError as error:
         raise os_error_in_words(error, f"keep what is measured in {home}") from error
     if gpu:
-        from lab.bench.gpu_suite import TINY, GpuSuite, GpuWork
+        from lab.bench.bench_suite import TINY, GpuSuite, GpuWork
 
         return GpuSuite(home, say, nanogpt, race, TINY if tiny else GpuWork()).rows()
     if race is not None and nanogpt is not None:
@@ -111,10 +110,11 @@ def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress
     return BenchSuite(home, say, nanogpt).rows()
 
 
-def measured(rows: "Callable[[], Iterable[BenchRow]]") -> BenchReport:
+def measured(rows: "Callable[[], Iterable[BenchRow]]") -> "BenchReport":
     """The report of these rows, with the facts of the machine and how busy it was before."""
     from importlib.metadata import version
 
+    from lab.bench.timed_process import BenchReport
     from lab.core.machine import cores, processor
 
     load, started = os.getloadavg()[0], time.monotonic()
@@ -139,7 +139,7 @@ def progress_line() -> Iterator["ShowProgress"]:
         yield lambda words: show(f"{duration(time.monotonic() - started)}  measuring {visible(words)} …")
 
 
-def described(report: BenchReport) -> str:
+def described(report: "BenchReport") -> str:
     parts = [
         f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "
         f"{'on a quiet machine' if report.load < 0.3 else f'load {report.load:.1f} before'}"

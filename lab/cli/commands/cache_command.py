@@ -15,10 +15,9 @@ def cache(emptied: bool, as_json: bool) -> None:
     Runs have copies of their own, so that emptying the cache changes none. It empties itself, the oldest first, before it
     takes more than its bound or a tenth of the free disk.
     """
-    from lab.planning.best_for_minutes.earlier_outcomes import forget_outcomes
-    from lab.planning.best_for_minutes.measure_pilot import forget_pilots
-    from lab.planning.estimates.measure_step_time import forget_times
-    from lab.planning.preparation.preparation_cache import MOST_BYTES, PreparationCache
+    from lab.planning.preparation_cache import MOST_BYTES, PreparationCache
+    from lab.planning.step_time import forget_times
+    from lab.planning.text_difficulty import forget_outcomes, forget_pilots
     from lab.runs.home_folder import home
 
     kept = PreparationCache(home())

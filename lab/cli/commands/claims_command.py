@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option, told_weights
+from lab.cli.model_options import checkpoint_option, told_weights
 from lab.cli.output import write_json, write_raw
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option, told_weights
+from lab.cli.model_options import checkpoint_option, told_weights
 from lab.core.number_format import bytes_, whole
 
 
@@ -30,7 +30,7 @@ def export(run: str, folder: Path, dtype: str, push: str | None, checkpoint: str
     from lab.runs.find_runs import open_run
 
     if push is not None:
-        from lab.exchange.hugging_face.hub_models import check_push, push_model
+        from lab.exchange.hugging_face.model_folder import check_push, push_model
 
         check_push(push)
     kind = next(each for each in DTYPES if each == dtype)

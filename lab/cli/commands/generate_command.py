@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from lab.cli.command_registry import Within
-from lab.cli.load_prompt import checkpoint_option, load_prompt
+from lab.cli.model_options import checkpoint_option, load_prompt, option, sampling_options
 from lab.cli.output import write_raw
-from lab.cli.sampling_options import option, sampling_options
 from lab.core.errors import UserError
 from lab.core.limits import SAMPLES, WRITTEN_TOKENS
 from lab.core.machine import memory

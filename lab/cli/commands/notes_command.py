@@ -7,7 +7,7 @@ import click
 @click.option("--path", "as_path", is_flag=True, help="Print the path of the file, for an editor or a search.")
 def notes(as_path: bool) -> None:
     """Print the notes that ctrl+o writes in the lab: one Markdown file, which any editor can change."""
-    from lab.lessons.learner.notes import notes_path, read_notes
+    from lab.lessons.notes import notes_path, read_notes
     from lab.runs.home_folder import home
 
     text = read_notes(home())  # before the path is told: it makes the file of what an earlier llmlab kept

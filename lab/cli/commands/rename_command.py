@@ -2,8 +2,7 @@
 
 import click
 
-from lab.runs.run_folder import Run
-from lab.runs.unresponsive_trainer import listening_sentence
+from lab.runs.run_folder import Run, listening_sentence
 
 
 @click.command(short_help="Rename a run.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option, told_weights
+from lab.cli.model_options import checkpoint_option, told_weights
 from lab.core.number_format import bytes_
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
 
     The file needs no network and no other file.
     """
-    from lab.core.export_file import check_export
+    from lab.core.atomic_io import check_export
     from lab.core.visible_text import without_hidden
     from lab.exchange.export_files import write_new_text, write_text
     from lab.exchange.html_report import html_report

@@ -10,11 +10,9 @@ import msgspec
 from lab.cli.output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
-from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
-from lab.runs.holdout import CopiedShare
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, unresponsive_reason
 from lab.runs.run_schema import FinalEvaluation
-from lab.runs.unresponsive_trainer import unresponsive_reason
+from lab.runs.schema_parts import CopiedShare, RankHeartbeat, describe_ranks
 
 PART = "~"
 """Prefix of figures measured on a part of the validation text only."""

@@ -21,7 +21,7 @@ from lab.tokenization.learnable_text import LearnableText, read_training_part
 from models.tokenizers.token_labels import printable
 
 if TYPE_CHECKING:
-    from lab.cli.tokenize_texts import Chunks
+    from lab.cli.print_tokens import Chunks
     from lab.data.corpus import Corpus
     from lab.tokenization.named_tokenizer import NamedTokenizer
     from lab.tokenization.vocabulary_index import VocabularyOrder
@@ -32,10 +32,7 @@ SECONDS_BETWEEN_REPORTS = 0.1
 
 def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_json: bool) -> None:
     """Learn up to `merges` merges from the training part of a text, and print each at once. `clean` names cleaning rules.
-
-    Raises:
-        UserError: if the text cannot be read, or there is no such rule.
-    """
+    Raises UserError if the text cannot be read, or there is no such rule."""
     text = _read(source, encoding, parse_rules(clean))
     learner = BpeLearner(text.words)
     if not as_json:
@@ -92,7 +89,7 @@ def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> Learn
 ORDERS = ("id", "length", "frequency", "embedding")
 """As `lab.tokenization.vocabulary_index` has them; naming them here saves the help its import."""
 FILTER_NAMES = ("all", "never-used", "glitch-candidates", "half-characters")
-"""As `lab.cli.list_vocabulary` has them."""
+"""As `lab.cli.print_tokens` has them."""
 
 DEFAULT_MERGES = 100
 MERGES = Limit(0, 1_000_000)
@@ -232,7 +229,7 @@ def tokenize(
     if vocabulary:
         if len(names) > 1 or special or counts_only:
             raise click.UsageError("--vocabulary takes one tokenizer, no --special or --counts.")
-        from lab.cli.list_vocabulary import list_vocabulary
+        from lab.cli.print_tokens import list_vocabulary
 
         named = tokenizer_named(names[0])
         listed = _typed(text) if text is not None else _corpus(file, encoding) if file is not None else None
@@ -245,7 +242,7 @@ def tokenize(
     if given := [option for option, value in of_the_list.items() if value]:
         words = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for --vocabulary."
         raise click.UsageError(words)
-    from lab.cli.tokenize_texts import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
+    from lab.cli.print_tokens import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
 
     if text is None and file is None and sys.stdin.isatty():
         raise click.UsageError("Give a TEXT, a --file, or text on standard input.")

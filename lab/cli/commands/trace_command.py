@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.command_registry import Within
-from lab.cli.load_prompt import checkpoint_option, load_prompt
+from lab.cli.model_options import checkpoint_option, load_prompt
 from lab.cli.output import table, write_json
-from lab.core.export_file import check_export
+from lab.core.atomic_io import check_export
 from lab.core.limits import LIMITS
 from lab.core.number_format import probability
 from lab.inspect.trace_export import TraceSummary, summarize, write_npz

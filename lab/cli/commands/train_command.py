@@ -16,10 +16,10 @@ from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.core.visible_text import visible
 from lab.planning.settings_table import SETTINGS
-from lab.runs.holdout import LAST_TENTH
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, DataConfig
+from lab.runs.schema_parts import LAST_TENTH
 from models.parameter_count import parameter_count
 
 
@@ -76,11 +76,10 @@ def train(
     from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.source_files import remember_text
     from lab.data.text_source import joined_source
-    from lab.planning.best_for_minutes.plan_for_minutes import MinutesPlan
-    from lab.planning.best_for_minutes.plan_in_words import plan_facts
     from lab.planning.default_hyperparameters import DEFAULT_MINUTES
-    from lab.planning.preparation.prepare_run import prepare_run
-    from lab.planning.run_request import AUTO, RunRequest
+    from lab.planning.plan_for_minutes import MinutesPlan, plan_facts
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.settings_table import AUTO, RunRequest
 
     text = joined_source(texts)
     cleaning = parse_rules(options.pop("clean") or "")

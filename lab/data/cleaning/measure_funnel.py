@@ -14,11 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, temporary_beside, write_synced
+from lab.core.atomic_io import check_export, os_error_in_words, sync_folder, temporary_beside, write_export, write_synced
+from lab.core.child_process import Progress, Reply, answer, ask_process
 from lab.core.errors import UserError
-from lab.core.export_file import check_export, write_export
 from lab.core.number_format import bytes_, probability, signed_bytes, whole
-from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.visible_text import quoted, shortened
 from lab.data.cleaning.funnel_meter import Funnel, FunnelMeter
 from lab.data.cleaning.rule_registry import BY_NAME

@@ -21,7 +21,7 @@ from lab.data.statistics.repeated_passages import WINDOW
 from lab.data.statistics.text_blocks import Hashes, TextBlocks, WindowHasher
 from lab.data.token_file import TokenFile, token_dtype
 from lab.data.train_val_split import Ranges, Split, in_ranges, pieces
-from lab.runs.holdout import CopiedShare, Holdout
+from lab.runs.schema_parts import CopiedShare, Holdout
 from models.tokenizers.tokenizer import Tokenizer
 
 SLOT_BITS = 24

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from lab.core.detached_process import lower_priority
+from lab.core.child_process import Progress, Reply, answer, ask_process, lower_priority
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, counted
-from lab.core.reply_process import Progress, Reply, answer, ask_process
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import nothing_left

@@ -9,14 +9,12 @@ from typing import Any, Literal, get_args
 from lab.core.atomic_io import holds_run, os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.visible_text import shortened, visible
-from lab.exchange.hugging_face.hub_models import HUB_MODELS
-from lab.exchange.hugging_face.model_folder import generation_config_json, gpt2_config_json
+from lab.exchange.hugging_face.model_folder import HUB_MODELS, generation_config_json, gpt2_config_json
 from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import BUNDLED, bundled, home
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import LossHistory, RunFollower
 from lab.runs.run_schema import RunConfig
 from models.config import END_OF_TEXT, TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import byte_of_character
@@ -28,10 +26,7 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
 
 def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """The content of tokenizer.json: byte-level BPE with the same ids.
-
-    Raises:
-        UserError: if a token is not the merge of two others.
-    """
+    Raises UserError if a token is not the merge of two others."""
     character_of = {byte: character for character, byte in byte_of_character().items()}
     written = {id: "".join(character_of[byte] for byte in tokenizer.token_bytes(id)) for id in tokenizer.ordinary}
     merges = []
@@ -99,11 +94,8 @@ def export_model(run: Run, target: Path, dtype: Dtype = "fp32", checkpoint: str 
     """Write the run's weights and tokenizer into `target`, which must be empty or not exist. Returns the step of the weights.
 
     `checkpoint` is "best", "last" or a snapshot's step in decimal digits.
-
-    Raises:
-        UserError: if there is something in `target`, the run has no such weights or another's tokenizer, a weight is too large
-            for the type, or the system refuses.
-    """
+    Raises UserError if there is something in `target`, the run has no such weights or another's tokenizer, a weight is too
+    large for the type, or the system refuses."""
     target = Path(os.path.abspath(target.expanduser()))
     check_target(target)
     tokenizer = tokenizer_of(run)
@@ -210,10 +202,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=50, do_sample=True)[0]
 
 def model_card(run: Run, step: int, dtype: str) -> str:
     """The card as Markdown; `step` is that of the exported weights, `dtype` their type in words.
-
-    Raises:
-        UserError: if the run's settings cannot be read.
-    """
+    Raises UserError if the run's settings cannot be read."""
     read = RunFollower(run).read()
     config, status, history = read.config, read.status, read.history or LossHistory()
     results = result_facts(config, status, read.phase, history)

@@ -11,20 +11,34 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.atomic_io import os_error_in_words, unfinished_folder, write_atomic
+from lab.core.child_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.core.errors import UserError
 from lab.core.number_format import counted
-from lab.core.reply_process import Progress, Reply, Tell, answer, ask_process, tell
-from lab.exchange.hugging_face.hub_models import HUB_MODELS, HubModel, cache_entry, hub_model, hub_name
-from lab.exchange.hugging_face.model_folder import CONFIG, open_model_folder, read_gpt2_config
-from lab.exchange.hugging_face.pickled_weights import find_pickle, read_pickled_weights
+from lab.exchange.hugging_face.model_folder import (
+    CONFIG,
+    HUB_MODELS,
+    HubModel,
+    cache_entry,
+    hub_model,
+    hub_name,
+    open_model_folder,
+    read_gpt2_config,
+)
 from lab.exchange.hugging_face.tokenizer_files import NO_FILES, has_tokenizer, read_tokenizer
-from lab.exchange.hugging_face.weights_files import check_memory_for, check_tensors, find_tensors, read_tensors
+from lab.exchange.hugging_face.weights_files import (
+    check_memory_for,
+    check_tensors,
+    find_pickle,
+    find_tensors,
+    read_pickled_weights,
+    read_tensors,
+)
 from lab.planning.default_hyperparameters import FINE_TUNING_OPTIMIZER, fine_tuning_lr
-from lab.planning.preparation.prepare_run import publish
+from lab.planning.prepare_run import publish
 from lab.runs.home_folder import check_name
-from lab.runs.origin import ImportConfig, import_sentence
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
+from lab.runs.schema_parts import ImportConfig, import_sentence
 from models.config import FIXED_VOCABULARY_SIZES
 
 NO_TEXT = "none here"
@@ -44,10 +58,7 @@ def import_run(
     """Make a run of a model: one that `hub_name` knows, or a folder. `tell` is given a sentence at each longer step.
 
     Everything is checked before anything is written, and nothing is left in the home where it fails.
-
-    Raises:
-        UserError: if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name.
-    """
+    Raises UserError if the model is not here, is no GPT-2 or cannot be read; if there is a run of that name."""
     if name is not None and os.path.lexists(home / check_name(name)):
         raise UserError(f"The name {name} is taken already; choose another name.")
     known = hub_name(source)
@@ -136,10 +147,7 @@ class ImportReply(Reply, frozen=True, omit_defaults=True):
 
 async def run_import_process(request: ImportRequest, progress: Progress, on_words: Tell) -> str:
     """The name of the run that a process makes of the model. Cancelling the awaiting task ends it, and leaves nothing.
-
-    Raises:
-        UserError: as `import_run`.
-    """
+    Raises UserError as `import_run`."""
     return (await ask_process(__name__, request, ImportReply, progress, on_words, work="import")).run
 
 

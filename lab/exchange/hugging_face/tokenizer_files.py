@@ -108,10 +108,7 @@ def has_tokenizer(folder: ModelFolder) -> bool:
 
 def read_tokenizer(folder: ModelFolder, rows: int) -> Tokenizer:
     """The folder's tokenizer, or GPT-2's if it has no tokenizer files; `rows` is the number of rows of the token embedding.
-
-    Raises:
-        UserError: if it is no byte-level BPE whose ids the lab gives, too, or has more tokens than the model has rows.
-    """
+    Raises UserError if it is no byte-level BPE whose ids the lab gives, too, or has more tokens than the model has rows."""
     whole, ids, merges = (folder.file(name) for name in (WHOLE, IDS, MERGES))
     try:
         added, beside = _added_by_settings(folder), folder.file(ADDED)

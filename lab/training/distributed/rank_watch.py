@@ -20,7 +20,7 @@ from torch.distributed.distributed_c10d import Store
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted
-from lab.runs.gpu_and_ranks import MOST_LISTED, RankHeartbeat
+from lab.runs.schema_parts import MOST_LISTED, RankHeartbeat
 from lab.training.command_inbox import StopSignals
 from lab.training.distributed.launcher import RankEnvironment
 

@@ -15,9 +15,9 @@ from torch import nn
 from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
-from lab.runs.origin import TuningConfig, tuning_sentence
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import RunConfig, Status, TrainConfig
+from lab.runs.schema_parts import TuningConfig, tuning_sentence
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
 from lab.training.posttraining.answers import Answerer
 from lab.training.posttraining.posttraining_record import (

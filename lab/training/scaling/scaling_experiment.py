@@ -20,14 +20,14 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import LARGEST_CONFIG, read_json, refuse_link
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.prepare_run import prepare_run
+from lab.planning.prepare_text import PrepareProgress
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import check_name, scaling_folder
 from lab.runs.home_folder import home as home_of_runs
 from lab.runs.rename_delete import delete_runs
+from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Fraction, Sentence
 from lab.runs.run_summary import fraction_done
 from lab.training import job

@@ -18,11 +18,11 @@ from lab.core.limits import LIMITS, SMALLEST_VOCABULARY
 from lab.core.machine import machine
 from lab.data.corpus import STDIN
 from lab.data.text_source import open_corpus, sources_of
-from lab.planning.estimates.measure_step_time import StepTimer
 from lab.planning.resolve_run import ResolvedRun, TextSize, resolve
-from lab.planning.run_request import RunRequest
-from lab.runs.holdout import LONGEST_SOURCE
+from lab.planning.settings_table import RunRequest
+from lab.planning.step_time import StepTimer
 from lab.runs.run_schema import Count, UnixTime, Word
+from lab.runs.schema_parts import LONGEST_SOURCE
 from models.config import DECAY, LARGEST, ModelConfig
 from models.parameter_count import parameter_count
 

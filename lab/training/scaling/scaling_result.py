@@ -15,7 +15,7 @@ import msgspec
 
 from lab.analysis.loss_curve import Evaluations
 from lab.core.number_format import date_and_time, duration
-from lab.planning.estimates.measure_step_time import known_step_seconds
+from lab.planning.step_time import known_step_seconds
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, RunConfig
 from lab.training.scaling.scaling_experiment import ScalingExperiment

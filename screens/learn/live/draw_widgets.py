@@ -251,8 +251,8 @@ class DrawLoss(DrawWidget):
 def _evaluations(name: str) -> tuple[tuple[tuple[float, float], ...], str]:
     """Steps and validation losses of a run, and what they are. Raises: UserError."""
     from lab.analysis.loss_curve import Evaluations
-    from lab.runs.evaluation_coverage import during_training
     from lab.runs.find_runs import open_run
+    from lab.runs.run_in_words import during_training
 
     run = open_run(name)
     share = during_training(run.config.data, run.status())

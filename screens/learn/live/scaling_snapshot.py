@@ -197,7 +197,7 @@ class SnapshotReader:
             return "e chooses your prediction." if progress.phase == "none" else ""
         if progress.phase != "finished" or not best:
             return f"Your prediction: size {plan.guess}."
-        from lab.lessons.learner.guesses import LearnerPrediction, read_predictions, record_prediction
+        from lab.lessons.learner import LearnerPrediction, read_predictions, record_prediction
 
         experiment = self._experiment
         names = experiment.run_names(plan)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.core.number_format import fixed, whole
 from lab.core.visible_text import visible
-from lab.studies.study_record import CellValue, Plot, Rows
+from lab.studies.study_job import CellValue, Plot, Rows
 from lab.views.blocks import Cell, Column, Table, View
 from screens.plot.figure import RUN_ROLES, Figure, Series
 

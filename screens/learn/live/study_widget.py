@@ -15,8 +15,18 @@ from lab.core.visible_text import visible
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, fill, parse_experiment_guess
 from lab.runs.home_folder import home
-from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest
-from lab.studies.study_record import Plot, Rows, median_of, recorded_seeds, same_tables, sentences_of
+from lab.studies.study_job import (
+    STUDIES,
+    Plot,
+    Rows,
+    StudyFollower,
+    StudyJob,
+    StudyRequest,
+    median_of,
+    recorded_seeds,
+    same_tables,
+    sentences_of,
+)
 from lab.views.blocks import Cell, Column, Table, View
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView

@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.analysis.insight_sentences import FORMED, head_name, scores_sentence, uniform_score
 from lab.core.number_format import fixed, probability, whole
-from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_history import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES
 from screens.blocks.bars_and_shades import bar
 from screens.colour import ColouredPiece, half_block_cells, heat, legend_bar, levels_of

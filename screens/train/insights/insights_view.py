@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.reactive import var
 
 from lab.analysis.insight_sentences import head_name, score_since_sentence, strongest_head, uniform_score
-from lab.runs.insights_log import InsightHistory
+from lab.runs.run_history import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
 from screens.colour import palette_of

@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from lab.core.number_format import whole
 from lab.core.visible_text import visible
-from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_history import InsightHistory, InsightPoint
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES
 from screens.colour import ColouredPiece, Heat, palette_of
 from screens.widgets.text_fitting import Piece, fit, wrap

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from lab.analysis.insight_sentences import USUAL, power, updates_sentence
 from lab.core.number_format import significant
-from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_history import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
 from screens.colour import ColouredPiece, heat, legend_bar

@@ -22,10 +22,10 @@ import msgspec
 from lab.analysis.baselines import run_entropy
 from lab.core.errors import UserError
 from lab.data.builtin_stories import generate
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
-from lab.runs import trainer_commands
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.metrics_log import LineReader
+from lab.runs.run_control import send_command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, Metric, Status
 from lab.training.command_inbox import StopSignals
@@ -228,7 +228,7 @@ class EndAfter(StopSignals):
         if not self._recipe.pause:
             return "SIGTERM"
         if not self._asked:
-            trainer_commands.send(self._run.control_path, "pause")
+            send_command(self._run.control_path, "pause")
             self._asked = True
         status = self._run.status()
         if status.phase == "paused":

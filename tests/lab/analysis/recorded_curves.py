@@ -9,7 +9,7 @@ import msgspec
 from lab.analysis.baselines import TextEntropy
 from lab.analysis.diagnose import diagnosis_of
 from lab.analysis.diagnosed_run import DiagnosedRun, Diagnosis
-from lab.runs.loss_history import LossHistory
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 
 PATHS = {path.stem: path for path in (Path(__file__).parent / "curves").glob("*/*.jsonl")}

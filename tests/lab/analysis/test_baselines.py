@@ -24,8 +24,8 @@ from lab.analysis.baselines import (
 )
 from lab.data.train_val_split import Ranges
 from lab.runs.find_runs import open_run
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, ValidationSegments
 from tests.lab.runs.made_up_runs import config
 

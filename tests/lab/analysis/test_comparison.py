@@ -18,11 +18,10 @@ from lab.analysis.compared_run import (
 )
 from lab.analysis.comparison import ComparisonRow, differences, results, unit_note, verdict
 from lab.core.errors import UserError
-from lab.runs.holdout import CopiedShare, Holdout
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import LossHistory, RunFollower
 from lab.runs.run_schema import FinalEvaluation, Metric, Sample, Status, TokenizerConfig, ValidationSegments
+from lab.runs.schema_parts import CopiedShare, Holdout
 from models.config import ModelConfig
 from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.runs.made_up_runs import config as made_up_config

@@ -12,9 +12,8 @@ import torch
 
 from lab.analysis.compared_run import ComparedRun, comparable, figures_of, vocabulary_of
 from lab.analysis.comparison import results, verdict
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import LossHistory, RunFollower
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 

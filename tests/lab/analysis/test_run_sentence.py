@@ -5,7 +5,7 @@ import pytest
 
 from lab.analysis.insight_sentences import power, updates_sentence
 from lab.analysis.run_sentence import run_sentence
-from lab.runs.loss_history import LossHistory
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation, PartUpdate, Status, ValidationSegments
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 

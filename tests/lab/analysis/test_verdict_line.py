@@ -12,8 +12,8 @@ from lab.analysis.baselines import TextEntropy, ValidationText, bits_per_byte
 from lab.analysis.diagnose import diagnosis_of
 from lab.analysis.diagnosed_run import DiagnosedRun, Diagnosis, Verdict
 from lab.analysis.run_sentence import TONES, VerdictLine, reasons, verdict_line
-from lab.runs.holdout import CopiedShare
 from lab.runs.run_schema import FinalEvaluation, Status, ValidationSegments
+from lab.runs.schema_parts import CopiedShare
 from tests.lab.analysis.recorded_curves import NAMES, recorded
 from tests.lab.runs.made_up_runs import TRAINING, config, history
 

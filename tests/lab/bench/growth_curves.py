@@ -20,10 +20,8 @@ from pathlib import Path
 
 import plotext
 
-from lab.bench.bench_report import BenchRow
 from lab.bench.bench_suite import BenchSuite
-from lab.bench.screen_timing import TimedApp
-from lab.bench.timed_process import TimedProcess, time_in_turns
+from lab.bench.timed_process import BenchRow, TimedApp, TimedProcess, time_in_turns
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.errors import UserError
 from lab.core.number_format import significant

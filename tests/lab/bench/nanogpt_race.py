@@ -20,17 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.bench_report import BenchRow
-from lab.bench.bench_suite import ShowProgress
-from lab.bench.gpu_suite import Evaluated
-from lab.bench.timed_process import end_trainer
-from lab.core.detached_process import torch_environment
+from lab.bench.bench_suite import Evaluated, ShowProgress
+from lab.bench.timed_process import BenchRow, end_trainer
+from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import duration, whole
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import AUTO, RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import AUTO, RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 

@@ -16,15 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.bench_report import BenchRow
-from lab.bench.timed_process import TimedProcess
+from lab.bench.timed_process import BenchRow, TimedProcess
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
 from lab.core.atomic_io import unfinished_folder
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import bytes_
 from lab.data.text_source import open_corpus
-from lab.planning.preparation.prepare_text import SETTLED_SECONDS
+from lab.planning.prepare_text import SETTLED_SECONDS
 from lab.runs.home_folder import home
 
 WORKER = "tests.lab.bench.preparation_worker"

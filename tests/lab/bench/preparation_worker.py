@@ -15,9 +15,9 @@ from typing import Any
 
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.preparation.prepare_text import train_tokenizer
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.prepare_text import train_tokenizer
+from lab.planning.settings_table import RunRequest
 from models.tokenizers.tokenizer import Tokenizer
 
 Answer = dict[str, Any]

@@ -15,12 +15,20 @@ import pytest
 import torch
 
 from lab.bench import bench_worker
-from lab.bench.bench_report import BenchReport, BenchRow
 from lab.bench.bench_worker import JOBS
-from lab.bench.screen_timing import LAB, TEXTUAL, TimedApp, WatchedTraining
-from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
+from lab.bench.timed_process import (
+    LAB,
+    TEXTUAL,
+    BenchReport,
+    BenchRow,
+    TimedApp,
+    TimedProcess,
+    WatchedTraining,
+    ratio,
+    time_in_turns,
+)
 from lab.cli.commands.bench_command import described
-from lab.core.detached_process import DetachedProcess
+from lab.core.child_process import DetachedProcess
 from lab.core.errors import UserError
 from tests.fixture_types import Call
 from tests.lab.bench import preparation_worker, third_party_worker
@@ -165,9 +173,9 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(
 
     monkeypatch.setattr("lab.training.start_trainer.DetachedProcess", forked)
     small = {"text": "stories:60kB", "preset": "nano", "steps": 1_000_000, "layers": 1, "threads": 1}
-    monkeypatch.setattr("lab.bench.screen_timing.TRAINED", small)
-    monkeypatch.setattr("lab.bench.screen_timing.WARM_UP", 0.0)
-    monkeypatch.setattr("lab.bench.screen_timing.CATCH_UP", 0.0)
+    monkeypatch.setattr("lab.bench.timed_process.TRAINED", small)
+    monkeypatch.setattr("lab.bench.timed_process.WARM_UP", 0.0)
+    monkeypatch.setattr("lab.bench.timed_process.CATCH_UP", 0.0)
     with WatchedTraining() as watching:
         watching.turn(0.3)
         children = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]

@@ -12,8 +12,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab.bench import bench_worker
+from lab.bench.bench_suite import SHAKESPEARE, TINY, GpuSuite
 from lab.bench.bench_worker import JOBS
-from lab.bench.gpu_suite import SHAKESPEARE, TINY, GpuSuite
 from lab.bench.timed_process import TimedProcess
 from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
@@ -53,7 +53,7 @@ def test_without_a_gpu_and_with_a_text_beside_a_checkout_it_is_refused(
 ) -> None:
     done = llmlab("bench", "--gpu", "--against", f"nanogpt={checkout}", "--race", "tale.txt")
     done.assert_mistake("--race and --against exclude each other with --gpu")
-    monkeypatch.setattr("lab.bench.gpu_suite.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.bench.bench_suite.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
     llmlab("bench", "--gpu").assert_mistake("needs an NVIDIA GPU, and this machine shows no NVIDIA GPU", "--tiny")
 
 
@@ -78,7 +78,7 @@ class TimedHere(TimedProcess):
 
 @pytest.fixture
 def timed_here(same_precision: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.bench.gpu_suite.TimedProcess", TimedHere)
+    monkeypatch.setattr("lab.bench.bench_suite.TimedProcess", TimedHere)
 
 
 def test_the_worker_trains_for_every_line_that_it_reads(home: Path, serve: Serve) -> None:
@@ -105,7 +105,7 @@ def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(
     timed_here: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lab.bench.gpu_suite.start_trainer", train_here)
+    monkeypatch.setattr("lab.bench.bench_suite.start_trainer", train_here)
     done = llmlab("bench", "--gpu", "--tiny", "--against", f"nanogpt={checkout}", "--json")
     assert done.code == 0, done.err
     rows = {(row["group"], row["name"]): row for row in json.loads(done.out)["rows"]}
@@ -125,7 +125,7 @@ def test_its_parts_run_on_a_cpu_beside_a_stand_in_for_nanogpt(
 def test_a_loss_that_is_not_reached_is_said_once_the_run_has_finished(
     home: Path, checkout: Path, train_here: Callable[[Run], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.bench.gpu_suite.start_trainer", train_here)
+    monkeypatch.setattr("lab.bench.bench_suite.start_trainer", train_here)
     phase, seems = Run.phase, iter(["training"])
     monkeypatch.setattr(Run, "phase", lambda run: next(seems, "") or phase(run))  # and is waited for
     (row,) = GpuSuite(home, lambda words: None, None, str(checkout / SHAKESPEARE), TINY)._time_to_loss()
@@ -140,7 +140,7 @@ def test_a_signal_ends_the_trainer_of_a_measurement_too(home: Path, checkout: Pa
         assert psutil.pid_exists(pids[0])
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("lab.bench.gpu_suite._first_below", ended_from_outside)
+    monkeypatch.setattr("lab.bench.bench_suite._first_below", ended_from_outside)
     monkeypatch.setattr("lab.bench.timed_process.END_SECONDS", 0.1)  # it has not yet loaded torch, and then is killed
     with pytest.raises(SystemExit, match="143"), ended_by_signals():
         GpuSuite(home, lambda words: None, None, str(checkout / SHAKESPEARE), TINY)._own_time(str(checkout / SHAKESPEARE), 0.0)

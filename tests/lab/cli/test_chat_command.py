@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from lab.runs.find_runs import open_run
-from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.schema_parts import TuningConfig
 from lab.runs.weights_file import load_model
 from models.chat import QUESTIONS
 from models.config import SamplingSettings

@@ -20,8 +20,8 @@ import pytest
 from lab.cli.follow_run import FollowedRun, follow, report_end
 from lab.core.atomic_io import write_atomic
 from lab.core.safetensors_file import write_tensors
-from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineWriter
+from lab.runs.run_control import take_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric, Phase, Status, TrainConfig
 from tests.fixture_types import Call
@@ -55,7 +55,7 @@ class StandIn:
         """Waits for a command in the background, and then is in that phase."""
 
         def wait() -> None:
-            while [command.name for command in trainer_commands.take(self.run.control_path)] != [asked]:
+            while [command.name for command in take_commands(self.run.control_path)] != [asked]:
                 time.sleep(0.01)
             self.say(phase, step)
 
@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_the_training_alone(run: Run) -> None:
         out, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert (out, err.strip()) == ("", "tale is still training. `llmlab stop tale` stops it, `llmlab` shows it.")
-        assert trainer_commands.take(run.control_path) == []
+        assert take_commands(run.control_path) == []
 
 
 def test_a_bar_in_a_terminal(run: Run) -> None:

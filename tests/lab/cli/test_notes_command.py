@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lab.inspect.prompt_history import last_prompt, remember
-from lab.lessons.learner.notes import add_note, notes_path
+from lab.lessons.notes import add_note, notes_path
 from tests.fixture_types import Call, EmptyRun
 
 

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from lab.runs.find_runs import list_runs
-from lab.runs.origin import TuningConfig
+from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock
+from lab.runs.schema_parts import TuningConfig
 from lab.training.job import Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob, start_posttraining
 from lab.training.posttraining.posttraining_record import PosttrainSettings

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from lab.core.detached_process import AUTOGROUP, KEEP_FREED_MEMORY, OPENMP_SPIN, torch_environment
+from lab.core.child_process import AUTOGROUP, KEEP_FREED_MEMORY, OPENMP_SPIN, torch_environment
 
-LOWERED = "from lab.core.detached_process import *; lower_priority(15); print(os.nice(0), AUTOGROUP.read_text())"
+LOWERED = "from lab.core.child_process import *; lower_priority(15); print(os.nice(0), AUTOGROUP.read_text())"
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor out by session")

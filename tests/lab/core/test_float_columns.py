@@ -1,6 +1,6 @@
 import numpy as np
 
-from lab.core.float_columns import Column
+from lab.runs.run_history import Column
 
 
 def test_a_column_s_views_stay_what_they_were_while_it_grows() -> None:

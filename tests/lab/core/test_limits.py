@@ -10,12 +10,10 @@ from lab.core.errors import UserError
 from lab.core.limits import LIMITS, Limit
 from lab.core.machine import Machine
 from lab.core.visible_text import quoted
-from lab.planning.check_request import check_request
 from lab.planning.device import check_memory
-from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import RunRequest
+from lab.planning.resolve_run import TextSize, check_request
 from lab.planning.settings_form import make_plan
-from lab.planning.settings_table import SETTINGS, Settings
+from lab.planning.settings_table import SETTINGS, RunRequest, Settings
 from models.config import ConfigError, ModelConfig
 
 MACHINE = Machine(processor="a processor", cores=2, memory=10**15, gpu=None)

@@ -8,13 +8,13 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from lab.core.child_process import Reply, ask_process
 from lab.core.errors import UserError
-from lab.core.reply_process import Reply, ask_process
 
 CHILD = """
 import os, signal, sys, time
 import msgspec
-from lab.core.reply_process import Reply, answer, tell
+from lab.core.child_process import Reply, answer, tell
 
 class Request(msgspec.Struct):
     name: str
@@ -40,7 +40,7 @@ answer(Request, work)
 """
 ASKER = """
 import asyncio, msgspec
-from lab.core.reply_process import Reply, ask_process
+from lab.core.child_process import Reply, ask_process
 
 class Request(msgspec.Struct):
     name: str

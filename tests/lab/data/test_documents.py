@@ -24,9 +24,9 @@ from lab.data.text_chunks import DocumentPart
 from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import pieces, split_text
-from lab.planning.clone_settings import text_problem
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_form import text_problem
+from lab.planning.settings_table import RunRequest
 from models.tokenizers.tokenizer import Tokenizer
 
 
@@ -194,7 +194,7 @@ def test_files_of_two_encodings_are_read_each_in_its_own_and_those_in_none_are_l
     texts: list[str],
     left_out: str,
 ) -> None:
-    monkeypatch.setattr("lab.planning.estimates.measure_step_time.StepTimer.measure", lambda *_, **more: 0.5)
+    monkeypatch.setattr("lab.planning.step_time.StepTimer.measure", lambda *_, **more: 0.5)
     folder = tmp_path / "mixed"
     folder.mkdir()
     for name, content in MIXED.items():

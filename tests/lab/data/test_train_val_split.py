@@ -13,8 +13,8 @@ from lab.data.text_chunks import split_into_chunks
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import in_ranges, pieces, split_text
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
 from tests.lab.data.test_documents import corpus_of

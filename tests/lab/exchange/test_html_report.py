@@ -27,8 +27,8 @@ from lab.exchange.report_facts import (
 )
 from lab.inspect.model_cache import TraceCache, load_open_model
 from lab.inspect.trace_export import MOST_LENS_CELLS, MOST_WEIGHTS, PromptReport, first_reported, prompt_report
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import CleaningStep, FinalEvaluation, Status
 from tests.fixture_types import Call
 from tests.lab.exchange.conftest import HOSTILE

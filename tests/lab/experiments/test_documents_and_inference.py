@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.experiments.documents import EXCERPT, SAMPLES, as_characters, longest_stretch
 from lab.experiments.inference import AHEAD, BITS, bytes_read
+from lab.experiments.written_text import EXCERPT, SAMPLES, as_characters, longest_stretch
 from lab.runs.run_folder import Run
 from models.config import ModelConfig, SamplingSettings
 from models.gpt import GPT

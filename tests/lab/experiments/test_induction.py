@@ -19,8 +19,8 @@ from lab.runs.find_runs import open_run
 from lab.training.model_insights import repeats
 from models.gpt import GPT
 from models.trace_edits import Edit
-from tests.lab.engine.conftest import Oracle
 from tests.lab.experiments.conftest import MakeTextRun, Measure, TinyRun, rows
+from tests.models.oracle import Oracle
 
 OracleOf = Callable[..., Oracle]
 

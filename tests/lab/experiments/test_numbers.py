@@ -23,8 +23,9 @@ from lab.views.blocks import Table
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.engine.conftest import PROMPT, Oracle
+from tests.lab.engine.conftest import PROMPT
 from tests.lab.experiments.conftest import MakeTextRun, Measure, TinyRun, rows, windows, with_text
+from tests.models.oracle import Oracle
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import pytest
 from lab.core.errors import UserError
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
-from lab.experiments.repetition import FILTERS, MOST_TIMES, find_loop, whole_sentence
+from lab.experiments.generation import FILTERS
+from lab.experiments.written_text import MOST_TIMES, find_loop, whole_sentence
 from lab.inspect.model_cache import TraceCache, load_open_model
 from lab.runs.find_runs import open_run
 from lab.views.blocks import Matrix
-from tests.lab.engine.conftest import PROMPT, Oracle
+from tests.lab.engine.conftest import PROMPT
 from tests.lab.experiments.conftest import Measure, TinyRun, rows
+from tests.models.oracle import Oracle
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from lab.core.errors import UserError
 from lab.engine.method_registry import SampleParams, ViewParams
 from lab.inspect import model_cache
 from lab.inspect.model_cache import CachedTrace, ModelCache
-from lab.runs.run_locks import inspect_lock_is_held
+from lab.runs.run_control import inspect_lock_is_held
 from models.check import checked_by
 from models.trace import Trace
 from tests.given_up import given_up_at

@@ -7,8 +7,8 @@ import pytest
 from lab.lessons.claim import CheckedClaim, check_claim, load_claims
 from models.config import END_OF_TEXT
 from models.tokenizers.tokenizer import Tokenizer
-from tests.lab.engine.conftest import PROMPT, TinyRun
-from tests.lab.experiments.conftest import Measure, _one_thread, engine, make_run, measure, shared_engine, text_run, tiny
+from tests.lab.engine.conftest import PROMPT, TinyRun, _one_thread, shared_engine
+from tests.lab.experiments.conftest import Measure, engine, make_run, measure, text_run, tiny
 
 __all__ = ["_one_thread", "engine", "make_run", "measure", "shared_engine", "text_run", "tiny"]
 

@@ -10,10 +10,10 @@ import torch
 
 from lab.core.errors import UserError
 from lab.inspect.stages.stage_registry import STAGES
-from lab.lessons.glossary.glossary import Term, find_terms, glossary, parse_glossary
+from lab.lessons.glossary import Term, find_terms, glossary, parse_glossary
 from lab.lessons.lesson import Lesson, lessons
+from lab.runs.run_in_words import label
 from lab.runs.run_schema import TrainConfig
-from lab.runs.settings_in_words import label
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from models.config import END_OF_TEXT
 from models.gelu import gelu

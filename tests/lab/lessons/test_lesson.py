@@ -8,7 +8,7 @@ from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.conditions import parse_experiment_guess
 from lab.lessons.lesson import FOLDER, Lesson, Live, lessons, lessons_and_problems, parse_lesson
-from lab.studies.study_record import RECORDED, StudyHistory
+from lab.studies.study_job import RECORDED, StudyHistory
 from lab.training.job import history_of
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from screens.learn.live.study_widget import RECORDED_RESULTS

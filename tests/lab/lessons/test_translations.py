@@ -13,10 +13,10 @@ from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.lessons import translation
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
-from lab.lessons.glossary.glossary import _glossary, glossary
-from lab.lessons.learner.guesses import QUIZ, LearnerPrediction
-from lab.lessons.learner.quiz import FILE, quiz, results_of, source_of
+from lab.lessons.glossary import _glossary, glossary
+from lab.lessons.learner import QUIZ, LearnerPrediction
 from lab.lessons.lesson import claim_titles, lessons
+from lab.lessons.quiz import FILE, quiz, results_of, source_of
 from lab.lessons.translation import (
     LESSONS,
     OLDER,
@@ -132,8 +132,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a language of the test's own, `xx`."""
     monkeypatch.setattr(translation, "TRANSLATIONS", tmp_path)
     folder = tmp_path / "xx"
-    for each in ("claims/text", "glossary", "learner"):
-        (folder / each).mkdir(parents=True)
+    (folder / "claims" / "text").mkdir(parents=True)
     (folder / "language.md").write_text("Xish\n**Try:** **Xtry:**\n**Remember:** **Xremember:**\n")
     caches = (languages, own_words, _glossary)
     for each in caches:
@@ -151,7 +150,7 @@ def test_claims_and_terms_are_in_the_language_and_found_by_both_names(folder: Pa
         f"# Titel <!-- {title} · 1 -->\n\n{{single_bytes}} {{merges}} {{special}} {{vocabulary}}\n\n{{own_vocabulary}}\n\n"
         "## Write instead <!-- Write instead · 1 -->\n\n{vocabulary} {single_bytes} {merges} {special}: besser.\n"
     )
-    (folder / "glossary" / "terms.md").write_text("# Begriffe\n\n## Wert <!-- logit · 1 -->\nDer Wert eines Tokens.\n")
+    (folder / "terms.md").write_text("# Begriffe\n\n## Wert <!-- logit · 1 -->\nDer Wert eines Tokens.\n")
     claims = {claim.name: claim for claim in load_claims()}
     own, same = claims.pop("vocabulary"), english.pop("vocabulary")
     assert (own.title, own.instead) == ("Titel", f"{{vocabulary}} {{single_bytes}} {{merges}} {{special}}: besser.\n\n{OLDER}")
@@ -166,7 +165,7 @@ def test_claims_and_terms_are_in_the_language_and_found_by_both_names(folder: Pa
 def test_the_quiz_is_asked_in_the_language_and_an_answer_counts_once_in_all(folder: Path, use: Callable[[str], None]) -> None:
     english, text = quiz(), FILE.read_text("utf-8")
     own = re.sub(r"(?m)^## (.+)$", r"## Frage: \1 <!-- \1 · 1 -->", text).replace("whole-path: ", "whole-path: Grund: ")
-    (folder / "learner" / FILE.name).write_text(own)
+    (folder / FILE.name).write_text(own)
     assert quiz() == english
     use("xx")
     first = quiz()[0]

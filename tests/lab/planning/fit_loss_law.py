@@ -1,4 +1,4 @@
-"""Fit of the loss law: the numbers of `lab/planning/best_for_minutes/loss_law.json`, from the runs of `loss_sweep`.
+"""Fit of the loss law: the numbers of `lab/planning/loss_law.json`, from the runs of `loss_sweep`.
 
     python -m tests.lab.planning.fit_loss_law tests/lab/planning/loss_sweep.jsonl
 
@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 from scipy.optimize import least_squares
 
-from lab.planning.best_for_minutes.loss_law import FILE, LAW, UNUSUAL_FALL, Learning, LossLaw
-from lab.planning.best_for_minutes.pilot import Pilot
+from lab.planning.expected_loss import FILE, LAW, UNUSUAL_FALL, Learning, LossLaw
+from lab.planning.text_difficulty import Pilot
 
 EVALUATIONS = 40
 """Steps of the search, at most: the misfit changes by less than a thousandth then."""

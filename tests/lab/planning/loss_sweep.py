@@ -22,7 +22,7 @@ import msgspec
 import torch
 
 from lab.data.statistics.text_sample import HELD, SEEN, TextSample, spread
-from lab.planning.best_for_minutes.pilot import Pilot
+from lab.planning.text_difficulty import Pilot
 from lab.training.train_pilot import EncodedParts, encoded, train, train_pilot
 from models.config import ModelConfig
 from models.parameter_count import parameter_count

@@ -15,25 +15,35 @@ import pytest
 
 from lab.analysis.run_sentence import against_expectation
 from lab.data.text_source import open_corpus
-from lab.planning.best_for_minutes import measured_plan as measured_plan_module
-from lab.planning.best_for_minutes.earlier_outcomes import Outcome, forget_outcomes, keep_outcome, known_outcomes
-from lab.planning.best_for_minutes.loss_law import LAW, UNUSUAL_FALL
-from lab.planning.best_for_minutes.measure_pilot import PilotTrainer, forget_pilots, known_pilots
-from lab.planning.best_for_minutes.measured_plan import MOST_TIMED, measured_plan
-from lab.planning.best_for_minutes.pilot import Pilot
-from lab.planning.best_for_minutes.plan_for_minutes import CHOSEN, SHAPES, MinutesPlan, plan_for_minutes
-from lab.planning.best_for_minutes.plan_in_words import (
+from lab.planning import plan_for_minutes as planning
+from lab.planning.expected_loss import LAW, UNUSUAL_FALL
+from lab.planning.plan_for_minutes import (
+    CHOSEN,
+    MOST_TIMED,
+    SHAPES,
+    MinutesPlan,
     describe_expectation,
     describe_plan,
+    measured_plan,
     other_minutes,
     plan_facts,
+    plan_for_minutes,
     plan_picture,
 )
-from lab.planning.best_for_minutes.step_speed import StepSpeed, guessed_step_seconds
-from lab.planning.estimates.measure_step_time import step_key
-from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize, resolve
-from lab.planning.run_request import AUTO, RunRequest, SettingError
+from lab.planning.settings_table import AUTO, RunRequest, SettingError
+from lab.planning.step_time import StepSpeed, guessed_step_seconds, step_key
+from lab.planning.text_difficulty import (
+    Outcome,
+    Pilot,
+    PilotTrainer,
+    forget_outcomes,
+    forget_pilots,
+    keep_outcome,
+    known_outcomes,
+    known_pilots,
+)
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.conftest import Call
 from tests.lab.planning.fit_loss_law import is_usual, learning_of
@@ -168,14 +178,14 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     class Timer:
         def __init__(self, model: Any, train: Any, home: Path) -> None:
-            self.seconds = guessed_step_seconds((model, train), measured_plan_module.machine()) * (1 if model.width < 128 else 6)
+            self.seconds = guessed_step_seconds((model, train), planning.machine()) * (1 if model.width < 128 else 6)
             self.shape = f"{model.layers} × {model.width}"
 
         def measure(self, *, waiting: Any) -> float:
             shapes.append(self.shape)
             return self.seconds
 
-    monkeypatch.setattr(measured_plan_module, "StepTimer", Timer)
+    monkeypatch.setattr(planning, "StepTimer", Timer)
     return shapes
 
 
@@ -228,7 +238,7 @@ def test_more_minutes_are_never_worse_and_a_run_ends_where_they_gain_nothing() -
     assert losses == sorted(losses, reverse=True)
     hour = plan(60.0, POEM)
     assert hour.best.minutes < 5
-    assert (hour.best.request.minutes, hour.best.request.steps) == (None, round(hour.best.steps))
+    assert (hour.best.resolved.request.minutes, hour.best.resolved.request.steps) == (None, round(hour.best.steps))
     assert dict(plan_facts(hour))["end"].startswith("ends after ")
     assert "20 min no gain over " in other_minutes(hour)
     assert "end" not in dict(plan_facts(plan(1.0)))
@@ -237,7 +247,7 @@ def test_more_minutes_are_never_worse_and_a_run_ends_where_they_gain_nothing() -
 def test_without_a_pilot_no_loss_is_told() -> None:
     unknown = plan(text=replace(PROSE, pilot=None))
     assert unknown.best.expected is None
-    assert unknown.best.request.layers is not None
+    assert unknown.best.resolved.request.layers is not None
     facts = dict(plan_facts(unknown))
     assert "pilot" in facts["loss"]
     assert not re.search(r"\d", facts["loss"])

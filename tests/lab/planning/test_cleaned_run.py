@@ -12,13 +12,11 @@ from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.source_files import change_of_text
 from lab.exchange.report_facts import text_facts
-from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.planning.default_hyperparameters import DEFAULT_MINUTES
-from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import make_plan
-from lab.planning.settings_table import Settings
+from lab.planning.settings_form import cloned_settings, hidden_settings, make_plan, text_problem
+from lab.planning.settings_table import RunRequest, Settings
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, RunConfig
 

@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
         def no_room(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(compute_choice, "write_atomic", no_room)
+        monkeypatch.setattr("lab.core.atomic_io.write_atomic", no_room)
     else:
         (tmp_path / compute_choice.FILE).write_bytes(b'{"\xff": [1.0]}')
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path).precision == "bf16"

@@ -7,11 +7,20 @@ from msgspec import structs
 
 from lab.core.errors import UserError
 from lab.core.machine import Machine, gpu_count
-from lab.planning.device import check_device, check_ranks, engine_threads, gpu_ranks
-from lab.planning.gpu_card import Card, card_precision, choose_compile, peak_flops, planned_seconds, utilization
+from lab.planning.device import (
+    Card,
+    card_precision,
+    check_device,
+    check_ranks,
+    choose_compile,
+    engine_threads,
+    gpu_ranks,
+    peak_flops,
+    planned_seconds,
+    utilization,
+)
 from lab.planning.resolve_run import ResolvedRun, resolve
-from lab.planning.run_request import RunRequest, SettingError
-from lab.planning.settings_table import shown_settings
+from lab.planning.settings_table import RunRequest, SettingError, shown_settings
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS
 from tests.lab.planning.planned_runs import MACHINE, TEXT

@@ -9,15 +9,13 @@ from safetensors.torch import save_file
 from lab.core.errors import UserError
 from lab.data.statistics.text_statistics import count_tokens_of
 from lab.data.token_file import TokenFile, token_dtype
-from lab.planning.clone_settings import hidden_settings
 from lab.planning.default_hyperparameters import default_lr
-from lab.planning.estimates.run_cost import run_cost
 from lab.planning.fine_tuning import base_run, fine_tuning_facts
-from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import RunRequest, SettingError
-from lab.planning.settings_form import defaults, make_plan, settings_of_base
-from lab.planning.settings_table import Settings
+from lab.planning.run_cost import run_cost
+from lab.planning.settings_form import defaults, hidden_settings, make_plan, settings_of_base
+from lab.planning.settings_table import RunRequest, SettingError, Settings
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_summary import RunsWatcher

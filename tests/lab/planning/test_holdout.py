@@ -10,14 +10,12 @@ from lab.core.machine import machine
 from lab.data.source_files import change_of_text
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import HELD_BLOCKS, split_text
-from lab.planning.clone_settings import cloned_settings, text_problem
-from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import make_plan
-from lab.planning.settings_table import Settings
-from lab.runs.holdout import Holdout
+from lab.planning.settings_form import cloned_settings, make_plan, text_problem
+from lab.planning.settings_table import RunRequest, Settings
 from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.schema_parts import Holdout
 from lab.tokenization.learnable_text import read_run_text
 from tests.fixture_types import Call
 
@@ -119,8 +117,8 @@ def test_a_clone_is_the_same_run_again_and_its_vocabulary_is_that_of_its_part(
 
 
 def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.preparation.prepare_run.LEAST_TEXT", 1)
-    monkeypatch.setattr("lab.planning.preparation.prepare_text.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
+    monkeypatch.setattr("lab.planning.prepare_text.SETTLED_SECONDS", -3600.0)
     asks = [{}, {"val_share": 0.3}, {"split_seed": 1}, {"split_seed": 2}, {"validation": str(text.parent / "other.txt")}]
     first = [prepare_run(request(text, tokenizer="bpe", vocab=300, **asked)).config for asked in asks]
     assert len({config.data.tokens_sha256 for config in first}) == len(asks)

@@ -12,7 +12,7 @@ from lab.data.text_source import joined_source, open_corpus
 from lab.data.token_file import TokenFile, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.default_hyperparameters import default_vocabulary
-from lab.planning.preparation.prepare_text import train_tokenizer
+from lab.planning.prepare_text import train_tokenizer
 from lab.planning.sequence_preview import (
     SplitRequest,
     compute_optimal_sentence,

@@ -9,12 +9,11 @@ from lab.core.limits import LIMITS
 from lab.core.machine import machine
 from lab.data.statistics.text_statistics import count_tokens
 from lab.planning.default_hyperparameters import MANY_EPOCHS, default_dropout
-from lab.planning.estimates.run_cost import run_cost
-from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_request import RunRequest
+from lab.planning.run_cost import run_cost
 from lab.planning.settings_form import defaults, make_plan, parse_settings
-from lab.planning.settings_table import FORM, SETTINGS, Settings
+from lab.planning.settings_table import FORM, SETTINGS, RunRequest, Settings
 from lab.runs.run_schema import TrainConfig
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import by_part, flops_per_token

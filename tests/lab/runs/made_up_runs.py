@@ -6,8 +6,8 @@ import time
 import msgspec
 
 from lab.core.atomic_io import write_atomic
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
 from models.config import PRESETS
 

@@ -19,11 +19,11 @@ from lab.analysis.compared_run import vocabulary_of
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.source_files import change_of_text, check_tokens
 from lab.data.token_file import TokenFile
-from lab.planning.clone_settings import text_problem
+from lab.planning.settings_form import text_problem
 from lab.runs.find_runs import find_run, open_run
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run, tokenizer_of
-from lab.runs.run_follower import RunFollower
+from lab.runs.run_history import RunFollower
 from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.weights_file import thin_snapshots

@@ -12,9 +12,9 @@ from lab.core.errors import UserError
 from lab.runs import home_folder
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.home_folder import check_name
+from lab.runs.run_control import send_command, take_commands
 from lab.runs.run_folder import STATUS_PADDING
 from lab.runs.run_schema import FORMAT, Metric, Sample, Status
-from lab.runs.trainer_commands import send, take
 from tests.fixture_types import EmptyRun
 from tests.lab.runs.made_up_runs import say
 
@@ -95,7 +95,7 @@ def test_alive_means_locked_and_fresh_or_on_another_machine_fresh(empty_run: Emp
     say(run, host="abacus")
     assert (run.is_alive(), run.phase()) == (True, "training"), "on another machine the heartbeat alone tells"
     run.send_command("pause")
-    assert take(run.control_path) == [("pause", "")]
+    assert take_commands(run.control_path) == [("pause", "")]
     say(run, host="abacus", heartbeat=time.time() - 60)
     assert (run.is_alive(), run.phase()) == (False, "interrupted")
 
@@ -110,8 +110,8 @@ def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> No
         time.sleep(0.02)
         run.send_command("pause")
         run.send_command("pause")
-    assert take(run.control_path) == [("sample", "Once upon\na time"), ("pause", "")]
-    assert take(run.control_path) == []
+    assert take_commands(run.control_path) == [("sample", "Once upon\na time"), ("pause", "")]
+    assert take_commands(run.control_path) == []
     assert os.listdir(run.control_path) == []
 
 
@@ -133,16 +133,16 @@ def test_commands_are_taken_in_the_order_of_their_coming_by_whomever_and_whateve
     later = time.time() + 3600
     for names in (("resume", "pause"), ("pause", "resume"), ("save", "pause", "resume")):
         for is_set_back in (False, True):
-            send(tmp_path, names[0])
+            send_command(tmp_path, names[0])
             if is_set_back:
                 os.utime(tmp_path / names[0], (later, later))
             for name in names[1:]:
-                send(tmp_path, name)
-            assert tuple(command.name for command in take(tmp_path)) == names
+                send_command(tmp_path, name)
+            assert tuple(command.name for command in take_commands(tmp_path)) == names
     with ThreadPoolExecutor(2) as threads:
         for _ in range(50):
-            list(threads.map(lambda _: send(tmp_path, "pause"), range(2)))
-            assert take(tmp_path) == [("pause", "")]
+            list(threads.map(lambda _: send_command(tmp_path, "pause"), range(2)))
+            assert take_commands(tmp_path) == [("pause", "")]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -150,21 +150,21 @@ def test_a_command_that_cannot_be_sent_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "stop").mkdir()
     for _ in range(2):
         with pytest.raises(IsADirectoryError):
-            send(tmp_path, "stop")
+            send_command(tmp_path, "stop")
     assert [path.name for path in tmp_path.iterdir()] == ["stop"]
 
 
 def test_a_disk_on_which_no_time_can_be_set_takes_commands_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     later = time.time() + 3600
-    send(tmp_path, "pause")
+    send_command(tmp_path, "pause")
     os.utime(tmp_path / "pause", (later, later))
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr("os.utime", refuse)
-    send(tmp_path, "stop")
-    assert {command.name for command in take(tmp_path)} == {"pause", "stop"}
+    send_command(tmp_path, "stop")
+    assert {command.name for command in take_commands(tmp_path)} == {"pause", "stop"}
 
 
 def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

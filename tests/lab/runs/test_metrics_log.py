@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lab.core import atomic_io
 from lab.core.errors import UserError
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.metrics_log import SCALARS, LineReader, LineWriter, TensorBoardLog, keep_lines_up_to, last_line
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Sample, Status

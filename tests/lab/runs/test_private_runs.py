@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.inspect.prompt_history import remember
-from lab.runs import find_runs, trainer_commands
+from lab.runs import find_runs
+from lab.runs.run_control import send_command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from tests.fixture_types import Call, TinyRun, TrainHere
@@ -32,7 +33,7 @@ def modes(folder: Path) -> dict[str, str]:
 def test_a_new_run_is_its_owner_s_alone(tiny_run: TinyRun, train_here: Train) -> None:
     run = tiny_run(steps=4)
     train_here(run)
-    trainer_commands.send(run.control_path, "sample", "secret")
+    send_command(run.control_path, "sample", "secret")
     found = modes(run.path)
     assert {name for name, mode in found.items() if mode == "0o700"} == {".", "snapshots", "control"}
     assert set(found.values()) == {"0o700", "0o600"}, found

@@ -18,8 +18,8 @@ from lab.runs import find_runs
 from lab.runs.find_runs import list_runs
 from lab.runs.home_folder import BUNDLED
 from lab.runs.rename_delete import DELETED_PREFIX, delete_run, delete_runs, refuse_to_delete, rename_run, size_of
+from lab.runs.run_control import acquire_now, hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import acquire_now, hold_inspect_lock, inspect_lock_is_held
 from tests.fixture_types import EmptyRun
 from tests.lab.runs.made_up_runs import say
 
@@ -136,7 +136,7 @@ def test_a_name_that_is_refused_is_not_listened_for(empty_run: EmptyRun, llmlab:
 
 
 def test_several_runs_are_listened_to_at_once(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 1.0)
+    monkeypatch.setattr("lab.runs.run_folder.LISTEN_SECONDS", 1.0)
     runs = [empty_run(f"tale-{number}") for number in range(4)]
     for run in runs:
         say(run, host="abacus", heartbeat=time.time() - 60)

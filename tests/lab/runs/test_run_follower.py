@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from lab.core.limits import MEASURED_PLACES
-from lab.runs.insights_log import InsightHistory, PlaceText
-from lab.runs.loss_history import LONGEST_SMOOTHING, SMOOTHED_SHARE, SPEED_STEPS, LossHistory
-from lab.runs.metrics_log import LineWriter
-from lab.runs.run_follower import RunFollower
+from lab.runs.metrics_log import SPEED_STEPS, LineWriter
+from lab.runs.run_history import LONGEST_SMOOTHING, SMOOTHED_SHARE, InsightHistory, LossHistory, PlaceText, RunFollower
 from lab.runs.run_schema import Event, Insight, Metric, PartUpdate, Place, Sample
 from tests.fixture_types import EmptyRun
 
@@ -56,7 +54,7 @@ def test_a_feed_gives_all_once_and_again_where_a_file_began_anew(empty_run: Empt
 
 
 def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.run_follower.READ_BYTES", 1000)
+    monkeypatch.setattr("lab.runs.run_history.READ_BYTES", 1000)
     run = empty_run()
     lines = LineWriter(run.metrics_path)
     for step in range(1, 301):

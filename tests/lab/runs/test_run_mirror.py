@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs import run_mirror
 from lab.runs.find_runs import list_runs
 from lab.runs.home_folder import MIRROR

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from lab.cli.commands.runs_command import entry
 from lab.runs import run_folder, run_summary
-from lab.runs.gpu_and_ranks import RankHeartbeat, describe_ranks
-from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
 from lab.runs.run_summary import RunsWatcher, fraction_done, planned_length, time_left
+from lab.runs.schema_parts import RankHeartbeat, describe_ranks
 from models.parameter_count import flops_per_token
 from screens.home.run_pane import facts_of
 from tests.lab.runs.made_up_runs import TRAINING, config, history

@@ -10,11 +10,10 @@ import filelock
 import msgspec
 import pytest
 
-from lab.runs import unresponsive_trainer
-from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFollower
+from lab.runs import run_folder
+from lab.runs.run_folder import Run, unresponsive_reason
+from lab.runs.run_history import RunFollower
 from lab.runs.run_schema import Status
-from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.training import checkpoint
 from tests.fixture_types import Call, TinyRun, TrainHere
 from tests.lab.runs.made_up_runs import say
@@ -75,7 +74,7 @@ def test_a_folder_that_cannot_be_written_is_the_reason(
     """As on a file system that has become read-only, where nothing can be left behind."""
     run = empty_run()
     silent(run, 60)
-    monkeypatch.setattr(unresponsive_trainer.os, "access", lambda path, mode: Path(path) != run.path)
+    monkeypatch.setattr(run_folder.os, "access", lambda path, mode: Path(path) != run.path)
     listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
     assert listed["message"] == (
         f"The trainer died at step 7, and nothing is saved: {run.path} is not writable now, so it could not save."

@@ -11,7 +11,7 @@ from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.studies import chat
 from lab.studies.chat import END, USER, VARIANTS, Chats, batch_of, with_marks
-from lab.studies.study_record import Record, Rows, StudyHistory, recorded_seeds, sentences_of
+from lab.studies.study_job import Record, Rows, StudyHistory, recorded_seeds, sentences_of
 from models.gpt import GPT
 from tests.lab.conftest import one_core
 

@@ -23,7 +23,7 @@ from lab.studies.few_shot import (
     right_answers,
     study,
 )
-from lab.studies.study_record import (
+from lab.studies.study_job import (
     Line,
     Measured,
     Plot,

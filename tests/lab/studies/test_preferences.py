@@ -7,7 +7,7 @@ import torch
 
 from lab.studies import preferences
 from lab.studies.preferences import RewardModel, Sizes, accuracy, judge_pairs, judged, points, sample
-from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
+from lab.studies.study_job import Line, Record, Rows, StudyHistory, recorded_seeds
 from models.config import ModelConfig
 from models.gpt import GPT
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lab.studies.spelling import BASELINE, BPE, BYTES, COUNT, LETTER, QUESTIONS, SPELLED, Sizes, Way, right_answer, study
-from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
+from lab.studies.study_job import Line, Record, Rows, StudyHistory, recorded_seeds
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer

@@ -13,9 +13,22 @@ from lab import job_process
 from lab.core.errors import UserError
 from lab.job_process import main
 from lab.lessons.conditions import names_in
-from lab.runs.trainer_commands import send
-from lab.studies.study_job import STUDIES, StudyFollower, StudyJob, StudyRequest, record_seeds
-from lab.studies.study_record import RECORDED, Line, Plot, Point, Record, Rows, StudyHistory, sentences_of
+from lab.runs.run_control import send_command
+from lab.studies.study_job import (
+    RECORDED,
+    STUDIES,
+    Line,
+    Plot,
+    Point,
+    Record,
+    Rows,
+    StudyFollower,
+    StudyHistory,
+    StudyJob,
+    StudyRequest,
+    record_seeds,
+    sentences_of,
+)
 from lab.training import command_inbox
 from lab.training.command_inbox import StopSignals
 from lab.training.job import STOPPED, Begun, Ended, histories_of, history_of
@@ -86,7 +99,7 @@ def refuses(_record: Record) -> None:
 
 
 def is_stopped(record: Record) -> None:
-    send(Path("control"), "stop")
+    send_command(Path("control"), "stop")
     record.done(0.5)
     raise AssertionError("it went on")
 

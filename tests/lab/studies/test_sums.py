@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from lab.studies import sums
-from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
+from lab.studies.study_job import Line, Record, Rows, StudyHistory, recorded_seeds
 from lab.studies.sums import AT_ONCE, BLANK, COUNTS, END, EQUALS, LONGER, WAYS, WRITTEN, Sizes, example, lens, share_right, study
 from lab.training.posttraining.sft_and_rl import train
 from models.config import ModelConfig

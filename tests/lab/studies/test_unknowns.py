@@ -5,7 +5,7 @@ import math
 import torch
 
 from lab.studies import unknowns
-from lab.studies.study_record import Line, Record, Rows, StudyHistory, recorded_seeds
+from lab.studies.study_job import Line, Record, Rows, StudyHistory, recorded_seeds
 from models.config import ModelConfig
 from models.gpt import GPT
 

@@ -33,8 +33,8 @@ import torch
 import lab.training.training_loop  # noqa: F401  forked trainers have it already
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
+from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.weights_file import load_model
 from lab.training import trainer
 from tests.lab.conftest import make_shared_run, train_in_process

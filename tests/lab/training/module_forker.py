@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lab.core import detached_process
-from lab.core.detached_process import DetachedProcess
+from lab.core import child_process
+from lab.core.child_process import DetachedProcess
 
 ROOT = Path(__file__).parents[3]
 POLL_SECONDS = 0.01
@@ -186,7 +186,7 @@ def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environ
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        detached_process.AUTOGROUP = Path(os.devnull)  # beside other tests a session of low priority would starve
+        child_process.AUTOGROUP = Path(os.devnull)  # beside other tests a session of low priority would starve
         code = importlib.import_module(module).main(list(arguments))
     except BaseException:
         traceback.print_exc()

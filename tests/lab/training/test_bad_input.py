@@ -78,9 +78,9 @@ def test_no_permission(llmlab: Call, text: Path) -> None:
 def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call, home: Path, tmp_path: Path) -> None:
     from lab.data.source_files import change_of_text
     from lab.data.statistics.text_statistics import read_facts
-    from lab.planning.clone_settings import text_problem
-    from lab.planning.preparation.prepare_run import prepare_run
-    from lab.planning.run_request import RunRequest
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.settings_form import text_problem
+    from lab.planning.settings_table import RunRequest
 
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
     Path(path).write_bytes(PROSE)

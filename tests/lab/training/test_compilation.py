@@ -7,7 +7,7 @@ import torch
 from msgspec import UNSET
 
 from lab.core.safetensors_file import read_header
-from lab.planning.gpu_card import Card
+from lab.planning.device import Card
 from lab.runs.run_folder import Run
 from lab.training import model_as_trained
 from lab.training.compute_setup import ComputeSetup
@@ -154,7 +154,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Callable[[Card], None]:
     """Puts a card into this machine."""
 
     def put(card: Card) -> None:
-        for module in ("lab.planning.compute_choice", "lab.planning.gpu_card", "lab.training.model_as_trained"):
+        for module in ("lab.planning.compute_choice", "lab.planning.device", "lab.training.model_as_trained"):
             monkeypatch.setattr(f"{module}.describe_card", lambda device: card)
         monkeypatch.setattr("lab.training.compute_setup.describe_card", lambda device: card)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: card.name)
@@ -184,7 +184,7 @@ def test_a_run_that_begins_on_a_card_decides_by_its_length_and_keeps_the_decisio
 def test_a_run_that_moves_to_another_machine_tells_of_its_own_and_of_this_one(
     tiny_run: TinyRun, card: Callable[[Card], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.planning.gpu_card.processor", lambda: "a CPU")
+    monkeypatch.setattr("lab.planning.device.processor", lambda: "a CPU")
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     train = tiny_run(steps=None, minutes=60.0).config.train
     card(H100)

@@ -11,7 +11,8 @@ import pytest
 
 from lab.analysis.run_sentence import saved_step
 from lab.cli.follow_run import report_end
-from lab.runs import trainer_commands
+from lab.runs import run_control
+from lab.runs.run_control import send_command, take_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -67,7 +68,7 @@ def test_a_stop_waits_for_room_and_then_saves_all(
 
     def stop() -> None:
         seen.append(run.status())
-        trainer_commands.send(run.control_path, "stop")
+        send_command(run.control_path, "stop")
 
     def make_room() -> None:
         seen.append(run.status())
@@ -105,9 +106,9 @@ def test_only_who_says_so_discards_what_is_not_saved(
     Disk(monkeypatch, full_after=7)
     left = while_it_waits(
         monkeypatch,
-        lambda: trainer_commands.send(run.control_path, "stop"),
+        lambda: send_command(run.control_path, "stop"),
         lambda: None,
-        lambda: trainer_commands.send(run.control_path, "discard"),
+        lambda: send_command(run.control_path, "discard"),
     )
     status = train_here(run)
     assert not left
@@ -130,7 +131,7 @@ def test_stop_says_that_it_is_waited_for_room(empty_run: Callable[..., Run], llm
         "there is room. `llmlab stop --discard tale` gives up all of it.\n"
     )
     assert done == (1, "", words)
-    assert [command.name for command in trainer_commands.take(run.control_path)] == ["stop"]
+    assert [command.name for command in take_commands(run.control_path)] == ["stop"]
 
 
 @pytest.mark.parametrize("stopping", [False, True])
@@ -148,7 +149,7 @@ def test_resume_says_that_it_is_waited_for_room(
         assert done == (1, "", f"{words} once it has stopped.\n")
     else:
         assert done == (0, "tale continues from step 294 as soon as there is room on its full disk.\n", "")
-    assert trainer_commands.take(run.control_path) == [("resume", "")], "it tries again at once"
+    assert take_commands(run.control_path) == [("resume", "")], "it tries again at once"
     monkeypatch.setattr("lab.cli.commands.resume_command.follow", lambda *_, **__: 0)
     with filelock.FileLock(run.lock_path):
         assert llmlab("resume", "tale").code == int(stopping), "also where the stop is followed and saved"
@@ -174,17 +175,17 @@ def test_saved_is_said_of_what_is_on_the_disk(
 
 
 def test_a_command_sent_again_while_it_is_read_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer_commands.send(tmp_path, "sample", "one")
-    read = trainer_commands.read_regular
+    send_command(tmp_path, "sample", "one")
+    read = run_control.read_regular
 
     def read_while_another_comes(path: Path, most: int) -> bytes:
         text = read(path, most)
-        monkeypatch.setattr(trainer_commands, "read_regular", read)
-        trainer_commands.send(tmp_path, "sample", "two")
+        monkeypatch.setattr(run_control, "read_regular", read)
+        send_command(tmp_path, "sample", "two")
         return text
 
-    monkeypatch.setattr(trainer_commands, "read_regular", read_while_another_comes)
-    assert [trainer_commands.take(tmp_path)[0].text, trainer_commands.take(tmp_path)[0].text] == ["one", "two"]
+    monkeypatch.setattr(run_control, "read_regular", read_while_another_comes)
+    assert [take_commands(tmp_path)[0].text, take_commands(tmp_path)[0].text] == ["one", "two"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
+from lab.runs.run_control import Command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import ValidationSegments
-from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
 from lab.training import evaluation
 from lab.training.evaluation import Evaluator

@@ -206,7 +206,7 @@ def say(run: Run, **changes: object) -> Status:
 @pytest.mark.parametrize("clock", [0.0, -3600.0, 3600.0])
 def test_a_silent_trainer_of_another_machine_is_taken_over(clock: float, stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last sign of life may be from the future: clocks differ. The lock of a dead machine may lie there, held by nobody."""
-    monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 0.3)
+    monkeypatch.setattr("lab.runs.run_folder.LISTEN_SECONDS", 0.3)
     status = say(stopped, heartbeat=time.time() + clock)
     stopped.lock_path.touch()
     trainer.acquire_run(stopped).release()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from lab.runs.gpu_and_ranks import GpuUse, describe_gpu
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.runs.schema_parts import GpuUse, describe_gpu
 from lab.training import training_loop
 from lab.training.compute_setup import GPU_SECONDS, GpuMeter, meter_of
 from lab.training.gradient_accumulation import (

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.command_inbox import StopSignals

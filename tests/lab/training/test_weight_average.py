@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lab.planning.device import check_ranks
-from lab.planning.run_request import SettingError
+from lab.planning.settings_table import SettingError
 from lab.runs.run_schema import TrainConfig
 from lab.training.model_as_trained import ModelAsTrained
 from lab.training.weight_average import EVERY, WeightAverage

@@ -4,7 +4,7 @@ import pytest
 from textual.command import Hit
 from textual.widgets import Input, Static
 
-from lab.lessons.glossary.glossary import glossary
+from lab.lessons.glossary import glossary
 from screens.app import LabApp
 from screens.command_palette import LabCommands
 from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight

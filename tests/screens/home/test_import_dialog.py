@@ -191,7 +191,7 @@ async def test_a_folder_becomes_a_run_that_is_chosen_and_a_wrong_one_says_why(
 def test_picture(snap_compare: Any, app: LabApp, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     Waiting(monkeypatch)
     monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
-    monkeypatch.setattr("lab.exchange.hugging_face.hub_models.hugging_face_hub", lambda: Path("/home/you/hub"))
+    monkeypatch.setattr("lab.exchange.hugging_face.model_folder.hugging_face_hub", lambda: Path("/home/you/hub"))
     monkeypatch.setattr("screens.home.import_dialog.can_download", lambda: True)
 
     async def ready(pilot: Pilot[None]) -> None:

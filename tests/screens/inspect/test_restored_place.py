@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.inspect.stages.stage_registry import STAGES
-from lab.runs.run_locks import inspect_lock_is_held
+from lab.runs.run_control import inspect_lock_is_held
 from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer

@@ -7,7 +7,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from lab.runs.metrics_log import LineWriter
-from lab.studies.study_record import Line, Plot, Rows
+from lab.studies.study_job import Line, Plot, Rows
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live.study_widget import ChooseWidget
@@ -23,7 +23,7 @@ PAIRS = Rows(
 @pytest.fixture
 def recorded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Writes the recorded result of a study called tiny."""
-    monkeypatch.setattr("lab.studies.study_record.RECORDED", tmp_path)
+    monkeypatch.setattr("lab.studies.study_job.RECORDED", tmp_path)
     monkeypatch.setattr("screens.learn.live.study_widget.STUDIES", ("tiny",))
 
     def write(*lines: Line) -> None:

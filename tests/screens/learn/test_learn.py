@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from lab.engine.method_registry import OPEN, OpenParams
-from lab.lessons.glossary.glossary import TERMS
+from lab.lessons.glossary import TERMS
 from lab.lessons.lesson import CLAIMS, lessons, lessons_and_problems, parse_lesson
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table

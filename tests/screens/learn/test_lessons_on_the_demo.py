@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.widgets import Input, Markdown
 
-from lab.lessons.learner.progress import read_progress
+from lab.lessons.learner import read_progress
 from lab.lessons.lesson import Lesson, lessons
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown
 
 from lab.core.errors import UserError
-from lab.lessons.learner.notes import add_note, notes_path, read_notes
+from lab.lessons.notes import add_note, notes_path, read_notes
 from screens.app import LabApp
 from screens.dialogs.ask import AskText
 from screens.learn.notes_page import LONGEST_SHOWN, MOST_LINES, NotesPage

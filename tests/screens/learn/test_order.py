@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from lab.lessons.learner.progress import progress_path
+from lab.lessons.learner import progress_path
 from lab.lessons.lesson import lessons
 from screens.app import LabApp
 from tests.fixture_types import Until

@@ -10,8 +10,8 @@ from textual.pilot import Pilot
 
 from lab.lessons.lesson import lessons
 from lab.runs.metrics_log import LineWriter
+from lab.runs.run_control import trainer_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock
 from lab.training.job import INTERRUPTED, Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob
 from lab.training.posttraining.posttraining_record import (

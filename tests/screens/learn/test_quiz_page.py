@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lab.lessons.learner.guesses import read_predictions
-from lab.lessons.learner.quiz import quiz
+from lab.lessons.learner import read_predictions
+from lab.lessons.quiz import quiz
 from lab.views.blocks import Table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView

@@ -13,16 +13,18 @@ from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.lessons.conditions import fill
 from lab.runs.metrics_log import LineWriter
-from lab.studies import study_record
-from lab.studies.study_job import STUDIES, StudyJob, StudyRequest
-from lab.studies.study_record import (
+from lab.studies import study_job
+from lab.studies.study_job import (
     RECORDED,
+    STUDIES,
     Line,
     Measured,
     Plot,
     Point,
     Rows,
     StudyHistory,
+    StudyJob,
+    StudyRequest,
     median_of,
     recorded_seeds,
     sentences_of,
@@ -63,8 +65,8 @@ def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyJ
     """A study with a recorded result. The process that holds its lock is the test."""
     recorded = tmp_path / "recorded"
     write(recorded / "tiny.jsonl", [*LINES, FINISHED])
-    monkeypatch.setattr("lab.studies.study_record.RECORDED", recorded)
-    monkeypatch.setattr("lab.studies.study_record.SENTENCES", tmp_path)
+    monkeypatch.setattr("lab.studies.study_job.RECORDED", recorded)
+    monkeypatch.setattr("lab.studies.study_job.SENTENCES", tmp_path)
     (tmp_path / "tiny.md").write_text("# Tiny\n\n## accuracy\nBytes: {bytes:.0%}\nright.\n")
     (tmp_path / "three.md").write_text("# Three\n\n## accuracy\nRight: {bytes:.0%}, more than half {in bytes > 0.5}.\n")
     monkeypatch.setattr(study_widget, "STUDIES", (*STUDIES, "tiny", "three"))
@@ -152,7 +154,7 @@ def of_seed(seed: int, right: float) -> list[Line]:
 
 async def test_all_recorded_seeds_are_shown_and_one_of_here_is_seen_among_them(files: StudyJob, until: Any) -> None:
     shares = (0.2, 0.6, 0.9)
-    write(study_record.RECORDED / "three.jsonl", [line for seed, right in enumerate(shares, 1) for line in of_seed(seed, right)])
+    write(study_job.RECORDED / "three.jsonl", [line for seed, right in enumerate(shares, 1) for line in of_seed(seed, right)])
     app = OneWidget(StudyWidget, {"name": "three"})
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.widget.is_settled)
@@ -213,8 +215,8 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyJob, un
         await until(pilot, lambda: alone.widget.guess.state is not None)
         assert alone.widget.guess.state.question.right == (0,), "one seed of here does not outweigh those recorded"
     seeds = [line for seed in (1, 2, 3) for line in (*of_seed(seed, 0.1), Measured({"bpe": 0.2 * seed}))]
-    (study_record.RECORDED / "tiny.jsonl").unlink()
-    write(study_record.RECORDED / "tiny.jsonl", seeds)
+    (study_job.RECORDED / "tiny.jsonl").unlink()
+    write(study_job.RECORDED / "tiny.jsonl", seeds)
     again = OneWidget(RecordedGuess, options)
     async with again.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: again.widget.guess.state is not None)

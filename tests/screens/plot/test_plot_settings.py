@@ -47,7 +47,7 @@ def test_the_window_never_leaves_the_run(moves: list[tuple[bool, float, float]],
 
 
 def test_the_first_smoothing_is_the_history_s_own() -> None:
-    from lab.runs.loss_history import LONGEST_SMOOTHING, SMOOTHED_SHARE
+    from lab.runs.run_history import LONGEST_SMOOTHING, SMOOTHED_SHARE
 
     assert SMOOTHINGS[0][1:] == (pytest.approx(SMOOTHED_SHARE), LONGEST_SMOOTHING)
 

@@ -436,7 +436,7 @@ async def test_home_renames_and_deletes_a_run_that_the_palette_names_and_keeps_t
 async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
     app: LabApp, listed: Open, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.runs.unresponsive_trainer.LISTEN_SECONDS", 1.0)
+    monkeypatch.setattr("lab.runs.run_folder.LISTEN_SECONDS", 1.0)
     newer = two_runs[1]
     status = msgspec.structs.replace(newer.status(), phase="training", host="abacus", heartbeat=1.0)
     newer.status_path.write_bytes(msgspec.json.encode(status))

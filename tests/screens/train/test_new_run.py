@@ -19,15 +19,15 @@ from lab.core.errors import UserError
 from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.data.statistics.text_statistics import read_facts
-from lab.planning.best_for_minutes import step_speed
+from lab.planning import step_time
 from lab.planning.fine_tuning import BaseRun
-from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Settings
-from lab.runs.origin import StartConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
 from lab.runs.run_summary import RunSummary
+from lab.runs.schema_parts import StartConfig
 from models.parameter_count import flops_per_token
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
@@ -590,10 +590,8 @@ async def test_times_of_steps_that_cannot_be_true_are_left_out(
     seconds: str, app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file of times holds them for every shape that the form weighs."""
-    keys, step_key = set[str](), step_speed.step_key
-    monkeypatch.setattr(
-        "lab.planning.best_for_minutes.step_speed.step_key", lambda *steps: keys.add(step_key(*steps)) or step_key(*steps)
-    )
+    keys, step_key = set[str](), step_time.step_key
+    monkeypatch.setattr("lab.planning.step_time.step_key", lambda *steps: keys.add(step_key(*steps)) or step_key(*steps))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: "best" in dict(screen_of(pilot).new_run.form.cost))
         shape = re.compile(r".* × width \d+")

@@ -10,10 +10,9 @@ from textual.app import App, ComposeResult
 from lab.analysis.baselines import NATS
 from lab.analysis.machine_usage import Usage, UsageMeter
 from lab.analysis.run_sentence import VerdictLine
-from lab.runs.expected_loss import ExpectedLoss
-from lab.runs.holdout import CopiedShare
-from lab.runs.loss_history import LossHistory
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation
+from lab.runs.schema_parts import CopiedShare, ExpectedLoss
 from screens.plot.plot_settings import PlotSettings
 from screens.train.run_header import AFTER_TRAINING, WHY, VerdictBar, status_text
 from screens.train.run_numbers import newest_numbers, numbers_at

@@ -9,8 +9,7 @@ from textual.widgets import Static
 
 from lab.core.machine import machine
 from lab.planning.resolve_run import TextSize, resolve
-from lab.planning.run_request import RunRequest
-from lab.planning.settings_table import Settings
+from lab.planning.settings_table import RunRequest, Settings
 from models.config import PRESETS
 from models.parameter_count import parameter_count
 from screens.blocks.bars_and_shades import EIGHTHS_UP

@@ -10,8 +10,7 @@ from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from lab.runs.gpu_and_ranks import RankHeartbeat
-from lab.runs.origin import TuningConfig
+from lab.runs.schema_parts import RankHeartbeat, TuningConfig
 from screens.help_rows import sections_of
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot

@@ -10,9 +10,9 @@ from textual.pilot import Pilot
 
 from lab.analysis.baselines import TextEntropy
 from lab.exchange import export_files
-from lab.runs.gpu_and_ranks import GpuUse
 from lab.runs.home_folder import home
 from lab.runs.run_schema import Metric, Status
+from lab.runs.schema_parts import GpuUse
 from screens.app import LabApp
 from screens.dialogs.ask import ConfirmDialog
 from screens.dialogs.export_menu import ExportMenu

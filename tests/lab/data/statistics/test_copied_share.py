@@ -11,10 +11,10 @@ from lab.data.statistics.copied_share import copied_in_corpus, copied_share, des
 from lab.data.statistics.repeated_passages import WINDOW
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.preparation.prepare_run import prepare_run
-from lab.planning.run_request import RunRequest
-from lab.runs.holdout import CopiedShare
+from lab.planning.prepare_run import prepare_run
+from lab.planning.settings_table import RunRequest
 from lab.runs.run_folder import Run
+from lab.runs.schema_parts import CopiedShare
 
 
 def words(length: int, seed: int, letters: str = "abcdefghé犬 ") -> str:

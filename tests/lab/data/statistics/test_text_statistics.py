@@ -10,7 +10,7 @@ from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens,
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.preparation.prepare_text import train_tokenizer
+from lab.planning.prepare_text import train_tokenizer
 from models.tokenizers.tokenizer import Tokenizer
 
 LINE = "The big dog ran fast. Zoë sat.\n"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lab.exchange.hugging_face import pickled_weights
+from lab.exchange.hugging_face import weights_files
 from lab.exchange.hugging_face.export_model import tokenizer_json
 from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from models.config import ModelConfig
@@ -27,7 +27,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def pickles_are_read() -> None:
     """A torch that reads pickles safely; an older one refuses them, which has a test of its own."""
-    if pickled_weights.torch_version(torch.__version__) < pickled_weights.SAFE_TORCH:
+    if weights_files.torch_version(torch.__version__) < weights_files.SAFE_TORCH:
         pytest.skip(f"torch {torch.__version__} reads no pickle safely")
 
 

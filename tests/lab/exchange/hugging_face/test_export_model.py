@@ -17,8 +17,8 @@ from lab.core.errors import UserError
 from lab.exchange.hugging_face.export_model import export_model, model_card
 from lab.exchange.hugging_face.import_run import import_run
 from lab.runs.find_runs import open_run
-from lab.runs.origin import ImportConfig, StartConfig
 from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.schema_parts import ImportConfig, StartConfig
 from lab.runs.weights_file import load_model
 
 

@@ -20,17 +20,17 @@ from lab.data.source_files import change_of_text
 from lab.engine.method_bindings import ModelMethods
 from lab.engine.method_registry import OpenParams
 from lab.exchange.html_report import html_report
-from lab.exchange.hugging_face import hub_models
+from lab.exchange.hugging_face import model_folder
 from lab.exchange.hugging_face.import_run import import_run
 from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from lab.experiments.sizes import SHAPES
 from lab.inspect.model_cache import ModelCache
-from lab.planning.clone_settings import cloned_settings, text_problem
+from lab.planning.settings_form import cloned_settings, text_problem
 from lab.runs.find_runs import open_run
-from lab.runs.loss_history import LossHistory
-from lab.runs.origin import IMPORTABLE
 from lab.runs.run_folder import Run
+from lab.runs.run_history import LossHistory
 from lab.runs.run_summary import RunsWatcher
+from lab.runs.schema_parts import IMPORTABLE
 from lab.tokenization.learnable_text import read_run_text
 from lab.training.one_step.starting_point import own_batch
 from lab.training.start_trainer import refuse_to_start
@@ -101,9 +101,9 @@ def test_it_stands_in_a_comparison_without_a_result(imported: Run) -> None:
 
 
 def test_sizes_of_downloads_are_those_of_the_models() -> None:
-    assert {(model.layers, model.heads, model.width) for model in hub_models.HUB_MODELS.values()} > set(SHAPES.values())
-    mega = {name: round(model.download_bytes / 1e6) for name, model in hub_models.HUB_MODELS.items()}
-    assert tuple(hub_models.HUB_MODELS) == IMPORTABLE
+    assert {(model.layers, model.heads, model.width) for model in model_folder.HUB_MODELS.values()} > set(SHAPES.values())
+    mega = {name: round(model.download_bytes / 1e6) for name, model in model_folder.HUB_MODELS.items()}
+    assert tuple(model_folder.HUB_MODELS) == IMPORTABLE
     assert mega == {"gpt2": 548, "gpt2-medium": 1520, "gpt2-large": 3247, "gpt2-xl": 6432, "distilgpt2": 353}
 
 
@@ -112,8 +112,8 @@ def test_a_connection_that_cannot_be_made_is_told_in_plain_words() -> None:
     library = sys.modules[hub.__module__.partition(".")[0]]
     error = OSError("An error happened while trying to locate the files on the Hub.")
     error.__cause__ = getattr(library, "ConnectError", ConnectionError)("[Errno -2] Name or service not known")
-    assert hub_models.reason_of(error) == "the network cannot be reached"
-    assert hub_models.reason_of(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
+    assert model_folder.reason_of(error) == "the network cannot be reached"
+    assert model_folder.reason_of(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
 
 
 def test_a_folder_without_a_tokenizer_says_so_and_one_without_weights_at_once(tmp_path: Path) -> None:

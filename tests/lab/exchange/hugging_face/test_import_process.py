@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.exchange.hugging_face import hub_models, import_run
+from lab.exchange.hugging_face import import_run, model_folder
 from lab.exchange.hugging_face.import_run import ImportRequest, run_import_process
 from lab.runs.run_folder import Run
 
@@ -129,7 +129,7 @@ def test_a_cancelled_download_leaves_nothing_and_the_next_one_becomes_a_run(hub:
 
 IN_SMALL_PIECES = (
     "import huggingface_hub.constants; huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1000;"
-    "from lab.exchange.hugging_face.hub_models import hub_model; hub_model('gpt2')"
+    "from lab.exchange.hugging_face.model_folder import hub_model; hub_model('gpt2')"
 )
 
 
@@ -143,7 +143,7 @@ def test_a_download_that_breaks_off_goes_on_with_the_piece_where_it_broke(hub: H
 
 def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_run, "SECONDS_BETWEEN_LOOKS", 0.001)
-    monkeypatch.setattr(hub_models, "hugging_face_hub", lambda: tmp_path)
+    monkeypatch.setattr(model_folder, "hugging_face_hub", lambda: tmp_path)
     blobs = tmp_path / "models--openai-community--gpt2" / "blobs"
     blobs.mkdir(parents=True)
     (blobs / "older").write_bytes(bytes(500))
@@ -159,7 +159,7 @@ def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, m
             assert looked.wait(10)
             looked.clear()
 
-    total = hub_models.HUB_MODELS["gpt2"].download_bytes
+    total = model_folder.HUB_MODELS["gpt2"].download_bytes
     arriving = import_run._Arriving("gpt2", progress)
     arriving.watch(is_downloading=True)
     until(0)

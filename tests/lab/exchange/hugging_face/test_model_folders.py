@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lab.core.errors import UserError
-from lab.exchange.hugging_face import pickled_weights
+from lab.exchange.hugging_face import weights_files
 from lab.exchange.hugging_face.import_run import import_run
 from lab.exchange.hugging_face.model_folder import open_model_folder
 from lab.runs.run_folder import Run
@@ -303,7 +303,7 @@ def test_a_pickle_is_read_for_weights_alone_where_the_user_asks(
     monkeypatch.setattr(torch, "__version__", "2.9.1+cu128")
     with pytest.raises(UserError, match=r"update it to 2\.10"):
         import_run(str(folder), home, convert_pickle=True)
-    assert [pickled_weights.torch_version(words) for words in ("2.13.0+cpu", "2.10.0a0", "odd")] == [(2, 13), (2, 10), (0, 0)]
+    assert [weights_files.torch_version(words) for words in ("2.13.0+cpu", "2.10.0a0", "odd")] == [(2, 13), (2, 10), (0, 0)]
 
 
 @pytest.mark.usefixtures("pickles_are_read")
@@ -319,8 +319,8 @@ def test_shards_of_a_pickle_are_read_for_weights_alone_where_the_user_asks(
     torch.save({"weights": Harmful(tmp_path / "executed")}, second)
     refused(folder, home, "00002-of-00002.bin cannot be read as weights alone", convert_pickle=True)
     assert not (tmp_path / "executed").exists()
-    monkeypatch.setattr(pickled_weights, "OTHER_BYTES", first.stat().st_size)
-    monkeypatch.setattr(pickled_weights, "MOST_COPIES", 0)
+    monkeypatch.setattr(weights_files, "OTHER_BYTES", first.stat().st_size)
+    monkeypatch.setattr(weights_files, "MOST_COPIES", 0)
     refused(folder, home, "that it may have", convert_pickle=True)
     monkeypatch.undo()
     second.write_bytes(good)

@@ -3,9 +3,9 @@
 import pytest
 
 from lab.core.errors import UserError
-from lab.lessons.learner.guesses import QUIZ, LearnerPrediction, score_of
-from lab.lessons.learner.quiz import QuizQuestion, parse_quiz, quiz, quiz_view, results_of, source_of
+from lab.lessons.learner import QUIZ, LearnerPrediction, score_of
 from lab.lessons.lesson import lessons
+from lab.lessons.quiz import QuizQuestion, parse_quiz, quiz, quiz_view, results_of, source_of
 from lab.views.blocks import Paragraph, Table
 
 GOOD = "# Quiz\n\n## One?\n- [ ] no\n- [x] yes\n\nLesson a-name: Since.\n"

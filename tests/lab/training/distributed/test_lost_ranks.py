@@ -7,9 +7,8 @@ import signal
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.unresponsive_trainer import unresponsive_reason
+from lab.runs.run_control import trainer_lock_is_held
+from lab.runs.run_folder import Run, unresponsive_reason
 from lab.runs.weights_file import load_model
 from tests.fixture_types import TinyRun
 from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, assert_close, reached

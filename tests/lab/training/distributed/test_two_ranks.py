@@ -7,8 +7,8 @@ from collections.abc import Callable
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.runs.gpu_and_ranks import describe_ranks
 from lab.runs.run_folder import Run
+from lab.runs.schema_parts import describe_ranks
 from lab.runs.weights_file import load_model
 from tests.fixture_types import TinyRun
 from tests.lab.training.compare_runs import settings_of_a_step

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.runs.origin import TuningConfig
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.runs.schema_parts import TuningConfig
 from lab.runs.weights_file import load_model
 from lab.training.one_step.starting_point import open_checkpoint
 from models.optimizers import MuonAdamW

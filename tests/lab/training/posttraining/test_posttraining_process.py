@@ -11,9 +11,9 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.runs.find_runs import list_runs, open_run
-from lab.runs.origin import TuningConfig
+from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock
+from lab.runs.schema_parts import TuningConfig
 from lab.runs.weights_file import load_model
 from lab.training.job import INTERRUPTED, STOPPED
 from lab.training.posttraining import posttraining_job

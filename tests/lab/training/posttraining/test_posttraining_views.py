@@ -7,9 +7,9 @@ from lab.analysis.diagnose import diagnosis_of
 from lab.analysis.diagnosed_run import DiagnosedRun
 from lab.analysis.run_sentence import run_sentence
 from lab.runs.find_runs import open_run
-from lab.runs.loss_history import LossHistory
-from lab.runs.origin import TuningConfig, tuning_sentence
+from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import Status
+from lab.runs.schema_parts import TuningConfig, tuning_sentence
 from lab.training.posttraining.posttraining_record import (
     MODELS,
     Evaluation,

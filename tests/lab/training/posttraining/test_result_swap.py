@@ -16,9 +16,9 @@ from lab import job_process
 from lab.core.errors import UserError
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.metrics_log import LineWriter
-from lab.runs.origin import TuningConfig
+from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock
+from lab.runs.schema_parts import TuningConfig
 from lab.training.command_inbox import StopSignals
 from lab.training.job import Begun, Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.planning.preparation.prepare_run import prepare_run
+from lab.planning.prepare_run import prepare_run
 from lab.runs.rename_delete import rename_run
+from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import hold_inspect_lock
 from lab.training.scaling.scaling_experiment import ScalingExperiment, difference, experiment_names, start_scaling
 from lab.training.scaling.scaling_plan import ModelSize, ScalingPlan
 from lab.training.scaling.scaling_result import CurvesReader

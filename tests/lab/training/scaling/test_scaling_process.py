@@ -11,13 +11,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lab import job_process
-from lab.core.detached_process import DetachedProcess
+from lab.core.child_process import DetachedProcess
 from lab.core.errors import UserError
-from lab.planning.estimates.measure_step_time import FILE as STEP_TIMES
-from lab.planning.estimates.measure_step_time import step_key
+from lab.planning.step_time import FILE as STEP_TIMES
+from lab.planning.step_time import step_key
 from lab.runs.find_runs import open_run
+from lab.runs.run_control import trainer_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_locks import trainer_lock
 from lab.training import start_trainer
 from lab.training.job import STOPPED
 from lab.training.scaling import scaling_plan

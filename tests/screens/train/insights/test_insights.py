@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
-from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_history import InsightHistory, InsightPoint
 from lab.runs.run_schema import PartUpdate
 from screens.colour import Heat, heat
 from screens.plot.draw_figure import draw

@@ -1,0 +1,120 @@
+"""What the commands that run a model share: its run loaded and a prompt tokenized, and the options of sampling."""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.cli.command_registry import Within
+from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLING_SEED, TEMPERATURE, TOP_K, TOP_P, Limit
+from lab.runs.run_folder import Run, stand_in_sentence
+
+if TYPE_CHECKING:
+    from models.gpt import GPT
+    from models.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class LoadedPrompt:
+    run: Run
+    checkpoint: str
+    step: int
+    model: "GPT"
+    tokenizer: "Tokenizer"
+    text: str
+    ids: list[int]
+    """The whole prompt, which may be longer than the context."""
+
+    @property
+    def window(self) -> list[int]:
+        """The last tokens of the prompt, as many as fit into the context."""
+        return self.ids[-self.model.config.context :]
+
+
+def checkpoint_option(command: Any) -> Any:
+    return click.option(
+        "--checkpoint",
+        metavar="best|last|STEP",
+        help="Weights: of the lowest validation loss, the last saved, or a snapshot. [default: best]",
+    )(command)
+
+
+def told_weights(run: Run, checkpoint: str | None) -> str:
+    """The checkpoint, else the best; where other weights stand in for it, that is said on stderr."""
+    which = "best" if checkpoint is None else checkpoint
+    if said := stand_in_sentence(run, which):
+        click.echo(f"llmlab: {said}", err=True)
+    return which
+
+
+def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> LoadedPrompt:
+    """Open the run, load its weights and tokenize the prompt, or the run's own first prompt if none is given.
+
+    Warns on stderr if the prompt is longer than the context, or other weights stand in for those asked for.
+    Raises UserError if there is no such run, or no weights that can be read."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy, which reads it when it is loaded, multiplies for small models
+    from lab.data.default_prompts import first_prompt
+    from lab.runs.find_runs import open_run
+
+    if prompt == "":
+        raise click.UsageError("The prompt is empty: give it at least one character.")
+    run = open_run(name)
+    text = first_prompt(run) if prompt is None else prompt
+
+    import torch
+
+    from lab.core.machine import cores
+    from lab.planning.device import generation_threads
+    from lab.runs.run_folder import tokenizer_of, weights_name, weights_path
+    from lab.runs.weights_file import load_model
+
+    torch.set_num_threads(generation_threads(run.config.model, cores()))
+    which = told_weights(run, checkpoint)
+    model, step = load_model(run, which)
+    tokenizer = tokenizer_of(run)
+    ids = tokenizer.encode(text)
+    context = model.config.context
+    if len(ids) > context:
+        click.echo(
+            f"llmlab: the prompt has {len(ids)} tokens and the context of {run.name} is {context}: "
+            f"the model sees the last {context}, without the first {len(ids) - context}.",
+            err=True,
+        )
+    return LoadedPrompt(run, weights_name(weights_path(run, which)), step, model, tokenizer, text, ids)
+
+
+option = partial(click.option, show_default=True)
+
+
+SAMPLING: tuple[tuple[str, float, Limit, str, str], ...] = (
+    ("--temperature", 1.0, TEMPERATURE, "T", "Divides logits; 0 is greedy."),
+    ("--top-k", 0, TOP_K, "K", "Keep the K most probable tokens; 0 keeps all."),
+    ("--top-p", 1.0, TOP_P, "P", "Keep the most probable tokens that together reach probability P; 1 keeps all."),
+    ("--min-p", 0.0, MIN_P, "P", "Keep the tokens with at least this share of the largest probability; 0 keeps all."),
+    (
+        "--repetition-penalty",
+        1.0,
+        REPETITION_PENALTY,
+        "R",
+        "Divide the logits of tokens that are in the window already, or multiply those below 0; 1 is off.",
+    ),
+    ("--seed", 0, SAMPLING_SEED, "N", "The same seed generates the same text."),
+)
+
+
+def sampling_options(command: Any) -> Any:
+    """The options that say how tokens are drawn, from --temperature to --greedy, and where they end, --stop."""
+    command = click.option("--greedy", is_flag=True, help="Always take the most probable token.")(command)
+    for name, default, limits, metavar, words in reversed(SAMPLING):
+        kind = Within(limits, whole=isinstance(default, int))
+        command = option(name, default=default, type=kind, metavar=metavar, help=words)(command)
+    words = "End before this text is written; may be repeated. [default: none]"
+    return click.option("--stop", "stops", multiple=True, metavar="TEXT", callback=_stops, help=words)(command)
+
+
+def _stops(_context: click.Context, _option: click.Parameter, stops: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in stops:
+        raise click.UsageError("The text to stop at is empty: give it at least one character.")
+    return stops

@@ -1,0 +1,313 @@
+"""Experiments on what a model writes: documents that it simulates, names that it knows or not, copies, the loops of greedy
+decoding."""
+
+import math
+import random
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import counted, fixed, probability, whole
+from lab.core.visible_text import visible
+from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
+from lab.views.number_tables import Numbers, number
+from models.check import check
+from models.config import SamplingSettings
+from models.tokenizers.token_labels import printable
+
+SAME = 0.05
+"""Difference in nats a token up to which a question counts as changing nothing."""
+WRITTEN, ANSWER_COLUMNS = 4, [Column("", "left"), Column("nats a token"), Column("text", "left")]
+EXAMPLE = "The dog ran. / Who ran? / It."
+
+
+@experiment
+def question(context: ExperimentContext) -> ExperimentResult:
+    """Measures the mean −ln p per token of an answer after the beginning alone, `alone`, and after the question too, `asked`, and
+    of what the model writes there itself, `written`. The input `text` is beginning, question and answer with / between them.
+    """
+    from lab.experiments.batch_passes import losses_of
+    from models.sampling import generate_batch
+
+    parts = [part.strip() for part in context.inputs.get("text", EXAMPLE).split("/")]
+    if len(parts) != 3 or not all(parts):
+        raise UserError("Type a beginning, a question and its answer, with a / between each two.")
+    begin, asked, answer = (context.tokenizer.encode(f" {part}" if at else part) for at, part in enumerate(parts))
+    room = context.config.context - len(answer)
+    if room < 1:
+        raise UserError(f"The answer is longer than the context of {context.run_name}; type a shorter one.")
+    costs = []
+    for given in (begin, begin + asked):
+        losses = losses_of(context.model, np.array([given[-room:] + answer]))
+        costs.append(float(losses[0, -len(answer) :].double().mean()))
+    before, after = costs
+    settings = [SamplingSettings(seed=context.sampling.seed + at) for at in range(WRITTEN)]
+    drawn = list(zip(*generate_batch(context.model, begin + asked, len(answer), settings), strict=True))
+    nats = -np.log([[token.probability for token in text] for text in drawn]).mean(1)  # (WRITTEN,)
+    when = {"without": before, "after": after}
+    rows = [[Cell(f"the answer, {name} the question"), number(cost, 2), Cell(parts[2])] for name, cost in when.items()]
+    for text, mean in zip(drawn, nats, strict=True):
+        shown = printable(context.tokenizer.decode_bytes([token.id for token in text]))
+        rows.append([Cell("the model, after the question"), number(mean, 2), Cell(shown)])
+    how = (
+        "leaves this answer about as"
+        if abs(after - before) < SAME
+        else f"makes this answer {'more' if after < before else 'less'}"
+    )
+    sentence = (
+        f"The question {how} probable: from {fixed(before, 2)} to "
+        f"{fixed(after, 2)} nats a token. What the model writes there itself costs {fixed(float(nats.mean()), 2)} on average."
+    )
+    view = View("question", "a question and what follows", sentence, [Table(ANSWER_COLUMNS, rows)])
+    return ExperimentResult(view, {"alone": before, "asked": after, "written": float(nats.mean()), "tokens": len(answer)})
+
+
+SAMPLES, SAMPLE_TOKENS, INVENTED = 8, 40, 8
+EXCERPT, SEARCHED, GOES_ON = 18, 2_000_000, 8
+"""Most tokens of a stretch that are shown, most training tokens that are searched, and tokens that greedy decoding adds."""
+
+
+@experiment
+def two_names(context: ExperimentContext) -> ExperimentResult:
+    """Measures for two beginnings, typed as `text` with a / between them, how sure the model goes on: the largest `probability_1`
+    and `probability_2`, `entropy_1` in nats and so on; and `times_1` that the words which only this one has occur in its text. If
+    one of the two was found, invented names stand in place of the other: `entropy_low` and `entropy_high` are of all not found.
+    """
+    from models.sampling import generate
+
+    prompts = [part.strip() for part in context.inputs.get("text", "The dog / The Dodo").split("/")]
+    words = [re.findall(r"\w+", prompt) for prompt in prompts]
+    own = [[word for word in each if word not in words[1 - at]] for at, each in enumerate(words)] if len(words) == 2 else []
+    if not own or not all(own):
+        raise UserError("Type two beginnings that differ in a name, with a / between them.")
+    text = context.sample_text(SEARCHED)
+    names = [" ".join(each) for each in own]
+    times = [len(re.findall(rf"\b{re.escape(name)}\b", text)) for name in names]
+    is_one_known, known = times.count(0) == 1, 0 if times[0] else 1
+    begin, _, end = prompts[known].partition(own[known][0])
+    chance, invented = random.Random(context.sampling.seed), list[str]()
+    while is_one_known and len(invented) < INVENTED:
+        name = "".join(chance.choice("bdfgklmnprstvz") + chance.choice("aeiou") for _ in range(3)).capitalize()
+        invented += [f"{begin}{name}{end}"] * (name not in text)
+    rows, measures, entropies = list[list[Cell]](), dict[str, Measure](), list[float]()
+    for at, prompt in enumerate(prompts + invented):
+        ids = context.encode(prompt)
+        logits = context.trace(ids, ()).trace["logits"][-1].double()
+        p, log_p = logits.softmax(-1), logits.log_softmax(-1)
+        top, entropy = float(p.max()), -float((p * log_p).sum())
+        entropies.append(entropy)
+        if at < len(prompts):
+            measures |= {f"probability_{at + 1}": top, f"entropy_{at + 1}": entropy, f"times_{at + 1}": times[at]}
+            drawn = [token.id for token in generate(context.model, ids, GOES_ON, SamplingSettings(greedy=True))]
+            shown = Cell(printable(context.tokenizer.decode_bytes(drawn)))
+            rows.append([Cell(names[at]), Cell(whole(times[at]), times[at]), share(top), number(entropy, 2), shown])
+    after = [f"after “{row[0].text}” (found {row[1].text} ×) {row[2].text}, with entropy {row[3].text}" for row in rows]
+    columns = [Column("name", "left"), *map(Column, ("found", "probability", "entropy")), Column("greedy", "left")]
+    sentence = f"Probability of the most probable next token: {'; '.join(after)} nats."
+    if is_one_known:
+        own_entropy = entropies.pop(known)
+        low, high = min(entropies), max(entropies)
+        measures |= {"entropy_low": low, "entropy_high": high}
+        where = "lower than after each of them" if own_entropy < low else "higher than after each of them"
+        where = "among those: here it does not tell them apart" if low <= own_entropy <= high else where
+        rows.append([Cell(f"{INVENTED} invented"), Cell(""), Cell(""), Cell(f"{fixed(low, 2)} to {fixed(high, 2)}"), Cell("")])
+        sentence += (
+            f" After “{names[1 - known]}” and {INVENTED} invented names the entropy is {fixed(low, 2)} to {fixed(high, 2)}; "
+        )
+        sentence += f"that after “{names[known]}” is {where}."
+    elif not any(times):
+        sentence += " Neither was found: type a name that its text has."
+    title = f"two names, counted in {whole(min(SEARCHED, len(context.tokens()[0])))} training tokens"
+    return ExperimentResult(View("two_names", title, sentence, [Table(columns, rows)]), measures)
+
+
+@experiment
+def copied_stretches(context: ExperimentContext) -> ExperimentResult:
+    """Measures the length in tokens of the longest stretch that the training text has verbatim: the mean over samples of the
+    model, `sampled`, and over passages of held-out text, `held_out`; their difference in standard errors, `more_in_errors`.
+    """
+    from models.sampling import generate_batch
+
+    passages, part = context.windows(SAMPLES, SAMPLE_TOKENS)
+    length = passages.shape[1] - 1
+    train = as_characters(context.tokens()[0][:SEARCHED])
+    settings, drawn = [SamplingSettings(seed=context.sampling.seed + at) for at in range(SAMPLES)], []
+    for tokens in generate_batch(context.model, context.ids, length, settings):
+        drawn.append([token.id for token in tokens])
+        check()
+    tables, lengths = [], []
+    columns = [Column("tokens"), Column(f"the stretch (at most {EXCERPT} tokens of it)", "left")]
+    for name, texts in {"written by the model": np.array(drawn).T, f"passages of the {part}": passages[:, 1:]}.items():
+        cells = []
+        for text in texts:
+            start, count = longest_stretch(train, as_characters(text))
+            check()
+            shown = printable(context.tokenizer.decode_bytes(text[start : start + min(count, EXCERPT)]))
+            cells.append([number(count, 0, bar=count / length), Cell(shown)])
+        tables.append(Table(columns, sorted(cells, key=lambda row: -(row[0].value or 0)), title=name))
+        lengths.append(np.array([row[0].value for row in cells]))
+    sampled, held_out = (float(each.mean()) for each in lengths)
+    error = max(float(np.sqrt(sum(each.var() / max(1, len(each) - 1) for each in lengths))), 1e-9)
+    apart = (sampled - held_out) / error
+    compared = "no clear difference" if abs(apart) <= 2 else "it copies more" if apart > 0 else "it copies less"
+    sentence = f"The longest verbatim stretch has {fixed(sampled, 1)} tokens on average in its samples, "
+    sentence += f"{fixed(held_out, 1)} in passages of the {part}: {compared}."
+    view = View("copied_stretches", f"verbatim in {whole(len(train))} training tokens", sentence, [*tables])
+    return ExperimentResult(view, {"sampled": sampled, "held_out": held_out, "part": part, "more_in_errors": apart})
+
+
+def as_characters(ids: Ids) -> str:
+    """A text with a character for each token, in which Python finds tokens quickly."""
+    return ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def longest_stretch(train: str, text: str) -> tuple[int, int]:
+    """The longest stretch of a text that the training text has: its place in the text and its length. A character is a token."""
+    start = length = 0
+    for at in range(len(text)):
+        while at + length < len(text) and text[at : at + length + 1] in train:
+            start, length = at, length + 1
+    return start, length
+
+
+CONTINUED = 240
+"""Tokens that greedy decoding writes, where the context has room for them."""
+AT_ONCE = 8
+"""Tokens between two checks."""
+LEAST_TIMES, MOST_TIMES = 3, 8
+"""Times that a phrase stands at the end of a text that counts as a loop, and those that are measured."""
+PHRASE, LEAST_PHRASE, CLEARLY = 6, 4, 1.05
+"""Tokens that are repeated where there is neither a loop nor a whole sentence, and fewest of a sentence; ratio from which on one
+probability counts as larger than another."""
+ENDS = (".", "!", "?", "\n")
+"""The last character of a token that ends a sentence; in code, of one that ends a line."""
+
+
+class Loop(NamedTuple):
+    """The end of a text in which `length` tokens stand `times` times, the first of them at `start`, 0-based."""
+
+    start: int
+    length: int
+    times: int
+
+
+def find_loop(ids: Sequence[int]) -> Loop | None:
+    """The shortest phrase that stands three times or more at the end of `ids`."""
+    for length in range(1, len(ids) // LEAST_TIMES + 1):
+        same = 0
+        while same < len(ids) - length and ids[-1 - same] == ids[-1 - same - length]:
+            same += 1
+        if same >= (LEAST_TIMES - 1) * length:
+            return Loop(len(ids) - same - length, length, same // length + 1)
+    return None
+
+
+def whole_sentence(pieces: Sequence[str], most: int) -> tuple[int, int] | None:
+    """Start and length of the first whole sentence of a text in tokens, of `LEAST_PHRASE` to `most`; the text's first part is no
+    whole one, since it goes on from a prompt."""
+    ends = [at + 1 for at, piece in enumerate(pieces) if piece.rstrip(" ").endswith(ENDS)]
+    starts = ((start, end - start) for start, end in pairwise(ends))
+    return next((found for found in starts if LEAST_PHRASE <= found[1] <= most), None)
+
+
+@experiment
+def greedy_loop(context: ExperimentContext) -> ExperimentResult:
+    """Measures whether greedy decoding `loops` in `tokens`: on the `phrase` of `length` tokens, `times` times; without a loop the
+    phrase is the first whole sentence that it writes. `first` is the mean probability (geometric) of a token of the phrase where
+    it comes first, in the prompt or after it, `again` when it has stood 1 to `stood` times, without the seam: the first token of
+    a phrase that is no loop, since nothing says that it begins again. Of the `counted` tokens `risen` are more probable then. It
+    `rises` or `falls` where the means differ by more than a twentieth and most tokens do likewise. `mean` is that of all tokens
+    written. The input `penalty` is the repetition penalty with which they are chosen; no probability here has it.
+
+    Raises: UserError: if there is no prompt, or the penalty is none.
+    """
+    from models.sampling import generate
+
+    penalty, room = context.number("penalty", 1.0, 1.0, 10.0), context.config.context
+    tokens = min(context.affordable(CONTINUED), max(PHRASE, room - len(context.ids)))
+    written, logs = list[int](), 0.0
+    for token in generate(context.model, context.ids, tokens, SamplingSettings(greedy=True, repetition_penalty=penalty)):
+        written.append(token.id)
+        logs += math.log(max(token.probability, 1e-300))
+        if len(written) % AT_ONCE == 0:
+            check()
+    loop, ids = find_loop(written), [*context.ids, *written]
+    pieces = [context.tokenizer.decode([id_]) for id_ in written]
+    if loop:
+        start, length = loop.start, min(loop.length, room)
+    else:
+        start, length = whole_sentence(pieces, room // LEAST_TIMES) or (0, min(PHRASE, room))
+    start, seam = len(ids) - len(written) + start, 0 if loop or length == 1 else 1
+    while loop and start > 1 and ids[start - 1] == ids[start - 1 + length]:
+        start -= 1  # the loop begins in the prompt
+    phrase = ids[start : start + length]
+    start = next(at for at in range(1, start + 1) if ids[at : at + length] == phrase)  # where it comes first
+    losses = _losses(context, ids[:start], phrase)  # (times, length)
+    judged = losses[:, seam:]
+    once, later = judged[0], judged[1:].mean(0) if len(judged) > 1 else judged[0]
+    first, again = (math.exp(-float(each.mean())) for each in (once, later))
+    risen, fallen = int((later < once).sum()), int((later > once).sum())
+    measures: dict[str, Measure] = {
+        "penalty": penalty,
+        "mean": math.exp(logs / tokens),
+        "tokens": tokens,
+        "loops": loop is not None,
+        "times": loop.times if loop else 0,
+        "phrase": "".join(map(context.tokenizer.label, phrase)),
+        "length": length,
+        "counted": judged.shape[1],
+        "risen": risen,
+        "first": first,
+        "again": again,
+        "stood": len(losses) - 1,
+        "rises": again > CLEARLY * first and 2 * risen > judged.shape[1],
+        "falls": first > CLEARLY * again and 2 * fallen > judged.shape[1],
+    }
+    means = np.exp(-judged.mean(1))
+    rows = []
+    for times, (mean, row) in enumerate(zip(means.tolist(), losses, strict=True)):
+        begins = [share(math.exp(-float(row[0])), digits=2)] if seam else []
+        rows.append([Cell(f"{times} ×" if times else "not yet"), share(mean, digits=2), *begins])
+    columns = [Column("it has stood", "left"), Column("a token (geometric mean)")]
+    columns += [Column("the first, not counted")] * seam
+    text = visible(context.tokenizer.decode(ids))
+    blocks: list[Block] = [
+        Table(columns, rows, title=f"probabilities in “{measures['phrase']}”, repeated by the lab"),
+        Paragraph(f"Greedy: {text}"),
+    ]
+    return ExperimentResult(View("greedy_loop", "greedy decoding", _loop_sentence(measures), blocks), measures)
+
+
+def _losses(context: ExperimentContext, before: list[int], phrase: list[int]) -> Numbers:
+    """−ln p of a phrase's tokens (times, length), the first time after `before`, the second and so on."""
+    from lab.experiments.batch_passes import losses_of
+
+    room = context.config.context
+    times = max(1, min(MOST_TIMES, room // len(phrase)))
+    kept = before[-max(1, room + 1 - times * len(phrase)) :]
+    losses = losses_of(context.model, np.array([[*kept, *phrase * times]]))
+    found: Numbers = losses[0, len(kept) - 1 :].double().reshape(times, len(phrase)).numpy()
+    return found
+
+
+def _loop_sentence(measures: dict[str, Measure]) -> str:
+    tokens, length = whole(int(measures["tokens"])), counted(int(measures["length"]), "token")
+    first, again = (probability(float(measures[name]), digits=2) for name in ("first", "again"))
+    name = "Greedy decoding" if measures["penalty"] == 1 else f"Greedy decoding with penalty {measures['penalty']:g}"
+    if measures["loops"]:
+        begin = f"{name} ends in a loop of {length}, {measures['times']} times in {tokens} tokens."
+    else:
+        begin = f"{name} does not end in a loop within {tokens} tokens; the lab repeats {length} of it."
+    begin += f" The tokens have a mean probability of {probability(float(measures['mean']))}."
+    if not measures["stood"]:
+        return f"{begin} A token of the phrase has {first}; the context has no room to repeat it."
+    begin += f" A token of the phrase has {first} when it comes first, {again} when it has stood 1 to {measures['stood']} ×"
+    end = "more probable" if measures["rises"] else "less probable" if measures["falls"] else "neither more nor less probable"
+    of_all = f"{measures['risen']} of {measures['counted']} tokens more"
+    return f"{begin}: here repeats make it {end} ({of_all})."

@@ -1,0 +1,87 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.planning.step_time import FILE, StepTimer, TimingJob, known_step_seconds, step_key
+from lab.runs.run_schema import TrainConfig
+from lab.training.time_steps import time_steps
+from models.config import ModelConfig
+from models.gpt import GPT
+
+MODEL = ModelConfig(layers=1, heads=1, width=16, context=16, vocab_size=300)
+TRAIN = TrainConfig(batch=4, threads=1, device="cpu", accumulate=2)
+
+
+def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some milliseconds for a model that small; seconds would be the start of Python or torch."""
+    monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 1.0)
+    home = tmp_path / "home"
+    seconds = StepTimer(MODEL, TRAIN, home).measure()
+    assert seconds is not None
+    assert 1e-5 < seconds < 1.0
+    assert known_step_seconds(MODEL, TRAIN, home) == seconds
+    started = time.monotonic()
+    assert StepTimer(MODEL, TRAIN, home).measure(after=60.0) == seconds
+    assert time.monotonic() - started < 1.0
+    assert known_step_seconds(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN, home) is None
+    (home / FILE).write_bytes(b"{not json")
+    assert known_step_seconds(MODEL, TRAIN, home) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
+def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 0.0)
+    timer = StepTimer(MODEL, TRAIN, tmp_path)
+    assert timer.measure() is not None
+    assert 0 < timer.held_up < 1
+    assert known_step_seconds(MODEL, TRAIN, tmp_path) is None
+
+
+def test_what_a_step_depends_on_is_in_its_key() -> None:
+    changes = ({"batch": 5}, {"accumulate": 2}, {"optimizer": "muon"}, {"threads": 1}, {"ranks": 2})
+    others = [TrainConfig(**change) for change in changes]  # type: ignore[arg-type]
+    assert len({step_key(MODEL, train) for train in (TrainConfig(), *others)}) == len(others) + 1
+    assert step_key(MODEL, TrainConfig(lr=1.0, steps=7)) == step_key(MODEL, TrainConfig())
+
+
+@pytest.mark.parametrize("after", [60.0, 0.0])
+def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path: Path) -> None:
+    timer = StepTimer(MODEL, TRAIN, tmp_path)
+    threading.Timer(0.3, timer.cancel).start()
+    started = time.monotonic()
+    assert timer.measure(after=after) is None
+    assert time.monotonic() - started < 10.0
+    assert not (tmp_path / FILE).exists()
+
+
+def test_why_it_cannot_be_timed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(UserError, match="Cannot keep the time of a step in "):
+        StepTimer(MODEL, TRAIN, tmp_path / "home").measure()
+
+
+@pytest.mark.usefixtures("one_core")
+def test_a_step_that_does_not_fit_is_timed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the trainer splits it, down to one window; then the error is told."""
+    loss, sizes, most = GPT.loss, list[int](), 3
+
+    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(ids))
+        if len(ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss(self, ids, targets)
+
+    monkeypatch.setattr(GPT, "loss", limited)
+    monkeypatch.setattr("lab.training.time_steps.STEPS", 1)
+    monkeypatch.setattr("lab.training.time_steps.WARM_UP", 1)
+    shape = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)
+    train = TrainConfig(batch=10, device="cpu", threads=1, precision="fp32", attention="fused")
+    assert time_steps(TimingJob(shape, train, str(tmp_path))) > 0
+    assert sizes == [10, 5, 3, 3, 2, 2, 3, 3, 2, 2]
+    most = 0
+    with pytest.raises(UserError, match="not enough memory for even one window"):
+        time_steps(TimingJob(shape, train, str(tmp_path)))
