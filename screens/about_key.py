@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from textual.actions import parse
-from textual.binding import Binding
+from textual.binding import Binding, BindingsMap
 from textual.dom import DOMNode
 
 Heading = (
@@ -19,10 +20,7 @@ Heading = (
 
 @dataclass(frozen=True, repr=False)
 class About(Binding.Group):
-    """Stands behind a binding: `Binding(...) | About(...)`.
-
-    It travels as the binding's group: Textual makes a new `Binding` for each of the keys, of its own fields alone.
-    """
+    """What the help says of a binding besides its tooltip, as its `group`: that is the field which Textual hands on."""
 
     description: Heading = ""
     """Heading of the help under which it stands; "" or one that is not among the screen's `HEADINGS`: one for all the rest."""
@@ -45,19 +43,28 @@ class About(Binding.Group):
     needs: str = ""
     """What it needs, in words: the reason where it is not possible, or does not matter."""
 
-    def __ror__(self, binding: Binding) -> Binding:
-        return replace(binding, group=self)
-
 
 NOTHING = About()
+
+
+def described(*rows: Binding | About) -> list[Binding]:
+    """The bindings of a class: each has the record that stands after it, if there is one."""
+    bindings: list[Binding] = []
+    for row in rows:
+        if isinstance(row, About):
+            bindings[-1] = replace(bindings[-1], group=row)
+        else:
+            bindings.append(row)
+    return bindings
+
 
 KEYLESS = "keyless."
 """What the key of an action begins with that has none: no terminal sends it."""
 
 
-def keyless(action: str, id: str, tooltip: str, description: str = "") -> Binding:
+def keyless(action: str, id: str, tooltip: str, description: str = "", about: About = NOTHING) -> Binding:
     """A binding without a key, for an action that is needed rarely: the palette has it, and the help finds it by typing."""
-    return Binding(KEYLESS + id, action, description, id=id, show=False, tooltip=tooltip)
+    return Binding(KEYLESS + id, action, description, id=id, show=False, tooltip=tooltip, group=about)
 
 
 def about(binding: Binding) -> About:
@@ -68,6 +75,15 @@ def about(binding: Binding) -> About:
 def synonyms_of(binding: Binding) -> str:
     """Words that lead to a binding, besides its tooltip."""
     return f"{about(binding).synonyms} {binding.description}"
+
+
+@cache
+def bindings_by_key(owner: type[DOMNode]) -> dict[str, list[Binding]]:
+    """The bindings of a class, possible now or not; a key of a subclass stands in place of its base's."""
+    found: dict[str, list[Binding]] = {}
+    for base in reversed(owner.__mro__):
+        found |= BindingsMap(vars(base).get("BINDINGS", ())).key_to_bindings
+    return found
 
 
 NOT_POSSIBLE = "not possible now"

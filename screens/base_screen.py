@@ -15,10 +15,10 @@ from textual.widgets import Input
 
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, Heading, about, why_not
+from screens.about_key import About, Heading, about, bindings_by_key, described, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
-from screens.terminal.textual_internals import QuickScreen, bindings_of_key, forget_watchers
+from screens.terminal.textual_internals import QuickScreen, forget_watchers
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
@@ -95,9 +95,9 @@ class LabScreen(QuickScreen):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
     """A screen of 120x40 is tall: a mode has lines to spare."""
 
-    BINDINGS = [
-        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False)
-        | About(
+    BINDINGS = described(
+        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False),
+        About(
             "Everywhere",
             words="next part; one place back; copy; all keys in a line",
             also=("screen.back", "screen.copy", "screen.more_keys", "screen.previous"),
@@ -119,8 +119,8 @@ class LabScreen(QuickScreen):
             id="screen.copy",
             show=False,
             tooltip="Copy what the focused part has, without borders: the number under the cursor, a table, a text",
-        )
-        | About(synonyms="clipboard yank osc 52"),
+        ),
+        About(synonyms="clipboard yank osc 52"),
         Binding(
             "ctrl+k",
             "more_keys",
@@ -130,7 +130,7 @@ class LabScreen(QuickScreen):
             priority=True,  # a text field would delete to the end of its line
             tooltip="All keys of this place",
         ),
-    ]
+    )
 
     @on(events.Unmount)
     def _unmounted(self) -> None:
@@ -226,7 +226,7 @@ class LabScreen(QuickScreen):
             event.stop()
             return
         nodes = (self.focused or self).ancestors_with_self
-        bound = [(node, binding) for node in nodes for binding in bindings_of_key(node, event.key)]
+        bound = [(node, binding) for node in nodes for binding in bindings_by_key(type(node)).get(event.key, ())]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
             bar.tell(f"{self.app.get_key_display(binding)} {binding.description.lower()}: {why_not(*bound[0])}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
 
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.widgets.mode_bar import mode_bindings
 
 
@@ -48,30 +48,32 @@ KEY_MAP = (
 """The map, in the order of the README's table."""
 
 
-EVERYWHERE: list[BindingType] = [
+EVERYWHERE: list[BindingType] = described(
     *mode_bindings(),
-    Binding("ctrl+p", "command_palette", "Find", id="app.find", show=False, priority=True, tooltip="Every action, found by words")
-    | About(
+    Binding(
+        "ctrl+p", "command_palette", "Find", id="app.find", show=False, priority=True, tooltip="Every action, found by words"
+    ),
+    About(
         "Everywhere",
         place=-1,
         words="every action, found by words; the glossary; a note; quit",
         also=("app.glossary", "app.note", "app.quit", "app.quit_anywhere"),
     ),
     # ctrl+g would be BEL, which pasted text may hold.
-    Binding("g,ctrl+r", "glossary", "Glossary", id="app.glossary", show=False, tooltip="Glossary: what each term means")
-    | About(synonyms="terms words definition dictionary meaning explain"),
-    Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view")
-    | About(synonyms="write comment remark annotate remember bookmark markdown"),
-    Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours")
-    | About(synonyms="colours colors dark light brighter darker brightness contrast palette appearance", is_listed=False),
-    Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew")
-    | About(synonyms="refresh repaint clear terminal garbage", is_listed=False),
-    Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys")
-    | About(synonyms="keys shortcuts manual", is_listed=False),
-    Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training")
-    | About(synonyms="exit leave close"),
+    Binding("g,ctrl+r", "glossary", "Glossary", id="app.glossary", show=False, tooltip="Glossary: what each term means"),
+    About(synonyms="terms words definition dictionary meaning explain"),
+    Binding("ctrl+o", "note", "Note", id="app.note", show=False, tooltip="Write a note about what is in view"),
+    About(synonyms="write comment remark annotate remember bookmark markdown"),
+    Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours"),
+    About(synonyms="colours colors dark light brighter darker brightness contrast palette appearance", is_listed=False),
+    Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew"),
+    About(synonyms="refresh repaint clear terminal garbage", is_listed=False),
+    Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
+    About(synonyms="keys shortcuts manual", is_listed=False),
+    Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training"),
+    About(synonyms="exit leave close"),
     Binding("ctrl+q", "quit", "Quit", id="app.quit_anywhere", show=False, priority=True, tooltip="Quit, from a text field too"),
-]
+)
 """The keys that work in every mode."""
 
 

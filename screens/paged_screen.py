@@ -8,28 +8,28 @@ from textual import on
 from textual.binding import Binding
 from textual.reactive import var
 
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.base_screen import LabScreen, Page
 from screens.widgets.page_bar import PageBar
 
 
 def page_bindings(mode: str, pages: Iterable[type[Page]]) -> list[Binding]:
     """The pages of a mode, by name, for the palette; keys turn them one by one."""
-    return [
-        keyless(f"page('{link.name}')", f"{mode}.{link.name}", link.tooltip or f"Show the page: {link.title}", link.title)
-        | About("Pages", synonyms=link.synonyms)
-        for link in (page.LINK for page in pages)
-    ]
+    bindings = []
+    for link in (page.LINK for page in pages):
+        words, about = link.tooltip or f"Show the page: {link.title}", About("Pages", synonyms=link.synonyms)
+        bindings.append(keyless(f"page('{link.name}')", f"{mode}.{link.name}", words, link.title, about))
+    return bindings
 
 
 def turn_bindings(mode: str) -> list[Binding]:
     """The keys of a mode that turn to the next page and to the one before."""
     following, before = f"{mode}.next_page", f"{mode}.previous_page"
-    return [
-        Binding("right_square_bracket", "turn(1)", "Pages", id=following, key_display="[ ]", tooltip="The next page")
-        | About("Pages", words="next and previous page", also=(before,)),
+    return described(
+        Binding("right_square_bracket", "turn(1)", "Pages", id=following, key_display="[ ]", tooltip="The next page"),
+        About("Pages", words="next and previous page", also=(before,)),
         Binding("left_square_bracket", "turn(-1)", "Page back", id=before, show=False, tooltip="The page before"),
-    ]
+    )
 
 
 class PagedScreen(LabScreen):

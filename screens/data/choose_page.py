@@ -19,7 +19,7 @@ from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.text_source import joined_source
 from models.config import TokenizerKind
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.background import DelayedCall
 from screens.data.choose_inputs import PathInput, SizeSlider
 from screens.data.data_page import ChosenText
@@ -40,17 +40,17 @@ from screens.widgets.text_fitting import printable
 
 SECONDS_OF_MOVING = 0.15
 
-CHOOSE_KEYS: list[BindingType] = [
-    Binding("slash", "filter", "Find", id="choose.filter", tooltip="Find files by name, in all folders below this one")
-    | About(synonyms="filter search names file filename"),
-    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Unmark all files")
-    | About(synonyms="deselect clear selection several marks", needs="a marked file"),
-    Binding("v", "grammar", "Grammar", id="choose.grammar", tooltip="The grammar of the stories, or their text")
-    | About(synonyms="stories entropy rules probabilities"),
-    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories")
-    | About(synonyms="size stories slider bigger megabytes"),
+CHOOSE_KEYS: list[BindingType] = described(
+    Binding("slash", "filter", "Find", id="choose.filter", tooltip="Find files by name, in all folders below this one"),
+    About(synonyms="filter search names file filename"),
+    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Unmark all files"),
+    About(synonyms="deselect clear selection several marks", needs="a marked file"),
+    Binding("v", "grammar", "Grammar", id="choose.grammar", tooltip="The grammar of the stories, or their text"),
+    About(synonyms="stories entropy rules probabilities"),
+    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories"),
+    About(synonyms="size stories slider bigger megabytes"),
     Binding("minus", "size(-1)", "Smaller", id="choose.smaller", show=False, tooltip="A smaller text of stories"),
-]
+)
 
 
 ON_A_FOLDER = "A folder: enter opens it, m takes all its files as one text."

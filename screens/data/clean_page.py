@@ -24,7 +24,7 @@ from lab.data.corpus import shown_source
 from lab.data.file_browser import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import DelayedCall
 from screens.data.clean_layout import RuleState, change, funnel_lines, rule_lines
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
@@ -50,16 +50,16 @@ real examples from this text: `[−taken−]` before, `{+added+}` after.
 
 Nothing changes on disk. The rules go with the text to Train, and a run keeps them.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x,enter", "switch", "Leave out", id="clean.switch", key_display="x", tooltip="Leave out this rule, or apply it")
-        | About(synonyms="switch toggle enable disable dedup duplicates ftfy boilerplate emails"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("x,enter", "switch", "Leave out", id="clean.switch", key_display="x", tooltip="Leave out this rule, or apply it"),
+        About(synonyms="switch toggle enable disable dedup duplicates ftfy boilerplate emails"),
         Binding("down,j", "select(1)", "Next rule", id="clean.down", show=False, tooltip="The next rule"),
         Binding("up,k", "select(-1)", "Rule before", id="clean.up", show=False, tooltip="The rule before"),
         Binding("pagedown", "select(10)", "Page down", id="clean.page_down", show=False, tooltip="Ten rules down"),
         Binding("pageup", "select(-10)", "Page up", id="clean.page_up", show=False, tooltip="Ten rules up"),
         Binding("home", "select(-100)", "First", id="clean.first", show=False, tooltip="The first rule"),
         Binding("end", "select(100)", "Last", id="clean.last", show=False, tooltip="The last rule"),
-    ]
+    )
 
     selected: var[int] = var(0)
     """Index into `RULES`."""
@@ -113,18 +113,19 @@ class CleanPage(DataPage):
     STEP = 1
     REST = "#rules"
     PARTS = (RuleList, RuleDetail)
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="Next example of what it changed")
-        | About(synonyms="excerpt example before after diff next"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="Next example of what it changed"),
+        About(synonyms="excerpt example before after diff next"),
         Binding("left,h", "place(-1)", "Example before", id="clean.place_before", show=False, tooltip="The example before"),
-        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones")
-        | About(synonyms="every rule default reset"),
-        Binding("o", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file")
-        | About(synonyms="export write cleaned text file download"),
-        keyless("cancel", "clean.cancel", "Stop reading the text", "Cancel") | About(synonyms="stop abort reading"),
-        Binding("r", "measure", "Measure", id="clean.measure", tooltip="Read the text again and measure the rules")
-        | About(synonyms="funnel count numbers", needs="a text whose rules are not measured"),
-    ]
+        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones"),
+        About(synonyms="every rule default reset"),
+        Binding("o", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file"),
+        About(synonyms="export write cleaned text file download"),
+        keyless("cancel", "clean.cancel", "Stop reading the text", "Cancel"),
+        About(synonyms="stop abort reading"),
+        Binding("r", "measure", "Measure", id="clean.measure", tooltip="Read the text again and measure the rules"),
+        About(synonyms="funnel count numbers", needs="a text whose rules are not measured"),
+    )
     DEFAULT_CSS = """
     CleanPage {
         #clean-body { height: 1fr; width: 1fr; layout: vertical; }

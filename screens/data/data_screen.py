@@ -17,7 +17,7 @@ from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
 from models.config import DEFAULT_PRESET
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
@@ -43,14 +43,14 @@ built-in texts; look at it; see how it is **cleaned**; see how it is split.
 A **token** is a piece of text with a number. `bytes`: each byte is a token; `bpe`: frequent pieces learned from your text;
 `gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.
 """
-    BINDINGS = [
-        Binding("n", "use", "New run", id="data.use", tooltip="New run on this text")
-        | About("Text", synonyms="train use choose pick corpus dataset"),
-        Binding("e", "type", "Edit path", id="data.type", tooltip="Edit the path of the text")
-        | About("Text", synonyms="type open own file load folder glob completion", rank=110),
+    BINDINGS = described(
+        Binding("n", "use", "New run", id="data.use", tooltip="New run on this text"),
+        About("Text", synonyms="train use choose pick corpus dataset"),
+        Binding("e", "type", "Edit path", id="data.type", tooltip="Edit the path of the text"),
+        About("Text", synonyms="type open own file load folder glob completion", rank=110),
         *page_bindings("data", PAGES),
         *turn_bindings("data"),
-    ]
+    )
 
     page: var[str] = var("choose", init=False)
     text: var[ChosenText | None] = var(None, init=False)

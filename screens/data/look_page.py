@@ -21,7 +21,7 @@ from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.blocks.piece_view import PieceView
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
@@ -52,12 +52,12 @@ class LookView(PieceView):
 
 A click on the map or on a passage shows the text there.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place")
-        | About(synonyms="random passage excerpt anywhere read"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place"),
+        About(synonyms="random passage excerpt anywhere read"),
         keyless("sample(-1)", "look.sample_back", "The random sample before this one"),
         *SCROLL_KEYS,
-    ]
+    )
     DEFAULT_CSS = "LookView > .block--dim { color: $foreground 65%; }"
 
     @dataclass
@@ -117,10 +117,10 @@ class LookPage(DataPage):
     )
     REST = "#look-view"
     PARTS = (LookView,)
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned")
-        | About(synonyms="raw original cleaned statistics"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("v", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned"),
+        About(synonyms="raw original cleaned statistics"),
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from lab.core.number_format import bytes_, probability
 from lab.planning.sequence_preview import SplitRequest, TextSplit, TrainingTokens, run_split_process, tokenize_start
 from models.config import DEFAULT_PRESET, PRESETS, TokenizerKind
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.background import in_thread, latest, still_wanted
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
@@ -43,14 +43,15 @@ between each two, which tells the model that a new text begins.
 **Windows.** The training tokens are cut into windows as long as the model's context. The *target* is the *input* moved on by one
 token: at every position the model predicts the next one. Each epoch cuts the windows from its own offset and shuffles them.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window")
-        | About(synonyms="window input target shifted batch sequence"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window"),
+        About(synonyms="window input target shifted batch sequence"),
         Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
-        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on") | About(rank=110),
+        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on"),
+        About(rank=110),
         Binding("{", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred windows back"),
         *SCROLL_KEYS,
-    ]
+    )
 
     @dataclass
     class Moved(Message):
@@ -74,14 +75,14 @@ class SplitPage(DataPage):
     STEP = 2
     REST = "#split-view"
     PARTS = (SplitView,)
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Compare tokenizers: split with the next one")
-        | About(synonyms="bpe bytes gpt2 vocabulary"),
-        Binding("m", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model")
-        | About(synonyms="preset size parameters context"),
-        Binding("v", "ids", "Ids", id="split.ids", tooltip="The windows as token ids, or as tokens")
-        | About(synonyms="numbers integers token ids"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("c", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Compare tokenizers: split with the next one"),
+        About(synonyms="bpe bytes gpt2 vocabulary"),
+        Binding("m", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model"),
+        About(synonyms="preset size parameters context"),
+        Binding("v", "ids", "Ids", id="split.ids", tooltip="The windows as token ids, or as tokens"),
+        About(synonyms="numbers integers token ids"),
+    )
     DEFAULT_CSS = """
     SplitPage {
         #split-choices { height: 1; padding: 0 2; }

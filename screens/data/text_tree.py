@@ -23,7 +23,7 @@ from lab.data.file_browser import Listing, binary_files, listing, matching_files
 from lab.data.source_files import recent_texts
 from lab.data.text_source import source_of
 from lab.runs.home_folder import home
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.data.text_reader import short_name
 
@@ -49,18 +49,18 @@ Standard input is the shell's: `… | llmlab train -`.
 """
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS: ClassVar[list[BindingType]] = described(
         Binding("down,j", "cursor_down", "Down", id="texts.down", show=False, tooltip="Next line"),
         Binding("up,k", "cursor_up", "Up", id="texts.up", show=False, tooltip="Previous line"),
         Binding("right,l", "open", "Open folder", id="texts.open", show=False, tooltip="Open the folder"),
         Binding("left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to its parent"),
-        Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder")
-        | About(synonyms="folder directory up parent", rank=110),
-        Binding("m", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text")
-        | About(synonyms="several files select multiple documents"),
-        Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder")
-        | About(synonyms="open file folder"),
-    ]
+        Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder"),
+        About(synonyms="folder directory up parent", rank=110),
+        Binding("m", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text"),
+        About(synonyms="several files select multiple documents"),
+        Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder"),
+        About(synonyms="open file folder"),
+    )
     DEFAULT_CSS = """
     TextTree { background: $background; padding: 0; &:focus { background-tint: $foreground 0%; } }
     """

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from lab.views.blocks import HeadAttention, LensPath, View
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -27,9 +27,9 @@ def shading_of(attention: HeadAttention, label: str, direction: Direction) -> Sh
 class AttentionShading(InspectPart):
     """Shades the tokens with the attention that comes with each view; a view without it keeps the shading of the same place."""
 
-    BINDINGS = (
-        keyless("shading", "inspect.shading", "Shade tokens by attention from the chosen one, to it, or not", "Shading")
-        | About(synonyms="attention strip colour"),
+    BINDINGS = described(
+        keyless("shading", "inspect.shading", "Shade tokens by attention from the chosen one, to it, or not", "Shading"),
+        About(synonyms="attention strip colour"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar) -> None:

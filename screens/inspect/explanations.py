@@ -6,7 +6,7 @@ from textual.binding import Binding
 
 from lab.views.blocks import View
 from lab.views.number_refs import next_token
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
@@ -18,35 +18,35 @@ NO_DEEPER = "No formula below this one: Backspace or Esc one level up."
 class Explanations(InspectPart):
     """Remembers the cursor at each level, so that climbing back restores it."""
 
-    BINDINGS = (
-        Binding("enter", "enter_view", "Cursor", id="inspect.enter", tooltip="Put a cursor on the numbers of the view")
-        | About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
-        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor")
-        | About("Ask why", synonyms="formula calculate why", rank=1),
-        Binding("backspace", "climb", "Back", id="inspect.climb", show=False, tooltip="Back to the number one level up")
-        | About(is_listed=False, needs="an explained number"),
+    BINDINGS = described(
+        Binding("enter", "enter_view", "Cursor", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
+        About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
+        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor"),
+        About("Ask why", synonyms="formula calculate why", rank=1),
+        Binding("backspace", "climb", "Back", id="inspect.climb", show=False, tooltip="Back to the number one level up"),
+        About(is_listed=False, needs="an explained number"),
         Binding(
             "a",
             "aside('attribution')",
             "Attribute",
             id="inspect.attribution",
             tooltip="Direct logit attribution of the predicted token",
-        )
-        | About(
+        ),
+        About(
             "Ask why",
             words="why this token: attribution; evidence in the training text; source code",
             also=("inspect.evidence", "inspect.code"),
             synonyms="dla contribution logits why explain",
             rank=18,
         ),
-        Binding("w", "aside('evidence')", "Evidence", id="inspect.evidence", tooltip="Evidence for it in the training text")
-        | About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
-        Binding("number_sign", "aside('code')", "Code", id="inspect.code", key_display="#", tooltip="Source code of this step")
-        | About(synonyms="python lines gpt.py shapes tensors pytorch", rank=20),
-        keyless("against", "inspect.against", "Compare with another token: at the cursor, or the next best; or none", "Versus")
-        | About(synonyms="attribution", needs="the attribution of a token"),
-        keyless("order", "inspect.order", "The parts by size, or in the order of the computation", "Order")
-        | About(synonyms="sort attribution", needs="the attribution of a token"),
+        Binding("w", "aside('evidence')", "Evidence", id="inspect.evidence", tooltip="Evidence for it in the training text"),
+        About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
+        Binding("number_sign", "aside('code')", "Code", id="inspect.code", key_display="#", tooltip="Source code of this step"),
+        About(synonyms="python lines gpt.py shapes tensors pytorch", rank=20),
+        keyless("against", "inspect.against", "Compare with another token: at the cursor, or the next best; or none", "Versus"),
+        About(synonyms="attribution", needs="the attribution of a token"),
+        keyless("order", "inspect.order", "The parts by size, or in the order of the computation", "Order"),
+        About(synonyms="sort attribution", needs="the attribution of a token"),
     )
 
     def __init__(self, host: InspectHost) -> None:

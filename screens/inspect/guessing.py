@@ -9,7 +9,7 @@ from typing import Literal
 from lab.engine.client import EngineDied, EngineError
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
 from screens.inspect.time_travel import TimeTravel
@@ -138,9 +138,9 @@ ENDS_GUESS = frozenset({"tour", "time", "compare", "second", "stage", "all_heads
 class Guessing(InspectPart):
     """Asks, follows the selection while the guess is open, and takes the veil away when the answer is revealed."""
 
-    BINDINGS = (
-        keyless("guess", "inspect.guess", "Guess the next token, or the most attended one, before it is shown", "Guess")
-        | About(synonyms="predict prediction quiz test myself score"),
+    BINDINGS = described(
+        keyless("guess", "inspect.guess", "Guess the next token, or the most attended one, before it is shown", "Guess"),
+        About(synonyms="predict prediction quiz test myself score"),
     )
 
     def __init__(

@@ -18,7 +18,7 @@ from lab.core.number_format import counted
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, about
+from screens.about_key import About, about, described
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
@@ -106,7 +106,7 @@ class InspectScreen(WidgetMessages):
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
-    BINDINGS = [
+    BINDINGS = described(
         *TimeTravel.BINDINGS,
         *TokenSampling.BINDINGS,
         *Explanations.BINDINGS,
@@ -115,8 +115,9 @@ class InspectScreen(WidgetMessages):
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
-        restart_binding("inspect.restart") | About("Model", synonyms="stuck hang kill"),
-    ]
+        restart_binding("inspect.restart"),
+        About("Model", synonyms="stuck hang kill"),
+    )
 
     selection: var[Selection] = var(Selection(""))
     """Nothing to look at while the model is `Starting`."""

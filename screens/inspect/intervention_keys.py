@@ -24,7 +24,7 @@ from lab.inspect.interventions import (
 from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER
 from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
@@ -142,33 +142,37 @@ def _is_in_a_layer(selection: Selection) -> bool:
 class InterventionKeys(InspectPart):
     """Keeps the interventions in the selection, so that every question carries them."""
 
-    BINDINGS = (
-        Binding("x", "switch", "Ablate", id="inspect.switch", tooltip="Ablate the head or MLP, or hide the token; again: restore")
-        | About(
+    BINDINGS = described(
+        Binding(
+            "x", "switch", "Ablate", id="inspect.switch", tooltip="Ablate the head or MLP, or hide the token; again: restore"
+        ),
+        About(
             "Switch off and change",
             synonyms="ablate ablation off disable knock out switch hide mask",
             rank=15,
             matters=lambda selection: selection.stage in PARTS,
             needs="a step of a head, the attention, the MLP or a token",
         ),
-        keyless("effect", "inspect.effect", "Effect of the interventions on the ranking", "Effect")
-        | About(synonyms="before after kl ablation change ranking", needs="an intervention"),
-        keyless("mean", "inspect.mean", "Ablate to zero, or to the mean over the prompt", "Zero/mean")
-        | About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        keyless("scale", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale")
-        | About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        keyless("attend_only", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force")
-        | About(
+        keyless("effect", "inspect.effect", "Effect of the interventions on the ranking", "Effect"),
+        About(synonyms="before after kl ablation change ranking", needs="an intervention"),
+        keyless("mean", "inspect.mean", "Ablate to zero, or to the mean over the prompt", "Zero/mean"),
+        About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
+        keyless("scale", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale"),
+        About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
+        keyless("attend_only", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force"),
+        About(
             synonyms="force attention pattern",
             matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
             needs="a step of a head",
         ),
-        keyless("patch", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch")
-        | About(synonyms="causal tracing copy vector", needs="a second prompt"),
-        keyless("all_on", "inspect.all_on", "Undo all interventions", "Undo all")
-        | About(synonyms="restore reset interventions ablation", needs="an intervention"),
-        keyless("interventions", "inspect.interventions", "Interventions: effect, scale, force, patch, undo all", "Interventions")
-        | About(synonyms="ablate ablation change"),
+        keyless("patch", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch"),
+        About(synonyms="causal tracing copy vector", needs="a second prompt"),
+        keyless("all_on", "inspect.all_on", "Undo all interventions", "Undo all"),
+        About(synonyms="restore reset interventions ablation", needs="an intervention"),
+        keyless(
+            "interventions", "inspect.interventions", "Interventions: effect, scale, force, patch, undo all", "Interventions"
+        ),
+        About(synonyms="ablate ablation change"),
     )
 
     def __init__(self, host: InspectHost, columns: InspectColumns, second: TokenStrip, keep_for_undo: Callable[[], None]) -> None:

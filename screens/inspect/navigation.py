@@ -8,7 +8,7 @@ from textual.binding import Binding
 
 from lab.core.number_format import whole
 from lab.inspect.stages.stage_registry import STAGES
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
@@ -48,51 +48,51 @@ def _side(by: int) -> str:
 class Navigation(InspectPart):
     """Moves of the selection through the forward pass."""
 
-    BINDINGS = (
-        Binding("j,down", "step(1)", "Stage", id="inspect.next", key_display="j/k", tooltip="The next stage of the forward pass")
-        | About(
+    BINDINGS = described(
+        Binding("j,down", "step(1)", "Stage", id="inspect.next", key_display="j/k", tooltip="The next stage of the forward pass"),
+        About(
             "Move",
             words="stage of the forward pass; token whose prediction is inspected",
             also=("inspect.previous", "inspect.right", "inspect.left"),
             rank=5,
         ),
         Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The stage before"),
-        Binding("right,l", "position(1)", "Token", id="inspect.right", key_display="←/→", tooltip="The token to the right")
-        | About(rank=6),
+        Binding("right,l", "position(1)", "Token", id="inspect.right", key_display="←/→", tooltip="The token to the right"),
+        About(rank=6),
         Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
-        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head")
-        | About(
+        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head"),
+        About(
             "Move",
             words="head; layer; another view of the same",
             also=("inspect.head_before", "inspect.layer", "inspect.layer_before", "inspect.view"),
             rank=14,
         ),
         Binding("left_square_bracket", "head(-1)", "Back", id="inspect.head_before", show=False, tooltip="The head before"),
-        Binding("right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="The next layer")
-        | About(
+        Binding("right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="The next layer"),
+        About(
             synonyms="block",
             rank=16,
             matters=lambda selection: selection.shows == selection.stage and STAGES[selection.stage].layer_key,
         ),
         Binding("left_curly_bracket", "layer(-1)", "Back", id="inspect.layer_before", show=False, tooltip="The layer before"),
-        Binding("v", "another_view", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token")
-        | About(synonyms="attention patterns panel versus", rank=12),
-        keyless("all_heads", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads")
-        | About(synonyms="attention patterns thumbnails gallery overview"),
-        keyless("stage('lens')", "inspect.lens_grid", "Logit lens of every token and layer", "Logit lens")
-        | About(synonyms="logitlens predictions grid heatmap"),
-        keyless("panel", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel")
-        | About(needs="a view of several matrices"),
+        Binding("v", "another_view", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token"),
+        About(synonyms="attention patterns panel versus", rank=12),
+        keyless("all_heads", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads"),
+        About(synonyms="attention patterns thumbnails gallery overview"),
+        keyless("stage('lens')", "inspect.lens_grid", "Logit lens of every token and layer", "Logit lens"),
+        About(synonyms="logitlens predictions grid heatmap"),
+        keyless("panel", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel"),
+        About(needs="a view of several matrices"),
         Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first stage"),
         Binding("end", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last stage"),
-        Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint")
-        | About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
-        keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last")
-        | About(synonyms="weights best last"),
+        Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint"),
+        About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
+        keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last"),
+        About(synonyms="weights best last"),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place")
-        | About(rank=200),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place"),
+        About(rank=200),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList, second: BlockView) -> None:

@@ -9,7 +9,7 @@ from textual.binding import Binding
 
 from lab.experiments.built_head import BUILT, READS, refusal
 from models.config import SamplingSettings
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart
@@ -24,17 +24,17 @@ EDITS = {"compare": "second", "patches": "metric", "built_head": "build"}
 class PromptEditing(InspectPart):
     """Opens the fields in place of the tokens, and applies their values."""
 
-    BINDINGS = (
-        Binding("e", "edit", "Edit", id="inspect.edit", tooltip="Edit the prompt, or what is compared or built")
-        | About(
+    BINDINGS = described(
+        Binding("e", "edit", "Edit", id="inspect.edit", tooltip="Edit the prompt, or what is compared or built"),
+        About(
             "Prompt and sampling",
             words="edit the prompt; undo a token, an edit or an intervention",
             also=("inspect.undo",),
             place=-1,
             synonyms="text input type",
         ),
-        keyless("build", "inspect.build", "Build a head by hand: choose what q and k read; see its pattern", "Build head")
-        | About(synonyms="attention pattern query key previous token induction"),
+        keyless("build", "inspect.build", "Build a head by hand: choose what q and k read; see its pattern", "Build head"),
+        About(synonyms="attention pattern query key previous token induction"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:

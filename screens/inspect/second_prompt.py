@@ -8,7 +8,7 @@ from textual.binding import Binding
 from lab.core.number_format import probability
 from lab.views.blocks import LensPath, Prediction, View
 from lab.views.number_refs import next_token
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText, RunChooser
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.prompt_editing import text_of
@@ -20,15 +20,15 @@ from screens.widgets.prompt_input import PromptInput
 class SecondPrompt(InspectPart):
     """Keeps the second prompt in the selection, and its view laid out as the first one's."""
 
-    BINDINGS = (
-        Binding("c", "compare", "Compare", id="inspect.compare", tooltip="Compare before and after, or with a second prompt")
-        | About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
-        keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2")
-        | About(needs="a narrow screen and a second prompt"),
-        keyless("metric", "inspect.metric", "The two tokens whose logits every patch compares", "Tokens compared")
-        | About(synonyms="logit difference metric", needs="every patch from a second prompt"),
-        keyless("second", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt")
-        | About(needs="a second prompt"),
+    BINDINGS = described(
+        Binding("c", "compare", "Compare", id="inspect.compare", tooltip="Compare before and after, or with a second prompt"),
+        About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
+        keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2"),
+        About(needs="a narrow screen and a second prompt"),
+        keyless("metric", "inspect.metric", "The two tokens whose logits every patch compares", "Tokens compared"),
+        About(synonyms="logit difference metric", needs="every patch from a second prompt"),
+        keyless("second", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt"),
+        About(needs="a second prompt"),
     )
 
     def __init__(self, host: InspectHost, bar: SecondPromptBar, second: SecondView, editor: PromptInput) -> None:

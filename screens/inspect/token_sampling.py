@@ -9,7 +9,7 @@ from textual.worker import Worker
 from lab.core.number_format import probability
 from lab.engine.client import EngineDied, EngineError
 from models.config import SamplingSettings
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
 from screens.inspect.widgets.sampling_form import in_short
@@ -27,22 +27,24 @@ UNDO_KEPT = 500
 class TokenSampling(InspectPart):
     """Samples one token at a time through the engine, so that each can be inspected like a typed one."""
 
-    BINDINGS = (
-        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Sample a token at random; it replaces what follows")
-        | About(
+    BINDINGS = described(
+        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Sample a token at random; it replaces what follows"),
+        About(
             "Prompt and sampling",
             words="sample the next token; sampling settings",
             also=("inspect.settings",),
             synonyms="generate next token predict draw",
             rank=11,
         ),
-        Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate")
-        | About(synonyms="sampling nucleus greedy randomness min-p repetition penalty pace token after"),
-        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention")
-        | About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
+        Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate"),
+        About(synonyms="sampling nucleus greedy randomness min-p repetition penalty pace token after"),
+        Binding(
+            "u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention"
+        ),
+        About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
         keyless("sample(1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),
-        keyless("auto", "inspect.auto", "Generate token after token; again: stop", "Generate")
-        | About(synonyms="write continue text completion"),
+        keyless("auto", "inspect.auto", "Generate token after token; again: stop", "Generate"),
+        About(synonyms="write continue text completion"),
         keyless("pace(1)", "inspect.faster", "Generate faster", "Faster"),
         keyless("pace(-1)", "inspect.slower", "Generate slower", "Slower"),
     )

@@ -11,7 +11,7 @@ from lab.core.number_format import counted, probability, significant, whole
 from lab.inspect.interventions import describe_interventions
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
@@ -28,9 +28,9 @@ PACE_OF = {"fast": 0, "normal": 1, "slow": 2, "off": 1}
 class Tour(InspectPart):
     """Moves the selection; whatever else moves it, and any key, ends the tour."""
 
-    BINDINGS = (
-        Binding("p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass, a sentence on each stage; any key stops")
-        | About("Move", place=2, synonyms="play animation walk through demo forward pass"),
+    BINDINGS = described(
+        Binding("p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass, a sentence on each stage; any key stops"),
+        About("Move", place=2, synonyms="play animation walk through demo forward pass"),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:

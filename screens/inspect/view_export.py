@@ -10,7 +10,7 @@ from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
 from screens.dialogs.export_menu import screenshot, short_path
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
@@ -24,9 +24,9 @@ WIDE = 200
 class ViewExport(InspectPart):
     """One key, then a choice; the status line says where the file is."""
 
-    BINDINGS = (
-        Binding("o", "export", "Export", id="inspect.take_out", show=False, tooltip="Export: report, view, screenshot or trace")
-        | About("Model", synonyms="save copy clipboard csv npz json svg png picture download"),
+    BINDINGS = described(
+        Binding("o", "export", "Export", id="inspect.take_out", show=False, tooltip="Export: report, view, screenshot or trace"),
+        About("Model", synonyms="save copy clipboard csv npz json svg png picture download"),
     )
 
     def __init__(self, host: InspectHost) -> None:

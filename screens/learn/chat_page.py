@@ -23,7 +23,7 @@ from lab.training.posttraining.posttraining_schema import tuned_name
 from lab.views.screen_state import ScreenState
 from models.chat import Turn
 from models.config import SamplingSettings
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.learn_page import LearnPage
@@ -114,15 +114,16 @@ class ChatWidget(LiveWidget):
         & > ChatInput:focus { border: round $accent; }
     }
     """
-    BINDINGS = [
-        Binding("e", "edit", "Message", id="chat.edit", tooltip="Edit the message; enter sends it")
-        | About(synonyms="say talk ask"),
+    BINDINGS = described(
+        Binding("e", "edit", "Message", id="chat.edit", tooltip="Edit the message; enter sends it"),
+        About(synonyms="say talk ask"),
         Binding("x", "stop", "Stop", id="chat.stop", tooltip="Stop the answer"),
-        Binding("r", "again", "Again", id="chat.again", tooltip="Answer the last message again, with the next seed")
-        | About(synonyms="regenerate retry"),
-        Binding("n", "new", "New", id="chat.new", tooltip="New conversation") | About(synonyms="clear reset"),
+        Binding("r", "again", "Again", id="chat.again", tooltip="Answer the last message again, with the next seed"),
+        About(synonyms="regenerate retry"),
+        Binding("n", "new", "New", id="chat.new", tooltip="New conversation"),
+        About(synonyms="clear reset"),
         keyless("inspect", "chat.inspect", "Inspect the document of the conversation", "Inspect"),
-    ]
+    )
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)

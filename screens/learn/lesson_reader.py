@@ -21,7 +21,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
 from lab.lessons.lesson import Lesson, LessonStep
 from lab.lessons.translation import languages, own_words
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.action_index import with_keys
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.learn_page import ReadingBox, run_in_words
@@ -74,17 +74,17 @@ class LessonReader(Vertical):
         &.-beside > #lesson-status { dock: bottom; }
     }
     """
-    BINDINGS = [
-        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson")
-        | About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),
+    BINDINGS = described(
+        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
+        About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),
         Binding("backspace", "step(-1)", "Back", id="lesson.previous", tooltip="The step before"),
-        Binding("i", "open", "Inspect", id="lesson.open", tooltip="Inspect this: the full screen with the same state")
-        | About("Lessons", place=2, synonyms="open whole mode"),
+        Binding("i", "open", "Inspect", id="lesson.open", tooltip="Inspect this: the full screen with the same state"),
+        About("Lessons", place=2, synonyms="open whole mode"),
         Binding("j,down", "scroll_text(1)", "Scroll", id="lesson.down", show=False, tooltip="Scroll the text down"),
         Binding("k,up", "scroll_text(-1)", "Up", id="lesson.up", show=False, tooltip="Scroll the text up"),
-        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons")
-        | About("Lessons", place=3),
-    ]
+        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons"),
+        About("Lessons", place=3),
+    )
 
     step: var[int] = var(0)
     """0-based step in view."""

@@ -19,7 +19,7 @@ from lab.lessons.learner.quiz import quiz, results_of
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
@@ -46,14 +46,14 @@ class LessonList(OptionList):
 
     BORDER_TITLE = "lessons"
     HELP = "**The lessons.** Each goes on where you left it."
-    BINDINGS = [
-        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
-        | About("Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1),
+    BINDINGS = described(
+        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson"),
+        About("Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
         keyless("first", "lessons.first", "The first lesson", "First"),
         keyless("last", "lessons.last", "The last lesson", "Last"),
         Binding("right,l,space", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
-    ]
+    )
 
 
 class LessonsPage(ReadingPage):

@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from lab.core.number_format import probability
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import Choices
 from screens.plot.figure import Figure
@@ -59,19 +59,19 @@ def value_of(id: str, now: PlotSettings, figure: Figure) -> str:
 
 def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
     """The keys of a plot, and its settings without keys but for the ids `left_out`."""
-    return [
-        Binding("z", "recent", "Zoom", id=f"{screen}.zoom", tooltip="Zoom: the latest half, or all")
-        | About("Plot", words="zoom; settings of the plot", also=(f"{screen}.plot",), synonyms="loss curve plot latest"),
-        Binding("s", "plot_menu", "Plot", id=f"{screen}.plot", tooltip="Settings of the plot: axes, scale, unit, smoothing")
-        | About(synonyms="options configure x y log"),
-        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow")
-        | About(synonyms="reset zoom whole plot", is_listed=False),
+    return described(
+        Binding("z", "recent", "Zoom", id=f"{screen}.zoom", tooltip="Zoom: the latest half, or all"),
+        About("Plot", words="zoom; settings of the plot", also=(f"{screen}.plot",), synonyms="loss curve plot latest"),
+        Binding("s", "plot_menu", "Plot", id=f"{screen}.plot", tooltip="Settings of the plot: axes, scale, unit, smoothing"),
+        About(synonyms="options configure x y log"),
+        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow"),
+        About(synonyms="reset zoom whole plot", is_listed=False),
         *(
-            keyless(action, f"{screen}.{id}", tooltip, name) | About(synonyms=synonyms)
+            keyless(action, f"{screen}.{id}", tooltip, name, About(synonyms=synonyms))
             for action, id, name, tooltip, synonyms in SETTINGS
             if id not in (*left_out, "follow")  # which has a key
         ),
-    ]
+    )
 
 
 class PlotMenu(ModalScreen[None]):

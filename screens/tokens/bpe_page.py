@@ -12,7 +12,7 @@ from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from lab.core.errors import UserError
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
@@ -39,23 +39,25 @@ FASTER_EVERY = 50
 WIDE = 110
 """Columns from which merges and curve stand side by side."""
 
-KEYS: list[BindingType] = [
-    Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair")
-    | About(synonyms="learn pair bpe most frequent next step"),
-    Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause")
-    | About(synonyms="animate run watch training learn bpe pause"),
-    Binding("plus", "step(10)", "Ten", id="bpe.ten", key_display="+ -", tooltip="Ten merges")
-    | About(synonyms="merge ten pairs learn bpe"),
+KEYS: list[BindingType] = described(
+    Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair"),
+    About(synonyms="learn pair bpe most frequent next step"),
+    Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause"),
+    About(synonyms="animate run watch training learn bpe pause"),
+    Binding("plus", "step(10)", "Ten", id="bpe.ten", key_display="+ -", tooltip="Ten merges"),
+    About(synonyms="merge ten pairs learn bpe"),
     Binding("minus", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
-    Binding("u,h,left,backspace", "step(-1)", "Undo", id="bpe.back", key_display="u", tooltip="Undo the last merge")
-    | About(synonyms="unmerge previous step back"),
-    Binding("n", "source", "New text", id="bpe.source", tooltip="New text to learn from: in use, the run's, or the text box")
-    | About(synonyms="text file corpus learn from"),
-    Binding("v", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve")
-    | About(synonyms="list learned rules ranks curve"),
-    keyless("step(100)", "bpe.hundred", "A hundred merges") | About(synonyms="merge hundred pairs learn bpe"),
-    keyless("restart", "bpe.restart", "Undo all merges: the text as bytes") | About(synonyms="reset start over zero bytes"),
-]
+    Binding("u,h,left,backspace", "step(-1)", "Undo", id="bpe.back", key_display="u", tooltip="Undo the last merge"),
+    About(synonyms="unmerge previous step back"),
+    Binding("n", "source", "New text", id="bpe.source", tooltip="New text to learn from: in use, the run's, or the text box"),
+    About(synonyms="text file corpus learn from"),
+    Binding("v", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve"),
+    About(synonyms="list learned rules ranks curve"),
+    keyless("step(100)", "bpe.hundred", "A hundred merges"),
+    About(synonyms="merge hundred pairs learn bpe"),
+    keyless("restart", "bpe.restart", "Undo all merges: the text as bytes"),
+    About(synonyms="reset start over zero bytes"),
+)
 
 
 class BpePage(BpeLearning):

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.worker import get_current_worker
 
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
@@ -79,17 +79,17 @@ class StripPage(TextPage):
         #tokens-card { height: 8; }
     }
     """
-    BINDINGS = [
+    BINDINGS = described(
         Binding("v", "next_view", "View", id="strip.view", tooltip="The tokens as text, with spaces visible, as ids, as bytes"),
-        keyless("view('spaces')", "strip.spaces", "Make every space and line break visible, or not", "Spaces")
-        | About(synonyms="whitespace newline visible blank"),
-        keyless("view('ids')", "strip.ids", "The tokens as their ids, or as text", "Ids")
-        | About(synonyms="numbers integers token ids"),
-        keyless("view('bytes')", "strip.bytes", "The tokens as bytes in hexadecimal, or as text", "Bytes")
-        | About(synonyms="hex hexadecimal utf-8 raw"),
-        keyless("special", "strip.special", "Read <|endoftext|> as the special token, or as the plain text it is", "Special")
-        | About(synonyms="endoftext eos special tokens"),
-    ]
+        keyless("view('spaces')", "strip.spaces", "Make every space and line break visible, or not", "Spaces"),
+        About(synonyms="whitespace newline visible blank"),
+        keyless("view('ids')", "strip.ids", "The tokens as their ids, or as text", "Ids"),
+        About(synonyms="numbers integers token ids"),
+        keyless("view('bytes')", "strip.bytes", "The tokens as bytes in hexadecimal, or as text", "Bytes"),
+        About(synonyms="hex hexadecimal utf-8 raw"),
+        keyless("special", "strip.special", "Read <|endoftext|> as the special token, or as the plain text it is", "Special"),
+        About(synonyms="endoftext eos special tokens"),
+    )
 
     cursor: var[int | None] = var(None)
     """The character before the cursor of the text box, whose token is chosen; None while the keys are free."""

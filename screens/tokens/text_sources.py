@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.data.corpus import shown_source
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.dialogs.ask import AskText, RunChooser
 from screens.paged_screen import PagedScreen
@@ -22,16 +22,17 @@ LOADED_CHARACTERS = 20_000
 class TextSources(PagedScreen):
     """A screen with a text box, and the keys that put a text into it. The user's own text comes back after the last example."""
 
-    BINDINGS = [
-        Binding("n", "new_text", "New text", id="tokens.new", tooltip="New text: an example, a file, the text chosen in Data")
-        | About("Text", synonyms="load open menu", matters=lambda tokens: tokens.current.TAKES_TEXT),
-        keyless("example(1)", "tokens.example", "The next example; after the last your own text", "Example")
-        | About("Text", synonyms="emoji numbers indentation languages running code next"),
+    BINDINGS = described(
+        Binding("n", "new_text", "New text", id="tokens.new", tooltip="New text: an example, a file, the text chosen in Data"),
+        About("Text", synonyms="load open menu", matters=lambda tokens: tokens.current.TAKES_TEXT),
+        keyless("example(1)", "tokens.example", "The next example; after the last your own text", "Example"),
+        About("Text", synonyms="emoji numbers indentation languages running code next"),
         keyless("example(-1)", "tokens.example_back", "The example before", "Example back"),
-        keyless("load", "tokens.load", "Load a text file into the box", "Open") | About("Text", synonyms="open file text read"),
-        keyless("load_used", "tokens.used", "Load the text chosen in Data into the box", "Text in use")
-        | About("Text", synonyms="corpus training text load"),
-    ]
+        keyless("load", "tokens.load", "Load a text file into the box", "Open"),
+        About("Text", synonyms="open file text read"),
+        keyless("load_used", "tokens.used", "Load the text chosen in Data into the box", "Text in use"),
+        About("Text", synonyms="corpus training text load"),
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from lab.views.screen_state import ScreenState
 from models.config import TokenizerError
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.paged_screen import page_bindings, turn_bindings
 from screens.tokens.bpe_page import BpePage
@@ -64,14 +64,14 @@ class TokensScreen(TextSources):
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (HUGE[0], "-large")]
-    BINDINGS = [
-        Binding("e,enter", "edit", "Edit", id="tokens.edit", key_display="e", tooltip="Edit the text")
-        | About("Text", place=-1, synonyms="text input type"),
-        Binding("c", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Compare tokenizers: use the next one")
-        | About("Text", synonyms="bpe bytes gpt2 vocabulary", matters=lambda tokens: tokens.current.FOLLOWS_TOKENIZER),
+    BINDINGS = described(
+        Binding("e,enter", "edit", "Edit", id="tokens.edit", key_display="e", tooltip="Edit the text"),
+        About("Text", place=-1, synonyms="text input type"),
+        Binding("c", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Compare tokenizers: use the next one"),
+        About("Text", synonyms="bpe bytes gpt2 vocabulary", matters=lambda tokens: tokens.current.FOLLOWS_TOKENIZER),
         *page_bindings("tokens", PAGES),
         *turn_bindings("tokens"),
-    ]
+    )
 
     source: var["TokenizerSource"] = var["TokenizerSource"]("run")
     """The current tokenizer: gpt2, bytes, or run for that of the current run, which Inspect shows too."""

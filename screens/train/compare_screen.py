@@ -20,7 +20,7 @@ from lab.runs.holdout import CopiedShare
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, plot_bindings
@@ -65,12 +65,12 @@ can be tokens, epochs or time, too.
 
 Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training.
 """
-    BINDINGS = [
+    BINDINGS = described(
         Binding("enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first"),
         Binding("d", "part", "Table/samples", id="compare.part", tooltip="More below the plot: the samples, or the table"),
         *plot_bindings("compare", "baselines"),
-        keyless("cursor", "compare.cursor", "A cursor on the curves: every run's losses there", "Cursor")
-        | About(synonyms="loss value number"),
+        keyless("cursor", "compare.cursor", "A cursor on the curves: every run's losses there", "Cursor"),
+        About(synonyms="loss value number"),
         Binding("left,h", "move(-1)", "Left", id="compare.left", show=False, tooltip="Cursor to the left"),
         Binding("right,l", "move(1)", "Right", id="compare.right", show=False, tooltip="Cursor to the right"),
         Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Scroll down"),
@@ -81,7 +81,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("left_curly_bracket", "samples(-1)", "Back", id="compare.earlier", show=False, tooltip="Earlier samples"),
         Binding("right_square_bracket", "others(1)", "Runs", id="compare.after", key_display="[ ]", tooltip="Next runs' samples"),
         Binding("left_square_bracket", "others(-1)", "Back", id="compare.before", show=False, tooltip="Samples of runs before"),
-    ]
+    )
 
     plot_view: var[PlotSettings] = var(PlotSettings())
     cursor: var[float | None] = var(None)

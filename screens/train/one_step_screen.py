@@ -18,7 +18,7 @@ from lab.engine.method_registry import OneStepParams
 from lab.training.one_step.step_stages import STAGES, StepAnswer
 from lab.views.number_refs import split
 from lab.views.screen_state import ScreenState
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
@@ -38,38 +38,44 @@ KEYS = "Space take the step · e own sentence"
 FIRST = OneStepParams(run="", stage=next(iter(STAGES)))
 
 
-STEP_KEYS: list[BindingType] = [
-    Binding("j,down", "stage(1)", "Stage", id="step.next", key_display="j/k", tooltip="The next stage of the step")
-    | About("The step", words="stage of the training step", also=("step.previous",)),
+STEP_KEYS: list[BindingType] = described(
+    Binding("j,down", "stage(1)", "Stage", id="step.next", key_display="j/k", tooltip="The next stage of the step"),
+    About("The step", words="stage of the training step", also=("step.previous",)),
     Binding("k,up", "stage(-1)", "Back", id="step.previous", show=False, tooltip="The stage before"),
-    Binding("space", "take", "Take the step", id="step.take", tooltip="Take the step; again: another on the same text")
-    | About("The step", place=2, synonyms="update gradient backward apply"),
-    Binding("u", "undo", "Undo", id="step.undo", tooltip="Undo the last step") | About("The step", place=2),
-    Binding("right,l", "position(1)", "Token", id="step.right", key_display="←/→", tooltip="The token to the right")
-    | About("Text it learns from", words="token", also=("step.left",)),
+    Binding("space", "take", "Take the step", id="step.take", tooltip="Take the step; again: another on the same text"),
+    About("The step", place=2, synonyms="update gradient backward apply"),
+    Binding("u", "undo", "Undo", id="step.undo", tooltip="Undo the last step"),
+    About("The step", place=2),
+    Binding("right,l", "position(1)", "Token", id="step.right", key_display="←/→", tooltip="The token to the right"),
+    About("Text it learns from", words="token", also=("step.left",)),
     Binding("left,h", "position(-1)", "Left", id="step.left", show=False, tooltip="The token to the left"),
-    Binding("e", "edit", "Sentence", id="step.edit", tooltip="Edit the text: train on a sentence of your own")
-    | About("Text it learns from", place=1, synonyms="prompt text"),
-    Binding("b", "own", "Own batch", id="step.own", tooltip="The run's own next batch") | About("Text it learns from", place=1),
-    Binding("right_square_bracket", "window(1)", "Window", id="step.window", key_display="[ ]", tooltip="The next window")
-    | About("Text it learns from", words="window of the batch", also=("step.before",)),
+    Binding("e", "edit", "Sentence", id="step.edit", tooltip="Edit the text: train on a sentence of your own"),
+    About("Text it learns from", place=1, synonyms="prompt text"),
+    Binding("b", "own", "Own batch", id="step.own", tooltip="The run's own next batch"),
+    About("Text it learns from", place=1),
+    Binding("right_square_bracket", "window(1)", "Window", id="step.window", key_display="[ ]", tooltip="The next window"),
+    About("Text it learns from", words="window of the batch", also=("step.before",)),
     Binding("left_square_bracket", "window(-1)", "Window before", id="step.before", show=False, tooltip="The window before"),
-    Binding("right_curly_bracket", "ahead(1)", "Batch", id="step.later", key_display="{ }", tooltip="The batch of the step after")
-    | About("Text it learns from", words="later or earlier batch", also=("step.earlier",)),
+    Binding(
+        "right_curly_bracket", "ahead(1)", "Batch", id="step.later", key_display="{ }", tooltip="The batch of the step after"
+    ),
+    About("Text it learns from", words="later or earlier batch", also=("step.earlier",)),
     Binding("left_curly_bracket", "ahead(-1)", "Batch before", id="step.earlier", show=False, tooltip="The batch before"),
-    Binding("enter", "enter_view", "Numbers", id="step.enter", tooltip="Put a cursor on the numbers of the view")
-    | About("The step", place=4),
-    Binding("enter", "weight", "This weight", id="step.weight", tooltip="The optimizer's formula for the weight under the cursor")
-    | About("The step", place=3, synonyms="adamw adam muon momentum"),
+    Binding("enter", "enter_view", "Numbers", id="step.enter", tooltip="Put a cursor on the numbers of the view"),
+    About("The step", place=4),
+    Binding(
+        "enter", "weight", "This weight", id="step.weight", tooltip="The optimizer's formula for the weight under the cursor"
+    ),
+    About("The step", place=3, synonyms="adamw adam muon momentum"),
     restart_binding("step.restart"),
-    Binding("r", "again", "Read again", id="step.again", show=False, tooltip="Read the run's last checkpoint again")
-    | About("Text it learns from", place=1),
-    Binding("home", "stage_end(0)", "First", id="step.first", show=False, tooltip="The first stage")
-    | About("The step", words="first and last stage", also=("step.last",), place=1),
+    Binding("r", "again", "Read again", id="step.again", show=False, tooltip="Read the run's last checkpoint again"),
+    About("Text it learns from", place=1),
+    Binding("home", "stage_end(0)", "First", id="step.first", show=False, tooltip="The first stage"),
+    About("The step", words="first and last stage", also=("step.last",), place=1),
     Binding("end,G", "stage_end(-1)", "Last", id="step.last", show=False, tooltip="The last stage"),
     Binding("pagedown,ctrl+d", "page(1)", "Page down", id="step.page_down", show=False, tooltip="Scroll the view down"),
     Binding("pageup,ctrl+u", "page(-1)", "Page up", id="step.page_up", show=False, tooltip="Scroll the view up"),
-]
+)
 
 
 class OneStepScreen(LabScreen):

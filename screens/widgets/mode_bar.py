@@ -25,12 +25,10 @@ MODES = ("home", "data", "tokens", "train", "inspect", "learn")
 def mode_bindings() -> list[Binding]:
     """A key for each mode: its number."""
     together = About("Everywhere", place=-3, words=", ".join(MODES).title(), also=tuple(f"mode.{mode}" for mode in MODES))
+    names = [(str(number), mode, mode.title()) for number, mode in enumerate(MODES, 1)]
     return [
-        Binding(
-            str(number), f"mode('{mode}')", mode.title(), id=f"mode.{mode}", show=False, tooltip=f"Show the mode {mode.title()}"
-        )
-        | together
-        for number, mode in enumerate(MODES, 1)
+        Binding(key, f"mode('{mode}')", name, False, tooltip=f"Show the mode {name}", id=f"mode.{mode}", group=together)
+        for key, mode, name in names
     ]
 
 
