@@ -12,7 +12,7 @@ from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.dialogs.ask import AskText
-from screens.inspect.inspect_part import InspectHost, InspectPart
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.widgets.prompt_input import meant, shown
@@ -25,7 +25,7 @@ class PromptEditing(InspectPart):
     """Opens the fields in place of the tokens, and applies their values."""
 
     BINDINGS = described(
-        Binding("e", "edit", "Edit", id="inspect.edit", tooltip="Edit the prompt, or what is compared or built"),
+        Binding("e", "do('edit')", "Edit", id="inspect.edit", tooltip="Edit the prompt, or what is compared or built"),
         About(
             "Prompt and sampling",
             words="edit the prompt; undo a token, an edit or an intervention",
@@ -33,7 +33,7 @@ class PromptEditing(InspectPart):
             place=-1,
             synonyms="text input type",
         ),
-        keyless("build", "inspect.build", "Build a head by hand: choose what q and k read; see its pattern", "Build head"),
+        keyless("do('build')", "inspect.build", "Build a head by hand: choose what q and k read; see its pattern", "Build head"),
         About(synonyms="attention pattern query key previous token induction"),
     )
 
@@ -42,9 +42,12 @@ class PromptEditing(InspectPart):
         self._bar, self._change_prompt = bar, change_prompt
         self._opened_with, self._opened_for = "", Prompt()
 
-    async def action_edit(self) -> None:
+    def actions(self) -> Actions:
+        return {"edit": self.edit, "build": self.build, "settings": self.settings}
+
+    async def edit(self) -> None:
         if (aside := self._host.selection.aside) in EDITS:
-            await self._host.run_action(EDITS[aside])
+            await self._host.run_action(f"do('{EDITS[aside]}')")
         else:
             self._host.start(self._edit(), "edit")
 
@@ -52,7 +55,7 @@ class PromptEditing(InspectPart):
     def hint(self) -> str:
         return "e edits the head · Esc back" if self._host.selection.aside == "built_head" else ""
 
-    def action_build(self) -> None:
+    def build(self) -> None:
         self._host.start(self._build(), "built head")
 
     async def _build(self) -> None:
@@ -85,7 +88,7 @@ class PromptEditing(InspectPart):
         self._bar.editor.keep(text, run=self._host.selection.run)
         self._change_prompt(self._opened_for if text == self._opened_with else Prompt(text))
 
-    def action_settings(self) -> None:
+    def settings(self) -> None:
         self._bar.edit_sampling(self._host.selection.sampling)
         self._host.refresh_bindings()
         self._host.say("Enter apply · Tab next field · Esc cancel")

@@ -10,7 +10,7 @@ from lab.views.blocks import LensPath, Prediction, View
 from lab.views.number_refs import next_token
 from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText, RunChooser
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.prompt_editing import text_of
 from screens.inspect.selection import Prompt, Selection, toggled_aside
 from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView
@@ -21,13 +21,15 @@ class SecondPrompt(InspectPart):
     """Keeps the second prompt in the selection, and its view laid out as the first one's."""
 
     BINDINGS = described(
-        Binding("c", "compare", "Compare", id="inspect.compare", tooltip="Compare before and after, or with a second prompt"),
+        Binding(
+            "c", "do('compare')", "Compare", id="inspect.compare", tooltip="Compare before and after, or with a second prompt"
+        ),
         About("Prompt and sampling", place=2, synonyms="prompts difference contrast side effect"),
-        keyless("other_pane", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2"),
+        keyless("do('other_pane')", "inspect.pane", "On a narrow screen: show the other prompt's view", "Prompt 1/2"),
         About(needs="a narrow screen and a second prompt"),
-        keyless("metric", "inspect.metric", "The two tokens whose logits every patch compares", "Tokens compared"),
+        keyless("do('metric')", "inspect.metric", "The two tokens whose logits every patch compares", "Tokens compared"),
         About(synonyms="logit difference metric", needs="every patch from a second prompt"),
-        keyless("second", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt"),
+        keyless("do('second')", "inspect.second", "Edit the second prompt; an empty one removes it", "Second prompt"),
         About(needs="a second prompt"),
     )
 
@@ -37,6 +39,9 @@ class SecondPrompt(InspectPart):
         self._bar, self._view, self._editor = bar, second.view, editor
         self._top: list[Prediction] = []
         """Most probable next tokens of the second prompt."""
+
+    def actions(self) -> Actions:
+        return {"compare": self.compare, "second": self.second, "metric": self.metric, "other_pane": self.other_pane}
 
     @property
     def _is_one_pane(self) -> bool:
@@ -57,17 +62,17 @@ class SecondPrompt(InspectPart):
             return "e chooses the two tokens · c the step again"
         return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
 
-    def action_compare(self) -> None:
+    def compare(self) -> None:
         """The first comparison that there is, the next one, and then the step again; where there is none, ask for a prompt."""
         now = self._host.selection
         asides = [*(["effect"] if now.interventions else []), *(["compare", "patches"] if now.second is not None else [])]
         at = asides.index(now.aside) + 1 if now.aside in asides and not now.trail else 0
         if not asides:
-            self.action_second()
+            self.second()
         else:
             self._host.selection = toggled_aside(now, asides[at], next_token(self._ref)) if at < len(asides) else now.on_stage()
 
-    def action_second(self) -> None:
+    def second(self) -> None:
         self._host.start(self._edit(), "second prompt")
 
     async def _edit(self) -> None:
@@ -86,7 +91,7 @@ class SecondPrompt(InspectPart):
         elif answer is not None:
             self._host.selection = replace(self._host.selection.on_stage(), second=None)
 
-    def action_metric(self) -> None:
+    def metric(self) -> None:
         self._host.start(self._choose_tokens(), "tokens of every patch")
 
     async def _choose_tokens(self) -> None:
@@ -110,7 +115,7 @@ class SecondPrompt(InspectPart):
         candidate, against = (offered[name] for name in chosen)
         self._host.selection = replace(self._host.selection, candidate=candidate, against=against)
 
-    def action_other_pane(self) -> None:
+    def other_pane(self) -> None:
         """Show the other view on a narrow screen."""
         self._host.set_class(not self._host.has_class("-other"), "-other")
         self._host.focus_steps()

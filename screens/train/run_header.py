@@ -22,6 +22,7 @@ from lab.core.number_format import ago, duration, fixed, whole
 from lab.core.visible_text import visible
 from lab.planning.best_for_minutes.earlier_outcomes import AS_PLANNED
 from lab.planning.best_for_minutes.on_course import course_in_words
+from lab.planning.default_hyperparameters import describe_lowered_lr
 from lab.runs.gpu_and_ranks import describe_gpu, describe_ranks
 from lab.runs.home_folder import BUNDLED, watched_machine
 from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
@@ -43,8 +44,9 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None, unit: LossUnit
     run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events, unit)
     found = diagnosis_of(run)
     message = watched.status.message
-    said_again = message.startswith("Since step") and "rollback" in found.advice
-    notices = " ".join(_notices(watched, "" if said_again else message))
+    if run.rollbacks and found.verdict == "diverged":  # its advice tells of the learning rate that is left
+        message = message.replace(describe_lowered_lr(watched.config, run.lr_factor, run.rollbacks[-1]), "").strip()
+    notices = " ".join(_notices(watched, message))
     sentences = "" if watched.phase == "failed" else reasons(run, found)
     return verdict_line(run, found), without_options(notices), sentences
 

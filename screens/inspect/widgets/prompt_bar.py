@@ -172,4 +172,4 @@ class PromptBar(Vertical):
         event.stop()
         sampling = self._settings[-1] if self._settings else ""
         if event.part in (sampling, self._shown_model):
-            await self.run_action("screen.settings" if event.part == sampling else "screen.choose_run")
+            await self.run_action("screen.do('settings')" if event.part == sampling else "screen.do('choose_run')")

@@ -221,7 +221,7 @@ async def test_what_cannot_be_shown_is_said_and_what_was_in_view_stays(inspect: 
         assert not str(pilot.view.border_title).endswith("…")
         await pilot.go("j")
         assert (pilot.title, pilot.status[:10]) == ("embed", "stage 2/31")
-        assert not pilot.screen.check_action("undo", ())
+        assert not pilot.screen.check_action("do", ("undo",))
         await pilot.go("inspect.checkpoint")
         assert "has no last checkpoint" in pilot.status
         assert "(best)" in pilot.facts
