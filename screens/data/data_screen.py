@@ -18,6 +18,7 @@ from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
 from models.config import DEFAULT_PRESET
 from screens.about_key import About, described
+from screens.base_screen import PagedScreen, page_bindings, turn_bindings
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
@@ -25,7 +26,6 @@ from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
 from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
-from screens.paged_screen import PagedScreen, page_bindings, turn_bindings
 from screens.widgets.page_bar import PageBar
 
 

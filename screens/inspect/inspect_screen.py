@@ -32,9 +32,8 @@ from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Sta
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation, location_text, newer_best
 from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
-from screens.inspect.prompt_editing import PromptEditing
+from screens.inspect.prompt_editing import PromptEditing, SecondPrompt
 from screens.inspect.run_hold import RunHold, RunRead, read_first_prompt
-from screens.inspect.second_prompt import SecondPrompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling

@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from lab.core.errors import UserError
 from screens.about_key import About, described, keyless
-from screens.background import in_thread, latest
+from screens.background import in_thread, latest, paced
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.tokens.bpe.learning import BpeLearning, Source
-from screens.tokens.bpe.merge_list import MergeList
-from screens.tokens.bpe.pair_list import PairList
-from screens.tokens.bpe.text_strip import TextStrip
-from screens.tokens.tokens_page import SourceLine
+from screens.tokens.bpe_widgets import MergeList, PairList, TextStrip
+from screens.tokens.tokens_page import SourceLine, TokensPage
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
+
+Source = Literal["text", "run", "box"]
+"""The text in use, the text of the current run, or what is typed into the text box."""
+
+
+class BpeLearning(TokensPage):
+    """A page that reads a text to learn from; `wanted` is the number of the newest text asked for."""
+
+    wanted = 0
+
+    @dataclass
+    class Reading(Message):
+        """The share of the text that has been read."""
+
+        number: int
+        share: float
+
+    async def read_text(
+        self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
+    ) -> tuple[BpeSession, tuple[bytes, ...]]:
+        """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
+        number = self.wanted
+        report = paced(lambda share: self.post_message(self.Reading(number, share)))
+
+        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
+            from lab.tokenization.bpe.bpe_session import BpeSession
+            from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
+
+            run_tokens: tuple[bytes, ...] = ()
+            match source:
+                case "text":
+                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
+                case "run":
+                    learnable, run_tokens = read_run_text(name, report)
+                case "box":
+                    learnable = whole_text("the text in the box", text)
+            return BpeSession(learnable), run_tokens
+
+        return await in_thread(read)
+
 
 UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
 """Units of the tokens, and their names in the legend."""

@@ -12,8 +12,8 @@ from lab.data.corpus import shown_source
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
+from screens.base_screen import PagedScreen
 from screens.dialogs.ask import AskText, RunChooser
-from screens.paged_screen import PagedScreen
 from screens.tokens.text_box import TextBox
 
 LOADED_CHARACTERS = 20_000

@@ -15,7 +15,7 @@ from lab.views.screen_state import ScreenState
 from models.config import TokenizerError
 from screens.about_key import About, described
 from screens.background import in_thread, latest
-from screens.paged_screen import page_bindings, turn_bindings
+from screens.base_screen import page_bindings, turn_bindings
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage

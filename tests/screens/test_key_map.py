@@ -10,8 +10,7 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.data.choose_inputs import SizeSlider
-from screens.help_rows import sections_of
-from screens.help_screen import HelpScreen
+from screens.help_screen import HelpScreen, sections_of
 from screens.key_map import KEY_MAP, key_table
 from screens.plot.line_plot import LinePlot
 from screens.widgets.choice import Choice

@@ -12,7 +12,7 @@ from textual.widgets import OptionList
 
 from lab.runs.gpu_and_ranks import RankHeartbeat
 from lab.runs.origin import TuningConfig
-from screens.help_rows import sections_of
+from screens.help_screen import sections_of
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader
