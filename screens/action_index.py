@@ -15,7 +15,7 @@ from textual.keys import format_key
 
 from screens.about_key import KEYLESS, bindings_by_key
 from screens.base_screen import LabScreen
-from screens.widgets.mode_bar import MODES
+from screens.widgets.top_bars import MODES
 
 OVER_TRAIN = (
     ("screens.train.one_step_screen", "OneStepScreen", "one_step"),

@@ -48,7 +48,7 @@ from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import adapt_input, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
-from screens.widgets.mode_bar import MODES as MODE_NAMES
+from screens.widgets.top_bars import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
     from textual.command import Provider

@@ -21,11 +21,10 @@ from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
 from screens.terminal.textual_internals import QuickScreen, forget_watchers
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.mode_bar import ModeBar
-from screens.widgets.page_bar import PageBar
+from screens.widgets.top_bars import ModeBar, PageBar
 
 if TYPE_CHECKING:
-    from screens.widgets.page_bar import PageLink
+    from screens.widgets.top_bars import PageLink
 
 NOTHING_BEHIND = "nothing to go back to"
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from textual.binding import Binding, BindingType
 
 from screens.about_key import About, described
-from screens.widgets.mode_bar import mode_bindings
+from screens.widgets.top_bars import mode_bindings
 
 
 class SharedKey(NamedTuple):

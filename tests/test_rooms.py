@@ -78,7 +78,7 @@ FIRST_PAINT = (
     "lab.planning.run_request",
 )
 AFTER_FIRST_PAINT = {
-    *("ctypes", "screens.command_palette", "screens.base_screen", "screens.home.import_dialog", "screens.home.run_pane"),
+    *("ctypes", "screens.command_palette", "screens.home.import_dialog", "screens.home.run_pane"),
     *("lab.core.machine", "lab.lessons.lesson", "lab.runs.run_schema", "lab.runs.run_summary"),
 }
 HEAVY = {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "transformers"}

@@ -24,9 +24,8 @@ from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
-from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
-from screens.widgets.page_bar import PageBar
+from screens.widgets.top_bars import PageBar
 
 
 class DataScreen(PagedScreen):
@@ -161,8 +160,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if message.taken:
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
-    @on(TextReader.Counted)
-    def _tokens_counted(self, message: TextReader.Counted) -> None:
+    @on(ChoosePage.Counted)
+    def _tokens_counted(self, message: ChoosePage.Counted) -> None:
         if message.kind == "bpe" and message.count is not None and message.key == self.choose_page.key:
             about = "" if message.count.exact else "≈"
             self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", self._rules

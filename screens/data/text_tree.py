@@ -25,7 +25,7 @@ from lab.data.text_source import source_of
 from lab.runs.home_folder import home
 from screens.about_key import About, described
 from screens.background import in_thread, latest
-from screens.data.text_reader import short_name
+from screens.data.data_page import short_name
 
 MOST_RECENT = 5
 

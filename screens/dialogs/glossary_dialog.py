@@ -20,8 +20,7 @@ from screens.base_screen import LabScreen
 from screens.dialogs.describe_place import describe_place
 from screens.messages import OpenState
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.mode_bar import ModeBar
-from screens.widgets.page_bar import PageBar
+from screens.widgets.top_bars import ModeBar, PageBar
 
 
 class GlossaryDialog(ModalScreen[None]):

@@ -19,8 +19,7 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
-from screens.home.pipeline_map import PipelineMap
-from screens.home.run_pane import LessonAhead, lesson_ahead, next_step, opening_mode, with_links
+from screens.home.pipeline_map import LessonAhead, PipelineMap, lesson_ahead, next_step, opening_mode, with_links
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
 from screens.messages import (
     CloneSettings,
@@ -38,8 +37,9 @@ if TYPE_CHECKING:
     from lab.analysis.loss_curve import LossCurve
     from lab.core.machine import Machine
     from lab.runs.run_summary import RunSummary
+    from screens.home.curve_reader import CurveReader, RunDetail
     from screens.home.import_dialog import ModelImport
-    from screens.home.run_pane import CurveReader, RunDetail, RunPane
+    from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
@@ -156,7 +156,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
     async def _read_files(self, asked: Asked) -> None:
         def read() -> tuple[dict[Path, LossCurve], RunDetail | None]:
             if self._curve_reader is None:
-                from screens.home.run_pane import CurveReader
+                from screens.home.curve_reader import CurveReader
 
                 self._curve_reader = CurveReader()
             return self._curve_reader.read(*asked)

@@ -42,8 +42,7 @@ from screens.inspect.view_export import ViewExport
 from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
 from screens.inspect.widgets.intervention_list import InterventionList
-from screens.inspect.widgets.prompt_bar import PromptBar
-from screens.inspect.widgets.sampling_form import SamplingForm
+from screens.inspect.widgets.prompt_bar import PromptBar, SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.messages import Arrived
 from screens.terminal.textual_internals import is_being_removed

@@ -12,7 +12,7 @@ from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
-from screens.inspect.widgets.sampling_form import in_short
+from screens.inspect.widgets.prompt_bar import in_short
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Tokens a second in generation, at most as fast as the views follow."""

@@ -25,17 +25,16 @@ from models.chat import Turn
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
 from screens.background import in_thread
-from screens.learn.learn_engine import LearnEngine, Refused
-from screens.learn.learn_page import LearnPage
+from screens.learn.learn_page import LearnEngine, LearnPage, Refused
 from screens.learn.live.engine_view import COMPUTING, LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand, model_of, number_in
 from screens.messages import OpenState
 from screens.widgets.line_scroll_view import SCROLL_KEYS
-from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.prompt_input import NEWLINE, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import Piece, wrap
+from screens.widgets.top_bars import PageLink
 
 TOKENS = 3
 """Tokens of an answer between two pictures."""

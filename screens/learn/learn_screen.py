@@ -17,8 +17,7 @@ from screens.dialogs.ask import RunChooser
 from screens.engine_client import Engine
 from screens.learn.chat_page import ChatPage
 from screens.learn.claims_page import ClaimsPage
-from screens.learn.learn_engine import LearnEngine
-from screens.learn.learn_page import LearnPage
+from screens.learn.learn_page import LearnEngine, LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
 from screens.learn.quiz_page import QuizPage

@@ -23,14 +23,13 @@ from lab.lessons.lesson import Lesson, LessonStep
 from lab.lessons.translation import languages, own_words
 from screens.about_key import About, described
 from screens.action_index import with_keys
-from screens.learn.learn_engine import LearnEngine
-from screens.learn.learn_page import ReadingBox, run_in_words
+from screens.learn.learn_page import LearnEngine, ReadingBox, run_in_words
 from screens.learn.live.engine_view import PlaceView
 from screens.learn.live.live_registry import asks_guess, live_widget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.messages import ModeChosen, OpenState
-from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import MODES
 
 GO_ON = "space goes on"
 SECONDS_AT_REST = 0.1

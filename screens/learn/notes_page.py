@@ -19,7 +19,7 @@ from lab.runs.home_folder import home
 from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.learn.learn_page import LearnPage, ReadingBox
-from screens.widgets.page_bar import PageLink
+from screens.widgets.top_bars import PageLink
 
 LONGEST_SHOWN = 20_000
 """Characters at the end of the notes that are shown."""

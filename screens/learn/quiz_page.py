@@ -16,7 +16,7 @@ from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import LearnPage
 from screens.widgets.guess_view import GuessView
-from screens.widgets.page_bar import PageLink
+from screens.widgets.top_bars import PageLink
 
 
 class QuizQuestionView(GuessView):

@@ -20,50 +20,14 @@ from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe_widgets import MergeList, PairList, TextStrip
 from screens.tokens.tokens_page import SourceLine, TokensPage
-from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
 
 Source = Literal["text", "run", "box"]
 """The text in use, the text of the current run, or what is typed into the text box."""
-
-
-class BpeLearning(TokensPage):
-    """A page that reads a text to learn from; `wanted` is the number of the newest text asked for."""
-
-    wanted = 0
-
-    @dataclass
-    class Reading(Message):
-        """The share of the text that has been read."""
-
-        number: int
-        share: float
-
-    async def read_text(
-        self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
-    ) -> tuple[BpeSession, tuple[bytes, ...]]:
-        """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
-        number = self.wanted
-        report = paced(lambda share: self.post_message(self.Reading(number, share)))
-
-        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
-            from lab.tokenization.bpe.bpe_session import BpeSession
-            from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
-
-            run_tokens: tuple[bytes, ...] = ()
-            match source:
-                case "text":
-                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
-                case "run":
-                    learnable, run_tokens = read_run_text(name, report)
-                case "box":
-                    learnable = whole_text("the text in the box", text)
-            return BpeSession(learnable), run_tokens
-
-        return await in_thread(read)
 
 
 UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
@@ -99,7 +63,7 @@ KEYS: list[BindingType] = described(
 )
 
 
-class BpePage(BpeLearning):
+class BpePage(TokensPage):
     """Pair counts at the left, the curve and the merges at the right, the text below."""
 
     LINK = PageLink("bpe", "learn BPE", synonyms="merges learn train pairs byte-pair encoding")
@@ -128,6 +92,16 @@ class BpePage(BpeLearning):
     }
     """
     BINDINGS = KEYS
+
+    wanted = 0
+    """Number of the newest text asked for."""
+
+    @dataclass
+    class Reading(Message):
+        """The share of the text that has been read."""
+
+        number: int
+        share: float
 
     source: var[Source | None] = var[Source | None](None)
     """The text that is learned from; None until the page is opened."""
@@ -249,15 +223,15 @@ class BpePage(BpeLearning):
         event.stop()
         self.source = event.source
 
-    @on(BpeLearning.Reading)
-    def _show_share(self, message: BpeLearning.Reading) -> None:
+    @on(Reading)
+    def _show_share(self, message: Reading) -> None:
         if self._reading and message.number == self.wanted:
             self.query_one("#bpe-counts", StatusLine).say(f"counting the words of the text: {message.share:.0%}")
 
     @latest("bpe-open")
     async def _read(self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
         try:
-            self.session, self._run_tokens = await self.read_text(source, name, encoding, cleaning, text)
+            self.session, self._run_tokens = await self._read_text(source, name, encoding, cleaning, text)
         except UserError as error:
             self._reading, self._steps = False, 0
             self.query_one("#bpe-counts", StatusLine).say(str(error), error=True)
@@ -364,6 +338,29 @@ class BpePage(BpeLearning):
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:
         self.query_one("#bpe-parts", StatusLine).left = message.parts
+
+    async def _read_text(
+        self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
+    ) -> tuple[BpeSession, tuple[bytes, ...]]:
+        """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
+        number = self.wanted
+        report = paced(lambda share: self.post_message(self.Reading(number, share)))
+
+        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
+            from lab.tokenization.bpe.bpe_session import BpeSession
+            from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
+
+            run_tokens: tuple[bytes, ...] = ()
+            match source:
+                case "text":
+                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
+                case "run":
+                    learnable, run_tokens = read_run_text(name, report)
+                case "box":
+                    learnable = whole_text("the text in the box", text)
+            return BpeSession(learnable), run_tokens
+
+        return await in_thread(read)
 
 
 def tokens_left(state: BpeState, text: int) -> Figure:

@@ -23,8 +23,8 @@ from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_list import CountRequest, VocabularyList
-from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer

@@ -23,8 +23,7 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working
 from screens.plot.line_plot import LinePlot
-from screens.plot.plot_keys import PlotKeys, plot_bindings
-from screens.plot.plot_settings import PlotSettings
+from screens.plot.plot_settings import PlotKeys, PlotSettings, plot_bindings
 from screens.train.compare_plot import (
     WHOLE,
     RunColumns,
@@ -38,8 +37,8 @@ from screens.train.compare_plot import (
 )
 from screens.train.run_header import SummaryText
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.mode_bar import ModeBar
 from screens.widgets.text_fitting import whole_sentences
+from screens.widgets.top_bars import ModeBar
 
 SECONDS_BETWEEN_READINGS = 1.0
 READINGS_SKIPPED_AT_REST = 4

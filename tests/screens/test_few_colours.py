@@ -12,7 +12,7 @@ from textual.widgets import Button
 
 from screens.app import LabApp
 from screens.messages import CompareRuns, RunChosen
-from screens.tokens.token_card import TokenCard
+from screens.tokens.strip_page import TokenCard
 from screens.train.run_form import RunForm
 from screens.train.run_header import VerdictBar
 from tests.screens.conftest import write_insights

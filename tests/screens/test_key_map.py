@@ -14,7 +14,7 @@ from screens.help_screen import HelpScreen, sections_of
 from screens.key_map import KEY_MAP, key_table
 from screens.plot.line_plot import LinePlot
 from screens.widgets.choice import Choice
-from screens.widgets.mode_bar import MODES
+from screens.widgets.top_bars import MODES
 from tests.fixture_types import Until
 from tests.screens.fake_wire import SilentEngine
 from tests.screens.pilot_waits import press

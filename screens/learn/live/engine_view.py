@@ -15,7 +15,7 @@ from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, described
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine, Refused
+from screens.learn.learn_page import LearnEngine, Refused
 from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
 LOADING = "Loading PyTorch and the model… (a few seconds, once)"

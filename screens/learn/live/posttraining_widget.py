@@ -27,7 +27,7 @@ from lab.training.posttraining.posttraining_views import (
 from lab.views.blocks import Paragraph, View
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.job_widget import JobWidget, Picture
 from screens.learn.live.live_widget import ModelAtHand
 from screens.plot.figure import Figure, Series

@@ -22,7 +22,7 @@ from lab.studies.study_record import CellValue, Plot, Rows, median_of, recorded_
 from lab.views.blocks import Cell, Column, Table, View
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine, Refused
+from screens.learn.learn_page import LearnEngine, Refused
 from screens.learn.live.guess_widgets import GuessWidget
 from screens.learn.live.job_widget import JobWidget, Picture
 from screens.learn.live.live_widget import LiveWidget

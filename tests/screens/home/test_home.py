@@ -19,8 +19,8 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.home.import_dialog import ImportDialog
-from screens.home.pipeline_map import PIPELINE, PipelineMap
-from screens.home.run_pane import RunPane, next_step
+from screens.home.pipeline_map import PIPELINE, PipelineMap, next_step
+from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot

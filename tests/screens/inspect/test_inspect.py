@@ -23,7 +23,7 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
 from screens.inspect.run_hold import read_first_prompt
 from screens.inspect.selection import Prompt
-from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.inspect.widgets.prompt_bar import SettingError, in_short, settings_from
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
