@@ -21,10 +21,9 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from lab.lessons.glossary.glossary import Term, glossary
-from screens.about_key import NOT_POSSIBLE, about, reason, synonyms_of, why_not
+from screens.about_key import NOT_POSSIBLE, about, key_table, reason, synonyms_of, why_not
 from screens.action_index import MOVES, Action, bindings_of, own_actions, page_actions, score_of, with_keys
 from screens.base_screen import LabScreen
-from screens.key_map import key_table
 from screens.terminal.textual_internals import QuickScreen
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, fit, painted_line, wrap

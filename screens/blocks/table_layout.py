@@ -10,8 +10,7 @@ from rich.cells import cell_len
 
 from lab.core.number_format import probability
 from lab.views.blocks import Cell, IntervalBar, Table, TextGrid
-from screens.blocks.bars_and_shades import bar, signed_bar
-from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.blocks.block_layout import Laid, Line, Spot, bar, heading, merged, signed_bar
 from screens.colour import LEAST_INK, LEAST_SIGNED_INK, MASKED_LEVEL, ColouredPiece, Heat, heat, legend_bar, level_of
 from screens.widgets.text_fitting import Piece, fit
 

@@ -28,7 +28,7 @@ from lab.runs.run_schema import DEFAULT_RULES
 from models.config import DEFAULT_PRESET, TokenizerKind
 from screens.about_key import About, described
 from screens.background import DelayedCall, in_thread, latest, still_wanted
-from screens.data.choose_inputs import PathInput, SizeSlider
+from screens.data.choose_inputs import PathInput, SizeSlider, TextTree
 from screens.data.data_page import (
     HINT_IN_FIELD,
     KINDS,
@@ -44,8 +44,7 @@ from screens.data.data_page import (
     sized,
     unread_lines,
 )
-from screens.data.text_tree import TextTree
-from screens.widgets.fact_list import FactList
+from screens.widgets.piece_lines import FactList
 from screens.widgets.text_fitting import printable
 from screens.widgets.top_bars import PageLink
 

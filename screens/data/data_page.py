@@ -16,7 +16,7 @@ from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import TokenizerKind
 from screens.base_screen import Page
-from screens.widgets.fact_list import Fact
+from screens.widgets.piece_lines import Fact
 
 NO_TEXT = "No text is chosen yet: esc shows the texts."
 

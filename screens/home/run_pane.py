@@ -17,7 +17,7 @@ from screens.home.curve_reader import RunDetail
 from screens.home.pipeline_map import opening_mode
 from screens.plot.figure import loss_figure
 from screens.plot.line_plot import LinePlot
-from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.piece_lines import Fact, FactList
 from screens.widgets.text_fitting import printable
 
 LONGEST_SAMPLE = 240

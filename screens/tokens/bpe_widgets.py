@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from lab.core.number_format import counted, whole
 from lab.core.visible_text import visible
-from screens.blocks.bars_and_shades import bar
+from screens.blocks.block_layout import bar
 from screens.colour import CYCLE, Palette, cycle_style, palette_of
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.text_fitting import fit

@@ -21,10 +21,9 @@ from textual.worker import get_current_worker
 from lab.tokenization.token_facts import TreeRow
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
-from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
 from screens.tokens.token_flow import FlowTokens, JoinedCharacters, TokenFlow
-from screens.tokens.tokens_page import TextPage
+from screens.tokens.tokens_page import SizeBars, TextPage
 from screens.tokens.vocabulary_list import CountRequest, VocabularyList
 from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
 from screens.widgets.status_line import StatusLine

@@ -32,7 +32,7 @@ from lab.runs.run_summary import RunSummary
 from models.config import schedule_factor
 from models.parameter_count import by_part
 from screens.background import in_thread, latest
-from screens.blocks.bars_and_shades import EIGHTHS_UP
+from screens.blocks.block_layout import EIGHTHS_UP
 from screens.dialogs.ask import RunChooser
 from screens.widgets.forward_pass_layout import ModelPart, drawing_of
 from screens.widgets.text_fitting import Piece, painted_line, printable

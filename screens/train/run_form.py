@@ -22,7 +22,7 @@ from lab.planning.settings_table import SETTINGS, Setting, Settings, shown_setti
 from models.config import DEFAULT_PRESET, PRESETS
 from screens.about_key import About, described
 from screens.widgets.choice import Choice
-from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.piece_lines import Fact, FactList
 
 COLUMNS = 3
 IN_SIGHT = ("length", "preset", "name")

@@ -42,7 +42,7 @@ from lab.runs.run_summary import (
 from models.config import uniform_baseline
 from screens.plot.figure import EVENT_SIGNS
 from screens.train.run_plots import RunPlots, WatchedRun
-from screens.widgets.fact_list import Fact
+from screens.widgets.piece_lines import Fact
 from screens.widgets.text_fitting import fit, painted_line
 
 

@@ -37,7 +37,7 @@ from screens.train.run_header import (
 )
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from screens.train.samples_view import SamplesView
-from screens.widgets.fact_list import FactList
+from screens.widgets.piece_lines import FactList
 from screens.widgets.text_fitting import whole_sentences
 
 NO_SAMPLES = "No samples yet: each evaluation writes some."

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual import events
-from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.about_key import About
 from screens.messages import ModeChosen, RunChosen
 from screens.widgets.text_fitting import Piece, fit, painted_line
 
@@ -23,16 +21,6 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 MODES = ("home", "data", "tokens", "train", "inspect", "learn")
-
-
-def mode_bindings() -> list[Binding]:
-    """A key for each mode: its number."""
-    together = About("Everywhere", place=-3, words=", ".join(MODES).title(), also=tuple(f"mode.{mode}" for mode in MODES))
-    names = [(str(number), mode, mode.title()) for number, mode in enumerate(MODES, 1)]
-    return [
-        Binding(key, f"mode('{mode}')", name, False, tooltip=f"Show the mode {name}", id=f"mode.{mode}", group=together)
-        for key, mode, name in names
-    ]
 
 
 class ModeBar(Widget):

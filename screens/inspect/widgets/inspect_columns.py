@@ -16,7 +16,7 @@ from textual.widgets import Static
 from lab.core.number_format import probability
 from lab.inspect.intervention_effect import Effect
 from lab.views.blocks import LensPath, Prediction
-from screens.blocks.bars_and_shades import bar
+from screens.blocks.block_layout import bar
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.forward_pass_list import ForwardPassDrawing

@@ -19,7 +19,7 @@ from lab.core.number_format import significant, whole
 from lab.core.visible_text import visible
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
-from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES, bar
+from screens.blocks.block_layout import EIGHTHS_UP, POSITIVE_SHADES, bar
 from screens.colour import ColouredPiece, Heat, heat, legend_bar, palette_of
 from screens.widgets.text_fitting import Piece, fit, wrap
 

@@ -20,12 +20,12 @@ from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import DEFAULT_PRESET
 from screens.app import LabApp
+from screens.data.choose_inputs import TextTree
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage, fact_lines
 from screens.data.look_page import LookPage, LookView
 from screens.data.split_page import SplitPage, SplitView
-from screens.data.text_tree import TextTree
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.widgets.choice import Choice
 from screens.widgets.key_bar import KeyBar

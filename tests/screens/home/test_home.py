@@ -24,7 +24,7 @@ from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
-from screens.widgets.fact_list import FactList
+from screens.widgets.piece_lines import FactList
 from tests.fixture_types import Open
 from tests.screens.conftest import NOW
 from tests.screens.pilot_waits import click_on, press, resize
