@@ -49,14 +49,15 @@ class About(Binding.Group):
 NOTHING = About()
 
 
-def described(*rows: Binding | About) -> list[Binding]:
+def described(*rows: BindingType | About) -> list[BindingType]:
     """The bindings of a class: each has the record that stands after it, if there is one."""
-    bindings: list[Binding] = []
+    bindings: list[BindingType] = []
     for row in rows:
         if isinstance(row, About):
-            bindings[-1] = replace(bindings[-1], group=row)
-        else:
-            bindings.append(row)
+            binding = bindings.pop()
+            assert isinstance(binding, Binding), "a record stands behind a `Binding`"
+            row = replace(binding, group=row)
+        bindings.append(row)
     return bindings
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import var
@@ -253,7 +253,7 @@ def page_bindings(mode: str, pages: Iterable[type[Page]]) -> list[Binding]:
     return bindings
 
 
-def turn_bindings(mode: str) -> list[Binding]:
+def turn_bindings(mode: str) -> list[BindingType]:
     """The keys of a mode that turn to the next page and to the one before."""
     following, before = f"{mode}.next_page", f"{mode}.previous_page"
     return described(

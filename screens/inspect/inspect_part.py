@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
@@ -120,7 +120,7 @@ class InspectHost(Protocol):
 class InspectPart:
     """A part with keys of its own, whose actions the screen runs once something is selected."""
 
-    BINDINGS: ClassVar[Sequence[Binding]] = ()
+    BINDINGS: ClassVar[Sequence[BindingType]] = ()
 
     def __init__(self, host: InspectHost) -> None:
         self._host = host

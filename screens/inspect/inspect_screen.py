@@ -22,7 +22,8 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, about, described
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.engine_client import WAITING, Engine, EngineNotices, restart_binding
+from screens.engine_client import Engine
+from screens.engine_notices import WAITING, EngineNotices, restart_binding
 from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations

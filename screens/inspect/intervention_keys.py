@@ -254,9 +254,11 @@ class InterventionKeys(InspectPart):
 
     def interventions(self) -> None:
         """The actions without a key, each with what it does."""
-        own = {each: parse(each.action)[2][0] for each in self.BINDINGS[1:-1]}  # all but x and this menu
-        keys = [each for each, name in own.items() if self.is_enabled(name)]
-        self._host.start(self._offer("interventions", [(each.description, each.tooltip, each.action) for each in keys]), "menu")
+        lines = []
+        for each in self.BINDINGS[1:-1]:  # all but x and this menu
+            if isinstance(each, Binding) and self.is_enabled(str(parse(each.action)[2][0])):
+                lines.append((each.description, each.tooltip, each.action))
+        self._host.start(self._offer("interventions", lines), "menu")
 
     def effect(self) -> None:
         self._host.selection = toggled_aside(self._host.selection, "effect", next_token(self._ref))

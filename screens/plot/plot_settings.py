@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -205,7 +205,7 @@ def value_of(id: str, now: PlotSettings, figure: Figure) -> str:
     return ""
 
 
-def plot_bindings(screen: str, *left_out: str) -> list[Binding]:
+def plot_bindings(screen: str, *left_out: str) -> list[BindingType]:
     """The keys of a plot, and its settings without keys but for the ids `left_out`."""
     return described(
         Binding("z", "recent", "Zoom", id=f"{screen}.zoom", tooltip="Zoom: the latest half, or all"),

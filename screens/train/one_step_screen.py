@@ -23,7 +23,8 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, described
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.engine_client import Engine, EngineNotices, NewestOnly, restart_binding
+from screens.engine_client import Engine, NewestOnly
+from screens.engine_notices import EngineNotices, restart_binding
 from screens.train.one_step_widgets import HELP, BackwardView, LossStrip, StageList
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import get_args
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.reactive import var
 
 from lab.engine.method_registry import OneStepParams
@@ -82,8 +82,8 @@ VIEW_KEYS = described(
 )
 
 
-def actions_of(bindings: list[Binding]) -> set[str]:
-    return {binding.action.partition("(")[0] for binding in bindings}
+def actions_of(bindings: Sequence[BindingType]) -> set[str]:
+    return {binding.action.partition("(")[0] for binding in bindings if isinstance(binding, Binding)}
 
 
 OF_THE_FORM, COMMANDS, OF_A_VIEW = actions_of(FORM_KEYS), actions_of(RUN_KEYS), actions_of(VIEW_KEYS)

@@ -111,7 +111,7 @@ async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
 ) -> None:
     typed = threading.Event()
     recent = [RecentText("tale.txt"), RecentText("older.txt")]
-    monkeypatch.setattr("screens.data.text_tree.recent_texts", lambda home: recent if typed.wait(30) else [])
+    monkeypatch.setattr("screens.data.choose_inputs.recent_texts", lambda home: recent if typed.wait(30) else [])
     async with app.run_test(size=(80, 24)) as pilot:
         tree = screen_of(pilot).query_one(TextTree)
         tree.show_source("tale.txt", "")

@@ -18,7 +18,7 @@ from models.config import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.command_palette import LabCommands
-from screens.engine_client import PENDING_AFTER
+from screens.engine_notices import PENDING_AFTER
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.places import ASIDES, restored, state_of
 from screens.inspect.run_hold import FirstPrompt, RunHold, RunRead

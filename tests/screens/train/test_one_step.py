@@ -15,7 +15,7 @@ from lab.engine.method_registry import OneStepParams
 from lab.training.one_step.step_stages import STAGES
 from lab.views.blocks import Token
 from screens.blocks.block_view import BlockView
-from screens.engine_client import LOADING, LOADS_WITHIN, SLOW_AFTER
+from screens.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
 from screens.messages import RunChosen
 from screens.train.one_step_screen import OneStepScreen
 from screens.train.one_step_widgets import BackwardView, LossStrip, StageList, loss_of
