@@ -254,10 +254,9 @@ class InterventionKeys(InspectPart):
 
     def interventions(self) -> None:
         """The actions without a key, each with what it does."""
-        lines = []
-        for each in self.BINDINGS[1:-1]:  # all but x and this menu
-            if isinstance(each, Binding) and self.is_enabled(str(parse(each.action)[2][0])):
-                lines.append((each.description, each.tooltip, each.action))
+        keys = [each for each in self.BINDINGS[1:-1] if isinstance(each, Binding)]  # all but x and this menu
+        possible = (each for each in keys if self.is_enabled(str(parse(each.action)[2][0])))
+        lines = [(each.description, each.tooltip, each.action) for each in possible]
         self._host.start(self._offer("interventions", lines), "menu")
 
     def effect(self) -> None:
