@@ -13,9 +13,9 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import format_key
 
-from screens.about_key import KEYLESS
+from screens.about_key import KEYLESS, bindings_by_key
 from screens.base_screen import LabScreen
-from screens.widgets.mode_bar import MODES
+from screens.widgets.top_bars import MODES
 
 OVER_TRAIN = (
     ("screens.train.one_step_screen", "OneStepScreen", "one_step"),
@@ -92,7 +92,7 @@ def page_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:
 def bindings_of(owner: type[DOMNode]) -> dict[str, list[Binding]]:
     """The bindings that we have given an id, one for each key of an action."""
     found: dict[str, list[Binding]] = {}
-    for each in [] if owner._merged_bindings is None else owner._merged_bindings.key_to_bindings.values():
+    for each in bindings_by_key(owner).values():
         for binding in each:
             if binding.id and not binding.system:
                 found.setdefault(binding.id, []).append(binding)

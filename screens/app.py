@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
@@ -22,14 +22,13 @@ from textual.screen import Screen
 from lab.core.atomic_io import remove_abandoned
 from lab.core.errors import UserError
 from lab.core.preferences import AnimationSpeed, read_preferences
-from lab.core.visible_text import visible
+from lab.core.visible_text import shortened, visible
 from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
-from screens.about_key import KEYLESS
+from screens.about_key import EVERYWHERE, KEYLESS
 from screens.app_state import AppState
 from screens.background import is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
-from screens.key_map import EVERYWHERE
 from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
 from screens.messages import (
     Arrived,
@@ -43,18 +42,50 @@ from screens.messages import (
     RenameRun,
     RunsChanged,
 )
-from screens.terminal.end_notices import ends_of_runs, going_on, jobs_under_way, terminal_notice
 from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import adapt_input, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
-from screens.widgets.mode_bar import MODES as MODE_NAMES
+from screens.widgets.top_bars import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
     from lab.runs.run_summary import RunSummary, RunsWatcher
     from screens.run_actions import RunActions
+
+
+def jobs_under_way(home: Path) -> dict[Path, str]:
+    """The scaling experiments, post-trainings and studies that have a process now, by their folders, in words."""
+    from lab.training import job
+
+    return {path: f"{kind} {_short(name)}" for path, (kind, name) in job.jobs_under_way(home).items()}
+
+
+def going_on(runs: Iterable[str], home: Path) -> list[str]:
+    """Words on these runs, and on the jobs of a home, which need no terminal."""
+    return [*(f"{name} keeps training" for name in runs), *(f"The {job} goes on" for job in jobs_under_way(home).values())]
+
+
+def ends_of_runs(before: Iterable[RunSummary], now: Iterable[RunSummary]) -> list[str]:
+    """The runs that have ended between two readings, each with how; of a scaling experiment, the end of all is told instead."""
+    under_way = {run.path for run in before if _is_under_way(run) and not run.is_of_scaling}
+    return [f"run {_short(run.name)} {run.state}" for run in now if run.path in under_way and not _is_under_way(run)]
+
+
+def _is_under_way(run: RunSummary) -> bool:
+    """True also of a run whose trainer is silent for a while."""
+    return run.is_active or run.phase == "not answering"
+
+
+def _short(name: str) -> str:
+    return visible(shortened(name, 60))
+
+
+def terminal_notice(words: str) -> str:
+    """A desktop notification (OSC 9) and a bell."""
+    return f"\x1b]9;llmlab: {words}\x1b\\\a"
+
 
 SECONDS_BETWEEN_READINGS = 1.0
 """Interval of reading the runs from disk; a trainer writes its status about as often."""
@@ -263,7 +294,7 @@ class LabApp(AppState):
 
     def action_note(self) -> None:
         """Ask for a note about the state in view."""
-        from screens.dialogs.describe_place import describe_place
+        from screens.dialogs.glossary_dialog import describe_place
 
         if isinstance(self.screen, LabScreen):
             self._ask_note(describe_place(self.screen.screen_state()))

@@ -41,14 +41,24 @@ async def still_wanted(answer: Awaitable[R]) -> R:
             raise asyncio.CancelledError
 
 
+def ends_with_worker() -> Callable[[], None]:
+    """A function for a thread to call now and then: it ends work whose worker has been cancelled."""
+    worker = get_current_worker()
+
+    def check() -> None:
+        if worker.is_cancelled:
+            raise asyncio.CancelledError
+
+    return check
+
+
 def paced(tell: Callable[[float], object]) -> Callable[[float], None]:
     """A function for a thread to call with the share that is done: it tells each percent, and ends work that is not wanted."""
-    worker, told = get_current_worker(), 0.0
+    end_if_unwanted, told = ends_with_worker(), 0.0
 
     def report(share: float) -> None:
         nonlocal told
-        if worker.is_cancelled:
-            raise asyncio.CancelledError
+        end_if_unwanted()
         if share >= told + 0.01:
             told = share
             tell(share)

@@ -1,12 +1,13 @@
-"""The base class of the modes: mode bar above, key bar below, escape one place back."""
+"""The base classes of the modes: mode bar above, key bar below, escape one place back; and of those that have pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import var
@@ -15,15 +16,15 @@ from textual.widgets import Input
 
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, Heading, about, why_not
+from screens.about_key import About, Heading, about, bindings_by_key, described, keyless, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
-from screens.terminal.textual_internals import QuickScreen, bindings_of_key, forget_watchers
+from screens.terminal.textual_internals import QuickScreen, forget_watchers
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.mode_bar import ModeBar
+from screens.widgets.top_bars import ModeBar, PageBar
 
 if TYPE_CHECKING:
-    from screens.widgets.page_bar import PageLink
+    from screens.widgets.top_bars import PageLink
 
 NOTHING_BEHIND = "nothing to go back to"
 
@@ -95,9 +96,9 @@ class LabScreen(QuickScreen):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
     """A screen of 120x40 is tall: a mode has lines to spare."""
 
-    BINDINGS = [
-        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False)
-        | About(
+    BINDINGS = described(
+        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False),
+        About(
             "Everywhere",
             words="next part; one place back; copy; all keys in a line",
             also=("screen.back", "screen.copy", "screen.more_keys", "screen.previous"),
@@ -119,8 +120,8 @@ class LabScreen(QuickScreen):
             id="screen.copy",
             show=False,
             tooltip="Copy what the focused part has, without borders: the number under the cursor, a table, a text",
-        )
-        | About(synonyms="clipboard yank osc 52"),
+        ),
+        About(synonyms="clipboard yank osc 52"),
         Binding(
             "ctrl+k",
             "more_keys",
@@ -130,7 +131,7 @@ class LabScreen(QuickScreen):
             priority=True,  # a text field would delete to the end of its line
             tooltip="All keys of this place",
         ),
-    ]
+    )
 
     @on(events.Unmount)
     def _unmounted(self) -> None:
@@ -226,7 +227,7 @@ class LabScreen(QuickScreen):
             event.stop()
             return
         nodes = (self.focused or self).ancestors_with_self
-        bound = [(node, binding) for node in nodes for binding in bindings_of_key(node, event.key)]
+        bound = [(node, binding) for node in nodes for binding in bindings_by_key(type(node)).get(event.key, ())]
         if bound and all(why_not(*each) for each in bound):
             binding = bound[0][1]
             bar.tell(f"{self.app.get_key_display(binding)} {binding.description.lower()}: {why_not(*bound[0])}")
@@ -241,3 +242,61 @@ class LabScreen(QuickScreen):
 
     def action_more_keys(self) -> None:
         self.query_one(KeyBar).open_next()
+
+
+def page_bindings(mode: str, pages: Iterable[type[Page]]) -> list[Binding]:
+    """The pages of a mode, by name, for the palette; keys turn them one by one."""
+    bindings = []
+    for link in (page.LINK for page in pages):
+        words, about = link.tooltip or f"Show the page: {link.title}", About("Pages", synonyms=link.synonyms)
+        bindings.append(keyless(f"page('{link.name}')", f"{mode}.{link.name}", words, link.title, about))
+    return bindings
+
+
+def turn_bindings(mode: str) -> list[BindingType]:
+    """The keys of a mode that turn to the next page and to the one before."""
+    following, before = f"{mode}.next_page", f"{mode}.previous_page"
+    return described(
+        Binding("right_square_bracket", "turn(1)", "Pages", id=following, key_display="[ ]", tooltip="The next page"),
+        About("Pages", words="next and previous page", also=(before,)),
+        Binding("left_square_bracket", "turn(-1)", "Page back", id=before, show=False, tooltip="The page before"),
+    )
+
+
+class PagedScreen(LabScreen):
+    """A mode that shows one of its `PAGES` at a time, under a PageBar."""
+
+    page: var[str] = var("")
+    """The name of the page in sight."""
+
+    def page_bar(self) -> PageBar:
+        return PageBar([page.LINK for page in self.PAGES], self.page, id=f"{self.MODE}-pages")
+
+    @property
+    def current(self) -> Page:
+        """The page in sight."""
+        return next(page for page in self.query(Page) if page.LINK.name == self.page)
+
+    def resting_focus(self) -> str | None:
+        return self.current.resting_focus()
+
+    def go_back(self) -> bool:
+        return self.current.go_back()
+
+    def show_page(self) -> None:
+        """Show the page of that name, and hide the others."""
+        self.query_one(PageBar).current = self.page
+        for page in self.query(Page):
+            page.is_shown = page is self.current
+        self.refresh_bindings()
+
+    def action_page(self, name: str) -> None:
+        self.page = name
+
+    def action_turn(self, by: int) -> None:
+        names = [page.LINK.name for page in self.PAGES]
+        self.action_page(names[(names.index(self.page) + by) % len(names)])
+
+    @on(PageBar.Chosen)
+    def _page_clicked(self, message: PageBar.Chosen) -> None:
+        self.action_page(message.page)

@@ -77,7 +77,7 @@ FIRST_PAINT = (
     "lab.planning.settings_table",
 )
 AFTER_FIRST_PAINT = {
-    *("ctypes", "screens.command_palette", "screens.paged_screen", "screens.home.model_import", "screens.home.run_pane"),
+    *("ctypes", "screens.command_palette", "screens.home.import_dialog", "screens.home.run_pane"),
     *("lab.core.machine", "lab.lessons.lesson", "lab.runs.run_schema", "lab.runs.run_summary"),
 }
 HEAVY = {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "transformers"}

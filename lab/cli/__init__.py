@@ -71,7 +71,7 @@ def import_lab() -> ModuleType:
 
 def open_lab_on(mirror: Any) -> int:
     """Open the lab on a `RunMirror` and stay until the user leaves; returns the exit code."""
-    from screens.watch.watch_app import WatchApp
+    from screens.watch_app import WatchApp
 
     app = WatchApp(mirror)
     app.run()

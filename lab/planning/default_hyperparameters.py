@@ -2,6 +2,7 @@
 
 from lab.core.limits import SMALLEST_VOCABULARY
 from lab.core.machine import Machine
+from lab.core.number_format import significant
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import ModelConfig, OptimizerName
 from models.parameter_count import flops_per_token, parameter_count
@@ -68,6 +69,12 @@ def lower_lr(config: RunConfig, factor: float) -> float:
     Never more than half of what was left, and never above the usual one.
     """
     return min(config.train.lr * factor / 2, usual_lr(config))
+
+
+def describe_lowered_lr(config: RunConfig, factor: float, step: int) -> str:
+    """A sentence on the peak learning rate, of which `factor` is left since that step."""
+    peak = significant(config.train.lr * factor, 2)
+    return f"Since step {step} the learning rate is 1/{round(1 / factor)} of the chosen one, {peak} at its peak."
 
 
 def default_batch(context: int) -> int:

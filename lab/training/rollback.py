@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lab.core.errors import UserError, is_out_of_memory
 from lab.core.number_format import significant
-from lab.planning.default_hyperparameters import lower_lr
+from lab.planning.default_hyperparameters import describe_lowered_lr, lower_lr
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint
 from lab.training.checkpoint import ShardedState, load_optimizer, optimizer_tensors
@@ -104,10 +104,7 @@ class Rollback:
     def lr_message(self) -> str:
         """A sentence about the learning rate after rollbacks; empty without any."""
         factor, at = self._state.lr_factor, self._state.rolled_back_at
-        if factor == 1.0:
-            return ""
-        peak = significant(self._run.config.train.lr * factor, 2)
-        return f"Since step {at} the learning rate is 1/{round(1 / factor)} of the chosen one, {peak} at its peak."
+        return "" if factor == 1.0 or at is None else describe_lowered_lr(self._run.config, factor, at)
 
     def failure_message(self, what: str) -> str:
         """The reason for the failure, and a learning rate for a new run."""

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.blocks.block_layout import Spot
 from screens.blocks.piece_view import LayoutOptions, PieceView
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
@@ -53,16 +53,16 @@ class BlockView(PieceView):
     """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
     HELP = "**The view.** Below: the number's name and full value. `✓` in the border: the numbers match the model's own tensor."
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below")
-        | About("Live view", words="from number to number", also=("view.up", "view.left", "view.right")),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below"),
+        About("Live view", words="from number to number", also=("view.up", "view.left", "view.right")),
         Binding("up,k", "move(-1,0)", "Up", id="view.up", show=False, tooltip="The number above"),
         Binding("left,h", "move(0,-1)", "Left", id="view.left", show=False, tooltip="The number to the left"),
         Binding("right,l", "move(0,1)", "Right", id="view.right", show=False, tooltip="The number to the right"),
-        Binding("home", "row_end(-1)", "Row start", id="view.row_start", show=False, tooltip="First number of the row")
-        | About("Live view", words="ends of the row", also=("view.row_end",)),
+        Binding("home", "row_end(-1)", "Row start", id="view.row_start", show=False, tooltip="First number of the row"),
+        About("Live view", words="ends of the row", also=("view.row_end",)),
         Binding("end", "row_end(1)", "Row end", id="view.row_end", show=False, tooltip="Last number of the row"),
-    ]
+    )
 
     @dataclass
     class SpotChanged(Message):

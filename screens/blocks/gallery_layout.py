@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.views.blocks import Gallery, Thumbnail
-from screens.blocks.bars_and_shades import MASKED, POSITIVE_SHADES, shade
-from screens.blocks.block_layout import Laid, Line, Spot, blank_if_masked, heading, merged, scale_bar
+from screens.blocks.block_layout import (
+    MASKED,
+    POSITIVE_SHADES,
+    Laid,
+    Line,
+    Spot,
+    blank_if_masked,
+    heading,
+    merged,
+    scale_bar,
+    shade,
+)
 from screens.colour import ColouredPiece, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
 

@@ -15,8 +15,7 @@ from rich.cells import cell_len
 from lab.core.colour_scales import Scale
 from lab.views.blocks import Matrix
 from lab.views.number_refs import TIMES, split
-from screens.blocks.bars_and_shades import MASKED
-from screens.blocks.block_layout import CellPart, Line, Spot, blank_if_masked, merged, scale_bar
+from screens.blocks.block_layout import MASKED, CellPart, Line, Spot, blank_if_masked, merged, scale_bar
 from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, decimal_formats, ruler, scale_and_limit, share_formats
 from screens.colour import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit

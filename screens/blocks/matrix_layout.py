@@ -13,8 +13,18 @@ from lab.core.colour_scales import Scale
 from lab.core.number_format import fixed, significant
 from lab.views.blocks import Matrix
 from lab.views.number_refs import element, split
-from screens.blocks.bars_and_shades import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
-from screens.blocks.block_layout import Laid, Line, Spot, heading, merged, shade_words
+from screens.blocks.block_layout import (
+    MASKED,
+    NEGATIVE_SHADES,
+    POSITIVE_SHADES,
+    Laid,
+    Line,
+    Spot,
+    heading,
+    merged,
+    shade,
+    shade_words,
+)
 from screens.colour import ColouredPiece
 from screens.widgets.text_fitting import fit
 

@@ -14,8 +14,7 @@ from lab.core.colour_scales import Scale
 from lab.core.number_format import MINUS, probability, significant
 from lab.views.blocks import Matrix, MatrixPanels
 from lab.views.number_refs import element
-from screens.blocks.bars_and_shades import MASKED, shade
-from screens.blocks.block_layout import CellPart, Laid, Line, Spot, merged
+from screens.blocks.block_layout import MASKED, CellPart, Laid, Line, Spot, merged, shade
 from screens.blocks.heatmap_layout import lay_heatmap
 from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit, short, with_mark
 from screens.colour import ColouredPiece, heat, heat_cells, legend_bar, levels_of

@@ -11,8 +11,20 @@ from lab.core.colour_scales import Scale
 from lab.core.number_format import significant
 from lab.views.blocks import StackedStrips, Strip
 from lab.views.number_refs import element
-from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
-from screens.blocks.block_layout import CellPart, Laid, Line, Spot, heading, merged, scale_bar, shade_words
+from screens.blocks.block_layout import (
+    NEGATIVE_SHADES,
+    POSITIVE_SHADES,
+    CellPart,
+    Laid,
+    Line,
+    Spot,
+    column_glyphs,
+    heading,
+    merged,
+    scale_bar,
+    shade,
+    shade_words,
+)
 from screens.blocks.matrix_layout import ruler
 from screens.colour import MASKED_LEVEL, ColouredPiece, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit

@@ -1,16 +1,18 @@
-"""Layout of a table: column widths, bars, columns dropped on a narrow screen."""
+"""Layout of tables, of grids of texts, and of an interval bar: parts end to end from 0 to 1, a caret where a number falls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from lab.views.blocks import Cell, Table
-from screens.blocks.bars_and_shades import bar, signed_bar
-from screens.blocks.block_layout import Laid, Line, Spot, heading
-from screens.colour import LEAST_INK, LEAST_SIGNED_INK, MASKED_LEVEL, ColouredPiece, Heat, level_of
-from screens.widgets.text_fitting import fit
+from lab.core.number_format import probability
+from lab.views.blocks import Cell, IntervalBar, Table, TextGrid
+from screens.blocks.block_layout import Laid, Line, Spot, bar, heading, merged, signed_bar
+from screens.colour import LEAST_INK, LEAST_SIGNED_INK, MASKED_LEVEL, ColouredPiece, Heat, heat, legend_bar, level_of
+from screens.widgets.text_fitting import Piece, fit
 
 BAR_WIDTHS = (4, 28)
 """Shortest and longest bar."""
@@ -174,4 +176,178 @@ def lay_table(table: Table, width: int, beside: Table | None = None, longest_bar
     laid.height = len(laid.head) + len(table.rows) + (2 if table.total else 0)
     taken = (width + (1 + bar if bar else 0) + gap for width, bar in zip(laid.widths[1:], laid.bar_widths[1:], strict=True))
     laid.cuts = (0, *accumulate(taken))
+    return laid
+
+
+LABEL_WIDTH = 14
+"""Longest label of a row before it is shortened."""
+MARK = 2
+"""Room for the mark of the selected row."""
+NARROWEST, NARROW, WIDEST = 6, 8, 18
+"""Character cells of a cell: the level, the token, a space; where there is room the number in place of the level. The least that
+fits a grid whole, the least of one that scrolls, and the most."""
+NUMBER = 5
+"""Room for a percentage and a space before it."""
+LEVELS = " ▁▂▃▄▅▆▇█"
+"""The probability in eighths, for terminals without colours."""
+
+
+def level(value: float) -> str:
+    """The block for a probability, in eighths; anything but 0 shows."""
+    return LEVELS[min(len(LEVELS) - 1, max(round(value * 8), value > 0))]
+
+
+@dataclass
+class LaidTextGrid(Laid):
+    follows: bool = field(init=False, default=True)
+    grid: TextGrid
+    values: NDArray[np.float32]
+    room: int
+    """Width of the view in columns."""
+    label_width: int = 1
+    cell_width: int = NARROW
+    numbers: bool = False
+    paints: bool = True
+    """True where the paper shows the probability; else the level does, where there is no room for the number."""
+
+    @cached_property
+    def head(self) -> list[Line]:
+        """Title, legend, and the labels of the columns."""
+        scale: list[ColouredPiece] = [(f"{self.grid.title}   ", "title")]
+        if self.paints:
+            scale += legend_bar("sequential", "0%", "100%", 12)
+        elif not self.numbers:
+            scale.append((f"blank 0%  {level(0.5)} 50%  {level(1.0)} 100%", "dim"))
+        words = "   ".join(filter(None, (self.grid.legend, self.grid.marked_legend)))
+        labels = self.grid.column_labels
+        if any(cell_len(label) + 2 > self.cell_width for label in labels):
+            labels = ["".join(filter(str.isdecimal, label)) or label for label in labels]
+        columns = "".join(fit(" " + label, self.cell_width) for label in labels)
+        pinned = ((" " * self.pinned, ""),)
+        return [Line(tuple(scale)), *heading("", words, self.room), Line(((columns, "head"),), pinned)]
+
+    def below(self, row: int) -> Line:
+        chosen = self.grid.selected is not None and row == self.grid.selected[0]
+        label = fit(self.grid.row_labels[row].rstrip(), self.label_width)
+        pinned = (("▸ " if chosen else "  ", "mark"), (label + " ", "selected" if chosen else "head"))
+        pieces: list[ColouredPiece] = []
+        for column, (text, value) in enumerate(zip(self.grid.texts[row], self.values[row].tolist(), strict=True)):
+            plain = heat("sequential", value)
+            marked = bool(self.grid.marked) and self.grid.marked[row][column]
+            words = text.strip() or text
+            shown = fit(words, min(cell_len(words), self.cell_width - 2))
+            rest = self.cell_width - 1 - cell_len(shown)
+            pieces += [
+                (" " if self.numbers or self.paints else level(value), plain),
+                (shown, plain._replace(role="selected") if marked else plain),
+                (fit(probability(value, 0), rest - 1, "right") + " " if self.numbers else " " * rest, plain),
+            ]
+        return Line(tuple(pieces), pinned)
+
+    def spot(self, row: int, column: int) -> Spot:
+        value = float(self.values[row, column])
+        place = f"{self.grid.row_labels[row].strip()} · {self.grid.column_labels[column]}"
+        label = f"{place} → “{self.grid.texts[row][column]}” {probability(value)} · Enter goes there"
+        start = self.pinned + column * self.cell_width
+        to = self.grid.destinations[column]
+        to = type(to)(to.stage, to.layer, self.grid.first_position + row)
+        return Spot(len(self.head) + row, start, self.cell_width, label, "", None, destination=to)
+
+    def start(self) -> tuple[int, int]:
+        return self.grid.selected or (0, 0)
+
+
+def lay_text_grid(grid: TextGrid, width: int, paints: bool = True) -> LaidTextGrid:
+    """Lay out cells as wide as fit, from `NARROWEST` to the longest token; wider ones scroll by whole cells."""
+    values = grid.values.numpy()
+    rows, columns = values.shape
+    label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in grid.row_labels), default=0))
+    longest = max((cell_len(text.strip() or text) for texts in grid.texts for text in texts), default=1)
+    label = max((cell_len(each.removeprefix("layer ")) for each in grid.column_labels), default=1)
+    pinned = MARK + label_width + 1
+    least = NARROWEST if pinned + columns * NARROWEST <= width else NARROW
+    cell_width = max(least, min(longest + 2 + NUMBER, WIDEST, (width - pinned) // max(1, columns)))
+    numbers = cell_width >= longest + 2 + NUMBER
+    cell_width = cell_width if numbers else min(cell_width, max(least, longest + 2, label + 2))
+    laid = LaidTextGrid(grid, values, width, label_width, cell_width, numbers, paints)
+    laid.pinned, laid.rows, laid.columns = pinned, rows, columns
+    laid.height, laid.width = len(laid.head) + rows, pinned + columns * cell_width
+    laid.cuts = tuple(range(0, columns * cell_width + 1, cell_width))
+    return laid
+
+
+GLYPHS = "█▓"
+"""Alternate, so that borders show without colour."""
+OTHERS = "░"
+SHORTEST_LABEL = 3
+"""Least character cells of a part with a label."""
+
+
+@dataclass
+class LaidIntervalBar(Laid):
+    block: IntervalBar
+    room: int
+    """Width of the view in columns."""
+
+    @cached_property
+    def head(self) -> list[Line]:
+        return heading(self.block.title, "", self.room)
+
+    @cached_property
+    def edges(self) -> list[int]:
+        """Character cell at which each part begins, and where the last one ends."""
+        return [round(part.low * self.room) for part in self.block.parts] + [round(self.block.parts[-1].high * self.room)]
+
+    @property
+    def caret(self) -> int:
+        """Character cell of the number, within the selected part."""
+        low, high = self.edges[self.block.selected], self.edges[self.block.selected + 1]
+        place = min(int(self.block.mark * self.room), self.room - 1)
+        return min(max(place, low), high - 1) if high > low else min(low, self.room - 1)
+
+    def _kind(self, index: int) -> str:
+        return "selected" if index == self.block.selected else "dim" if not self.block.parts[index].ref else "bar"
+
+    def _names(self) -> tuple[ColouredPiece, ...]:
+        pieces: list[Piece] = []
+        for index, part in enumerate(self.block.parts):
+            width = self.edges[index + 1] - self.edges[index]
+            named = width >= SHORTEST_LABEL
+            text = fit(part.label.strip() or part.label, width - 1) + " " if named else " " * width
+            pieces.append((text, "head" if self._kind(index) == "bar" else self._kind(index)))
+        return merged(pieces)
+
+    def _bar(self) -> tuple[ColouredPiece, ...]:
+        pieces: list[Piece] = []
+        for index, part in enumerate(self.block.parts):
+            glyph = GLYPHS[index % 2] if part.ref else OTHERS
+            pieces.append((glyph * (self.edges[index + 1] - self.edges[index]), self._kind(index)))
+        return merged(pieces)
+
+    def _caret(self) -> tuple[ColouredPiece, ...]:
+        part = self.block.parts[self.block.selected]
+        words = f"{self.block.mark_label}: {part.label.strip() or part.label}"
+        at, length = self.caret, cell_len(words)
+        if at + 2 + length <= self.room:
+            return ((" " * at + "▲ " + words, "mark"),)
+        return ((fit(words, max(0, at - 1), "right") + (" " if at else "") + "▲", "mark"),)
+
+    def below(self, y: int) -> Line:
+        return Line((self._names, self._bar, self._caret)[y]())
+
+    def spot(self, row: int, column: int) -> Spot:
+        part = self.block.parts[column]
+        start = min(self.edges[column], self.room - 1)
+        words = f"{part.label.strip() or part.label} · from {part.low:.4f} to {part.high:.4f}"
+        width = max(1, self.edges[column + 1] - start)
+        return Spot(len(self.head) + 1, start, width, words, part.ref, part.high - part.low)
+
+    def start(self) -> tuple[int, int]:
+        return 0, self.block.selected
+
+
+def lay_interval_bar(block: IntervalBar, width: int) -> LaidIntervalBar:
+    laid = LaidIntervalBar(block, max(8, width))
+    laid.rows, laid.columns = 1, len(block.parts)
+    laid.height, laid.width = len(laid.head) + 3, laid.room
     return laid

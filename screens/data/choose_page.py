@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,19 +14,28 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, whole
 from lab.data.builtin_stories import grammar_text
 from lab.data.builtin_texts import BUILTINS
-from lab.data.path_completion import typed_source
-from lab.data.statistics.text_statistics import TextFacts
+from lab.data.path_completion import typed_source, working_folder
+from lab.data.source_files import file_size
+from lab.data.statistics.text_statistics import CountRequest, TextFacts, TokenCount, read_facts, run_count_process
 from lab.data.text_source import joined_source
-from models.config import TokenizerKind
-from screens.about_key import About
-from screens.background import DelayedCall
-from screens.data.choose_inputs import PathInput, SizeSlider
-from screens.data.data_page import ChosenText
-from screens.data.text_reader import (
+from lab.planning.default_hyperparameters import default_vocabulary
+from lab.runs.run_schema import DEFAULT_RULES
+from models.config import DEFAULT_PRESET, TokenizerKind
+from screens.about_key import About, described
+from screens.background import DelayedCall, in_thread, latest, still_wanted
+from screens.data.choose_inputs import PathInput, SizeSlider, TextTree
+from screens.data.data_page import (
+    HINT_IN_FIELD,
+    KINDS,
+    READ_UNASKED,
     STORIES,
-    TextReader,
+    ChosenText,
+    DataPage,
+    TextKey,
     encoding_hint,
     fact_lines,
     is_stories,
@@ -33,24 +43,23 @@ from screens.data.text_reader import (
     sized,
     unread_lines,
 )
-from screens.data.text_tree import TextTree
-from screens.widgets.fact_list import FactList
-from screens.widgets.page_bar import PageLink
+from screens.widgets.piece_lines import FactList
 from screens.widgets.text_fitting import printable
+from screens.widgets.top_bars import PageLink
 
 SECONDS_OF_MOVING = 0.15
 
-CHOOSE_KEYS: list[BindingType] = [
-    Binding("slash", "filter", "Find", id="choose.filter", tooltip="Find files by name, in all folders below this one")
-    | About(synonyms="filter search names file filename"),
-    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Unmark all files")
-    | About(synonyms="deselect clear selection several marks", needs="a marked file"),
-    Binding("v", "grammar", "Grammar", id="choose.grammar", tooltip="The grammar of the stories, or their text")
-    | About(synonyms="stories entropy rules probabilities"),
-    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories")
-    | About(synonyms="size stories slider bigger megabytes"),
+CHOOSE_KEYS: list[BindingType] = described(
+    Binding("slash", "filter", "Find", id="choose.filter", tooltip="Find files by name, in all folders below this one"),
+    About(synonyms="filter search names file filename"),
+    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Unmark all files"),
+    About(synonyms="deselect clear selection several marks", needs="a marked file"),
+    Binding("v", "grammar", "Grammar", id="choose.grammar", tooltip="The grammar of the stories, or their text"),
+    About(synonyms="stories entropy rules probabilities"),
+    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories"),
+    About(synonyms="size stories slider bigger megabytes"),
     Binding("minus", "size(-1)", "Smaller", id="choose.smaller", show=False, tooltip="A smaller text of stories"),
-]
+)
 
 
 ON_A_FOLDER = "A folder: enter opens it, m takes all its files as one text."
@@ -66,13 +75,48 @@ class PreviewScroll(VerticalScroll):
     ]
 
 
-class ChoosePage(TextReader):
+class ChoosePage(DataPage):
     """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
     LINK = PageLink("choose", "choose", "Choose a text")
     REST = "#texts"
     PARTS = (TextTree, PathInput, PreviewScroll)
     BINDINGS = CHOOSE_KEYS
+
+    source: str = ""
+    rules: tuple[str, ...] = DEFAULT_RULES
+    read_encoding: str = ""
+    """The encoding that it was asked for in; empty if it is auto-detected."""
+
+    _encoding_is_recent = False
+    """True if the encoding in the field is that of a recent text, or was guessed for one: the next text has another."""
+
+    @dataclass
+    class FactsRead(Message):
+        """The facts of a text, or the reason why it cannot be used."""
+
+        key: TextKey
+        facts: TextFacts | None
+        error: str = ""
+        too_large: str = ""
+
+    @dataclass
+    class Counted(Message):
+        """The number of tokens of one kind in a text, or the reason why it is not known."""
+
+        key: TextKey
+        kind: TokenizerKind
+        count: TokenCount | None
+        error: str = ""
+
+        @property
+        def words(self) -> str:
+            """The number, or the reason, as a fact of the text."""
+            if self.count is None:
+                return self.error
+            about = "" if self.count.exact else "about "
+            vocabulary = f" (vocabulary {whole(self.count.vocab_size)})" if self.kind == "bpe" else ""
+            return f"{about}{whole(self.count.tokens)} as {self.kind}{vocabulary}"
 
     @dataclass
     class TextRead(Message):
@@ -106,6 +150,32 @@ class ChoosePage(TextReader):
         self._marked_source = ""
         """The text that the marks made, until another is taken."""
         self._shows_grammar = False
+
+    @property
+    def key(self) -> TextKey:
+        return self.source, self.read_encoding, self.rules
+
+    @property
+    def encoding(self) -> str:
+        """The encoding in its field; empty if it is auto-detected."""
+        return self.query_one("#encoding", Input).value.strip()
+
+    def take_encoding(self, encoding: str) -> None:
+        """Read a recent text in its encoding; the next text is not."""
+        if encoding or self._encoding_is_recent:
+            self.query_one("#encoding", Input).value = encoding
+        self._encoding_is_recent = bool(encoding)
+
+    def hint(self, words: str, *, wrong: bool = False) -> None:
+        hint = self.query_one("#data-hint", Static)
+        hint.set_class(wrong, "-wrong")
+        hint.update(f"✗ Not read: {words}" if wrong else words)
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _name_key(self) -> None:
+        hint = "n trains on it" if self.source else ""
+        self.query_one("#use-hint", Label).update(HINT_IN_FIELD if isinstance(self.screen.focused, Input) else hint)
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
@@ -285,8 +355,8 @@ class ChoosePage(TextReader):
         if source:
             self.read(self.key, asked=asked)
 
-    @on(TextReader.FactsRead)
-    def _show_facts(self, message: TextReader.FactsRead) -> None:
+    @on(FactsRead)
+    def _show_facts(self, message: FactsRead) -> None:
         if message.key != self.key:
             return
         leads = self._take_when_read and self.screen.focused is self._taken_from
@@ -316,8 +386,8 @@ class ChoosePage(TextReader):
             self._use_when_read = False
             self.use()
 
-    @on(TextReader.Counted)
-    def _show_count(self, message: TextReader.Counted) -> None:
+    @on(Counted)
+    def _show_count(self, message: Counted) -> None:
         if message.key == self.key:
             self._counts[message.kind] = message.words
             self._show()
@@ -357,3 +427,38 @@ class ChoosePage(TextReader):
 
     def type_path(self) -> None:
         self._go_to(self.query_one(PathInput))
+
+    @latest("facts")
+    async def read(self, key: TextKey, *, asked: bool) -> None:
+        found = await in_thread(self._facts_of, key, asked)
+        self.post_message(found)
+        if found.facts is not None:
+            await self._count(key, KINDS, default_vocabulary(DEFAULT_PRESET, found.facts.bytes))
+
+    def _facts_of(self, key: TextKey, asked: bool) -> FactsRead:
+        source, encoding, rules = key
+        working_folder()  # one that was removed is left: in it a relative path has no meaning
+        size = file_size(source)
+        if not asked and size is not None and size > READ_UNASKED:
+            return self.FactsRead(key, None, too_large=f"{short_name(source)}: {bytes_(size)}; enter reads it.")
+        try:
+            facts = read_facts(source, encoding or None, rules)
+        except UserError as error:
+            return self.FactsRead(key, None, str(error))
+        if facts.entropy_bits_per_byte is not None:
+            grammar_text()  # now, in a thread, so that the key that shows it need not wait
+        return self.FactsRead(key, facts)
+
+    @latest("count")
+    async def count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+        """Count the tokens of a text whose facts are known."""
+        await self._count(key, kinds, vocabulary)
+
+    async def _count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:
+        source, encoding, rules = key
+        for kind in kinds:
+            try:
+                count = await still_wanted(run_count_process(CountRequest(source, encoding or None, kind, vocabulary, rules)))
+                self.post_message(self.Counted(key, kind, count))
+            except UserError as error:
+                self.post_message(self.Counted(key, kind, None, str(error)))

@@ -9,7 +9,7 @@ from lab.core.number_format import bytes_, counted, probability, signed_bytes, w
 from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
-from screens.blocks.bars_and_shades import EIGHTHS_ACROSS
+from screens.blocks.block_layout import EIGHTHS_ACROSS
 from screens.widgets.piece_lines import PieceLine, words_lines, wrap_pieces
 from screens.widgets.text_fitting import Piece, fit
 

@@ -23,15 +23,15 @@ from lab.data.corpus import shown_source
 from lab.data.path_completion import working_folder
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
-from screens.about_key import About, keyless
-from screens.background import DelayedCall
+from screens.about_key import About, described, keyless
+from screens.background import DelayedCall, latest, still_wanted
 from screens.data.clean_layout import RuleState, change, funnel_lines, rule_lines
-from screens.data.data_page import NO_TEXT, ChosenText, DataPage
+from screens.data.data_page import NO_TEXT, ChosenText, DataPage, share_read
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.widgets.line_scroll_view import SCROLL_KEYS
-from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLinesView, words_lines
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageLink
 
 SECONDS_OF_TICKING = 0.3
 FIRST_RULE = 1
@@ -49,16 +49,16 @@ real examples from this text: `[−taken−]` before, `{+added+}` after.
 
 Nothing changes on disk. The rules go with the text to Train, and a run keeps them.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x,enter", "switch", "Leave out", id="clean.switch", key_display="x", tooltip="Leave out this rule, or apply it")
-        | About(synonyms="switch toggle enable disable dedup duplicates ftfy boilerplate emails"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("x,enter", "switch", "Leave out", id="clean.switch", key_display="x", tooltip="Leave out this rule, or apply it"),
+        About(synonyms="switch toggle enable disable dedup duplicates ftfy boilerplate emails"),
         Binding("down,j", "select(1)", "Next rule", id="clean.down", show=False, tooltip="The next rule"),
         Binding("up,k", "select(-1)", "Rule before", id="clean.up", show=False, tooltip="The rule before"),
         Binding("pagedown", "select(10)", "Page down", id="clean.page_down", show=False, tooltip="Ten rules down"),
         Binding("pageup", "select(-10)", "Page up", id="clean.page_up", show=False, tooltip="Ten rules up"),
         Binding("home", "select(-100)", "First", id="clean.first", show=False, tooltip="The first rule"),
         Binding("end", "select(100)", "Last", id="clean.last", show=False, tooltip="The last rule"),
-    ]
+    )
 
     selected: var[int] = var(0)
     """Index into `RULES`."""
@@ -111,19 +111,21 @@ class CleanPage(DataPage):
     )
     STEP = 1
     REST = "#rules"
+    WORK = ("funnel",)
     PARTS = (RuleList, RuleDetail)
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="Next example of what it changed")
-        | About(synonyms="excerpt example before after diff next"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="Next example of what it changed"),
+        About(synonyms="excerpt example before after diff next"),
         Binding("left,h", "place(-1)", "Example before", id="clean.place_before", show=False, tooltip="The example before"),
-        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones")
-        | About(synonyms="every rule default reset"),
-        Binding("o", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file")
-        | About(synonyms="export write cleaned text file download"),
-        keyless("cancel", "clean.cancel", "Stop reading the text", "Cancel") | About(synonyms="stop abort reading"),
-        Binding("r", "measure", "Measure", id="clean.measure", tooltip="Read the text again and measure the rules")
-        | About(synonyms="funnel count numbers", needs="a text whose rules are not measured"),
-    ]
+        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones"),
+        About(synonyms="every rule default reset"),
+        Binding("o", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file"),
+        About(synonyms="export write cleaned text file download"),
+        keyless("cancel", "clean.cancel", "Stop reading the text", "Cancel"),
+        About(synonyms="stop abort reading"),
+        Binding("r", "measure", "Measure", id="clean.measure", tooltip="Read the text again and measure the rules"),
+        About(synonyms="funnel count numbers", needs="a text whose rules are not measured"),
+    )
     DEFAULT_CSS = """
     CleanPage {
         #clean-body { height: 1fr; width: 1fr; layout: vertical; }
@@ -188,13 +190,10 @@ class CleanPage(DataPage):
             self.funnel = None
             self._shows_largest = True
         if text is None:
-            self._stop_measuring()
+            self.hide()
         elif self._measured_rules != rules:
             self._measure_soon()
         self._draw()
-
-    def hide(self) -> None:
-        self._stop_measuring()
 
     def would_be_lost(self) -> str:
         return "the cleaned text being saved" if self._is_saving else ""
@@ -253,22 +252,23 @@ class CleanPage(DataPage):
         self._is_saving = self._is_saving if saving is None else saving
         self.refresh_bindings()
 
-    def _stop_measuring(self) -> None:
+    def hide(self) -> None:
         self._measuring.cancel()
-        self.workers.cancel_group(self, "funnel")
+        super().hide()
         self._set_work(measuring=False)
 
     def action_cancel(self) -> None:
         words = "stopped, nothing was saved" if self._is_saving else "stopped: r measures the rules"
-        self._stop_measuring()
+        self.hide()
         self.workers.cancel_group(self, "save")
         self._set_work(saving=False)
         self._say(words)
 
-    @work(group="funnel", exclusive=True, exit_on_error=True)
+    @latest("funnel")
     async def _measure(self, text: ChosenText, rules: tuple[str, ...]) -> None:
         try:
-            reply = await run_funnel_process(FunnelRequest(text.source, text.encoding or None, rules), self._tell_progress)
+            request = FunnelRequest(text.source, text.encoding or None, rules)
+            reply = await still_wanted(run_funnel_process(request, self._tell_progress))
         except UserError as error:
             self._set_work(measuring=False)
             self._say(str(error), error=True)
@@ -286,7 +286,7 @@ class CleanPage(DataPage):
         self.post_message(self.Measured(text, rules, funnel))
 
     def _tell_progress(self, done: int, total: int) -> None:
-        self._say(f"reading {probability(done / total, 0) if total else '…'} of {bytes_(total)} · Esc stops")
+        self._say(f"reading {share_read(done, total)} · Esc stops")
 
     def _say(self, words: str, *, error: bool = False) -> None:
         self.query_one("#clean-status", StatusLine).say(words, error=error)
@@ -309,11 +309,11 @@ class CleanPage(DataPage):
         self._set_work(saving=True)
         self._save(text, self.rules, path, replace)
 
-    @work(group="save", exclusive=True, exit_on_error=True)
+    @latest("save")
     async def _save(self, text: ChosenText, rules: tuple[str, ...], path: Path, replace: bool) -> None:
         request = FunnelRequest(text.source, text.encoding or None, rules, str(path.absolute()), replace)
         try:
-            reply = await run_funnel_process(request, self._tell_progress)
+            reply = await still_wanted(run_funnel_process(request, self._tell_progress))
         except UserError as error:
             self._set_work(saving=False)
             self._say(str(error), error=True)

@@ -17,16 +17,15 @@ from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.views.screen_state import ScreenState
 from models.config import DEFAULT_PRESET
-from screens.about_key import About
+from screens.about_key import About, described
+from screens.base_screen import PagedScreen, page_bindings, turn_bindings
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
-from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
-from screens.paged_screen import PagedScreen, page_bindings, turn_bindings
-from screens.widgets.page_bar import PageBar
+from screens.widgets.top_bars import PageBar
 
 
 class DataScreen(PagedScreen):
@@ -43,14 +42,14 @@ built-in texts; look at it; see how it is **cleaned**; see how it is split.
 A **token** is a piece of text with a number. `bytes`: each byte is a token; `bpe`: frequent pieces learned from your text;
 `gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.
 """
-    BINDINGS = [
-        Binding("n", "use", "New run", id="data.use", tooltip="New run on this text")
-        | About("Text", synonyms="train use choose pick corpus dataset"),
-        Binding("e", "type", "Edit path", id="data.type", tooltip="Edit the path of the text")
-        | About("Text", synonyms="type open own file load folder glob completion", rank=110),
+    BINDINGS = described(
+        Binding("n", "use", "New run", id="data.use", tooltip="New run on this text"),
+        About("Text", synonyms="train use choose pick corpus dataset"),
+        Binding("e", "type", "Edit path", id="data.type", tooltip="Edit the path of the text"),
+        About("Text", synonyms="type open own file load folder glob completion", rank=110),
         *page_bindings("data", PAGES),
         *turn_bindings("data"),
-    ]
+    )
 
     page: var[str] = var("choose", init=False)
     text: var[ChosenText | None] = var(None, init=False)
@@ -161,8 +160,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if message.taken:
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
-    @on(TextReader.Counted)
-    def _tokens_counted(self, message: TextReader.Counted) -> None:
+    @on(ChoosePage.Counted)
+    def _tokens_counted(self, message: ChoosePage.Counted) -> None:
         if message.kind == "bpe" and message.count is not None and message.key == self.choose_page.key:
             about = "" if message.count.exact else "≈"
             self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", self._rules

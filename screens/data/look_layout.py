@@ -11,7 +11,7 @@ from lab.core.number_format import probability, whole
 from lab.data.statistics import statistics_view
 from lab.data.statistics.text_profile import TextProfile, TextSample
 from lab.views.blocks import Table
-from screens.blocks.bars_and_shades import EIGHTHS_UP
+from screens.blocks.block_layout import EIGHTHS_UP
 from screens.blocks.table_layout import lay_table
 from screens.colour import ColouredPiece
 from screens.widgets.piece_lines import wrap_pieces

@@ -14,27 +14,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
-from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
 from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
-from screens.about_key import About, keyless
-from screens.background import in_thread, latest
+from screens.about_key import About, described, keyless
+from screens.background import ends_with_worker, in_thread, latest
 from screens.blocks.piece_view import PieceView
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
 from screens.widgets.line_scroll_view import SCROLL_KEYS
-from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import wrap
+from screens.widgets.top_bars import PageLink
 
 SECONDS_BETWEEN_PICTURES = 0.5
-
-
-class StoppedError(Exception):
-    """Nobody waits for the work any more."""
 
 
 class LookView(PieceView):
@@ -52,12 +47,12 @@ class LookView(PieceView):
 
 A click on the map or on a passage shows the text there.
 """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place")
-        | About(synonyms="random passage excerpt anywhere read"),
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place"),
+        About(synonyms="random passage excerpt anywhere read"),
         keyless("sample(-1)", "look.sample_back", "The random sample before this one"),
         *SCROLL_KEYS,
-    ]
+    )
     DEFAULT_CSS = "LookView > .block--dim { color: $foreground 65%; }"
 
     @dataclass
@@ -116,11 +111,12 @@ class LookPage(DataPage):
         "statistics characters words lines encoding repeats duplicates scripts languages sample",
     )
     REST = "#look-view"
+    WORK = ("look", "sample")
     PARTS = (LookView,)
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("v", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned")
-        | About(synonyms="raw original cleaned statistics"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("v", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned"),
+        About(synonyms="raw original cleaned statistics"),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,10 +155,6 @@ class LookPage(DataPage):
         self._forget_sample()
         self.hide()
         self.show(self._text)
-
-    def hide(self) -> None:
-        self.workers.cancel_group(self, "look")
-        self.workers.cancel_group(self, "sample")
 
     def _forget_sample(self) -> None:
         self.workers.cancel_group(self, "sample")
@@ -261,14 +253,12 @@ class LookPage(DataPage):
 
 
 def _asking_now_and_then() -> Callable[[float], bool]:
-    """A check that ends the work of the current worker when it is cancelled, and asks for a picture now and then."""
-    worker = get_current_worker()
-    last = time.monotonic()
+    """A check for a thread: it ends work that is not wanted any more, and asks for a picture now and then."""
+    end_if_unwanted, last = ends_with_worker(), time.monotonic()
 
     def check(progress: float) -> bool:
         nonlocal last
-        if worker.is_cancelled:
-            raise StoppedError
+        end_if_unwanted()
         now = time.monotonic()
         if now - last < SECONDS_BETWEEN_PICTURES:
             return False

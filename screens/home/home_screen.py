@@ -16,11 +16,10 @@ from textual.widgets import Input, Static
 from lab.analysis.run_filter import run_filter
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
-from screens.home.next_step import LessonAhead, lesson_ahead, next_step, opening_mode, with_links
-from screens.home.pipeline_map import PipelineMap
+from screens.home.pipeline_map import LessonAhead, PipelineMap, lesson_ahead, next_step, opening_mode, with_links
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
 from screens.messages import (
     CloneSettings,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from lab.core.machine import Machine
     from lab.runs.run_summary import RunSummary
     from screens.home.curve_reader import CurveReader, RunDetail
-    from screens.home.model_import import ModelImport
+    from screens.home.import_dialog import ModelImport
     from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
@@ -67,32 +66,32 @@ training loss over the steps, each run on its own logarithmic scale. `demo` and 
 **Find.** `/` takes words of the name, text, tokenizer or state, and conditions: `stories loss<2.5`. **GPT-2 itself** becomes a
 run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of yours: *fine-tuning*.
 """
-    BINDINGS = [
-        Binding("i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model")
-        | About("Runs", synonyms="look inside open", rank=1, needs=A_RUN),
-        Binding("n", "app.mode('data')", "New", id="home.new", tooltip="New run: choose its text")
-        | About("Runs", synonyms="create start train", rank=1),
-        Binding("slash", "filter", "Find", id="home.filter", key_display="/", tooltip="Find runs by their words or numbers")
-        | About("Runs", synonyms="filter search name text tokenizer state condition list", rank=1),
-        Binding("c", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another")
-        | About("Runs", synonyms="difference side by side runs", needs=A_RUN),
-        Binding("v", "group", "By text", id="home.group", tooltip="View the runs by their text, or by age")
-        | About("Runs", synonyms="group sort order texts"),
-        Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text")
-        | About("Runs", synonyms="copy duplicate repeat again same settings train longer other learning rate steps", needs=A_RUN),
-        Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights")
-        | About("Runs", synonyms="finetune finetuning from pretrained weights continue train on start base", needs=A_RUN),
-        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run")
-        | About("Runs", synonyms="name title", needs=A_RUN),
-        Binding("x,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first")
-        | About("Runs", synonyms="remove erase disk", needs=A_RUN),
-        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch")
-        | About(needs=A_RUN, synonyms="progress plot samples resume pause stop training export report"),
-        keyless("import_model", "home.import", "Import GPT-2's weights, or a model folder, as a run", "Import")
-        | About(
+    BINDINGS = described(
+        Binding("i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model"),
+        About("Runs", synonyms="look inside open", rank=1, needs=A_RUN),
+        Binding("n", "app.mode('data')", "New", id="home.new", tooltip="New run: choose its text"),
+        About("Runs", synonyms="create start train", rank=1),
+        Binding("slash", "filter", "Find", id="home.filter", key_display="/", tooltip="Find runs by their words or numbers"),
+        About("Runs", synonyms="filter search name text tokenizer state condition list", rank=1),
+        Binding("c", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),
+        About("Runs", synonyms="difference side by side runs", needs=A_RUN),
+        Binding("v", "group", "By text", id="home.group", tooltip="View the runs by their text, or by age"),
+        About("Runs", synonyms="group sort order texts"),
+        Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text"),
+        About("Runs", synonyms="copy duplicate repeat again same settings train longer other learning rate steps", needs=A_RUN),
+        Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights"),
+        About("Runs", synonyms="finetune finetuning from pretrained weights continue train on start base", needs=A_RUN),
+        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run"),
+        About("Runs", synonyms="name title", needs=A_RUN),
+        Binding("x,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
+        About("Runs", synonyms="remove erase disk", needs=A_RUN),
+        keyless("choose('train')", "home.watch", "Watch this run's training", "Watch"),
+        About(needs=A_RUN, synonyms="progress plot samples resume pause stop training export report"),
+        keyless("import_model", "home.import", "Import GPT-2's weights, or a model folder, as a run", "Import"),
+        About(
             synonyms="gpt-2 gpt2 distilgpt2 hugging face huggingface hub transformers pretrained weights download load open model"
         ),
-    ]
+    )
     AUTO_FOCUS = "RunTable"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane"), (160, "-large")]
 
@@ -303,8 +302,7 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
             self.post_message(CompareWith(self.selected.name))
 
     async def action_import_model(self) -> None:
-        from screens.home.import_dialog import ImportDialog
-        from screens.home.model_import import ModelImport
+        from screens.home.import_dialog import ImportDialog, ModelImport
 
         if not self.query("#import-line"):
             await self.mount(ModelImport(id="import-line"), after="#home-middle")

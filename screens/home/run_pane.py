@@ -14,10 +14,10 @@ from lab.core.number_format import count, counted, fixed, whole
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
-from screens.home.next_step import opening_mode
+from screens.home.pipeline_map import opening_mode
 from screens.plot.figure import loss_figure
 from screens.plot.line_plot import LinePlot
-from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.piece_lines import Fact, FactList
 from screens.widgets.text_fitting import printable
 
 LONGEST_SAMPLE = 240

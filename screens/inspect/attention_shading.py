@@ -3,8 +3,8 @@
 from typing import Literal
 
 from lab.views.blocks import HeadAttention, LensPath, View
-from screens.about_key import About, keyless
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.about_key import About, described, keyless
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.widgets.token_shading import Shading
@@ -27,9 +27,9 @@ def shading_of(attention: HeadAttention, label: str, direction: Direction) -> Sh
 class AttentionShading(InspectPart):
     """Shades the tokens with the attention that comes with each view; a view without it keeps the shading of the same place."""
 
-    BINDINGS = (
-        keyless("shading", "inspect.shading", "Shade tokens by attention from the chosen one, to it, or not", "Shading")
-        | About(synonyms="attention strip colour"),
+    BINDINGS = described(
+        keyless("do('shading')", "inspect.shading", "Shade tokens by attention from the chosen one, to it, or not", "Shading"),
+        About(synonyms="attention strip colour"),
     )
 
     def __init__(self, host: InspectHost, bar: PromptBar) -> None:
@@ -42,7 +42,10 @@ class AttentionShading(InspectPart):
         self._shading: tuple[tuple[HeadAttention, str, Direction], Shading | None] | None = None
         """The shading made last, and of what: the tokens are not drawn again for the same."""
 
-    def action_shading(self) -> None:
+    def actions(self) -> Actions:
+        return {"shading": self.shading}
+
+    def shading(self) -> None:
         self._direction = NEXT[self._direction]
         self._shade()
 

@@ -6,9 +6,9 @@ from textual.binding import Binding
 
 from lab.views.blocks import View
 from lab.views.number_refs import next_token
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.blocks.view_layout import CellCursor
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
 
 NO_FORMULA = "No formula here; move to another number."
@@ -18,41 +18,57 @@ NO_DEEPER = "No formula below this one: Backspace or Esc one level up."
 class Explanations(InspectPart):
     """Remembers the cursor at each level, so that climbing back restores it."""
 
-    BINDINGS = (
-        Binding("enter", "enter_view", "Cursor", id="inspect.enter", tooltip="Put a cursor on the numbers of the view")
-        | About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
-        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor")
-        | About("Ask why", synonyms="formula calculate why", rank=1),
-        Binding("backspace", "climb", "Back", id="inspect.climb", show=False, tooltip="Back to the number one level up")
-        | About(is_listed=False, needs="an explained number"),
+    BINDINGS = described(
+        Binding("enter", "do('enter_view')", "Cursor", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
+        About("Ask why", words="a cursor on the numbers; then the formula of one", rank=7),
+        Binding("enter", "do('explain')", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor"),
+        About("Ask why", synonyms="formula calculate why", rank=1),
+        Binding("backspace", "do('climb')", "Back", id="inspect.climb", show=False, tooltip="Back to the number one level up"),
+        About(is_listed=False, needs="an explained number"),
         Binding(
             "a",
-            "aside('attribution')",
+            "do('aside', 'attribution')",
             "Attribute",
             id="inspect.attribution",
             tooltip="Direct logit attribution of the predicted token",
-        )
-        | About(
+        ),
+        About(
             "Ask why",
             words="why this token: attribution; evidence in the training text; source code",
             also=("inspect.evidence", "inspect.code"),
             synonyms="dla contribution logits why explain",
             rank=18,
         ),
-        Binding("w", "aside('evidence')", "Evidence", id="inspect.evidence", tooltip="Evidence for it in the training text")
-        | About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
-        Binding("number_sign", "aside('code')", "Code", id="inspect.code", key_display="#", tooltip="Source code of this step")
-        | About(synonyms="python lines gpt.py shapes tensors pytorch", rank=20),
-        keyless("against", "inspect.against", "Compare with another token: at the cursor, or the next best; or none", "Versus")
-        | About(synonyms="attribution", needs="the attribution of a token"),
-        keyless("order", "inspect.order", "The parts by size, or in the order of the computation", "Order")
-        | About(synonyms="sort attribution", needs="the attribution of a token"),
+        Binding(
+            "w", "do('aside', 'evidence')", "Evidence", id="inspect.evidence", tooltip="Evidence for it in the training text"
+        ),
+        About(synonyms="corpus counts n-gram memorized copied where learned", rank=19),
+        Binding(
+            "number_sign", "do('aside', 'code')", "Code", id="inspect.code", key_display="#", tooltip="Source code of this step"
+        ),
+        About(synonyms="python lines gpt.py shapes tensors pytorch", rank=20),
+        keyless(
+            "do('against')", "inspect.against", "Compare with another token: at the cursor, or the next best; or none", "Versus"
+        ),
+        About(synonyms="attribution", needs="the attribution of a token"),
+        keyless("do('order')", "inspect.order", "The parts by size, or in the order of the computation", "Order"),
+        About(synonyms="sort attribution", needs="the attribution of a token"),
     )
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
         self._cursors: list[CellCursor] = []
         self._return_to: CellCursor | None = None
+
+    def actions(self) -> Actions:
+        return {
+            "enter_view": self.enter_view,
+            "explain": self.explain,
+            "climb": self.climb,
+            "aside": self.aside,
+            "against": self.against,
+            "order": self.order,
+        }
 
     def is_enabled(self, action: str) -> bool:
         selection = self._host.selection
@@ -63,10 +79,10 @@ class Explanations(InspectPart):
             return bool(selection.trail)
         return action == "aside" or (selection.aside == "attribution" and not selection.trail)
 
-    def action_enter_view(self) -> None:
+    def enter_view(self) -> None:
         self._host.focus_numbers()
 
-    def action_explain(self) -> None:
+    def explain(self) -> None:
         view, selection = self._host.view, self._host.selection
         if view.spot is None or view.cursor is None:
             return
@@ -79,7 +95,7 @@ class Explanations(InspectPart):
         self._cursors = [*self._cursors[: len(selection.trail)], view.cursor]
         self._host.selection = replace(selection, trail=(*selection.trail, view.spot.ref))
 
-    def action_climb(self) -> None:
+    def climb(self) -> None:
         depth = len(self._host.selection.trail) - 1
         self._return_to = self._cursors[depth] if depth < len(self._cursors) else None
         self._host.selection = replace(self._host.selection, trail=self._host.selection.trail[:depth])
@@ -88,17 +104,17 @@ class Explanations(InspectPart):
         """Climb one level, or leave the side view. False if there is none."""
         selection = self._host.selection
         if selection.trail:
-            self.action_climb()
+            self.climb()
         elif selection.aside:
             self._host.selection = selection.on_stage()
         else:
             return False
         return True
 
-    def action_aside(self, aside: str) -> None:
+    def aside(self, aside: str) -> None:
         self._host.selection = toggled_aside(self._host.selection, aside, next_token(self._ref))
 
-    def action_against(self) -> None:
+    def against(self) -> None:
         selection, model = self._host.selection, self._host.model
         if not isinstance(model, Ready):
             return
@@ -109,7 +125,7 @@ class Explanations(InspectPart):
             token = others[0] if others else None
         self._host.selection = replace(selection, against=None if token in (selection.against, asked) else token)
 
-    def action_order(self) -> None:
+    def order(self) -> None:
         self._host.selection = replace(self._host.selection, by_size=not self._host.selection.by_size)
 
     def view_shown(self, selection: Selection, view: View) -> None:

@@ -9,8 +9,8 @@ from typing import Literal
 from lab.engine.client import EngineDied, EngineError
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
-from screens.about_key import About, keyless
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.about_key import About, described, keyless
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
@@ -138,9 +138,9 @@ ENDS_GUESS = frozenset({"tour", "time", "compare", "second", "stage", "all_heads
 class Guessing(InspectPart):
     """Asks, follows the selection while the guess is open, and takes the veil away when the answer is revealed."""
 
-    BINDINGS = (
-        keyless("guess", "inspect.guess", "Guess the next token, or the most attended one, before it is shown", "Guess")
-        | About(synonyms="predict prediction quiz test myself score"),
+    BINDINGS = described(
+        keyless("do('guess')", "inspect.guess", "Guess the next token, or the most attended one, before it is shown", "Guess"),
+        About(synonyms="predict prediction quiz test myself score"),
     )
 
     def __init__(
@@ -161,6 +161,9 @@ class Guessing(InspectPart):
         self._view: tuple[Selection, View] | None = None
         """The newest lens path and view, in sight unless a guess is open."""
 
+    def actions(self) -> Actions:
+        return {"guess": self.guess}
+
     @property
     def hint(self) -> str:
         """The keys, for the status line; "" while nothing is guessed."""
@@ -168,7 +171,7 @@ class Guessing(InspectPart):
             return OPEN_HINT if self._guess.is_open else WAITING_HINT
         return REVEALED_HINT if self._state == "revealed" else ""
 
-    def action_guess(self) -> None:
+    def guess(self) -> None:
         """Ask about the place in view; where a guess is open or revealed, about another one."""
         model, selection = self._host.model, self._host.selection
         if not isinstance(model, Ready):
@@ -221,7 +224,7 @@ class Guessing(InspectPart):
         if self._state == "revealed" and key == "enter":
             return self.close()
         if self._state != "none" and key == "space":
-            self.action_guess()
+            self.guess()
             return True
         return False
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from textual.app import App
-from textual.binding import Binding
+from textual.binding import BindingType
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
@@ -19,6 +18,9 @@ from screens.inspect.engine_session import EngineSession
 from screens.inspect.selection import Selection
 
 R = TypeVar("R")
+
+Actions = Mapping[str, Callable[..., Any]]
+"""Methods of a part by the names of their actions: `do('switch')` is the action of the screen that calls `switch`."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,16 @@ class InspectHost(Protocol):
 
 
 class InspectPart:
-    """A part with keys of its own: `action_x` of a part is the screen's action `x`, run once something is selected."""
+    """A part with keys of its own, whose actions the screen runs once something is selected."""
 
-    BINDINGS: ClassVar[tuple[Binding, ...]] = ()
+    BINDINGS: ClassVar[Sequence[BindingType]] = ()
 
     def __init__(self, host: InspectHost) -> None:
         self._host = host
+
+    def actions(self) -> Actions:
+        """The part's actions; none by default."""
+        return {}
 
     @property
     def _ref(self) -> str:
@@ -160,30 +166,3 @@ class InspectPart:
     def key_pressed(self, key: str) -> bool:
         """Follow a key before its binding acts. True keeps it from that."""
         return False
-
-
-def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str, InspectPart]:
-    """Make the actions of the parts the screen's own, where Textual looks for them, and give the part of each by its name.
-
-    They do nothing before anything is selected.
-    """
-
-    def once_selected(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(action)
-        def act(*args: object) -> Any:
-            if isinstance(screen.model, Starting):
-                return None
-            for part in parts:
-                part.before_action(name)
-            return action(*args)
-
-        return act
-
-    owners = {}
-    for part in parts:
-        for name in dir(part):
-            if name.startswith("action_"):
-                own = name.removeprefix("action_")
-                setattr(screen, name, once_selected(own, getattr(part, name)))
-                owners[own] = part
-    return owners

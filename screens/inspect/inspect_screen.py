@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -18,7 +19,8 @@ from lab.core.number_format import counted
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, about
+from screens.about_key import About, about, described
+from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
@@ -26,27 +28,30 @@ from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.guessing import Guessing
-from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions
+from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation, location_text, newer_best
 from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
-from screens.inspect.prompt_editing import PromptEditing
+from screens.inspect.prompt_editing import PromptEditing, SecondPrompt
 from screens.inspect.run_hold import RunHold, RunRead, read_first_prompt
-from screens.inspect.second_prompt import SecondPrompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.tour import Tour
 from screens.inspect.view_export import ViewExport
 from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
-from screens.inspect.widget_messages import WidgetMessages
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
-from screens.inspect.widgets.prompt_bar import PromptBar
+from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.prompt_bar import PromptBar, SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
+from screens.messages import Arrived
 from screens.terminal.textual_internals import is_being_removed
+from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.guess_view import GuessView
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit
+from screens.widgets.token_strip import TokenStrip
 
 HELP = (
     "Follow one prompt through the forward pass: `j` next stage, `k` back; `←` `→` choose the token whose prediction you "
@@ -89,7 +94,7 @@ def forward_pass_picture(facts: ModelFacts | None) -> str:
     return "\n".join((first, keys, f"{dashes} j/k {dashes}▸"))
 
 
-class InspectScreen(WidgetMessages):
+class InspectScreen(LabScreen):
     """State is one `selection`: keys of the parts change it; marks follow at once, the view when the engine answers."""
 
     MODE = "inspect"
@@ -106,7 +111,7 @@ class InspectScreen(WidgetMessages):
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
-    BINDINGS = [
+    BINDINGS = described(
         *TimeTravel.BINDINGS,
         *TokenSampling.BINDINGS,
         *Explanations.BINDINGS,
@@ -115,8 +120,9 @@ class InspectScreen(WidgetMessages):
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
-        restart_binding("inspect.restart") | About("Model", synonyms="stuck hang kill"),
-    ]
+        restart_binding("inspect.restart"),
+        About("Model", synonyms="stuck hang kill"),
+    )
 
     selection: var[Selection] = var(Selection(""))
     """Nothing to look at while the model is `Starting`."""
@@ -149,7 +155,7 @@ class InspectScreen(WidgetMessages):
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
-        self._owners = bind_actions(self, self._parts)
+        self._actions = {name: (part, act) for part in self._parts for name, act in part.actions().items()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
         answers = Callbacks(*take, self._second.take_answer, self.notices.show_progress)
         self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
@@ -215,6 +221,16 @@ class InspectScreen(WidgetMessages):
         else:
             super().action_back()
 
+    async def action_do(self, name: str, *arguments: object) -> None:
+        """Run an action of a part; none before anything is selected."""
+        if isinstance(self.model, Starting):
+            return
+        for part in self._parts:
+            part.before_action(name)
+        done = self._actions[name][1](*arguments)
+        if isawaitable(done):
+            await done
+
     def rank_of(self, binding: Binding) -> int | None:
         key, stage = about(binding), self.selection.shows
         if binding.action == "back" and (self.focused is not self._steps or stage != self.selection.stage):
@@ -235,7 +251,7 @@ class InspectScreen(WidgetMessages):
             return action in ("back", "more_keys")
         if action == "restart_engine":
             return self.notices.may_restart
-        return action not in self._owners or self._owners[action].is_enabled(action)
+        return action != "do" or self._actions[str(parameters[0])][0].is_enabled(str(parameters[0]))
 
     def screen_state(self) -> ScreenState:
         return super().screen_state() if isinstance(self.model, Starting) else state_of(self.selection, self.model)
@@ -404,3 +420,57 @@ class InspectScreen(WidgetMessages):
     def _width_changed(self, message: BlockView.WidthChanged) -> None:
         if not isinstance(self.model, Starting):
             self.selection = replace(self.selection, width=message.width)
+
+    @on(Arrived)
+    def _arrived(self) -> None:
+        if isinstance(self.focused, BlockView | InterventionList):
+            self.query_one(ForwardPassList).focus()  # the keys move along the stages again
+
+    @on(BlockView.SpotChanged)
+    def _spot_changed(self, message: BlockView.SpotChanged) -> None:
+        if message.spot is not None:
+            words, hint = message.spot.description, self._interventions.hint
+            with_hint = f"{words} · {hint}" if hint else words
+            self.say(with_hint if cell_len(with_hint) <= self.size.width - 2 else words)
+        else:
+            self.say_location()
+
+    @on(ForwardPassList.Chosen)
+    def _step_chosen(self, message: ForwardPassList.Chosen) -> None:
+        self._navigation.step_end(message.step)
+
+    @on(TokenStrip.Clicked)
+    def _token_clicked(self, message: TokenStrip.Clicked) -> None:
+        self._navigation.go_to_position(message.index)
+
+    @on(PromptBar.Edited)
+    def _prompt_edited(self, message: PromptBar.Edited) -> None:
+        self._editing.apply_prompt(message.text)
+
+    @on(SamplingForm.Applied)
+    def _settings_applied(self, message: SamplingForm.Applied) -> None:
+        self._editing.apply_settings(message.settings)
+
+    @on(SamplingForm.Refused)
+    def _settings_refused(self, message: SamplingForm.Refused) -> None:
+        self.say(message.sentence, error=True)
+
+    @on(InterventionList.Removed)
+    def _intervention_removed(self, message: InterventionList.Removed) -> None:
+        self._interventions.remove(message.intervention)
+
+    @on(GuessView.Revealed)
+    def _answer_revealed(self) -> None:
+        self._guessing.revealed()
+
+    @on(TimeSlider.Moved)
+    def _slider_moved(self, message: TimeSlider.Moved) -> None:
+        self._time.move_to(message.index)
+
+    @on(TimeSlider.Played)
+    def _slider_played(self) -> None:
+        self._time.play_or_stop()
+
+    @on(TimeSlider.Closed)
+    def _slider_closed(self, message: TimeSlider.Closed) -> None:
+        self._time.close(keep=message.keep)

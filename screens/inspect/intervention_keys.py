@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from textual.actions import parse
 from textual.binding import Binding
 
 from lab.inspect.intervention_effect import Effect, in_short
@@ -24,9 +25,9 @@ from lab.inspect.interventions import (
 from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER
 from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
 from screens.inspect.widgets.inspect_columns import InspectColumns
 from screens.widgets.token_strip import TokenStrip
@@ -142,33 +143,46 @@ def _is_in_a_layer(selection: Selection) -> bool:
 class InterventionKeys(InspectPart):
     """Keeps the interventions in the selection, so that every question carries them."""
 
-    BINDINGS = (
-        Binding("x", "switch", "Ablate", id="inspect.switch", tooltip="Ablate the head or MLP, or hide the token; again: restore")
-        | About(
+    BINDINGS = described(
+        Binding(
+            "x",
+            "do('switch')",
+            "Ablate",
+            id="inspect.switch",
+            tooltip="Ablate the head or MLP, or hide the token; again: restore",
+        ),
+        About(
             "Switch off and change",
             synonyms="ablate ablation off disable knock out switch hide mask",
             rank=15,
             matters=lambda selection: selection.stage in PARTS,
             needs="a step of a head, the attention, the MLP or a token",
         ),
-        keyless("effect", "inspect.effect", "Effect of the interventions on the ranking", "Effect")
-        | About(synonyms="before after kl ablation change ranking", needs="an intervention"),
-        keyless("mean", "inspect.mean", "Ablate to zero, or to the mean over the prompt", "Zero/mean")
-        | About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        keyless("scale", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale")
-        | About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        keyless("attend_only", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force")
-        | About(
+        keyless("do('effect')", "inspect.effect", "Effect of the interventions on the ranking", "Effect"),
+        About(synonyms="before after kl ablation change ranking", needs="an intervention"),
+        keyless("do('mean')", "inspect.mean", "Ablate to zero, or to the mean over the prompt", "Zero/mean"),
+        About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
+        keyless("do('scale')", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale"),
+        About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
+        keyless(
+            "do('attend_only')", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force"
+        ),
+        About(
             synonyms="force attention pattern",
             matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
             needs="a step of a head",
         ),
-        keyless("patch", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch")
-        | About(synonyms="causal tracing copy vector", needs="a second prompt"),
-        keyless("all_on", "inspect.all_on", "Undo all interventions", "Undo all")
-        | About(synonyms="restore reset interventions ablation", needs="an intervention"),
-        keyless("interventions", "inspect.interventions", "Interventions: effect, scale, force, patch, undo all", "Interventions")
-        | About(synonyms="ablate ablation change"),
+        keyless("do('patch')", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch"),
+        About(synonyms="causal tracing copy vector", needs="a second prompt"),
+        keyless("do('all_on')", "inspect.all_on", "Undo all interventions", "Undo all"),
+        About(synonyms="restore reset interventions ablation", needs="an intervention"),
+        keyless(
+            "do('interventions')",
+            "inspect.interventions",
+            "Interventions: effect, scale, force, patch, undo all",
+            "Interventions",
+        ),
+        About(synonyms="ablate ablation change"),
     )
 
     def __init__(self, host: InspectHost, columns: InspectColumns, second: TokenStrip, keep_for_undo: Callable[[], None]) -> None:
@@ -185,6 +199,18 @@ class InterventionKeys(InspectPart):
         """True until the effect of the key just pressed is told."""
         self._told: tuple[Selection, str] | None = None
         """The effect told last, as long as nothing else is selected."""
+
+    def actions(self) -> Actions:
+        return {
+            "switch": self.switch,
+            "interventions": self.interventions,
+            "effect": self.effect,
+            "mean": self.mean,
+            "scale": self.scale,
+            "attend_only": self.attend_only,
+            "patch": self.patch,
+            "all_on": self.all_on,
+        }
 
     def is_enabled(self, action: str) -> bool:
         if action in ("effect", "all_on"):
@@ -219,22 +245,24 @@ class InterventionKeys(InspectPart):
             self._keep_for_undo()
             self._host.selection = replace(self._host.selection, interventions=interventions, trail=())
 
-    def action_switch(self) -> None:
+    def switch(self) -> None:
         found = self._target()
         if found is None:
             self._host.say(NOTHING_HERE)
         else:
             self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))
 
-    def action_interventions(self) -> None:
+    def interventions(self) -> None:
         """The actions without a key, each with what it does."""
-        keys = [each for each in self.BINDINGS[1:-1] if self.is_enabled(each.action)]  # all but x and this menu
-        self._host.start(self._offer("interventions", [(each.description, each.tooltip, each.action) for each in keys]), "menu")
+        keys = [each for each in self.BINDINGS[1:-1] if isinstance(each, Binding)]  # all but x and this menu
+        possible = (each for each in keys if self.is_enabled(str(parse(each.action)[2][0])))
+        lines = [(each.description, each.tooltip, each.action) for each in possible]
+        self._host.start(self._offer("interventions", lines), "menu")
 
-    def action_effect(self) -> None:
+    def effect(self) -> None:
         self._host.selection = toggled_aside(self._host.selection, "effect", next_token(self._ref))
 
-    def action_mean(self) -> None:
+    def mean(self) -> None:
         """Switch between zero and mean ablation; an ablation at this step switches too."""
         self._to_mean = not self._to_mean
         found, interventions = self._target(), self._host.selection.interventions
@@ -244,7 +272,7 @@ class InterventionKeys(InspectPart):
         else:
             self._host.say("x now ablates to the mean over the prompt." if self._to_mean else "x now ablates to zero.")
 
-    def action_scale(self) -> None:
+    def scale(self) -> None:
         found = self._target()
         if found is None or found.part == "tokens":
             self._host.say("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
@@ -264,7 +292,7 @@ class InterventionKeys(InspectPart):
         elif old is not None:
             self._change(remove_intervention(interventions, old))
 
-    def action_attend_only(self) -> None:
+    def attend_only(self) -> None:
         found, model, selection = self._target(), self._host.model, self._host.selection
         if found is None or found.part != "attn.z" or not isinstance(model, Ready):
             self._host.say("Only a head can be made to attend to one token: go to an attention step.")
@@ -274,7 +302,7 @@ class InterventionKeys(InspectPart):
         new = Intervention(part="attn.z", how="attend", layer=found.layer, head=found.head, position=key, token=token)
         self._change(toggle_intervention(selection.interventions, new))
 
-    def action_patch(self) -> None:
+    def patch(self) -> None:
         found, model, selection = self._target(patch=True), self._host.model, self._host.selection
         tokens = self._second.tokens
         if selection.second is None or not isinstance(model, Ready):
@@ -286,7 +314,7 @@ class InterventionKeys(InspectPart):
         else:
             self._change(toggle_intervention(selection.interventions, new))
 
-    def action_all_on(self) -> None:
+    def all_on(self) -> None:
         self._change(())
 
     def remove(self, intervention: Intervention) -> None:

@@ -8,10 +8,10 @@ from textual.binding import Binding
 
 from lab.core.number_format import whole
 from lab.inspect.stages.stage_registry import STAGES
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import target
 from screens.inspect.selection import Selection, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
@@ -48,51 +48,63 @@ def _side(by: int) -> str:
 class Navigation(InspectPart):
     """Moves of the selection through the forward pass."""
 
-    BINDINGS = (
-        Binding("j,down", "step(1)", "Stage", id="inspect.next", key_display="j/k", tooltip="The next stage of the forward pass")
-        | About(
+    BINDINGS = described(
+        Binding(
+            "j,down", "do('step', 1)", "Stage", id="inspect.next", key_display="j/k", tooltip="The next stage of the forward pass"
+        ),
+        About(
             "Move",
             words="stage of the forward pass; token whose prediction is inspected",
             also=("inspect.previous", "inspect.right", "inspect.left"),
             rank=5,
         ),
-        Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The stage before"),
-        Binding("right,l", "position(1)", "Token", id="inspect.right", key_display="←/→", tooltip="The token to the right")
-        | About(rank=6),
-        Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
-        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head")
-        | About(
+        Binding("k,up", "do('step', -1)", "Back", id="inspect.previous", show=False, tooltip="The stage before"),
+        Binding("right,l", "do('position', 1)", "Token", id="inspect.right", key_display="←/→", tooltip="The token to the right"),
+        About(rank=6),
+        Binding("left,h", "do('position', -1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
+        Binding("right_square_bracket", "do('head', 1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head"),
+        About(
             "Move",
             words="head; layer; another view of the same",
             also=("inspect.head_before", "inspect.layer", "inspect.layer_before", "inspect.view"),
             rank=14,
         ),
-        Binding("left_square_bracket", "head(-1)", "Back", id="inspect.head_before", show=False, tooltip="The head before"),
-        Binding("right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="The next layer")
-        | About(
+        Binding("left_square_bracket", "do('head', -1)", "Back", id="inspect.head_before", show=False, tooltip="The head before"),
+        Binding(
+            "right_curly_bracket", "do('layer', 1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="The next layer"
+        ),
+        About(
             synonyms="block",
             rank=16,
             matters=lambda selection: selection.shows == selection.stage and STAGES[selection.stage].layer_key,
         ),
-        Binding("left_curly_bracket", "layer(-1)", "Back", id="inspect.layer_before", show=False, tooltip="The layer before"),
-        Binding("v", "another_view", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token")
-        | About(synonyms="attention patterns panel versus", rank=12),
-        keyless("all_heads", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads")
-        | About(synonyms="attention patterns thumbnails gallery overview"),
-        keyless("stage('lens')", "inspect.lens_grid", "Logit lens of every token and layer", "Logit lens")
-        | About(synonyms="logitlens predictions grid heatmap"),
-        keyless("panel", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel")
-        | About(needs="a view of several matrices"),
-        Binding("home", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first stage"),
-        Binding("end", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last stage"),
-        Binding("m", "choose_run", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint")
-        | About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
-        keyless("checkpoint", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last")
-        | About(synonyms="weights best last"),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place")
-        | About(rank=200),
+        Binding(
+            "left_curly_bracket", "do('layer', -1)", "Back", id="inspect.layer_before", show=False, tooltip="The layer before"
+        ),
+        Binding(
+            "v", "do('another_view')", "View", id="inspect.view", tooltip="Another view: all heads, one matrix, another token"
+        ),
+        About(synonyms="attention patterns panel versus", rank=12),
+        keyless("do('all_heads')", "inspect.all_heads", "All heads of all layers; again: the chosen one", "All heads"),
+        About(synonyms="attention patterns thumbnails gallery overview"),
+        keyless("do('stage', 'lens')", "inspect.lens_grid", "Logit lens of every token and layer", "Logit lens"),
+        About(synonyms="logitlens predictions grid heatmap"),
+        keyless("do('panel')", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel"),
+        About(needs="a view of several matrices"),
+        Binding("home", "do('step_end', 0)", "First", id="inspect.first", show=False, tooltip="The first stage"),
+        Binding("end", "do('step_end', -1)", "Last", id="inspect.last", show=False, tooltip="The last stage"),
+        Binding(
+            "m", "do('choose_run')", "Model", id="inspect.run", tooltip="Choose the model: a run, or its best or last checkpoint"
+        ),
+        About("Model", words="model: run or checkpoint; over time: any training step", also=("inspect.time",), synonyms="open"),
+        keyless("do('checkpoint')", "inspect.checkpoint", "Switch between the best and the last checkpoint", "Best/last"),
+        About(synonyms="weights best last"),
+        Binding(
+            "pagedown,ctrl+d", "do('page', 1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"
+        ),
+        Binding("pageup,ctrl+u", "do('page', -1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place"),
+        About(rank=200),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList, second: BlockView) -> None:
@@ -101,7 +113,23 @@ class Navigation(InspectPart):
         self._second = second
         self._list = steps
 
-    def action_step(self, by: int) -> None:
+    def actions(self) -> Actions:
+        return {
+            "step": self.step,
+            "step_end": self.step_end,
+            "another_view": self.another_view,
+            "panel": self.panel,
+            "position": self.position,
+            "head": self.head,
+            "all_heads": self.all_heads,
+            "layer": self.layer,
+            "stage": self.stage,
+            "checkpoint": self.checkpoint,
+            "page": self.page,
+            "choose_run": self.choose_run,
+        }
+
+    def step(self, by: int) -> None:
         if steps := self._list.steps:
             index = min(max(index_of(self._host.selection, steps) + by, 0), len(steps) - 1)
             self._go(at_step(self._host.selection, steps[index]), f"No stage comes {_side(by)} this one.")
@@ -113,7 +141,7 @@ class Navigation(InspectPart):
         else:
             self._host.selection = to
 
-    def action_step_end(self, index: int) -> None:
+    def step_end(self, index: int) -> None:
         """Go to a step by its index; -1 is the last."""
         if self._list.steps:
             self._host.selection = at_step(self._host.selection, self._list.steps[index])
@@ -127,17 +155,17 @@ class Navigation(InspectPart):
         """The first action for another view that there is here; all heads only from a stage, not from what is opened aside."""
         selection = self._host.selection
         views = ("against", "other_pane", "panel", *(() if selection.aside or selection.trail else ("all_heads",)))
-        return next((view for view in views if self._host.check_action(view, ())), None)
+        return next((view for view in views if self._host.check_action("do", (view,))), None)
 
-    async def action_another_view(self) -> None:
+    async def another_view(self) -> None:
         if (action := self._view_key()) is not None:
-            await self._host.run_action(action)
+            await self._host.run_action(f"do('{action}')")
 
-    def action_panel(self) -> None:
+    def panel(self) -> None:
         for view in (self._host.view, self._second):
             view.next_panel()
 
-    def action_position(self, by: int) -> None:
+    def position(self, by: int) -> None:
         if isinstance(model := self._host.model, Ready):
             to = at_position(self._host.selection, model.path, position_in(self._host.selection, model.path) + by)
             self._go(to, f"No token comes {_side(by)} this one." + (" space samples the next." if by > 0 else ""))
@@ -146,12 +174,12 @@ class Navigation(InspectPart):
         if isinstance(model := self._host.model, Ready):
             self._host.selection = at_position(self._host.selection, model.path, position)
 
-    def action_head(self, by: int) -> None:
+    def head(self, by: int) -> None:
         model = self._host.model
         if not isinstance(model, Starting | Loading):
             self._go(in_head(self._host.selection, model.facts, by), "This model has one head in each layer.")
 
-    def action_all_heads(self) -> None:
+    def all_heads(self) -> None:
         """All heads at once; from there, the pattern of the one under the cursor, else of the chosen one."""
         selection, model = self._host.selection, self._host.model
         if selection.stage != "thumbnails" or selection.aside or selection.trail:
@@ -162,22 +190,22 @@ class Navigation(InspectPart):
         self._host.focus_steps()
         self._host.selection = replace(chosen, stage="matrix")
 
-    def action_layer(self, by: int) -> None:
+    def layer(self, by: int) -> None:
         if self._list.steps:
             self._go(in_layer(self._host.selection, self._list.steps, by), f"No layer comes {_side(by)} this place.")
 
-    def action_stage(self, name: str) -> None:
+    def stage(self, name: str) -> None:
         self._host.selection = replace(self._host.selection.on_stage(), stage=name)
 
-    def action_checkpoint(self) -> None:
+    def checkpoint(self) -> None:
         selection = self._host.selection
         self._host.selection = replace(selection, checkpoint="last" if selection.checkpoint == "best" else "best")
 
-    def action_page(self, by: int) -> None:
+    def page(self, by: int) -> None:
         for view in (self._host.view, self._second):
             view.page(by)
 
-    def action_choose_run(self) -> None:
+    def choose_run(self) -> None:
         self._host.start(self._choose_run(), "choose run")
 
     async def _choose_run(self) -> None:
@@ -193,6 +221,6 @@ class Navigation(InspectPart):
         if name == NEWEST:
             self._host.ask_again()
         elif name == other:
-            self.action_checkpoint()
+            self.checkpoint()
         elif name:
             lab.post_message(RunChosen(name))

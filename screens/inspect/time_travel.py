@@ -9,8 +9,8 @@ from textual.worker import Worker
 
 from lab.analysis.training_timeline import TimelineStop, ViewAtStep, describe_number, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
-from screens.about_key import About
-from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
+from screens.about_key import About, described
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, Starting
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.time_slider import TimeSlider
 
@@ -38,9 +38,11 @@ class Answers:
 class TimeTravel(InspectPart):
     """Opens and follows the slider; keeps the previous weights' answers, to tell what has changed."""
 
-    BINDINGS = (
-        Binding("t", "time", "Time", id="inspect.time", tooltip="Over time: this view with the weights of any training step")
-        | About(synonyms="history snapshots checkpoints steps slider travel"),
+    BINDINGS = described(
+        Binding(
+            "t", "do('time')", "Time", id="inspect.time", tooltip="Over time: this view with the weights of any training step"
+        ),
+        About(synonyms="history snapshots checkpoints steps slider travel"),
     )
 
     def __init__(self, host: InspectHost, slider: TimeSlider) -> None:
@@ -52,11 +54,14 @@ class TimeTravel(InspectPart):
         self._before: tuple[Selection, ViewAtStep] | None = None
         self._playing: Worker[None] | None = None
 
+    def actions(self) -> Actions:
+        return {"time": self.time}
+
     @property
     def is_open(self) -> bool:
         return self._came_from is not None
 
-    def action_time(self) -> None:
+    def time(self) -> None:
         if self.is_open:
             self.close()
         else:

@@ -9,10 +9,10 @@ from textual.worker import Worker
 from lab.core.number_format import probability
 from lab.engine.client import EngineDied, EngineError
 from models.config import SamplingSettings
-from screens.about_key import About, keyless
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.about_key import About, described, keyless
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
-from screens.inspect.widgets.sampling_form import in_short
+from screens.inspect.widgets.prompt_bar import in_short
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Tokens a second in generation, at most as fast as the views follow."""
@@ -27,24 +27,32 @@ UNDO_KEPT = 500
 class TokenSampling(InspectPart):
     """Samples one token at a time through the engine, so that each can be inspected like a typed one."""
 
-    BINDINGS = (
-        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Sample a token at random; it replaces what follows")
-        | About(
+    BINDINGS = described(
+        Binding(
+            "space", "do('sample')", "Sample", id="inspect.sample", tooltip="Sample a token at random; it replaces what follows"
+        ),
+        About(
             "Prompt and sampling",
             words="sample the next token; sampling settings",
             also=("inspect.settings",),
             synonyms="generate next token predict draw",
             rank=11,
         ),
-        Binding("s", "sampling", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate")
-        | About(synonyms="sampling nucleus greedy randomness min-p repetition penalty pace token after"),
-        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token, edit of the prompt or intervention")
-        | About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
-        keyless("sample(1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),
-        keyless("auto", "inspect.auto", "Generate token after token; again: stop", "Generate")
-        | About(synonyms="write continue text completion"),
-        keyless("pace(1)", "inspect.faster", "Generate faster", "Faster"),
-        keyless("pace(-1)", "inspect.slower", "Generate slower", "Slower"),
+        Binding("s", "do('sampling')", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed; generate"),
+        About(synonyms="sampling nucleus greedy randomness min-p repetition penalty pace token after"),
+        Binding(
+            "u",
+            "do('undo')",
+            "Undo",
+            id="inspect.undo",
+            tooltip="Undo the last sampled token, edit of the prompt or intervention",
+        ),
+        About(synonyms="back revert restore", needs="a sampled token, an edit or an intervention"),
+        keyless("do('sample', 1)", "inspect.next_seed", "Sample again with the next seed", "Next seed"),
+        keyless("do('auto')", "inspect.auto", "Generate token after token; again: stop", "Generate"),
+        About(synonyms="write continue text completion"),
+        keyless("do('pace', 1)", "inspect.faster", "Generate faster", "Faster"),
+        keyless("do('pace', -1)", "inspect.slower", "Generate slower", "Slower"),
     )
 
     def __init__(self, host: InspectHost) -> None:
@@ -56,6 +64,9 @@ class TokenSampling(InspectPart):
         """The prompt with the token that was sampled last, until it is on the screen."""
         self._told: tuple[Selection, str] | None = None
         """The selection with the token that was sampled last, and how that was chosen."""
+
+    def actions(self) -> Actions:
+        return {"sampling": self.sampling, "sample": self.sample, "undo": self.undo, "auto": self.auto, "pace": self.pace}
 
     def is_enabled(self, action: str) -> bool:
         return bool(self._undo) if action == "undo" else True
@@ -86,19 +97,19 @@ class TokenSampling(InspectPart):
         """Change the pace while tokens are generated. False if the key is for somebody else."""
         changes = self.is_writing and key in PACE_KEYS
         if changes:
-            self.action_pace(PACE_KEYS[key])
+            self.pace(PACE_KEYS[key])
         return changes
 
-    def action_sampling(self) -> None:
+    def sampling(self) -> None:
         seed = self._host.selection.sampling.seed + 1
         lines = (
-            ("temperature, top-k, top-p, seed", in_short(self._host.selection.sampling), "settings"),
-            ("generate token after token", f"at {self._pace_in_words} (+ and -)", "auto"),
-            ("next seed", f"sample again with seed {seed}", "sample(1)"),
+            ("temperature, top-k, top-p, seed", in_short(self._host.selection.sampling), "do('settings')"),
+            ("generate token after token", f"at {self._pace_in_words} (+ and -)", "do('auto')"),
+            ("next seed", f"sample again with seed {seed}", "do('sample', 1)"),
         )
         self._host.start(self._offer("sampling", lines), "menu")
 
-    def action_sample(self, seeds_on: int = 0) -> None:
+    def sample(self, seeds_on: int = 0) -> None:
         """Sample one token; while tokens are generated, stop that."""
         if not self.leave():
             self._host.start(self._sample(seeds_on), "sample")
@@ -155,7 +166,7 @@ class TokenSampling(InspectPart):
         self.stop_writing()
         self._undo.clear()
 
-    def action_undo(self) -> None:
+    def undo(self) -> None:
         if self._undo:
             self.stop_writing()
             undo = self._undo.pop()
@@ -169,14 +180,14 @@ class TokenSampling(InspectPart):
         self.stop_writing()
         return was_writing
 
-    def action_auto(self) -> None:
+    def auto(self) -> None:
         if self.is_writing:
             self.stop_writing()
         else:
             self._writing = self._host.start(self._write(), "write")
             self._host.say_location()
 
-    def action_pace(self, by: int) -> None:
+    def pace(self, by: int) -> None:
         self._pace = min(max(self._pace + by, 0), len(PACES) - 1)
         if self.is_writing:
             self._host.say_location()

@@ -11,8 +11,8 @@ from lab.core.number_format import counted, probability, significant, whole
 from lab.inspect.interventions import describe_interventions
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
-from screens.about_key import About
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.about_key import About, described
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
 from screens.inspect.token_sampling import PACE_KEYS
@@ -28,9 +28,11 @@ PACE_OF = {"fast": 0, "normal": 1, "slow": 2, "off": 1}
 class Tour(InspectPart):
     """Moves the selection; whatever else moves it, and any key, ends the tour."""
 
-    BINDINGS = (
-        Binding("p", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass, a sentence on each stage; any key stops")
-        | About("Move", place=2, synonyms="play animation walk through demo forward pass"),
+    BINDINGS = described(
+        Binding(
+            "p", "do('tour')", "Tour", id="inspect.tour", tooltip="Play the forward pass, a sentence on each stage; any key stops"
+        ),
+        About("Move", place=2, synonyms="play animation walk through demo forward pass"),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:
@@ -43,6 +45,9 @@ class Tour(InspectPart):
         """What the tour has selected last."""
         self._place = ""
         self._has_moved = False
+
+    def actions(self) -> Actions:
+        return {"tour": self.tour}
 
     @property
     def hint(self) -> str:
@@ -66,7 +71,7 @@ class Tour(InspectPart):
         sentence = tour_sentence(step, selection, model.facts, model.path)
         return " · ".join(filter(None, (sentence, self._place, "+ faster - slower, any other key stops")))
 
-    def action_tour(self) -> None:
+    def tour(self) -> None:
         if not isinstance(self._host.model, Ready):
             self._host.say("The tour needs the model, which is still being loaded.")
             return

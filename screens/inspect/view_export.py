@@ -10,10 +10,10 @@ from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
 from screens.dialogs.export_menu import screenshot, short_path
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 from screens.terminal.clipboard import copy
 
@@ -24,15 +24,20 @@ WIDE = 200
 class ViewExport(InspectPart):
     """One key, then a choice; the status line says where the file is."""
 
-    BINDINGS = (
-        Binding("o", "export", "Export", id="inspect.take_out", show=False, tooltip="Export: report, view, screenshot or trace")
-        | About("Model", synonyms="save copy clipboard csv npz json svg png picture download"),
+    BINDINGS = described(
+        Binding(
+            "o", "do('export')", "Export", id="inspect.take_out", show=False, tooltip="Export: report, view, screenshot or trace"
+        ),
+        About("Model", synonyms="save copy clipboard csv npz json svg png picture download"),
     )
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
         self._writing = ""
         """The file that is being written."""
+
+    def actions(self) -> Actions:
+        return {"export": self.export}
 
     def would_be_lost(self) -> str:
         return f"{self._writing}, which is being written" if self._writing else ""
@@ -42,7 +47,7 @@ class ViewExport(InspectPart):
         model, view = self._host.model, self._host.view.view
         return (model, view) if isinstance(model, Ready) and view is not None else None
 
-    def action_export(self) -> None:
+    def export(self) -> None:
         if self._in_sight() is not None:
             self._host.start(self._export(), "export")
 

@@ -23,19 +23,18 @@ from lab.training.posttraining.posttraining_record import tuned_name
 from lab.views.screen_state import ScreenState
 from models.chat import Turn
 from models.config import SamplingSettings
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread
-from screens.learn.learn_engine import LearnEngine, Refused
-from screens.learn.learn_page import LearnPage
+from screens.learn.learn_page import LearnEngine, LearnPage, Refused
 from screens.learn.live.engine_view import COMPUTING, LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand, model_of, number_in
 from screens.messages import OpenState
 from screens.widgets.line_scroll_view import SCROLL_KEYS
-from screens.widgets.page_bar import PageLink
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.prompt_input import NEWLINE, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import Piece, wrap
+from screens.widgets.top_bars import PageLink
 
 TOKENS = 3
 """Tokens of an answer between two pictures."""
@@ -114,15 +113,16 @@ class ChatWidget(LiveWidget):
         & > ChatInput:focus { border: round $accent; }
     }
     """
-    BINDINGS = [
-        Binding("e", "edit", "Message", id="chat.edit", tooltip="Edit the message; enter sends it")
-        | About(synonyms="say talk ask"),
+    BINDINGS = described(
+        Binding("e", "edit", "Message", id="chat.edit", tooltip="Edit the message; enter sends it"),
+        About(synonyms="say talk ask"),
         Binding("x", "stop", "Stop", id="chat.stop", tooltip="Stop the answer"),
-        Binding("r", "again", "Again", id="chat.again", tooltip="Answer the last message again, with the next seed")
-        | About(synonyms="regenerate retry"),
-        Binding("n", "new", "New", id="chat.new", tooltip="New conversation") | About(synonyms="clear reset"),
+        Binding("r", "again", "Again", id="chat.again", tooltip="Answer the last message again, with the next seed"),
+        About(synonyms="regenerate retry"),
+        Binding("n", "new", "New", id="chat.new", tooltip="New conversation"),
+        About(synonyms="clear reset"),
         keyless("inspect", "chat.inspect", "Inspect the document of the conversation", "Inspect"),
-    ]
+    )
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)

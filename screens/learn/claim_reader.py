@@ -23,8 +23,7 @@ from lab.lessons.claim import MARKS, TITLES, CheckedClaim, Claim, check_claim, c
 from lab.views.blocks import View
 from models.config import SamplingSettings
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine, Refused
-from screens.learn.learn_page import ReadingBox
+from screens.learn.learn_page import LearnEngine, ReadingBox, Refused
 from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.status_line import StatusLine
 

@@ -20,8 +20,8 @@ from screens.learn.claim_reader import Checked, ClaimChecks, ClaimReader, ClaimT
 from screens.learn.learn_page import ReadingPage, run_in_words
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import ModelAtHand, model_of
-from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import fit, wrap
+from screens.widgets.top_bars import PageLink
 
 SHORT: dict[Verdict, str] = {"true": "✓ true", "limit": "◐ limit", "not so": "✗ not so", "unchecked": "? unclear"}
 """Mark and word of a verdict in the list."""

@@ -21,16 +21,15 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
 from lab.lessons.lesson import Lesson, LessonStep
 from lab.lessons.translation import languages, own_words
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.action_index import with_keys
-from screens.learn.learn_engine import LearnEngine
-from screens.learn.learn_page import ReadingBox, run_in_words
+from screens.learn.learn_page import LearnEngine, ReadingBox, run_in_words
 from screens.learn.live.engine_view import PlaceView
 from screens.learn.live.live_registry import asks_guess, live_widget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.messages import ModeChosen, OpenState
-from screens.widgets.mode_bar import MODES
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import MODES
 
 GO_ON = "space goes on"
 SECONDS_AT_REST = 0.1
@@ -74,17 +73,17 @@ class LessonReader(Vertical):
         &.-beside > #lesson-status { dock: bottom; }
     }
     """
-    BINDINGS = [
-        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson")
-        | About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),
+    BINDINGS = described(
+        Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
+        About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),
         Binding("backspace", "step(-1)", "Back", id="lesson.previous", tooltip="The step before"),
-        Binding("i", "open", "Inspect", id="lesson.open", tooltip="Inspect this: the full screen with the same state")
-        | About("Lessons", place=2, synonyms="open whole mode"),
+        Binding("i", "open", "Inspect", id="lesson.open", tooltip="Inspect this: the full screen with the same state"),
+        About("Lessons", place=2, synonyms="open whole mode"),
         Binding("j,down", "scroll_text(1)", "Scroll", id="lesson.down", show=False, tooltip="Scroll the text down"),
         Binding("k,up", "scroll_text(-1)", "Up", id="lesson.up", show=False, tooltip="Scroll the text up"),
-        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons")
-        | About("Lessons", place=3),
-    ]
+        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text and the lessons"),
+        About("Lessons", place=3),
+    )
 
     step: var[int] = var(0)
     """0-based step in view."""

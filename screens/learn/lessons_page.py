@@ -18,26 +18,24 @@ from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.lessons.quiz import quiz, results_of
 from lab.runs.home_folder import home
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working, latest
 from screens.learn.learn_page import ReadingPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.experiment_widget import ExperimentWidget
-from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import NextTokenGuess
 from screens.learn.live.live_registry import asks_guess
 from screens.learn.live.live_widget import model_of
-from screens.learn.live.merges_widget import MergesWidget
-from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
-from screens.learn.live.stage_widget import StageWidget
+from screens.learn.live.stage_widget import OneStepWidget, StageWidget
 from screens.learn.live.study_widget import ChooseWidget, StudyWidget
+from screens.learn.live.text_widgets import FunnelWidget, MergesWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
-from screens.widgets.page_bar import PageLink
 from screens.widgets.text_fitting import fit
+from screens.widgets.top_bars import PageLink
 
 
 class LessonList(OptionList):
@@ -45,14 +43,14 @@ class LessonList(OptionList):
 
     BORDER_TITLE = "lessons"
     HELP = "**The lessons.** Each goes on where you left it."
-    BINDINGS = [
-        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson")
-        | About("Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1),
+    BINDINGS = described(
+        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson"),
+        About("Lessons", words="another lesson; enter reads it", also=("lessons.previous", "lessons.read"), place=-1),
         Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
         keyless("first", "lessons.first", "The first lesson", "First"),
         keyless("last", "lessons.last", "The last lesson", "Last"),
         Binding("right,l,space", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
-    ]
+    )
 
 
 class LessonsPage(ReadingPage):

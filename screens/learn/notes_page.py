@@ -16,10 +16,10 @@ from lab.core.errors import UserError
 from lab.core.visible_text import quoted, visible
 from lab.lessons.notes import notes_path, prepare_notes, read_notes
 from lab.runs.home_folder import home
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.learn.learn_page import LearnPage, ReadingBox
-from screens.widgets.page_bar import PageLink
+from screens.widgets.top_bars import PageLink
 
 LONGEST_SHOWN = 20_000
 """Characters at the end of the notes that are shown."""
@@ -46,10 +46,10 @@ class NotesPage(LearnPage):
         & MarkdownH1, & MarkdownH2 { content-align: left middle; margin: 1 0; }
     }
     """
-    BINDINGS = [
-        Binding("e", "edit", "Edit", id="notes.edit", tooltip="Edit your notes in your editor")
-        | About(synonyms="change delete write editor vim"),
-    ]
+    BINDINGS = described(
+        Binding("e", "edit", "Edit", id="notes.edit", tooltip="Edit your notes in your editor"),
+        About(synonyms="change delete write editor vim"),
+    )
 
     def __init__(self) -> None:
         super().__init__()

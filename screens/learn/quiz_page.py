@@ -11,12 +11,12 @@ from lab.lessons.learner import read_predictions
 from lab.lessons.lesson import lessons_and_problems
 from lab.lessons.quiz import QuizResults, quiz, quiz_view, results_of, source_of
 from lab.runs.home_folder import home
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import LearnPage
 from screens.widgets.guess_view import GuessView
-from screens.widgets.page_bar import PageLink
+from screens.widgets.top_bars import PageLink
 
 
 class QuizQuestionView(GuessView):
@@ -24,11 +24,11 @@ class QuizQuestionView(GuessView):
 
     HELP = "**The quiz.** The arrows lead to a choice, `enter` takes it. The answers are shown after the second time."
     TITLE = "quiz"
-    BINDINGS = [
+    BINDINGS = described(
         Binding("enter", "choose", "Answer", id="quiz.choose", tooltip="Answer this, and go on to the next question"),
-        Binding("d", "dont_know", "Don't know", id="quiz.dont_know", tooltip="Answer that you don't know, and go on")
-        | About(rank=90),
-    ]
+        Binding("d", "dont_know", "Don't know", id="quiz.dont_know", tooltip="Answer that you don't know, and go on"),
+        About(rank=90),
+    )
 
     def action_dont_know(self) -> None:
         if self.state is not None:
@@ -46,12 +46,12 @@ class QuizPage(LearnPage):
         &.-asking > BlockView { display: none; }
     }
     """
-    BINDINGS = [
-        Binding("enter", "begin", "Begin", id="quiz.begin", tooltip="Answer all questions; again where you have")
-        | About("Lessons", words="begin the quiz"),
-        Binding("backspace", "back", "Back", id="quiz.back", tooltip="The question before, to change its answer")
-        | About(rank=90),
-    ]
+    BINDINGS = described(
+        Binding("enter", "begin", "Begin", id="quiz.begin", tooltip="Answer all questions; again where you have"),
+        About("Lessons", words="begin the quiz"),
+        Binding("backspace", "back", "Back", id="quiz.back", tooltip="The question before, to change its answer"),
+        About(rank=90),
+    )
 
     def compose(self) -> ComposeResult:
         self.results: QuizResults | None = None

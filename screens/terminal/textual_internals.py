@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.segment import Segment
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
-from textual.binding import Binding
 from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
@@ -219,11 +218,6 @@ def forget_watchers(app: App[Any]) -> None:
     """
     for watchers in getattr(app, "__watchers", {}).values():
         watchers[:] = [each for each in watchers if not each[0]._closing]
-
-
-def bindings_of_key(node: DOMNode, key: str) -> list[Binding]:
-    """The bindings of a node's own key, possible now or not: `active_bindings` has no others than the possible ones."""
-    return node._bindings.key_to_bindings.get(key, [])
 
 
 def tell_changes(widget: Widget) -> None:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.reactive import reactive, var
 from textual.timer import Timer
 
 from lab.core.errors import UserError
-from screens.about_key import About, keyless
-from screens.background import in_thread, latest
+from screens.about_key import About, described, keyless
+from screens.background import in_thread, latest, paced
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.tokens.bpe.learning import BpeLearning, Source
-from screens.tokens.bpe.merge_list import MergeList
-from screens.tokens.bpe.pair_list import PairList
-from screens.tokens.bpe.text_strip import TextStrip
-from screens.tokens.tokens_page import SourceLine
-from screens.widgets.page_bar import PageLink
+from screens.tokens.bpe_widgets import MergeList, PairList, TextStrip
+from screens.tokens.tokens_page import SourceLine, TokensPage
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.bpe_session import BpeSession, BpeState
+
+Source = Literal["text", "run", "box"]
+"""The text in use, the text of the current run, or what is typed into the text box."""
+
 
 UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
 """Units of the tokens, and their names in the legend."""
@@ -39,26 +42,28 @@ FASTER_EVERY = 50
 WIDE = 110
 """Columns from which merges and curve stand side by side."""
 
-KEYS: list[BindingType] = [
-    Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair")
-    | About(synonyms="learn pair bpe most frequent next step"),
-    Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause")
-    | About(synonyms="animate run watch training learn bpe pause"),
-    Binding("plus", "step(10)", "Ten", id="bpe.ten", key_display="+ -", tooltip="Ten merges")
-    | About(synonyms="merge ten pairs learn bpe"),
+KEYS: list[BindingType] = described(
+    Binding("enter,l,right", "step(1)", "Merge", id="bpe.merge", key_display="⏎", tooltip="Merge the most common pair"),
+    About(synonyms="learn pair bpe most frequent next step"),
+    Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause"),
+    About(synonyms="animate run watch training learn bpe pause"),
+    Binding("plus", "step(10)", "Ten", id="bpe.ten", key_display="+ -", tooltip="Ten merges"),
+    About(synonyms="merge ten pairs learn bpe"),
     Binding("minus", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
-    Binding("u,h,left,backspace", "step(-1)", "Undo", id="bpe.back", key_display="u", tooltip="Undo the last merge")
-    | About(synonyms="unmerge previous step back"),
-    Binding("n", "source", "New text", id="bpe.source", tooltip="New text to learn from: in use, the run's, or the text box")
-    | About(synonyms="text file corpus learn from"),
-    Binding("v", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve")
-    | About(synonyms="list learned rules ranks curve"),
-    keyless("step(100)", "bpe.hundred", "A hundred merges") | About(synonyms="merge hundred pairs learn bpe"),
-    keyless("restart", "bpe.restart", "Undo all merges: the text as bytes") | About(synonyms="reset start over zero bytes"),
-]
+    Binding("u,h,left,backspace", "step(-1)", "Undo", id="bpe.back", key_display="u", tooltip="Undo the last merge"),
+    About(synonyms="unmerge previous step back"),
+    Binding("n", "source", "New text", id="bpe.source", tooltip="New text to learn from: in use, the run's, or the text box"),
+    About(synonyms="text file corpus learn from"),
+    Binding("v", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve"),
+    About(synonyms="list learned rules ranks curve"),
+    keyless("step(100)", "bpe.hundred", "A hundred merges"),
+    About(synonyms="merge hundred pairs learn bpe"),
+    keyless("restart", "bpe.restart", "Undo all merges: the text as bytes"),
+    About(synonyms="reset start over zero bytes"),
+)
 
 
-class BpePage(BpeLearning):
+class BpePage(TokensPage):
     """Pair counts at the left, the curve and the merges at the right, the text below."""
 
     LINK = PageLink("bpe", "learn BPE", synonyms="merges learn train pairs byte-pair encoding")
@@ -87,6 +92,16 @@ class BpePage(BpeLearning):
     }
     """
     BINDINGS = KEYS
+
+    wanted = 0
+    """Number of the newest text asked for."""
+
+    @dataclass
+    class Reading(Message):
+        """The share of the text that has been read."""
+
+        number: int
+        share: float
 
     source: var[Source | None] = var[Source | None](None)
     """The text that is learned from; None until the page is opened."""
@@ -208,15 +223,15 @@ class BpePage(BpeLearning):
         event.stop()
         self.source = event.source
 
-    @on(BpeLearning.Reading)
-    def _show_share(self, message: BpeLearning.Reading) -> None:
+    @on(Reading)
+    def _show_share(self, message: Reading) -> None:
         if self._reading and message.number == self.wanted:
             self.query_one("#bpe-counts", StatusLine).say(f"counting the words of the text: {message.share:.0%}")
 
     @latest("bpe-open")
     async def _read(self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
         try:
-            self.session, self._run_tokens = await self.read_text(source, name, encoding, cleaning, text)
+            self.session, self._run_tokens = await self._read_text(source, name, encoding, cleaning, text)
         except UserError as error:
             self._reading, self._steps = False, 0
             self.query_one("#bpe-counts", StatusLine).say(str(error), error=True)
@@ -323,6 +338,29 @@ class BpePage(BpeLearning):
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:
         self.query_one("#bpe-parts", StatusLine).left = message.parts
+
+    async def _read_text(
+        self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
+    ) -> tuple[BpeSession, tuple[bytes, ...]]:
+        """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
+        number = self.wanted
+        report = paced(lambda share: self.post_message(self.Reading(number, share)))
+
+        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
+            from lab.tokenization.bpe_session import BpeSession
+            from lab.tokenization.learnable_text import read_run_text, read_training_part, whole_text
+
+            run_tokens: tuple[bytes, ...] = ()
+            match source:
+                case "text":
+                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
+                case "run":
+                    learnable, run_tokens = read_run_text(name, report)
+                case "box":
+                    learnable = whole_text("the text in the box", text)
+            return BpeSession(learnable), run_tokens
+
+        return await in_thread(read)
 
 
 def tokens_left(state: BpeState, text: int) -> Figure:

@@ -14,12 +14,11 @@ from lab.core.errors import UserError
 from models.config import TokenizerError
 from screens.background import in_thread, latest
 from screens.colour import CYCLE, cycle_style, palette_of
-from screens.tokens.size_bars import comparison_lines
-from screens.tokens.tokens_page import TextPage
+from screens.tokens.tokens_page import TextPage, comparison_lines
 from screens.widgets.line_scroll_view import SCROLL_KEYS, CachedLinesView
-from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit
+from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerSource

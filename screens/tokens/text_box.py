@@ -7,7 +7,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
 from lab.core.visible_text import visible
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.terminal.textual_internals import wrapped_row
 
 MOST_CHARACTERS = 200_000
@@ -24,10 +24,10 @@ class TextBox(TextArea):
         "**The text.** Type or paste; the tokens follow each key. `escape` frees the keys for the tokens, `e` comes back. "
         "`ctrl+z` undoes, also what `n` has put here."
     )
-    BINDINGS = [
-        keyless("clear_text", "text.clear", "Empty the text box; ctrl+z brings the text back", "Clear")
-        | About(synonyms="delete empty erase reset text"),
-    ]
+    BINDINGS = described(
+        keyless("clear_text", "text.clear", "Empty the text box; ctrl+z brings the text back", "Clear"),
+        About(synonyms="delete empty erase reset text"),
+    )
 
     def __init__(self, example: str, *, id: str) -> None:
         """The example stands in the box, dim, while it is empty."""

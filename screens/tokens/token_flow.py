@@ -14,7 +14,7 @@ from textual.reactive import var
 from textual.strip import Strip
 
 from lab.tokenization.token_alignment import Ints, wrap_rows
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.colour import CYCLE, cycle_style, palette_of
 from screens.widgets.line_scroll_view import CachedLinesView
 from screens.widgets.text_fitting import fit
@@ -182,9 +182,9 @@ class TokenFlow(CachedLinesView):
         "**The tokens.** Each has its id under it where there is room. The card has the bytes of the chosen one, its merges and "
         "its relatives; a click chooses, too. A character of several tokens stands in a bracket over their bytes."
     )
-    BINDINGS = [
-        Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token")
-        | About(synonyms="next token merge tree id rank corpus frequency card"),
+    BINDINGS = described(
+        Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token"),
+        About(synonyms="next token merge tree id rank corpus frequency card"),
         Binding("left,h", "choose(-1)", "Left", id="flow.left", show=False, tooltip="The previous token"),
         Binding("down,j", "line(1)", "Down", id="flow.down", show=False, tooltip="One line down"),
         Binding("up,k", "line(-1)", "Up", id="flow.up", show=False, tooltip="One line up"),
@@ -192,7 +192,7 @@ class TokenFlow(CachedLinesView):
         Binding("pageup", "line(-10)", "Ten up", id="flow.page_up", show=False, tooltip="Ten lines up"),
         Binding("home", "end(0)", "First", id="flow.first", show=False, tooltip="The first token"),
         Binding("end", "end(-1)", "Last", id="flow.last", show=False, tooltip="The last token"),
-    ]
+    )
 
     chosen: var[int] = var(0)
 

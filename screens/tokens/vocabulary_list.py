@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from screens.blocks.bars_and_shades import bar
+from screens.blocks.block_layout import bar
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 

@@ -18,13 +18,13 @@ from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_list import CountRequest, VocabularyList
-from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer
@@ -61,20 +61,23 @@ class VocabularyPage(TokensPage):
         &.-under #vocabulary-token { width: 1fr; }
     }
     """
-    BINDINGS = [
-        Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary")
-        | About(synonyms="find token prefix"),
-        Binding("s", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding")
-        | About(synonyms="sort frequency length id rank embedding common rare"),
-        keyless("reverse", "vocabulary.reverse", "Reverse the order", "Reverse") | About(synonyms="sort descending order rarest"),
-        Binding("f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves")
-        | About(synonyms="never used unused glitch candidates halves undertrained"),
-        Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges")
-        | About(synonyms="token card merges numbers rank"),
+    BINDINGS = described(
+        Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary"),
+        About(synonyms="find token prefix"),
+        Binding("s", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding"),
+        About(synonyms="sort frequency length id rank embedding common rare"),
+        keyless("reverse", "vocabulary.reverse", "Reverse the order", "Reverse"),
+        About(synonyms="sort descending order rarest"),
+        Binding(
+            "f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves"
+        ),
+        About(synonyms="never used unused glitch candidates halves undertrained"),
+        Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges"),
+        About(synonyms="token card merges numbers rank"),
         Binding("down", "to_list", "To the list", id="vocabulary.to_list", show=False, tooltip="From the search to the list"),
-        Binding("r", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again")
-        | About(synonyms="frequency corpus recount again"),
-    ]
+        Binding("r", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again"),
+        About(synonyms="frequency corpus recount again"),
+    )
 
     @dataclass
     class Counting(Message):

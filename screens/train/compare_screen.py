@@ -19,11 +19,10 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_history import LossHistory, RunFollower, RunUpdate
 from lab.runs.schema_parts import CopiedShare
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working
 from screens.plot.line_plot import LinePlot
-from screens.plot.plot_keys import PlotKeys, plot_bindings
-from screens.plot.plot_settings import PlotSettings
+from screens.plot.plot_settings import PlotKeys, PlotSettings, plot_bindings
 from screens.train.compare_plot import (
     WHOLE,
     RunColumns,
@@ -37,8 +36,8 @@ from screens.train.compare_plot import (
 )
 from screens.train.run_header import SummaryText
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.mode_bar import ModeBar
 from screens.widgets.text_fitting import whole_sentences
+from screens.widgets.top_bars import ModeBar
 
 SECONDS_BETWEEN_READINGS = 1.0
 READINGS_SKIPPED_AT_REST = 4
@@ -64,12 +63,12 @@ can be tokens, epochs or time, too.
 
 Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training.
 """
-    BINDINGS = [
+    BINDINGS = described(
         Binding("enter", "words", "Whole verdict", id="compare.words", tooltip="All sentences of the verdict, or the first"),
         Binding("d", "part", "Table/samples", id="compare.part", tooltip="More below the plot: the samples, or the table"),
         *plot_bindings("compare", "baselines"),
-        keyless("cursor", "compare.cursor", "A cursor on the curves: every run's losses there", "Cursor")
-        | About(synonyms="loss value number"),
+        keyless("cursor", "compare.cursor", "A cursor on the curves: every run's losses there", "Cursor"),
+        About(synonyms="loss value number"),
         Binding("left,h", "move(-1)", "Left", id="compare.left", show=False, tooltip="Cursor to the left"),
         Binding("right,l", "move(1)", "Right", id="compare.right", show=False, tooltip="Cursor to the right"),
         Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Scroll down"),
@@ -80,7 +79,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("left_curly_bracket", "samples(-1)", "Back", id="compare.earlier", show=False, tooltip="Earlier samples"),
         Binding("right_square_bracket", "others(1)", "Runs", id="compare.after", key_display="[ ]", tooltip="Next runs' samples"),
         Binding("left_square_bracket", "others(-1)", "Back", id="compare.before", show=False, tooltip="Samples of runs before"),
-    ]
+    )
 
     plot_view: var[PlotSettings] = var(PlotSettings())
     cursor: var[float | None] = var(None)

@@ -38,10 +38,9 @@ from models.config import TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from screens.background import DelayedCall, in_thread, latest, still_wanted
 from screens.messages import SettingsCopied
-from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, suggested_text
+from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, model_picture, suggested_text, text_ends
 from screens.train.run_form import RunForm
 from screens.train.run_header import without_options
-from screens.train.run_preview import model_picture, text_ends
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,23 +15,94 @@ from textual.reactive import var
 from textual.widgets import Input
 
 from lab.core.number_format import fixed, significant, whole
-from lab.engine.client import EngineClient
-from lab.engine.method_registry import OneStepParams
+from lab.engine.client import EngineClient, EngineError
+from lab.engine.method_registry import ONE_STEP, OneStepParams
 from lab.training.one_step.step_stages import STAGES, StepAnswer
 from lab.views.number_refs import split
 from lab.views.screen_state import ScreenState
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.engine_client import Engine
+from screens.engine_client import Engine, NewestOnly
 from screens.engine_notices import EngineNotices, restart_binding
-from screens.train.one_step_session import OneStepSession
 from screens.train.one_step_widgets import HELP, BackwardView, LossStrip, StageList
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
+
+
+class OneStepSession:
+    """`select` says what to show next; `serve` runs for ever, answers it, and fetches the stages before and after."""
+
+    def __init__(
+        self, engine: Engine, answered: Callable[[OneStepParams, StepAnswer], None], failed: Callable[[str, bool], None]
+    ) -> None:
+        """`failed` takes an error's sentence, and whether the engine died of it."""
+        self._engine, self._answered = engine, answered
+        self._newest = NewestOnly(self._answer, self._look_ahead, failed, patience=0)
+        self.serve = self._newest.serve
+        self._known: dict[OneStepParams, StepAnswer] = {}
+        """Answers that differ from the newest in the stage alone."""
+        self._changes_found: OneStepParams | None = None
+        self._selected = 0
+        self._shown = 0
+        """Number of the selection whose answer was given last: an older one that comes late is dropped."""
+
+    @property
+    def is_idle(self) -> bool:
+        """True when the newest question has been answered, or refused, and the stages beside it are at hand."""
+        return self._newest.is_idle
+
+    def select(self, params: OneStepParams) -> StepAnswer | None:
+        """Select something else. The answer at once if it is at hand; otherwise None, and it comes later."""
+        self._selected += 1
+        self._newest.ask((self._selected, params))
+        answer = self._known.get(params)
+        if answer is not None:
+            self._shown = self._selected
+        return answer
+
+    def forget_changes(self) -> None:
+        """Have the largest weight changes found again: another engine holds none."""
+        self._changes_found = None
+
+    async def _answer(self, question: tuple[int, OneStepParams]) -> None:
+        number, params = question
+        answer = self._known.get(params) or await self._ask(params)
+        if number > self._shown:
+            self._shown = number
+            self._answered(params, answer)
+
+    async def _ask(self, params: OneStepParams) -> StepAnswer:
+        answer = await self._engine.call(ONE_STEP, params)
+        self._known = {known: other for known, other in self._known.items() if replace(known, stage=params.stage) == params}
+        self._known[params] = answer
+        return answer
+
+    async def _look_ahead(self, question: tuple[int, OneStepParams]) -> None:
+        """Have the engine find the largest weight changes, which take longest, and answer for the stages on both sides."""
+        number, params = question
+        changes = replace(params, stage="changes", window=0, position=None, weight="")
+        names = list(STAGES)
+        place = names.index(params.stage)
+        try:
+            if changes != self._changes_found:
+                await self._engine.call(ONE_STEP, changes)
+                self._changes_found = changes
+            answer = self._known.get(params)
+            if answer is not None and answer.backward is not None and answer.backward.weight is None:
+                complete = await self._ask(params)  # with the weight that moves most, which the engine has found now
+                if number == self._shown == self._selected:
+                    self._answered(params, complete)
+            for stage in (*names[place + 1 : place + 2], *names[:place][-1:]):
+                beside = replace(params, stage=stage)
+                if beside not in self._known:
+                    await self._ask(beside)
+        except EngineError:
+            return  # the user's own question goes first, and is told what is wrong
+
 
 WORKING = "Computing (a large model takes a while; Esc to Train cancels)"
 KEYS = "Space take the step · e own sentence"
@@ -38,38 +111,44 @@ KEYS = "Space take the step · e own sentence"
 FIRST = OneStepParams(run="", stage=next(iter(STAGES)))
 
 
-STEP_KEYS: list[BindingType] = [
-    Binding("j,down", "stage(1)", "Stage", id="step.next", key_display="j/k", tooltip="The next stage of the step")
-    | About("The step", words="stage of the training step", also=("step.previous",)),
+STEP_KEYS: list[BindingType] = described(
+    Binding("j,down", "stage(1)", "Stage", id="step.next", key_display="j/k", tooltip="The next stage of the step"),
+    About("The step", words="stage of the training step", also=("step.previous",)),
     Binding("k,up", "stage(-1)", "Back", id="step.previous", show=False, tooltip="The stage before"),
-    Binding("space", "take", "Take the step", id="step.take", tooltip="Take the step; again: another on the same text")
-    | About("The step", place=2, synonyms="update gradient backward apply"),
-    Binding("u", "undo", "Undo", id="step.undo", tooltip="Undo the last step") | About("The step", place=2),
-    Binding("right,l", "position(1)", "Token", id="step.right", key_display="←/→", tooltip="The token to the right")
-    | About("Text it learns from", words="token", also=("step.left",)),
+    Binding("space", "take", "Take the step", id="step.take", tooltip="Take the step; again: another on the same text"),
+    About("The step", place=2, synonyms="update gradient backward apply"),
+    Binding("u", "undo", "Undo", id="step.undo", tooltip="Undo the last step"),
+    About("The step", place=2),
+    Binding("right,l", "position(1)", "Token", id="step.right", key_display="←/→", tooltip="The token to the right"),
+    About("Text it learns from", words="token", also=("step.left",)),
     Binding("left,h", "position(-1)", "Left", id="step.left", show=False, tooltip="The token to the left"),
-    Binding("e", "edit", "Sentence", id="step.edit", tooltip="Edit the text: train on a sentence of your own")
-    | About("Text it learns from", place=1, synonyms="prompt text"),
-    Binding("b", "own", "Own batch", id="step.own", tooltip="The run's own next batch") | About("Text it learns from", place=1),
-    Binding("right_square_bracket", "window(1)", "Window", id="step.window", key_display="[ ]", tooltip="The next window")
-    | About("Text it learns from", words="window of the batch", also=("step.before",)),
+    Binding("e", "edit", "Sentence", id="step.edit", tooltip="Edit the text: train on a sentence of your own"),
+    About("Text it learns from", place=1, synonyms="prompt text"),
+    Binding("b", "own", "Own batch", id="step.own", tooltip="The run's own next batch"),
+    About("Text it learns from", place=1),
+    Binding("right_square_bracket", "window(1)", "Window", id="step.window", key_display="[ ]", tooltip="The next window"),
+    About("Text it learns from", words="window of the batch", also=("step.before",)),
     Binding("left_square_bracket", "window(-1)", "Window before", id="step.before", show=False, tooltip="The window before"),
-    Binding("right_curly_bracket", "ahead(1)", "Batch", id="step.later", key_display="{ }", tooltip="The batch of the step after")
-    | About("Text it learns from", words="later or earlier batch", also=("step.earlier",)),
+    Binding(
+        "right_curly_bracket", "ahead(1)", "Batch", id="step.later", key_display="{ }", tooltip="The batch of the step after"
+    ),
+    About("Text it learns from", words="later or earlier batch", also=("step.earlier",)),
     Binding("left_curly_bracket", "ahead(-1)", "Batch before", id="step.earlier", show=False, tooltip="The batch before"),
-    Binding("enter", "enter_view", "Numbers", id="step.enter", tooltip="Put a cursor on the numbers of the view")
-    | About("The step", place=4),
-    Binding("enter", "weight", "This weight", id="step.weight", tooltip="The optimizer's formula for the weight under the cursor")
-    | About("The step", place=3, synonyms="adamw adam muon momentum"),
+    Binding("enter", "enter_view", "Numbers", id="step.enter", tooltip="Put a cursor on the numbers of the view"),
+    About("The step", place=4),
+    Binding(
+        "enter", "weight", "This weight", id="step.weight", tooltip="The optimizer's formula for the weight under the cursor"
+    ),
+    About("The step", place=3, synonyms="adamw adam muon momentum"),
     restart_binding("step.restart"),
-    Binding("r", "again", "Read again", id="step.again", show=False, tooltip="Read the run's last checkpoint again")
-    | About("Text it learns from", place=1),
-    Binding("home", "stage_end(0)", "First", id="step.first", show=False, tooltip="The first stage")
-    | About("The step", words="first and last stage", also=("step.last",), place=1),
+    Binding("r", "again", "Read again", id="step.again", show=False, tooltip="Read the run's last checkpoint again"),
+    About("Text it learns from", place=1),
+    Binding("home", "stage_end(0)", "First", id="step.first", show=False, tooltip="The first stage"),
+    About("The step", words="first and last stage", also=("step.last",), place=1),
     Binding("end,G", "stage_end(-1)", "Last", id="step.last", show=False, tooltip="The last stage"),
     Binding("pagedown,ctrl+d", "page(1)", "Page down", id="step.page_down", show=False, tooltip="Scroll the view down"),
     Binding("pageup,ctrl+u", "page(-1)", "Page up", id="step.page_up", show=False, tooltip="Scroll the view up"),
-]
+)
 
 
 class OneStepScreen(LabScreen):

@@ -17,7 +17,7 @@ from lab.core.number_format import fixed, significant
 from lab.core.visible_text import visible
 from lab.training.one_step.step_stages import STAGES, BackwardPass, MovingWeight
 from lab.views.blocks import StageEntry, Token
-from screens.blocks.bars_and_shades import signed_bar
+from screens.blocks.block_layout import signed_bar
 from screens.colour import SIGNS, ColouredPiece, Heat, heat, palette_of
 from screens.widgets.forward_pass_layout import FULL_NAMES_FROM, DrawnLine, ModelPart, drawing_of
 from screens.widgets.forward_pass_list import ForwardPassList
@@ -95,7 +95,7 @@ class LossStrip(TokenStrip):
         segments = [Segment(" " * self._boxes[first].start)] if first < end else []
         for index in range(first, end):
             token, box = self.tokens[index], self._boxes[index]
-            name = None if palette_of(self).paints else self._class(index)
+            name = None if palette_of(self).paints else self._class_of(index)
             style = self.get_component_rich_style(f"tokens--{name}" if name else "tokens--id")
             segments.append(Segment(fit(loss_of(token), box.width + 1), style))
         return segments
@@ -107,7 +107,7 @@ class LossStrip(TokenStrip):
         loss = float("inf") if token.probability == 0.0 else -math.log(token.probability)
         return palette.style(heat("sequential", min(1.0, loss / self._highest)))
 
-    def _class(self, index: int) -> str | None:
+    def _class_of(self, index: int) -> str | None:
         p = self.tokens[index].probability
         return None if p is None else next(name for least, name in CLASSES if p >= least)
 

@@ -1,9 +1,10 @@
-"""Parts of a new run's form beside its fields: the run or text it begins with, the time of its steps, the preparation."""
+"""Parts of a new run's form beside its fields: what it begins with, the time of its steps, its preparation and preview."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rich.text import Text
 from textual import on, work
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -11,10 +12,13 @@ from textual.widget import Widget
 from textual.widgets import Button
 
 from lab.core.errors import UserError
+from lab.core.number_format import count, counted, whole
 from lab.core.visible_text import visible
 from lab.data.source_files import can_be_read_again, file_size
 from lab.data.text_source import open_corpus
 from lab.planning.fine_tuning import BaseRun, base_run
+from lab.planning.resolve_run import ResolvedRun
+from lab.planning.sequence_preview import TextSplit
 from lab.planning.settings_form import Plan
 from lab.planning.settings_table import RunRequest, Settings
 from lab.planning.step_time import StepTimer, known_times, step_key
@@ -23,9 +27,13 @@ from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.runs.run_summary import RunSummary
+from models.config import schedule_factor
+from models.parameter_count import by_part
 from screens.background import in_thread, latest
+from screens.blocks.block_layout import EIGHTHS_UP
 from screens.dialogs.ask import RunChooser
-from screens.widgets.text_fitting import Piece, painted_line
+from screens.widgets.forward_pass_layout import ModelPart, drawing_of
+from screens.widgets.text_fitting import Piece, painted_line, printable
 
 BAR = 30
 CANCEL = "escape cancels it: no new run, and the settings as they were"
@@ -232,3 +240,33 @@ class PlannedRun(Widget):
     def take_base(self, base: BaseRun | None, problem: str = "", copied: Settings | None = None) -> None:
         """Begin with this run, None for random weights, and the settings `copied` from another; or say why that cannot be."""
         raise NotImplementedError
+
+
+WIDTH, LINES, CURVE, CHARACTERS = 74, 22, 40, 4000
+"""Columns and lines of the model, for which 120x40 has room; columns of the learning rate; most characters of the text."""
+
+
+def model_picture(run: ResolvedRun) -> Text:
+    """The model as Inspect draws it, with the shape and the parameters of each part; below it the learning rate over the run."""
+    model, train, of = run.model, run.train, by_part(run.model)
+    width, vocabulary = model.width, whole(model.vocab_size)
+    embedded = f"{vocabulary} tokens, {model.context} positions × {width}"
+    sizes = [of["token embedding"] + of["position embedding"], of["attention"] // model.layers, of["mlp"] // model.layers]
+    shapes = [embedded, f"{counted(model.heads, 'head')} × {model.head_width}", f"{width} → {4 * width} → {width}"]
+    embed, *notes = (f"{shape}: {count(size)} parameters" for shape, size in zip(shapes, sizes, strict=True))
+    layer = dict(zip(("attention", "mlp"), notes, strict=True))
+    boxes = [(f"{at + 1} {part}", at, note) for at in range(model.layers) for part, note in layer.items()]
+    norms, head = f"all norms: {count(of['norms'])} parameters", f"{width} → {vocabulary}, by the token embedding"
+    rows = [("tokens", None, ""), ("embed + position", None, embed), *boxes, ("final norm", None, norms), ("logits", None, head)]
+    parts = [ModelPart(name, (index,), (), at, notes=(note,)) for index, (name, at, note) in enumerate(rows)]
+    rates = (schedule_factor(train.schedule, (at + 1) / CURVE, train.warmup, train.final_lr) for at in range(CURVE))
+    curve = "".join(EIGHTHS_UP[max(1, round(8 * rate))] for rate in rates)
+    lines = ["".join(text for text, _ in line.pieces) for line in drawing_of(parts, -1, WIDTH, LINES).lines]
+    return Text("\n".join([*lines, "", f" learning rate {curve} up to {train.lr:g}"]))
+
+
+def text_ends(split: TextSplit) -> Text:
+    """The end of the training text where the validation text begins, then the training text from its beginning on."""
+    start = "".join(piece[:CHARACTERS] for piece, _ in split.sample)[:CHARACTERS]
+    before, after, start = (printable(text) for text in (split.before, split.after, start))
+    return Text.assemble("…", before, ("┃ validation from here ┃", "bold"), after, "…\n\n", ("The text begins:\n", "bold"), start)

@@ -19,9 +19,9 @@ from lab.core.visible_text import shortened, visible
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import AUTO, SETTINGS, Setting, Settings, shown_settings
 from models.config import DEFAULT_PRESET, PRESETS
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.widgets.choice import Choice
-from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.piece_lines import Fact, FactList
 
 COLUMNS = 3
 IN_SIGHT = ("length", "preset", "name")
@@ -110,11 +110,11 @@ enter opens it. The cost is updated as you type. `!` marks a wrong field; a sent
 **Fine-tuning.** *Begins with*, under `more`, chooses a run, such as an imported `gpt2`, for its weights. Its shape and
 its tokenizer stay; the learning rate is low, so that the weights keep what they hold.
 """
-    BINDINGS = [
-        Binding("down", "row(1)", "Field", id="form.next", key_display="↑↓", tooltip="The field below")
-        | About(words="the fields; enter changes one", also=("form.previous",)),
+    BINDINGS = described(
+        Binding("down", "row(1)", "Field", id="form.next", key_display="↑↓", tooltip="The field below"),
+        About(words="the fields; enter changes one", also=("form.previous",)),
         Binding("up", "row(-1)", "Field above", id="form.previous", show=False, tooltip="The field above"),
-    ]
+    )
 
     settings: reactive[Settings] = reactive(Settings(), init=False)
     defaults: reactive[dict[str, str]] = reactive(dict, init=False)

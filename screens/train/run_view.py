@@ -23,11 +23,20 @@ from screens.plot.figure import Figure
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import PAGES, InsightsView
-from screens.train.run_header import CLOSE, WHY, RunHeader, SummaryText, VerdictBar, computed_sentence, status_text
-from screens.train.run_numbers import newest_numbers, numbers_at
+from screens.train.run_header import (
+    CLOSE,
+    WHY,
+    RunHeader,
+    SummaryText,
+    VerdictBar,
+    computed_sentence,
+    newest_numbers,
+    numbers_at,
+    status_text,
+)
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from screens.train.samples_view import SamplesView
-from screens.widgets.fact_list import FactList
+from screens.widgets.piece_lines import FactList
 from screens.widgets.text_fitting import whole_sentences
 
 NO_SAMPLES = "No samples yet: each evaluation writes some."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import get_args
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.reactive import var
 
 from lab.engine.method_registry import OneStepParams
@@ -13,10 +13,9 @@ from lab.runs.home_folder import BUNDLED
 from lab.runs.run_folder import ACTIVE
 from lab.training.one_step.step_stages import STAGES
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, keyless
+from screens.about_key import About, described, keyless
 from screens.plot.line_plot import LinePlot
-from screens.plot.plot_keys import PlotKeys, plot_bindings
-from screens.plot.plot_settings import PlotSettings
+from screens.plot.plot_settings import PlotKeys, PlotSettings, plot_bindings
 from screens.train.insights.insights_view import PAGES, InsightsPage
 from screens.train.new_run import NewRun
 from screens.train.run_plots import WatchedRun
@@ -27,66 +26,64 @@ HEADS_OF_A_PAGE = 8
 FORM, ONE_STEP = "new", "one step"
 """Pages of a state beside those of a run: the form of a new one, and the two screens that open over Train."""
 
-FORM_KEYS = [
-    Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it")
-    | About("Run", synonyms="begin train run", needs="a new run that is not being prepared"),
-    keyless("base", "train.base", "Choose a run to begin with its weights: fine-tuning", "Begin with")
-    | About(
-        synonyms="finetune fine-tune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"
-    ),
-]
+FORM_KEYS = described(
+    Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it"),
+    About("Run", synonyms="begin train run", needs="a new run that is not being prepared"),
+    keyless("base", "train.base", "Choose a run to begin with its weights: fine-tuning", "Begin with"),
+    About(synonyms="finetune fine-tune pretrained weights gpt-2 initial continue", needs="a new run that is not being prepared"),
+)
 
-RUN_KEYS = [
-    Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training")
-    | About("Run", words="pause, resume, stop", also=("train.resume", "train.stop"), synonyms="halt", needs="a run that trains"),
-    Binding("p", "resume", "Resume", id="train.resume", tooltip="Resume the training")
-    | About(synonyms="continue start again", needs="a run that is paused, stopped, interrupted or failed"),
-    Binding("x", "stop", "Stop", id="train.stop", tooltip="Stop and save the training; asks first")
-    | About(synonyms="end finish abort", needs="a run that trains or is paused"),
-]
+RUN_KEYS = described(
+    Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training"),
+    About("Run", words="pause, resume, stop", also=("train.resume", "train.stop"), synonyms="halt", needs="a run that trains"),
+    Binding("p", "resume", "Resume", id="train.resume", tooltip="Resume the training"),
+    About(synonyms="continue start again", needs="a run that is paused, stopped, interrupted or failed"),
+    Binding("x", "stop", "Stop", id="train.stop", tooltip="Stop and save the training; asks first"),
+    About(synonyms="end finish abort", needs="a run that trains or is paused"),
+)
 
-VIEW_KEYS = [
-    Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model")
-    | About("Run", synonyms="model look inside", needs="a run in view"),
-    Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage")
-    | About("Run", synonyms="gradient backward one update loss", needs="a run in view"),
-    Binding("n", "new", "New run", id="train.new", tooltip="New run: its settings")
-    | About("Run", synonyms="create start train longer settings hyperparameters learning rate number steps length clone"),
-    Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict")
-    | About("Below the plot", synonyms="verdict diagnosis overfitting loss"),
-    Binding("enter", "head_history", "History", id="train.head_history", show=False, tooltip="Plot this head's scores over time")
-    | About("Below the plot"),
-    Binding("a", "page('heads')", "Heads", id="train.heads", tooltip="Attention heads: scores of each, such as induction")
-    | About("Below the plot", words="attention heads; race of next tokens", also=("train.probe",), synonyms="insights"),
-    Binding("t", "page('probe')", "Next tokens", id="train.probe", tooltip="Over time: race of the next tokens at one place")
-    | About(synonyms="token place bar race text evaluations"),
-    Binding("d", "panels", "Below", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine; updates; samples")
-    | About("Below the plot", synonyms="details more below lr gpu cpu memory"),
-    keyless("page('updates')", "train.updates", "Update size and gradient norm of each part of the model", "Updates")
-    | About("Below the plot", synonyms="ratio gradient weights layers"),
-    Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop")
-    | About("Below the plot", needs="evaluations", synonyms="animate older samples"),
+VIEW_KEYS = described(
+    Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model"),
+    About("Run", synonyms="model look inside", needs="a run in view"),
+    Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage"),
+    About("Run", synonyms="gradient backward one update loss", needs="a run in view"),
+    Binding("n", "new", "New run", id="train.new", tooltip="New run: its settings"),
+    About("Run", synonyms="create start train longer settings hyperparameters learning rate number steps length clone"),
+    Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict"),
+    About("Below the plot", synonyms="verdict diagnosis overfitting loss"),
+    Binding("enter", "head_history", "History", id="train.head_history", show=False, tooltip="Plot this head's scores over time"),
+    About("Below the plot"),
+    Binding("a", "page('heads')", "Heads", id="train.heads", tooltip="Attention heads: scores of each, such as induction"),
+    About("Below the plot", words="attention heads; race of next tokens", also=("train.probe",), synonyms="insights"),
+    Binding("t", "page('probe')", "Next tokens", id="train.probe", tooltip="Over time: race of the next tokens at one place"),
+    About(synonyms="token place bar race text evaluations"),
+    Binding("d", "panels", "Below", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine; updates; samples"),
+    About("Below the plot", synonyms="details more below lr gpu cpu memory"),
+    keyless("page('updates')", "train.updates", "Update size and gradient norm of each part of the model", "Updates"),
+    About("Below the plot", synonyms="ratio gradient weights layers"),
+    Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop"),
+    About("Below the plot", needs="evaluations", synonyms="animate older samples"),
     *plot_bindings("train"),
-    keyless("cursor", "train.cursor", "A cursor on the curve: every number at a step", "Cursor")
-    | About(synonyms="loss value number"),
+    keyless("cursor", "train.cursor", "A cursor on the curve: every number at a step", "Cursor"),
+    About(synonyms="loss value number"),
     Binding("left,h", "move(-1)", "Earlier", id="train.earlier", show=False, tooltip="Cursor to an earlier step; its samples"),
     Binding("right,l", "move(1)", "Later", id="train.later", show=False, tooltip="Cursor to a later step; its samples"),
     Binding("down,j", "scroll(1)", "Scroll", id="train.down", show=False, tooltip="Scroll long words or samples down"),
     Binding("up,k", "scroll(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll long words or samples up"),
     Binding("pagedown,ctrl+d", "scroll(1, True)", "Page down", id="train.page_down", show=False, tooltip="Scroll a page down"),
     Binding("pageup,ctrl+u", "scroll(-1, True)", "Page up", id="train.page_up", show=False, tooltip="Scroll a page up"),
-    Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run")
-    | About("Runs", words="watch another run", also=("train.newer",), place=-1, synonyms="list next previous runs"),
+    Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
+    About("Runs", words="watch another run", also=("train.newer",), place=-1, synonyms="list next previous runs"),
     Binding("right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"),
-    Binding("c", "compare", "Compare", id="train.compare", tooltip="Compare this run with another")
-    | About("Runs", synonyms="difference runs", needs="a run in view"),
-    Binding("o", "export", "Export", id="train.export", tooltip="Export: a report (HTML), a screenshot")
-    | About("Runs", synonyms="save report html png svg share", needs="a run in view"),
-]
+    Binding("c", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
+    About("Runs", synonyms="difference runs", needs="a run in view"),
+    Binding("o", "export", "Export", id="train.export", tooltip="Export: a report (HTML), a screenshot"),
+    About("Runs", synonyms="save report html png svg share", needs="a run in view"),
+)
 
 
-def actions_of(bindings: list[Binding]) -> set[str]:
-    return {binding.action.partition("(")[0] for binding in bindings}
+def actions_of(bindings: Sequence[BindingType]) -> set[str]:
+    return {binding.action.partition("(")[0] for binding in bindings if isinstance(binding, Binding)}
 
 
 OF_THE_FORM, COMMANDS, OF_A_VIEW = actions_of(FORM_KEYS), actions_of(RUN_KEYS), actions_of(VIEW_KEYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 from textual import on, work
@@ -14,13 +15,15 @@ from lab.analysis.machine_usage import UsageMeter
 from lab.core.errors import UserError
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import watched_machine
+from lab.runs.run_control import CommandName
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_history import RunFollower, RunUpdate
 from lab.runs.run_summary import RunSummary
+from lab.training.start_trainer import start_trainer
 from screens.background import in_thread, is_working, latest
+from screens.dialogs.ask import ConfirmDialog
 from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.new_run import NewRun
-from screens.train.run_commands import RunCommands
 from screens.train.run_plots import WatchedRun
 from screens.train.run_view import RunView
 from screens.train.train_keys import TrainKeys
@@ -31,7 +34,7 @@ READINGS_SKIPPED_AT_REST = 4
 """A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
-class TrainScreen(RunCommands, TrainKeys):
+class TrainScreen(TrainKeys):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -63,6 +66,7 @@ Training continues when you leave this screen, the lab, or the terminal.
     def __init__(self) -> None:
         super().__init__()
         self.watched: WatchedRun | None = None
+        self._stop_question: ConfirmDialog | None = None
         self._follower: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
@@ -162,7 +166,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.new_run.runs = runs
         run = self.lab.run_summary(self.lab.run_name)
         if run is not None and not run.is_active:
-            self.close_stop_question()
+            self._close_stop_question()
         if runs and self._awaits_runs:
             self._awaits_runs = False
             if not self.lab.text_source:
@@ -276,3 +280,63 @@ Training continues when you leave this screen, the lab, or the terminal.
         if self.lab.run_name in names:
             at = names.index(self.lab.run_name) + by
             self.post_message(RunChosen(names[max(0, min(at, len(names) - 1))]))
+
+    @work(group="export", exit_on_error=True)
+    async def action_export(self) -> None:
+        from lab.exchange.export_files import run_export_name, write_report
+        from lab.runs.home_folder import home
+        from screens.dialogs.export_menu import OF_A_RUN, ExportMenu, save_export, save_screenshot, short_path
+
+        run = self.lab.run_name
+        kind = await self.app.push_screen_wait(ExportMenu(short_path(home() / "exports"), OF_A_RUN))
+        if kind in ("svg", "png"):
+            await save_screenshot(self.app, kind, run_export_name(run, kind))
+        elif kind is not None:
+            await save_export(self.app, run_export_name(run, kind), lambda path: write_report(path, run))
+
+    def action_command(self, name: CommandName) -> None:
+        self._command(self.lab.run_name, name)
+
+    def action_resume(self) -> None:
+        paused = self.watched is not None and self.watched.phase == "paused"
+        self._command(self.lab.run_name, "resume" if paused else None)
+
+    @work(group="command", exit_on_error=True)
+    async def action_stop(self) -> None:
+        """Ask, and stop the training; on a full disk a second stop discards the steps that are not saved."""
+        watched = self.watched
+        if watched is None:
+            return
+        at = f"{watched.name} is at step {watched.status.step:,}"
+        command: CommandName = "stop"
+        words = f"{at} or a little further. It saves its weights where it stops, and p resumes from there."
+        if watched.status.no_room:
+            words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
+        dialog = ConfirmDialog("Stop the training?", words, key="x", yes="stop")
+        if watched.status.no_room and watched.status.stopping:
+            words = f"{watched.name} waits for room to save step {watched.status.step:,}. "
+            words += "Stopping now loses the steps after its last checkpoint."
+            dialog = ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
+            command = "discard"
+        self._stop_question = dialog
+        if await self.app.push_screen_wait(dialog):
+            self._command(watched.name, command)
+
+    def _close_stop_question(self) -> None:
+        """Close the question whether to stop the run in view: it has stopped by itself."""
+        if self._stop_question is not None and self._stop_question.is_current:
+            self._stop_question.dismiss(False)
+
+    @work(group="command", exit_on_error=True)
+    async def _command(self, name: str, command: CommandName | None) -> None:
+        """Send a command to the run's trainer, or, with None, start one that resumes it."""
+        try:
+            run = await asyncio.to_thread(open_run, name)
+            if command is None:
+                await asyncio.to_thread(start_trainer, run)
+            else:
+                await asyncio.to_thread(run.send_command, command)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self._ticks = 0
+        self.post_message(RunsChanged())

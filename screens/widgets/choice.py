@@ -14,18 +14,18 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.widgets.text_fitting import fit, painted_line
 
 
 class Choice(Widget, can_focus=True):
     """For few options: needs fewer keys than a list that opens."""
 
-    BINDINGS = [
-        Binding("right,l,space", "turn(1)", "Change", id="choice.next", key_display="←/→", tooltip="The next option")
-        | About(also=("choice.previous",)),
+    BINDINGS = described(
+        Binding("right,l,space", "turn(1)", "Change", id="choice.next", key_display="←/→", tooltip="The next option"),
+        About(also=("choice.previous",)),
         Binding("left,h", "turn(-1)", "Previous", id="choice.previous", show=False, tooltip="The previous option"),
-    ]
+    )
     COMPONENT_CLASSES = {"choice--word", "choice--arrows"}
     DEFAULT_CSS = """
     Choice {

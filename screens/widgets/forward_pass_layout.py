@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from lab.core.number_format import significant
 from lab.views.blocks import StageEntry
-from screens.blocks.bars_and_shades import EIGHTHS_UP, bar
+from screens.blocks.block_layout import EIGHTHS_UP, bar
 from screens.colour import ColouredPiece, heat
 from screens.widgets.text_fitting import fit
 

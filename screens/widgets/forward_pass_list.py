@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Prediction, StageEntry
-from screens.blocks.bars_and_shades import bar
+from screens.blocks.block_layout import bar
 from screens.colour import Heat, palette_of
 from screens.widgets.forward_pass_layout import Drawing, drawing_of, fits, parts_of, short_name
 from screens.widgets.line_scroll_view import LineScrollView

@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.message import Message
 
 from lab.views.blocks import GuessChoice, GuessQuestion
-from screens.blocks.bars_and_shades import bar
+from screens.blocks.block_layout import bar
 from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit, wrap
 

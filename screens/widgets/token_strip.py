@@ -228,14 +228,14 @@ class TokenStrip(Widget):
         segments = [Segment(" " * self._boxes[first].start, style)] if first < end else []
         for index in range(first, end):
             token, box = self.tokens[index], self._boxes[index]
-            name = self._class(index)
+            name = self._class_of(index)
             if name is not None:
                 segments.append(Segment(level(token), self.get_component_rich_style(f"tokens--{name}")))
             mark = HIDDEN if index in self.hidden else ""
             segments.append(Segment(fit(mark + str(token.id), box.width + (name is None)), style))
         return segments
 
-    def _class(self, index: int) -> str | None:
+    def _class_of(self, index: int) -> str | None:
         """Probability class of a sampled token; None for a typed one."""
         p = self.tokens[index].probability
         if self.veiled or index < len(self.tokens) - self.written or p is None:
@@ -256,7 +256,7 @@ class TokenStrip(Widget):
                 style += Style(bold=True, underline=True)
         if index in self.hidden:
             style += Style(strike=True, dim=True)
-        name = self._class(index)
+        name = self._class_of(index)
         return style if name is None else style + Style(color=self.get_component_rich_style(f"tokens--{name}").color)
 
     def _highlighted(self, style: Style) -> Style:

@@ -25,8 +25,8 @@ from screens.home.run_table import RunTable
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.messages import OpenState, RunChosen
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.mode_bar import ModeBar
 from screens.widgets.prompt_input import PromptInput
+from screens.widgets.top_bars import ModeBar
 from tests.fixture_types import Open, Until
 from tests.screens.fake_wire import SilentEngine
 from tests.screens.pilot_waits import click_on, press, resize, rows_of

@@ -1,6 +1,6 @@
 """Main view of every mode on terminals of 16 colours, of none, and without UTF-8: what is sent, and that no colour stands alone.
 
-Inspect, which needs an engine, is in tests/screens/inspect/test_few_colours_pictures.py.
+Inspect, which needs an engine, is in tests/screens/inspect.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from textual.widgets import Button
 
 from screens.app import LabApp
 from screens.messages import CompareRuns, RunChosen
-from screens.tokens.token_card import TokenCard
+from screens.tokens.strip_page import TokenCard
 from screens.train.run_form import RunForm
 from screens.train.run_header import VerdictBar
 from tests.screens.conftest import write_insights
@@ -101,7 +101,7 @@ def few_colours(patch: pytest.MonkeyPatch, terminal: str) -> None:
 @pytest.mark.parametrize("terminal", ["16", "none"])
 async def test_main_views(terminal: str, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, snapshot: Any) -> None:
     show_home_as(monkeypatch, "/home/you/runs")
-    monkeypatch.setattr("screens.data.text_tree.shortened", lambda folder: "~/texts")
+    monkeypatch.setattr("screens.data.choose_inputs.shortened", lambda folder: "~/texts")
     few_colours(monkeypatch, terminal)
     for name, cells in (await main_views(make_run, until)).items():
         assert codes_of(cells) <= (PLAIN if terminal == "none" else PLAIN | SIXTEEN), name

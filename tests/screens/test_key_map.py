@@ -4,18 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from screens.about_key import KEYLESS
+from screens.about_key import KEY_MAP, KEYLESS, key_table
 from screens.action_index import all_actions, page_actions
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.data.choose_inputs import SizeSlider
-from screens.help_rows import sections_of
-from screens.help_screen import HelpScreen
-from screens.key_map import KEY_MAP, key_table
+from screens.help_screen import HelpScreen, sections_of
 from screens.plot.line_plot import LinePlot
 from screens.widgets.choice import Choice
-from screens.widgets.mode_bar import MODES
+from screens.widgets.top_bars import MODES
 from tests.fixture_types import Until
 from tests.screens.fake_wire import SilentEngine
 from tests.screens.pilot_waits import press

@@ -17,7 +17,7 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.command_palette import LabCommands
 from screens.dialogs.ask import AskText, Choices, RunChooser
-from screens.help_rows import lines_of
+from screens.help_screen import lines_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_table import RunTable

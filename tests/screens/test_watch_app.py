@@ -12,7 +12,7 @@ from lab.runs import run_mirror
 from lab.runs.home_folder import MIRROR
 from lab.runs.run_mirror import RunMirror
 from lab.runs.run_schema import Status
-from screens.watch.watch_app import OF_OWN_RUNS, OF_WEIGHTS, WatchApp
+from screens.watch_app import OF_OWN_RUNS, OF_WEIGHTS, WatchApp
 from tests.fixture_types import Until
 from tests.lab.runs.fake_box import FakeBox
 from tests.screens.conftest import NOW, metric_at, write_run
@@ -34,7 +34,7 @@ def app(tmp_path: Path, home: Path, box: FakeBox, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path / "mirror/me@box"
     folder.mkdir(parents=True)
     monkeypatch.setenv(MIRROR, str(folder))
-    monkeypatch.setattr("screens.watch.watch_app.SECONDS_BETWEEN_READINGS", 0.05)
+    monkeypatch.setattr("screens.watch_app.SECONDS_BETWEEN_READINGS", 0.05)
     monkeypatch.setattr("screens.app.SECONDS_BETWEEN_READINGS", 0.05)
     monkeypatch.setattr("screens.train.train_screen.SECONDS_BETWEEN_READINGS", 0.05)
     monkeypatch.setattr(WatchApp, "NOTIFICATION_TIMEOUT", 600.0)  # on a busy machine, too, they are still there when looked at

@@ -12,7 +12,7 @@
   const value = new Map([...digits].map((digit, at) => [digit, at]));
   const largest = data.codes - 1;
 
-  /** The words of a code: see lab/exchange/probability_codes.py. */
+  /** The words of a code: see lab/exchange/html_report.py. */
   const percent = (code) =>
     code === 0 ? "0%" : code === 1 ? "<0.1%" : code === largest ? "100%" : code === largest - 1 ? ">99.9%" : ((code - 1) / 10).toFixed(1) + "%";
   const share = (code) => Math.max(0, Math.min(1, (code - 1) / (largest - 2)));

@@ -1,16 +1,185 @@
-"""Layout of Inspect below the prompt: the forward pass, the interventions, and the views of one prompt or two."""
+"""Columns of Inspect: the forward pass above the prediction and the interventions, and the views of one or two prompts."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Static
 
+from lab.core.number_format import probability
+from lab.inspect.intervention_effect import Effect
+from lab.views.blocks import LensPath, Prediction
+from screens.blocks.block_layout import bar
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
-from screens.inspect.widgets.prediction_panel import PredictionPanel
 from screens.widgets.forward_pass_list import ForwardPassDrawing
 from screens.widgets.guess_view import GuessView
+from screens.widgets.text_fitting import fit
 from screens.widgets.token_strip import TokenStrip
+
+OTHERS = "others"
+NAMED_FROM = 0.01  # probability of a token among the others
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """One candidate for the next token, or all others together."""
+
+    label: str
+    now: float
+    before: float | None = None
+    """Its probability without the interventions; None where there are none."""
+    is_token: bool = True
+    names: str = ""
+    """Of all others, the likely ones: tokens that have no row for lack of room."""
+
+
+def rows_now(top: Sequence[Prediction], count: int) -> list[PredictionRow]:
+    """The most probable tokens in `count` rows, the last of which is all others."""
+    shown = [PredictionRow(each.label, each.probability) for each in top[: max(1, count - 1)]]
+    rest = max(0.0, 1 - sum(row.now for row in shown))
+    names = ", ".join(each.label.strip() for each in top[len(shown) :] if each.probability >= NAMED_FROM)
+    return [*shown, PredictionRow(OTHERS, rest, None, False, names)][:count] if rest > 0 else shown[:count]
+
+
+def rows_on_a_line(effect: Effect, count: int) -> list[PredictionRow]:
+    """The same rows with the most probable token before in second place: on a narrow line only two fit."""
+    rows = rows_before_and_after(effect, count)
+    first = effect.first_before
+    at = next((at for at, row in enumerate(rows) if row.is_token and (row.label, row.now) == (first.label, first.after)), 0)
+    return [rows[0], rows[at], *rows[1:at], *rows[at + 1 :]] if at > 1 else rows
+
+
+def rows_before_and_after(effect: Effect, count: int) -> list[PredictionRow]:
+    """The most probable tokens after the interventions, the most probable one before among them, and all others."""
+    by_now = sorted(effect.changes, key=lambda change: (-change.after, change.id))
+    shown = by_now[: max(1, count - 1)]
+    if effect.first_before not in shown and len(shown) > 1:
+        shown[-1] = effect.first_before
+    unseen = [change for change in by_now if change not in shown]
+    others = PredictionRow(
+        OTHERS,
+        effect.others_after + sum(change.after for change in unseen),
+        effect.others_before + sum(change.before for change in unseen),
+        is_token=False,
+    )
+    return [*(PredictionRow(change.label, change.after, change.before) for change in shown), others][:count]
+
+
+LONGEST_LABEL = 12
+LOST, GAINED = "░", "▓"
+"""Parts of a bar that an intervention took away, and added."""
+LINE_BAR = 8
+"""Cells of a full bar where all tokens stand on one line."""
+PERCENT = 5
+CHANGE = 13
+"""Columns of a probability, and of two with an arrow between."""
+
+VEILED = "hidden while you guess"
+
+Piece = tuple[str, str]
+
+
+class PredictionPanel(Widget):
+    """As many tokens as it has lines, each with a bar to 100%; with one line, as many as fit side by side."""
+
+    COMPONENT_CLASSES = {f"prediction--{kind}" for kind in ("first", "label", "bar", "lost", "number")}
+    DEFAULT_CSS = """
+    PredictionPanel {
+        height: 1; padding: 0 1;
+        & > .prediction--first { color: $success; text-style: bold; }
+        & > .prediction--label { color: $foreground; }
+        & > .prediction--bar { color: $success; }
+        & > .prediction--lost { color: $foreground 50%; }
+        & > .prediction--number { color: $foreground 80%; }
+    }
+    """
+
+    path: reactive[LensPath | None] = reactive(None)
+    veiled: reactive[bool] = reactive(False)
+    """True to show no prediction, which the user is to guess."""
+    effect: reactive[Effect | None] = reactive(None)
+    """Effect of the interventions on the same prediction."""
+
+    def _set_title(self) -> None:
+        """Name the predicted token, and the scale."""
+        if self.path is not None:
+            legend = "full bar 100%" if self.effect is None else f"{LOST} lost {GAINED} gained"
+            self.border_title = f"token {self.path.position + 2} · {'hidden' if self.veiled else legend}"
+
+    watch_path = watch_effect = watch_veiled = _set_title
+
+    def rows(self, count: int) -> list[PredictionRow]:
+        if self.effect is not None:
+            return rows_before_and_after(self.effect, count)
+        return rows_now(self.path.top, count) if self.path is not None else []
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.content_size
+        if self.veiled:
+            pieces = [(f"next token: {VEILED}", "number")] if height == 1 else []
+        elif height > 1:
+            rows = self.rows(height)
+            pieces = _row(rows, y, width) if y < len(rows) else []
+        else:
+            pieces = self._line(width)
+        segments = [Segment(text, self.get_component_rich_style(f"prediction--{kind}")) for text, kind in pieces]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _line(self, width: int) -> list[Piece]:
+        """The tokens side by side, as many as fit."""
+        if self.path is None:
+            return []
+        pieces: list[Piece] = [(f"token {self.path.position + 2}:", "number")]
+        room = width - cell_len(pieces[0][0])
+        count = len(self.path.top)
+        rows = self.rows(count) if self.effect is None else rows_on_a_line(self.effect, count)
+        for place, row in enumerate(rows):
+            label = fit(row.label.strip() or row.label, min(cell_len(row.label.strip() or row.label), LONGEST_LABEL))
+            found: list[Piece] = [(f"  {label} ", _kind(row, place)), (_numbers(row) + " ", "number"), *_bar(row, LINE_BAR)]
+            needed = sum(cell_len(text) for text, _ in found)
+            if needed > room:
+                break
+            room -= needed
+            pieces += found
+        return pieces
+
+
+def _row(rows: list[PredictionRow], at: int, width: int) -> list[Piece]:
+    """One row of the panel: the token, its bar, its probability."""
+    row = rows[at]
+    label = min(LONGEST_LABEL, max(cell_len(each.label.strip() or each.label) for each in rows))
+    number = CHANGE if row.before is not None else PERCENT + 1
+    cells = max(0, width - label - number - 2)
+    bar_pieces = [(row.names[:cells], "label")] if row.names else _bar(row, cells)
+    space = " " * (cells - sum(len(text) for text, _ in bar_pieces))
+    name = fit(row.label.strip() or row.label, label) + " "
+    return [(name, _kind(row, at)), *bar_pieces, (space, "number"), (fit(_numbers(row), number, "right"), "number")]
+
+
+def _kind(row: PredictionRow, place: int) -> str:
+    return "number" if not row.is_token else "label" if place else "first"
+
+
+def _numbers(row: PredictionRow) -> str:
+    now = probability(row.now)
+    return now if row.before is None else f"{probability(row.before)} → {now}"
+
+
+def _bar(row: PredictionRow, cells: int) -> list[Piece]:
+    """A bar to `cells` for 100%: what stayed, and what was lost or gained since before."""
+    if row.before is None:
+        return [(bar(row.now, cells), "bar")]
+    kept, more = (round(each * cells) for each in (min(row.now, row.before), max(row.now, row.before)))
+    rest = GAINED if row.now > row.before else LOST
+    return [("█" * kept, "bar"), (rest * (more - kept), "bar" if rest == GAINED else "lost")]
 
 
 class SecondView(Vertical):

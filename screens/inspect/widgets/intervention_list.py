@@ -43,7 +43,9 @@ class InterventionList(LineScrollView):
     BINDINGS = [
         Binding("down,j", "move(1)", "Choose", id="interventions.down", key_display="j/k", tooltip="The intervention below"),
         Binding("up,k", "move(-1)", "Up", id="interventions.up", show=False, tooltip="The intervention above"),
-        Binding("enter", "screen.interventions", "Effect and more", id="interventions.open", tooltip="Effect, scale, patch"),
+        Binding(
+            "enter", "screen.do('interventions')", "Effect and more", id="interventions.open", tooltip="Effect, scale, patch"
+        ),
         Binding("x,delete", "remove", "Take back", id="interventions.remove", tooltip="Take the chosen intervention back"),
     ]
 

@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from lab.analysis.training_timeline import TimelineStop
 from lab.core.number_format import whole
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.widgets.text_fitting import fit
 
 HERE, STOP, RAIL = "●", "┼", "─"
@@ -78,9 +78,9 @@ class TimeSlider(Widget, can_focus=True):
         "plays to the end. `enter` keeps the weights in view, `escape` restores the previous ones. A cursor on a number "
         "stays there and its change is shown. All other keys of Inspect still work. Snapshots after step 0 are stored in bf16."
     )
-    BINDINGS = [
-        Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot")
-        | About(
+    BINDINGS = described(
+        Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot"),
+        About(
             "Move",
             words="snapshot of the weights; play; keep these; restore the previous",
             also=("time.earlier", "time.play", "time.keep", "time.back"),
@@ -92,7 +92,7 @@ class TimeSlider(Widget, can_focus=True):
         Binding("end", "end(-1)", "Trained", id="time.last", show=False, tooltip="The last weights"),
         Binding("enter", "close(True)", "Keep", id="time.keep", tooltip="Close the slider and keep these weights"),
         Binding("escape", "close(False)", "Back", id="time.back", tooltip="Close the slider and restore the previous weights"),
-    ]
+    )
 
     stops: reactive[tuple[TimelineStop, ...]] = reactive(())
     index: reactive[int] = reactive(0)

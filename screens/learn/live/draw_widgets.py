@@ -15,8 +15,8 @@ from lab.engine.method_registry import OPEN, VIEW, OpenParams, ViewParams
 from lab.views.blocks import ModelFacts, Table, View
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
-from screens.blocks.bars_and_shades import EIGHTHS_UP
-from screens.learn.learn_engine import LearnEngine, Refused
+from screens.blocks.block_layout import EIGHTHS_UP
+from screens.learn.learn_page import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.widgets.piece_lines import PieceLine, PieceLinesView

@@ -13,9 +13,9 @@ from textual.binding import Binding
 from lab.engine.method_registry import LENS, OPEN, EngineMethod, LensParams, OpenParams
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
-from screens.about_key import About
+from screens.about_key import About, described
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine, Refused
+from screens.learn.learn_page import LearnEngine, Refused
 from screens.learn.live.live_widget import ModelAtHand, ViewWidget
 
 LOADING = "Loading PyTorch and the model… (a few seconds, once)"
@@ -114,18 +114,18 @@ class PlaceView(EngineView):
     """
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("layer", "head", "position", "weights")
-    BINDINGS = [
-        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token")
-        | About("Live view", words="token", also=("live.left",), place=1),
+    BINDINGS = described(
+        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token"),
+        About("Live view", words="token", also=("live.left",), place=1),
         Binding("less_than_sign", "position(-1)", "Token before", id="live.left", show=False, tooltip="The token before"),
-        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head")
-        | About("Live view", words="head", also=("live.previous_head",), place=1),
+        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head"),
+        About("Live view", words="head", also=("live.previous_head",), place=1),
         Binding("left_square_bracket", "head(-1)", "Head back", id="live.previous_head", show=False, tooltip="The head before"),
-        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer")
-        | About("Live view", words="layer", also=("live.previous_layer",), place=1),
+        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer"),
+        About("Live view", words="layer", also=("live.previous_layer",), place=1),
         Binding("left_curly_bracket", "layer(-1)", "Back", id="live.previous_layer", show=False, tooltip="The layer before"),
         Binding("t", "init", "At init", id="live.init", tooltip="Over time: the weights at init, or the trained ones"),
-    ]
+    )
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)

@@ -20,10 +20,10 @@ from lab.views.screen_state import ScreenState
 from models.config import SamplingSettings
 from screens.about_key import keyless
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.engine_view import EngineView, PlaceView
 from screens.learn.live.live_widget import ModelAtHand
-from screens.widgets.mode_bar import MODES
+from screens.widgets.top_bars import MODES
 
 MOVES = ("position", "head", "layer", "init")
 

@@ -27,7 +27,7 @@ from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment
 from lab.views.blocks import GuessQuestion
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine, Refused
+from screens.learn.learn_page import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.widgets.guess_view import GuessView

@@ -23,7 +23,7 @@ from screens.app_state import AppState
 from screens.background import in_thread, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
 from screens.messages import RunsChanged
 from screens.plot.figure import Figure

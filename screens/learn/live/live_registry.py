@@ -5,19 +5,17 @@ from collections.abc import Mapping
 from lab.core.errors import UserError
 from lab.lessons.lesson import LessonStep, Live
 from screens.learn.chat_page import ChatWidget
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.draw_widgets import DrawAttention, DrawLoss
 from screens.learn.live.experiment_widget import ExperimentWidget
-from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.guess_widgets import MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.merges_widget import MergesWidget
-from screens.learn.live.one_step_widget import OneStepWidget
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
-from screens.learn.live.stage_widget import StageWidget
+from screens.learn.live.stage_widget import OneStepWidget, StageWidget
 from screens.learn.live.study_widget import ChooseWidget, RecordedGuess, StudyWidget
+from screens.learn.live.text_widgets import FunnelWidget, MergesWidget
 from screens.learn.live.three_weights_widget import ThreeWeightsWidget
 
 LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {

@@ -20,7 +20,7 @@ from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 
 STEP = 0.1
 NUMBER = r"[-−+]?\d*[.,]?\d*"

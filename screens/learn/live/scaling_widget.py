@@ -17,7 +17,7 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import keyless
 from screens.background import in_thread, is_working, still_wanted
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.job_widget import delete_job, deletion_dialog
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, name_to_show

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from lab.core.errors import UserError
 from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.live_widget import NUMBER, STEP, LiveWidget, number_in
 from screens.widgets.choice import Choice
 

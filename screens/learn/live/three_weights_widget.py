@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 from lab.core.errors import UserError
 from lab.training.one_step.three_weights import FARTHEST, ThreeWeights, backward_view, forward_view, steps_view
 from lab.views.blocks import Paragraph, View
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.live.live_widget import NumberInput, ViewWidget
 
 SHOWS = ("forward", "backward", "steps")

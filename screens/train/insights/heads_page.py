@@ -10,7 +10,7 @@ from lab.analysis.insight_sentences import FORMED, head_name, scores_sentence, u
 from lab.core.number_format import fixed, probability, whole
 from lab.runs.run_history import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES
-from screens.blocks.bars_and_shades import bar
+from screens.blocks.block_layout import bar
 from screens.colour import ColouredPiece, half_block_cells, heat, legend_bar, levels_of
 from screens.train.insights.page_lines import (
     Lines,

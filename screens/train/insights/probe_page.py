@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from lab.analysis.insight_sentences import head_name
 from lab.core.number_format import counted, probability
 from lab.runs.run_history import InsightHistory, InsightPoint, PlacePrediction, PlaceText
-from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
+from screens.blocks.block_layout import POSITIVE_SHADES, bar
 from screens.colour import ColouredPiece, heat, legend_bar
 from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, step_axis, words_lines
 from screens.widgets.text_fitting import fit

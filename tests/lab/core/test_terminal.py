@@ -10,7 +10,7 @@ from lab.analysis.run_sentence import SIGNS as VERDICT_SIGNS
 from lab.core.terminal import MARKS, has_utf8, in_ascii, is_remote, places_text, write_ascii
 from lab.lessons.claim import MARKS as CLAIM_SIGNS
 from lab.runs.run_summary import PHASES
-from screens.blocks.bars_and_shades import (
+from screens.blocks.block_layout import (
     AGAINST,
     DOWN,
     EIGHTHS_ACROSS,

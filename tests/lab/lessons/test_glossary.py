@@ -19,10 +19,10 @@ from models.config import END_OF_TEXT
 from models.gelu import gelu
 from models.tokenizers.tokenizer import Tokenizer
 from screens.base_screen import LabScreen
-from screens.dialogs.describe_place import ASIDES
+from screens.dialogs.glossary_dialog import ASIDES
 from screens.train.run_view import RunPage
 from screens.train.train_keys import FORM, ONE_STEP
-from screens.widgets.mode_bar import MODES
+from screens.widgets.top_bars import MODES
 
 MOST_CHARACTERS = 240
 

@@ -8,11 +8,10 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Array, Block, Cell, Column, IntervalBar, IntervalPart, Matrix, Paragraph, Parity, Strip, Table, View
 from lab.views.softmax_table import softmax_table
-from screens.blocks.bars_and_shades import bar, column_glyphs, shade, signed_bar
-from screens.blocks.interval_layout import LaidIntervalBar, lay_interval_bar
+from screens.blocks.block_layout import bar, column_glyphs, shade, signed_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
-from screens.blocks.table_layout import LaidTable, lay_table
+from screens.blocks.table_layout import LaidIntervalBar, LaidTable, lay_interval_bar, lay_table
 from screens.blocks.view_layout import Page, lay_view, parity_badge, parity_sentence
 from screens.blocks.view_layout import text_of as drawn_page
 from screens.colour import LEAST_INK, LEAST_SIGNED_INK, LEVELS, MASKED_LEVEL, Heat

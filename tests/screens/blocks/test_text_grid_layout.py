@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lab.views.blocks import Array, Cell, Column, Destination, Table, TextGrid, View
-from screens.blocks.text_grid_layout import lay_text_grid, level
+from screens.blocks.table_layout import lay_text_grid, level
 from screens.blocks.view_layout import lay_view
 from screens.colour import Heat
 from tests.screens.blocks.conftest import drawn, text_of

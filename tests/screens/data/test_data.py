@@ -20,18 +20,17 @@ from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import DEFAULT_PRESET
 from screens.app import LabApp
+from screens.data.choose_inputs import TextTree
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
-from screens.data.data_page import DataPage
+from screens.data.data_page import DataPage, fact_lines
 from screens.data.look_page import LookPage, LookView
 from screens.data.split_page import SplitPage, SplitView
-from screens.data.text_reader import TextReader, fact_lines
-from screens.data.text_tree import TextTree
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.widgets.choice import Choice
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageBar
 from tests.screens.data.conftest import DataApp, screen_of
 from tests.screens.pilot_waits import keys_to, press, resize
 
@@ -59,7 +58,7 @@ def hold_reading(monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
             assert go.wait(10)
         return read_facts(source, *rest)
 
-    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
+    monkeypatch.setattr("screens.data.choose_page.read_facts", slowly)
     return go
 
 
@@ -112,7 +111,7 @@ async def test_a_text_typed_before_the_recent_ones_are_known_is_listed_once(
 ) -> None:
     typed = threading.Event()
     recent = [RecentText("tale.txt"), RecentText("older.txt")]
-    monkeypatch.setattr("screens.data.text_tree.recent_texts", lambda home: recent if typed.wait(30) else [])
+    monkeypatch.setattr("screens.data.choose_inputs.recent_texts", lambda home: recent if typed.wait(30) else [])
     async with app.run_test(size=(80, 24)) as pilot:
         tree = screen_of(pilot).query_one(TextTree)
         tree.show_source("tale.txt", "")
@@ -241,8 +240,8 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
         await pilot.press("enter")
         await until(pilot, lambda: len(page._counts) == 2 and "decoded from iso8859-1" in facts(pilot)["cleaned"])
         late = read_facts(str(french), "cp1252", page.rules)
-        page.post_message(TextReader.Counted((str(french), "cp1252", page.rules), "bpe", None, "late"))
-        page.post_message(TextReader.FactsRead((str(french), "cp1252", page.rules), late))
+        page.post_message(ChoosePage.Counted((str(french), "cp1252", page.rules), "bpe", None, "late"))
+        page.post_message(ChoosePage.FactsRead((str(french), "cp1252", page.rules), late))
         await pilot.pause()
         assert "decoded from iso8859-1" in facts(pilot)["cleaned"]
         assert "late" not in page._counts.values()
@@ -638,7 +637,7 @@ async def test_an_old_count_takes_no_new_one_away_and_a_used_text_leaves_the_key
         await until(pilot, lambda: screen.query_one(PageBar).steps[2].endswith(" bpe"))
         page, words = screen.choose_page, screen.query_one(PageBar).steps[2]
         old = TokenCount("bpe", 300, 1, exact=True)
-        page.post_message(TextReader.Counted((page.source, page.read_encoding, ("emails",)), "bpe", old))
+        page.post_message(ChoosePage.Counted((page.source, page.read_encoding, ("emails",)), "bpe", old))
         await pilot.pause()
         assert screen.query_one(PageBar).steps[2] == words
         for pages, expected in (((), TextTree), ((*TO_CLEAN, "j"), RuleList)):

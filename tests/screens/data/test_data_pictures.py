@@ -7,7 +7,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.data.cleaning.rule_registry import BY_NAME
-from screens.widgets.page_bar import PageBar
+from screens.widgets.top_bars import PageBar
 from tests.screens.data.conftest import DataApp
 from tests.screens.pilot_waits import keys_to
 

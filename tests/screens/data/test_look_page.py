@@ -1,5 +1,6 @@
 """Look: pictures of a text's statistics, samples, and texts that are hard to show."""
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from screens.app import LabApp
 from screens.data import look_page
 from screens.data.look_layout import LookPicture, cropped, in_columns, lay_profile, resampled
 from screens.data.look_page import LookPage, LookView
-from screens.widgets.page_bar import PageBar
+from screens.widgets.top_bars import PageBar
 from tests.screens.data.conftest import screen_of
 
 
@@ -120,7 +121,7 @@ async def test_a_long_text_is_drawn_on_the_way_and_left_when_the_page_is(
         go_on.wait(10)
         try:
             check(0.5)
-        except look_page.StoppedError:
+        except asyncio.CancelledError:
             stopped.set()
             raise
         yield whole

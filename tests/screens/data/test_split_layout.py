@@ -5,7 +5,7 @@ from dataclasses import replace
 from lab.data.corpus import CorpusFile
 from lab.planning.sequence_preview import TextSplit, TrainingTokens
 from models.tokenizers.tokenizer import Tokenizer
-from screens.data.split_layout import documents_line, ratio_scale, split_lines, window_lines
+from screens.data.split_page import documents_line, ratio_scale, split_lines, window_lines
 from screens.widgets.piece_lines import PieceLine
 
 

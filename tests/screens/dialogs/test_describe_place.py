@@ -3,7 +3,7 @@
 import pytest
 
 from lab.views.screen_state import ScreenState
-from screens.dialogs.describe_place import describe_place
+from screens.dialogs.glossary_dialog import describe_place
 
 INSPECT = {"mode": "inspect", "run": "tale", "prompt": "Once\nthere", "layer": 1, "head": 2}
 

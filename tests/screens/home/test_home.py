@@ -19,13 +19,12 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import AskText, ConfirmDialog
 from screens.home.import_dialog import ImportDialog
-from screens.home.next_step import next_step
-from screens.home.pipeline_map import PIPELINE, PipelineMap
+from screens.home.pipeline_map import PIPELINE, PipelineMap, next_step
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
-from screens.widgets.fact_list import FactList
+from screens.widgets.piece_lines import FactList
 from tests.fixture_types import Open
 from tests.screens.conftest import NOW
 from tests.screens.pilot_waits import click_on, press, resize

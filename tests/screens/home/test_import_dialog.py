@@ -18,8 +18,7 @@ from models.config import ModelConfig
 from models.parameter_count import inventory
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
-from screens.home.import_dialog import FolderInput, ImportDialog
-from screens.home.model_import import ModelImport
+from screens.home.import_dialog import FolderInput, ImportDialog, ModelImport
 from screens.home.run_table import RunTable
 from tests.screens.pilot_waits import SIZES
 

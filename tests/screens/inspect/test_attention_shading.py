@@ -114,4 +114,4 @@ async def test_v_shows_each_matrix_alone_and_then_all_and_bars_arcs_and_an_under
         await pilot.go("escape")
         await pilot.go("j")
         assert not screen.view.has_panels
-        assert not screen.check_action("panel", ())
+        assert not screen.check_action("do", ("panel",))

@@ -23,7 +23,7 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
 from screens.inspect.run_hold import read_first_prompt
 from screens.inspect.selection import Prompt
-from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.inspect.widgets.prompt_bar import SettingError, in_short, settings_from
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
 from screens.widgets.key_bar import KeyBar
@@ -221,7 +221,7 @@ async def test_what_cannot_be_shown_is_said_and_what_was_in_view_stays(inspect: 
         assert not str(pilot.view.border_title).endswith("…")
         await pilot.go("j")
         assert (pilot.title, pilot.status[:10]) == ("embed", "stage 2/31")
-        assert not pilot.screen.check_action("undo", ())
+        assert not pilot.screen.check_action("do", ("undo",))
         await pilot.go("inspect.checkpoint")
         assert "has no last checkpoint" in pilot.status
         assert "(best)" in pilot.facts

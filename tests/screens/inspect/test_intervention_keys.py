@@ -57,7 +57,7 @@ async def test_x_switches_off_what_the_step_is_about_says_what_that_does_and_swi
         await pilot.go(*TO_SCORES)
         assert "x ablates head 1.1" in pilot.status
         assert not listed(pilot).display
-        assert not any(pilot.screen.check_action(action, ()) for action in ("all_on", "patch"))
+        assert not any(pilot.screen.check_action("do", (action,)) for action in ("all_on", "patch"))
         await pilot.go("x")
         assert made(pilot) == (HEAD,)
         assert "head 1.1 off: “ fast” 41.2% → 12.0%, now “.” 30.0%" in pilot.status
@@ -232,7 +232,7 @@ async def test_every_field_opens_with_its_text_and_the_cursor_at_the_end_of_it(i
 async def test_every_patch_says_how_far_it_has_come_and_e_chooses_the_two_tokens(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await ask_second(pilot, "c", "end", "full_stop")
-        assert not pilot.screen.check_action("metric", ())
+        assert not pilot.screen.check_action("do", ("metric",))
         engine.partial = ["1 of 10 patches", "5 of 10 patches"]
         shown: list[str] = []
         show = pilot.view.show

@@ -8,7 +8,7 @@ from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Intervention
 from lab.views.blocks import LensPath, Prediction
 from screens.inspect.intervention_keys import changed_groups
-from screens.inspect.widgets.prediction_panel import (
+from screens.inspect.widgets.inspect_columns import (
     PredictionPanel,
     PredictionRow,
     _bar,

@@ -12,7 +12,7 @@ from lab.runs.home_folder import home
 from models.config import SamplingSettings
 from screens.dialogs.ask import RunChooser
 from screens.inspect.widgets.intervention_list import InterventionList
-from screens.inspect.widgets.sampling_form import SamplingForm
+from screens.inspect.widgets.prompt_bar import SamplingForm
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine

@@ -10,7 +10,7 @@ import pytest
 from lab.analysis.training_timeline import TimelineStop
 from lab.core.errors import UserError
 from lab.views.blocks import Table
-from screens.help_rows import sections_of
+from screens.help_screen import sections_of
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
 from tests.screens.inspect.conftest import SIZES, FakeEngine, InspectPilot, Open, to_stage

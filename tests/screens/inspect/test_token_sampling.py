@@ -73,7 +73,7 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
         assert (pilot.labels, len(engine.asked("sample"))) == (labels, drawn + 1), "dropped: the place has changed meanwhile"
         await pilot.go("right")
         screen.selection = replace(screen.selection, prompt=Prompt("The big"))
-        screen.sampling.action_sample()
+        screen.sampling.sample()
         await pilot.settle()
         assert (pilot.labels, len(engine.asked("sample"))) == (["The", " big"], drawn + 1), "its path had not come"
 
@@ -161,7 +161,7 @@ async def test_undo_takes_back_the_latest_whatever_it_was(inspect: Open) -> None
         for before in reversed(states[:-1]):
             await pilot.go("u")
             assert state() == before
-        assert not pilot.screen.check_action("undo", ())
+        assert not pilot.screen.check_action("do", ("undo",))
 
 
 @pytest.mark.usefixtures("tokens")

@@ -20,8 +20,8 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
-from screens.help_rows import sections_of
-from screens.learn.learn_engine import LearnEngine
+from screens.help_screen import sections_of
+from screens.learn.learn_page import LearnEngine
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import TRY, LessonText, lesson_markdown
 from screens.learn.lessons_page import LessonList, LessonsPage

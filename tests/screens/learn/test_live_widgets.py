@@ -13,7 +13,7 @@ from lab.views.blocks import Table, View
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnEngine
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText
 from screens.learn.live.draw_widgets import DrawWidget

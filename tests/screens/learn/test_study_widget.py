@@ -33,8 +33,7 @@ from lab.training.job import Begun, Ended, history_of
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import job_widget, study_widget
-from screens.learn.live.study_figures import figure_of, title_of
-from screens.learn.live.study_widget import RecordedGuess, StudyWidget
+from screens.learn.live.study_widget import RecordedGuess, StudyWidget, figure_of, title_of
 from screens.plot.draw_figure import draw
 from screens.plot.line_plot import LinePlot, legend
 from screens.widgets.status_line import StatusLine

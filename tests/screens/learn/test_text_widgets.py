@@ -7,9 +7,8 @@ from textual.pilot import Pilot
 
 from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
-from screens.learn.live.funnel_widget import FunnelWidget
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
-from screens.learn.live.merges_widget import MergesWidget
+from screens.learn.live.text_widgets import FunnelWidget, MergesWidget
 from tests.screens.learn.conftest import lessons_page
 
 PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain, and then it ran home again."
@@ -71,7 +70,7 @@ async def test_the_text_of_a_run_that_is_found_late_does_not_replace_a_newer_one
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "own.txt"
         funnel = await open_widget(pilot, until, "cleaning", "funnel", FunnelWidget)
-        late = late_answer("screens.learn.live.funnel_widget.open_run", lambda name: name == "tale")
+        late = late_answer("screens.learn.live.text_widgets.open_run", lambda name: name == "tale")
         app.text_source = ""
         funnel.show_model(ModelAtHand("tale", ""))
         await until(pilot, late.asked.is_set)

@@ -11,10 +11,8 @@ from lab.tokenization.bpe_session import BpeSession
 from lab.tokenization.learnable_text import LearnableText, whole_text
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
-from screens.tokens.bpe.merge_list import MergeList
-from screens.tokens.bpe.pair_list import PairList
-from screens.tokens.bpe.text_strip import TextStrip, lay_strip
 from screens.tokens.bpe_page import BpePage
+from screens.tokens.bpe_widgets import MergeList, PairList, TextStrip, lay_strip
 from screens.widgets.status_line import StatusLine
 from tests.screens.pilot_waits import resize
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle

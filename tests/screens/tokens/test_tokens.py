@@ -27,11 +27,9 @@ from screens.dialogs.ask import AskText
 from screens.help_screen import HelpScreen
 from screens.terminal.terminal_cells import cells_of
 from screens.tokens.side_by_side_page import AlignedView, SideBySidePage
-from screens.tokens.size_bars import SizeBars, comparison_lines
-from screens.tokens.strip_page import StripPage
-from screens.tokens.token_card import CardFacts, TokenCard
+from screens.tokens.strip_page import CardFacts, StripPage, TokenCard
 from screens.tokens.token_flow import TokenFlow
-from screens.tokens.tokens_page import LARGEST_AT_ONCE
+from screens.tokens.tokens_page import LARGEST_AT_ONCE, SizeBars, comparison_lines
 from screens.tokens.tokens_screen import EXAMPLE
 from screens.tokens.vocabulary_list import VocabularyList
 from screens.widgets.status_line import StatusLine

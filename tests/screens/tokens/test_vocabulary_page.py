@@ -14,8 +14,7 @@ from lab.core.errors import UserError
 from lab.tokenization import vocabulary_facts
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.tokens.strip_page import StripPage
-from screens.tokens.token_card import TokenCard
+from screens.tokens.strip_page import StripPage, TokenCard
 from screens.tokens.vocabulary_list import GAP, VocabularyList, _hex, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine

@@ -46,6 +46,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(run.name)
         return 1
 
-    for module in ("new_run", "run_commands"):
+    for module in ("new_run", "train_screen"):
         monkeypatch.setattr(f"screens.train.{module}.start_trainer", start)
     return names

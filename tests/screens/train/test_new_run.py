@@ -37,8 +37,8 @@ from screens.train.new_run import CancelledError
 from screens.train.planned_run import Preparation
 from screens.train.run_form import Field
 from screens.train.run_header import RunHeader, status_text
-from screens.widgets.fact_list import FactList
 from screens.widgets.key_bar import KeyBar
+from screens.widgets.piece_lines import FactList
 from tests.fixture_types import Open
 from tests.screens.pilot_waits import press, resize
 from tests.screens.train.train_app import TrainApp, act, change, screen_of, text_of

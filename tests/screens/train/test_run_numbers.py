@@ -14,8 +14,7 @@ from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.schema_parts import CopiedShare, ExpectedLoss
 from screens.plot.plot_settings import PlotSettings
-from screens.train.run_header import AFTER_TRAINING, WHY, VerdictBar, status_text
-from screens.train.run_numbers import newest_numbers, numbers_at
+from screens.train.run_header import AFTER_TRAINING, WHY, VerdictBar, newest_numbers, numbers_at, status_text
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from tests.lab.analysis.recorded_curves import recorded
 

@@ -12,8 +12,8 @@ from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.settings_table import RunRequest, Settings
 from models.config import PRESETS
 from models.parameter_count import parameter_count
-from screens.blocks.bars_and_shades import EIGHTHS_UP
-from screens.train.run_preview import CURVE, LINES, model_picture
+from screens.blocks.block_layout import EIGHTHS_UP
+from screens.train.planned_run import CURVE, LINES, model_picture
 from tests.screens.pilot_waits import resize
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from lab.runs.schema_parts import RankHeartbeat, TuningConfig
-from screens.help_rows import sections_of
+from screens.help_screen import sections_of
 from screens.messages import RunChosen
 from screens.plot.line_plot import LinePlot
 from screens.train.run_header import RunHeader

@@ -16,9 +16,8 @@ from screens.colour import Heat, heat
 from screens.plot.draw_figure import draw
 from screens.train.insights.heads_page import grid_lines, head_at, highest_shown
 from screens.train.insights.insights_view import InsightsView
-from screens.train.insights.page_lines import PageLines
+from screens.train.insights.page_lines import PageLines, updates_lines
 from screens.train.insights.probe_page import tail
-from screens.train.insights.updates_page import updates_lines
 from screens.train.run_header import RunHeader
 from tests.fixture_types import Open
 from tests.screens.pilot_waits import press, press_until, resize
