@@ -1,7 +1,7 @@
 """Notes of one's own: `.learn/notes.md` in the home, a Markdown file of the learner's, at whose end the lab writes new ones.
 
 A note is a heading with the time and the place, and what was typed. An earlier llmlab kept each in a file of its own in
-`.learn/notes`; these are read into the file when it is first made, and stay where they are.
+`.learn/notes`; these are shown, are read into the file when it is first made, and stay where they are.
 """
 
 import os
@@ -34,14 +34,15 @@ def notes_path(home: Path) -> Path:
 
 
 def read_notes(home: Path) -> str:
-    """The text of the notes; "" where there are none. Raises: UserError: if the file cannot be read, or is no regular file."""
+    """The text of the notes, where there is no file that of an earlier llmlab's; "" where there are none.
+
+    Raises: UserError: if the file cannot be read, or is no regular file.
+    """
     path = notes_path(home)
-    if not os.path.lexists(path) and _earlier_folder(home).exists():
-        prepare_notes(home)
     try:
         return read_regular(path, LARGEST_FILE).decode("utf-8-sig", "replace").replace("\r\n", "\n")
     except FileNotFoundError:
-        return ""
+        return "\n".join(_earlier_notes(home))
     except OSError as error:
         raise os_error_in_words(error, f"read your notes in {path}") from error
 

@@ -32,7 +32,7 @@ def trainer_lock(path: Path) -> "filelock.BaseFileLock":
 
     with contextlib.suppress(OSError):
         os.close(open_for_lock(path))
-    return filelock.FileLock(path, mode=file_mode(path.parent))
+    return filelock.FileLock(path, mode=file_mode(path.parent) | 0o600)  # its owner opens it to write, also in a read-only folder
 
 
 def acquire_now(lock: "filelock.BaseFileLock") -> "filelock.AcquireReturnProxy[filelock.BaseFileLock]":

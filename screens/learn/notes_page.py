@@ -95,11 +95,11 @@ class NotesPage(LearnPage):
         path = notes_path(home())
         problem = ""
         try:
+            await in_thread(read_notes, home())  # refuses what is no file
+            path = await in_thread(prepare_notes, home())
             if not command:
                 problem = f"Neither $VISUAL nor $EDITOR names an editor; your notes are in {path}."
             else:
-                await in_thread(read_notes, home())  # refuses what is no file
-                path = await in_thread(prepare_notes, home())
                 problem = self._run_editor([*shlex.split(command), str(path)])
         except SuspendNotSupported:
             problem = f"No editor can be opened on this terminal; your notes are in {path}."

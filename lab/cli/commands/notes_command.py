@@ -7,11 +7,10 @@ import click
 @click.option("--path", "as_path", is_flag=True, help="Print the path of the file, for an editor or a search.")
 def notes(as_path: bool) -> None:
     """Print the notes that ctrl+o writes in the lab: one Markdown file, which any editor can change."""
-    from lab.lessons.notes import notes_path, read_notes
+    from lab.lessons.notes import prepare_notes, read_notes
     from lab.runs.home_folder import home
 
-    text = read_notes(home())  # before the path is told: it makes the file of what an earlier llmlab kept
     if as_path:
-        click.echo(str(notes_path(home())))
+        click.echo(str(prepare_notes(home())))
     else:
-        click.echo(text.rstrip("\n") or "No notes yet: ctrl+o in the lab writes one about what is in view.")
+        click.echo(read_notes(home()).rstrip("\n") or "No notes yet: ctrl+o in the lab writes one about what is in view.")

@@ -137,9 +137,10 @@ def test_the_notes_of_an_earlier_llmlab_are_read_in_once_in_their_order_and_stay
         )
     )
     assert read_notes(tmp_path) == expected
+    assert not notes_path(tmp_path).exists(), "they are shown where nothing can be written, too"
     assert {name: (earlier / name).read_bytes() for name in files} == files
-    (earlier / "late.md").write_text("late")
     add_note(tmp_path, "Home", "new")
+    (earlier / "late.md").write_text("late")
     assert read_notes(tmp_path) == f"{expected}\n## 1970-01-02 01:00 · Home\n\nnew\n"
     notes_path(tmp_path).write_text("emptied by hand")
     assert read_notes(tmp_path) == "emptied by hand"

@@ -257,3 +257,16 @@ def test_an_earlier_model_that_is_open_stays_and_the_new_ones_get_other_names(
     assert done.code == 0
     assert "Runs: demo-sft-2, demo-rl-2, demo-rl-free-2;" in done.out
     assert "demo-rl is open in Inspect" in done.err
+
+
+def test_a_result_of_an_earlier_llmlab_in_a_home_that_cannot_be_written_is_shown_or_refused_in_a_sentence(
+    job: PosttrainingJob, llmlab: Call
+) -> None:
+    job.record_path.rename(job.path / "progress.jsonl")
+    job.lock_path.unlink(missing_ok=True)
+    job.path.chmod(0o555)
+    try:
+        told = llmlab("posttrain", "demo", "--show")
+    finally:
+        job.path.chmod(0o755)
+    assert "demo-rl-free" in told.out or "permission denied" in told.err
