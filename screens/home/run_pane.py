@@ -84,7 +84,7 @@ def facts_of(run: RunSummary) -> tuple[Fact, ...]:
     if run.val_loss is not None:
         on = f" on {run.evaluated.in_words}" if run.evaluated is not None else ""
         at = "" if run.val_step is None or run.is_imported else f" @ {count(run.val_step)}"
-        facts.append(("best val loss", f"{fixed(run.val_loss)}{at}{on}"))
+        facts.append(("val loss", f"best {fixed(run.val_loss)}{at}{on}"))
     return tuple(facts)
 
 
