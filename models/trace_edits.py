@@ -1,6 +1,6 @@
 """Edits of a forward pass, as plain data: ablate a head, scale an MLP, force attention, patch a vector.
 
-Nothing here needs torch. `models.trace.Trace` applies the edits, in the given order.
+Nothing here needs torch. `models.trace.apply` carries them out, in the given order.
 """
 
 import re

@@ -19,9 +19,9 @@ from textual.driver import Driver
 from textual.reactive import Reactive
 from textual.screen import Screen
 
-from lab.core.atomic_io import remove_abandoned
 from lab.core.errors import UserError
 from lab.core.preferences import AnimationSpeed, read_preferences
+from lab.core.unfinished_folder import remove_abandoned
 from lab.core.visible_text import shortened, visible
 from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home

@@ -20,9 +20,10 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from lab.core.atomic_io import is_abandoned, owner, write_all
+from lab.core.atomic_io import write_all
 from lab.core.errors import UserError
 from lab.core.safe_open import JSON_ERRORS, LARGEST_TOKENIZER, is_real_folder, open_regular, open_to_replace, read_regular
+from lab.core.unfinished_folder import is_abandoned, owner
 from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.core.number_format import counted
+from lab.core.unfinished_folder import unfinished_folder
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
 from lab.data.text_source import open_corpus

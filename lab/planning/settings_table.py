@@ -17,7 +17,8 @@ from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
 from lab.runs.run_in_words import label
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
 from lab.runs.schema_parts import LAST_TENTH, ExpectedLoss, Holdout, ShardSetting
-from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, CompileSetting, OptimizerName, Schedule, TokenizerKind
+from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, CompileSetting, OptimizerName, TokenizerKind
+from models.learning_rate import Schedule
 
 AUTO = "auto"
 """The preset that stands for none: the shape, and all else that was not asked for, is chosen for the minutes."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from lab.core.atomic_io import folder_lock, is_abandoned, os_error_in_words, owner, sync_folder
+from lab.core.atomic_io import folder_lock, os_error_in_words, sync_folder
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.unfinished_folder import is_abandoned, owner
 from lab.runs.find_runs import is_run
 from lab.runs.home_folder import BUNDLED, bundled, check_name
 from lab.runs.run_control import acquire_now, inspect_lock_is_held, trainer_lock

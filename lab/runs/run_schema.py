@@ -23,7 +23,8 @@ from lab.runs.schema_parts import (
     StartConfig,
     TuningConfig,
 )
-from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision, Schedule, TokenizerKind
+from models.config import LARGEST, AttentionKernel, CompileSetting, ModelConfig, OptimizerName, Precision, TokenizerKind
+from models.learning_rate import Schedule
 
 FORMAT = 1
 """Version of the run folder's layout; a newer one is refused."""

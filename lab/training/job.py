@@ -27,11 +27,12 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import filelock
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, owner
+from lab.core.atomic_io import os_error_in_words
 from lab.core.child_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError, name_error
 from lab.core.machine import cores
 from lab.core.safe_open import is_real_folder, refuse_link, run_folder_mode
+from lab.core.unfinished_folder import owner
 from lab.runs.metrics_log import LineReader, LineWriter, last_line
 from lab.runs.rename_delete import DELETED_PREFIX
 from lab.runs.run_control import acquire_now, send_command, trainer_lock, trainer_lock_is_held

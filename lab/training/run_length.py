@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.training.trainer_state import TrainerState
-from models.config import schedule_factor
+from models.learning_rate import schedule_factor
 
 AVERAGE_SECONDS = 2.0
 """Time constant of the average speed."""

@@ -26,8 +26,9 @@ from lab.planning.text_difficulty import (
     Pilot,
     pilot_shape,
 )
-from models.config import ModelConfig, schedule_factor
+from models.config import ModelConfig
 from models.gpt import GPT
+from models.learning_rate import schedule_factor
 from models.optimizers import make_optimizer, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 

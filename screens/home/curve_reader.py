@@ -46,7 +46,7 @@ class CurveReader:
         return NO_CURVE if run.problem else self._curves.read(Run(run.path).metrics_path)
 
     def _detail(self, run: RunSummary) -> RunDetail:
-        import_module("screens.plot.line_plot")  # The pane's: its numpy would hold up the event loop.
+        import_module("screens.plot.plot_widget")  # The pane's: its numpy would hold up the event loop.
         if run.problem:
             return RunDetail(run, NO_CURVE, (), ())
         folder = Run(run.path)

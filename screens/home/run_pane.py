@@ -16,7 +16,7 @@ from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
 from screens.home.pipeline_map import opening_mode
 from screens.plot.figure import loss_figure
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.piece_lines import Fact, FactList
 from screens.widgets.text_fitting import printable
 

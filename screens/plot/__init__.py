@@ -1,5 +1,5 @@
 """The line plot of Train and of the comparison.
 
-Begin with `line_plot`, the widget; `figure` is what it shows, `drawing` makes the lines. Which curves there are is decided in
+Begin with `plot_widget`; `figure` is what it shows, `draw_plot` draws it, axes and all. Which curves there are is decided in
 `screens.train.run_plots`.
 """

@@ -21,7 +21,7 @@ from screens.about_key import About, described, keyless
 from screens.base_screen import LabScreen
 from screens.dialogs.ask import Choices
 from screens.plot.figure import Figure
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.text_fitting import fit
 
 XAxis = Literal["steps", "tokens", "epochs", "time"]

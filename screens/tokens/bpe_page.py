@@ -17,7 +17,7 @@ from lab.core.errors import UserError
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest, paced
 from screens.plot.figure import Figure, Series
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.tokens.bpe_widgets import MergeList, PairList, TextStrip
 from screens.tokens.tokens_page import SourceLine, TokensPage
 from screens.widgets.status_line import StatusLine

@@ -21,8 +21,8 @@ from lab.runs.schema_parts import CopiedShare
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working
-from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotKeys, PlotSettings, plot_bindings
+from screens.plot.plot_widget import LinePlot
 from screens.train.compare_plot import (
     WHOLE,
     RunColumns,

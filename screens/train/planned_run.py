@@ -27,7 +27,7 @@ from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.runs.run_summary import RunSummary
-from models.config import schedule_factor
+from models.learning_rate import schedule_factor
 from models.parameter_count import by_part
 from screens.background import in_thread, latest
 from screens.blocks.block_layout import EIGHTHS_UP

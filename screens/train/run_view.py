@@ -20,8 +20,8 @@ from textual.widget import Widget
 from lab.analysis.baselines import TextEntropy, baselines
 from lab.runs.run_folder import ACTIVE
 from screens.plot.figure import Figure
-from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
+from screens.plot.plot_widget import LinePlot
 from screens.train.insights.insights_view import PAGES, InsightsView
 from screens.train.run_header import (
     CLOSE,

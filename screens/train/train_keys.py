@@ -14,8 +14,8 @@ from lab.runs.run_folder import ACTIVE
 from lab.training.one_step.step_stages import STAGES
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
-from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotKeys, PlotSettings, plot_bindings
+from screens.plot.plot_widget import LinePlot
 from screens.train.insights.insights_view import PAGES, InsightsPage
 from screens.train.new_run import NewRun
 from screens.train.run_plots import WatchedRun

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from models.config import DECAY, DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig, schedule_factor
+from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
+from models.learning_rate import DECAY, schedule_factor
 
 
 def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:

@@ -11,7 +11,7 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.data.choose_inputs import SizeSlider
 from screens.help_screen import HelpScreen, sections_of
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.choice import Choice
 from screens.widgets.top_bars import MODES
 from tests.fixture_types import Until

@@ -26,7 +26,7 @@ def watch(machine: str, run: str) -> int:
     where the lab usually keeps them. Small files are copied into a temporary folder here, weights are not. Where the connection
     is lost, the lab says so and connects again.
     """
-    from lab.core.atomic_io import is_abandoned, owner
+    from lab.core.unfinished_folder import is_abandoned, owner
     from lab.runs.home_folder import MIRROR
     from lab.runs.run_mirror import RunMirror
 

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lab.core.atomic_io import holds_run, os_error_in_words, sync_folder, unfinished_folder, write_atomic
+from lab.core.atomic_io import holds_run, os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
+from lab.core.unfinished_folder import unfinished_folder
 from lab.core.visible_text import shortened, visible
 from lab.exchange.hugging_face.model_folder import HUB_MODELS, generation_config_json, gpt2_config_json
 from lab.exchange.report_facts import Fact, model_facts, result_facts, shown, text_facts, training_facts

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import psutil  # type: ignore[import-untyped]
 
-from lab.core.atomic_io import os_error_in_words, unfinished_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.child_process import Progress, Reply, Tell, answer, ask_process, tell
 from lab.core.errors import UserError
 from lab.core.number_format import counted
+from lab.core.unfinished_folder import unfinished_folder
 from lab.exchange.hugging_face.model_folder import (
     CONFIG,
     HUB_MODELS,

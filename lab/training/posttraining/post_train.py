@@ -12,9 +12,10 @@ import msgspec
 import torch
 from torch import nn
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, unfinished_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
+from lab.core.unfinished_folder import unfinished_folder
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.schema_parts import TuningConfig, tuning_sentence

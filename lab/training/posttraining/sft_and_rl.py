@@ -29,8 +29,9 @@ from lab.training.posttraining.answers import Answerer, Example, answer_batch
 from lab.training.posttraining.posttraining_record import Model, PosttrainSettings, Round, SftStep, rl_lr_for
 from lab.training.posttraining.question_pairs import QuestionPair
 from models.chunked_cross_entropy import IGNORE_INDEX
-from models.config import OptimizerName, SamplingSettings, schedule_factor
+from models.config import OptimizerName, SamplingSettings
 from models.gpt import GPT
+from models.learning_rate import schedule_factor
 from models.optimizers import make_optimizer, set_muon_dtype
 
 

@@ -23,7 +23,8 @@ from lab.planning.settings_table import RunRequest
 from lab.planning.step_time import StepTimer
 from lab.runs.run_schema import Count, UnixTime, Word
 from lab.runs.schema_parts import LONGEST_SOURCE
-from models.config import DECAY, LARGEST, ModelConfig
+from models.config import LARGEST, ModelConfig
+from models.learning_rate import DECAY
 from models.parameter_count import parameter_count
 
 FORMAT = 1

@@ -27,7 +27,7 @@ from screens.learn.learn_page import LearnEngine
 from screens.learn.live.live_widget import LiveWidget
 from screens.messages import RunsChanged
 from screens.plot.figure import Figure
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
 
 POLL_SECONDS = 0.5

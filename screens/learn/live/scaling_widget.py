@@ -21,7 +21,7 @@ from screens.learn.learn_page import LearnEngine
 from screens.learn.live.job_widget import delete_job, deletion_dialog
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, name_to_show
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:

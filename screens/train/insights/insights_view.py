@@ -17,7 +17,7 @@ from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
 from screens.colour import palette_of
 from screens.plot.figure import Figure, Kind, Series
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.train.insights.heads_page import finding_lines, grid_lines, head_at, head_line, heads_above
 from screens.train.insights.page_lines import Lines, PageLines, updates_lines, words_lines
 from screens.train.insights.probe_page import probe_lines

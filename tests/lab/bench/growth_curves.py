@@ -58,7 +58,7 @@ DRAWING = """
 import json, sys, time
 import numpy as np
 from screens.plot.figure import Figure, Series
-from screens.plot.draw_figure import draw
+from screens.plot.draw_plot import draw
 took = []
 for points in json.loads(sys.argv[1]):
     xs = np.arange(points, dtype=float)

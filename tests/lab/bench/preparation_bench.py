@@ -18,10 +18,10 @@ import numpy as np
 
 from lab.bench.timed_process import BenchRow, TimedProcess
 from lab.cli.commands.bench_command import described, ended_by_signals, measured, progress_line
-from lab.core.atomic_io import unfinished_folder
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import bytes_
+from lab.core.unfinished_folder import unfinished_folder
 from lab.data.text_source import open_corpus
 from lab.planning.prepare_text import SETTLED_SECONDS
 from lab.runs.home_folder import home

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.core.atomic_io import owner
+from lab.core.unfinished_folder import owner
 from lab.runs.find_runs import list_runs
 from lab.runs.home_folder import MIRROR
 from tests.fixture_types import Call, EmptyRun

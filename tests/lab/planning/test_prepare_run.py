@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lab.core import machine
-from lab.core.atomic_io import UNTOUCHED, owner
 from lab.core.errors import UserError
+from lab.core.unfinished_folder import UNTOUCHED, owner
 from lab.data.default_prompts import prompt_from_text
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.prepare_run import prepare_run

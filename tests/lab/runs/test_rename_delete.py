@@ -12,8 +12,8 @@ from pathlib import Path
 import filelock
 import pytest
 
-from lab.core.atomic_io import owner
 from lab.core.errors import UserError
+from lab.core.unfinished_folder import owner
 from lab.runs import find_runs
 from lab.runs.find_runs import list_runs
 from lab.runs.home_folder import BUNDLED

@@ -16,7 +16,7 @@ from lab.training.run_length import lr_of_next_step
 from lab.training.start_trainer import start_trainer
 from lab.training.trainer_state import TrainerState
 from lab.training.training_setup import seconds_since_asked
-from models.config import schedule_factor
+from models.learning_rate import schedule_factor
 from tests.fixture_types import TinyRun, TrainHere
 
 

@@ -23,7 +23,7 @@ from screens.home.pipeline_map import PIPELINE, PipelineMap, next_step
 from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
 from screens.messages import RunChosen
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.piece_lines import FactList
 from tests.fixture_types import Open
 from tests.screens.conftest import NOW

@@ -35,7 +35,7 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.live import job_widget, posttraining_widget
 from screens.learn.live.posttraining_widget import VIEWS, PosttrainingWidget
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"

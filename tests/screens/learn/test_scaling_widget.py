@@ -26,7 +26,7 @@ from screens.dialogs.ask import ConfirmDialog
 from screens.learn.lessons_page import LessonList
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
 from screens.learn.live.study_widget import RECORDED_RESULTS, recorded
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.lab.runs.made_up_runs import config as made_up_config
 from tests.screens.learn.conftest import lessons_page

@@ -34,8 +34,8 @@ from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import job_widget, study_widget
 from screens.learn.live.study_widget import RecordedGuess, StudyWidget, figure_of, title_of
-from screens.plot.draw_figure import draw
-from screens.plot.line_plot import LinePlot, legend
+from screens.plot.draw_plot import draw
+from screens.plot.plot_widget import LinePlot, legend
 from screens.widgets.status_line import StatusLine
 
 BEGUN = Begun(seed=1, pid=1, host="here", cores=2, time=0.0)

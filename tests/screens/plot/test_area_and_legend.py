@@ -8,9 +8,9 @@ import pytest
 
 from lab.runs.run_schema import EventKind
 from screens.plot.braille_canvas import BrailleCanvas
-from screens.plot.draw_figure import GLYPH, SHADED, Drawn, draw, halves_covered
+from screens.plot.draw_plot import GLYPH, SHADED, Drawn, draw, halves_covered
 from screens.plot.figure import EVENT_SIGNS, Area, Figure, Series
-from screens.plot.line_plot import EVENT_ORDER, legend
+from screens.plot.plot_widget import EVENT_ORDER, legend
 
 XS = [0.0, 100.0]
 KINDS: tuple[EventKind, ...] = get_args(EventKind)

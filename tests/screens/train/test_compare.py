@@ -28,8 +28,8 @@ from screens.command_palette import LabCommands
 from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
 from screens.home.run_table import RunTable
 from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
-from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
+from screens.plot.plot_widget import LinePlot
 from screens.train.compare_plot import RunColumns, _from_difference, figure, samples_shown, values_at
 from screens.train.compare_screen import CompareScreen
 from screens.widgets.key_bar import KeyBar

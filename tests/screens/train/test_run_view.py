@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 from lab.runs.schema_parts import RankHeartbeat, TuningConfig
 from screens.help_screen import sections_of
 from screens.messages import RunChosen
-from screens.plot.line_plot import LinePlot
+from screens.plot.plot_widget import LinePlot
 from screens.train.run_header import RunHeader
 from screens.train.run_view import RunPage
 from screens.widgets.text_fitting import whole_sentences

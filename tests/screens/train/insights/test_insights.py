@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from lab.runs.run_history import InsightHistory, InsightPoint
 from lab.runs.run_schema import PartUpdate
 from screens.colour import Heat, heat
-from screens.plot.draw_figure import draw
+from screens.plot.draw_plot import draw
 from screens.train.insights.heads_page import grid_lines, head_at, highest_shown
 from screens.train.insights.insights_view import InsightsView
 from screens.train.insights.page_lines import PageLines, updates_lines

@@ -17,7 +17,7 @@ from textual.widget import Widget
 
 from lab.core.visible_text import visible
 from screens.colour import palette_of
-from screens.plot.draw_figure import GLYPH, SHADED, Drawn, draw, with_cursor
+from screens.plot.draw_plot import GLYPH, SHADED, Drawn, draw, with_cursor
 from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, RUN_ROLES, Figure, Series, dashes_of
 from screens.widgets.text_fitting import Piece, wrap
 

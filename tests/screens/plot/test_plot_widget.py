@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from screens.plot.draw_figure import Drawn, draw, with_cursor
+from screens.plot.draw_plot import Drawn, draw, with_cursor
 from screens.plot.figure import Area, Figure, Series
-from screens.plot.line_plot import legend
+from screens.plot.plot_widget import legend
 
 
 def figure(*series: Series, log_y: bool = False) -> Figure:
