@@ -319,7 +319,11 @@ def test_no_port_a_taken_one_and_a_missing_extra_are_a_sentence(
 
 def test_what_no_host_is_called_is_a_sentence(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("textual_serve")
-    monkeypatch.setattr(asyncio, "run", lambda serving: serving.close())
+
+    async def interrupted(server: object, listening: object, say_where: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.cli.lab_server.LabServer.serve", interrupted)
     for host in ("", "http://hub.example", "hub.example:8443", "hub.example/lab", "a b", "\x1b[31m"):
         llmlab("serve", "--port", "0", "--host", host).assert_mistake("is not the name of a host; --host takes one such as")
     assert llmlab("serve", "--port", "0", "--host", "::1", "--host", "hub-1.example").code == 130

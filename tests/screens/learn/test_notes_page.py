@@ -2,11 +2,12 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
@@ -19,10 +20,23 @@ from screens.tokens.tokens_screen import TokensScreen
 from tests.screens.fake_wire import SilentEngine
 
 
+class LabOnATerminal(LabApp):
+    """A lab that hands over the terminal, where the test has none to hand over."""
+
+    has_terminal = True
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        if not self.has_terminal:
+            with super().suspend():
+                pass
+        yield
+
+
 @pytest.fixture
-def app(make_run: Any) -> LabApp:
+def app(make_run: Any) -> LabOnATerminal:
     make_run("tale")
-    app = LabApp(run="tale", preload=False)
+    app = LabOnATerminal(run="tale", preload=False)
     app._engine = SilentEngine()
     return app
 
@@ -124,9 +138,9 @@ EDITOR = "import sys; print('typed by hand', file=open(sys.argv[1], 'a'))"
 
 
 async def test_e_opens_the_notes_in_the_editor_and_shows_what_it_has_written(
-    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+    app: LabOnATerminal, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The headless driver of the test has no terminal to hand over; `can_suspend` lets the app think that it has."""
+    app.has_terminal = False
     monkeypatch.setenv("EDITOR", "/no/such/editor")
     monkeypatch.setenv("VISUAL", shlex.join([sys.executable, "-c", EDITOR]))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -134,7 +148,7 @@ async def test_e_opens_the_notes_in_the_editor_and_shows_what_it_has_written(
         await pilot.press("e")
         await until(pilot, lambda: "No editor can be opened on this terminal" in told(app))
         assert str(notes_path(home)) in told(app)
-        monkeypatch.setattr(HeadlessDriver, "can_suspend", True)
+        app.has_terminal = True
         await pilot.press("e")
         await until(pilot, lambda: shown(app) == "typed by hand\n")
         assert notes_path(home).read_text() == "typed by hand\n"
@@ -152,7 +166,6 @@ async def test_an_editor_that_cannot_be_opened_is_a_sentence(
     app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr(HeadlessDriver, "can_suspend", True)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_notes(pilot, until)
         for editor, sentence in WRONG.items():
@@ -166,7 +179,6 @@ async def test_an_editor_that_cannot_be_opened_is_a_sentence(
 async def test_the_editor_is_not_opened_on_a_link(app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = home / "secret"
     monkeypatch.setenv("VISUAL", shlex.join([sys.executable, "-c", EDITOR]))
-    monkeypatch.setattr(HeadlessDriver, "can_suspend", True)
     notes_path(home).parent.mkdir(parents=True)
     secret.write_text("as it was")
     notes_path(home).symlink_to(secret)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from textual import events
-from textual.drivers.headless_driver import HeadlessDriver
 
 from lab.core.preferences import read_preferences
 from screens.app import LabApp
@@ -19,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Everything that is written to the driver beside pictures and Textual's shape of the mouse pointer (OSC 22)."""
+    """Everything that is written beside pictures."""
     sent: list[str] = []
-    monkeypatch.setattr(HeadlessDriver, "write", lambda self, data: data.startswith("\x1b]22;") or sent.append(data))
+    monkeypatch.setattr("screens.app.write_beside", lambda app, data: sent.append(data))
     return sent
 
 
