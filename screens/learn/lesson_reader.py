@@ -229,7 +229,7 @@ class LessonReader(Vertical):
             live = self._live_of(step)
             if not isinstance(live, PlaceView) or not isinstance(last, PlaceView) or live.options == last.options:
                 continue
-            while not last.is_settled:
+            while not (last.is_settled and last.size.height):  # on a busy machine the answer may come before the layout
                 await asyncio.sleep(SECONDS_AT_REST)
             spare = last.view.window - last.view.laid.height
             if last.view.view is None or spare < LEAST_ROWS:

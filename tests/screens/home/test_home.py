@@ -319,7 +319,7 @@ async def test_a_wide_home_shows_the_run_under_the_cursor_beside_shortened_names
         facts = dict(pane.query_one(FactList).facts)
         assert facts["model"].startswith("4 layers, 4 heads, width 128, context 128: ")
         assert facts["training"] == "300 steps, batch 16, adamw, lr 0.002"
-        assert facts["best val loss"].endswith(" on 32,800 of 111,539 bytes")
+        assert facts["val loss"].endswith(" on 32,800 of 111,539 bytes")
         figure = pane.query_one(LinePlot).figure
         train, validation = figure.series
         assert train.xs[-1] == pytest.approx(299.0, abs=2)
