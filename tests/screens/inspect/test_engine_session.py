@@ -154,6 +154,21 @@ async def test_a_view_that_came_before_the_newer_path_is_shown_anew(
     assert steps[-1] == 3000
 
 
+async def test_a_layer_that_the_model_has_not_is_not_asked_for(record: Record, engine: Any) -> None:
+    await record.select(replace(SELECTED, layer=11, head=11))
+    assert (engine.asked("view")[0]["layer"], engine.asked("view")[0]["head"]) == (1, 3)
+
+
+@pytest.mark.parametrize(("name", "value", "asked"), [("TOKENS", 4, 7), ("TOKENS", 3, 1), ("PARAMETERS", 99_999, 1)])
+async def test_nothing_is_fetched_ahead_for_a_long_prompt_or_a_large_model(
+    name: str, value: int, asked: int, record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt has four tokens and the model 100,000 parameters."""
+    monkeypatch.setattr(f"screens.inspect.engine_session.LOOK_AHEAD_{name}", value)
+    await record.select(SELECTED)
+    assert len(engine.asked("view")) == asked
+
+
 def test_every_step_of_every_layer_is_found_again(steps: list[StageEntry]) -> None:
     path = steps
     selection = at_step(SELECTED, path[0])
