@@ -56,6 +56,8 @@ def open_model(run: str | Run, checkpoint: str | int = "best") -> OpenModel:
 
     Warns where other weights stand in for missing ones; `checkpoint` and `step` of what is returned are of those.
     """
+    if not isinstance(run, (str, Run)):
+        raise UserError(f"A run is a name, a path or a Run, not {run!r}.")
     opened = load_open_model(open_run(run) if isinstance(run, str) else run, str(checkpoint))
     if opened.note:
         warnings.warn(opened.note, stacklevel=2)
@@ -85,6 +87,8 @@ def trace(opened: OpenModel, prompt: str) -> "Trace":
 
 
 def _encoded(opened: OpenModel, prompt: str) -> list[int]:
+    if not isinstance(prompt, str):
+        raise UserError(f"A prompt is text, not {prompt!r}.")
     if not (ids := opened.tokenizer.encode(prompt)):
         raise UserError("The prompt is empty: a model predicts from at least one token.")
     return ids

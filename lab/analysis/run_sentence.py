@@ -230,7 +230,7 @@ def plain_sentence(run: DiagnosedRun, found: Diagnosis) -> str:
                 now = "its loss is near the lowest that this text allows"
             elif run.level:
                 now = f"it has learned {_only(run.level, run)}"
-            return f"It has not improved since step {step_text(run.steps[run.trend_start])}: {now}."
+            return f"It has hardly improved since step {step_text(run.steps[run.trend_start])}: {now}."
     if run.level and run.phase in ACTIVE:
         return f"It is learning: so far {_only(run.level, run)}."
     doing = "has learned" if verdict == "learned" else "is learning" if run.phase in ACTIVE else "was learning"

@@ -314,7 +314,9 @@ def _corrected(config: RunConfig, history: LossHistory, before: ExpectedLoss) ->
     lowest = min(losses[1:]) * evaluation.bits_per_byte / evaluation.val_loss
     spread, own_spread = math.log(before.high / before.bits_per_byte), SURE + AS_UNSURE * to_fall
     weight, own_weight = 1 / max(spread, SURE) ** 2, 1 / own_spread**2
-    own = math.log(lowest) - to_fall
+    floor = config.data.entropy_bits_per_byte or 0.0  # no loss is lower than the entropy of the source
+    own = max(math.log(lowest) - to_fall, math.log(floor) if floor else -math.inf)
     center = math.exp((math.log(before.bits_per_byte) * weight + own * own_weight) / (weight + own_weight))
     factor = math.exp((weight + own_weight) ** -0.5)
-    return ExpectedLoss(bits_per_byte=center, low=center / factor, high=center * factor, by_law=before.by_law, steps=before.steps)
+    low = min(center, max(center / factor, floor))
+    return ExpectedLoss(bits_per_byte=center, low=low, high=center * factor, by_law=before.by_law, steps=before.steps)

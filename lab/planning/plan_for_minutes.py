@@ -104,6 +104,13 @@ class MinutesPlan:
     others: tuple[tuple[float, Candidate], ...]
     """The best for other minutes."""
     correction: Correction
+    is_final: bool = False
+    """True of the plan that is trained: its pilot was trained, or there was no time or too little text for one."""
+
+    @property
+    def awaits_pilot(self) -> bool:
+        """True while the pilot is to be trained, which may change the plan."""
+        return not self.is_final and self.best.run.text.pilot is None
 
 
 def is_planned(request: RunRequest) -> bool:
@@ -276,7 +283,7 @@ def describe_plan(plan: MinutesPlan) -> str:
 
     Its epochs are told once the pilot of the text is known, which may end the run early."""
     model, train, text = plan.best.run.model, plan.best.run.train, plan.best.run.text
-    read = "" if text.bytes is None or text.pilot is None else f", {_times_read(plan.best.epochs)}"
+    read = "" if text.bytes is None or plan.awaits_pilot else f", {_times_read(plan.best.epochs)}"
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
@@ -291,6 +298,8 @@ def describe_expectation(plan: MinutesPlan) -> str:
     expected = plan.best.expected
     if expected is None and plan.best.run.text.pilot is not None:
         return "not known: the text is shorter than all that such runs were measured on"
+    if expected is None and not plan.awaits_pilot:
+        return "not known: there was no time, or too little text, for the pilot, a very small model that tells how hard it is"
     if expected is None:
         return "not known yet: first a very small model, the pilot, has to be trained on the text for some seconds"
     if expected.is_wide:
@@ -301,7 +310,7 @@ def describe_expectation(plan: MinutesPlan) -> str:
 
 def describe_end(plan: MinutesPlan) -> str:
     """The reason why a run ends before its minutes; empty if it does not, and where only its pilot will say when."""
-    if plan.best.minutes >= plan.minutes or plan.best.run.text.pilot is None:
+    if plan.best.minutes >= plan.minutes or plan.awaits_pilot:
         return ""
     return (
         f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, "
@@ -350,9 +359,9 @@ def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
 def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:
     """The plan as it is told before a run: labels, each with its line."""
     words = describe_plan(plan)
-    if plan.best.run.text.pilot is None:
+    if plan.awaits_pilot:
         words += "; first its pilot is trained and its steps are timed here, which may change it and decide when it ends"
-    elif not plan.best.is_measured:
+    elif not plan.best.is_measured and not plan.is_final:
         words += "; its steps are timed here first, which may change it"
     facts = [("best", words), ("loss", describe_expectation(plan))]
     if end := describe_end(plan):

@@ -88,7 +88,7 @@ def prepare_run(
             text = replace(text, tokens=prepared.tokens, vocab_size=tokenizer.vocab_size, split=prepared.split)
             resolved, plan = _decide(request, text, where, created, progress)  # again: its tokens have been counted
             if plan is not None:
-                on_plan(plan)
+                on_plan(replace(plan, is_final=True))
             config = RunConfig(
                 name="",
                 created=created,

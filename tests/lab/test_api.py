@@ -69,6 +69,9 @@ def test_settings_that_cannot_be_are_refused_before_there_is_a_run(settings: dic
         lambda demo: generate(demo, "The", tokens=2.5),
         lambda demo: generate(demo, ""),
         lambda demo: trace(demo, ""),
+        lambda demo: open_model(5),  # type: ignore[arg-type]
+        lambda demo: generate(demo, 5),  # type: ignore[arg-type]
+        lambda demo: trace(demo, None),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_is_the_error_that_is_promised(call: Callable[[Any], object]) -> None:

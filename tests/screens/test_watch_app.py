@@ -105,7 +105,7 @@ async def test_keys_that_would_change_a_run_or_need_its_weights_say_that_it_is_o
         await resize(pilot, 80, 24)
         await pilot.press("1", "down", "enter")
         await until(pilot, lambda: app.current_mode == "train" and "done  ✓ finished" in seen(pilot))
-        await until(pilot, lambda: "! It has not improved since step 1,501" in seen(pilot))
+        await until(pilot, lambda: "! It has hardly improved since step 1,501" in seen(pilot))
         assert "unigram 6.93" in seen(pilot), "its verdict is of its text"
         assert "Next: i looks inside" not in seen(pilot)
         assert os.listdir(home) == []

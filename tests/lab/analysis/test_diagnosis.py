@@ -50,7 +50,7 @@ HEADLINES = {
     "little learned": r"! It has learned little: .* nats (above|below) the unigram baseline(, so worse than it)?\.$",
     "nothing learned": r"! It has learned nothing: .* nats (above|below) the uniform baseline(, so worse than it)?\.$",
     "overfitting": "! It has begun to memorize the text: ",
-    "plateau": "! It has not improved since step ",
+    "plateau": "! It has hardly improved since step ",
     "text too small": "! The text is too small for this model",
     "too early to tell": "… Too early to tell: ",
     "too short to say": r"… Too short to say: .* nats (above|below) the (unigram|bigram) baseline(, so worse than it)?\.$",

@@ -76,12 +76,12 @@ def test_at_every_evaluation_a_newcomer_gets_one_sentence_without_terms(name: st
         ("small-text", math.inf, "", "The text is too small for this model, which has read it 160 times."),
         ("differs-bpe", math.inf, "", "The validation text is of another kind: loss 4.68 there, 2.13 in training."),
         ("copied-text", math.inf, "", "Validation says little: 100% of its text is also in the training text."),
-        ("plateau-model-too-small", math.inf, "", "It has not improved since step 1,126: its training loss is about 2.64."),
+        ("plateau-model-too-small", math.inf, "", "It has hardly improved since step 1,126: its training loss is about 2.64."),
         (
             "lr-too-low-rarely-evaluated",
             math.inf,
             "",
-            "It has not improved since step 301: it has learned no more than blind guessing.",
+            "It has hardly improved since step 301: it has learned no more than blind guessing.",
         ),
         ("diverged-without-rollback", math.inf, "", "Its training went wrong: by step 60 the loss rose instead of falling."),
         ("diverged-nan-without-rollback", math.inf, "", "Its training went wrong: by step 4 the loss is no number any more."),
@@ -112,7 +112,7 @@ def test_a_plateau_at_the_known_limit_of_the_text_says_so() -> None:
     known = replace(judged.config, data=replace(judged.config.data, entropy_bits_per_byte=3.0))
     judged = dataclasses.replace(judged, config=known)
     said = verdict_line(judged, diagnosis_of(judged)).sentence
-    assert said == "It has not improved since step 376: its loss is near the lowest that this text allows."
+    assert said == "It has hardly improved since step 376: its loss is near the lowest that this text allows."
 
 
 def test_overfitting_names_both_evaluations() -> None:

@@ -232,6 +232,17 @@ def test_a_run_keeps_what_was_expected_of_it_and_says_what_it_got(
     assert re.search(words, told)
 
 
+def test_a_pilot_that_there_is_no_time_for_is_not_promised(home: Path, tmp_path: Path, llmlab: Call, timed: list[str]) -> None:
+    text = tmp_path / "tale.txt"
+    text.write_text("".join(f"The big dog has {number} cats.\n" for number in range(600)))
+    told = llmlab(
+        "train", text, "--minutes", "0.02", "--device", "cpu", "--width", "8", "--layers", "1", *KNOWN, "--no-start"
+    ).out
+    assert "not known: there was no time" in told
+    assert "epochs" in told
+    assert "pilot is trained" not in told
+
+
 def test_more_minutes_are_never_worse_and_a_run_ends_where_they_gain_nothing() -> None:
     """A poem is memorized within seconds: the plan for an hour is a short run, and says so."""
     losses = [plan(minutes, POEM).best.bits_per_byte for minutes in (0.2, 1.0, 5.0, 60.0)]

@@ -52,6 +52,30 @@ def test_the_curve_of_a_run_corrects_what_was_expected_and_narrows_it(config: Ru
     assert widths[2] < 0.1 * widths[0]
 
 
+def test_no_course_leads_below_the_entropy_of_the_source(config: RunConfig) -> None:
+    """Its text is made by a grammar whose entropy is known; its loss falls so fast that its curve alone would lead below it."""
+    entropy = config.data.entropy_bits_per_byte
+    assert entropy is not None
+    expected = ExpectedLoss(bits_per_byte=1.3 * entropy, low=entropy, high=2.2 * entropy, by_law=0.3, steps=1000)
+    falling = history_of({0.0: 8.0, 0.08: 8 * entropy, 0.16: 2 * entropy})
+    course = course_of(msgspec.structs.replace(config, expected=expected), falling)
+    assert course is not None
+    assert entropy <= course.expected.low <= course.expected.bits_per_byte
+    assert course.expected != expected
+
+
+@pytest.mark.parametrize(
+    ("low", "loss", "high", "told"),
+    [
+        (0.160, 0.199, 0.345, "0.16 to 0.34 bits per byte"),
+        (0.187, 0.190, 0.193, "0.190 bits per byte (0.187 to 0.193)"),
+        (1.98, 2.06, 2.15, "2.06 bits per byte (1.98 to 2.15)"),
+    ],
+)
+def test_a_range_is_told_as_exactly_as_the_loss_it_is_compared_with(low: float, loss: float, high: float, told: str) -> None:
+    assert ExpectedLoss(bits_per_byte=loss, low=low, high=high, by_law=loss).in_words == told
+
+
 def test_a_run_slower_than_planned_says_at_once_what_that_costs(config: RunConfig) -> None:
     quick, slow, halted = (history_of({0.0: 8.0, 0.05: 4.0}, steps) for steps in (1000, 400, 200))
     assert course_in_words(config, quick).startswith("Expected at the end: 2.00 bits per byte (1.80 to 2.22).")

@@ -95,7 +95,7 @@ async def test_a_run_without_steps_or_still_being_read_says_why_and_no_verdict_c
         verdict = screen.query_one("#run-verdict")
         assert not verdict.render_line(0).text.strip()
         await late.come(pilot)
-        await until(pilot, lambda: verdict.render_line(0).text.startswith("! It has not improved since step "))
+        await until(pilot, lambda: verdict.render_line(0).text.startswith("! It has hardly improved since step "))
 
 
 async def test_what_is_said_of_a_run_names_the_next_step_in_two_sentences_and_no_option_of_the_command_line(
