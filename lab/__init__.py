@@ -4,7 +4,7 @@ Data flows one way: text (`data`) → tokens → run folder (`runs`) → screen.
 this order:
 `core`, `views`, `runs`, `data`, `tokenization`, `planning`, `training`, `analysis`, `inspect`, `experiments`, `studies`,
 `engine`, `exchange`, `lessons`, `bench`, `cli`. What is built upon the trainer stands in folders of its own, `training.scaling`,
-`training.posttraining` and `training.one_step`, and what a learner keeps in `lessons.learner`: they come later in the order.
+`training.posttraining` and `training.one_step`, which come later in the order.
 
 From Python, begin with `lab.api`.
 """

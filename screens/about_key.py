@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from textual.actions import parse
-from textual.binding import Binding, BindingsMap, BindingType
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
 from screens.widgets.top_bars import MODES
@@ -78,15 +77,6 @@ def about(binding: Binding) -> About:
 def synonyms_of(binding: Binding) -> str:
     """Words that lead to a binding, besides its tooltip."""
     return f"{about(binding).synonyms} {binding.description}"
-
-
-@cache
-def bindings_by_key(owner: type[DOMNode]) -> dict[str, list[Binding]]:
-    """The bindings of a class, possible now or not; a key of a subclass stands in place of its base's."""
-    found: dict[str, list[Binding]] = {}
-    for base in reversed(owner.__mro__):
-        found |= BindingsMap(vars(base).get("BINDINGS", ())).key_to_bindings
-    return found
 
 
 NOT_POSSIBLE = "not possible now"

@@ -13,8 +13,9 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import format_key
 
-from screens.about_key import KEYLESS, bindings_by_key
+from screens.about_key import KEYLESS
 from screens.base_screen import LabScreen
+from screens.terminal.textual_internals import bindings_by_key
 from screens.widgets.top_bars import MODES
 
 OVER_TRAIN = (

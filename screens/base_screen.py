@@ -16,10 +16,10 @@ from textual.widgets import Input
 
 from lab.core.errors import UserError
 from lab.views.screen_state import ScreenState
-from screens.about_key import About, Heading, about, bindings_by_key, described, keyless, why_not
+from screens.about_key import About, Heading, about, described, keyless, why_not
 from screens.app_state import AppState
 from screens.messages import ModeChosen, RunChosen, ToApp
-from screens.terminal.textual_internals import QuickScreen, forget_watchers
+from screens.terminal.textual_internals import QuickScreen, bindings_by_key, forget_watchers
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.top_bars import ModeBar, PageBar
 

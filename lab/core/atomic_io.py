@@ -1,4 +1,4 @@
-"""Atomic and synced writes of files and folders: after a crash, a kill or a full disk one has its old contents or the new.
+"""Atomic and synced writes of files: after a crash, a kill or a full disk one has its old contents or the new. Locks of folders.
 
 A file that the user has named is written by `export_file`: never over what is there unless they said so.
 """

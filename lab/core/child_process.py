@@ -6,7 +6,6 @@ there is none, one JSON object a line, and ends with the process that asked, who
 A `MeasuringProcess` reads a job from its input and prints what it measured; another thread may cancel it.
 """
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -177,6 +176,8 @@ async def ask_process(
         raise UserError(
             f"{visible(shortened(str(error.object), 200))} is a name that is not UTF-8; rename it, or take another."
         ) from error
+    import asyncio
+
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", module),
         stdin=asyncio.subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Device, precision, threads and memory of a run, and what a CUDA card decides for it; device and threads of text that is
 written, and of the engine.
 
-A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.training_setup`. torch is
+A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.compute_setup`. torch is
 imported by the functions that need it.
 """
 
@@ -123,7 +123,7 @@ def _has_kernels(device: str) -> bool:
 def choose_precision(precision: str, device: "torch.device") -> Precision:
     """The precision that was asked for; for "auto" the one that the device multiplies in fastest: bf16 where it has it.
 
-    On a CUDA card without bf16 that is fp16, see `lab.planning.device`, and on a CPU without it fp32. A CPU has bf16 with
+    On a CUDA card without bf16 that is fp16, see `card_precision`, and on a CPU without it fp32. A CPU has bf16 with
     AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as fast. Weights and optimizer are fp32 either way.
     """
 

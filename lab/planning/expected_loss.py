@@ -16,18 +16,19 @@ import functools
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import numpy as np
 
 from lab.core.number_format import fixed, whole
 from lab.planning.text_difficulty import BATCH, CONTEXT, STEPS, VOCABULARY, WEIGHT_DECAY, Pilot, pilot_shape
-from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import RunConfig, TrainConfig
 from lab.runs.schema_parts import ExpectedLoss
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
+
+if TYPE_CHECKING:
+    from lab.runs.run_history import LossHistory
 
 FILE = Path(__file__).with_name("loss_law.json")
 EARLIER = (0.5, 0.2, 0.05, 0.01, 0.001)
@@ -248,7 +249,7 @@ class Course(NamedTuple):
     """What the steps that do not fit cost, in bits per byte; 0 where it is as quick as planned."""
 
 
-def course_of(config: RunConfig, history: LossHistory) -> Course | None:
+def course_of(config: RunConfig, history: "LossHistory") -> Course | None:
     """The course of a run whose loss was expected before it began; None of others."""
     before = config.expected
     if before is None:
@@ -270,7 +271,7 @@ def course_of(config: RunConfig, history: LossHistory) -> Course | None:
     return Course(_corrected(config, history, expected), steps, costs)
 
 
-def course_in_words(config: RunConfig, history: LossHistory) -> str:
+def course_in_words(config: RunConfig, history: "LossHistory") -> str:
     """The course in a sentence or two; empty for a run of which nothing was expected."""
     course = course_of(config, history)
     if course is None or config.expected is None:
@@ -299,8 +300,10 @@ def _by_law(config: RunConfig, steps: float) -> float:
     return LAW.bits_per_byte(learning_of(config.model, config.train, steps, config.data.split, config.data.train_bytes, None))
 
 
-def _corrected(config: RunConfig, history: LossHistory, before: ExpectedLoss) -> ExpectedLoss:
+def _corrected(config: RunConfig, history: "LossHistory", before: ExpectedLoss) -> ExpectedLoss:
     """What is expected, with what the evaluations so far say of the end, each as sure as its range is narrow."""
+    import numpy as np
+
     evaluation = history.last_evaluation
     progress = [_progress(config, step, seconds) for step, seconds in zip(history.eval_steps, history.eval_seconds, strict=True)]
     if evaluation is None or not evaluation.val_loss or not evaluation.bits_per_byte or progress[-1] < STILL_TO_FALL[0][0]:

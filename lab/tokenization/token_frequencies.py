@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lab.core.child_process import Progress
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.data.corpus import STDIN, Corpus
@@ -32,8 +33,6 @@ COUNTED_TOKENS = 1 << 20
 MOST_KEPT = 16
 """Counts that are kept; those of GPT-2's vocabulary take 400 kB."""
 
-CountProgress = Callable[[int, int], None]
-"""Called with how much is counted and the total, in the same unit, the total 0 where it is unknown; raises to stop."""
 
 _kept: dict[Hashable, "TokenFrequencies"] = {}
 _keeping = threading.Lock()
@@ -62,7 +61,7 @@ class TokenFrequencies:
         return int((self.counts > count).sum() + (self.counts[:id] == count).sum()) + 1
 
 
-def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> TokenFrequencies:
+def frequencies_in_run(run: Run, progress: Progress | None = None) -> TokenFrequencies:
     """Frequency of each token in the training part of a run's tokens, which the model has seen; the second time at once.
     Raises UserError if tokens.bin is missing or damaged."""
     config = run.config
@@ -82,7 +81,7 @@ def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> Token
     return _known(("run", str(run.tokens_path), file_stamp(run.tokens_path), vocab_size, split), count)
 
 
-def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
+def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: Progress | None = None) -> TokenFrequencies:
     """Frequency of each token in a text as this tokenizer encodes it, with an end-of-text token between documents where it has
     one; of a text in files that have not changed, the second time at once. `progress` counts bytes of text.
     Raises UserError where the text cannot be read or decoded."""
@@ -106,7 +105,7 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountP
     return _known(("text", corpus.source, corpus.encoding, corpus.cleaning, stamps, _identity(tokenizer)), count)
 
 
-def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: CountProgress | None = None) -> Ids:
+def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: Progress | None = None) -> Ids:
     """Number of times that each id below `vocab_size` occurs in the arrays: (vocab_size,).
     Raises UserError if an id is not below it."""
     counts = np.zeros(vocab_size, np.int64)
@@ -173,7 +172,7 @@ def _with_text(run: Run) -> Run:
     return run
 
 
-def frequencies_in(corpus: Run | Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
+def frequencies_in(corpus: Run | Corpus, tokenizer: "Tokenizer", progress: Progress | None = None) -> TokenFrequencies:
     """Frequencies of the tokenizer's tokens in what `counted_corpus` gives. Raises UserError where it cannot be read."""
     if isinstance(corpus, Corpus):
         return frequencies_in_text(corpus, tokenizer, progress)

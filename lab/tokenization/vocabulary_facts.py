@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.core.child_process import Progress
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.core.safetensors_file import Header, opened_with_header
@@ -23,7 +24,6 @@ from lab.runs.run_folder import Run, no_weights_yet
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_facts import hex_of, merge_table, origin, quoted_label
 from lab.tokenization.token_frequencies import (
-    CountProgress,
     TokenFrequencies,
     counted_corpus,
     frequencies_in,
@@ -265,7 +265,7 @@ def vocabulary_facts(
     source: str,
     encoding: str,
     cleaning: tuple[str, ...],
-    progress: CountProgress,
+    progress: Progress,
 ) -> VocabularyFacts:
     """The facts in the corpus that `counted_corpus` gives. Raises UserError where run or text cannot be read."""
     corpus = counted_corpus(named, run_name, source, encoding, cleaning)
@@ -274,7 +274,7 @@ def vocabulary_facts(
     return VocabularyFacts(index, frequencies_in_text(corpus, index.tokenizer, progress))
 
 
-def facts_in_run(index: VocabularyIndex, run: Run, progress: CountProgress | None = None) -> VocabularyFacts:
+def facts_in_run(index: VocabularyIndex, run: Run, progress: Progress | None = None) -> VocabularyFacts:
     """The facts in the training part of a run that has this vocabulary, and in its model where it has weights.
     Raises UserError where its tokens or weights cannot be read."""
     frequencies = frequencies_in(run, index.tokenizer, progress)

@@ -1,4 +1,4 @@
-"""The terminal: keys one at a time, cells that change, notices, and what the lab changes in Textual.
+"""The terminal: keys one at a time, cells that change, the clipboard, and what the lab changes in Textual.
 
 Begin with `textual_internals`; `terminal_cells` sends a terminal only the cells that change.
 """

@@ -1,4 +1,4 @@
-"""One map of keys: what each means everywhere, how many a person sees at once, and that no action was lost on the way."""
+"""One map of keys: what each means everywhere, and how many a person sees at once."""
 
 from pathlib import Path
 

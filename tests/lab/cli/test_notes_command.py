@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from lab.inspect.prompt_history import last_prompt, remember
 from lab.lessons.notes import add_note, notes_path
 from tests.fixture_types import Call, EmptyRun
@@ -35,3 +37,13 @@ def test_the_last_prompt_follows_a_run_that_a_command_renames(home: Path, empty_
     assert (last_prompt(home, "tale"), last_prompt(home, "story")) == ("", "The big")
     assert llmlab("delete", "story", "--yes").code == 0
     assert last_prompt(home, "story") == ""
+
+
+def test_the_path_is_told_where_nothing_can_be_written_and_nothing_is_made_for_it(
+    home: Path, llmlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llmlab("notes", "--path")
+    assert not notes_path(home).parent.exists()
+    (home / "file").touch()
+    monkeypatch.setenv("LLMLAB_HOME", str(home / "file" / "home"))
+    assert llmlab("notes", "--path").out.strip() == str(home / "file" / "home" / ".learn" / "notes.md")

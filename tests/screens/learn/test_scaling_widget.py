@@ -202,7 +202,7 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
             slow.setattr(widget, "_read", lambda: None)
             await pilot.press("}", "enter", "x", "}")
             assert not isinstance(app.screen, ConfirmDialog), "no key acts on an experiment that is not shown yet"
-        await until(pilot, lambda: state.left.startswith("scaling: Nothing is trained yet."))
+        await until(pilot, lambda: state.left.startswith("scaling: Nothing is trained yet.") and widget.is_settled)
         assert started == []
         await pilot.press("enter")
         await until(pilot, lambda: started == ["scaling"] and not widget.busy)

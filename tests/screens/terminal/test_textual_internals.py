@@ -15,15 +15,41 @@ from types import ModuleType, SimpleNamespace
 from typing import cast
 
 import pytest
+import textual.screen
 from rich.color import Color
+from rich.segment import Segment
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.driver import Driver
 from textual.events import Key
+from textual.screen import ModalScreen, Screen
+from textual.strip import Strip
 from textual.widgets import Static
 
 from screens.app import LabApp
-from screens.terminal.textual_internals import begin_with_theme, write_to
+from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS, begin_with_theme, write_to
+
+
+def strip() -> Strip:
+    return Strip([Segment("attention "), Segment("日本"), Segment(" 0.25")])
+
+
+def test_parts_of_a_line_are_those_of_the_text_between_the_cuts_without_caches() -> None:
+    whole = strip()
+    names = {name for name in Strip.__slots__ if name.endswith("_cache") and name != "_render_cache"}
+    assert {getattr(whole, name) for name in names} == {NO_CACHE}
+    length, before = whole.cell_length, sys.getrefcount(whole)
+    parts = whole.divide([length])
+    assert [part.text for part in parts] == [whole.text]
+    del parts
+    assert sys.getrefcount(whole) == before, "a whole line is freed without the cycle collector"
+    assert [part.text for part in strip().divide([5, 10, length])] == ["atten", "tion ", "日本 0.25"]
+    assert [part.text for part in strip().divide([5, length + 8])] == ["atten"], "as Textual: a cut beyond the end is none"
+    assert [part.text for part in strip().divide([length, length + 8])] == [strip().text]
+
+
+def test_textual_paints_as_often_as_that() -> None:
+    assert textual.screen.UPDATE_PERIOD == SECONDS_BETWEEN_PAINTS
 
 
 class Signs(Static):
@@ -57,7 +83,8 @@ async def test_a_theme_to_begin_with_is_set_as_setting_it_does() -> None:
         if begins:
             begin_with_theme(app, "catppuccin-latte")
         async with app.run_test() as pilot:
-            app.theme = "catppuccin-latte"
+            if not begins:
+                app.theme = "catppuccin-latte"
             await pilot.pause(0.1)
             await pilot.press("question_mark")
             await pilot.pause()
@@ -93,7 +120,7 @@ def test_an_escape_that_nothing_follows_is_a_key_long_before_the_driver_looks_ag
 
 
 SCREENS = Path(__file__).parents[3] / "screens"
-ALLOWED = ("screens.terminal.textual_internals", "screens.action_index")
+ALLOWED = ("screens.terminal.textual_internals",)
 
 
 def is_private(name: str) -> bool:
@@ -152,3 +179,17 @@ def test_no_other_module_touches_private_names_of_textual() -> None:
             inherited = set().union(*(defined(base) for base in owner.__mro__ if base in textuals))
             touched |= {(name, each) for each in defined(owner) & inherited}
     assert {(name, each) for name, each in touched if name not in ALLOWED} == set()
+
+
+async def test_nothing_is_painted_behind_a_screen_that_covers_all() -> None:
+    class Veil(ModalScreen[None]):
+        """Lets what is behind it show."""
+
+    async with App[None]().run_test() as pilot:
+        back = pilot.app.screen
+        await pilot.app.push_screen(Screen(classes="opaque"))
+        pilot.app.screen.styles.background = "black"
+        assert pilot.app._background_screens == []
+        await pilot.app.pop_screen()
+        await pilot.app.push_screen(Veil())
+        assert pilot.app._background_screens == [back]
