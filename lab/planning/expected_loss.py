@@ -280,7 +280,7 @@ def course_in_words(config: RunConfig, history: "LossHistory") -> str:
     slower = f"Slower than planned: some {whole(round(course.steps))} steps fit instead of {whole(before.steps)}"
     if course.steps and before.steps > FAR_SLOWER * course.steps:
         return f"{slower}. What was expected, {before.in_words}, is out of reach."
-    if now == before:
+    if now == before or len(history.val_losses) < 2:  # that before the first step alone says nothing of the end
         words = f"Expected at the end: {now.in_words}."
     else:
         words = f"On course for {now.in_words}; expected before it began: {before.in_words}."

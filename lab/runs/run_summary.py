@@ -17,9 +17,9 @@ from lab.core.visible_text import shortened, visible
 from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import BUNDLED, bundled, is_of_scaling, runs_home
 from lab.runs.metrics_log import EVALUATION, SPEED_STEPS, mean_speed
-from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host
+from lab.runs.run_folder import ACTIVE, NOT_STARTED, Run, Stamp, file_stamp, is_on_other_host, weights_path
 from lab.runs.run_in_words import EvaluatedShare, at_the_end, during_training
-from lab.runs.run_schema import Metric, RunConfig, Status, TrainConfig
+from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Status, TrainConfig
 from lab.runs.schema_parts import import_sentence, tuning_sentence
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
@@ -117,7 +117,7 @@ class RunSummary:
     val_loss: float | None = None
     bits_per_byte: float | None = None
     """This and `val_loss` are of the best weights, which are opened: of the final evaluation once the run has ended, else of the
-    one that chose them."""
+    one that chose them. Where best.safetensors is missing they are of the last weights."""
     val_step: int | None = None
     """The step of the weights that both are of."""
     evaluated: EvaluatedShare | None = None
@@ -251,7 +251,7 @@ class RunsWatcher:
             cached.evaluation = evaluation or (cached.evaluation if searched else None)
         cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
         problem = problem or cached.metrics_problem
-        training, figures = cached.training, status.final_best or status.final or _best_so_far(cached.evaluation, status)
+        training, figures = cached.training, _figures(run, status, cached.evaluation)
         evaluated = at_the_end(config.data, status.final) if status.final else during_training(config.data, status)
         summary = RunSummary(
             name=bundled_as or run.name,
@@ -289,6 +289,13 @@ class RunsWatcher:
         if summary != cached.summary:
             cached.summary = summary
         return cached.summary
+
+
+def _figures(run: Run, status: Status, latest: Metric | None) -> FinalEvaluation | Metric | None:
+    """The evaluation of the weights that are opened: the best, or the last where the file of these is missing."""
+    if status.best_step is not None and not run.is_watched and weights_path(run, "best").stem == "last":
+        return status.final or latest
+    return status.final_best or status.final or _best_so_far(latest, status)
 
 
 def _best_so_far(latest: Metric | None, status: Status) -> Metric | None:

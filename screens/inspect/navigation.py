@@ -1,6 +1,7 @@
 """Navigation of Inspect: keys for step, position, head, layer, checkpoint and run; the status line that says where one is."""
 
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from rich.cells import cell_len
@@ -8,12 +9,13 @@ from textual.binding import Binding
 
 from lab.core.number_format import whole
 from lab.inspect.stages.stage_registry import STAGES
+from lab.views.blocks import Destination, View
 from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import target
-from screens.inspect.selection import Selection, at_position, at_step, in_head, in_layer, index_of, position_in
+from screens.inspect.selection import Selection, at_destination, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 
@@ -112,6 +114,9 @@ class Navigation(InspectPart):
         super().__init__(host)
         self._second = second
         self._list = steps
+        self._is_head_chosen = False
+        """True once a head of this run has been chosen; until then all heads begin at the one worth a look."""
+        self._looks_for_head = False
 
     def actions(self) -> Actions:
         return {
@@ -183,12 +188,31 @@ class Navigation(InspectPart):
         """All heads at once; from there, the pattern of the one under the cursor, else of the chosen one."""
         selection, model = self._host.selection, self._host.model
         if selection.stage != "thumbnails" or selection.aside or selection.trail:
+            self._looks_for_head = not self._is_head_chosen
             self._host.selection = replace(selection.on_stage(), stage="thumbnails")
             return
         found = target(selection, model.path, self._ref) if isinstance(model, Ready) else None
         chosen = selection if found is None else replace(selection, layer=found.layer, head=found.head)
         self._host.focus_steps()
         self._host.selection = replace(chosen, stage="matrix")
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        if old.run != new.run:
+            self._is_head_chosen = False
+        elif old.head != new.head and new.stage in (old.stage, "matrix"):  # a way back to another stage chooses none
+            self._is_head_chosen = True
+
+    def view_shown(self, selection: Selection, view: View) -> None:
+        if self._looks_for_head and view.stage == "thumbnails":
+            self._looks_for_head = False
+            if view.worth_a_look is not None:
+                self._host.call_later(partial(self._look_at_head, view.worth_a_look))
+
+    def _look_at_head(self, head: Destination) -> None:
+        """Choose the head that the view of all heads recommends; a key that came before it wins."""
+        if self._host.selection.shows == "thumbnails" and not self._is_head_chosen:
+            self._host.selection = at_destination(self._host.selection, head)
+            self._is_head_chosen = False
 
     def layer(self, by: int) -> None:
         if self._list.steps:

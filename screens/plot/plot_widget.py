@@ -63,6 +63,8 @@ def legend(figure: Figure, drawn: Drawn, width: int, *, paints: bool = True) -> 
         pieces += more
         if _length(pieces + scale) <= width:
             break
+    else:
+        pieces = [piece for series in lines for piece in _entry(series, series.short, True, paints)]  # without the area
     if not more:
         for sign in sorted(signs, key=lambda sign: EVENT_ORDER.index(sign[0][0])):
             brief_sign = [sign[0], (f" {sign[1][0].split()[0]}  ", "axis")]

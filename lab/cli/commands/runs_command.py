@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from lab.cli.output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
-from lab.runs.run_folder import Run, unresponsive_reason
+from lab.runs.run_folder import Run, stand_in_sentence, unresponsive_reason
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.schema_parts import CopiedShare, RankHeartbeat, describe_ranks
 
@@ -134,6 +135,8 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
         if any(row[3].startswith(PART) for row in rows):
             click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
     for run in found:
+        if run.val_loss is not None and (said := stand_in_sentence(Run(Path(run.path)), "best")):
+            click.echo(said)
         if run.alive and (where := describe_ranks(run.ranks)):
             click.echo(f"{run.name} is trained by {where}.")
         if run.phase == "interrupted":

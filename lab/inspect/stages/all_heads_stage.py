@@ -279,7 +279,8 @@ def thumbnails(context: StageContext) -> View:
         f" {off}" if off else f": attention entropy {significant(summaries[chosen].bits)} bits"
     )
     words = f"{worth_a_look(context, effects)}{describe_head(context, names[chosen], summaries[chosen], off)}"
-    return View("thumbnails", title, words, [gallery, table], found.parity)
+    look = None if effects is None else Destination("thumbnails", effects.layer, None, effects.head)
+    return View("thumbnails", title, words, [gallery, table], found.parity, worth_a_look=look)
 
 
 def picture_size(room: int, heads: int, tokens: int) -> int:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.runs.run_schema import Count, Fraction, Loss, NonNegative, Seconds, Step, Text, UnixTime, Word
-from lab.training.job import INTERRUPTED, Begun, Ended, History, Job, JobFollower, history_of
+from lab.training.job import INTERRUPTED, Begun, Ended, History, Job, JobFollower, histories_of
 from lab.training.posttraining.question_pairs import QuestionPair
 
 Rate = Annotated[float, Meta(gt=0, le=1)]
@@ -211,12 +211,13 @@ class PosttrainingHistory(History):
 
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
-"""The record of a post-training of the demo, which is shown where none was made here. Its host names the processor."""
+"""Records of post-trainings of the demo, one for each seed, which are shown where none was made here. A host names the processor."""
 
 
 @cache
-def recorded_history() -> PosttrainingHistory:
-    return history_of(RECORDED, PosttrainingHistory)
+def recorded_histories() -> tuple[PosttrainingHistory, ...]:
+    """The recorded post-trainings. The first is shown with its answers, the others as dots and ranges beside it."""
+    return tuple(histories_of(RECORDED, PosttrainingHistory))
 
 
 class PosttrainingFollower(JobFollower[PosttrainingHistory]):
@@ -242,10 +243,13 @@ class PosttrainingFollower(JobFollower[PosttrainingHistory]):
         return f"{self.problem or INTERRUPTED}{stands}"
 
 
-def recorded_measures() -> dict[str, float]:
-    """The shares of the recorded answers that are exact, rewarded, and name several animals, by model; for guesses."""
-    return {
-        f"{model.replace('-', '_')}_{name}": getattr(found, name)
-        for model, found in recorded_history().evaluations.items()
-        for name in ("exact", "rewarded", "several")
-    }
+def recorded_measures() -> list[dict[str, float]]:
+    """The shares of the recorded answers that are exact, rewarded, and name several animals, by model and seed; for guesses."""
+    return [
+        {
+            f"{model.replace('-', '_')}_{name}": getattr(found, name)
+            for model, found in history.evaluations.items()
+            for name in ("exact", "rewarded", "several")
+        }
+        for history in recorded_histories()
+    ]

@@ -75,12 +75,12 @@ def _pairs_view(sentence: str, pairs: Sequence[QuestionPair], title: str) -> Vie
     return View("pairs", "questions and answers", sentence, blocks)
 
 
-def comparison_view(history: PosttrainingHistory, width: int = 80) -> View:
-    """The models side by side: their measures, and their answers to held-out questions."""
+def comparison_view(history: PosttrainingHistory, width: int = 80, seeds: Sequence[PosttrainingHistory] = ()) -> View:
+    """The models side by side: their measures, with the range of the recorded `seeds`, and their answers to held-out questions."""
     found = history.evaluated
     if not found or history.started is None:
         return View("comparison", "before and after", NOTHING, [])
-    blocks: list[Block] = [_measures_table(found), _answers_table(history, width)]
+    blocks: list[Block] = [_measures_table(found, seeds), _answers_table(history, width)]
     return View("comparison", "before and after", comparison_sentence(history), blocks)
 
 
@@ -99,7 +99,7 @@ def comparison_sentence(history: PosttrainingHistory) -> str:
     return f"{rewarded}, {probability(hacked, 0)} only through the hole in the reward."
 
 
-def _measures_table(found: Sequence[Evaluation]) -> Table:
+def _measures_table(found: Sequence[Evaluation], seeds: Sequence[PosttrainingHistory]) -> Table:
     measures: tuple[tuple[str, Callable[[Evaluation], float], bool], ...] = (
         ("exact: the right animal alone", lambda each: each.exact, True),
         ("rewarded: it is named anywhere", lambda each: each.rewarded, True),
@@ -109,12 +109,21 @@ def _measures_table(found: Sequence[Evaluation]) -> Table:
         ("loss on right answers (nats)", lambda each: each.answer_loss, False),
         ("loss on ordinary stories (nats)", lambda each: each.story_loss, False),
     )
-    rows = [
-        [Cell(name), *(_share(value(each)) if is_share else Cell(fixed(value(each), 2), value(each)) for each in found)]
-        for name, value, is_share in measures
-    ]
+    rows = list[list[Cell]]()
+    for name, value, is_share in measures:
+        rows.append(
+            [Cell(name), *(_share(value(each)) if is_share else Cell(fixed(value(each), 2), value(each)) for each in found)]
+        )
+        if seeds:
+            of_seeds = [[value(seed.evaluations[each.model]) for seed in seeds] for each in found]
+            rows.append([Cell(f"  {len(seeds)} seeds", style="dim"), *(_range(values, is_share) for values in of_seeds)])
     columns = [Column("", "left"), *(Column(NAMES[each.model]) for each in found)]
     return Table(columns, rows, title=f"{whole(found[0].questions)} held-out questions, answered greedily")
+
+
+def _range(values: Sequence[float], is_share: bool) -> Cell:
+    low, high = (probability(end, 0) if is_share else fixed(end, 2) for end in (min(values), max(values)))
+    return Cell(low if low == high else f"{low}–{high}", style="dim")
 
 
 def _answers_table(history: PosttrainingHistory, width: int) -> Table:

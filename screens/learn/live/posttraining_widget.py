@@ -21,7 +21,7 @@ from lab.training.posttraining.posttraining_record import (
     PosttrainingHistory,
     PosttrainSettings,
     Round,
-    recorded_history,
+    recorded_histories,
     tuned_name,
 )
 from lab.training.posttraining.posttraining_views import (
@@ -71,12 +71,14 @@ def loss_figure(history: PosttrainingHistory) -> Figure:
     return Figure((series,), (_time(history), "loss", len(steps)), x_label="step", log_y=True, empty="No steps yet.")
 
 
-def reward_figure(history: PosttrainingHistory, model: Model) -> Figure:
-    """Shares of the sampled answers that are rewarded and that are exact, by round, of one policy."""
+def reward_figure(history: PosttrainingHistory, model: Model, seeds: Sequence[PosttrainingHistory] = ()) -> Figure:
+    """Shares of the sampled answers that are rewarded and that are exact, by round, of one policy; of recorded seeds as dots."""
     rounds = history.rounds.get(model, [])
     series = (
         _series("rewarded", "train", rounds, lambda line: line.reward),
         _series("exact", "validation", rounds, lambda line: line.exact, dashes=DASHES),
+        *(_dots("rewarded", "train", seed.rounds.get(model, []), lambda line: line.reward) for seed in seeds),
+        *(_dots("exact", "validation", seed.rounds.get(model, []), lambda line: line.exact) for seed in seeds),
     )
     return Figure(series, (_time(history), model, len(rounds)), x_label="round", y_window=(0.0, 1.0), empty="No rounds yet.")
 
@@ -86,12 +88,19 @@ def _time(history: PosttrainingHistory) -> float:
     return history.started.time if history.started is not None else 0.0
 
 
-def rounds_figure(history: PosttrainingHistory, name: str, value: Callable[[Round], float | None]) -> Figure:
-    """One measure by round, with the penalty and without."""
+def rounds_figure(
+    history: PosttrainingHistory,
+    name: str,
+    value: Callable[[Round], float | None],
+    seeds: Sequence[PosttrainingHistory] = (),
+) -> Figure:
+    """One measure by round, with the penalty and without; of recorded seeds as dots."""
     kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
     series = (
         _series(NAMES["rl"].removeprefix("RL, "), "train", kept, value),
         _series(NAMES["rl-free"].removeprefix("RL, "), "validation", free, value, dashes=DASHES),
+        *(_dots(name, "train", seed.rounds.get("rl", []), value) for seed in seeds),
+        *(_dots(name, "validation", seed.rounds.get("rl-free", []), value) for seed in seeds),
     )
     return Figure(series, (_time(history), name, len(kept), len(free)), x_label="round", empty="No rounds yet.")
 
@@ -107,6 +116,13 @@ def _series(
     return Series(name, name, "line", role, [x for x, _ in points], [y for _, y in points], dashes=dashes)
 
 
+def _dots(name: str, role: str, rounds: Sequence[Round], value: Callable[[Round], float | None]) -> Series:
+    """A recorded seed's measure in every `ROUNDS_A_DOT`th round."""
+    points = [(line.round, found) for line in rounds if line.round % ROUNDS_A_DOT == 0 and (found := value(line)) is not None]
+    return Series(name, name, "dots", role, [x for x, _ in points], [y for _, y in points], in_legend=False)
+
+
+ROUNDS_A_DOT = 10
 VIEWS = ("plan", "pairs", "loss", "reward", "kl", "comparison")
 """What can be shown, in the order in which it comes about."""
 DEMO = "demo"
@@ -142,8 +158,16 @@ class PosttrainingWidget(JobWidget):
         """The history in sight: the recorded one until a post-training of the demo here has something for the view."""
         own, name = self.history, self.view_name
         parts = {"loss": own.sft, "reward": own.rounds, "kl": own.rounds, "comparison": own.evaluations}
-        is_of_demo = self._base is not None and self._base.name == DEMO
-        return recorded_history() if is_of_demo and name in parts and not parts[name] else own
+        return recorded_histories()[0] if self._is_of_demo and name in parts and not parts[name] else own
+
+    @property
+    def _is_of_demo(self) -> bool:
+        return self._base is not None and self._base.name == DEMO
+
+    @property
+    def _seeds(self) -> tuple[PosttrainingHistory, ...]:
+        """The recorded post-trainings to compare with: those of the same base."""
+        return recorded_histories() if self._is_of_demo else ()
 
     def show_model(self, model: ModelAtHand) -> None:
         self._run = model.run
@@ -157,7 +181,9 @@ class PosttrainingWidget(JobWidget):
 
     def start(self) -> None:
         assert self._base is not None
-        start_posttraining(self._base, home(), PosttrainSettings())
+        started = [each.started for each in (*self._seeds, self.history) if each.started is not None]
+        seed = 1 + max((each.settings.seed for each in started), default=0)
+        start_posttraining(self._base, home(), PosttrainSettings(seed=seed))
 
     def action_start(self) -> Worker[None]:
         self.chosen, self.opens = "", None
@@ -188,17 +214,17 @@ class PosttrainingWidget(JobWidget):
             return Picture(plan_view(base, self.history, is_running=self.is_running))
         if name == "comparison":
             width = self.content_size.width - self.query_one(BlockView).gutter.width - 1
-            return Picture(comparison_view(history, width))
+            return Picture(comparison_view(history, width, self._seeds))
         if name == "loss":
             return Picture({"fine-tuning": loss_figure(history)}, sft_view(history).sentence)
         kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
         sentence = rounds_sentence(kept, free) if kept else ""
         if name == "reward":
             titles: dict[str, Model] = {"with the KL penalty": "rl", "without a penalty": "rl-free"}
-            return Picture({title: reward_figure(history, model) for title, model in titles.items()}, sentence)
+            return Picture({title: reward_figure(history, model, self._seeds) for title, model in titles.items()}, sentence)
         figures = {
-            "KL from SFT (nats)": rounds_figure(history, "kl", lambda line: line.kl),
-            "loss on stories (nats)": rounds_figure(history, "stories", lambda line: line.story_loss),
+            "KL from SFT (nats)": rounds_figure(history, "kl", lambda line: line.kl, self._seeds),
+            "loss on stories (nats)": rounds_figure(history, "stories", lambda line: line.story_loss, self._seeds),
         }
         return Picture(figures, sentence)
 
@@ -206,7 +232,7 @@ class PosttrainingWidget(JobWidget):
         follower, history = self._posttraining, self.history
         if follower is None:
             return ""
-        stage, recorded = follower.stage, f"{_recorded_words()} · " if self.shown is recorded_history() else ""
+        stage, recorded = follower.stage, f"{_recorded_words()} · " if self.shown is recorded_histories()[0] else ""
         if stage == "none":
             return f"{recorded}r runs it here" if recorded else "not started: r starts it"
         if stage == "starting":
@@ -255,8 +281,8 @@ class PosttrainingWidget(JobWidget):
 
 
 def _recorded_words() -> str:
-    recorded = recorded_history()
-    begun, started, ended = recorded.begun, recorded.started, recorded.ended
-    if begun is None or started is None or ended is None:
+    first, *_ = seeds = recorded_histories()
+    if first.begun is None or first.started is None or first.ended is None:
         raise AssertionError("the recorded post-training is whole")
-    return f"{DEMO}, recorded on {begun.host}, {date_and_time(started.time)[:10]}, in {duration(ended.seconds)}"
+    day, took = date_and_time(first.started.time)[:10], duration(first.ended.seconds)
+    return f"{DEMO}, seed 1 of {len(seeds)} recorded on {first.begun.host}, {day}, in {took}; dots and ranges: all {len(seeds)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
 from textual import work
@@ -188,8 +189,13 @@ def recorded(name: str) -> ExperimentResult:
     from lab.training.scaling.scaling_result import recorded_scaling
 
     nothing = View(name, "", "", [])
-    if name in RECORDED_RESULTS:
-        return ExperimentResult(nothing, dict(recorded_scaling().measures if name == "scaling" else recorded_measures()))
+    if name == "scaling":
+        return ExperimentResult(nothing, dict(recorded_scaling().measures))
+    if name == "posttraining":
+        found = recorded_measures()
+        return ExperimentResult(
+            nothing, {key: median(each[key] for each in found) for key in found[0]}, seeds=tuple(map(dict, found))
+        )
     seeds = recorded_seeds(name)
     return ExperimentResult(nothing, median_of(seeds).measures, seeds=tuple(each.measures for each in seeds))
 

@@ -88,6 +88,20 @@ def test_its_validation_loss_is_that_of_the_best_weights_which_are_opened(run: R
     assert dict(facts_of(told))["val loss"].startswith("best ")
 
 
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_without_the_file_of_the_best_weights_it_is_that_of_the_last_which_are_opened(run: Run, is_finished: bool) -> None:
+    run.metrics_path.write_bytes(metric(40, 5.0, 4.0) + metric(100, 1.0, 6.0))
+    last, best = (FinalEvaluation(step=step, tokens=10, bytes=20, val_loss=loss) for step, loss in ((100, 6.1), (40, 4.1)))
+    status = Status(phase="stopped", step=100, best_step=40, best_val_loss=4.0)
+    run.status_path.write_bytes(encode(replace(status, final=last, final_best=best) if is_finished else status))
+    (run.path / "last.safetensors").write_bytes(b"")
+    (told,) = RunsWatcher(run.path.parent).read()
+    assert (told.val_loss, told.val_step) == ((6.1, 100) if is_finished else (6.0, 100))
+    (run.path / "best.safetensors").write_bytes(b"")
+    (told,) = RunsWatcher(run.path.parent).read()
+    assert (told.val_loss, told.val_step) == ((4.1, 40) if is_finished else (4.0, 40))
+
+
 @pytest.mark.parametrize("block", [7, 64, 100, 4096])
 def test_the_latest_numbers_do_not_depend_on_the_blocks_read(run: Run, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + b"[[[[\n" + metric(2, 4.0) + metric(3, 1.0)[:-1])

@@ -116,6 +116,8 @@ class FakeEngine:
         self.tells_steps = False
         """True to say with each answer of which step's weights it is."""
         self.origin = self.val_on = ""
+        self.worth_a_look: dict[int, tuple[int, int]] = {}
+        """Layer and head that the view of all heads recommends, by position."""
         self.starts = 1
         self.pid: int | None = 1
 
@@ -221,7 +223,10 @@ class FakeEngine:
         if stage == "matrix" and (width_hint or 0) >= WIDE:
             blocks.append(self._row_as_bars(layer, head, at, labels))
         sentence = f"Seen from{labels[at]} at position {at + 1}."
-        return View(stage, place, sentence, blocks, Parity(stage, 2.4e-7, 1024), self._attention(layer, head, at, len(labels)))
+        view = View(stage, place, sentence, blocks, Parity(stage, 2.4e-7, 1024), self._attention(layer, head, at, len(labels)))
+        if stage == "thumbnails" and (look := self.worth_a_look.get(at)) is not None:
+            view.worth_a_look = Destination(stage, look[0], None, look[1])
+        return view
 
     def _attention(self, layer: int, head: int, at: int, size: int) -> HeadAttention:
         raw = np.exp([[math.sin(1.7 * j + head + layer) * 1.2 for j in range(size)] for _ in range(size)])

@@ -211,6 +211,21 @@ async def test_v_leads_to_all_heads_and_to_the_one_under_the_cursor_and_escape_b
         assert selected() == ("matrix", 1, 3)
 
 
+async def test_all_heads_begin_at_the_one_worth_a_look_until_the_user_chooses_one(inspect: Open, engine: Any) -> None:
+    engine.worth_a_look = {3: (1, 2), 2: (0, 3)}
+    async with inspect() as pilot:
+
+        def head() -> tuple[int, int]:
+            return pilot.screen.selection.layer, pilot.screen.selection.head
+
+        await pilot.go("v")
+        assert head() == (1, 2)
+        await pilot.go("left", "escape", "v")
+        assert head() == (0, 3), "of another token it is another one"
+        await pilot.go("right_square_bracket", "escape", "right", "v")
+        assert head() == (0, 0), "the user's own"
+
+
 async def test_what_cannot_be_shown_is_said_and_what_was_in_view_stays(inspect: Open, engine: Any, home: Path) -> None:
     async with inspect() as pilot:
         await pilot.go("e")
@@ -312,7 +327,7 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
         await pilot.press("m")
         await pilot.until(lambda: isinstance(pilot.app.screen, RunChooser))
         await pilot.go("enter")
-        assert "step 3,000 (best)" in pilot.facts
+        await pilot.until(lambda: "step 3,000 (best)" in pilot.facts)
         assert "newer weights" not in pilot.status
         pilot.app.exit()
     assert engine.calls[-1][0] == "close", "with the app"
