@@ -116,7 +116,7 @@ class Navigation(InspectPart):
         self._list = steps
         self._is_head_chosen = False
         """True once a head of this run has been chosen; until then all heads begin at the one worth a look."""
-        self._looks_for_head = False
+        self._looks_for_head = self._has_found_head = False
 
     def actions(self) -> Actions:
         return {
@@ -203,15 +203,22 @@ class Navigation(InspectPart):
             self._is_head_chosen = True
 
     def view_shown(self, selection: Selection, view: View) -> None:
-        if self._looks_for_head and view.stage == "thumbnails":
+        if view.stage != "thumbnails":
+            return
+        if self._has_found_head:
+            self._has_found_head = False
+            self._host.view.show_head()  # with the sentence that names it, as the view would have opened
+        if self._looks_for_head:
             self._looks_for_head = False
             if view.worth_a_look is not None:
                 self._host.call_later(partial(self._look_at_head, view.worth_a_look))
 
     def _look_at_head(self, head: Destination) -> None:
         """Choose the head that the view of all heads recommends; a key that came before it wins."""
-        if self._host.selection.shows == "thumbnails" and not self._is_head_chosen:
-            self._host.selection = at_destination(self._host.selection, head)
+        found = at_destination(self._host.selection, head)
+        if self._host.selection.shows == "thumbnails" and not self._is_head_chosen and found != self._host.selection:
+            self._has_found_head = True
+            self._host.selection = found
             self._is_head_chosen = False
 
     def layer(self, by: int) -> None:

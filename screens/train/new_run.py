@@ -292,8 +292,9 @@ class NewRun(PlannedRun):
         return plan
 
     def _asked(self) -> tuple[Settings, TextSize, str]:
-        """Everything about a plan that the user decides."""
-        return self.form.settings, self._text, str(self.base.path) if self.base is not None else ""
+        """Everything about a plan that the user decides; what is counted and measured in the text is not."""
+        text = TextSize(self._text.source, self._text.encoding, self._text.bytes)
+        return self.form.settings, text, str(self.base.path) if self.base is not None else ""
 
     def _change(self, planned: MinutesPlan) -> tuple[tuple[str, str], ...]:
         """A word on a plan that has become another, though the user has changed nothing: its steps have been timed meanwhile."""

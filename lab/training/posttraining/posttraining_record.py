@@ -211,7 +211,7 @@ class PosttrainingHistory(History):
 
 
 RECORDED = Path(__file__).with_name("recorded.jsonl")
-"""Records of post-trainings of the demo, one for each seed, which are shown where none was made here. A host names the processor."""
+"""Post-trainings of the demo, one for each seed, which are shown where none was made here. A host names the processor."""
 
 
 @cache

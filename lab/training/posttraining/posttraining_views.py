@@ -76,7 +76,7 @@ def _pairs_view(sentence: str, pairs: Sequence[QuestionPair], title: str) -> Vie
 
 
 def comparison_view(history: PosttrainingHistory, width: int = 80, seeds: Sequence[PosttrainingHistory] = ()) -> View:
-    """The models side by side: their measures, with the range of the recorded `seeds`, and their answers to held-out questions."""
+    """The models side by side: measures, with the range over the recorded `seeds`, and answers to held-out questions."""
     found = history.evaluated
     if not found or history.started is None:
         return View("comparison", "before and after", NOTHING, [])

@@ -25,7 +25,7 @@ from lab.training.posttraining.posttraining_record import (
     Saved,
     SftStep,
     Started,
-    recorded_history,
+    recorded_histories,
     recorded_measures,
 )
 from lab.training.posttraining.question_pairs import PairSource
@@ -208,20 +208,24 @@ async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_
 ) -> None:
     def sampled(side: str) -> list[list[float]]:
         figure = pilot.app.screen.query_one(f"#job-{side}", LinePlot).figure
-        return [list(series.ys) for series in figure.series] if figure is not None else []
+        return [list(series.ys) for series in figure.series if series.in_legend] if figure is not None else []
 
     recorded = [msgspec.json.decode(line) for line in RECORDED.read_bytes().splitlines()]
-    rounds = [line for line in recorded if line["type"] == "Round"]
+    first = recorded[: next(at for at, line in enumerate(recorded) if line["type"] == "Ended")]
+    rounds = [line for line in first if line["type"] == "Round"]
     async with app.run_test(size=(80, 24)) as pilot:
         await open_lesson(pilot, until)
         steps = next(lesson.steps for lesson in lessons() if lesson.name == "after-pretraining")
         pilot.app.screen.restore_state(ScreenState(mode="learn", page="lessons", lesson="after-pretraining", step=4))
         assert steps[4].live.options["view"] == "reward"
         await until(pilot, lambda: (found := pilot.app.screen.query("#job-left")) and found.first(LinePlot).figure)
-        assert "demo, recorded on 2 cores of an AMD EPYC, 2026-" in state(pilot)
+        assert "demo, seed 1 of 5 recorded on 2 cores of an AMD EPYC, 2026-" in state(pilot)
         assert "r runs it here" in state(pilot)
         for side, model in (("left", "rl"), ("right", "rl-free")):
             assert sampled(side) == [[line[name] for line in rounds if line["model"] == model] for name in ("reward", "exact")]
+            figure = pilot.app.screen.query_one(f"#job-{side}", LinePlot).figure
+            dots = [series for series in figure.series if not series.in_legend]
+            assert len(dots) == 2 * 5, "of each seed the rewarded and the exact answers"
         assert widget(pilot).full_screen() is None, "its models are not here"
         write(home, [started(), SftStep(step=1, steps=2, loss=3.0, lr=0.1)])
         await until(pilot, lambda: "r starts it again" in state(pilot))
@@ -231,21 +235,19 @@ async def test_a_recorded_one_is_shown_and_said_to_be_until_there_is_one_of_its_
         assert "recorded" not in state(pilot)
 
 
-def test_the_recorded_one_is_whole_and_shows_what_the_lesson_says() -> None:
-    lines = [msgspec.json.decode(line) for line in RECORDED.read_bytes().splitlines()]
-    history = recorded_history()
-    assert history.ended is not None
-    assert history.ended.is_finished
-    assert not history.saved, "its runs are not here"
-    for line in lines:
-        if line["type"] == "Evaluation":
+def test_the_recorded_ones_are_whole_and_each_shows_what_the_lesson_says() -> None:
+    assert [history.begun.seed for history in recorded_histories() if history.begun is not None] == [1, 2, 3, 4, 5]
+    for history, measured in zip(recorded_histories(), recorded_measures(), strict=True):
+        assert history.ended is not None
+        assert history.ended.is_finished
+        assert not history.saved, "its runs are not here"
+        for model, found in history.evaluations.items():
             for name in ("exact", "rewarded", "several"):
-                assert recorded_measures()[f"{line['model'].replace('-', '_')}_{name}"] == line[name]
-    measured = recorded_measures()
-    assert 0.3 < measured["sft_exact"] < 0.7, "fine-tuning alone: about chance"
-    assert measured["rl_free_rewarded"] > 0.9
-    assert measured["rl_free_exact"] < 0.1, "the hole is found"
-    assert measured["rl_exact"] > 0.9, "with the penalty it is not"
+                assert measured[f"{model.replace('-', '_')}_{name}"] == getattr(found, name)
+        assert 0.3 < measured["sft_exact"] < 0.7, "fine-tuning alone: about chance"
+        assert measured["rl_free_rewarded"] > 0.9
+        assert measured["rl_free_exact"] < 0.1, "the hole is found"
+        assert measured["rl_exact"] > 0.9, "with the penalty it is not"
 
 
 async def test_x_stops_what_runs_and_deletes_what_it_left_once_it_was_asked(
