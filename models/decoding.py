@@ -1,7 +1,8 @@
-"""Decoding one token at a time on a CPU: the logits after one more token of one sequence, with weights in fp32 or fp16.
+"""Decoding one token at a time on a CPU: the logits after one more token of one sequence, with weights in fp32, fp16 or bf16.
 
 One token is a vector, and each linear layer a product of a matrix with it. For a small model the calls are what counts: numpy's
-cost less than torch's. For a large one it is the bytes of the matrices, which all come from memory: fp16 has half of them.
+cost less than torch's. For a large one it is the bytes of the matrices, which all come from memory: fp16 and bf16 have half of
+them. Which is quickest depends on the processor and on what else it does, so a few tokens of the model at hand decide.
 """
 
 import time
@@ -19,11 +20,16 @@ from models.parameter_count import parameter_count
 Floats = NDArray[np.float32]
 Product = Callable[[Floats, Floats], object]
 """Compute a matrix (out, in) times a vector (in,), plus the bias, into the second array (out,)."""
-TOO_SLOW, TRIALS = 1.2, 5
-"""Where a product in fp16 is quick it takes about half as long as in fp32, for half the bytes. Elsewhere it takes 2.5 times as
-long (torch 2.13 on a Xeon with AVX-512 FP16) or many times: chance does not decide."""
+TRIAL_TOKENS = 4
+"""Tokens written in each form to decide which is quickest; the quickest of them counts, for other programs take time, too."""
+FORMS, GAIN = (torch.float16, torch.bfloat16), 0.8
+"""Forms of the matrices, the more exact first, and the share of the time of those before that one may take. For a token of GPT-2's
+shape two cores of an EPYC took 31 ms in fp32, 13 in fp16, 15 in bf16; without AVX 33, 71 and 24."""
+MOST_DIVERGENCE = 5e-3
+"""KL divergence in nats from fp32's next-token distribution, in any trial token, up to which a form may be used. Of the demo it is
+0.00001 in fp16 and 0.0012 in bf16, and perplexity differs by 0.01 and 0.02%."""
 HalfMatrices = dict[nn.Module, Tensor]
-"""A model's matrices in fp16 by their module."""
+"""A model's matrices in fp16 or bf16 by their module."""
 
 ONE_THREAD_UP_TO = 4_000_000
 """Weights up to which one core, whose caches hold them, multiplies quickest by numpy and in fp32. Of a core's time a token took:
@@ -40,35 +46,58 @@ def supports_decode(model: GPT, batch: int) -> bool:
 
 @torch.inference_mode()
 def half_matrices(model: GPT) -> HalfMatrices | None:
-    """Copies of the model's matrices in fp16 for `OneTokenDecoder`, or None where fp32 is as quick or it cannot be used.
+    """Copies of the model's matrices for `OneTokenDecoder` in fp16 or bf16, whichever writes quicker; None where fp32 does, or it
+    cannot be used.
 
-    They do not follow the weights. The output head is copied without the mean of its rows, which would add the same to all
-    logits: the smaller they are, the less they are rounded.
+    They do not follow the weights. A few tokens are written in each form: one is used where it takes at most `GAIN` of the time
+    of the more exact ones, and no distribution differs from fp32's by more than `MOST_DIVERGENCE`.
     """
     if parameter_count(model.config) <= ONE_THREAD_UP_TO or not supports_decode(model, 1):
         return None
-    weight = model.blocks[0].mlp.c_fc.weight
-    if _seconds_of_product(weight.half()) > TOO_SLOW * _seconds_of_product(weight):
-        return None
-    halves = {module: module.weight.half() for module in model.modules() if isinstance(module, nn.Linear)}
-    return halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).half()}
+    seconds, exact = _trial(model, None)
+    found = None
+    for form in FORMS:
+        halves = _in_form(model, form)
+        taken, logits = _trial(model, halves)
+        if taken <= GAIN * seconds and _divergence(exact, logits) <= MOST_DIVERGENCE:
+            found, seconds = halves, taken
+    return found
 
 
-def _seconds_of_product(weight: Tensor) -> float:
-    """The least time of a few products with a vector."""
-    x, times = torch.ones(weight.shape[1], dtype=weight.dtype), []
-    for _ in range(TRIALS):
+def precision_of(halves: HalfMatrices | None) -> str:
+    """ "fp32", "fp16" or "bf16"."""
+    form = next(iter(halves.values())).dtype if halves else torch.float32
+    return {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[form]
+
+
+def _divergence(exact: Tensor, logits: Tensor) -> float:
+    """The largest KL divergence of the distributions from the exact ones, in nats, of logits (T, V)."""
+    p, q = exact.log_softmax(-1), logits.log_softmax(-1)
+    return float((p.exp() * (p - q)).sum(-1).max())
+
+
+def _in_form(model: GPT, form: torch.dtype) -> HalfMatrices:
+    """The matrices in another form. The output head is without the mean of its rows, which would add the same to all logits: the
+    smaller they are, the less they are rounded."""
+    halves = {module: module.weight.to(form) for module in model.modules() if isinstance(module, nn.Linear)}
+    return halves | {model.wte: (model.wte.weight - model.wte.weight.mean(0)).to(form)}
+
+
+def _trial(model: GPT, halves: HalfMatrices | None) -> tuple[float, Tensor]:
+    """The least seconds that a few tokens took, and their logits (T, V)."""
+    decoder, times, logits = OneTokenDecoder(model, KVCache(model.config), halves), [], []
+    for token in range(min(TRIAL_TOKENS, model.config.context)):
         began = time.perf_counter()
-        torch.mv(weight, x)
+        logits.append(decoder.logits(token % model.config.vocab_size))
         times.append(time.perf_counter() - began)
-    return min(times)
+    return min(times), torch.stack(logits)
 
 
 class OneTokenDecoder:
     """Compute the logits after one more token and add it to `cache`. The weights must not be replaced while it is in use.
 
     It is for one sequence and weights in fp32 on a CPU; what is the same for every token is looked up once. Equals
-    `GPT.unembed(GPT.hidden(ids, cache))`, up to the rounding of fp32; with `halves` of its matrices up to that of fp16, and to a
+    `GPT.unembed(GPT.hidden(ids, cache))`, up to the rounding of fp32; with `halves` of its matrices up to that of these, and to a
     number that all logits share. Make it and call it under `torch.inference_mode()`.
     """
 
@@ -99,10 +128,10 @@ class OneTokenDecoder:
     def _product(self, module: nn.Linear | nn.Embedding) -> Product:
         weight = self._halves[module] if self._halves else module.weight.detach()
         bias = module.bias.detach() if isinstance(module, nn.Linear) else torch.zeros(len(weight))
-        matrix, added, dtype = weight.numpy(), bias.numpy(), weight.dtype
         if self._small and not self._halves:
+            matrix, added = weight.numpy(), bias.numpy()
             return lambda x, out: np.add(np.dot(matrix, x, out=out), added, out=out)
-        return lambda x, out: torch.add(bias, torch.mv(weight, torch.from_numpy(x).to(dtype)), out=torch.from_numpy(out))
+        return lambda x, out: torch.add(bias, torch.mv(weight, torch.from_numpy(x).to(weight.dtype)), out=torch.from_numpy(out))
 
     def logits(self, token: int) -> Tensor:
         """Logits (V,) of the token after `token`. Raises ValueError if the context is full."""

@@ -130,7 +130,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     from lab.core.machine import cores
     from lab.planning.device import generation_threads
     from models.config import SamplingSettings
-    from models.decoding import half_matrices
+    from models.decoding import half_matrices, precision_of
     from models.sampling import generate
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
@@ -142,7 +142,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
         return float(len(list(generate(model, ids, tokens, SamplingSettings(greedy=True), halves))))
 
     size = sum(weight.numel() * weight.element_size() for weight in (halves.values() if halves else model.parameters()))
-    return work, {"bytes_per_token": size, "precision": "fp16" if halves else "fp32"}
+    return work, {"bytes_per_token": size, "precision": precision_of(halves)}
 
 
 def forward(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:

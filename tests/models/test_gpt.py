@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from models import attention_kernels
+from models import attention_kernels, decoding
 from models.attention_kernels import causal_attention
 from models.config import ModelConfig
-from models.decoding import OneTokenDecoder, half_matrices, supports_decode
+from models.decoding import OneTokenDecoder, half_matrices, precision_of, supports_decode
 from models.gpt import GPT, KVCache
 from models.hugging_face_weights import from_hugging_face, to_hugging_face
 
@@ -150,7 +150,8 @@ def test_one_token_at_a_time_of_one_sequence_is_what_the_whole_model_says(
     make_model, monkeypatch: pytest.MonkeyPatch, one_thread_up_to: int, halves: bool, most: float
 ) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", one_thread_up_to)
-    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
+    monkeypatch.setattr("models.decoding.GAIN", inf)
+    monkeypatch.setattr("models.decoding.FORMS", (torch.float16,))
     model = make_model(8)
     ids = random_ids(model, 1, 16)
     cache = KVCache(model.config)
@@ -171,18 +172,38 @@ def test_one_token_at_a_time_of_one_sequence_is_what_the_whole_model_says(
     assert half_matrices(model) is None
 
 
-@pytest.mark.parametrize(("seconds", "is_used"), [(0.6, True), (2.5, False)])
-def test_fp16_is_used_where_its_products_are_quick(
-    make_model, monkeypatch: pytest.MonkeyPatch, seconds: float, is_used: bool
+@pytest.mark.parametrize(
+    ("seconds", "divergence", "form"),
+    [
+        ((1.0, 0.4, 0.4), 1e-5, "fp16"),
+        ((1.0, 0.4, 0.3), 1e-5, "bf16"),
+        ((1.0, 2.1, 0.7), 1e-5, "bf16"),
+        ((1.0, 0.9, 0.85), 1e-5, "fp32"),
+        ((1.0, 0.2, 0.2), 0.1, "fp32"),
+    ],
+)
+def test_the_quickest_form_is_used_that_predicts_as_fp32_does(
+    make_model, monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], divergence: float, form: str
 ) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
-    monkeypatch.setattr("models.decoding._seconds_of_product", lambda weight: seconds if weight.dtype == torch.half else 1.0)
-    assert (half_matrices(make_model()) is not None) == is_used
+    times = iter(seconds)
+    trial = decoding._trial
+    monkeypatch.setattr("models.decoding._trial", lambda model, halves: (next(times), trial(model, halves)[1]))
+    if divergence > decoding.MOST_DIVERGENCE:
+        monkeypatch.setattr("models.decoding._divergence", lambda exact, logits: divergence)
+    assert precision_of(half_matrices(make_model())) == form
+
+
+def test_a_divergence_is_that_of_the_worst_token() -> None:
+    exact, other = torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([[5.0, 5.0], [1.0, 0.0]])
+    p = 1 / (1 + math.exp(-1.0))
+    assert decoding._divergence(exact, other) == pytest.approx(-0.5 * (math.log(2 * p) + math.log(2 * (1 - p))), rel=1e-5)
 
 
 def test_the_number_of_threads_changes_no_logit_in_fp16(make_model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
-    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
+    monkeypatch.setattr("models.decoding.GAIN", inf)
+    monkeypatch.setattr("models.decoding.FORMS", (torch.float16,))
     model = make_model(3, width=256, heads=4, vocab_size=3000)
     halves, before, found = half_matrices(model), torch.get_num_threads(), []
     for threads in (1, 2, 3):

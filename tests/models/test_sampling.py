@@ -80,7 +80,8 @@ def test_a_penalty_keeps_greedy_decoding_from_the_tokens_of_the_window(chosen: d
 def test_a_penalty_writes_the_same_with_weights_in_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their logits are moved by a number that all share, and a penalty depends on a logit's sign."""
     monkeypatch.setattr("models.decoding.ONE_THREAD_UP_TO", 0)
-    monkeypatch.setattr("models.decoding.TOO_SLOW", inf)
+    monkeypatch.setattr("models.decoding.GAIN", inf)
+    monkeypatch.setattr("models.decoding.FORMS", (torch.float16,))
     model = GPT(ModelConfig(layers=1, heads=1, width=8, context=32, vocab_size=20), seed=0)
     with torch.no_grad():
         model.ln_f.bias.fill_(1.0)
