@@ -23,11 +23,11 @@ Product = Callable[[Floats, Floats], object]
 TRIAL_TOKENS = 4
 """Tokens written in each form to decide which is quickest; the quickest of them counts, for other programs take time, too."""
 FORMS, GAIN = (torch.float16, torch.bfloat16), 0.8
-"""Forms of the matrices, the more exact first, and the share of the time of those before that one may take. For a token of GPT-2's
-shape two cores of an EPYC took 31 ms in fp32, 13 in fp16, 15 in bf16; without AVX 33, 71 and 24."""
+"""Forms of the matrices, the more exact first, and the share of the time of those before that one may take. For a token of
+GPT-2's shape two cores of an EPYC took 31 ms in fp32, 13 in fp16, 15 in bf16; without AVX 33, 71 and 24."""
 MOST_DIVERGENCE = 5e-3
-"""KL divergence in nats from fp32's next-token distribution, in any trial token, up to which a form may be used. Of the demo it is
-0.00001 in fp16 and 0.0012 in bf16, and perplexity differs by 0.01 and 0.02%."""
+"""KL divergence in nats from fp32's next-token distribution, in any trial token, up to which a form may be used. Of the demo it
+is 0.00001 in fp16 and 0.0012 in bf16, and perplexity differs by 0.01 and 0.02%."""
 HalfMatrices = dict[nn.Module, Tensor]
 """A model's matrices in fp16 or bf16 by their module."""
 
