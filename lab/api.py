@@ -73,9 +73,11 @@ def generate(opened: OpenModel, prompt: str, tokens: int = 200, **sampling: Any)
     from models.sampling import generate
 
     settings = _checked(SamplingSettings, sampling)
-    if not isinstance(tokens, int) or (problem := WRITTEN_TOKENS.problem(tokens)):
-        raise UserError(f"tokens must {problem if isinstance(tokens, int) else 'be a whole number'}, not {tokens!r}.")
-    drawn = generate(opened.model, _encoded(opened, prompt), tokens, settings)
+    problem = WRITTEN_TOKENS.problem(tokens) if type(tokens) is int else "be a whole number"
+    if problem:
+        raise UserError(f"tokens must {problem}, not {tokens!r}.")
+    ids = _encoded(opened, prompt)
+    drawn = generate(opened.model, ids, tokens, settings)
     return prompt + opened.tokenizer.decode([token.id for token in drawn])
 
 
@@ -83,10 +85,13 @@ def trace(opened: OpenModel, prompt: str) -> "Trace":
     """Every intermediate of the forward pass of a prompt, or of its end where it is longer than the context. Raises UserError."""
     from models.trace import Trace
 
-    return Trace(opened.model, _encoded(opened, prompt)[-opened.model.config.context :])
+    ids = _encoded(opened, prompt)
+    return Trace(opened.model, ids[-opened.model.config.context :])
 
 
 def _encoded(opened: OpenModel, prompt: str) -> list[int]:
+    if not isinstance(opened, OpenModel):
+        raise UserError(f"A model is what `open_model` returns, not {opened!r}.")
     if not isinstance(prompt, str):
         raise UserError(f"A prompt is text, not {prompt!r}.")
     if not (ids := opened.tokenizer.encode(prompt)):

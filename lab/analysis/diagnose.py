@@ -323,8 +323,10 @@ def _plateau_advice(run: DiagnosedRun) -> str:
             f"The learning rate has fallen to {significant(last.lr, 2)}, so that steps change little now; more steps, a larger "
             "model or a longer context may help."
         )
-    if run.phase in ACTIVE and last is not None and last.lr is not None:
-        return "The learning rate is still high: as it falls, the loss often falls again."
+    if last is not None and last.lr is not None:
+        if run.phase in ACTIVE:
+            return "The learning rate is still high: as it falls, the loss often falls again."
+        return "It ended while the learning rate was high; where that falls, the loss often falls again."
     return "More steps change little; a larger model or a longer context may help."
 
 

@@ -221,5 +221,6 @@ def worth_a_look(context: StageContext, effects: HeadEffects | None) -> str:
     at = effects.layer, effects.head
     before, after = (probability(float(p)) for p in (softmax(context.logits)[context.answer], effects.left[at]))
     lead = "Worth a look" if effects.matters else "No head alone matters much here; the most"
-    change = f"“{context.tokenizer.label(context.answer)}” {before} → {after}"
-    return f"{lead}: {name_of('attn.z', *at)}. Switched off, it changes the prediction more than any other: {change}. "
+    divergence = f"{significant(float(effects.kl[at]))} bits of KL divergence"
+    change = f"{divergence}, “{context.tokenizer.label(context.answer)}” {before} → {after}"
+    return f"{lead}: {name_of('attn.z', *at)}. Switched off, it moves the whole prediction most: {change}. "

@@ -236,8 +236,8 @@ SLOWER = 1.25
 """Planned steps over those that fit at the present speed, from which on a run is called slow."""
 FAR_SLOWER = 4.0
 """The same from which on no loss is told: the law says nothing of such short runs of such a model."""
-FEWEST_STEPS = 10
-"""Steps from which on the speed is known."""
+FEWEST_STEPS, SPEED_KNOWN = 10, 0.2
+"""Steps, and progress of a run however few they are, from which on the speed is known."""
 
 
 class Course(NamedTuple):
@@ -256,8 +256,10 @@ def course_of(config: RunConfig, history: "LossHistory") -> Course | None:
         return None
     expected, steps, costs = before, 0.0, 0.0
     latest = history.latest
-    if config.train.minutes is not None and before.steps and latest is not None and latest.step >= FEWEST_STEPS:
-        steps = latest.step / max(_progress(config, latest.step, latest.seconds), 1e-9)
+    done = _progress(config, latest.step, latest.seconds) if latest is not None else 0.0
+    is_known = latest is not None and latest.step > 0 and (latest.step >= FEWEST_STEPS or done >= SPEED_KNOWN)
+    if config.train.minutes is not None and before.steps and latest is not None and is_known:
+        steps = latest.step / max(done, 1e-9)
         if before.steps > SLOWER * steps:
             slowed = _by_law(config, steps) / _by_law(config, before.steps)
             costs = before.bits_per_byte * (slowed - 1)

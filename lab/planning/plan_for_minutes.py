@@ -118,6 +118,13 @@ def is_planned(request: RunRequest) -> bool:
     return request.preset == AUTO and request.minutes is not None and request.start is None
 
 
+FEWEST_TOLD = 20
+"""Steps from which on a loss is told for other minutes: the law says nothing of fewer."""
+LATE = 0.5
+"""Share of a run's minutes up to which preparing counts among them. A trainer that starts later has all of them: the machine was
+busy, or it was not started with the run."""
+
+
 def plan_for_minutes(
     request: RunRequest, text: TextSize, speed: StepSpeed, outcomes: Sequence[Outcome] = (), passed: float = 0.0
 ) -> MinutesPlan:
@@ -136,7 +143,7 @@ def plan_for_minutes(
 
     per_step = [(_learning(run, 1.0), step * (1 + evaluation_share(run))) for run, step, _ in timed]
 
-    def candidates(minutes: float) -> list[Candidate]:
+    def candidates(minutes: float, passed: float = 0.0) -> list[Candidate]:
         """From the lowest expected loss to the highest, each as long as it gains from more minutes."""
         around, found = SECONDS_AROUND + passed, []
         for (run, _, is_measured), (of_a_step, step) in zip(timed, per_step, strict=True):
@@ -158,7 +165,8 @@ def plan_for_minutes(
             found.append((loss if steps > 1 else math.inf, step, candidate))  # what has no time for two steps: the quickest
         return [candidate for *_, candidate in sorted(found, key=lambda each: each[:2])]
 
-    found = candidates(request.minutes)
+    found = candidates(request.minutes, passed)
+    others = ((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != request.minutes)
     shapes: dict[tuple[int, int], Candidate] = {}
     for each in found:
         shapes.setdefault((each.run.model.layers, each.run.model.width), each)
@@ -166,7 +174,7 @@ def plan_for_minutes(
         minutes=request.minutes,
         best=found[0],
         by_shape=tuple(sorted(shapes.values(), key=lambda each: each.run.parameters)),
-        others=tuple((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != request.minutes),
+        others=tuple((minutes, each) for minutes, each in others if each.steps >= FEWEST_TOLD),
         correction=corrected,
     )
 
@@ -257,7 +265,8 @@ def measured_plan(request: RunRequest, text: TextSize, home: Path, passed: float
     times, outcomes, begun = known_times(home), known_outcomes(home), time.monotonic()
     for turn in range(MOST_TIMED + 1):
         now = passed + time.monotonic() - begun
-        plan = plan_for_minutes(request, text, StepSpeed(machine(), times), outcomes, now)
+        counted = now if now < LATE * 60 * (request.minutes or 0.0) else 0.0
+        plan = plan_for_minutes(request, text, StepSpeed(machine(), times), outcomes, counted)
         if plan.best.is_measured or turn == MOST_TIMED or now > TIMING_SHARE * 60 * plan.minutes:
             break
         run = plan.best.run

@@ -233,7 +233,7 @@ def _advice_on_size(run: ResolvedRun, trained_on: float) -> list[str]:
     advice = []
     if run.text.tokens is not None:
         tokens = run.text.tokens * run.text.training_share
-        too_large = tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters
+        too_large = tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters and trained_on >= tokens
         if too_large or trained_on > MOST_EPOCHS * tokens:
             size = f"{count(run.parameters)} parameters" if too_large else f"{count(trained_on / tokens)} epochs"
             less = "a smaller model" if too_large else "fewer steps"

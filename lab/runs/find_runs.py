@@ -59,6 +59,8 @@ def find_run(name: str | Path, where: Path | None = None) -> Run:
         UserError: if there is no such run, naming near matches.
         DamagedFileError: if it lies elsewhere and its settings cannot be read: it may be anything that has a config.json.
     """
+    if not isinstance(name, (str, Path)) or not isinstance(where, Path | None) or "\0" in str(name):
+        raise UserError(f"A run is a name or a path, not {name!r}.")
     folder = where or runs_home()
     text = os.fspath(name)
     places = [folder / text] if text and not text.startswith(".") else []

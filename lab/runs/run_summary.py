@@ -293,8 +293,9 @@ class RunsWatcher:
 
 def _figures(run: Run, status: Status, latest: Metric | None) -> FinalEvaluation | Metric | None:
     """The evaluation of the weights that are opened: the best, or the last where the file of these is missing."""
-    if status.best_step is not None and not run.is_watched and weights_path(run, "best").stem == "last":
-        return status.final or latest
+    opened = weights_path(run, "best").stem
+    if status.best_step is not None and not run.is_watched and opened != "best":
+        return (status.final or latest) if opened == "last" else None
     return status.final_best or status.final or _best_so_far(latest, status)
 
 

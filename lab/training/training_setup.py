@@ -15,6 +15,7 @@ from lab.data.source_files import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory, choose_compile, planned_seconds, processor_of
+from lab.planning.plan_for_minutes import LATE
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import Metric, RunConfig
 from lab.runs.weights_file import load_weights
@@ -25,9 +26,6 @@ from lab.training.model_as_trained import ModelAsTrained
 from lab.training.trainer_state import TrainerState
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
-
-LATE = 0.5
-"""A trainer that starts after this share of a run's minutes was not started with it: the run then has all of them."""
 
 
 @dataclass
@@ -113,7 +111,7 @@ def batches_of(run: Run, tokens: TokenFile, ranks: OneRank) -> TrainingBatches:
 
 
 def seconds_since_asked(config: RunConfig) -> float:
-    """Seconds of a run by minutes that have passed before its training; none if it was started long after it was asked for."""
+    """Seconds of a run by minutes that have passed before its training; none after a share `LATE` of its minutes."""
     if config.train.minutes is None or config.train.minutes_of_steps:
         return 0.0
     passed = time.time() - config.created

@@ -200,7 +200,8 @@ class Navigation(InspectPart):
         if old.run != new.run:
             self._is_head_chosen = False
         elif old.head != new.head and new.stage in (old.stage, "matrix"):  # a way back to another stage chooses none
-            self._is_head_chosen = True
+            model = self._host.model
+            self._is_head_chosen = not isinstance(model, Opened | Ready) or old.head < model.facts.heads  # else it had none such
 
     def view_shown(self, selection: Selection, view: View) -> None:
         if view.stage != "thumbnails":

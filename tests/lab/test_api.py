@@ -70,6 +70,12 @@ def test_settings_that_cannot_be_are_refused_before_there_is_a_run(settings: dic
         lambda demo: generate(demo, ""),
         lambda demo: trace(demo, ""),
         lambda demo: open_model(5),  # type: ignore[arg-type]
+        lambda demo: open_model("demo\0"),
+        lambda demo: open_run(None),  # type: ignore[arg-type]
+        lambda demo: open_run("demo", "/path"),  # type: ignore[arg-type]
+        lambda demo: generate(None, "a"),  # type: ignore[arg-type]
+        lambda demo: generate(demo, "a", tokens=True),
+        lambda demo: trace("demo", "a"),  # type: ignore[arg-type]
         lambda demo: generate(demo, 5),  # type: ignore[arg-type]
         lambda demo: trace(demo, None),  # type: ignore[arg-type]
     ],

@@ -90,6 +90,12 @@ def test_a_run_slower_than_planned_says_at_once_what_that_costs(config: RunConfi
     assert course.costs > 0.02
 
 
+def test_a_machine_so_busy_that_it_takes_a_few_steps_only_is_slow_at_once(config: RunConfig) -> None:
+    history = history_of({0.0: 8.0})
+    history.add([Metric(step=4, tokens=4, epoch=0.0, seconds=20.0, loss=2.0)])
+    assert course_in_words(config, history).startswith("Slower than planned: some 12 steps fit instead of 1,000.")
+
+
 def test_an_evaluation_before_the_first_step_says_nothing_of_the_end_however_late_it_comes(config: RunConfig) -> None:
     """On a busy machine the first step may come when a third of the minutes is over."""
     history = LossHistory()

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from lab.core.machine import Machine
 from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE
@@ -68,6 +69,8 @@ def test_a_text_too_small_for_the_model_or_for_so_many_epochs_is_told_before_the
     for tokens, small in ((10_000, True), (10_500, False)):
         told = dict(run_cost(replace(PLANNED, text=TextSize("a.txt", None, 40_000, tokens)), [], MACHINE))
         assert ("are too few for 941k parameters" in told.get("advice", "")) == small
+    few = replace(PLANNED, text=TextSize("a.txt", None, 40_000, 10_000), train=structs.replace(PLANNED.train, steps=1))
+    assert "too few" not in dict(run_cost(few, [], MACHINE)).get("advice", ""), "a part of it is read only"
     text = TextSize("poem.txt", None, 6_000, 2_000)
     for steps, many in (("2000", True), ("20", False)):
         told = dict(run_cost(resolved(Settings(preset="nano", length=steps), text), [], MACHINE))

@@ -224,6 +224,10 @@ async def test_all_heads_begin_at_the_one_worth_a_look_until_the_user_chooses_on
         assert head() == (0, 3), "of another token it is another one"
         await pilot.go("right_square_bracket", "escape", "right", "v")
         assert head() == (0, 0), "the user's own"
+        pilot.screen.selection = replace(pilot.screen.selection, run="other", stage="tokens", head=9)
+        pilot.screen.selection = replace(pilot.screen.selection, head=3)  # this model has four heads
+        await pilot.go("v")
+        assert head() == (1, 2), "a head of a larger model was chosen, none of this one"
 
 
 async def test_what_cannot_be_shown_is_said_and_what_was_in_view_stays(inspect: Open, engine: Any, home: Path) -> None:

@@ -125,7 +125,7 @@ def test_each_head_is_switched_off_and_the_one_that_changes_most_is_named(
     name = f"{most[0] + 1}.{most[1] + 1}"
     for pair, row in zip(heads, tables(view)[0].rows, strict=True):
         assert row[1].text == probability(effects[pair].first_before.after)
-    assert f"head {name}. Switched off, it changes the prediction more than any other" in view.sentence
+    assert f"head {name}. Switched off, it moves the whole prediction most: " in view.sentence
     assert f"{probability(effects[most].first_before.before)} → " in view.sentence
     assert view.sentence.startswith(f"Worth a look: head {name}. ") or effects[most].kl < LITTLE
     assert ": attention entropy " in view.title
