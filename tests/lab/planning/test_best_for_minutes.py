@@ -200,14 +200,14 @@ def test_shapes_are_timed_until_the_best_is_one_of_them(home: Path, timed: list[
 def test_what_preparing_took_counts_up_to_half_of_the_minutes_and_other_minutes_have_none_of_it(
     home: Path, timed: list[str]
 ) -> None:
-    asked = {"layers": 4, "width": 128, "vocab": 1024, "context": 64, "batch": 16, "dropout": 0.0, "weight_decay": 0.1}
+    asked = {"layers": 4, "width": 64, "vocab": 1024, "context": 64, "batch": 16, "dropout": 0.0, "weight_decay": 0.1}
     request = RunRequest(text="prose.txt", preset=AUTO, minutes=2.0, device="cpu", **asked)  # type: ignore[arg-type]
     whole, part, late = (measured_plan(request, PROSE, home, passed, lambda: None) for passed in (0.0, 50.0, 66.0))
     assert part.best.steps < 0.7 * whole.best.steps
     assert late.best.steps == pytest.approx(whole.best.steps, rel=0.02), "then training has all of them"
     assert other_minutes(part) == other_minutes(whole)
     run = whole.best.run
-    slow = StepSpeed(MACHINE, {step_key(run.model, run.train): (5.0, 5.0, 5.0)})
+    slow = StepSpeed(MACHINE, {step_key(run.model, run.train): 5.0})
     others = plan_for_minutes(request, PROSE, slow).others
     assert [minutes for minutes, _ in others] == [5.0, 20.0], "of the dozen steps of a minute the law says nothing"
 
