@@ -6,7 +6,7 @@ import pytest
 
 from lab.core.child_process import AUTOGROUP, KEEP_FREED_MEMORY, OPENMP_SPIN, torch_environment
 
-LOWERED = "from lab.core.child_process import *; lower_priority(15); print(os.nice(0), AUTOGROUP.read_text())"
+LOWERED = "from lab.core.child_process import *; lower_priority(15); lower_priority(10); print(os.nice(0), AUTOGROUP.read_text())"
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor out by session")

@@ -186,7 +186,8 @@ def _run(module: str, arguments: Sequence[str], log: Path, folder: Path, environ
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        child_process.AUTOGROUP = Path(os.devnull)  # beside other tests a session of low priority would starve
+        os.nice = lambda increment: 0  # beside other tests a process of low priority would starve, and so would its session
+        child_process.AUTOGROUP = Path(os.devnull)
         code = importlib.import_module(module).main(list(arguments))
     except BaseException:
         traceback.print_exc()

@@ -24,7 +24,7 @@ from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.command_inbox import StopSignals
 from lab.training.start_trainer import start_trainer
-from lab.training.trainer import train
+from lab.training.trainer import NICENESS, train
 from tests.fixture_types import TinyRun
 from tests.lab.training.module_forker import ModuleForker, wait_for
 
@@ -92,6 +92,7 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
     wait_for(lambda: run.status().step > 5)
     trainer = psutil.Process(run.status().pid)
     assert os.getsid(trainer.pid) == trainer.pid
+    assert trainer.nice() >= NICENESS
     step = run.status().step
     wait_for(lambda: run.status().step > step)
     os.kill(trainer.pid, signal.SIGHUP)

@@ -115,8 +115,6 @@ def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(
     first = Run(experiment.home / "tiny-1")
     # A busy machine's first step may take the whole second that there is to train.
     wait_for(lambda: first.path.exists() and first.status().phase == "training")
-    assert psutil.Process(pid).nice() == ScalingExperiment.NICENESS
-    assert trainer_of(first).nice() == ScalingExperiment.NICENESS, "at the lowest priority of the lab"
     for process in (psutil.Process(pid), trainer_of(first)):
         process.kill()
     wait_for(lambda: not experiment.is_running() and first.phase() == "interrupted")
@@ -194,6 +192,7 @@ def test_a_signal_stops_a_true_process_while_it_prepares(experiment: ScalingExpe
     time_no_steps(experiment, plan)
     start_scaling(experiment, plan)
     wait_for(lambda: "timing" not in (experiment.history().doing.words or "timing"))
+    assert psutil.Process(pid_of(experiment)).nice() == ScalingExperiment.NICENESS
     os.kill(pid_of(experiment), signal.SIGTERM)
     wait_for(lambda: not experiment.is_running())
     ended, progress = experiment.history().ended, experiment.progress()
