@@ -31,11 +31,10 @@ from lab.cli.commands.bench_command import described
 from lab.core.child_process import DetachedProcess
 from lab.core.errors import UserError
 from tests.fixture_types import Call
-from tests.lab.bench import preparation_worker, third_party_worker
+from tests.lab.bench import third_party_worker
 from tests.lab.bench.conftest import Serve
-from tests.lab.bench.growth_curves import _growth_rows, growth_plot
 from tests.lab.bench.nanogpt_race import RECIPE
-from tests.lab.bench.preparation_bench import ENVIRONMENT, WORKER, write_varied_text
+from tests.lab.bench.preparation_bench import ENVIRONMENT, WORKER
 from tests.lab.training.module_forker import ModuleForker
 
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
@@ -187,15 +186,6 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(
     trainers[0]._process.wait(30)
 
 
-def test_growth_is_told_as_a_power_and_drawn() -> None:
-    told = list(_growth_rows("a step over width", (64, 128, 256), (2.0, 6.0, 24.0)))
-    assert [(row.name, row.ratio) for row in told] == [("64", 1.0), ("128", 3.0), ("256", 12.0)]
-    assert told[-1].note == "between the last two it grows as size^2.00"
-    said = growth_plot(told)
-    assert "a step over width, in ms" in said
-    assert said.count("●") == 3
-
-
 def test_a_report_reads_as_tables() -> None:
     rows = (
         BenchRow("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
@@ -204,24 +194,6 @@ def test_a_report_reads_as_tables() -> None:
     text = described(report(*rows))
     for words in ("on a quiet machine", "9000 tokens/s  25% of the product's limit", "1.54 × a forward pass"):
         assert words in text
-
-
-def test_the_preparation_is_measured_on_a_text_that_keeps_varying(tmp_path: Path) -> None:
-    """The numbers must be there and belong together, however fast they are."""
-    path = tmp_path / "text.txt"
-    write_varied_text(path, 4_000_000)
-    data = path.read_bytes()
-    assert len(data) == 4_000_000
-    assert len(set(data.split())) > len(set(data[:2_000_000].split())) * 1.2
-    path.write_bytes(data[:200_000])
-    batch = preparation_worker.batch(str(path), sample=1000, threads=2)()
-    assert batch["units"] == 200_000
-    prepared = preparation_worker.preparing(str(path), str(tmp_path))()
-    assert prepared["units"] == 200_000
-    assert min(prepared["seconds"], prepared["again"], prepared["peak"]) > 0
-    learned = preparation_worker.learning(str(path), vocab=300)()
-    assert 170_000 < learned["units"] < 190_000
-    assert os.listdir(tmp_path) == ["text.txt"]
 
 
 def test_mistakes_of_the_user_are_one_line(llmlab: Call, home: Path, tmp_path: Path) -> None:

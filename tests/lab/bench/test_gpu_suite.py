@@ -4,14 +4,12 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.bench import bench_worker
 from lab.bench.bench_suite import SHAKESPEARE, TINY, GpuSuite
 from lab.bench.bench_worker import JOBS
 from lab.bench.timed_process import TimedProcess
@@ -19,7 +17,6 @@ from lab.cli.commands.bench_command import ended_by_signals
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from tests.fixture_types import Call
-from tests.lab.bench.conftest import Serve
 from tests.lab.bench.nanogpt_race import evaluations, iteration_seconds
 from tests.lab.conftest import TALE
 
@@ -79,15 +76,6 @@ class TimedHere(TimedProcess):
 @pytest.fixture
 def timed_here(same_precision: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.bench.bench_suite.TimedProcess", TimedHere)
-
-
-def test_the_worker_trains_for_every_line_that_it_reads(home: Path, serve: Serve) -> None:
-    job = {"kind": "training on a GPU", "shape": asdict(TINY.shape), "batch": 2, "device": "cpu", "compiled": False}
-    job |= {"home": str(home), "seconds": 0.01}
-    info, *answers = serve(bench_worker, job, rounds=2)
-    assert info["name"] == "cpu"
-    assert [answer["units"] % 32 for answer in answers] == [0, 0]
-    assert min(answer["units"] for answer in answers) > 0
 
 
 def test_on_a_cpu_nanogpt_s_bench_is_left_out_with_its_reason(home: Path, checkout: Path, timed_here: None) -> None:

@@ -180,19 +180,6 @@ async def test_bytes_that_are_no_frame_end_the_engine_in_words() -> None:
     assert babbler.pid is None
 
 
-async def test_works_inside_a_running_textual_app(client: EngineClient) -> None:
-    from textual.app import App
-
-    app: App[None] = App()
-    async with app.run_test() as pilot:
-        worker = app.run_worker(client.call(ECHO, Params(text="from a worker")), exclusive=True)
-        assert await worker.wait() == "from a worker"
-        app.run_worker(client.call(SLOW, Params(text="unwanted", seconds=0.2)), group="g", exclusive=True)
-        await pilot.pause()
-        kept = app.run_worker(client.call(SLOW, Params(text="wanted")), group="g", exclusive=True)
-        assert await kept.wait() == "wanted"
-
-
 async def test_an_engine_that_cannot_read_its_requests_ends() -> None:
     """Else it would outlive whoever started it, and hold the run that it had open. Its input stays open here."""
     no_request, no_frame, no_msgpack = b"\x03\x00\x00\x00abc", b"\xff\xff\xff\xffrubbish", b"\x01\x00\x00\x00\xc1"

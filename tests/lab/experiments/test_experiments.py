@@ -1,6 +1,5 @@
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +8,8 @@ import torch
 from lab.core.errors import UserError
 from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_registry import EXPERIMENTS
-from tests.lab.engine.conftest import InProcessEngine, make_tiny_run
-from tests.lab.experiments.conftest import MakeTextRun, Measure, with_text
+from tests.lab.engine.conftest import InProcessEngine, TinyRun, make_tiny_run
+from tests.lab.experiments.conftest import with_text
 
 SHAPES: dict[str, dict[str, int]] = {
     "usual": {},
@@ -19,33 +18,27 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 ASKED = [
     ("usual", True, "The big dog ran"),
-    ("usual", False, "The big dog ran"),
     ("usual", True, "T"),
     ("usual", True, ""),
     ("one layer, one head", True, "The big dog ran fast"),
-    ("smallest", True, "The big dog"),
     ("smallest", False, "The big dog"),
 ]
 """A shape, whether the run has its text, and a prompt."""
 
 
 @pytest.fixture(scope="module")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], Path]:
-    """A home for each shape, with the run's text and without."""
-    found = {(shape, has_text): tmp_path_factory.mktemp("home") for shape, has_text, _ in ASKED}
-    for (shape, has_text), home in found.items():
-        tiny = make_tiny_run(home, **SHAPES[shape])
-        if has_text:
-            with_text(tiny)
-    return found
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], TinyRun]:
+    """A run of each shape, with its text and without."""
+    found = {(shape, has_text): make_tiny_run(tmp_path_factory.mktemp("home"), **SHAPES[shape]) for shape, has_text, _ in ASKED}
+    return {(shape, has_text): with_text(tiny) if has_text else tiny for (shape, has_text), tiny in found.items()}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_answers_on_any_run_or_says_what_is_missing(
-    name: str, homes: dict[tuple[str, bool], Path], shared_engine: InProcessEngine
+def test_an_experiment_answers_on_any_run_or_says_what_is_missing_and_leaves_the_model_as_it_was(
+    name: str, runs: dict[tuple[str, bool], TinyRun], shared_engine: InProcessEngine
 ) -> None:
     for shape, has_text, prompt in ASKED:
-        asked = ExperimentParams(run=str(homes[shape, has_text] / "tiny"), text=prompt, name=name)
+        asked = ExperimentParams(run=str(runs[shape, has_text].run.path), text=prompt, name=name)
         try:
             result: Any = shared_engine.experiment(asked)
         except UserError as error:
@@ -57,16 +50,10 @@ def test_an_experiment_answers_on_any_run_or_says_what_is_missing(
         assert result.view.sentence.endswith("."), (shape, has_text, prompt)
         numbers = [value for value in result.measures.values() if not isinstance(value, str)]
         assert all(map(math.isfinite, numbers)), (shape, has_text, prompt)
-
-
-def test_an_experiment_leaves_the_model_as_it_was(text_run: MakeTextRun, measure: Measure) -> None:
-    tiny = text_run()
-    before = {key: value.clone() for key, value in tiny.model.state_dict().items()}
-    for name in EXPERIMENTS:
-        measure(name, tiny)
-        after = tiny.model.state_dict()
-        assert all(torch.equal(before[key], after[key]) for key in before), name
-        assert not tiny.model.training, name
+    for tiny in runs.values():
+        model = shared_engine.models.model(str(tiny.run.path), "best").model
+        assert all(torch.equal(weight, model.state_dict()[key]) for key, weight in tiny.model.state_dict().items())
+        assert not model.training
 
 
 @pytest.mark.parametrize(

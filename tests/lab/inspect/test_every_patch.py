@@ -1,4 +1,4 @@
-"""Every patch at once: a cell is what a pass with that one patch gives, and TransformerLens's where that library is installed."""
+"""Every patch at once: a cell is what a pass with that one patch gives."""
 
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,7 +17,6 @@ from models.trace_edits import Edit
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.models.conftest import make_model as shared_model
 from tests.models.conftest import make_twin as shared_twin
-from tests.models.test_transformer_lens import hooked
 
 make_model, make_twin = shared_model, shared_twin
 
@@ -100,32 +99,6 @@ def test_a_prompt_patched_with_itself_changes_nothing(make_model: Any) -> None:
 
 HAS_HOOKS = find_spec("transformer_lens") is not None and version("transformer-lens") < "4"
 """Later versions have no HookedTransformer, on which their patching rests."""
-
-
-@pytest.mark.skipif(not HAS_HOOKS, reason="needs the extra transformer-lens, before version 4")
-def test_cells_are_transformer_lenss(make_model: Any, make_twin: Any) -> None:
-    from transformer_lens import patching
-
-    model: GPT = make_model(4, **SHAPE)
-    lens = hooked(make_twin(model), model.config)
-    other = [*SECOND, 1, 7]
-    found = every_patch(model, Trace(model, FIRST), Trace(model, other), (6, 6), TOKENS)
-    _, cache = lens.run_with_cache(torch.tensor([other]))
-
-    def metric(logits: torch.Tensor) -> torch.Tensor:
-        return logits[0, -1, TOKENS[0]] - logits[0, -1, TOKENS[1]]
-
-    ids = torch.tensor([FIRST])
-    with torch.no_grad():
-        for part, theirs in (
-            ("resid_pre", patching.get_act_patch_resid_pre),
-            ("attn_out", patching.get_act_patch_attn_out),
-            ("mlp_out", patching.get_act_patch_mlp_out),
-        ):
-            cells = theirs(lens, ids, cache, metric).numpy().T
-            np.testing.assert_allclose(found.by_part[part] + found.first, cells, atol=1e-4)
-        cells = patching.get_act_patch_attn_head_out_all_pos(lens, ids, cache, metric).numpy().T
-    np.testing.assert_allclose(found.by_head + found.first, cells, atol=1e-4)
 
 
 def test_the_view_names_both_predictions_and_its_panels_have_a_cell_for_each_layer(tiny: Any, engine: InProcessEngine) -> None:

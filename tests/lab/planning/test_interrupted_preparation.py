@@ -23,7 +23,7 @@ from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import tokenizer_of
 
-KILLS = 6
+KILLS = 4
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 

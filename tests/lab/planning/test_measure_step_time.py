@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lab.core.child_process import MeasuringProcess
 from lab.core.errors import UserError
 from lab.planning.step_time import FILE, StepTimer, TimingJob, known_step_seconds, step_key
 from lab.runs.run_schema import TrainConfig
@@ -35,9 +36,11 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypa
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
 def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 0.0)
-    timer = StepTimer(MODEL, TRAIN, tmp_path)
-    assert timer.measure() is not None
-    assert 0 < timer.held_up < 1
+    process = MeasuringProcess("timeit", "nothing")
+    assert process.run(b"")
+    assert 0 < process.held_up < 1
+    monkeypatch.setattr(MeasuringProcess, "run", lambda timer, *_: setattr(timer, "held_up", process.held_up) or b"0.01")
+    assert StepTimer(MODEL, TRAIN, tmp_path).measure() == 0.01
     assert known_step_seconds(MODEL, TRAIN, tmp_path) is None
 
 
@@ -58,7 +61,7 @@ def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path
     assert not (tmp_path / FILE).exists()
 
 
-def test_why_it_cannot_be_timed_is_told(tmp_path: Path) -> None:
+def test_why_its_time_cannot_be_kept_is_told(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     with pytest.raises(UserError, match="Cannot keep the time of a step in "):
         StepTimer(MODEL, TRAIN, tmp_path / "home").measure()

@@ -1,7 +1,6 @@
 """The loss to expect of a run while it trains, by its own curve and its own speed."""
 
 import math
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,9 +17,9 @@ BITS = 0.5
 """Bits per byte of a validation loss of 1."""
 
 
-@pytest.fixture
-def config(home: Path) -> RunConfig:
-    config = prepare_run(RunRequest(text="stories", preset="nano", steps=1)).config
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    config = prepare_run(RunRequest(text="stories", preset="nano", steps=1, home=tmp_path_factory.mktemp("home"))).config
     train = msgspec.structs.replace(config.train, steps=None, minutes=1.0)
     return msgspec.structs.replace(config, train=train, expected=EXPECTED)
 

@@ -115,16 +115,6 @@ def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> No
     assert os.listdir(run.control_path) == []
 
 
-def test_two_hundred_runs_are_listed_in_a_moment(empty_run: EmptyRun) -> None:
-    for number in range(200):
-        say(empty_run(f"run-{number}", float(number)), phase="finished")
-    started = time.process_time()
-    found = [(run.name, run.config.model.layers, run.phase()) for run in list_runs()]
-    seconds = time.process_time() - started
-    assert len(found) == 200
-    assert seconds < 0.25, f"{seconds:.3f} s"
-
-
 def test_a_status_fits_into_its_padding() -> None:
     assert len(msgspec.json.encode(Status(phase="training", message="x" * 300))) < STATUS_PADDING
 

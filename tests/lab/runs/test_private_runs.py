@@ -62,19 +62,19 @@ def test_a_home_that_the_lab_makes_is_its_owner_s_alone(tmp_path: Path) -> None:
     assert modes(tmp_path / "new") == {".": "0o700", "prompts.jsonl": "0o600"}
 
 
-def test_of_four_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_of_three_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: TrainHere) -> None:
     run = tiny_run(steps=1_000_000)
     train_here(run, until=3)
     command = [sys.executable, "-P", "-m", "lab.cli", "resume", str(run.path), "--detach"]
     resumes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=run.path.parent)
-        for _ in range(4)
+        for _ in range(3)
     ]
     try:
         said = [process.communicate(timeout=120) for process in resumes]
         codes = sorted(process.returncode for process in resumes)
-        assert codes == [0, 2, 2, 2], said
-        assert sum("is already being trained by process" in err for _, err in said) == 3
+        assert codes == [0, 2, 2], said
+        assert sum("is already being trained by process" in err for _, err in said) == 2
     finally:
         status = run.status()
         if run.is_alive():

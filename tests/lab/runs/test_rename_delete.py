@@ -135,17 +135,6 @@ def test_a_name_that_is_refused_is_not_listened_for(empty_run: EmptyRun, llmlab:
     assert llmlab("rename", "tale", "saga").err == "llmlab: There is a run called saga already; choose another name.\n"
 
 
-def test_several_runs_are_listened_to_at_once(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.run_folder.LISTEN_SECONDS", 1.0)
-    runs = [empty_run(f"tale-{number}") for number in range(4)]
-    for run in runs:
-        say(run, host="abacus", heartbeat=time.time() - 60)
-    runs[0] = rename_run(runs[0], "mine")
-    before = time.monotonic()
-    delete_runs(runs)
-    assert time.monotonic() - before < 2.5
-
-
 def test_deleting_frees_what_it_says(empty_run: EmptyRun, home: Path) -> None:
     run = empty_run()
     kept = empty_run("kept")

@@ -136,6 +136,7 @@ def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not
     tmp_path: Path, forker: ModuleForker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, name = StudyJob(STUDIES[0], tmp_path), STUDIES[0]
+    monkeypatch.setattr("lab.training.job.DetachedProcess", forker.detached_process)
     follower = StudyFollower(job)
     follower.read()
     assert (follower.is_recorded, follower.exists) == (True, False)
@@ -149,7 +150,6 @@ def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not
     follower.read()
     assert (follower.problem, follower.is_recorded) == (STOPPED, True)
     assert not job.stop()
-    monkeypatch.setattr("lab.training.job.DetachedProcess", forker.detached_process)  # one start that imports torch is enough
     monkeypatch.setattr("lab.training.job.STOP_SECONDS", PATIENCE)
     job.start(StudyRequest(7))
     job.delete()

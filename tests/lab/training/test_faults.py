@@ -53,15 +53,7 @@ def stopped(first_stopped: Run, home: Path) -> Iterator[Run]:
     os.utime(text, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
-def test_a_moved_run_goes_on_under_its_new_name(stopped: Run, straight: Run, train_here: TrainHere, tmp_path: Path) -> None:
-    moved = stopped.path.rename(tmp_path / "quite another name")
-    run = open_run(moved)
-    assert run.name == "quite another name"
-    assert train_here(run).phase == "finished"
-    assert_same_run(run, straight)
-
-
-def test_a_copy_taken_while_it_trains_is_a_run_of_its_own(
+def test_a_copy_taken_while_it_trains_is_a_run_of_its_own_under_its_new_name(
     stopped: Run, straight: Run, train_here: TrainHere, tmp_path: Path
 ) -> None:
     """The copy's status tells of a live trainer, which is not the copy's."""
@@ -70,7 +62,8 @@ def test_a_copy_taken_while_it_trains_is_a_run_of_its_own(
     stopped.status_path.write_bytes(msgspec.json.encode(status))
     with filelock.FileLock(stopped.lock_path):
         assert stopped.phase() == "training"
-        copy = Run(Path(shutil.copytree(stopped.path, tmp_path / "copy")))
+        copy = open_run(shutil.copytree(stopped.path, tmp_path / "quite another name"))
+        assert copy.name == "quite another name"
         assert copy.phase() == "interrupted"
         trainer.acquire_run(copy).release()
         assert train_here(copy).phase == "finished"
@@ -103,7 +96,7 @@ def test_no_changed_byte_of_a_checkpoint_goes_unseen(stopped: Run) -> None:
     path = stopped.path / "last.safetensors"
     (length,) = struct.unpack("<Q", path.read_bytes()[:8])
     size, cursor = path.stat().st_size, (read_metadata(path) or {})["cursor"]
-    for at in [*range(0, 8 + length, 13), *range(8 + length, size, 5000), size - 1]:
+    for at in [*range(0, 8 + length, 61), *range(8 + length, size, 20_000), size - 1]:
         whole = flip(path, at)
         assert not is_whole(path) or (read_metadata(path) or {}).get("cursor") in (None, cursor), at
         path.write_bytes(whole)
@@ -118,16 +111,11 @@ def test_a_checkpoint_whose_metadata_has_lost_its_name_is_not_used(stopped: Run,
     assert_same_run(stopped, straight)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [["last.safetensors"], ["metrics.jsonl", "status.json", "samples.jsonl", "events.jsonl"]],
-    ids=["the checkpoint", "every log"],
-)
 @pytest.mark.parametrize("share", [0.02, 0.6])
-def test_one_changed_byte_does_not_hinder_going_on(
-    names: list[str], share: float, stopped: Run, straight: Run, train_here: TrainHere
+def test_one_changed_byte_of_every_file_does_not_hinder_going_on(
+    share: float, stopped: Run, straight: Run, train_here: TrainHere
 ) -> None:
-    for name in names:
+    for name in ("last.safetensors", "metrics.jsonl", "status.json", "samples.jsonl", "events.jsonl"):
         flip(stopped.path / name, int(share * (stopped.path / name).stat().st_size))
     Run(stopped.path).status()
     assert train_here(stopped).phase == "finished"
@@ -137,20 +125,22 @@ def test_one_changed_byte_does_not_hinder_going_on(
     assert len(steps) >= 30, "at most the line with that byte is lost"
 
 
-def test_a_changed_byte_of_the_tokens_is_one_sentence(stopped: Run, train_here: TrainHere) -> None:
+def test_a_changed_byte_of_the_tokens_or_more_of_them_is_one_sentence(stopped: Run, train_here: TrainHere) -> None:
     whole = flip(stopped.tokens_path, 400)
     status = train_here(stopped)
     assert status.phase == "failed"
     assert status.message.startswith(f"{stopped.tokens_path} is not what it was when {stopped.name} was made")
-    stopped.tokens_path.write_bytes(whole)
-    assert train_here(stopped).phase == "finished"
+    stopped.tokens_path.write_bytes(whole + b"xy")
+    status = train_here(stopped)
+    assert status.phase == "failed"
+    assert "tokens.bin" in status.message
 
 
 def test_a_changed_byte_of_the_settings_is_one_sentence(stopped: Run, train_here: TrainHere) -> None:
     """Wherever it lies, but in the name, which the folder says, and in white space; one says which device there is none of."""
     path = stopped.path / "config.json"
     whole = path.read_bytes()
-    for at in [*range(40, len(whole), 29), whole.index(b'"device": "cpu"') + len('"device": "')]:
+    for at in [*range(40, len(whole), 67), whole.index(b'"device": "cpu"') + len('"device": "')]:
         flip(path, at)
         if json_or_none(path.read_bytes(), "name") != json_or_none(whole, "name"):
             try:
@@ -203,10 +193,10 @@ def say(run: Run, **changes: object) -> Status:
     return status
 
 
-@pytest.mark.parametrize("clock", [0.0, -3600.0, 3600.0])
+@pytest.mark.parametrize("clock", [-3600.0, 3600.0])
 def test_a_silent_trainer_of_another_machine_is_taken_over(clock: float, stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last sign of life may be from the future: clocks differ. The lock of a dead machine may lie there, held by nobody."""
-    monkeypatch.setattr("lab.runs.run_folder.LISTEN_SECONDS", 0.3)
+    monkeypatch.setattr("lab.runs.run_folder.LISTEN_SECONDS", 0.05)
     status = say(stopped, heartbeat=time.time() + clock)
     stopped.lock_path.touch()
     trainer.acquire_run(stopped).release()

@@ -196,10 +196,9 @@ def test_the_steps_of_the_diverged_runs_are_bad() -> None:
     assert len(bad_steps("diverged-without-rollback")[0]) > 30
 
 
-@pytest.mark.parametrize("context", [4, 16])
-def test_no_step_of_ordinary_training_is_bad(context: int, train_tiny: TinyRun) -> None:
-    """At a high rate, with one window a step; also where that has four tokens only, and every one is another's loss."""
-    run = train_tiny(steps=150, eval_every=150, context=context, batch=1, lr=0.02)
+def test_no_step_of_ordinary_training_is_bad(train_tiny: TinyRun) -> None:
+    """At a high rate, with one window a step, which has four tokens only, and every one is another's loss."""
+    run = train_tiny(steps=150, eval_every=150, context=4, batch=1, lr=0.02)
     assert run.phase() == "finished"
     assert not [event for event in run.events().read() if event.kind in ("bad_step", "back")]
 

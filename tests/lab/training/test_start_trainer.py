@@ -73,8 +73,10 @@ def test_who_waits_for_a_trainer_can_give_it_up_and_leaves_no_process(
 def test_the_first_rank_is_known_by_its_launcher(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = empty_run()
     said = '{"phase": "training", "pid": %d, "pid_started": 5}'
-    pretend(run, f"sleep 60 &\nprintf '{said}' $! > status.json\nwait", monkeypatch)
+    pretend(run, f"echo $* > words\nsleep 60 &\nprintf '{said}' $! > status.json\nwait", monkeypatch)
     pid = start_trainer(run, ranks=2)
+    words = f"-P -m lab.training.distributed.launcher --standalone --nproc-per-node 2 {run.path}\n"
+    assert (run.path / "words").read_text() == words
     launcher = psutil.Process(pid).parent()
     os.kill(pid, signal.SIGTERM)
     assert launcher.wait() == 0

@@ -211,15 +211,6 @@ def test_a_run_by_minutes_ends_with_an_evaluation(train_tiny: TinyRun) -> None:
     assert run.snapshots()[-1].step == status.step
 
 
-def test_tokens_that_are_not_those_of_the_run_are_refused(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run()
-    with run.tokens_path.open("ab") as file:
-        file.write(b"xy")
-    status = train_here(run)
-    assert status.phase == "failed"
-    assert "tokens.bin" in status.message
-
-
 def test_seeds_of_dropout_differ_and_fit_what_torch_takes() -> None:
     seeds = {dropout_seed(seed, step) for seed in range(5) for step in range(1000)}
     assert len(seeds) == 5000

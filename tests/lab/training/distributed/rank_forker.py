@@ -93,7 +93,7 @@ def full_memory(rank: int) -> None:
 
 
 def bad_steps(rank: int) -> None:
-    """The losses of steps 70 to 72 are NaN to rank 0, so that training is rolled back."""
+    """The losses of steps 53 to 55 are NaN to rank 0, so that training is rolled back."""
     from lab.training.trainer_state import SpikeDetector
 
     plain = SpikeDetector.is_bad
@@ -101,7 +101,7 @@ def bad_steps(rank: int) -> None:
 
     def is_bad(detector: SpikeDetector, loss: float, grad_norm: float, uniform_loss: float) -> bool:
         judged.append(loss)
-        return plain(detector, loss if not 70 <= len(judged) <= 72 else float("nan"), grad_norm, uniform_loss)
+        return plain(detector, loss if not 53 <= len(judged) <= 55 else float("nan"), grad_norm, uniform_loss)
 
     SpikeDetector.is_bad = is_bad  # type: ignore[method-assign]
 

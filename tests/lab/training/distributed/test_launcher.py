@@ -5,36 +5,14 @@ import signal
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
-import pytest
 
-from lab.core.errors import UserError
+from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from lab.training.distributed import launcher
-from lab.training.start_trainer import start_trainer
 from tests.fixture_types import TinyRun
 from tests.lab.training.distributed.rank_forker import PLAIN, RankForker, free_port, reached
-from tests.lab.training.module_forker import PATIENCE, Forked, ModuleForker, wait_for
-
-
-def test_the_launcher_starts_the_ranks_and_its_death_saves_the_run(tiny_run: TinyRun) -> None:
-    run = tiny_run(steps=1_000_000, ranks=2)
-    for name in ("lab", "models"):  # folders of the user's own, which nothing may be imported from
-        (run.path / name).mkdir()
-        (run.path / name / "__init__.py").write_text("raise ImportError('this is not the lab')")
-    pid = start_trainer(run)
-    assert pid == run.status().pid
-    with pytest.raises(UserError, match=f"is already being trained by process {pid} on "):
-        start_trainer(run)
-    wait_for(lambda: reached(run, 5) and len(run.status().ranks) == 2)
-    processes = [psutil.Process(rank.pid) for rank in run.status().ranks]
-    processes[0].parent().kill()
-    psutil.wait_procs(processes, timeout=PATIENCE)
-    status = run.status()
-    assert (status.phase, status.message) == ("stopped", "Ended by the end of its launcher.")
-    first = next(iter(run.events().read()))
-    assert (first.step, first.kind, first.text) == (0, "computing", "Each of the 2 ranks draws its own dropout masks.")
-    assert load_model(run, "last")[1] == status.step
+from tests.lab.training.module_forker import Forked, ModuleForker, wait_for
 
 
 def main(arguments: list[str]) -> int:
@@ -69,6 +47,19 @@ def test_two_machines_that_a_signal_stops_save_and_end_without_a_failure(
         f"{run.name} is stopped at step {step} and saved. Ended by SIGTERM. "
         f"The same command goes on, or `llmlab resume {run.name}`.\n"
     )
+
+
+def test_the_death_of_the_launcher_saves_the_run(tiny_run: TinyRun, forker: ModuleForker, ranks: RankForker) -> None:
+    run = tiny_run(steps=1_000_000)
+    pid = forker.fork(__name__, ["--standalone", "--nproc-per-node", "2", str(run.path)], log=run.log_path)
+    wait_for(lambda: reached(run, 5))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
+    status = run.status()
+    assert (status.phase, status.message) == ("stopped", "Ended by the end of its launcher.")
+    first = next(iter(run.events().read()))
+    assert (first.step, first.kind, first.text) == (0, "computing", "Each of the 2 ranks draws its own dropout masks.")
+    assert load_model(run, "last")[1] == status.step
 
 
 def rank_below(pid: int, rank: int) -> psutil.Process | None:

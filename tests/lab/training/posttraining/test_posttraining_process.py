@@ -90,16 +90,6 @@ def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home
     assert follower.history.saved == {"sft": "demo-sft", "rl": "demo-rl", "rl-free": "demo-rl-free"}
 
 
-def test_a_stop_is_heeded_while_torch_is_loaded(home: Path) -> None:
-    job = start_posttraining(open_run("demo"), home, LONG)
-    follower = PosttrainingFollower(job)
-    follower.read()
-    assert job.stop()
-    wait_until(follower, lambda f: not f.is_running)
-    assert follower.history.started is None
-    assert follower.problem == STOPPED
-
-
 @pytest.mark.parametrize("has_started", [False, True], ids=["while questions are drawn", "in training"])
 def test_a_stop_is_told_in_the_file(home: Path, forked: None, has_started: bool) -> None:
     job = start_posttraining(open_run("demo"), home, LONG if has_started else msgspec.structs.replace(TINY, pairs=100_000))
