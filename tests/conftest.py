@@ -12,8 +12,8 @@ from hypothesis import settings
 
 from tests.lab.training.module_forker import ModuleForker
 
-# Property tests share a machine with whatever else runs on it: the time of one example says nothing.
-settings.register_profile("llmlab", deadline=None)
+# Property tests share a machine with whatever else runs on it: the time of one example says nothing. Each run draws others.
+settings.register_profile("llmlab", deadline=None, max_examples=40)
 settings.load_profile("llmlab")
 
 # A lab in a real terminal would load PyTorch before anybody opens Inspect, beside whatever else is tested.

@@ -75,7 +75,7 @@ SPACES = [" ", "  ", "\n", "\n\n", "\r\n", "\r\n\r\n", "\t", "\u3000", "\xa0", "
 PARTS = ["a", "b", ".", "'s", "é", "犬", "word ", *SPACES]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from(PARTS), max_size=500), st.integers(1, 500))
 def test_the_ids_of_a_file_are_those_of_the_whole_text_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], size: int

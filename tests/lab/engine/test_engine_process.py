@@ -13,7 +13,7 @@ import torch
 
 from lab.engine import method_registry as table
 from lab.engine import process
-from lab.engine.client import EngineClient, EngineDied, EngineError
+from lab.engine.client import EngineClient, EngineError
 from lab.engine.server import Server
 from lab.views.blocks import Token
 from models.config import SamplingSettings
@@ -66,10 +66,10 @@ async def take_steps(client: EngineClient) -> None:
         await client.call(table.ONE_STEP, table.OneStepParams(**ask | {"text": ""}))
 
 
-async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
+async def test_the_engine_serves_a_run_survives_mistakes_and_takes_steps(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine that was started at low priority, before anybody asked for it, and its successor."""
+    """An engine that was started at low priority, before anybody asked for it."""
     elsewhere = tmp_path / "elsewhere"
     for name in ("models", "lab"):
         (elsewhere / name).mkdir(parents=True)
@@ -114,15 +114,8 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
         await client.call(table.SAMPLE, {**prompt, "sampling": {"temperature": -1.0}})  # type: ignore[misc]
     assert client.starts == 1
 
-    os.kill(client.pid, signal.SIGKILL)
-    with pytest.raises(EngineDied, match="killed by SIGKILL"):
-        await client.call(table.LENS, table.LensParams(**prompt))
-    again = await client.call(table.LENS, place)
-    assert again == lens
-    assert client.starts == 2
-
     await take_steps(client)
-    assert client.starts == 2
+    assert client.starts == 1
     pid = client.pid
     await client.close()
     with pytest.raises(ProcessLookupError):

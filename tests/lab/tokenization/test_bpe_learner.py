@@ -2,7 +2,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.data.text_source import open_corpus
@@ -48,7 +48,6 @@ def plain_bpe(text: str, merges: int) -> list[tuple[int, int]]:
     return learned
 
 
-@settings(deadline=None, max_examples=60)
 @given(TEXTS, st.integers(0, 30))
 def test_merges_are_those_of_rustbpe_and_of_the_definition_and_pairs_are_counted_exactly(text: str, merges: int) -> None:
     learner = learned(text, merges)
@@ -63,7 +62,6 @@ def test_merges_are_those_of_rustbpe_and_of_the_definition_and_pairs_are_counted
     assert len(learner.pairs) == len(counts)
 
 
-@settings(deadline=None, max_examples=60)
 @given(TEXTS, st.integers(0, 60), st.integers(0, 60))
 def test_as_many_steps_back_as_forward_restore_everything(text: str, before: int, more: int) -> None:
     learner = learned(text, before)

@@ -1,7 +1,7 @@
 import pytest
 import regex
 import rustbpe
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
@@ -16,7 +16,6 @@ TEXTS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(TEXTS)
 def test_words_are_those_that_the_pattern_finds_and_joined_they_are_the_text(text: str) -> None:
     assert "".join(words_of(text)) == text
@@ -38,7 +37,6 @@ def test_too_many_different_words_are_refused_in_a_sentence() -> None:
         count_words(["abc abc"], most=6)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_characters_are_classed_as_rustbpe_does(characters: list[str]) -> None:
     """A pair with a letter, a digit or a sign is one word to both, or to neither."""

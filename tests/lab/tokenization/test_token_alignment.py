@@ -4,7 +4,7 @@ import functools
 import re
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -25,7 +25,6 @@ def titled(text: str) -> list[tuple[str, TokenizedText]]:
     return [(title, tokenize_text(tokenizer, text)) for title, tokenizer in tokenizers()]
 
 
-@settings(max_examples=60)
 @given(TEXTS, st.integers(8, 40))
 def test_the_rows_hold_every_character_once_and_every_tokenizer_has_the_same_columns(text: str, room: int) -> None:
     texts = [each for _, each in titled(text)]
@@ -78,7 +77,6 @@ def test_the_sentences_count_right() -> None:
     assert sentence_on(titled("a 🙂🙂")).endswith(" ⁴ stands behind a character of 4 tokens.")
 
 
-@settings(max_examples=60)
 @given(TEXTS.filter(lambda text: len(tokenizers()[2][1].encode(text)) > 1))
 def test_the_sentence_counts_the_borders_that_no_mark_shows(text: str) -> None:
     texts = titled(text)

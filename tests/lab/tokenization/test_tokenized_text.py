@@ -24,7 +24,7 @@ TEXTS = st.text(st.sampled_from("ab's lv1. \n\t\x1c\x85é日🙂\u0301\u200d\udc
 EDITS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4), TEXTS), min_size=1, max_size=4)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(TEXTS, EDITS, st.sampled_from(KINDS))
 def test_a_text_tokenized_after_each_edit_has_the_tokens_of_the_whole(
     start: str, edits: list[tuple[int, int, str]], kind: str

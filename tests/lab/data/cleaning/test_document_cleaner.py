@@ -4,7 +4,7 @@ import io
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.data.cleaning.cleaner import BlockCleaner, Cleaner, border_before, is_border
@@ -35,7 +35,6 @@ def clean_in_parts(cleaner: Cleaner, parts: list[str], longest: int) -> str:
     return "".join(cleaner.clean(part, at == len(parts) - 1) for at, part in enumerate(parts))
 
 
-@settings(max_examples=60, deadline=None)
 @given(documents, rules, sizes)
 def test_the_funnel_adds_up_and_the_sizes_of_the_parts_change_nothing(
     documents: list[str], rules: list[str], sizes: list[int]
@@ -67,13 +66,11 @@ def test_the_funnel_adds_up_and_the_sizes_of_the_parts_change_nothing(
     assert sum(step.documents_emptied for step in steps) == whole.documents - whole.kept_documents
 
 
-@settings(max_examples=60, deadline=None)
 @given(texts)
 def test_line_endings_are_those_of_python(text: str) -> None:
     assert cleaned(text, "line-endings") == io.IncrementalNewlineDecoder(None, translate=True).decode(text, True)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(clusters, max_size=20).map("".join), sizes)
 def test_nfc_is_that_of_the_whole_text_across_the_borders_of_parts_and_pieces(text: str, sizes: list[int]) -> None:
     expected = unicodedata.normalize("NFC", text)

@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 from datasketch import MinHash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.data.cleaning.duplicates import DuplicateLines, NearDuplicates, _words
@@ -16,7 +16,6 @@ some = st.integers(0, 40) | st.integers(0, 40).map(lambda n: n << 12) | st.integ
 """Hashes of which many meet, also in a slot."""
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(some, max_size=60), max_size=6))
 def test_the_table_finds_what_a_set_finds(batches: list[list[int]]) -> None:
     table, seen = SeenHashes(), set[int]()

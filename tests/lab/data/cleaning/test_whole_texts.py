@@ -87,7 +87,6 @@ def test_a_rule_has_nothing_to_do_after_itself(text: str, rules: tuple[str, ...]
     assert cleaned(once, *rules) == once
 
 
-@settings(max_examples=60, deadline=None)
 @given(meeting, st.sampled_from(TOGETHER))
 def test_the_rules_together_leave_nothing_to_do(text: str, rules: tuple[str, ...]) -> None:
     once = cleaned(text, *rules)

@@ -64,12 +64,12 @@ def test_the_share_of_a_sample_is_within_its_error() -> None:
     exact = copied_share(parts, [TRAINING])
     assert exact == CopiedShare(pytest.approx(2 / 3))
     inside = 0
-    for seed in range(100):
+    for seed in range(40):
         found = copied_share(random.Random(seed).sample(parts, 100), [TRAINING], 100 / 3000)
         assert found is not None
         assert 0.05 < found.error < 0.12
         inside += abs(found.share - 2 / 3) <= found.error
-    assert inside >= 88
+    assert inside >= 35
     assert describe_copied(CopiedShare(0.5, 0.0123)).startswith("50.0% (± 1.2%) of the validation text")
 
 
