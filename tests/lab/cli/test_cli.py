@@ -52,13 +52,6 @@ def test_without_a_terminal_the_lab_does_not_open() -> None:
     [
         (["frobnicate"], ["frobnicate", "llmlab --help"]),
         (["train"], ["TEXT", "llmlab train --help"]),
-        (["train", "stories", "--preset", "huge"], ["--preset", "nano"]),
-        (["train", "stories", "--steps", "1", "--minutes", "1"], ["--steps or --minutes"]),
-        (["stop"], ["RUN"]),
-        (["params", "demo", "--preset", "nano"], ["not both"]),
-        (["tokenize", "a", "--file", "b"], ["not both"]),
-        (["trace", "demo", "-p", "a", "--npz", "/nowhere/at/all.npz"], ["/nowhere/at"]),
-        (["generate", "demo", "-p", ""], ["prompt is empty"]),
         (["runs", "stories", "lss<2"], ["'lss<2' is no condition", "loss<2.5"]),
     ],
 )

@@ -3,7 +3,6 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -62,18 +61,6 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert list(home.iterdir()) == []
 
 
-def test_what_is_no_file_is_told(llmlab: Call, home: Path, tmp_path: Path) -> None:
-    llmlab("train", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
-    llmlab("train", home).assert_mistake(str(home), "is a folder")
-    assert list(home.iterdir()) == []
-
-
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(llmlab: Call, text: Path) -> None:
-    text.chmod(0)
-    llmlab("train", text).assert_mistake("text.txt", "may not be read")
-
-
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call, home: Path, tmp_path: Path) -> None:
     from lab.data.source_files import change_of_text
@@ -95,23 +82,3 @@ def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call
     Path(path).unlink()
     assert "is gone" in change_of_text(config.data, 0.0)
     llmlab("tokenize", "--file", path).assert_mistake("caf", "does not exist")
-
-
-def test_a_name_that_is_taken(llmlab: Call, empty_run: Any, text: Path) -> None:
-    run = empty_run("tale")
-    before = sorted(path.name for path in run.path.parent.rglob("*"))
-    llmlab("train", text, "--name", "tale").assert_mistake("tale already", "another name")
-    assert sorted(path.name for path in run.path.parent.rglob("*")) == before
-
-
-def test_a_home_that_cannot_be_written(llmlab: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "file" / "home"))
-    llmlab("train", text, "--tokenizer", "bytes", "--steps", "1").assert_mistake("file")
-
-
-@pytest.mark.parametrize("command", ["stop", "pause"])
-def test_commands_for_a_run_that_does_not_train(llmlab: Call, empty_run: Any, command: str) -> None:
-    run = empty_run("tale")
-    llmlab(command, "tale").assert_mistake("not training now", command)
-    assert [path.name for path in run.path.iterdir()] == ["config.json"]

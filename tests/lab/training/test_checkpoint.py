@@ -1,6 +1,5 @@
 """Checkpoints: a resume is exact, and a crash, damage or a full disk at any moment leaves a good one."""
 
-import ast
 import errno
 import os
 import resource
@@ -8,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,7 +14,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-import lab
 from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
@@ -24,7 +21,6 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import NotFiniteError, load_model, save_best, save_snapshot
 from lab.training.checkpoint import load_checkpoint, load_optimizer, optimizer_tensors
-from lab.training.trainer_state import TrainerState
 from models import optimizers
 from models.config import ModelConfig
 from models.gpt import GPT
@@ -220,22 +216,6 @@ def test_no_file_ever_holds_a_nan(empty_run: EmptyRun) -> None:
         with pytest.raises(NotFiniteError, match=r"wpe\.weight"):
             save(trainee, run)
     assert run.checkpoints() == []
-
-
-def test_only_the_state_assigns_its_fields() -> None:
-    assigned = []
-    root = Path(lab.__file__).parent
-    sources = {path: path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
-    for path, source in sources.items():
-        for node in ast.walk(ast.parse(source)) if "state." in source else ():
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
-            for target in (part for each in targets for part in ast.walk(each)):
-                if isinstance(target, ast.Attribute) and target.attr in TrainerState.__struct_fields__:
-                    owner = target.value
-                    name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
-                    if name in ("state", "_state"):
-                        assigned.append(f"{path.relative_to(root)}:{target.lineno} {target.attr}")
-    assert assigned == []
 
 
 CONFIG = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)

@@ -54,6 +54,7 @@ def test_the_death_of_the_launcher_saves_the_run(tiny_run: TinyRun, forker: Modu
     pid = forker.fork(__name__, ["--standalone", "--nproc-per-node", "2", str(run.path)], log=run.log_path)
     wait_for(lambda: reached(run, 5))
     os.kill(pid, signal.SIGKILL)
+    assert forker.code_of(pid) == -signal.SIGKILL
     wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     status = run.status()
     assert (status.phase, status.message) == ("stopped", "Ended by the end of its launcher.")
