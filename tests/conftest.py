@@ -122,6 +122,16 @@ def _nobody_s_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_process_starves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let Python's processes keep their priority: on few cores those of a low one would wait for most of the other tests."""
+    folder = tmp_path_factory.mktemp("priority")
+    (folder / "sitecustomize.py").write_text("import os\n\nos.nice = lambda increment: 0\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_disk_is_waited_for() -> Iterator[None]:
     """Leave it to the system when it writes to the disk what a test writes: no test survives a power cut."""
     with pytest.MonkeyPatch.context() as patch:

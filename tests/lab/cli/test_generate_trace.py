@@ -113,7 +113,7 @@ def test_another_form_leaves_the_perplexity_of_a_trained_model_as_it_is(
     monkeypatch.setattr("models.decoding.FORMS", (form,))
     found = open_run("demo")
     model, _ = load_model(found, "best")
-    ids = TokenFile(found.tokens_path, token_dtype(model.config.vocab_size))[-20 * model.config.context :].tolist()
+    ids = TokenFile(found.tokens_path, token_dtype(model.config.vocab_size))[-8 * model.config.context :].tolist()
     exact, low = (perplexity(model, ids, halves) for halves in (None, half_matrices(model)))
     assert low != exact
     assert low == pytest.approx(exact, rel=most)

@@ -11,7 +11,10 @@ LOWERED = "from lab.core.child_process import *; lower_priority(15); lower_prior
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor out by session")
 @pytest.mark.parametrize(("leads", "niceness"), [(True, 15), (False, 0)])
-def test_a_session_has_the_priority_of_the_process_that_leads_it(leads: bool, niceness: int) -> None:
+def test_a_session_has_the_priority_of_the_process_that_leads_it(
+    leads: bool, niceness: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")  # with which processes keep their priority
     shell = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:], check=True)"]
     said = subprocess.run(
         [*([] if leads else shell), sys.executable, "-c", LOWERED],

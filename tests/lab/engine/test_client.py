@@ -9,9 +9,10 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
-from lab.engine.client import EngineClient, EngineDied, EngineError
+from lab.engine.client import LOW_PRIORITY, EngineClient, EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
 from tests.lab.engine.fake_engine import DIE, ECHO, FAIL, JOB, LOG, OTHER_JOB, POLLUTE, QUESTION, REFUSE, SLOW, Params
 
@@ -69,7 +70,8 @@ async def test_a_job_lets_in_what_waits_questions_and_other_jobs(client: EngineC
 
 async def test_a_question_lets_nobody_in(client: EngineClient, tmp_path: Path) -> None:
     async with asyncio.timeout(60):
-        await client.start()
+        await client.start(low_priority=True)
+        assert psutil.Process(client.pid).cmdline()[-1] == LOW_PRIORITY
         asked = asyncio.create_task(client.call(QUESTION, Params(text="asked", n=5, seconds=0.02)))
         await log_of(tmp_path, "part 0 of asked")
         await client.call(ECHO, Params(text="after"))

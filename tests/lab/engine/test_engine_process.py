@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,31 @@ from tests.lab.training.module_forker import ModuleForker
 
 
 def main(arguments: list[str]) -> int:
-    """The engine, up to where it would serve: then it says what it computes with."""
+    """The engine, started before anybody asks, up to where it would serve: it says the priority of its loading and of its
+    answers, and what it computes with."""
+
+    def tell_priority() -> None:
+        print(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     def flags(self: Server, *rest: object) -> None:
+        tell_priority()
         allowed = torch.backends.cuda.matmul.allow_tf32
         print(torch.get_float32_matmul_precision(), allowed, torch.is_grad_enabled(), torch.get_default_dtype())
 
     torch.backends.cuda.matmul.allow_tf32 = True  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE does
     Server.read, Server.serve_forever = lambda *rest: None, flags  # type: ignore[assignment, method-assign]
+    process.answer_once, sys.argv = tell_priority, ["", process.LOW_PRIORITY]  # type: ignore[assignment]
     process.main()
     return 0
 
 
-def test_the_engine_multiplies_in_fp32_with_tf32_off(tmp_path: Path, forker: ModuleForker) -> None:
+def test_the_engine_loads_at_low_priority_and_answers_at_its_own_in_fp32_with_tf32_off(
+    tmp_path: Path, forker: ModuleForker
+) -> None:
     log = tmp_path / "log"
     assert forker.code_of(forker.fork(__name__, [], log=log)) == 0
-    assert log.read_text().split() == ["highest", "False", "False", "torch.float32"]
+    own = str(os.getpriority(os.PRIO_PROCESS, 0))
+    assert log.read_text().split() == [str(process.NICE), own, "highest", "False", "False", "torch.float32"]
 
 
 async def take_steps(client: EngineClient) -> None:
@@ -69,7 +79,6 @@ async def take_steps(client: EngineClient) -> None:
 async def test_the_engine_serves_a_run_survives_mistakes_and_takes_steps(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine that was started at low priority, before anybody asked for it."""
     elsewhere = tmp_path / "elsewhere"
     for name in ("models", "lab"):
         (elsewhere / name).mkdir(parents=True)
@@ -80,11 +89,8 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_takes_steps(
 
     place = table.LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7))
 
-    await client.start(low_priority=True)
     facts = await client.call(table.OPEN, table.OpenParams(run="tiny", checkpoint="best"))
     assert (facts.layers, facts.step) == (2, 100)
-    assert client.pid is not None
-    assert os.getpriority(os.PRIO_PROCESS, client.pid) == os.getpriority(os.PRIO_PROCESS, 0), "it answers with normal priority"
     lens = await client.call(table.LENS, place)
     assert [token.id for token in lens.tokens] == tiny.tokenizer.encode("The big dog ran")
     view = await client.call(table.VIEW, table.ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80))

@@ -113,8 +113,10 @@ def is_stopped(record: Record) -> None:
     ],
 )
 def test_a_study_that_does_not_finish_says_why_and_leaves_the_earlier_result(
-    job: StudyJob, function: Callable[[Record], None], message: str, body: Callable[..., None]
+    job: StudyJob, function: Callable[[Record], None], message: str, body: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lowered: list[int] = []
+    monkeypatch.setattr(job_process, "lower_priority", lowered.append)
     body(two_points)
     assert run(job) == 0
     before = job.record_path.read_bytes()
@@ -130,6 +132,7 @@ def test_a_study_that_does_not_finish_says_why_and_leaves_the_earlier_result(
     follower.read()
     assert follower.problem == ""
     assert follower.shown.measures["seed"] == 3
+    assert lowered == [StudyJob.NICENESS] * 3
 
 
 def test_a_study_runs_beside_its_starter_refuses_a_second_one_stops_and_does_not_outlive_its_deletion(

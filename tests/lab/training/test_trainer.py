@@ -92,7 +92,6 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
     wait_for(lambda: run.status().step > 5)
     trainer = psutil.Process(run.status().pid)
     assert os.getsid(trainer.pid) == trainer.pid
-    assert trainer.nice() >= NICENESS
     step = run.status().step
     wait_for(lambda: run.status().step > step)
     os.kill(trainer.pid, signal.SIGHUP)
@@ -136,9 +135,12 @@ def test_a_set_up_without_memory_is_told_in_a_sentence(tiny_run: TinyRun, monkey
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
     monkeypatch.setattr("lab.training.model_as_trained.make_optimizer", full)
-    monkeypatch.setattr("lab.training.trainer.lower_priority_on_cpu", lambda run: None)
+    lowered: list[int] = []
+    monkeypatch.setattr("lab.training.trainer.lower_priority", lowered.append)
     run = tiny_run()
     assert train(run, StopSignals()) == 1
+    assert lowered
+    assert set(lowered) == {NICENESS}
     status = run.status()
     assert status.phase == "failed"
     assert status.message.startswith("There is not enough memory for the weights and the optimizer of ")
