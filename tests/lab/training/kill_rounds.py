@@ -3,14 +3,12 @@
     python -m tests.lab.training.kill_rounds --rounds 50
 
 Each round starts the trainer, sends it `save` commands, and ends it, half of the time while it starts, by SIGKILL, SIGTERM or
-SIGHUP; or, where tmux is there, once in ten rounds takes away the tmux in which it was started, which the trainer must outlive
-before it is killed. Then the run must open, its last checkpoint load and be no older than the one seen before, and its metrics
-hold each step once. In the end the run is stopped with SIGTERM, and its weights, metrics and samples are compared, bit for bit,
-with those of a run that nobody ended.
+SIGHUP. Then the run must open, its last checkpoint load and be no older than the one seen before, and its metrics hold each step
+once. In the end the run is stopped with SIGTERM, and its weights, metrics and samples are compared, bit for bit, with those of a
+run that nobody ended.
 
-Trainers are forked from this process, which has torch already, so that a round takes tenths of a second; those of tmux are
-started as the lab starts them. With --fine-tune, both runs begin with the weights of a third, which is deleted before the first
-round.
+Trainers are forked from this process, which has torch already, so that a round takes tenths of a second. With --fine-tune, both
+runs begin with the weights of a third, which is deleted before the first round.
 """
 
 import argparse
@@ -18,11 +16,8 @@ import contextlib
 import functools
 import os
 import random
-import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,7 +27,6 @@ import torch
 import lab.training.training_loop  # noqa: F401  forked trainers have it already
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
 from lab.training import trainer
@@ -41,7 +35,6 @@ from tests.lab.training.compare_runs import assert_same_run, weights
 from tests.lab.training.module_forker import Forked, Forker, wait_for
 
 WAYS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
-TMUX_EVERY = 10
 
 
 def start(run: Run) -> Forked:
@@ -88,24 +81,6 @@ def assert_ended(run: Run, pid: int, by: signal.Signals) -> None:
     assert saved_step(run) == status.step == last.step
 
 
-def lose_the_terminal(run: Run, chance: random.Random) -> None:
-    """Starts the trainer as a user does in tmux, takes tmux away, sees the trainer go on, and kills it."""
-    server = f"llmlab-kills-{os.getpid()}"
-    environment = os.environ | {"LLMLAB_HOME": str(run.path.parent), "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = f"{shlex.quote(sys.executable)} -P -m lab.cli resume {shlex.quote(run.name)}"
-    before = run.status().pid
-    subprocess.run(["tmux", "-L", server, "-f", "/dev/null", "new-session", "-d", command], check=True, env=environment)
-    try:
-        wait_for(lambda: run.status().pid != before and run.phase() == "training")
-        time.sleep(chance.uniform(0.0, 0.3))
-    finally:
-        subprocess.run(["tmux", "-L", server, "kill-server"], check=True)
-    step = run.status().step
-    wait_for(lambda: run.status().step > step)
-    os.kill(run.status().pid, signal.SIGKILL)
-    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
-
-
 def saved_step(run: Run) -> int:
     """The step of the last checkpoint, which must be whole; -1 before the first."""
     path = run.path / "last.safetensors"
@@ -144,7 +119,6 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--fine-tune", action="store_true")
     asked = options.parse_args(arguments)
     torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
-    tmux = shutil.which("tmux") is not None
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
     chance = random.Random(seed)
     print(f"seed {seed}")
@@ -161,18 +135,14 @@ def main(arguments: list[str] | None = None) -> int:
         saved = -1
         for number in range(1, asked.rounds + 1):
             by = chance.choice(WAYS) if number > 1 else signal.SIGKILL
-            if tmux and number % TMUX_EVERY == 0:
-                lose_the_terminal(killed, chance)
-            else:
-                live_and_die(killed, chance, by)
+            live_and_die(killed, chance, by)
             now = saved_step(killed)
             assert now >= saved, f"the last checkpoint went back from step {saved} to {now}"
             saved = now
             check_lines(killed, saved)
             if saved >= 0:
                 assert load_model(killed, "last")[1] == saved
-            how = "lost tmux, then SIGKILL" if tmux and number % TMUX_EVERY == 0 else by.name
-            print(f"round {number}: {how}, step {killed.status().step} reached, step {saved} saved", flush=True)
+            print(f"round {number}: {by.name}, step {killed.status().step} reached, step {saved} saved", flush=True)
         end = stop(killed, saved)
         check_lines(killed, end)
         assert killed.metrics_path.read_bytes().endswith(b"\n")
