@@ -311,21 +311,6 @@ async def test_tab_completes_a_path_once_its_completions_are_known_and_then_goes
         await until(pilot, lambda: facts(pilot).get("files") == "2 documents")
 
 
-async def test_a_file_is_found_in_the_tree_by_keys_alone_and_a_folder_is_said_to_be_one(app: LabApp, until: Any) -> None:
-    Path("more").mkdir()
-    Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
-    async with app.run_test(size=(80, 24)) as pilot:
-        tree = screen_of(pilot).query_one("#texts")
-        await until(pilot, lambda: len(tree.root.children[-1].children) == 2)  # type: ignore[attr-defined]
-        await pilot.press("j", "j")
-        await until(pilot, lambda: hint(pilot).startswith("A folder: enter opens it"))
-        await pilot.press("j", "l")
-        await until(pilot, lambda: tree.cursor_node.children)  # type: ignore[attr-defined]
-        await pilot.press("j", "enter")
-        await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
-        assert facts(pilot)["text"] == str(Path("more", "tale.txt").absolute())
-
-
 async def test_n_waits_for_a_text_that_is_still_being_read_unless_the_cursor_moves_on_and_the_focus_stays(
     app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -456,7 +441,7 @@ async def test_marked_files_and_folders_are_documents_of_one_text(app: LabApp, u
         await until(pilot, lambda: not screen_of(pilot).text)
 
 
-async def test_a_filter_finds_files_in_all_folders_below(app: LabApp, until: Any) -> None:
+async def test_a_file_is_found_in_the_tree_by_keys_and_by_a_filter_in_all_folders_below(app: LabApp, until: Any) -> None:
     Path("more", "deep").mkdir(parents=True)
     Path("more", "deep", "tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -466,7 +451,15 @@ async def test_a_filter_finds_files_in_all_folders_below(app: LabApp, until: Any
             return [str(leaf.label) for leaf in tree.root.children[-1].children]
 
         await until(pilot, lambda: len(shown()) == 2)
-        await pilot.press("slash", *"tale")
+        await pilot.press("j", "j")
+        await until(pilot, lambda: hint(pilot).startswith("A folder: enter opens it"))
+        for _ in range(2):
+            await pilot.press("j", "l")
+            await until(pilot, lambda: tree.cursor_node is not None and tree.cursor_node.children)
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
+        assert facts(pilot)["text"] == str(Path("more", "deep", "tale.txt").absolute())
+        await pilot.press("escape", "slash", *"tale")
         await until(pilot, lambda: shown() == ["more/deep/tale.txt"])
         await pilot.press("enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
@@ -536,7 +529,7 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         await until(pilot, lambda: screen.text is not None and screen.text.facts.bytes == kept)
         await pilot.press("escape", *TO_CLEAN)
         await until(pilot, lambda: screen.page == "clean")
-        await pilot.pause(0.5)
+        await pilot.pause()
         assert bar.steps[1] == f"cleaned {kept} B"
         assert asked == [("line-endings",), ("line-endings", "emails")]
         await pilot.press("o")
@@ -684,7 +677,7 @@ async def test_tokens_are_counted_in_a_process_so_that_typing_need_not_wait(
 
 
 async def test_page_down_scrolls_every_part_that_scrolls(data_app: DataApp, until: Any) -> None:
-    async with data_app(text="stories").run_test(size=(80, 24)) as pilot:
+    async with data_app(text="stories:50kb").run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.text is not None)
         for page, part in ((CleanPage, RuleList), (LookPage, LookView), (SplitPage, SplitView)):

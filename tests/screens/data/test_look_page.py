@@ -170,13 +170,12 @@ def test_panels_fill_the_shortest_column() -> None:
     assert cropped([("abc", "x"), ("defg", "y")], 5) == [("abc", "x"), ("d", "y"), ("…", "dim")]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-def test_picture(size: tuple[int, int], app: LabApp, until: Any, snap_compare: Any) -> None:
+def test_picture(app: LabApp, until: Any, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await open_look(pilot, until, "stories:50kb")
         await until(pilot, lambda: app.screen.query_one(PageBar).steps[2].endswith(" bpe"))
 
-    assert snap_compare(app, terminal_size=size, run_before=go)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=go)
 
 
 async def test_a_sample_that_is_read_late_does_not_replace_the_view_after_it(app: LabApp, until: Any, late_answer: Any) -> None:

@@ -30,6 +30,7 @@ async def test_a_lesson_that_is_gone_back_into_is_not_done_and_what_another_lab_
         await pilot.press("backspace")
         await until(pilot, lambda: read_progress(home)[0].of(first.name).step == last - 1)
         await until(pilot, lambda: page._kept is page._progress)
+        assert str(page.list.get_option_at_index(0).prompt).partition("\n")[0].endswith(f"  2/{last + 1}"), "the steps read"
 
         await pilot.press("1")
         other = read_progress(home)[0]
@@ -38,6 +39,7 @@ async def test_a_lesson_that_is_gone_back_into_is_not_done_and_what_another_lab_
         write_progress(home, other, third.name)
         await pilot.press("6")
         await until(pilot, lambda: str(page.list.border_subtitle).startswith("1 of"))
+        assert [str(option.prompt).startswith("✓") for option in page.list.options[:4]] == [False, False, True, False]
         assert page.reader.lesson is first, "what is being read stays"
         await pilot.press("space")
         await until(pilot, lambda: read_progress(home)[0].of(first.name).step == last)

@@ -89,46 +89,20 @@ async def test_a_message_is_answered_beside_its_document(app: LabApp, until: Any
         await until(pilot, lambda: talk(pilot).is_settled and not talk(pilot).talk.turns)
 
 
-async def test_the_keys_of_the_pages_and_modes_work_on_arrival_and_after_escape(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_chat(pilot, until)
-        await pilot.press("]", "5")
-        field = pilot.app.screen.query_one(ChatInput)
-        assert field.value == "]5"
-        assert "esc leaves the field" in str(field.border_title)
-        await pilot.press("escape")
-        assert "e types it" in str(field.border_title)
-        await pilot.press("]")
-        await until(pilot, lambda: pilot.app.screen.page == "quiz")  # type: ignore[attr-defined]
-        await pilot.press("[")
-        await until(pilot, lambda: isinstance(pilot.app.focused, ChatLines))
-        await pilot.press("]")
-        await until(pilot, lambda: pilot.app.screen.page == "quiz")  # type: ignore[attr-defined]
-
-
-SETTINGS = [
-    ("system prompt", "Once there was a dog.", {"system": "Once there was a dog."}),
-    ("stop", ".", {"stops": (".",)}),
-    ("stop", "", {"stops": ()}),
-    ("temperature", "0", {"temperature": 0.0}),
-]
-
-
-@pytest.mark.parametrize(("name", "typed", "settings"), SETTINGS)
-async def test_the_settings_are_behind_the_message(
-    app: LabApp, until: Any, name: str, typed: str, settings: dict[str, Any]
-) -> None:
+async def test_the_settings_are_behind_the_message(app: LabApp, until: Any) -> None:
+    settings = {"system": "Once there was a dog.", "stops": (), "temperature": 0.5}
     async with app.run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, until)
         field = pilot.app.screen.query_one(ChatInput)
-        for _ in range(3):
-            await pilot.press("down")
-            if str(field.border_title).startswith(name):
-                break
-        await send(pilot, until, typed)
-        assert str(field.border_title) == "message · enter sends it · esc leaves the field"
-        said = pilot.app.screen.query_one("#chat-status", StatusLine).left
-        assert ("stop text ends an answer" in said) == (name == "stop")
+        for name, typed in (("system prompt", settings["system"]), ("stop", ""), ("temperature", "0.5")):
+            for _ in range(3):
+                await pilot.press("down")
+                if str(field.border_title).startswith(name):
+                    break
+            await send(pilot, until, typed)
+            assert str(field.border_title) == "message · enter sends it · esc leaves the field"
+            said = pilot.app.screen.query_one("#chat-status", StatusLine).left
+            assert ("no stop text ends an answer" in said) == (name != "system prompt")
         await send(pilot, until, "Hello")
         assert talk(pilot).talk.turns == expected((Turn("Hello"),), **settings).turns
         await pilot.press("escape", "r")
@@ -140,7 +114,18 @@ async def test_what_is_typed_is_kept_while_one_looks_at_another_field_and_a_chat
     async with app.run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, until)
         field = pilot.app.screen.query_one(ChatInput)
-        await pilot.press(*"Hi", "down")
+        # The keys of the pages and modes are typed in the field, and work on arrival and after escape.
+        await pilot.press("]", "5")
+        assert field.value == "]5"
+        assert "esc leaves the field" in str(field.border_title)
+        await pilot.press("escape")
+        assert "e types it" in str(field.border_title)
+        for _ in range(2):
+            await pilot.press("]")
+            await until(pilot, lambda: pilot.app.screen.page == "quiz")  # type: ignore[attr-defined]
+            await pilot.press("[")
+            await until(pilot, lambda: isinstance(pilot.app.focused, ChatLines))
+        await pilot.press("e", "ctrl+u", *"Hi", "down")
         field.value = "A dog."
         await pilot.press("down", "down")
         field.value = "hot"

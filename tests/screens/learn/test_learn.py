@@ -4,7 +4,7 @@ import asyncio
 import re
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -17,10 +17,8 @@ from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.action_index import NAMED_KEY, all_actions, with_keys
 from screens.app import LabApp
-from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
-from screens.help_screen import sections_of
 from screens.learn.learn_page import LearnEngine
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import TRY, LessonText, lesson_markdown
@@ -33,7 +31,7 @@ from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
 from tests.screens.learn.conftest import learn_app, lessons_page
-from tests.screens.pilot_waits import keys_to, resize, rows_of
+from tests.screens.pilot_waits import resize, rows_of
 
 SOFTMAX, ATTENTION = map([lesson.name for lesson in lessons()].index, ("softmax", "attention"))
 
@@ -100,42 +98,6 @@ async def test_a_live_widget_that_was_left_says_nothing_more_and_at_its_end_a_le
         assert pilot.app.screen.page == "quiz"  # type: ignore[attr-defined]
 
 
-async def test_each_live_widget_is_shown_and_left_before_the_engine_answers_with_at_most_fifteen_lines_of_help(
-    app: LabApp, until: Any
-) -> None:
-    """All steps, with answers, are read in `test_lessons_on_the_demo`."""
-    places = {
-        (step.live.widget, *step.live.options): (lesson, at)
-        for lesson in lessons()
-        for at, step in enumerate(lesson.steps)
-        if step.live
-    }
-    async with app.run_test(size=(80, 24)) as pilot:
-        app.text_source = "fable.txt"
-        screen = cast(LabScreen, pilot.app.screen)
-        reader = (await lessons_page(pilot, until)).reader
-        await pilot.press("enter")
-        for (widget, *_), (lesson, at) in places.items():
-            before = reader.live
-            reader.show(lesson, at)
-            await until(pilot, lambda: reader.live not in (None, before) and not reader._is_laying_out)  # noqa: B023
-            assert reader.live is not None
-            assert (reader.live.lesson, reader.step) == (lesson.name, at)
-            assert screen.query_one("#learn-text", Markdown).source == lesson_markdown(lesson.steps[at].text)
-            reads_a_run = widget == "draw-loss"  # and there is none here
-            status = screen.query_one("#lesson-status", StatusLine)
-            assert reads_a_run or not status.has_class("-error"), (widget, status.left)
-            rows = [row.words for _, rows in sections_of(screen) for row in rows if row.is_listed]
-            assert len(rows) <= 15, (lesson.name, at, rows)
-        app.text_source = ""
-        place_of = {widget: place for (widget, *_), place in places.items()}
-        reader.show(*place_of["merges"])
-        await pilot.pause()
-        for widget in ("funnel", "merges"):
-            reader.show(*place_of[widget])
-            await until(pilot, lambda: "no run called 'demo'" in status.left)  # a built-in text is shown
-
-
 async def test_typing_and_arrows_change_the_worked_example_and_escape_leads_out_a_level_at_a_time(
     app: LabApp, until: Any
 ) -> None:
@@ -184,8 +146,7 @@ def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:
     assert worked(softmax_table(LABELS, SCORES)) == "dog: exp(1.20) = 3.32, and 3.32 ÷ 8.54 = 0.39."
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
-@pytest.mark.parametrize("lesson", ["first", "softmax"])
+@pytest.mark.parametrize(("lesson", "size"), [("first", (120, 40)), ("softmax", (80, 24))], ids=["first-120x40", "softmax-80x24"])
 def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: Any, until: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await (open_softmax if lesson == "softmax" else lessons_page)(pilot, until)
@@ -205,7 +166,7 @@ def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
 async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
         await lessons_page(pilot, until)
-        await pilot.press(*keys_to("cleaning", (lesson.name for lesson in lessons())))
+        pilot.app.screen.query_one(LessonList).highlighted = [lesson.name for lesson in lessons()].index("cleaning")
         page, text = pilot.app.screen.query_one(LessonsPage), pilot.app.screen.query_one("#learn-text", Markdown)
         await until(pilot, lambda: page.is_settled and "press `2`" in text.source)
         await pilot.pause()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from lab.lessons.learner import read_predictions
 from lab.lessons.quiz import quiz
 from lab.views.blocks import Table
@@ -14,9 +16,12 @@ from tests.screens.learn.conftest import lessons_page
 
 
 async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_time_shows_the_gain(
-    app: LabApp, home: Path, until: Until
+    app: LabApp, home: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    questions, count = quiz(), len(quiz())
+    """Five questions of all. An answer can be changed from the next question, and not to know is an answer."""
+    questions, count = quiz()[:5], 5
+    for page in ("quiz_page", "lessons_page"):
+        monkeypatch.setattr(f"screens.learn.{page}.quiz", lambda: questions)
     async with app.run_test(size=(80, 24)) as pilot:
         lessons = await lessons_page(pilot, until)
         await until(pilot, lambda: "take the quiz first: press [" in str(lessons.list.border_title))
@@ -34,60 +39,13 @@ async def test_its_answers_are_kept_and_not_shown_the_first_time_and_the_second_
             await pilot.press(*["down"] * choice, "enter")
 
         await pilot.press("enter")
-        for at in range(3):
-            await answer(at, questions[at].right)
-        await until(pilot, lambda: asked(3))
-        await pilot.press("right_square_bracket", "left_square_bracket")  # it goes on where it was left
-        await until(pilot, lambda: asked(3))
-        await pilot.press("escape")
-        await until(pilot, lambda: not page.query(GuessView))
-        await pilot.press("enter")
-        await until(pilot, lambda: asked(3))
-        for at in range(3, count):
-            await answer(at, (questions[at].right + 1) % 4)
-        results = page.query_one(BlockView)
-        await until(pilot, lambda: results.view is not None and results.view.sentence)
-        assert results.view.sentence.startswith(
-            f"Before: 3 of {count} right; guessing gives {count / 4:.1f} on average. After the last lesson, enter asks them again"
-        )
-        await until(pilot, lambda: app.focused is results)
-        await pilot.press("right_square_bracket")
-        await until(pilot, lambda: str(lessons.list.border_title) == "lessons")
-        await pilot.press("left_square_bracket")
-        await until(pilot, lambda: app.focused is results)
-        await pilot.press("enter", "a")
-        for at in range(count):
-            await answer(at, questions[at].right)
-        await until(pilot, lambda: f"gain of {count - 3}" in results.view.sentence)
-        kept, problem = read_predictions(home)
-        assert (len(kept), problem) == (2 * count, "")
-        assert [each.source for each in kept] == [f"quiz {number} of {count}" for number in (1, 2) for _ in questions]
-        assert [each.is_sure for each in kept[count - 1 : count + 2]] == [False, True, False]
-
-
-async def test_an_answer_can_be_changed_from_the_next_question_and_not_to_know_is_an_answer(
-    app: LabApp, home: Path, until: Until
-) -> None:
-    questions, count = quiz(), len(quiz())
-    async with app.run_test(size=(80, 24)) as pilot:
-        await lessons_page(pilot, until)
-        await pilot.press("left_square_bracket")
-        page = pilot.app.screen.query_one(QuizPage)
-        await until(pilot, lambda: page.results is not None)
-
-        def asked(at: int) -> bool:
-            found = page.query(GuessView)
-            state = found.first().state if found else None
-            return state is not None and state.is_open and questions[at].question in state.question.question
-
-        await pilot.press("enter")
         await until(pilot, lambda: asked(0))
         assert str(page.query_one(GuessView).border_title).startswith("quiz · "), "who would only guess says so instead"
         assert pilot.app.screen.active_bindings["enter"].binding.description == "Answer"
         await pilot.press("backspace")  # none is before the first
         assert asked(0)
         wrong = (questions[0].right + 1) % 4
-        await pilot.press(*["down"] * wrong, "enter")
+        await answer(0, wrong)
         await until(pilot, lambda: asked(1))
         await pilot.press("backspace")
         await until(pilot, lambda: asked(0))
@@ -95,17 +53,40 @@ async def test_an_answer_can_be_changed_from_the_next_question_and_not_to_know_i
         assert state is not None
         assert state.cursor == wrong, "at the answer that was given"
         await pilot.press(*["up"] * (wrong - questions[0].right) if wrong else ["down"] * questions[0].right, "enter")
-        for at in range(1, count):
-            await until(pilot, lambda at=at: asked(at))
+        await answer(1, questions[1].right)
+        await until(pilot, lambda: asked(2))
+        await pilot.press("right_square_bracket", "left_square_bracket")  # it goes on where it was left
+        await until(pilot, lambda: asked(2))
+        await pilot.press("escape")
+        await until(pilot, lambda: not page.query(GuessView))
+        await pilot.press("enter")
+        await answer(2, (questions[2].right + 1) % 4)
+        for at in (3, 4):
+            await until(pilot, lambda: asked(at))  # noqa: B023
             await pilot.press("d")
         results = page.query_one(BlockView)
-        await until(pilot, lambda: results.view is not None and results.view.sentence.startswith(f"Before: 1 of {count} right"))
-        await pilot.press("enter")
-        for at in range(count):
-            await until(pilot, lambda at=at: asked(at))
-            await pilot.press("d")
-        await until(pilot, lambda: "1 fewer" in results.view.sentence)
-        assert results.view is not None
+        await until(pilot, lambda: results.view is not None and results.view.sentence)
+        assert results.view.sentence.startswith(
+            f"Before: 2 of {count} right; guessing gives {count / 4:.1f} on average. After the last lesson, enter asks them again"
+        )
+        await until(pilot, lambda: app.focused is results)
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: str(lessons.list.border_title) == "lessons")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: app.focused is results)
+        await pilot.press("enter", "a")
+        for at in range(4):
+            await answer(at, questions[at].right)
+        await until(pilot, lambda: asked(4))
+        await pilot.press("d")
+        await until(pilot, lambda: "gain of 2" in results.view.sentence)
         table = results.view.blocks[0]
         assert isinstance(table, Table)
-        assert [[cell.text for cell in row[2:]] for row in table.rows] == [["✓", "?"], *[["?", "?"]] * (count - 1)]
+        assert [[cell.text for cell in row[2:]][1] for row in table.rows] == ["✓", "✓", "✓", "✓", "?"]
+        assert [cell.text for cell in table.rows[0][2:]] == ["✓", "✓"], "the answer as it was changed"
+        assert [cell.text for cell in table.rows[3][2:]] == ["?", "✓"]
+        kept, problem = read_predictions(home)
+        assert problem == ""
+        sources = list(dict.fromkeys(each.source for each in kept))
+        assert sources == [f"quiz {number} of {count}" for number in (1, 2)]
+        assert [each.is_sure for each in kept if each.source == sources[1]] == [True, *[False] * 4]

@@ -33,7 +33,8 @@ from lab.training.job import Begun, Ended, history_of
 from lab.views.blocks import Table
 from screens.blocks.block_view import BlockView
 from screens.learn.live import job_widget, study_widget
-from screens.learn.live.study_widget import RecordedGuess, StudyWidget, figure_of, title_of
+from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.study_widget import ChooseWidget, RecordedGuess, StudyWidget, figure_of, title_of
 from screens.plot.draw_plot import draw
 from screens.plot.plot_widget import LinePlot, legend
 from screens.widgets.status_line import StatusLine
@@ -77,9 +78,13 @@ class OneWidget(App[None]):
     def __init__(self, kind: Any, options: dict[str, str]) -> None:
         super().__init__()
         self.widget = kind(options, None)
+        self.said = ""
 
     def compose(self) -> ComposeResult:
         yield self.widget
+
+    def on_live_widget_said(self, message: LiveWidget.Said) -> None:
+        self.said = message.words
 
 
 def words(pilot: Pilot[None], which: str) -> str:
@@ -222,6 +227,41 @@ async def test_a_guess_on_a_study_is_decided_by_its_measures(files: StudyJob, un
         anew = again.widget.guess.state.question
         assert (anew.right, anew.answer) == ((1,), "Bytes 10%, BPE 40% (20% to 60%).")
         assert anew.identity == question.identity, "and still only the first guess counts"
+
+
+PAIRS = Rows(
+    "pairs",
+    "choices",
+    ("A", "B", "judge", "reward model"),
+    (("a dog", "a kind dog", "B", "B"), ("a cat", "a rude cat", "A", "B")),
+)
+
+
+async def test_the_choices_of_others_are_shown_after_ones_own_and_counted_and_a_study_without_pairs_says_so(
+    files: StudyJob, until: Any
+) -> None:
+    write(study_job.RECORDED / "three.jsonl", [PAIRS])
+    app = OneWidget(ChooseWidget, {"name": "three", "view": "pairs"})
+    async with app.run_test(size=(80, 24)) as pilot:
+
+        def sentence() -> str:
+            view = app.query_one(BlockView).view
+            assert view is not None
+            return view.sentence
+
+        await until(pilot, lambda: app.widget.is_settled)
+        app.widget.take_focus()
+        assert (sentence(), table(pilot)) == ("Which is better, A or B?", [["a dog", "a kind dog", "?", "?", "?"]])
+        await pilot.press("b")
+        assert sentence().endswith("Chose as you did: the judge 1 of 1, the reward model 1 of 1.")
+        assert table(pilot) == [["a cat", "a rude cat", "?", "?", "?"], ["a dog", "a kind dog", "B", "B", "B"]]
+        await pilot.press("a", "a")
+        assert sentence() == "Chose as you did: the judge 2 of 2, the reward model 1 of 2."
+        assert table(pilot) == [["a cat", "a rude cat", "A", "A", "B"], ["a dog", "a kind dog", "B", "B", "B"]]
+    alone = OneWidget(ChooseWidget, {"name": "tiny", "view": "accuracy"})
+    async with alone.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: alone.said.startswith("The study has no pairs yet"))
+        assert not alone.widget.check_action("choose", ("A",))
 
 
 SHIPPED = [(path.stem, history_of(path, StudyHistory)) for path in sorted(RECORDED.glob("*.jsonl"))]

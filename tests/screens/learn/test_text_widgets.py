@@ -9,6 +9,7 @@ from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.learn.live.text_widgets import FunnelWidget, MergesWidget
+from screens.widgets.status_line import StatusLine
 from tests.screens.learn.conftest import lessons_page
 
 PARAGRAPH = "The big dog ran to the old house and slept there until the next morning came with rain, and then it ran home again."
@@ -70,8 +71,13 @@ async def test_the_text_of_a_run_that_is_found_late_does_not_replace_a_newer_one
     async with app.run_test(size=(80, 24)) as pilot:
         app.text_source = "own.txt"
         funnel = await open_widget(pilot, until, "cleaning", "funnel", FunnelWidget)
-        late = late_answer("screens.learn.live.text_widgets.open_run", lambda name: name == "tale")
         app.text_source = ""
+        await open_widget(pilot, until, "tokens", "merges", MergesWidget)
+        status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+        await until(pilot, lambda: "no run called 'demo'" in status.left)
+        funnel = await open_widget(pilot, until, "cleaning", "funnel", FunnelWidget)
+        await until(pilot, lambda: "no run called 'demo'" in status.left)
+        late = late_answer("screens.learn.live.text_widgets.open_run", lambda name: name == "tale")
         funnel.show_model(ModelAtHand("tale", ""))
         await until(pilot, late.asked.is_set)
         app.text_source = "own.txt"

@@ -129,54 +129,49 @@ async def test_escape_stops_merges_space_plays_and_pauses_and_the_end_stops_it(
         assert not page.playing
 
 
-async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(app: LabApp) -> None:
+async def test_the_text_box_and_the_text_in_use_as_its_rules_leave_it_are_learned_from_and_learned_again_when_they_change(
+    app: LabApp, text: Path, tmp_path: Path, until: Any
+) -> None:
+    text.write_text((LINE + "\a\n") * 20)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         screen.box.text = "abab abab"
         page = await opened(pilot)
+        assert page.state is not None
+        raw = page.state.text_bytes
+        app.text_cleaning = (*app.text_cleaning, "control-characters")
+        await until(pilot, lambda: page.state is not None and page.state.name == "the training part of dogs, cleaned")
+        assert page.state.text_bytes == raw - 18 - 1, "and the blank line that is left is cut before its last newline"
+
         at = line(pilot, "#bpe-sources").index("the text box")
         await pilot.click("#bpe-sources", offset=(at + 2, 0))
         assert page.source == "box"
         await settle(pilot)
         await press(pilot, "enter")
-        assert page.state is not None
         assert page.state.text_sentence == "the text in the box: 9 bytes"
         assert page.state.vocabulary[256] == b"ab"
         assert line(pilot, "#bpe-sources").endswith("● the text box")
         screen.box.text = "xyxy"
-        await pilot.pause(0)
-        await settle(pilot)
-        assert page.state.text_sentence == "the text in the box: 4 bytes"
+        await until(pilot, lambda: page.state is not None and page.state.text_sentence == "the text in the box: 4 bytes")
 
-
-async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, text: Path, until: Any) -> None:
-    text.unlink()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("]", "]")
-        await until(pilot, lambda: "dogs.txt does not exist" in line(pilot, "#bpe-counts"))
-        await pilot.press("enter", "space", "u", "-", "v")
-        assert page_of(pilot).state is None
-        assert not page_of(pilot).playing
-
-
-async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(app: LabApp, tmp_path: Path) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await opened(pilot)
+        other = tmp_path / "other [red]\x1b.txt"
+        other.write_text("other words\n" * 9)
+        app.text_source = str(other)
+        await until(pilot, lambda: page.state is not None and page.state.name.startswith("the training part of other [red]\x1b"))
+        title = page.query_one(TextStrip)._border_title
+        assert title is not None
+        assert title.plain.startswith("the beginning of the training part of other [red]␛")
         page.source = "box"
         assert page.go_back()
         assert line(pilot, "#bpe-counts").startswith("Reading was cancelled")
         await press(pilot, "enter")
-        assert page.state is not None
         assert page.state.name == "the text in the box"
-        other = tmp_path / "other [red]\x1b.txt"
-        other.write_text("other words\n" * 9)
-        app.text_source = str(other)
-        await pilot.pause(0)
-        await settle(pilot)
-        assert page.state.name == "the training part of other [red]\x1b"
-        title = page.query_one(TextStrip)._border_title
-        assert title is not None
-        assert title.plain == "the beginning of the training part of other [red]␛, as tokens"
+
+        app.text_source = str(tmp_path / "gone.txt")
+        await until(pilot, lambda: "gone.txt does not exist" in line(pilot, "#bpe-counts"))
+        await pilot.press("enter", "space", "u", "-", "v")
+        assert page.state is None
+        assert not page.playing
 
 
 async def test_a_text_that_is_read_late_is_not_learned_from(app: LabApp, until: Any, late_answer: Any) -> None:
@@ -200,19 +195,6 @@ async def test_a_text_that_is_read_late_is_not_learned_from(app: LabApp, until: 
             assert page.state is before
 
 
-async def test_learns_from_the_text_as_the_rules_chosen_in_data_leave_it(app: LabApp, text: Path) -> None:
-    text.write_text((LINE + "\a\n") * 20)
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await opened(pilot)
-        assert page.state is not None
-        raw = page.state.text_bytes
-        app.text_cleaning = (*app.text_cleaning, "control-characters")
-        await pilot.pause(0)
-        await settle(pilot)
-        assert page.state.text_bytes == raw - 18 - 1, "and the blank line that is left is cut before its last newline"
-        assert page.state.name == "the training part of dogs, cleaned"
-
-
 def test_letters_keep_their_places_while_tokens_grow() -> None:
     session = BpeSession(LearnableText("it", {"the": 5, " then": 2}, "the then\nthe"))
     places = []
@@ -226,11 +208,10 @@ def test_letters_keep_their_places_while_tokens_grow() -> None:
     assert papers == [at % 2 for at in range(len(papers))]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
-def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
+def test_picture(app: LabApp, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await opened(pilot)
         await press(pilot, "+")
         await press(pilot, "enter")  # alone, so that only its token is bold
 
-    assert snap_compare(app, terminal_size=size, run_before=go)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=go)

@@ -184,14 +184,14 @@ async def test_the_text_takes_keys_only_once_it_is_entered(
         await pilot.press("escape")
         box, typed = screen_of(pilot).box, ""
         assert box.text == ""
-        for enter in ("e", "enter", "click"):
+        for enter in ("e", "click"):
             assert box.border_subtitle == "e or enter edits"
             await (pilot.click(box) if enter == "click" else pilot.press(enter))
             assert "escape leaves" in str(box.border_subtitle)
             await pilot.press("ctrl+end")
-            for key in "running 12345":  # as a terminal hands it over: nothing waits for the mode to be there
+            for key in "run 12":  # as a terminal hands it over: nothing waits for the mode to be there
                 app.post_message(events.Key("space" if key == " " else key, key))
-            typed += "running 12345"  # at first in the place of the example
+            typed += "run 12"  # at first in the place of the example
             await until(pilot, lambda: app.current_mode == "tokens" and screen_of(pilot).is_settled)
             await until(pilot, lambda typed=typed: box.text == typed)
             await pilot.press("escape")
@@ -241,7 +241,7 @@ async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, m
         assert counts(pilot).characters == 10 + LARGEST_AT_ONCE
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any, until: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await pilot.press("c")
@@ -272,10 +272,8 @@ async def test_the_strip_shows_more_where_there_is_room(app: LabApp, until: Any)
         for size, text, *expected in (
             ((80, 24), line.strip(), True, False, False),
             ((80, 24), line * 3, False, False, False),
-            ((120, 40), line * 3, True, False, False),
-            ((200, 40), line.strip(), True, True, False),
             ((200, 60), line.strip(), True, True, True),
-            ((200, 60), line * 99, False, True, False),
+            ((200, 40), line.strip(), True, True, False),
         ):
             await resize(pilot, *size)
             await write(pilot, text)
@@ -389,7 +387,7 @@ async def test_only_the_lines_that_a_key_changes_are_drawn_and_the_screen_is_as_
             drawn: list[int] = []
             draw = flow.draw_content
             flow.draw_content = lambda line, draw=draw, drawn=drawn: drawn.append(line) or draw(line)  # type: ignore
-            for key in ("x", "enter", "é", "ctrl+end", "a", "f7", "backspace", "a", "ctrl+z"):
+            for key in ("enter", "é", "ctrl+end", "f7", "ctrl+z"):
                 await pilot.press(key)
                 await settle(pilot)
                 shown = painted(flow)

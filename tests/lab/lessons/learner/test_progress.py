@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lab.core.errors import UserError
@@ -143,3 +144,15 @@ def test_the_score_tells_how_often_one_was_sure_and_wrong_and_such_a_guess_comes
         assert ("sure of" in score.text) == (sure > 0)
         assert sure_and_wrong(predictions) == again
     assert score_of([wrong, right]).text == "predictions: 1 of 2 right, 0.50 by chance; sure of 1, 1 of them wrong"
+
+
+def test_in_another_order_of_lessons_what_was_done_stays_done_and_those_that_now_come_before_are_not_skipped() -> None:
+    names = ["tokens", "attention", "repetition", "chat", "hallucination"]
+    kept = {name: LessonProgress(5, is_done=True) for name in ("tokens", "hallucination", "attention")}
+    progress = Progress(lessons=kept, last="attention").at("repetition", 2, 8)
+    assert Progress(lessons=kept, last="attention").ahead(names) == "repetition"
+    for last, after in (("hallucination", "repetition"), ("repetition", "repetition"), ("gone", None)):
+        assert msgspec.structs.replace(progress, last=last).ahead(names) == after
+    for step in range(8):
+        progress = progress.at("repetition", step, 8)
+    assert msgspec.structs.replace(progress, last="repetition").ahead(names) == "chat"
