@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from textual import events
 from textual.pilot import Pilot
 
 from lab.runs import home_folder
@@ -56,6 +57,13 @@ async def click_on(pilot: "Pilot[Any]", words: str) -> None:
 async def press(pilot: "Pilot[Any]", *keys: str) -> None:
     """Press keys, and wait until what they change is drawn."""
     await pilot.press(*keys)
+    await pilot.pause()
+
+
+async def paste(pilot: "Pilot[Any]", text: str) -> None:
+    """Paste into the field that has the focus, as a terminal does: at once, which waits once and not for each key."""
+    pilot.app.post_message(events.Paste(text))
+    await pilot.pause(0)
     await pilot.pause()
 
 

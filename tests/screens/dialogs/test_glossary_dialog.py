@@ -10,7 +10,7 @@ from screens.command_palette import LabCommands
 from screens.dialogs.glossary_dialog import GlossaryDialog, terms_in_sight
 from tests.fixture_types import Until
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import press, resize
+from tests.screens.pilot_waits import paste, press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -37,7 +37,8 @@ async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_an
         await press(pilot, "ctrl+r")
         assert dialog(app).listed == list(glossary())
         assert glossary()[0].text in text(app)
-        await press(pilot, *"logit")
+        await press(pilot, "l")
+        await paste(pilot, "ogit")
         names = [term.name for term in dialog(app).listed]
         assert names[0] == "logit"
         assert set(names) < {term.name for term in glossary()}
@@ -45,7 +46,7 @@ async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_an
         assert "Inspect · logits → softmax" in text(app)
         await press(pilot, "down")
         assert names[1] in text(app)
-        await press(pilot, *"xyz")
+        await paste(pilot, "xyz")
         assert (dialog(app).listed, text(app)) == ([], "No term has these words.")
         await press(pilot, "enter", "escape")
         assert app.current_mode == "home"
@@ -69,8 +70,9 @@ async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_an
             lines = [(hit.text, str(hit.help)) for hit in hits if isinstance(hit, Hit)]
             found = next(each for each in glossary() if each.name == name)
             assert lines[0] == (f"Glossary: {name}", found.text)
-        await press(pilot, "ctrl+p", *"perplex")
-        await until(pilot, lambda: "perplex" in app.screen.query_one(Input).value)
+        await press(pilot, "ctrl+p")
+        app.screen.query_one(Input).value = "perplexity"
+        await pilot.pause()
         await pilot.app.workers.wait_for_complete()
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, GlossaryDialog))

@@ -27,7 +27,7 @@ from screens.plot.plot_widget import LinePlot
 from screens.widgets.piece_lines import FactList
 from tests.fixture_types import Open
 from tests.screens.conftest import NOW
-from tests.screens.pilot_waits import click_on, press, resize
+from tests.screens.pilot_waits import click_on, paste, press, resize
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -387,7 +387,9 @@ async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
     async with listed() as pilot:
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
-        await pilot.press("ctrl+u", *"story", "enter")
+        await pilot.press("ctrl+u")
+        await paste(pilot, "story")
+        await pilot.press("enter")
         await until(pilot, lambda: app._notifications)
         assert [said.message for said in app._notifications] == ["Renamed tale to story."]
         assert (last_prompt(home, "story"), last_prompt(home, "tale")) == ("The old cat", "")
@@ -417,10 +419,11 @@ async def test_runs_are_found_by_typing_marked_meanwhile_and_grouped_by_text(
         def said() -> str:
             return str(app.screen.query_one("#run-line", Static).content)
 
-        await press(pilot, "j", "m", "slash", *"stor loss>2.5")
+        await press(pilot, "j", "m", "slash", "s")
+        await paste(pilot, "tor loss>2.5")
         assert names() == ["fable"]
         assert table_of(app).render_line(0).text.startswith("   1 of 4 runs")
-        await press(pilot, "space", *"bits<")
+        await paste(pilot, " bits<")
         assert said() == "'bits<' is no condition, such as loss<2.5, bits<1, steps>1k, parameters<1M."
         assert names() == ["fable"], "those that match the rest"
         await press(pilot, *"0")

@@ -67,7 +67,7 @@ async def test_beside_a_lesson_to_come_stand_the_live_views_of_its_steps_until_a
                 assert last.top > 0, "the one that has more lines"
 
 
-ASKED = ("experiment", "stage", "run", "prompt", "position", "typed", "size", "unit", "weights")
+ASKED = ("stage", "run", "prompt", "position", "typed", "size", "unit", "weights")
 
 
 def asked_by(step: LessonStep) -> tuple[str | None, ...]:
@@ -75,8 +75,8 @@ def asked_by(step: LessonStep) -> tuple[str | None, ...]:
     live = step.live
     if live is None:
         return ()
-    name = None if "study" in live.widget else live.options.get("name")
-    return (live.widget, name, *(live.options.get(each) for each in ASKED))
+    experiment = live.options.get("experiment") or (live.options.get("name") if live.widget == "experiment" else None)
+    return (experiment or live.widget, *(live.options.get(each) for each in ASKED))
 
 
 async def test_each_live_widget_of_the_lessons_is_answered_and_the_last_step_of_all_leads_back_to_the_list(
@@ -118,26 +118,32 @@ async def test_each_live_widget_of_the_lessons_is_answered_and_the_last_step_of_
             return any(each.is_open for each in screen.query(GuessView)) or any(not each.is_revealed for each in drawing if each)
 
         await resize(pilot, 80, 24)
-        places = {asked_by(step): (lesson, at, step) for lesson in reversed(lessons()) for at, step in enumerate(lesson.steps)}
-        for lesson, at, step in places.values():
+        steps = [(lesson, at, step) for lesson in lessons() for at, step in enumerate(lesson.steps)]
+        steps.sort(key=lambda place: asks_guess(place[2]))  # of an experiment and a guess on it the guess, which shows both
+        for lesson, at, step in {asked_by(place[2]): place for place in steps}.values():
             page._open(lesson.name, at)
             with app.batch_update():
                 await until(pilot, lambda: is_answered(lesson, at))  # noqa: B023
             await pilot.pause(0)  # drawn once
             assert not status.has_class("-error"), (lesson.name, step.title, status.left)
-            if (lesson.name, at) == ("attention", 0):
-                view = page.reader.live.view
-                await until(pilot, lambda: 0 <= view.laid.spot(view.laid.followed()).line - view.top < view.window)  # noqa: B023
-            if (lesson.name, step.title) == ("attention", "Many heads"):
-                await pilot.press("right", "left")
-                await until(pilot, lambda: status.left.startswith("Head 1.1 at"))
-                await pilot.pause()
-                told = " ".join(status.render_line(y).text.strip() for y in range(status.size.height))
-                assert "on itself" in told
-                assert "on “ there”." in told, "the sentence is whole at 80 columns"
             if asks_guess(step):
                 await pilot.press("up", "enter")
                 await until(pilot, lambda: not asks_for_guess() and page.reader.is_settled)
+
+        attention = next(lesson for lesson in lessons() if lesson.name == "attention")
+        page._open("attention", 0)
+        await until(pilot, lambda: is_answered(attention, 0))
+        view = page.reader.live.view
+        await until(pilot, lambda: 0 <= view.laid.spot(view.laid.followed()).line - view.top < view.window)  # the chosen row
+        page._open("attention", [step.title for step in attention.steps].index("Many heads"))
+        await until(pilot, lambda: is_answered(attention, page.reader.step) and page.reader.step)
+        await pilot.press("right", "left")
+        await until(pilot, lambda: status.left.startswith("Head 1.1 at"))
+        await pilot.pause()
+        told = " ".join(status.render_line(y).text.strip() for y in range(status.size.height))
+        assert "on itself" in told
+        assert "on “ there”." in told, "the sentence is whole at 80 columns"
+
         page._open(lessons()[-1].name, len(lessons()[-1].steps) - 1)
         await until(pilot, lambda: is_answered(lessons()[-1], len(lessons()[-1].steps) - 1))
         screen.set_focus(screen.query_one(LessonText))

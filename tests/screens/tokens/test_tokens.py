@@ -34,7 +34,7 @@ from screens.tokens.tokens_screen import EXAMPLE
 from screens.tokens.vocabulary_list import VocabularyList
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import resize
+from tests.screens.pilot_waits import paste, resize
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 
@@ -359,7 +359,9 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await settle(pilot)
         assert screen.query_one(TokenFlow).border_title == "tokens", "after the bytes"
         await choose_text(pilot, "an empty box")
-        await pilot.press("e", *"<|endoftext|>", "escape")
+        await pilot.press("e")
+        await paste(pilot, "<|endoftext|>")
+        await pilot.press("escape")
         await settle(pilot)
         assert "plain text" in screen.query_one("#tokens-special", StatusLine).left
         assert counts(pilot).tokens == 7

@@ -18,6 +18,7 @@ from screens.tokens.strip_page import StripPage, TokenCard
 from screens.tokens.vocabulary_list import GAP, VocabularyList, _hex, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
+from tests.screens.pilot_waits import paste
 from tests.screens.tokens.conftest import TokensApp, settle
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
@@ -106,11 +107,17 @@ async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp
         await open_page(pilot, "c")
         assert facts(pilot).startswith("50,248 of 50,257 tokens never occur in dogs (154 tokens")
         assert page_of(pilot).query_one(BlockView).display, "there is room beside the list"
-        await pilot.press("/", *"^ do", "enter")
+        await pilot.press("/")
+        await paste(pilot, "^ do")
+        await pilot.press("enter")
         assert lines(pilot, 1)[0].split()[1:4] == ["3290", '"', 'dog"']
-        await pilot.press("/", "ctrl+u", *"0x1b", "enter")
+        await pilot.press("/", "ctrl+u")
+        await paste(pilot, "0x1b")
+        await pilot.press("enter")
         assert '"␛"' in lines(pilot, 1)[0]
-        await pilot.press("/", "ctrl+u", *"zzzz", "enter", "down")
+        await pilot.press("/", "ctrl+u")
+        await paste(pilot, "zzzz")
+        await pilot.press("enter", "down")
         assert title(pilot).startswith("0 of 50,257")
         assert "No such token: Esc outside the field clears the search." in first_line(pilot)
         app.text_source = str(tmp_path / "gone.txt")
