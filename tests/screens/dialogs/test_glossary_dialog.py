@@ -2,7 +2,7 @@
 
 import pytest
 from textual.command import Hit
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from lab.lessons.glossary import glossary
 from screens.app import LabApp
@@ -70,10 +70,15 @@ async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_an
             lines = [(hit.text, str(hit.help)) for hit in hits if isinstance(hit, Hit)]
             found = next(each for each in glossary() if each.name == name)
             assert lines[0] == (f"Glossary: {name}", found.text)
+
+        def first_found() -> str:
+            found = app.screen.query_one(OptionList)
+            return found.get_option_at_index(0).hit.text if found.highlighted == 0 else ""  # type: ignore[attr-defined]
+
         await press(pilot, "ctrl+p")
         app.screen.query_one(Input).value = "perplexity"
         await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
+        await until(pilot, lambda: first_found() == "Glossary: perplexity")
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, GlossaryDialog))
         assert "e to the power of the loss" in text(app)
