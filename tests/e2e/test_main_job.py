@@ -68,7 +68,7 @@ class Terminal:
             match = re.search(pattern, screen)
             if match:
                 return match
-            time.sleep(0.1)
+            time.sleep(0.02)
         raise AssertionError(f"never saw {pattern!r}; the screen was:\n{screen}")
 
     def until_closed(self) -> None:
@@ -163,8 +163,8 @@ def test_choose_train_lose_the_terminal_leave_return_stop_inspect_sample_and_pas
     terminal.press("i")
     terminal.until(r"predicts token \d+")
     last = int(terminal.until(r"stage 1/(\d+)")[1])
-    for step in range(2, last + 1):
-        terminal.press("j")
+    for key, step in (("j", 2), ("j", 3), ("j", 4), ("End", last)):
+        terminal.press(key)
         terminal.until(rf"stage {step}/{last}\b")
     length = int(terminal.until(r"position (\d+)/(\d+)")[2])
     for drawn in range(1, 4):

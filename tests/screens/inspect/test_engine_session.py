@@ -85,23 +85,6 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     assert len(record.paths) == before + 1
 
 
-async def test_selections_that_newer_ones_follow_are_never_asked(
-    record: Record, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("screens.inspect.engine_session.LOOK_AHEAD_TOKENS", 0)
-    await record.select(SELECTED)
-    engine.gate = asyncio.Event()
-    await record.select(AFAR)
-    for head in (2, 3, 1, 2, 3):
-        await record.select(replace(AFAR, head=head))
-    assert engine.asked("view")[-1]["head"] == 1
-    before = len(engine.asked("view"))
-    engine.gate.set()
-    await record.settle()
-    assert [(call["layer"], call["head"]) for call in engine.asked("view")[before:]] == [(1, 3)]
-    assert record.views[-1].head == 3
-
-
 async def test_a_late_answer_does_not_replace_a_newer_one(record: Record, engine: Any) -> None:
     await record.select(SELECTED)
     engine.gate = asyncio.Event()
@@ -194,28 +177,3 @@ def test_the_last_position_stays_the_last_when_the_prompt_grows(engine: Any) -> 
     assert at_position(SELECTED, path, -1).position == 0
     grown = with_token(with_token(SELECTED.prompt, path, 3049), path, 13)
     assert grown == Prompt("The big dog ran", (464, 1263, 3290, 4966, 3049, 13), 0, 2)
-
-
-async def test_a_long_answer_is_given_up_when_something_else_is_selected(record: Record, engine: Any) -> None:
-    await record.select(SELECTED)
-    engine.gate = asyncio.Event()
-    await record.select(AFAR)
-    gate, engine.gate = engine.gate, None  # what is held back stays so, what is asked from here on does not
-    record.session.select(replace(AFAR, head=2))
-    async with asyncio.timeout(30):
-        while len(record.views) < 2:
-            await asyncio.sleep(0.01)
-    assert not gate.is_set()
-    assert [selection.head for selection in record.views] == [0, 2]
-    assert record.sentences == []
-
-
-async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> None:
-    await record.select(SELECTED)
-    engine.gate = asyncio.Event()
-    record.session.select(replace(SELECTED, stage=AFTER))  # at hand; what lies ahead of it is held back
-    await record.settle()
-    assert engine.asked("view")[-1]["stage"] == LATER
-    engine.gate = None
-    await record.select(replace(AFAR, head=3))
-    assert record.views[-1].head == 3
