@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import string
+import unicodedata
 from collections.abc import Callable, Iterable
 from html import unescape
 from inspect import getsource
@@ -10,7 +12,8 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from textual import events
+from textual.events import Key, Paste
+from textual.keys import KEY_NAME_REPLACEMENTS
 from textual.pilot import Pilot
 
 from lab.runs import home_folder
@@ -39,10 +42,10 @@ async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> No
     """Wait until a condition holds and everything posted has been handled, and fail after a minute without it."""
     try:
         async with asyncio.timeout(60):
-            await pilot.pause(0)
+            await settle(pilot)
             while not condition():
-                await pilot.pause(0.005)
-            await pilot.pause(0)
+                await asyncio.sleep(0.005)
+            await settle(pilot)
     except TimeoutError:
         seen = "\n".join(rows_of(pilot))
         raise AssertionError(f"not within a minute: {getsource(condition).strip()}\n{seen}") from None
@@ -54,15 +57,47 @@ async def click_on(pilot: "Pilot[Any]", words: str) -> None:
     await pilot.click(offset=(x + 1, y))
 
 
+TURNS = 100
+"""Turns of the event loop in which a key has surely gone from the app to the focused widget and up to the screen and the app."""
+
+
 async def press(pilot: "Pilot[Any]", *keys: str) -> None:
-    """Press keys, and wait until what they change is drawn."""
-    await pilot.press(*keys)
-    await pilot.pause()
+    """Press keys as a terminal does, and wait until what they change is drawn; the pilot's own way sleeps 40 ms a key.
+
+    What a thread, a process or a timer has to answer is waited for by `wait_until`.
+    """
+    for key in keys:
+        name = key if key.isalnum() or len(key) > 1 else _name_of(key)
+        pilot.app.post_message(Key(name, key if len(key) == 1 else CHARACTERS.get(key)))
+        await turn()
+    await settle(pilot)
+
+
+async def settle(pilot: "Pilot[Any]") -> None:
+    """Wait until what was posted has been handled, what follows from that is drawn, and what waited for the drawing is done."""
+    await turn()
+    await pilot.pause(0)
+    await turn()
+
+
+async def turn() -> None:
+    """Let the event loop turn."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def _name_of(character: str) -> str:
+    name = unicodedata.name(character).lower().replace("-", "_").replace(" ", "_")
+    return KEY_NAME_REPLACEMENTS.get(name, name)
+
+
+CHARACTERS = {_name_of(each): each for each in " " + string.punctuation}
+"""Characters by the names that bindings give their keys."""
 
 
 async def paste(pilot: "Pilot[Any]", text: str) -> None:
     """Paste into the field that has the focus, as a terminal does: at once, which waits once and not for each key."""
-    pilot.app.post_message(events.Paste(text))
+    pilot.app.post_message(Paste(text))
     await pilot.pause(0)
     await pilot.pause()
 
@@ -79,7 +114,6 @@ async def press_until(pilot: "Pilot[Any]", key: str, condition: Callable[[], obj
 async def resize(pilot: "Pilot[Any]", width: int, height: int) -> None:
     """Give the terminal another size, and wait until it is drawn."""
     await pilot.resize_terminal(width, height)
-    await pilot.pause()
 
 
 def keys_to(name: str, names: Iterable[str], start: str = "") -> list[str]:

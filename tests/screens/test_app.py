@@ -29,7 +29,7 @@ from screens.widgets.prompt_input import PromptInput
 from screens.widgets.top_bars import ModeBar
 from tests.fixture_types import Open, Until
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import click_on, press, resize, rows_of
+from tests.screens.pilot_waits import click_on, press, resize, rows_of, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -113,7 +113,7 @@ async def test_a_field_has_the_keys_until_escape_and_the_rest_of_the_keys_stands
         assert bar.size.height == 1
         for mode in ("data", "home"):
             await app.action_mode(mode)
-            await pilot.press("escape")
+            await press(pilot, "escape")
             assert app.current_mode == mode
             assert line_of(pilot, KeyBar).startswith(" nothing to go back to")
             assert ("1 leads to Home" in line_of(pilot, KeyBar)) == (mode != "home")
@@ -134,7 +134,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fi
         assert (keys.display, about.display) == (True, False), "the keys first"
         await press(pilot, "tab")
         assert (keys.display, about.display) == (False, True), "the prose is one key further"
-        await pilot.press("escape")
+        await press(pilot, "escape")
         assert isinstance(app.screen, LabScreen)
         await press(pilot, "question_mark")
         for size in ((140, 40), (60, 24), (140, 24), (80, 60)):
@@ -187,11 +187,11 @@ async def test_help_begins_with_the_first_keys_of_the_bar_is_narrowed_by_typing_
         await press(pilot, "escape", *"zzzz", "enter")
         assert "No key of this screen does that" in "\n".join(rows_of(pilot))
         assert app.screen is help
-        await pilot.press("escape", *"rename", "enter")
+        await press(pilot, "escape", *"rename", "enter")
         await until(pilot, lambda: isinstance(app.screen, AskText))
-        await pilot.press("escape", "question_mark", *"learn", "enter")
+        await press(pilot, "escape", "question_mark", *"learn", "enter")
         await until(pilot, lambda: app.current_mode == "learn")  # one of the six actions of its line
-        await pilot.press("question_mark", "down", "escape")
+        await press(pilot, "question_mark", "down", "escape")
         assert isinstance(app.screen, LabScreen)
         await app.action_mode("data")
         await press(pilot, "question_mark", *"all rules", "enter")
@@ -216,7 +216,7 @@ async def test_a_key_that_cannot_act_says_why_in_the_bar_and_in_the_help(app: La
     async with app.run_test(size=(100, 30)) as pilot:
         for mode, keys in CANNOT.items():
             await app.action_mode(mode)
-            await pilot.pause()
+            await settle(pilot)
             for key, said in keys:
                 await press(pilot, key)
                 assert line_of(pilot, KeyBar).startswith(f" {said}")
@@ -250,11 +250,11 @@ async def test_the_palette_offers_what_is_possible_now_and_shows_brackets_in_a_n
         assert "New run: its settings" in palette(app)
         assert "Inspect the model of [Old] tale" in palette(app)
         assert "Export [Old] tale as a folder for transformers" in found(app, "export")
-        await pilot.press("escape")
+        await press(pilot, "escape")
         make_run("busy", phase="training", step=10, created=1_760_000_000.0)
         app.read_runs()
         await until(pilot, lambda: app.active_runs())
-        await pilot.press("1", "home", "enter")
+        await press(pilot, "1", "home", "enter")
         await until(pilot, lambda: "Pause the training" in palette(app))
 
 
@@ -291,7 +291,7 @@ WORDS_PEOPLE_TYPE = {
 
 async def test_the_palette_holds_every_action_of_every_mode_and_finds_it_by_the_words_people_type(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
+        await settle(pilot)
         offered = [each.words for each in LabCommands(app.screen)._commands()]
         listed = [hit.text or "" async for hit in LabCommands(app.screen).discover()]
         assert listed == offered
@@ -314,13 +314,13 @@ async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_why_not_
     async with app.run_test(size=(80, 24)) as pilot:
         choose(app, "Data: Edit the path of the text")
         await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
-        await pilot.press("escape")
+        await press(pilot, "escape")
         monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
         choose(app, "Train: Pause the training")
         await until(pilot, lambda: "Not possible now: Pause the training" in notices(app))
         assert app.current_mode == "train"
         for mode in "235":
-            await pilot.press(mode, "escape")
+            await press(pilot, mode, "escape")
             app.clear_notifications()
             choose(app, "Learn · lessons: Loss over compute, over parameters, the numbers")
             await until(pilot, lambda: "The lesson says what" in notices(app))
@@ -337,7 +337,7 @@ async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_o
     looks: list[bool] = []
     monkeypatch.setattr("screens.command_palette._focus_holder", lambda *where: looks.append(_focus_holder(*where)) or looks[-1])
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("4", "n")
+        await press(pilot, "4", "n")
         choose(app, "Pause the training")
         await until(pilot, lambda: any(looks) or len(looks) > 2)
         app.screen.query_one("#name", Input).focus()
@@ -351,30 +351,30 @@ async def test_q_asks_once_when_work_would_be_lost_naming_it_and_the_runs_that_g
     make_run("busy", phase="training", step=10)
     done = make_run("done")
     async with listed(2) as pilot:
-        await pilot.press("4")
-        await pilot.press("n")
+        await press(pilot, "4")
+        await press(pilot, "n")
         app.screen.query_one("#name", Input).value = "tale"
-        await pilot.press("1")
+        await press(pilot, "1")
         await until(pilot, lambda: app.current_mode == "home")
         await press(pilot, "q")
         assert isinstance(app.screen, ConfirmDialog)
         assert app.screen._words == "This would be lost: the changed settings of a new run. busy keeps training."
-        await pilot.press("escape")
+        await press(pilot, "escape")
         assert not app._exit
         app.screen.query_one(RunTable).show_run("done")
-        await pilot.press("x")
+        await press(pilot, "x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         asked = app.screen
-        await pilot.press("ctrl+q")
+        await press(pilot, "ctrl+q")
         await until(pilot, lambda: app._exit or app.screen is not asked)
         assert not app._exit, "another question is not taken for the one before quitting"
         assert isinstance(app.screen, ConfirmDialog)
         assert app.screen._words.startswith("This would be lost: the changed settings of a new run.")
-        await pilot.press("escape", "escape")
+        await press(pilot, "escape", "escape")
         for answer in ("Esc cancel", "x again delete"):
-            await pilot.press("x")
+            await press(pilot, "x")
             await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-            await pilot.pause()
+            await settle(pilot)
             assert done.path.exists()
             await click_on(pilot, answer)
             await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
@@ -385,7 +385,7 @@ async def test_q_asks_once_when_work_would_be_lost_naming_it_and_the_runs_that_g
 
 async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_escape(app: LabApp) -> None:
     async with app.run_test(size=(60, 24)) as pilot:
-        await pilot.press("4", "n")
+        await press(pilot, "4", "n")
         bar = app.screen.query_one(KeyBar)
         assert "…" not in line_of(pilot, KeyBar)
         await press(pilot, "5")
@@ -436,14 +436,14 @@ async def test_under_a_dialog_and_in_a_field_the_key_bar_offers_only_the_keys_th
         assert bar.render_line(0).text.strip() == "^p palette  ^q quit"
         await press(pilot, "escape")
         assert bar.render_line(0).text == before
-        await pilot.press("3", "e", *"word", "home")
+        await press(pilot, "3", "e", *"word", "home")
         assert isinstance(app.focused, TextArea)
         await press(pilot, "ctrl+k")
         assert app.focused.text == "word", "it shows the keys"
         assert app.screen.query_one(KeyBar).size.height == 2
         await press(pilot, "escape", "escape", "4", "n")
         app.screen.query_one("#name", Input).focus()
-        await pilot.pause()
+        await settle(pilot)
         assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"
         await press(pilot, "question_mark")
         assert isinstance(app.screen, HelpScreen)
@@ -463,12 +463,12 @@ async def test_clicks_on_a_mode_a_key_and_the_run_that_trains_and_q_leaves_that_
         keys = line_of(pilot, KeyBar)
         await pilot.click(KeyBar, offset=(keys.index("find"), 0))
         await until(pilot, lambda: getattr(app.focused, "id", "") == "filter")  # the key of a page, which has not the focus
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await pilot.click(KeyBar, offset=(keys.index("help"), 0))
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await press(pilot, "escape", "6")
         await pilot.click(ModeBar, offset=(bar.index("busy") - 6, 0))
-        await pilot.pause()
+        await settle(pilot)
         assert app.current_mode == "learn", "the room before it is no link"
         await pilot.click(ModeBar, offset=(bar.index("busy") + 1, 0))
         await until(pilot, lambda: app.current_mode == "train")
@@ -490,20 +490,20 @@ async def test_a_word_told_right_after_another_stands_its_own_time(app: LabApp, 
                 await asyncio.sleep(0)
             monkeypatch.setattr("screens.widgets.key_bar.SECONDS_TOLD", 60.0)
             bar.tell("second")
-            await pilot.pause()
+            await settle(pilot)
             assert line_of(pilot, KeyBar).startswith(" second")
 
 
 async def test_escape_leads_back_to_a_lesson_only_from_what_was_opened_there(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("6")
+        await press(pilot, "6")
         for chosen in (False, True):
             app.post_message(OpenState(ScreenState(mode="tokens")))
             await until(pilot, lambda: app.current_mode == "tokens" and app.opened_from == "learn")
             if chosen:
                 app.post_message(RunChosen("demo", "train"))
                 await until(pilot, lambda: app.current_mode == "train")
-            await pilot.press("escape", "escape")
+            await press(pilot, "escape", "escape")
             await until(pilot, lambda: app.current_mode == ("tokens" if chosen else "learn"))  # noqa: B023
         assert app.opened_from == ""
 

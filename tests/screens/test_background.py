@@ -12,6 +12,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from screens.background import DelayedCall, in_thread, latest
+from tests.screens.pilot_waits import settle
 
 SECONDS = 0.02
 
@@ -116,5 +117,5 @@ async def test_only_the_newest_answer_is_shown_and_the_thread_before_is_told() -
         await asyncio.sleep(0.01)
         page.ask("new", False)
         await asyncio.wait_for(asyncio.to_thread(told.wait), 30)
-        await pilot.pause()
+        await settle(pilot)
         assert page.shown == ["new"]

@@ -34,7 +34,7 @@ async def main():
             else:
                 await pilot.press(key)
             await until(lambda: app.screen is not below)
-            await pilot.pause()
+            await pilot.pause(0)
             opened.append((key, type(app.screen).__name__, weakref.ref(app.screen)))
             while app.screen is not below:
                 await pilot.press("escape")
@@ -50,7 +50,7 @@ async def main():
                     await until(lambda: app.current_mode == "train" and app.screen.watched is not None)
                 for key in keys:
                     await open_and_close(key)
-            await pilot.pause(0.2)
+            await pilot.pause()
             gc.collect()
             widgets.append(sum(isinstance(each, Widget) for each in gc.get_objects()))
         kept = {name for _, name, screen in opened if screen() is not None}

@@ -12,6 +12,7 @@ from lab.core.preferences import read_preferences
 from screens.app import LabApp
 from screens.command_palette import LabCommands
 from tests.fixture_types import Until
+from tests.screens.pilot_waits import press, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -60,7 +61,7 @@ async def test_the_end_of_a_run_is_told_where_the_lab_is_not_in_front(written: l
         for focus, name, phase, words in ENDS:
             for event in focus:
                 app.post_message(event())
-            await pilot.pause()
+            await settle(pilot)
             path = runs[name].status_path
             path.write_bytes(path.read_bytes().replace(b'"training"', f'"{phase}"'.encode()))
             written.clear()
@@ -108,6 +109,6 @@ async def test_q_names_the_study_that_goes_on(home: Path, capsys: pytest.Capture
     fcntl.flock(lock, fcntl.LOCK_EX)
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("q")
+        await press(pilot, "q")
     os.close(lock)
     assert "The study sums goes on; run llmlab to watch it." in capsys.readouterr().err

@@ -16,7 +16,7 @@ from screens.train.run_form import RunForm
 from screens.train.run_header import VerdictBar
 from tests.screens.conftest import write_insights
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, Cells, as_text, codes_of, emitted_cells, without_ascii_mark
-from tests.screens.pilot_waits import show_home_as
+from tests.screens.pilot_waits import press, settle, show_home_as
 
 OF_THE_EXAMPLE = set("éï🙂")
 """Letters of the text that Tokens begins with."""
@@ -35,14 +35,14 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
     async with app.run_test(size=(80, 24)) as pilot:
 
         async def show(name: str, *keys: str, ready: Callable[[Any], object]) -> None:
-            await pilot.press(*keys)
+            await press(pilot, *keys)
             await until(pilot, lambda: ready(app.screen))
             views[name] = emitted_cells(app)
 
         await show("home", ready=lambda home: len(home.query_one("#runs").curves) == 2 and home.query_one("#machine").content)
         await show("data", "2", ready=lambda data: len(data.choose_page._counts) == 2 and data.query_one("#texts").root.children)
         app.text_source = "fable.txt"
-        await pilot.press("3", "c")
+        await press(pilot, "3", "c")
         await until(pilot, lambda: corpus_fact(app.screen))
         await show("tokens", "right", ready=lambda tokens: "times in" in corpus_fact(tokens))
         await show("new run", "4", "n", ready=is_counted)
@@ -52,13 +52,13 @@ async def main_views(make_run: Any, until: Any) -> dict[str, Cells]:
         app.post_message(CompareRuns(("one", "two")))
         await show("compare", ready=lambda compare: compare.MODE == "compare" and compare.is_ready)
         await show("help", "question_mark", ready=lambda help: help.query("#help-keys"))
-        await pilot.press("escape", "escape")
+        await press(pilot, "escape", "escape")
         await show("learn", "6", ready=lambda learn: learn.MODE == "learn" and lists_lessons(learn))
 
-        await pilot.press("2")  # a button that does nothing now has its words
+        await press(pilot, "2")  # a button that does nothing now has its words
         use = app.screen.query_one("#use", Button)
         use.disabled = True
-        await pilot.pause()
+        await settle(pilot)
         assert (use.size.height, use.region.height) == (1, 1)
         await pilot.hover("#use")
         assert use.size.height == 1

@@ -16,7 +16,7 @@ from screens.widgets.choice import Choice
 from screens.widgets.top_bars import MODES
 from tests.fixture_types import Until
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import press
+from tests.screens.pilot_waits import press, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -68,7 +68,7 @@ async def test_the_help_of_a_place_has_at_most_fifteen_lines_and_the_actions_of_
             for page in [*screen.PAGES] or [None]:
                 if page is not None:
                     await app.run_action(f"page('{page.LINK.name}')", screen)
-                await pilot.pause()
+                await settle(pilot)
                 if page is not None and mode in ("data", "tokens"):
                     inside = screen.query_one(page.__name__).walk_children(with_self=True)
                     parts = {type(each) for each in inside if each.can_focus or each.children}  # others never have the keys

@@ -19,6 +19,7 @@ from screens.train.one_step_screen import OneStepScreen
 from screens.train.train_screen import TrainScreen
 from tests.fixture_types import Open
 from tests.screens.fake_wire import SilentEngine
+from tests.screens.pilot_waits import press
 from tests.screens.train.one_step_engine import FakeEngine
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -46,7 +47,7 @@ def type_at_once(app: LabApp, *keys: str) -> None:
 
 
 async def watch_tale(pilot: Pilot[None], until: Until) -> TrainScreen:
-    await pilot.press("4")
+    await press(pilot, "4")
     train = pilot.app.screen
     assert isinstance(train, TrainScreen)
     train.making = False
@@ -63,11 +64,11 @@ async def test_keys_typed_after_one_step_go_to_it_or_back_or_to_a_mode(app: LabA
         train.making = False
         type_at_once(app, "w", "j", "j", "k")
         await until(pilot, lambda: isinstance(app.screen, OneStepScreen) and app.screen.selected.stage == "batch")
-        await pilot.press("escape")
+        await press(pilot, "escape")
         assert app.screen is train
         type_at_once(app, "c", "enter")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        await pilot.press("escape")
+        await press(pilot, "escape")
         assert app.screen is train
         type_at_once(app, "w", "2")
         await until(pilot, lambda: app.current_mode == "data")
@@ -79,7 +80,7 @@ async def test_keys_typed_after_one_that_opens_or_leaves_something_go_where_it_l
     async with listed(2) as pilot:
         type_at_once(app, "r", "2", "q", "a")
         await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value.endswith("2qa"))
-        await pilot.press("escape")
+        await press(pilot, "escape")
         type_at_once(app, "m", "j", "m", "c", "2")
         await until(pilot, lambda: app.current_mode == "data")
         assert len(app.screen_stack) == 1
@@ -96,7 +97,7 @@ async def test_keys_typed_after_one_that_opens_or_leaves_something_go_where_it_l
         type_at_once(app, "b")
         await until(pilot, lambda: data.query_one(PathInput).value == "a folder/b")
         data.query_one(PathInput).value = ""
-        await pilot.press("escape")
+        await press(pilot, "escape")
         type_at_once(app, "e", "n", "o", "enter", "escape", "3")
         await until(pilot, lambda: app.current_mode == "tokens")
         path = data.query_one(PathInput)

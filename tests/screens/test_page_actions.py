@@ -29,6 +29,7 @@ from screens.train.compare_screen import CompareScreen
 from screens.train.run_form import Offers
 from screens.widgets.guess_view import GuessView
 from screens.widgets.prompt_input import PromptInput
+from tests.screens.pilot_waits import press, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -91,7 +92,7 @@ async def test_the_palette_leads_to_an_action_of_a_page_and_does_it(home: Path, 
     (home / "tale").symlink_to(DEMO)
     app = LabApp(run="tale", text=str(text), preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
+        await settle(pilot)
         for query, (mode, page, is_done) in SENT.items():
             commands = list(LabCommands(app.screen)._commands(query))
             best = max(commands, key=lambda each: each.weight * score_of(query, each.words, each.synonyms, 0.0))
@@ -106,20 +107,20 @@ async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_i
     assert {(stop.key.split()[1].lower(), stop.page) for stop in PIPELINE} <= pages
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
+        await settle(pilot)
         await pilot.click(PipelineMap, offset=(30, 2))
         await until(pilot, lambda: getattr(app.screen, "page", "") == "clean")
         for places in (["choose", "choose"], ["choose"]):
             for page in places:
-                await pilot.press("escape")
+                await press(pilot, "escape")
                 assert (app.current_mode, app.screen.page) == ("data", page)
-            await pilot.press(*["right_square_bracket"] * 3)  # quickly: no page waits for the one before
+            await press(pilot, *["right_square_bracket"] * 3)  # quickly: no page waits for the one before
             await until(pilot, lambda: getattr(app.screen, "page", "") == "split")
         await app.action_mode("tokens")
-        await pilot.press("escape", *["right_square_bracket"] * 3, "slash", "a", "escape")
+        await press(pilot, "escape", *["right_square_bracket"] * 3, "slash", "a", "escape")
         assert app.screen.page == "vocabulary"
         for _ in range(6):
-            await pilot.press("escape")
+            await press(pilot, "escape")
             assert app.current_mode == "tokens"
 
 
@@ -137,12 +138,12 @@ async def test_a_key_of_compare_is_found_anywhere_and_asks_for_the_other_run(
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         with monkeypatch.context() as patch:
             patch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.0)
-            await pilot.press("escape")
+            await press(pilot, "escape")
             await until(pilot, lambda: not [worker for worker in app.workers if worker.group == "palette"])
         assert not app._notifications
         command.callback()
         await until(pilot, lambda: isinstance(app.screen, RunChooser) and app.focused)
-        await pilot.press("enter")
+        await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.cursor is not None)
 
 

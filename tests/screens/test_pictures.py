@@ -31,9 +31,6 @@ def some_runs(make_run: Any) -> None:
     make_run("shakespeare-2", phase="training", step=400, created=1_759_999_900.0)
 
 
-ALL_SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
-
-
 @pytest.fixture
 def pictured(snap_compare: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Compares the screen of an app with its picture once it is ready, with these settings typed and keys pressed."""
@@ -54,7 +51,7 @@ def pictured(snap_compare: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -
     return compare
 
 
-@ALL_SIZES
+@SIZES
 def test_home(pictured: Callable[..., bool], make_run: Any, size: tuple[int, int]) -> None:
     some_runs(make_run)
 
@@ -65,17 +62,15 @@ def test_home(pictured: Callable[..., bool], make_run: Any, size: tuple[int, int
     assert pictured(app_in("home"), size, is_ready)
 
 
-@SIZES
-def test_an_empty_home(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
-    assert pictured(app_in("home"), size, lambda home: home.lab.runs_known and home.query_one("#machine").content)
+def test_an_empty_home(pictured: Callable[..., bool]) -> None:
+    assert pictured(app_in("home"), (80, 24), lambda home: home.lab.runs_known and home.query_one("#machine").content)
 
 
-@SIZES
-def test_data(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
+def test_data(pictured: Callable[..., bool]) -> None:
     def is_ready(data: Any) -> object:
         return len(data.choose_page._counts) == 2 and data.query_one("#texts").root.children[-1].children
 
-    assert pictured(app_in("data"), size, is_ready)
+    assert pictured(app_in("data"), (120, 40), is_ready)
 
 
 def is_counted(train: Any) -> bool:
@@ -92,7 +87,7 @@ def test_a_new_run_with_mistakes(pictured: Callable[..., bool]) -> None:
     assert pictured(app_in("train", text="fable.txt"), (80, 24), is_counted, **wrong)
 
 
-@ALL_SIZES
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 def test_a_run_that_trains(pictured: Callable[..., bool], make_run: Any, size: tuple[int, int]) -> None:
     some_runs(make_run)
     app = app_in("train", run="shakespeare-2", text="fable.txt")
@@ -104,11 +99,11 @@ def test_a_run_that_trains(pictured: Callable[..., bool], make_run: Any, size: t
     assert pictured(app, size, is_ready)
 
 
-@SIZES
-@pytest.mark.parametrize(("page", "key"), [("heads", "a"), ("place", "t"), ("updates", "ddd")])
-def test_inside_a_run(
-    pictured: Callable[..., bool], make_run: Any, measured: Any, size: tuple[int, int], page: str, key: str
-) -> None:
+INSIDE = {"heads-a-120x40": ("a", (120, 40)), "place-t-80x24": ("t", (80, 24)), "updates-ddd-80x24": ("ddd", (80, 24))}
+
+
+@pytest.mark.parametrize(("key", "size"), INSIDE.values(), ids=INSIDE)
+def test_inside_a_run(pictured: Callable[..., bool], make_run: Any, measured: Any, key: str, size: tuple[int, int]) -> None:
     measured(make_run("shakespeare", step=1000), range(0, 1001, 100))
     app = app_in("train", run="shakespeare", text="fable.txt")
     assert pictured(app, size, lambda train: train.watched is not None, *key)

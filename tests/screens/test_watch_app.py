@@ -16,7 +16,7 @@ from screens.watch_app import OF_OWN_RUNS, OF_WEIGHTS, WatchApp
 from tests.fixture_types import Until
 from tests.lab.runs.fake_box import FakeBox
 from tests.screens.conftest import NOW, metric_at, write_run
-from tests.screens.pilot_waits import resize, rows_of
+from tests.screens.pilot_waits import press, resize, rows_of
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_runs_of_another_machine_are_shown_live_and_a_lost_connection_is_s
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2 and "● training" in seen(pilot))
         assert "Runs are in the home of me@box, read-only" in seen(pilot)
-        await pilot.press("4")
+        await press(pilot, "4")
         await until(pilot, lambda: "Trained on me@box; last status: just now." in seen(pilot))
         with (box.home / "live/metrics.jsonl").open("ab") as file:
             file.write(b"".join(msgspec.json.encode(metric_at(step, 100)) + b"\n" for step in range(301, 401)))
@@ -98,12 +98,12 @@ async def test_keys_that_would_change_a_run_or_need_its_weights_say_that_it_is_o
             refused.pop("start", None)  # its key opens the settings of the plot where a run is in view
             for key in (*refused.values(), "5"):
                 app.clear_notifications()
-                await pilot.press(key)
+                await press(pilot, key)
                 assert told(app) == ["These runs are on me@box and are watched from here, read-only."], key
                 assert (app.current_mode, len(app.screen_stack)) == (mode, 1), key
             assert "p pause" not in seen(pilot)
         await resize(pilot, 80, 24)
-        await pilot.press("1", "down", "enter")
+        await press(pilot, "1", "down", "enter")
         await until(pilot, lambda: app.current_mode == "train" and "done  ✓ finished" in seen(pilot))
         await until(pilot, lambda: "! It has hardly improved since step 1,501" in seen(pilot))
         assert "unigram 6.93" in seen(pilot), "its verdict is of its text"
@@ -121,5 +121,5 @@ async def test_what_is_left_out_is_said_and_the_run_that_was_asked_for_is_in_vie
     async with asked.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: asked.current_mode == "train" and "done" in seen(pilot))
         await until(pilot, lambda: "done/samples.jsonl is not a regular file of a run." in told(asked))
-        await pilot.press("q")
+        await press(pilot, "q")
     assert asked.return_value is None

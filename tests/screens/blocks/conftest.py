@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from lab.views.blocks import View
 from screens.blocks.block_layout import Laid, Line
 from screens.blocks.block_view import BlockView
+from tests.screens.pilot_waits import settle
 
 
 def text_of(line: Line) -> str:
@@ -33,5 +34,5 @@ async def shown(view: View, width: int, height: int) -> AsyncIterator[tuple[Bloc
     async with app.run_test(size=(width, height)) as pilot:
         widget = app.query_one(BlockView)
         widget.show(view)
-        await pilot.pause()
+        await settle(pilot)
         yield widget, pilot

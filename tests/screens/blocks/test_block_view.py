@@ -7,6 +7,7 @@ from textual.geometry import Region
 from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, MatrixPanels, Paragraph, Table, Thumbnail, View
 from screens.blocks.block_view import BlockView
 from tests.screens.blocks.conftest import shown
+from tests.screens.pilot_waits import press, settle
 
 
 def gallery(side: int, count: int, group: int, chosen: int = 0, sentence: str = "") -> View:
@@ -18,12 +19,12 @@ def gallery(side: int, count: int, group: int, chosen: int = 0, sentence: str = 
 async def test_the_cursor_stays_on_its_thumbnail_where_a_wider_screen_has_fewer_lines_of_them() -> None:
     async with shown(gallery(8, 24, 12), 30, 40) as (view, pilot):
         view.focus()
-        await pilot.press(*["down"] * 20)
+        await press(pilot, *["down"] * 20)
         assert view.spot is not None
         ref = view.spot.ref
         for width in (200, 30, 90):
             await pilot.resize_terminal(width, 40)
-            await pilot.pause()
+            await settle(pilot)
             assert view.spot is not None
             assert view.spot.ref == ref
 
@@ -33,11 +34,11 @@ async def test_the_cursor_leaves_a_column_that_a_narrower_screen_does_not_show()
     rows = [[Cell("a"), *(Cell(f"{n}", float(n), f"x[{n}]") for n in range(1, 5))]]
     async with shown(View("heads", "", "", [Table(columns, rows)]), 120, 20) as (view, pilot):
         view.focus()
-        await pilot.press("end")
+        await press(pilot, "end")
         assert view.spot is not None
         assert view.spot.ref == "x[4]"
         await pilot.resize_terminal(30, 20)
-        await pilot.pause()
+        await settle(pilot)
         assert view.cursor is not None
         assert view.laid.has(view.cursor)
 
@@ -50,7 +51,7 @@ async def test_the_number_under_the_cursor_is_copied_exactly_and_without_a_curso
         assert "In words." in text
         assert "row 39" in text, "also what is out of sight"
         view.focus()
-        await pilot.press("down", "end")
+        await press(pilot, "down", "end")
         assert np.float32(view.text_to_copy()) == np.float32(1 / 3)
 
 
@@ -72,10 +73,10 @@ async def test_a_wide_table_scrolls_sideways_to_the_cursor_and_thumbnails_stay_i
     row = [Cell("row"), *(Cell("0.123456", 0.1, f"x[{n}]") for n in range(12))]
     async with shown(View("scores", "", "", [Table(columns, [row])]), 40, 12) as (view, pilot):
         view.focus()
-        await pilot.press("home")
+        await press(pilot, "home")
         lefts = []
         for key in [*["right"] * 8, *["left"] * 8]:
-            await pilot.press(key)
+            await press(pilot, key)
             lefts.append(view.left)
         assert lefts[0] == lefts[-1] == 0
         assert 0 < max(lefts) == lefts[7]
@@ -116,7 +117,7 @@ async def test_the_selected_row_stays_in_sight_where_the_sentence_grows_or_there
         for tokens, sentence, lines in ((8, "Of\nfive\nlines\nnow.", 16), (8, "Short.", 16), (8, "Short.", 12), (9, "Short.", 9)):
             view.show(pattern(tokens, sentence))
             await pilot.resize_terminal(50, lines)
-            await pilot.pause()
+            await settle(pilot)
             assert has_row(), (tokens, sentence, lines)
 
 
@@ -148,7 +149,7 @@ async def test_a_window_is_filled_with_as_many_rows_as_it_has_room_for_or_with_n
     async with shown(View("tokens", "", "In words.", [above], fill=table), 60, 40) as (view, pilot):
         for height, count in ((40, 20), (20, 11), (13, 0), (14, 5), (4, 0), (60, 20)):
             await pilot.resize_terminal(60, height)
-            await pilot.pause()
+            await settle(pilot)
             shown_rows = view.text_to_copy().count("row ")
             assert shown_rows == count, (height, view.window, view.extent)
             assert view.extent[0] <= view.window or not count, "nothing of it is out of sight"

@@ -52,7 +52,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import keys_to, rows_of, wait_until
+from tests.screens.pilot_waits import keys_to, press, rows_of, settle, wait_until
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -65,8 +65,10 @@ SHOWN = {
 """Stages of the fake model: what these tests see changes only with the screen."""
 
 
-SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
-"""The sizes that Inspect is made for."""
+def size_of(name: str) -> tuple[int, int]:
+    """The size of the terminal at the end of a picture's name."""
+    width, _, height = name.rpartition("-")[2].partition("x")
+    return int(width), int(height)
 
 
 def way_through() -> list[StageEntry]:
@@ -403,7 +405,6 @@ class InspectPilot(Pilot[None]):
 
     async def settle(self) -> None:
         """Wait until the selection is shown: the engine has answered, and the answer is drawn."""
-        await self.pause(0)
 
         def is_settled() -> bool:
             screen = self.app.screen
@@ -411,16 +412,15 @@ class InspectPilot(Pilot[None]):
             return not isinstance(screen, InspectScreen) or (screen.is_settled and not lists_stops)
 
         await self.until(is_settled)
-        await self.pause(0)
 
     async def press(self, *keys: str) -> None:
         """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette."""
         for key in keys:
             if key.startswith("inspect."):
                 await self.app.run_action(bindings_of(InspectScreen)[key][0].action, self.app.screen)
-                await self.pause()
+                await settle(self)
             else:
-                await super().press(key)
+                await press(self, key)
 
     async def go(self, *keys: str) -> None:
         """Press the keys and wait until what they lead to is shown."""

@@ -10,6 +10,7 @@ from screens.colour import Palette
 from screens.inspect.attention_shading import shading_of
 from screens.widgets.status_line import StatusLine
 from tests.screens.inspect.conftest import FakeEngine, Open, to_stage
+from tests.screens.pilot_waits import settle
 
 NAN = float("nan")
 ATTENTION = HeadAttention(1, 2, 1, Array.of(np.array([0.75, 0.25, NAN])), Array.of(np.array([NAN, 0.25, 0.5])))
@@ -104,7 +105,7 @@ async def test_v_shows_each_matrix_alone_and_then_all_and_bars_arcs_and_an_under
         await pilot.go("v", "v", "v", "enter")
         view = pilot.view
         view.styles.height = 10
-        await pilot.pause()
+        await settle(pilot)
         for key in [*["up"] * 8, *["down"] * 8, *["up"] * 8]:
             await pilot.press(key)
             assert view.cursor is not None

@@ -10,7 +10,7 @@ from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import split
 from screens.widgets.forward_pass_list import ForwardPassList
-from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
+from tests.screens.inspect.conftest import InspectPilot, Open, size_of, to_stage
 
 TO_SCORES = [*to_stage("scores"), "enter"]
 
@@ -212,14 +212,13 @@ async def test_a_second_click_on_a_number_explains_it_and_the_explanation_hides_
 
 
 PICTURES = {
-    "explain": [*TO_SCORES, "enter", "enter"],
-    "weight": [*TO_SCORES, "enter", "enter", "enter"],
-    "attribution": ["a", "enter"],
-    "evidence": ["w"],
+    "explain-80x24": [*TO_SCORES, "enter", "enter"],
+    "weight-120x40": [*TO_SCORES, "enter", "enter", "enter"],
+    "attribution-120x40": ["a", "enter"],
+    "evidence-80x24": ["w"],
 }
 
 
-@pytest.mark.parametrize("size", SIZES, ids=SIZES)
 @pytest.mark.parametrize("name", PICTURES)
-def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
-    picture(PICTURES[name], SIZES[size])
+def test_picture(name: str, picture: Callable[..., None]) -> None:
+    picture(PICTURES[name], size_of(name))

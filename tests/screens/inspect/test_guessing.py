@@ -12,6 +12,7 @@ from screens.inspect.guessing import AnswersInSight, next_place
 from screens.inspect.selection import Selection
 from screens.widgets.guess_view import IN_SIGHT, GuessView
 from tests.screens.inspect.conftest import FakeEngine, InspectPilot, Open
+from tests.screens.pilot_waits import settle
 
 
 def guess_of(pilot: InspectPilot) -> GuessView:
@@ -28,7 +29,7 @@ async def test_nothing_shows_the_answer_until_a_choice_is_made_and_an_open_guess
         await pilot.until(lambda: guess_of(pilot).is_open)
         for size in ((120, 40), (80, 24)):
             await pilot.resize_terminal(*size)
-            await pilot.pause()
+            await settle(pilot)
             assert pilot.text.count("fast") == 1, "a choice, and nothing else"
             assert "%" not in pilot.text
             assert "shaded" not in pilot.text

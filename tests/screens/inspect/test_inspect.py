@@ -29,6 +29,7 @@ from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassLis
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput
 from tests.screens.inspect.conftest import Open, to_stage
+from tests.screens.pilot_waits import settle
 
 
 async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(inspect: Open, steps: list[StageEntry]) -> None:
@@ -50,14 +51,25 @@ async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(in
         assert (pilot.title, pilot.status) == ("tokens", "No stage comes before this one.")
 
 
+WAYS_IN = (
+    (["enter"], 1),
+    (["enter", "enter"], 2),
+    (["x", "c"], 1),
+    (["x", "tab", "tab"], 1),
+    (["inspect.guess"], 1),
+    (["e"], 1),
+)
+"""Keys, and how many levels they enter."""
+
+
 async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open) -> None:
     async with inspect() as pilot:
         keys_shown = pilot.screen.query_one(KeyBar)
-        for keys in (("enter",), ("enter", "enter"), ("x", "c"), ("x", "tab", "tab"), ("inspect.guess",), ("e",)):
+        for keys, levels in WAYS_IN:
             assert "esc" not in keys_shown.render_line(0).text, keys
             await pilot.go(*keys)
             await pilot.until(lambda: " esc " in keys_shown.render_line(0).text)
-            await pilot.go(*["escape"] * len(keys))
+            await pilot.go(*["escape"] * levels)
             assert pilot.app.focused is pilot.screen.query_one(ForwardPassDrawing), keys
             await pilot.go("inspect.all_on")
 
@@ -313,18 +325,18 @@ async def test_newer_weights_are_loaded_when_inspect_comes_back_or_m_is_pressed_
     async with inspect() as pilot:
         lab, run = pilot.screen.lab, pilot.screen.model.facts.run
         await pilot.press("1")
-        await pilot.pause()
+        await settle(pilot)
         engine.step = 2500
         await pilot.go("5")
         assert "step 2,500" in pilot.facts
         assert "newer weights" not in pilot.status
         lab.runs = (replace(next(each for each in lab.runs if each.name == run), best_step=3000),)
-        await pilot.pause()
+        await settle(pilot)
         assert "step 2,500 (was best)" in pilot.facts
         first = pilot.status
         assert "newer weights: m, then enter" in first
         lab.runs = (replace(lab.runs[0], best_step=3100),)
-        await pilot.pause()
+        await settle(pilot)
         assert pilot.status == first, "each evaluation of a run that trains does not say it anew"
         lab.runs = (replace(lab.runs[0], best_step=3000),)
         engine.step = 3000

@@ -1,4 +1,4 @@
-"""Pictures of Inspect at the two sizes that it is made for, on a large screen, and where the terminal has 16 colours or none."""
+"""Pictures of Inspect, each at a size that it is made for, on a large screen, and where the terminal has 16 colours or none."""
 
 from collections.abc import Callable
 
@@ -6,25 +6,24 @@ import pytest
 
 from screens.app import LabApp
 from tests.screens.emitted_cells import PLAIN, SIXTEEN, codes_of, emitted_cells, without_ascii_mark
-from tests.screens.inspect.conftest import SIZES, to_stage
+from tests.screens.inspect.conftest import size_of, to_stage
 
 TO_SCORES, MATRIX_WITH_CURSOR = to_stage("scores"), [*to_stage("matrix"), "enter", "down"]
 KEYS = {
-    "embed": to_stage("embed"),
-    "scores-of-the-second": [*TO_SCORES, "left", "left"],
-    "matrix-with-cursor": MATRIX_WITH_CURSOR,
-    "all-heads": ["v", "right_curly_bracket", "right_square_bracket"],
-    "last": ["end"],
+    "embed-80x24": to_stage("embed"),
+    "scores-of-the-second-80x24": [*TO_SCORES, "left", "left"],
+    "matrix-with-cursor-120x40": MATRIX_WITH_CURSOR,
+    "all-heads-120x40": ["v", "right_curly_bracket", "right_square_bracket"],
+    "last-80x24": ["end"],
 }
 
 
-@pytest.mark.parametrize("size", SIZES, ids=SIZES)
 @pytest.mark.parametrize("name", KEYS)
-def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
-    picture(KEYS[name], SIZES[size])
+def test_picture(name: str, picture: Callable[..., None]) -> None:
+    picture(KEYS[name], size_of(name))
 
 
-@pytest.mark.parametrize("keys", [MATRIX_WITH_CURSOR, ["left", "inspect.shading"]], ids=["matrix-with-cursor", "received"])
+@pytest.mark.parametrize("keys", [["left", "inspect.shading"]], ids=["received"])
 def test_picture_on_a_large_screen(keys: list[str], picture: Callable[..., None]) -> None:
     picture(keys, (200, 60))
 
@@ -34,8 +33,15 @@ def test_picture_of_editing(keys: list[str], picture: Callable[..., None]) -> No
     picture(keys, (80, 24))
 
 
-@pytest.mark.parametrize("colours", ["16", "none"])
-@pytest.mark.parametrize("keys", [to_stage("embed"), MATRIX_WITH_CURSOR, ["v"]], ids=["embed", "matrix", "all-heads"])
+IN_FEW_COLOURS = {
+    "embed-none": (to_stage("embed"), "none"),
+    "matrix-16": (MATRIX_WITH_CURSOR, "16"),
+    "all-heads-16": (["v"], "16"),
+    "all-heads-none": (["v"], "none"),
+}
+
+
+@pytest.mark.parametrize(("keys", "colours"), IN_FEW_COLOURS.values(), ids=IN_FEW_COLOURS)
 def test_picture_in_few_colours(
     keys: list[str], colours: str, monkeypatch: pytest.MonkeyPatch, picture: Callable[..., None]
 ) -> None:

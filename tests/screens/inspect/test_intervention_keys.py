@@ -11,8 +11,8 @@ from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import TokenStrip
-from tests.screens.inspect.conftest import SIZES, InspectPilot, Open, to_stage
-from tests.screens.pilot_waits import rows_of
+from tests.screens.inspect.conftest import InspectPilot, Open, size_of, to_stage
+from tests.screens.pilot_waits import rows_of, settle
 
 HEAD = Intervention(part="attn.z", how="off", layer=0, head=0)
 TO_SCORES = to_stage("scores")
@@ -184,14 +184,14 @@ async def test_several_are_listed_changed_and_taken_back_and_before_and_after_is
 
 async def ask_second(pilot: InspectPilot, key: str, *typed: str) -> None:
     await pilot.press(key)
-    await pilot.pause()
+    await settle(pilot)
     await pilot.go(*typed, "enter")
 
 
 async def test_a_head_is_built_by_hand_and_e_edits_it(inspect: Open, engine: Any) -> None:
     async with inspect(size=(120, 40)) as pilot:
         await pilot.press("inspect.build")
-        await pilot.pause()
+        await settle(pilot)
         assert "position, position before, token" in str(pilot.app.screen.query_one("#ask-text-words", Static).content)
         await pilot.go("ctrl+u", *"token > tokn", "enter")
         assert "Write a head as in position before → position × 8" in str(
@@ -205,7 +205,7 @@ async def test_a_head_is_built_by_hand_and_e_edits_it(inspect: Open, engine: Any
         assert pilot.view.view.sentence == "Built: token > token."
         assert "e edits the head" in pilot.status
         await pilot.press("e")
-        await pilot.pause()
+        await settle(pilot)
         await pilot.go(*" x 3", "enter")
         assert engine.asked("experiment")[-1]["inputs"] == {"head": "token > token x 3"}
         await pilot.go("escape")
@@ -242,7 +242,7 @@ async def test_every_patch_says_how_far_it_has_come_and_e_chooses_the_two_tokens
         assert "e chooses the two tokens" in pilot.status
         for tokens in (("enter", "enter"), ("down", "enter", "escape"), ("down", "enter", "enter")):
             await pilot.press("e")
-            await pilot.pause()
+            await settle(pilot)
             await pilot.go(*tokens)
             asked = engine.asked("patches")[-1]
             if "escape" not in tokens:
@@ -313,13 +313,12 @@ async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in
 
 
 PICTURES = {
-    "list": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
-    "before-and-after": [*TO_SCORES, "x", "c"],
-    "two-prompts": [*TO_SCORES, "c", "end", "full_stop", "enter", "escape"],
+    "list-80x24": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
+    "before-and-after-80x24": [*TO_SCORES, "x", "c"],
+    "two-prompts-120x40": [*TO_SCORES, "c", "end", "full_stop", "enter", "escape"],
 }
 
 
-@pytest.mark.parametrize("size", SIZES, ids=SIZES)
 @pytest.mark.parametrize("name", PICTURES)
-def test_picture(name: str, size: str, picture: Callable[..., None]) -> None:
-    picture(PICTURES[name], SIZES[size])
+def test_picture(name: str, picture: Callable[..., None]) -> None:
+    picture(PICTURES[name], size_of(name))

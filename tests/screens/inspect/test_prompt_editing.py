@@ -17,6 +17,7 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from tests.screens.inspect.conftest import InspectPilot, Open, to_stage
+from tests.screens.pilot_waits import settle
 
 
 async def editing(pilot: InspectPilot) -> PromptInput:
@@ -38,7 +39,7 @@ async def test_up_and_down_walk_through_the_prompts_of_before_and_ctrl_k_leaves_
         await pilot.press("down", "down", "down")
         assert editor.value == "The big dog ranx"
         await pilot.press("home", "ctrl+k")
-        await pilot.pause()
+        await settle(pilot)
         assert editor.text == "The big dog ranx"
         assert pilot.screen.query_one(KeyBar).has_class("-open"), "it shows the keys"
 
@@ -49,7 +50,7 @@ async def test_whatever_is_pasted_is_shown_on_one_line_meant_as_it_was_and_cut_a
     pasted = ("\x00\x1b[31mred\x7f", "a\tb\nc\r\nd\re", "👩‍👩‍👧 é ﷽ \u202eright", "<|endoftext|>", "[b]not markup[/]")
     async with inspect() as pilot:
         strip = pilot.strip
-        for text in (*pasted, "The big dog\n" * 833 + "end!", "The big dog ran. The big dog ran fast."):
+        for text in (*pasted, "The big dog\n" * 83 + "end!", "The big dog ran. The big dog ran fast."):
             editor = await editing(pilot)
             editor.value = ""
             editor.post_message(events.Paste(text))
@@ -67,10 +68,9 @@ async def test_whatever_is_pasted_is_shown_on_one_line_meant_as_it_was_and_cut_a
         await pilot.go("u")
         editor = await editing(pilot)
         editor.value = ""
-        editor.post_message(
-            events.Paste("The big dog\n" * 83_334)
-        )  # the fake engine is not asked: it goes character by character
-        await pilot.until(lambda: len(editor.text) == 1_000_008)
+        # The fake engine is not asked: it goes character by character.
+        editor.post_message(events.Paste("The big dog\n" * 8_334))
+        await pilot.until(lambda: len(editor.text) == 100_008)
         await pilot.press("escape")
         assert not editor.has_focus
 
@@ -86,7 +86,7 @@ async def test_a_prompt_that_was_shown_or_compared_is_in_the_history_and_a_facto
 ) -> None:
     async with inspect() as pilot:
         await pilot.press("c")
-        await pilot.pause()
+        await settle(pilot)
         await pilot.go("end", "full_stop", "enter")
         await kept(pilot, "The big dog ran.")
         await pilot.go("escape", *to_stage("qkv"))
@@ -145,7 +145,7 @@ async def test_a_click_on_the_settings_or_on_the_run_changes_them_and_one_on_an_
         made = pilot.screen.query_one(InterventionList)
         assert (len(made.made), made.chosen) == (2, 0)
         await pilot.click(made, offset=(5, 2))
-        await pilot.pause()
+        await settle(pilot)
         assert made.chosen == 1
         await pilot.go("inspect.all_on")
 
@@ -153,12 +153,12 @@ async def test_a_click_on_the_settings_or_on_the_run_changes_them_and_one_on_an_
         facts = screen.query_one("#prompt-facts", StatusLine)
         line = facts.render_line(0).text
         await pilot.click(facts, offset=(line.index("T=1") + 2, 0))
-        await pilot.pause()
+        await settle(pilot)
         assert screen.query_one(SamplingForm).display
         await pilot.press("escape")
         await pilot.click(facts, offset=(line.index("val loss (on 29%) 1.234") + 2, 0))
         await pilot.click(facts, offset=(line.index("position") + 2, 0))
-        await pilot.pause()
+        await settle(pilot)
         assert pilot.app.screen is screen, "the others are no links"
         await pilot.click(facts, offset=(line.index(" step 2,000"), 0))
         await pilot.settle()

@@ -13,7 +13,7 @@ from lab.views.blocks import Table
 from screens.help_screen import sections_of
 from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
-from tests.screens.inspect.conftest import SIZES, FakeEngine, InspectPilot, Open, to_stage
+from tests.screens.inspect.conftest import FakeEngine, InspectPilot, Open, to_stage
 from tests.screens.test_key_map import MOST_ROWS
 
 STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), TimelineStop("best", 2000, ("best", "last")))
@@ -174,6 +174,5 @@ def test_the_rail_names_steps_and_the_best_where_they_fit() -> None:
     assert rail_of(many, 36) == "┼──────┼1─────┼──────┼100───┼──best┼", "the last word cuts no label"
 
 
-@pytest.mark.parametrize("size", SIZES, ids=SIZES)
-def test_picture(size: str, picture: Callable[..., None]) -> None:
-    picture([*to_stage("scores"), "enter", "t", "left"], SIZES[size])
+def test_picture(picture: Callable[..., None]) -> None:
+    picture([*to_stage("scores"), "enter", "t", "left"], (80, 24))

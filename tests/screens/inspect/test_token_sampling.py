@@ -14,7 +14,7 @@ from screens.inspect.selection import Prompt, Selection, cut_after, with_token
 from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import LEVELS, level
-from tests.screens.inspect.conftest import SIZES, Open, to_stage
+from tests.screens.inspect.conftest import Open, size_of, to_stage
 
 
 async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the_seed_is_in_sight(
@@ -268,8 +268,10 @@ def draw(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "view", shown)
 
 
+DRAWS = {"sample-80x24": ["end", "k"], "written-120x40": ["end", "k", "space", "space"]}
+
+
 @pytest.mark.usefixtures("draw")
-@pytest.mark.parametrize("size", SIZES, ids=SIZES)
-@pytest.mark.parametrize("keys", [["end", "k"], ["end", "k", "space", "space"]], ids=["sample", "written"])
-def test_picture_of_the_draw(keys: list[str], size: str, picture: Callable[..., None]) -> None:
-    picture(keys, SIZES[size])
+@pytest.mark.parametrize("name", DRAWS)
+def test_picture_of_the_draw(name: str, picture: Callable[..., None]) -> None:
+    picture(DRAWS[name], size_of(name))

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from screens.app import LabApp
 from screens.terminal.clipboard import CLIPBOARD_BYTES, copy, text_in_sight
 from tests.fixture_types import Until
-from tests.screens.pilot_waits import press
+from tests.screens.pilot_waits import press, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -39,7 +39,7 @@ async def test_y_copies_what_the_screen_shows_without_borders_and_writes_the_sam
         part = Static("one  \ntwo │ three")
         part.styles.border = ("round", "red")
         await app.screen.mount(part)
-        await pilot.pause()
+        await settle(pilot)
         assert text_in_sight(part) == "one\ntwo   three"
 
 

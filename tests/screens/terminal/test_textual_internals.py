@@ -28,6 +28,7 @@ from textual.widgets import Static
 
 from screens.app import LabApp
 from screens.terminal.textual_internals import NO_CACHE, SECONDS_BETWEEN_PAINTS, begin_with_theme, write_to
+from tests.screens.pilot_waits import press, settle
 
 
 def strip() -> Strip:
@@ -69,7 +70,7 @@ async def test_styles_of_a_component_follow_the_classes_of_its_widget() -> None:
         await app.mount(signs)
         assert signs.get_component_rich_style("signs--good").color == Color.parse("#ff0000")
         signs.add_class("-calm")
-        await pilot.pause()
+        await settle(pilot)
         assert signs.get_component_rich_style("signs--good").color == Color.parse("#0000ff")
         with pytest.raises(KeyError, match="signs--other"):
             signs.get_component_styles("signs--other")
@@ -86,8 +87,8 @@ async def test_a_theme_to_begin_with_is_set_as_setting_it_does() -> None:
             if not begins:
                 app.theme = "catppuccin-latte"
             await pilot.pause(0.1)
-            await pilot.press("question_mark")
-            await pilot.pause()
+            await press(pilot, "question_mark")
+            await settle(pilot)
             pictures.append(app.export_screenshot())
             assert app.classes == {"-light-mode", "-theme-catppuccin-latte"}
     assert pictures[0] == pictures[1]

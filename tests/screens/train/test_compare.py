@@ -34,7 +34,7 @@ from screens.train.compare_plot import RunColumns, _from_difference, figure, sam
 from screens.train.compare_screen import CompareScreen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import SIZES, press, press_until, resize
+from tests.screens.pilot_waits import press, press_until, resize, settle
 from tests.screens.train.train_app import act, change
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -80,8 +80,8 @@ def compared(pilot: Pilot[None]) -> list[ComparedRun]:
 async def marked_and_compared(app: LabApp, pilot: Pilot[None], until: Any, runs: int = 2) -> None:
     await until(pilot, lambda: len(app.runs) >= runs)
     for _ in range(runs):
-        await pilot.press("m", "down")
-    await pilot.press("c")
+        await press(pilot, "m", "down")
+    await press(pilot, "c")
     await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot) and words(pilot))
 
 
@@ -100,7 +100,7 @@ def comparing(app: LabApp, until: Until) -> Open:
 
 async def the_plot_counts_otherwise(pilot: Pilot[None], two_runs: tuple[Run, Run]) -> None:
     for unit in ("steps", "tokens", "epochs", "seconds", "steps"):
-        await pilot.pause()
+        await settle(pilot)
         assert unit in plotted(pilot).splitlines()[-1]
         await act(pilot, "axis")
     screen: Any = pilot.app.screen
@@ -114,10 +114,10 @@ async def the_plot_counts_otherwise(pilot: Pilot[None], two_runs: tuple[Run, Run
     await press(pilot, "z")
     low, high = plot.x_range
     assert low == pytest.approx(0.5 * high)
-    await pilot.press("left")
+    await press(pilot, "left")
     told = {plot.readout}
     assert plot.readout.endswith(f"; val (on 29%) B {bits[-1]:.3f}"), "newer ends before this place"
-    await pilot.press("left", "left")
+    await press(pilot, "left", "left")
     tokens = lines[-2].step * screen.runs[1].tokens_per_step
     assert plot.readout.endswith(f"; val (on 29%) B {bits[-2]:.3f} @ {count(tokens)}"), "no evaluation was made here"
     told.add(plot.readout)
@@ -159,19 +159,19 @@ async def test_marked_runs_are_compared_and_their_samples_stand_beside_each_othe
         assert rows[0].startswith("Samples at 50% of training")
         assert rows[1].split("  ")[0] == "A newer, step 200"
         assert "B older, step 200" in rows[1]
-        await pilot.press("left_curly_bracket", "left_curly_bracket")
+        await press(pilot, "left_curly_bracket", "left_curly_bracket")
         rows = table(pilot, "samples")
         assert rows[1].split("  ")[0] == "A newer, step 0"
         assert "xqv ee oth" in rows[2]
         await press_until(pilot, "right_curly_bracket", lambda: "step 200" in table(pilot, "samples")[1])
-        await pilot.press("right_curly_bracket", "right_curly_bracket")
+        await press(pilot, "right_curly_bracket", "right_curly_bracket")
         assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
         await resize(pilot, 120, 40)
         assert not words(pilot).endswith("…")
         assert "whole verdict" not in app.screen.query_one(KeyBar).render_line(0).text
         await resize(pilot, 80, 24)
         await the_plot_counts_otherwise(pilot, two_runs)
-        await pilot.press("escape")
+        await press(pilot, "escape")
         assert app.current_mode == "home"
         assert isinstance(app.screen.query_one(RunTable), RunTable)
 
@@ -245,30 +245,30 @@ async def test_more_runs_than_fit_are_paged_and_at_the_cursor_the_losses_of_five
         make_run(f"run-{number}", created=1000.0 - number, step=200, steps=200).tokenizer_path.write_text("{}")
     async with listed(7) as pilot:
         for _ in range(7):
-            await pilot.press("m", "down")
+            await press(pilot, "m", "down")
         assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
-        await pilot.press("c")
+        await press(pilot, "c")
         await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
         legend = plotted(pilot).splitlines()[0]
         assert [word for word in legend.split() if word.isalpha()] == [*"ABCDE", "E", "val", "linear", "y"]
         assert "nats/token," in legend, "nothing of it is cut"
-        await pilot.press("left", "left")
+        await press(pilot, "left", "left")
         plot = app.screen.query_one(LinePlot)
         assert len(plot.readout) > 80
         rows = plotted(pilot).split("\n")
         lines = next(number for number in range(1, 5) if " ".join(row.strip() for row in rows[:number]) == plot.readout)
         await act(pilot, "cursor")
         assert plotted(pilot).split("\n")[1:lines] != rows[1:lines], "the plot again"
-        await pilot.press("d")
+        await press(pilot, "d")
         assert samples_shown(compared(pilot), 75) == 3
         assert "runs 1–3, [ ] others" in table(pilot, "samples")[0]
-        await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
+        await press(pilot, "right_square_bracket", "right_square_bracket", "right_square_bracket")
         assert "runs 3–5" in table(pilot, "samples")[0]
         assert "E run-4, step 200" in table(pilot, "samples")[1]
         app.screen.first = 4  # type: ignore[attr-defined]  # chosen while only one fitted
-        await pilot.pause()
+        await settle(pilot)
         assert "runs 3–5" in table(pilot, "samples")[0], "no column stays empty"
-        await pilot.press("left_square_bracket")
+        await press(pilot, "left_square_bracket")
         assert "runs 2–4" in table(pilot, "samples")[0]
         for width in (100, 120):
             await resize(pilot, width, 40)
@@ -318,7 +318,7 @@ async def test_a_run_that_goes_while_it_is_compared_is_told_and_a_new_one_of_its
         path.rename(path.with_name("moved"))
         await read()
         await until(pilot, lambda: "older" in words(pilot) and "newer" not in words(pilot))
-        await pilot.press("d", "d", "j", "k", "z", "left", "right", "left_curly_bracket", "s", "enter", "escape")
+        await press(pilot, "d", "d", "j", "k", "z", "left", "right", "left_curly_bracket", "s", "enter", "escape")
         await pilot.resize_terminal(120, 40)
         await act(pilot, "smoothing", "log_y")
         assert not screen.query_one("#compare-table", RunColumns).lines
@@ -343,23 +343,23 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home_un
         # What others follow, such as a lesson a post-training, is among the workers of the whole app.
         for group in ("follow", "runs"):
             app.screen.query_one(RunTable).run_worker(asyncio.Event().wait(), group=group)
-        await pilot.press("c")
+        await press(pilot, "c")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
-        await pilot.press("escape", "m", "down", "c")
+        await press(pilot, "escape", "m", "down", "c")
         await until(pilot, lambda: len(compared(pilot)) == 2)
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await app.run_action("choose('train')", app.screen)
         await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
         train: Any = app.screen
         for keys in ((), ("left", "escape", "escape")):
-            await pilot.press(*keys)
+            await press(pilot, *keys)
             assert app.screen is train, "escape leads to where it was opened"
-            await pilot.press("c")
+            await press(pilot, "c")
             await until(pilot, lambda: isinstance(app.screen, RunChooser))
-            await pilot.press("enter")
+            await press(pilot, "enter")
             await until(pilot, lambda: len(compared(pilot)) == 2)
         assert [run.title for run in compared(pilot)] == ["A older", "B newer"]
-        await pilot.press("4")
+        await press(pilot, "4")
         assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
 
         newer = app.run_summary("newer")
@@ -401,33 +401,33 @@ async def test_home_renames_and_deletes_a_run_that_the_palette_names_and_keeps_t
         app.run_name = "demo"
         assert not {"Rename demo", "Delete demo"} & offered()
         app.run_name = "newer"
-        await pilot.press("m", "r")
+        await press(pilot, "m", "r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         field = app.screen.query_one(Input)
         for wrong, why in (("older", "a run called older already"), ("a/b", "cannot be a run's name")):
             field.value = wrong
-            await pilot.press("enter")
+            await press(pilot, "enter")
             assert why in str(app.screen.query_one("#ask-text-error", Static).content)
         field.value = "newest"
-        await pilot.press("enter")
+        await press(pilot, "enter")
         await until(pilot, lambda: [run.name for run in app.runs] == ["newest", "older"])
         assert app.run_name == "newest"
         assert app.screen.query_one(RunTable).marked == ("newest",)
         assert sorted(path.name for path in home.iterdir()) == ["newest", "older"]
 
-        await pilot.press("x")
+        await press(pilot, "x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         said = app.screen._words
         assert "newest: 200 steps on stories" in said
         assert "frees 3." in said
         assert "cannot be undone" in said
-        await pilot.press("enter")
+        await press(pilot, "enter")
         assert isinstance(app.screen, ConfirmDialog), "enter comes too easily for what cannot be undone"
-        await pilot.press("escape")
+        await press(pilot, "escape")
         assert (home / "newest").is_dir()
-        await pilot.press("x")
+        await press(pilot, "x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("x")
+        await press(pilot, "x")
         await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
         assert app.run_name == "older"
         assert [path.name for path in home.iterdir()] == ["older"]
@@ -441,9 +441,9 @@ async def test_delete_says_that_it_listens_for_a_trainer_on_another_machine(
     status = msgspec.structs.replace(newer.status(), phase="training", host="abacus", heartbeat=1.0)
     newer.status_path.write_bytes(msgspec.json.encode(status))
     async with listed(2) as pilot:
-        await pilot.press("x")
+        await press(pilot, "x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("x")
+        await press(pilot, "x")
         words = "Listening for 1 seconds, as newer may still be trained on abacus."
         await until(pilot, lambda: words in [note.message for note in app._notifications])
         assert newer.path.is_dir()
@@ -456,19 +456,19 @@ async def test_a_run_that_trains_is_neither_renamed_nor_deleted_and_one_of_anoth
     busy, far = (make_run(name, phase="training", step=10, created=age) for name, age in (("busy", 1000.0), ("far", 2000.0)))
     far.status_path.write_bytes(far.status_path.read_bytes().replace(b'"host":""', b'"host":"abacus"'))
     async with listed(2) as pilot:
-        await pilot.pause()
+        await settle(pilot)
         line = str(app.screen.query_one("#run-line", Static).content)
         assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
         assert app.runs[0].is_active
-        await pilot.press("down")
+        await press(pilot, "down")
         for key in ("r", "x"):
-            await pilot.press(key)
+            await press(pilot, key)
             await until(pilot, lambda: any("being trained" in note.message for note in app._notifications))
             app.clear_notifications()
         assert busy.path.is_dir()
-        await pilot.press("up", "enter")
+        await press(pilot, "up", "enter")
         await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-notice", Static).content))
-        await pilot.press("p")
+        await press(pilot, "p")
         await until(pilot, lambda: (far.control_path / "pause").exists())
 
 
@@ -479,7 +479,7 @@ async def test_settings_are_used_again(app: LabApp, listed: Open, make_run: Any,
     train = msgspec.structs.replace(run.config.train, lr=0.004, seed=7, clip=0.5)
     change(run, data=data, train=train)
     async with listed() as pilot:
-        await pilot.press("a")
+        await press(pilot, "a")
         await until(pilot, lambda: app.current_mode == "train" and app.screen.query("#problems"))
         screen: Any = app.screen
         problems = screen.query_one("#problems")
@@ -501,12 +501,11 @@ async def test_settings_are_used_again(app: LabApp, listed: Open, make_run: Any,
         assert screen.new_run._hidden == {}
 
 
-@SIZES
-def test_picture(snap_compare: Any, two_runs: Any, until: Any, size: tuple[int, int]) -> None:
+def test_picture(snap_compare: Any, two_runs: Any, until: Any) -> None:
     app = LabApp(preload=False)
     app.animation_level = "none"
 
     async def ready(pilot: Pilot[None]) -> None:
         await marked_and_compared(app, pilot, until)
 
-    assert snap_compare(app, terminal_size=size, run_before=ready)
+    assert snap_compare(app, terminal_size=(120, 40), run_before=ready)

@@ -22,7 +22,7 @@ from screens.train.one_step_widgets import BackwardView, LossStrip, StageList, l
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
-from tests.screens.pilot_waits import SIZES, keys_to
+from tests.screens.pilot_waits import keys_to, press
 from tests.screens.train.one_step_engine import WEIGHTS, FakeEngine
 from tests.screens.train.train_app import TrainApp, watch
 
@@ -77,12 +77,6 @@ def status(pilot: Pilot[None]) -> str:
 
 def text_of(view: BackwardView) -> list[str]:
     return ["".join(text for text, _ in line) for line in view.laid.lines]
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-    await settle(pilot)
 
 
 async def test_w_in_train_opens_the_backward_pass_a_key_or_click_its_numbers_and_escape_leads_back_and_ends_the_engine(
@@ -245,7 +239,7 @@ async def test_an_engine_that_dies_or_does_not_answer_is_told_of_and_another_run
         engine.gate.clear()
         now = 1000.0
         monkeypatch.setattr("screens.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
-        await pilot.press("space")
+        await press(pilot, "space")
         now += SLOW_AFTER
         notices.pulse()
         assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 2 s.")
@@ -258,7 +252,7 @@ async def test_an_engine_that_dies_or_does_not_answer_is_told_of_and_another_run
         engine.gate.clear()
         now = 1000.0
         notices.due = LOADING
-        await pilot.press("space")
+        await press(pilot, "space")
         now += SLOW_AFTER
         notices.pulse()
         assert status(pilot) == "Loading PyTorch and the model… 2 s.", "not called stuck before it has taken long"
@@ -296,11 +290,9 @@ def pictured(engine: FakeEngine, make_run: Callable[..., object], snap_compare: 
     return compare
 
 
-@SIZES
-def test_picture(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
-    assert pictured(size, *keys_to("losses", STAGES), "space", "space")
+def test_picture(pictured: Callable[..., bool]) -> None:
+    assert pictured((80, 24), *keys_to("losses", STAGES), "space", "space")
 
 
-@SIZES
-def test_picture_of_the_backward_pass(pictured: Callable[..., bool], size: tuple[int, int]) -> None:
-    assert pictured(size)
+def test_picture_of_the_backward_pass(pictured: Callable[..., bool]) -> None:
+    assert pictured((120, 40))

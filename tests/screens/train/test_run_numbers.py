@@ -17,6 +17,7 @@ from screens.plot.plot_settings import PlotSettings
 from screens.train.run_header import AFTER_TRAINING, WHY, VerdictBar, newest_numbers, numbers_at, status_text
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from tests.lab.analysis.recorded_curves import recorded
+from tests.screens.pilot_waits import settle
 
 
 def numbers(part: int = 0, *, bits: bool = False) -> dict[str, str]:
@@ -161,7 +162,7 @@ async def test_the_verdict_is_a_whole_sentence_at_every_width_with_the_key_to_it
         bar = app.query_one(VerdictBar)
         assert bar.size.height == 1, "no line is taken before there is a verdict"
         bar.verdict = LINE
-        await pilot.pause()
+        await settle(pilot)
         said = [bar.render_line(y).text.strip() for y in range(bar.size.height)]
     assert len(said) == lines
     assert " ".join(said).split() == f"{LINE.text} ⏎ {WHY}".split()

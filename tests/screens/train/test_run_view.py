@@ -19,7 +19,7 @@ from screens.train.run_view import RunPage
 from screens.widgets.text_fitting import whole_sentences
 from tests.fixture_types import Open
 from tests.screens.conftest import loss_at, metric_at, write_insights
-from tests.screens.pilot_waits import press, press_until, resize, rows_of
+from tests.screens.pilot_waits import press, press_until, resize, rows_of, settle
 from tests.screens.train.train_app import TrainApp, act, change, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -75,7 +75,7 @@ async def test_a_run_without_steps_or_still_being_read_says_why_and_no_verdict_c
             slow.setattr(screen, "_read", lambda *arguments: None)
             screen.lab.run_name = "tale"
             screen.making = False
-            await pilot.pause()
+            await settle(pilot)
             assert screen.view.samples.render_line(0).text.rstrip() == "Reading the run …"
         await watch(pilot, until, "tale")
         assert screen.view.samples.render_line(0).text.startswith("Samples at step 200")
@@ -132,7 +132,7 @@ async def test_a_run_in_view_has_at_most_fifteen_lines_of_help(app: TrainApp, ma
             await watch(pilot, until, phase)
             for page in get_args(RunPage):
                 screen_of(pilot).view.page = page
-                await pilot.pause()
+                await settle(pilot)
                 rows = [row for _, rows in sections_of(screen_of(pilot)) for row in rows if row.is_listed]
                 assert len(rows) <= 15
                 assert ("pause" in "".join(row.words for row in rows)) == (phase != "finished")
@@ -169,14 +169,14 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
             await press(pilot, "d")
         await press(pilot, "d", "enter")
         assert not reading.display
-        await pilot.press("enter", "escape")
+        await press(pilot, "enter", "escape")
         assert not reading.display
         await watch(pilot, until, "computed")
         await press(pilot, "enter", "d", "d")
         assert text_of(pilot, "#run-computed").endswith("compiled.")
         assert is_whole(pilot, "#run-computed")
         assert is_whole(pilot, "#run-reading")
-        await pilot.press("d", "d")
+        await press(pilot, "d", "d")
         await resize(pilot, 60, 16)
         scroll = screen_of(pilot).query_one("#run-words")
         assert scroll.max_scroll_y
@@ -309,12 +309,12 @@ async def test_small_panels_stand_where_the_words_were_or_beside_the_plot(watchi
         assert all(each.region.x >= plot.region.right and each.size.height >= 9 for each in plots)
         assert screen.view.samples.display, "nothing gave way to them"
         assert plot.size.width >= 75
-        await pilot.press("d")
+        await press(pilot, "d")
         await until(pilot, lambda: "only while you watch it train" in drawn()[0])
         assert screen.view.samples.display
-        await pilot.press("d")
+        await press(pilot, "d")
         assert screen.view.insights.display, "the updates"
-        await pilot.press("d")
+        await press(pilot, "d")
         await until(pilot, lambda: drawn()[0] == names[0])
         for size in ((120, 40), (80, 24)):
             await pilot.resize_terminal(*size)
@@ -379,10 +379,10 @@ async def test_what_happened_is_marked_on_the_axis(watching: Open) -> None:
         assert (axis.count("‖"), axis.count("★"), axis.count("▴")) == (1, 1, 9)
         assert axis.index("‖") == plot._drawn.column(500)
         screen_of(pilot).view.cursor = 499
-        await pilot.pause()
+        await settle(pilot)
         assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("500", "▴ ▸ ‖")
         screen_of(pilot).view.cursor = 549
-        await pilot.pause()
+        await settle(pilot)
         assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("550", "·")
         await press(pilot, "escape", "z")
         await act(pilot, "axis", "axis", "axis")
@@ -421,15 +421,15 @@ async def test_the_gap_is_named_and_the_mouse_reads_out_and_zooms(watching: Open
         await until(pilot, lambda: plot.x_range[1] - plot.x_range[0] < 0.9 * (whole[1] - whole[0]))
         assert plot.x_range[0] < step < plot.x_range[1]
         assert not screen_of(pilot).view.plot_view.y_zoomed
-        await pilot.press("end")
+        await press(pilot, "end")
         for x, keys in ((1, {}), (middle, {"shift": True})):
             for _ in range(3):
                 turn(x, **keys)
-                await pilot.pause()
+                await settle(pilot)
             await until(pilot, lambda: plot.y_range[1] - plot.y_range[0] < 0.9 * (heights[1] - heights[0]))
             assert plot.x_range == whole
             assert plot.render_line(0).text.rstrip().endswith("y, zoomed")
-            await pilot.press("end")
+            await press(pilot, "end")
             await until(pilot, lambda: plot.y_range == heights)
         await act(pilot, "close_up")
         await until(pilot, lambda: plot.y_range[1] < heights[1])

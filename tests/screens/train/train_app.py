@@ -10,6 +10,7 @@ from lab.runs.run_folder import Run
 from screens.app import LabApp
 from screens.messages import RunChosen
 from screens.train.train_screen import TrainScreen
+from tests.screens.pilot_waits import settle
 
 
 class TrainApp(LabApp):
@@ -41,7 +42,7 @@ async def act(pilot: Pilot[None], *actions: str) -> None:
     """Do what has no key, such as a setting of the plot."""
     for action in actions:
         await pilot.app.run_action(action, pilot.app.screen)
-    await pilot.pause()
+    await settle(pilot)
 
 
 async def watch(pilot: Pilot[None], until: Any, name: str) -> None:

@@ -20,7 +20,7 @@ from screens.train.insights.page_lines import PageLines, updates_lines
 from screens.train.insights.probe_page import tail
 from screens.train.run_header import RunHeader
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press, press_until, resize
+from tests.screens.pilot_waits import press, press_until, resize, settle
 from tests.screens.train.train_app import TrainApp, act, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -45,11 +45,11 @@ async def a_click_chooses_the_head_it_is_on(pilot: Pilot[None]) -> None:
     line, x = next(place for place in places if view._head_at(*place) == (1, 2))
     assert view.chosen != (1, 2)
     await pilot.click(page, offset=(x, line))
-    await pilot.pause()
+    await settle(pilot)
     assert view.chosen == (1, 2)
     assert any("▸2.3" in row for row in page_of(pilot))
     await pilot.click(page, offset=(2, 0))
-    await pilot.pause()
+    await settle(pilot)
     assert view.chosen == (1, 2), "the sentence above is no link"
 
 
@@ -72,9 +72,9 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
             assert [number for number in row.split() if number[0].isdecimal()] == ["0.06", "0.02", "0.72"]
             heads = [line[1:4] for line in page if line[2:3] == "." and line[:1] in " ▸"]
             assert heads == [f"{layer}.{head}" for layer in range(1, 5) for head in range(1, 5)], "every head is in sight"
-            await pilot.press("up", "k")
+            await press(pilot, "up", "k")
             assert any(line.startswith("▸2.4") for line in page_of(pilot))
-            await pilot.press("left", "h")
+            await press(pilot, "left", "h")
             await press_until(pilot, "left", lambda: any("step 400   5/11 ←/→" in line for line in page_of(pilot)))
             assert page_of(pilot)[0].startswith("No induction head at step 400: even the most similar, head ")
             await press(pilot, "enter")
@@ -106,16 +106,16 @@ async def test_runs_with_fewer_measurements_show_those_and_one_that_is_gone_is_n
         await watch(pilot, until, "none")
         await press(pilot, "a")
         assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
-        await pilot.press("down", "left", "enter")
+        await press(pilot, "down", "left", "enter")
         assert page_of(pilot)[0].startswith("No measurements")
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await watch(pilot, until, "older")
         await press(pilot, "t")
         page = page_of(pilot)
         assert page[0] == "one place of the validation text   all that this older run measured"
         assert lit(pilot) == [" dog"]
         assert any(line.startswith("▸ dog         61.0%") for line in page)
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await watch(pilot, until, "single")
         await press(pilot, "a")
         plot = screen_of(pilot).query_one("#head-history")
@@ -150,7 +150,7 @@ async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_cha
         )
         assert [line.split()[:2] for line in page[step + 1 : step + 4]] == [["▸", "flew"], ["ran", "30.0%"], ["all", "others"]]
         assert "91.0%" in page[step + 1]
-        await pilot.press("left")
+        await press(pilot, "left")
         await resize(pilot, 120, 40)
         page = page_of(pilot)
         listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
@@ -172,7 +172,7 @@ async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_cha
         assert lit(pilot) == [" dog"]
         looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
-        await pilot.press("up", "up", "up")
+        await press(pilot, "up", "up", "up")
         assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
         await act(pilot, "page('updates')")
         page = page_of(pilot)
@@ -183,7 +183,7 @@ async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_cha
         await act(pilot, "page('updates')")
         assert screen_of(pilot).query_one("#run-middle").display
 
-        await pilot.press("a")
+        await press(pilot, "a")
         for size in ((80, 24), (200, 60), (120, 40)):
             await resize(pilot, *size)
             page = page_of(pilot)
@@ -212,7 +212,7 @@ async def test_pages_show_every_head_over_all_evaluations_the_place_that_has_cha
             await press(pilot, "left", "left")
             marks = next(line for line in page_of(pilot) if line.count("▴") == 3)
             assert marks.index("▴") == 9 + 8 * cells // 33 + cells // 33 // 2
-            await pilot.press("right", "right")
+            await press(pilot, "right", "right")
         await a_click_chooses_the_head_it_is_on(pilot)
 
 
@@ -242,21 +242,21 @@ def test_the_end_of_a_text_is_cut_to_columns() -> None:
 async def test_space_plays_the_evaluations_up_to_the_newest(watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
     async with watching(step=300, evaluations=range(0, 301, 100)) as pilot:
-        await pilot.press("t")
+        await press(pilot, "t")
         view = screen_of(pilot).view
         seen: list[float | None] = []
         view.watch(view, "eval_step", lambda step: seen.append(step), init=False)
-        await pilot.press("space")
+        await press(pilot, "space")
         await until(pilot, lambda: len(seen) == 4)
         assert seen == [0, 100, 200, None]
         monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 100.0)
-        await pilot.press("space", "right")
+        await press(pilot, "space", "right")
         assert view.eval_step == 100, "an arrow stops it"
         monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
-        await pilot.press("space")
+        await press(pilot, "space")
         await until(pilot, lambda: seen[-2:] == [200, None])
         monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.3)
-        await pilot.press("space", "escape")
+        await press(pilot, "space", "escape")
         await until(pilot, lambda: view.page == "words" and view.eval_step is None)
 
 
