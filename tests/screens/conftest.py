@@ -44,7 +44,7 @@ from lab.runs.schema_parts import CopiedShare
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import wait_until
+from tests.screens.pilot_waits import settle, wait_until
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
 for found in pkgutil.walk_packages(screens.__path__, "screens."):
@@ -277,7 +277,7 @@ class LateAnswer:
         self._released.set()
         while not self._answered.is_set() or (self._worker is not None and not self._worker.is_finished):
             await asyncio.sleep(0.005)
-        await pilot.pause(0.1)
+        await settle(pilot)
 
 
 @pytest.fixture

@@ -208,16 +208,22 @@ async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
         assert {path.name for path in home.iterdir()} - {".steps.json"} == {"small"}, "no pilot where the steps are given"
 
 
-async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_gives_it_up(
+async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_or_quitting_gives_it_up(
     app: TrainApp, started: list[str], home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: Any, progress: Any) -> Run:
         raise UserError("The disk is full; leave --steps out.")
 
+    given_up, too_late = threading.Semaphore(0), threading.Event()
+
     def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
-        while True:
-            progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
-            time.sleep(0.01)
+        try:
+            while not too_late.wait(0.01):
+                progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
+        except CancelledError:
+            given_up.release()
+            raise
+        raise UserError("It went on.")
 
     def start(run: Run, waiting: Callable[[], None]) -> int:
         while True:
@@ -254,34 +260,17 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_g
         app.post_message(TextChosen("gone.txt", "", "train"))
         await until(pilot, lambda: "gone.txt does not exist" in text_of(pilot, "#problems"))
         await press(pilot, "s")
-        assert not started
         assert not [path for path in home.iterdir() if path.is_dir()], "no run"
-
-
-async def test_quitting_gives_a_preparation_up(
-    app: TrainApp, started: list[str], until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, given_up, too_late = threading.Event(), threading.Event(), threading.Event()
-
-    def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
-        begun.set()
-        try:
-            while not too_late.wait(0.01):
-                progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
-        except CancelledError:
-            given_up.set()
-            raise
-        raise UserError("It went on.")
-
-    monkeypatch.setattr("screens.train.new_run.prepare_run", prepare)
-    async with app.run_test(size=(80, 24)) as pilot:
-        fill(pilot, context="4")
+        # The lab is left while another text is prepared.
+        app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
+        await until(pilot, lambda: not text_of(pilot, "#problems"))
+        monkeypatch.setattr("screens.train.new_run.prepare_run", prepare)
         await press(pilot, "s")
-        await until(pilot, begun.is_set)
+        await until(pilot, lambda: stages.stages)
         await press(pilot, "q", "q")
-    was_given_up = given_up.wait(10)
+    was_given_up = [given_up.acquire(timeout=10) for _ in range(2)]
     too_late.set()
-    assert was_given_up
+    assert was_given_up == [True, True], "by escape, and by quitting"
     assert not started
 
 

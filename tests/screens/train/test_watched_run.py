@@ -19,7 +19,7 @@ from screens.dialogs.export_menu import ExportMenu
 from screens.messages import RunChosen
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import press, settle
+from tests.screens.pilot_waits import press, rows_of, settle
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -70,7 +70,7 @@ async def test_the_first_visit_shows_the_run_that_was_chosen_though_another_trai
         assert numbers(pilot)["step"] == "1,240 / 2,000"
         assert app.focused is None
         await press(pilot, "e", "enter")
-        await pilot.pause(0.2)
+        await settle(pilot)
         assert not started
         assert not screen_of(pilot).making
         assert not screen_of(pilot).new_run.preparing
@@ -254,7 +254,7 @@ async def test_o_saves_the_runs_report_and_screenshots_and_the_palette_one_of_an
         assert "tale-report-2.html" in await export(pilot, until, "h")
 
         await press(pilot, "1", "ctrl+p", *"screenshot svg")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: "Save a screenshot" in "\n".join(rows_of(pilot)))
         await press(pilot, "enter")
         await until(pilot, lambda: app._notifications)
         path = home() / "exports" / "llmlab-home.svg"
