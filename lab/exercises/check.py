@@ -1,0 +1,196 @@
+"""Check of a learner's file in a process of its own, with limits; and the learner's folder, which holds a file for each exercise."""
+
+import hashlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.child_process import torch_environment
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, significant
+from lab.core.safe_open import read_regular
+from lab.core.visible_text import visible
+from lab.exercises.check_process import CheckRequest, CheckResult
+from lab.exercises.exercise import NAMES, words_of
+
+START_SECONDS = 60.0
+"""Seconds that torch and the run's weights may take to load."""
+WAITS = 5
+"""Multiple of a check's processor time which it may take by the clock: other programs take time, too."""
+MOST_PRINTED = 1 << 16
+"""Bytes of what the code prints that are kept."""
+MOST_OUTPUT = 1 << 24
+"""Bytes after which code that prints without end is ended."""
+LARGEST_FILE = 1 << 20
+
+PASSED = "passed.json"
+"""Name of the file in the learner's folder that says which of their files pass: their checksums by exercise."""
+
+
+def file_of(folder: Path, name: str) -> Path:
+    return folder / words_of(name).file_name
+
+
+def begin(folder: Path, name: str) -> Path:
+    """The learner's file of an exercise, made from the template where there is none. Raises UserError as the system says."""
+    file = file_of(folder, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(file):
+            write_atomic(file, words_of(name).template.encode())
+    except OSError as error:
+        raise os_error_in_words(error, f"write {file}") from error
+    return file
+
+
+def begin_anew(folder: Path, name: str) -> Path:
+    """The file made anew; what it held is kept beside it, under a name that was free. Raises UserError as the system says."""
+    file = file_of(folder, name)
+    try:
+        if os.path.lexists(file):
+            number = 1
+            while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
+                number += 1
+            os.rename(file, kept)
+    except OSError as error:
+        raise os_error_in_words(error, f"keep {file}") from error
+    return begin(folder, name)
+
+
+def passing(folder: Path) -> dict[str, Path]:
+    """The learner's files that pass, by exercise: those that are as they were when they were checked last."""
+    try:
+        known = msgspec.json.decode((folder / PASSED).read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    files = {name: file_of(folder, name) for name in NAMES if name in known}
+    return {name: file for name, file in files.items() if _checksum(file) == known[name]}
+
+
+def _checksum(file: Path) -> str:
+    try:
+        return hashlib.sha256(read_regular(file, LARGEST_FILE)).hexdigest()
+    except (OSError, UserError):
+        return ""
+
+
+def remember(folder: Path, name: str, checksum: str | None) -> None:
+    """Keep that a file with this checksum passes; None: that it does not."""
+    known = {each: _checksum(file) for each, file in passing(folder).items() if each != name}
+    if checksum is not None:
+        known[name] = checksum
+    with suppress(OSError):  # a folder that cannot be written to: it is checked again
+        write_atomic(folder / PASSED, msgspec.json.encode(known))
+
+
+def check_file(
+    name: str,
+    file: Path,
+    run: Path,
+    prompt: str,
+    *,
+    mine: dict[str, Path] | None = None,
+    seconds: float | None = None,
+    waiting: Callable[[], object] = bool,
+) -> CheckResult:
+    """Check a file as that exercise, on a run and a prompt. `mine` are files of other exercises that pass, which it may import.
+    `waiting` is called again and again, and ends the check by raising.
+
+    Raises:
+        UserError: if the file cannot be read, or the run not be opened.
+    """
+    read_regular(file, LARGEST_FILE)
+    others = {each: str(path) for each, path in (mine or {}).items() if each != name}
+    request = CheckRequest(name, str(file.absolute()), others, str(run), prompt, seconds or words_of(name).seconds)
+    return _Process(request, waiting).result()
+
+
+class _Process:
+    """The process of a check: what it prints is kept up to a size, and it is ended with all that it has started."""
+
+    def __init__(self, request: CheckRequest, waiting: Callable[[], object]) -> None:
+        self._request, self._waiting = request, waiting
+        self._printed = self._answer = b""
+        self._output = 0
+
+    def result(self) -> CheckResult:
+        answers, their_end = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lab.exercises.check_process", str(their_end)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=torch_environment(1),
+                pass_fds=(their_end,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(their_end)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with suppress(BrokenPipeError):
+                process.stdin.write(msgspec.json.encode(self._request) + b"\n")
+                process.stdin.flush()
+            problem = self._follow(answers, process.stdout.fileno())
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+            process.stdin.close()
+            process.stdout.close()
+            os.close(answers)
+        printed = visible(self._printed.decode(errors="replace"), keep="\n\t")
+        begun, _, encoded = self._answer.partition(b"\n")
+        try:
+            result = msgspec.json.decode(encoded, type=CheckResult)
+        except msgspec.MsgspecError:
+            if not problem and not begun and b"\n" not in self._answer:
+                raise UserError(f"The check could not begin: {printed.strip().splitlines()[-1:] or ['no message']}") from None
+            return CheckResult(self._request.name, problem or self._end_in_words(code), printed=printed)
+        return msgspec.structs.replace(result, printed=printed)
+
+    def _end_in_words(self, code: int) -> str:
+        if -code in (signal.SIGXCPU, signal.SIGKILL):
+            return self._too_long()
+        if code < 0:
+            return f"Your code ended Python itself ({signal.Signals(-code).name})."
+        return f"Your code ended Python itself, with exit code {code}."
+
+    def _too_long(self) -> str:
+        return f"It took longer than {significant(self._request.seconds)} seconds: a loop without an end, or too slow a way."
+
+    def _follow(self, answers: int, output: int) -> str:
+        """Read until the answer has come or the process has ended; a sentence where it was cut short."""
+        deadline, began = time.monotonic() + START_SECONDS, False
+        with selectors.DefaultSelector() as selector:
+            selector.register(answers, selectors.EVENT_READ)
+            selector.register(output, selectors.EVENT_READ)
+            while answers in selector.get_map():
+                self._waiting()
+                if time.monotonic() > deadline:
+                    return self._too_long() if began else "The check could not begin: this machine is too busy."
+                for key, _ in selector.select(0.05):
+                    content = os.read(key.fd, 1 << 16)
+                    if not content:
+                        selector.unregister(key.fd)
+                    elif key.fd == answers:
+                        self._answer += content
+                    else:
+                        self._output += len(content)
+                        self._printed = (self._printed + content)[:MOST_PRINTED]
+                if not began and self._answer:
+                    began, deadline = True, time.monotonic() + WAITS * self._request.seconds
+                if self._output > MOST_OUTPUT:
+                    return f"It printed more than {bytes_(MOST_OUTPUT)}."
+        return ""

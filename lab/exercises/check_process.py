@@ -1,0 +1,233 @@
+"""Process that runs a learner's function, `python -P -m lab.exercises.check_process FD`, and writes to FD what came of it.
+
+It is the learner's own code, with their rights: what holds it are limits, on processor time, memory and the size of files, and the
+process that asked, which ends it and all that it started. What the code prints goes to this process's standard output.
+"""
+
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lab.exercises.comparison import Difference, difference, plain
+from lab.exercises.exercise import NAMES, Case, Task, task_of
+
+MOST_MEMORY = 4 << 30
+"""Bytes that the learner's code may take beyond what torch has."""
+MOST_WRITTEN = 1 << 26
+"""Bytes of a file that it may write."""
+SHOWN = 48
+"""Rows and columns of a result that are shown."""
+TRACEBACK_LINES = 8
+
+
+class CheckRequest(msgspec.Struct, frozen=True):
+    """The exercise, the learner's file, the folder of their others, the run and prompt to check on, and the seconds it may take."""
+
+    name: str
+    file: str
+    mine: dict[str, str]
+    """Files of other exercises that pass, by their names: what the code imports from them is the learner's."""
+    run: str
+    prompt: str
+    seconds: float
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """The right result and the learner's, row by row, as far as they are shown."""
+
+    right: list[list[float | None]]
+    found: list[list[float | None]]
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    name: str
+    sentence: str = ""
+    """What is wrong; "" where it is right."""
+
+
+class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came of a check. It passes where `problem` is empty."""
+
+    name: str
+    problem: str = ""
+    mistake: str = ""
+    """The known mistake whose results these are."""
+    cases: list[CaseResult] = []
+    traceback: list[str] = []
+    """The learner's own lines of an error."""
+    printed: str = ""
+    picture: Picture | None = None
+    """Of the first case that is wrong."""
+
+    @property
+    def passes(self) -> bool:
+        return not self.problem
+
+
+def main() -> None:
+    to_asker = os.fdopen(int(sys.argv[1]), "wb")
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=CheckRequest)
+    threading.Thread(target=_end_with_asker, daemon=True).start()
+    import torch
+
+    from lab.exercises.material import Material
+    from lab.runs.run_folder import Run
+
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    task = task_of(request.name)
+    cases = task.cases(Material(Run(Path(request.run)), request.prompt))
+    right = [plain(task.reference(*copied(case))) for case in cases]
+    _limit(request.seconds)
+    to_asker.write(b"\n")  # from here on the time counts
+    to_asker.flush()
+    result = check(request, task, cases, right)
+    sys.stdout.flush()
+    to_asker.write(msgspec.json.encode(result))
+    to_asker.close()
+    os._exit(0)  # threads that the code has started do not keep it
+
+
+def _end_with_asker() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def _limit(seconds: float) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limits = {resource.RLIMIT_CPU: int(used.ru_utime + used.ru_stime + seconds) + 1, resource.RLIMIT_FSIZE: MOST_WRITTEN}
+    with suppress(OSError, StopIteration):  # Linux tells what is taken already
+        taken = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+        limits[resource.RLIMIT_DATA] = int(taken.split()[1]) * 1024 + MOST_MEMORY
+    for kind, most in limits.items():
+        with suppress(ValueError, OSError):  # a lower limit holds already
+            resource.setrlimit(kind, (most, most))
+
+
+def copied(case: Case) -> tuple[Any, ...]:
+    """The arguments anew: code that changes them in place spoils nothing."""
+    import copy
+
+    return copy.deepcopy(case.arguments)
+
+
+def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: list[Any]) -> CheckResult:
+    """Load the learner's function, and call it for each case."""
+    try:
+        function = load(request.name, Path(request.file), request.mine)
+    except BaseException as error:  # whatever the learner's code raises, sys.exit included, is what is to be told
+        return failed(request, error, [])
+    results, found = list[CaseResult](), list[Any]()
+    first: Difference | None = None
+    for case, expected in zip(cases, right, strict=True):
+        try:
+            given = function(*copied(case))
+            found.append(plain(given))
+        except BaseException as error:
+            if isinstance(error, NotImplementedError) or not results:
+                return failed(request, error, [CaseResult(case.name, described(error))])
+            found.append(error)
+            results.append(CaseResult(case.name, described(error)))
+            continue
+        differs = difference(expected, found[-1])
+        results.append(CaseResult(case.name, "" if differs is None else differs.sentence))
+        first = first or differs
+    wrong = next((each for each in results if each.sentence), None)
+    if wrong is None:
+        return CheckResult(request.name, cases=results)
+    return CheckResult(
+        request.name,
+        problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
+        mistake=known_mistake(task, list(cases), found),
+        cases=results,
+        picture=None if first is None else picture_of(first),
+    )
+
+
+def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
+    """The sentence on the wrong version that returns the same in all cases; "" where none does."""
+
+    def returns_same(version: Callable[..., Any]) -> bool:
+        for case, mine in zip(cases, found, strict=True):
+            try:
+                theirs: Any = plain(version(*copied(case)))
+            except Exception as error:
+                theirs = error
+            if isinstance(theirs, Exception) or isinstance(mine, BaseException):
+                if type(theirs) is not type(mine):
+                    return False
+            elif difference(theirs, mine) is not None:
+                return False
+        return True
+
+    return next((sentence for sentence, version in task.wrong.items() if returns_same(version)), "")
+
+
+def load(name: str, file: Path, mine: dict[str, str]) -> Callable[..., Any]:
+    """The learner's function. The modules named as the exercises give their own functions where these pass, else the lab's."""
+    for other in NAMES:
+        module = types.ModuleType(other)
+        setattr(module, other, executed(other, Path(mine[other])) if other in mine else task_of(other).reference)
+        sys.modules[other] = module
+    return executed(name, file)
+
+
+def executed(name: str, file: Path) -> Callable[..., Any]:
+    """The function that a file defines. Raises what its code raises, and NameError where it does not define it."""
+    values: dict[str, Any] = {"__name__": name, "__file__": str(file)}
+    exec(compile(file.read_bytes(), str(file), "exec"), values)
+    if not callable(values.get(name)):
+        raise NameError(f"The file has to define a function called {name}.")
+    function: Callable[..., Any] = values[name]
+    return function
+
+
+def described(error: BaseException) -> str:
+    """What an error of the learner's code means, in a sentence."""
+    if isinstance(error, NotImplementedError):
+        return "It is not written yet."
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"Line {error.lineno} is no Python: {error.msg}."
+    if isinstance(error, SystemExit):
+        return "It called sys.exit."
+    if isinstance(error, MemoryError) or "memory" in str(error):
+        return "It asked for more memory than it may have."
+    if isinstance(error, RecursionError):
+        return "It calls itself without an end."
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+
+
+def failed(request: CheckRequest, error: BaseException, cases: list[CaseResult]) -> CheckResult:
+    """The result where the code raised an error, with the lines of it that are the learner's."""
+    files = {request.file, *request.mine.values()}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    lines = [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames][-TRACEBACK_LINES:]
+    is_begun = isinstance(error, NotImplementedError)
+    return CheckResult(request.name, problem=described(error), cases=cases, traceback=[] if is_begun else lines)
+
+
+def picture_of(differs: Difference) -> Picture | None:
+    """Both results as rows of numbers; None for what is no table of numbers."""
+    if differs.right is None or differs.found is None or differs.right.ndim == 0:
+        return None
+
+    def rows(array: Any) -> list[list[float | None]]:
+        table = array.reshape(-1, array.shape[-1])[:SHOWN, :SHOWN]
+        return [[float(each) if abs(each) < float("inf") else None for each in row] for row in table]
+
+    return Picture(rows(differs.right), rows(differs.found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Comparison of what a learner's function returned with what the lab's returns: equal, or where and how it differs, in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.core.number_format import counted, significant, whole
+
+TOLERANCE = 1e-5
+"""Largest difference that counts as rounding, as a share of the largest number of the right result, or of 1 if that is less."""
+STEADY = 1e-4
+"""Largest relative spread of a ratio or difference that is said to be the same everywhere."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is wrong with a result. Arrays are of the part that differs, where both have one shape."""
+
+    sentence: str
+    right: Array | None = None
+    found: Array | None = None
+    part: str = ""
+    """The part of several that is returned: `result 2 of 3`."""
+
+
+class NotComparableError(Exception):
+    """Error: a result is of another kind than the right one; the message says which was expected."""
+
+
+def plain(value: Any) -> Any:
+    """A result as numbers alone: tensors and lists of numbers as arrays, tuples as lists of results, dicts as they are."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        return np.asarray(value.float().numpy() if value.is_floating_point() else value.numpy())
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    return value
+
+
+def difference(right: Any, found: Any) -> Difference | None:
+    """How a result differs from the right one; None where it does not beyond rounding. Both as `plain` gives them."""
+    try:
+        return _difference(right, found)
+    except NotComparableError as error:
+        return Difference(str(error))
+
+
+def _difference(right: Any, found: Any) -> Difference | None:
+    if isinstance(right, Mapping):
+        return _of_dicts(right, found)
+    if isinstance(right, list) and any(isinstance(each, np.ndarray) for each in right):  # several results
+        if not isinstance(found, list | tuple) or len(found) != len(right):
+            raise NotComparableError(f"It has to return {counted(len(right), 'result')}; it returned {_kind(found)}.")
+        for at, (one, other) in enumerate(zip(right, found, strict=True)):
+            if (differs := _difference(one, other)) is not None:
+                part = f"result {at + 1} of {len(right)}"
+                return Difference(f"In {part}: {differs.sentence}", differs.right, differs.found, part)
+        return None
+    if isinstance(right, list):
+        return _of_lists(right, found)
+    return _of_arrays(np.asarray(right), found)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing (is `return` missing?)"
+    if isinstance(value, np.ndarray):
+        return f"numbers of shape {_shape(value)}"
+    if isinstance(value, list | tuple | dict):
+        return f"a {type(value).__name__} of {whole(len(value))}"
+    return f"a value of type {type(value).__name__}"
+
+
+def _shape(array: Array) -> str:
+    return f"({', '.join(map(str, array.shape))})" if array.shape else "() (one number)"
+
+
+def _of_dicts(right: Mapping[Any, Any], found: Any) -> Difference | None:
+    if not isinstance(found, Mapping):
+        raise NotComparableError(f"It has to return a dict; it returned {_kind(found)}.")
+    if dict(found) == dict(right):
+        return None
+    missing, extra = [key for key in right if key not in found], [key for key in found if key not in right]
+    if missing:
+        return Difference(f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}.")
+    if extra:
+        return Difference(f"{_count(extra, 'key')} too much, such as {extra[0]!r}.")
+    key = next(key for key in right if found[key] != right[key])
+    return Difference(f"{key!r} is {found[key]}, and has to be {right[key]}.")
+
+
+def _count(keys: Sequence[Any], word: str) -> str:
+    return f"{counted(len(keys), word)} {'is' if len(keys) == 1 else 'are'}"
+
+
+def _of_lists(right: list[Any], found: Any) -> Difference | None:
+    if not isinstance(found, list | tuple | np.ndarray):
+        raise NotComparableError(f"It has to return a list; it returned {_kind(found)}.")
+    other = [tuple(each) if isinstance(each, list | tuple) else each for each in (found.tolist() if hasattr(found, "tolist") else found)]
+    if other == right:
+        return None
+    at = next((at for at, (a, b) in enumerate(zip(right, other, strict=False)) if a != b), min(len(right), len(other)))
+    if at < min(len(right), len(other)):
+        return Difference(f"Item {at} is {other[at]!r}, and has to be {right[at]!r}; those before it are right.")
+    return Difference(f"It has {counted(len(other), 'item')}, and has to have {len(right)}; the first {at} are right.")
+
+
+def _of_arrays(right: Array, found: Any) -> Difference | None:
+    try:
+        other = np.asarray(found)
+        other = other.astype(np.float64) if other.dtype.kind in "biuf" else other
+    except (TypeError, ValueError) as error:
+        raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.") from error
+    if other.dtype.kind != "f":
+        raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.")
+    right = right.astype(np.float64)
+    if other.shape != right.shape:
+        turned = " It is the transpose's shape." if other.shape == right.shape[::-1] and right.ndim > 1 else ""
+        raise NotComparableError(f"Its shape is {_shape(other)}, and has to be {_shape(right)}.{turned}")
+    bad = ~np.isfinite(other) & np.isfinite(right)
+    if bad.any():
+        at = tuple(int(each) for each in np.argwhere(bad)[0])
+        words = f"{counted(int(bad.sum()), 'number')} of {whole(other.size)} {'is' if bad.sum() == 1 else 'are'} NaN or infinite"
+        return Difference(f"{words}, the first{_place(at)}.", right, other)
+    most = TOLERANCE * max(1.0, float(np.abs(right[np.isfinite(right)]).max(initial=0.0)))
+    with np.errstate(invalid="ignore"):
+        apart = ~((right == other) | (np.abs(right - other) <= most))
+    if not apart.any():
+        return None
+    return Difference(_in_words(right, other, apart), right, other)
+
+
+def _place(at: tuple[int, ...]) -> str:
+    return f" at [{', '.join(map(str, at))}]" if at else ""
+
+
+def _in_words(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
+    """The first number that differs, and what all of them have in common, if anything."""
+    at = tuple(int(each) for each in np.argwhere(apart)[0])
+    first = f"The first number that differs{_place(at)} is {significant(float(other[at]))}, and has to be {significant(float(right[at]))}"
+    return f"{first}.{_pattern(right, other, apart)}"
+
+
+def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
+    """A true sentence on all differences, with a space before it; "" where none is known."""
+    if right.ndim == 2 and right.shape[0] == right.shape[1] and np.allclose(other, right.T, atol=TOLERANCE):
+        return " It is the transpose of the right one."
+    share = np.abs(right) > 1e-3 * np.abs(right).max()
+    if share.sum() > 1:
+        ratios = other[share] / right[share]
+        ratio = float(np.median(ratios))
+        if abs(ratio) > TOLERANCE and np.abs(ratios - ratio).max() < STEADY * abs(ratio):
+            return " Every number has the opposite sign." if math.isclose(ratio, -1, rel_tol=STEADY) else (
+                f" Every number is {significant(ratio)} times the right one."
+            )
+        shifts = other - right
+        if np.ptp(shifts) < STEADY * max(1.0, float(np.abs(shifts).max())):
+            return f" Every number is {significant(float(abs(shifts.flat[0])))} too {'high' if shifts.flat[0] > 0 else 'low'}."
+    if right.ndim > 1:
+        rows = np.flatnonzero(apart.reshape(len(right), -1).any(1))
+        if len(rows) < len(right) and np.array_equal(rows, np.arange(rows[0], len(right))):
+            return f" Rows 0 to {rows[0] - 1} are right, all from row {rows[0]} on differ."
+        if len(rows) > 1 and np.allclose(other, other[:1], atol=TOLERANCE) and not np.allclose(right, right[:1], atol=TOLERANCE):
+            return " All its rows are the same."
+        if len(rows) < len(right):
+            return f" {counted(len(rows), 'row')} of {len(right)} {'differs' if len(rows) == 1 else 'differ'}."
+    return f" {whole(int(apart.sum()))} of {counted(right.size, 'number')} {'differs' if apart.sum() == 1 else 'differ'}."

@@ -1,0 +1,97 @@
+"""Exercise: what it asks, the lab's own version, the cases that it is checked on, and wrong versions that are known.
+
+One is made of two files in `tasks`: NAME.md has its title, the lesson that explains it, its words, the template that the learner's
+file begins with, and three hints; NAME.py has
+
+    NAME        the function as the lab computes it
+    cases       a function that takes a `Material` and gives the `Case`s
+    WRONG       wrong versions of the function, by the sentence that says what is wrong with it
+
+To add one, write both and put its name into `NAMES`.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.exercises.material import Material
+
+NAMES = (
+    *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
+    *("gpt", "cross_entropy", "adamw", "sample"),
+)
+"""The exercises in their order, numbered from 1."""
+TASKS = Path(__file__).parent / "tasks"
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments to call the function with, and what they are, in words."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the learner reads before any code is loaded."""
+
+    number: int
+    name: str
+    title: str
+    lesson: str
+    """Name of the lesson that explains it."""
+    seconds: float
+    """Processor time that a check may take."""
+    text: str
+    template: str
+    hints: tuple[str, ...]
+    """Three, each saying more than the one before."""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the learner's file."""
+        return f"{self.number:02}_{self.name}.py"
+
+
+@dataclass(frozen=True)
+class Task:
+    """The code of an exercise."""
+
+    reference: Function
+    cases: Callable[["Material"], Sequence[Case]]
+    wrong: Mapping[str, Function]
+
+
+FORM = re.compile(
+    r"# (?P<title>.+)\nlesson: (?P<lesson>.+)\n(seconds: (?P<seconds>.+)\n)?\n(?P<text>.+?)\n+```python\n(?P<template>.+?)```\n"
+    r"(?P<hints>.+)",
+    re.DOTALL,
+)
+CHECK_SECONDS = 2.0
+"""Seconds of processor time that a check may take where the exercise does not say."""
+
+
+@cache
+def words_of(name: str) -> Words:
+    """The words of an exercise. Raises ValueError for a file of another form."""
+    found = FORM.fullmatch((TASKS / f"{name}.md").read_text(encoding="utf-8"))
+    hints = tuple(hint.strip() for hint in found["hints"].split("## Hint\n")[1:]) if found else ()
+    if found is None or len(hints) != 3:
+        raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
+    seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
+    return Words(number, name, found["title"], found["lesson"], seconds, found["text"], found["template"], hints)
+
+
+@cache
+def task_of(name: str) -> Task:
+    """The code of an exercise; loads torch."""
+    module = importlib.import_module(f"lab.exercises.tasks.{name}")
+    return Task(getattr(module, name), module.cases, module.WRONG)

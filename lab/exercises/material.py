@@ -1,0 +1,72 @@
+"""Material of the checks: a run's weights, prompt and text, with every value of its forward pass."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lab.data.token_file import TokenFile, token_dtype
+from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.weights_file import load_model
+from models.trace import Trace
+
+TEXT_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Material:
+    """A run and a prompt. Everything is read from the run's folder, in fp32 and without gradients."""
+
+    run: Run
+    prompt: str
+
+    @cached_property
+    def model(self) -> "torch.nn.Module":
+        return load_model(self.run)[0]
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by GPT-2's names; matrices are (out, in), as `x @ w.T + b` uses them."""
+        return {name: weight.detach() for name, weight in self.model.named_parameters()}
+
+    @property
+    def heads(self) -> int:
+        return self.run.config.model.heads
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The prompt's tokens, as many as fit into the context."""
+        found: list[int] = tokenizer_of(self.run).encode(self.prompt)
+        return found[-self.run.config.model.context :]
+
+    @cached_property
+    def full(self) -> list[int]:
+        """The first tokens of the run's text, a full context of them."""
+        return self.text_ids[: self.run.config.model.context]
+
+    @cached_property
+    def text_ids(self) -> list[int]:
+        """The beginning of the run's text in tokens."""
+        tokens = TokenFile(self.run.tokens_path, token_dtype(self.run.config.tokenizer.vocab_size))
+        return [int(each) for each in tokens[:TEXT_TOKENS]]
+
+    @cached_property
+    def text(self) -> bytes:
+        """The same as bytes."""
+        return tokenizer_of(self.run).decode(self.text_ids).encode()
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The forward pass of the prompt."""
+        return Trace(self.model, self.ids)  # type: ignore[arg-type]
+
+    def vectors(self, name: str, layer: int = 0) -> Tensor:
+        """A value of the prompt's forward pass by its name in the layer, such as `attn.q`."""
+        return self.trace[f"blocks.{layer}.{name}"].float()
+
+    def of_layer(self, part: str, layer: int = 0) -> tuple[Tensor, ...]:
+        """The weights of a part of a layer, such as `attn`: matrix and bias of the first product, then of the second."""
+        first, second = {"attn": ("c_attn", "c_proj"), "mlp": ("c_fc", "c_proj")}[part]
+        names = (f"{first}.weight", f"{first}.bias", f"{second}.weight", f"{second}.bias")
+        return tuple(self.weights[f"h.{layer}.{part}.{name}"] for name in names)

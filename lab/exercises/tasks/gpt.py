@@ -1,0 +1,64 @@
+"""GPT: the whole forward pass, from ids to logits."""
+
+import torch
+from torch import Tensor
+
+from lab.exercises.exercise import Case
+from lab.exercises.material import Material
+from lab.exercises.tasks.attention import attention
+from lab.exercises.tasks.layer_norm import layer_norm
+from lab.exercises.tasks.mlp import mlp
+
+Weights = dict[str, Tensor]
+
+
+def gpt(ids: Tensor, weights: Weights, heads: int) -> Tensor:
+    return by(ids, weights, heads)
+
+
+def by(ids: Tensor, weights: Weights, heads: int, mistake: str = "") -> Tensor:
+    """The logits; with a mistake asked for, those of it."""
+
+    def of(name: str) -> tuple[Tensor, Tensor]:
+        return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+    layers = sum(name.endswith("ln_1.weight") for name in weights)
+    x = weights["wte.weight"][ids] + weights["wpe.weight"][: len(ids)]
+    for layer in range(layers - (mistake == "layer")):
+        at = f"h.{0 if mistake == 'same' else layer}"
+        before = x
+        inner = x if mistake == "no norm" else layer_norm(x, *of(f"{at}.ln_1"))
+        attended = attention(inner, *of(f"{at}.attn.c_attn"), *of(f"{at}.attn.c_proj"), heads)
+        x = attended if mistake == "replaced" else x + attended
+        if mistake == "post":
+            x = layer_norm(x, *of(f"{at}.ln_1"))
+        source = before if mistake == "parallel" else x
+        norm = of(f"{at}.ln_1") if mistake == "one norm" else of(f"{at}.ln_2")
+        inner = source if mistake == "no norm" else layer_norm(source, *norm)
+        x = x + mlp(inner, *of(f"{at}.mlp.c_fc"), *of(f"{at}.mlp.c_proj"))
+    x = x if mistake == "end" else layer_norm(x, *of("ln_f"))
+    logits: Tensor = x @ weights["wte.weight"].T
+    return torch.softmax(logits, -1) if mistake == "softmax" else logits
+
+
+def cases(material: Material) -> list[Case]:
+    return [
+        Case("your prompt", (torch.tensor(material.ids), material.weights, material.heads)),
+        Case("one token", (torch.tensor(material.ids[:1]), material.weights, material.heads)),
+        Case("a full context", (torch.tensor(material.full), material.weights, material.heads)),
+    ]
+
+
+WRONG = {
+    "The final LayerNorm is missing.": lambda *given: by(*given, "end"),
+    "LayerNorm comes after attention; GPT-2 has it before.": lambda *given: by(*given, "post"),
+    "There is no LayerNorm in the layers.": lambda *given: by(*given, "no norm"),
+    "Attention replaces the stream; it is added to it.": lambda *given: by(*given, "replaced"),
+    "The MLP reads the stream from before attention; it reads what attention has been added to.": lambda *given: by(
+        *given, "parallel"
+    ),
+    "Both norms of a layer have ln_1's weights.": lambda *given: by(*given, "one norm"),
+    "The last layer is missing.": lambda *given: by(*given, "layer"),
+    "Every layer has the weights of layer 0.": lambda *given: by(*given, "same"),
+    "Probabilities are returned; logits are asked for.": lambda *given: by(*given, "softmax"),
+}
