@@ -33,6 +33,7 @@ COMMANDS = (
     "trace",
     "report",
     "claims",
+    "write",
     "scaling",
     "data",
     "tokenize",

@@ -1,4 +1,4 @@
-"""Check of a learner's file in a process of its own, with limits; and the learner's folder, which holds a file for each exercise."""
+"""Check of a learner's file in a process of its own, with limits; and the learner's folder, a file for each exercise."""
 
 import hashlib
 import os
@@ -83,11 +83,11 @@ def _checksum(file: Path) -> str:
         return ""
 
 
-def remember(folder: Path, name: str, checksum: str | None) -> None:
-    """Keep that a file with this checksum passes; None: that it does not."""
+def remember(folder: Path, name: str, *, passes: bool) -> None:
+    """Keep whether the file of an exercise passes, as it is now."""
     known = {each: _checksum(file) for each, file in passing(folder).items() if each != name}
-    if checksum is not None:
-        known[name] = checksum
+    if passes:
+        known[name] = _checksum(file_of(folder, name))
     with suppress(OSError):  # a folder that cannot be written to: it is checked again
         write_atomic(folder / PASSED, msgspec.json.encode(known))
 

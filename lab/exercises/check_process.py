@@ -1,6 +1,6 @@
 """Process that runs a learner's function, `python -P -m lab.exercises.check_process FD`, and writes to FD what came of it.
 
-It is the learner's own code, with their rights: what holds it are limits, on processor time, memory and the size of files, and the
+It is the learner's own code, with their rights. It is held by limits on processor time, memory and the size of files, and by the
 process that asked, which ends it and all that it started. What the code prints goes to this process's standard output.
 """
 
@@ -31,7 +31,7 @@ TRACEBACK_LINES = 8
 
 
 class CheckRequest(msgspec.Struct, frozen=True):
-    """The exercise, the learner's file, the folder of their others, the run and prompt to check on, and the seconds it may take."""
+    """The exercise, the learner's file, the run and prompt to check it on, and the seconds it may take."""
 
     name: str
     file: str

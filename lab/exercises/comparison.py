@@ -102,7 +102,10 @@ def _count(keys: Sequence[Any], word: str) -> str:
 def _of_lists(right: list[Any], found: Any) -> Difference | None:
     if not isinstance(found, list | tuple | np.ndarray):
         raise NotComparableError(f"It has to return a list; it returned {_kind(found)}.")
-    other = [tuple(each) if isinstance(each, list | tuple) else each for each in (found.tolist() if hasattr(found, "tolist") else found)]
+    other = [
+        tuple(each) if isinstance(each, list | tuple) else each
+        for each in (found.tolist() if hasattr(found, "tolist") else found)
+    ]
     if other == right:
         return None
     at = next((at for at, (a, b) in enumerate(zip(right, other, strict=False)) if a != b), min(len(right), len(other)))
@@ -143,7 +146,8 @@ def _place(at: tuple[int, ...]) -> str:
 def _in_words(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     """The first number that differs, and what all of them have in common, if anything."""
     at = tuple(int(each) for each in np.argwhere(apart)[0])
-    first = f"The first number that differs{_place(at)} is {significant(float(other[at]))}, and has to be {significant(float(right[at]))}"
+    wrong, wanted = significant(float(other[at])), significant(float(right[at]))
+    first = f"The first number that differs{_place(at)} is {wrong}, and has to be {wanted}"
     return f"{first}.{_pattern(right, other, apart)}"
 
 
@@ -156,8 +160,10 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
         ratios = other[share] / right[share]
         ratio = float(np.median(ratios))
         if abs(ratio) > TOLERANCE and np.abs(ratios - ratio).max() < STEADY * abs(ratio):
-            return " Every number has the opposite sign." if math.isclose(ratio, -1, rel_tol=STEADY) else (
-                f" Every number is {significant(ratio)} times the right one."
+            return (
+                " Every number has the opposite sign."
+                if math.isclose(ratio, -1, rel_tol=STEADY)
+                else (f" Every number is {significant(ratio)} times the right one.")
             )
         shifts = other - right
         if np.ptp(shifts) < STEADY * max(1.0, float(np.abs(shifts).max())):

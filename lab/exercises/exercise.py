@@ -1,7 +1,7 @@
 """Exercise: what it asks, the lab's own version, the cases that it is checked on, and wrong versions that are known.
 
-One is made of two files in `tasks`: NAME.md has its title, the lesson that explains it, its words, the template that the learner's
-file begins with, and three hints; NAME.py has
+One is made of two files in `tasks`: NAME.md has its title, the lesson that explains it, words, the template of the learner's file
+and three hints; NAME.py has
 
     NAME        the function as the lab computes it
     cases       a function that takes a `Material` and gives the `Case`s

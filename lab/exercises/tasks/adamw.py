@@ -1,5 +1,7 @@
 """AdamW: one step of the optimizer for one weight matrix."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -72,7 +74,7 @@ def cases(material: Material) -> list[Case]:
 
 
 WRONG = {
-    sentence: (lambda mistake: lambda *given, **more: by(mistake, *given, **more))(mistake)
+    sentence: partial(by, mistake)
     for mistake, sentence in {
         "L2": "The decay is added to the gradient: that is L2 in Adam. AdamW shrinks the weights themselves.",
         "bias": "m and v are not divided by 1 − beta^t, so that the first steps are too small.",

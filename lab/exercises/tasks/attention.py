@@ -1,11 +1,15 @@
 """Attention: all heads of a layer, and the output projection that mixes them."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
 from models.attention_kernels import causal_attention
+
 
 def attention(x: Tensor, w_qkv: Tensor, b_qkv: Tensor, w_out: Tensor, b_out: Tensor, heads: int) -> Tensor:
     return by(x, w_qkv, b_qkv, w_out, b_out, heads)
@@ -26,9 +30,9 @@ def by(
 ) -> Tensor:
     """The attention; with a mistake asked for, that of it."""
     tokens, width = x.shape
-    qkv = (x @ w_qkv.T + b_qkv).split(width, -1)
-    parts = {name: part for name, part in zip(order, qkv, strict=True)}
-    shaped = {
+    qkv = (x @ w_qkv.T + b_qkv).tensor_split(3, -1)
+    parts = dict(zip(order, qkv, strict=True))
+    shaped: Callable[[Tensor], Tensor] = {
         "heads": lambda part: part.view(tokens, heads, -1).transpose(0, 1),
         "reshape": lambda part: part.reshape(heads, tokens, -1),
         "strided": lambda part: part.view(tokens, -1, heads).permute(2, 0, 1),
@@ -54,22 +58,22 @@ def cases(material: Material) -> list[Case]:
 
 
 WRONG = {
-    "The heads are split by a plain reshape, which mixes tokens; view as (T, heads, D) first, then move the heads to the front.": (
-        lambda *given: by(*given, split="reshape")
+    "The heads are split by a plain reshape, which mixes tokens; view as (T, heads, D), then move the heads to the front.": (
+        partial(by, split="reshape")
     ),
-    "The heads are joined by a plain reshape; move the tokens to the front first.": lambda *given: by(*given, join="reshape"),
-    "Heads are split and joined by a plain reshape, which mixes tokens.": lambda *given: by(
-        *given, split="reshape", join="reshape"
+    "The heads are joined by a plain reshape; move the tokens to the front first.": partial(by, join="reshape"),
+    "Heads are split and joined by a plain reshape, which mixes tokens.": partial(by, split="reshape", join="reshape"),
+    "A head takes every H-th column; it has D columns side by side.": partial(by, split="strided"),
+    "Keys come first, then queries; queries come first.": partial(by, order="kqv"),
+    "Values and keys have changed places.": partial(by, order="qvk"),
+    "It divides by √C; each head has D = C / heads dimensions.": lambda x, w, b, w_out, b_out, heads: by(
+        x, w, b, w_out, b_out, heads, scale=heads**-0.5
     ),
-    "A head takes every H-th column; it has D columns side by side.": lambda *given: by(*given, split="strided"),
-    "Keys come first, then queries; queries come first.": lambda *given: by(*given, order="kqv"),
-    "Values and keys have changed places.": lambda *given: by(*given, order="qvk"),
-    "It divides by √C; each head has D = C / heads dimensions.": lambda *given: by(*given, scale=given[-1] ** -0.5),
     "The bias of queries, keys and values is missing.": lambda x, w, b, *rest: by(x, w, torch.zeros_like(b), *rest),
     "The output projection is missing.": lambda x, w, b, w_out, b_out, heads: by(
         x, w, b, torch.eye(len(w_out)), torch.zeros_like(b_out), heads
     ),
     "The output bias is missing.": lambda x, w, b, w_out, b_out, heads: by(x, w, b, w_out, torch.zeros_like(b_out), heads),
     "The output matrix is not transposed: z @ w_out.T.": lambda x, w, b, w_out, b_out, heads: by(x, w, b, w_out.T, b_out, heads),
-    "There is one head of full width; split it into heads.": lambda *given: by(*given[:-1], 1),
+    "There is one head of full width; split it into heads.": lambda x, w, b, w_out, b_out, heads: by(x, w, b, w_out, b_out, 1),
 }

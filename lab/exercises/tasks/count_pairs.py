@@ -1,6 +1,7 @@
 """Count pairs: how often each two neighbouring ids stand side by side."""
 
 from collections import Counter
+from itertools import pairwise
 
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
@@ -9,7 +10,7 @@ Pairs = dict[tuple[int, int], int]
 
 
 def count_pairs(ids: list[int]) -> Pairs:
-    return dict(Counter(zip(ids, ids[1:], strict=False)))
+    return dict(Counter(pairwise(ids)))
 
 
 def cases(material: Material) -> list[Case]:
@@ -25,10 +26,10 @@ WRONG = {
         Counter(zip(ids[::2], ids[1::2], strict=False))
     ),
     "A pair counts as the same in both orders; (1, 2) and (2, 1) are two pairs.": lambda ids: dict(
-        Counter(tuple(sorted(pair)) for pair in zip(ids, ids[1:], strict=False))
+        Counter(tuple(sorted(pair)) for pair in pairwise(ids))
     ),
-    "Each pair is counted once only.": lambda ids: dict.fromkeys(zip(ids, ids[1:], strict=False), 1),
-    "The last pair is left out.": lambda ids: dict(Counter(zip(ids[:-1], ids[1:-1], strict=False))),
+    "Each pair is counted once only.": lambda ids: dict.fromkeys(pairwise(ids), 1),
+    "The last pair is left out.": lambda ids: dict(Counter(pairwise(ids[:-1]))),
     "The last id is paired with the first, though nothing follows it.": lambda ids: dict(
         Counter(zip(ids, ids[1:] + ids[:1], strict=True))
     ),

@@ -1,6 +1,7 @@
 """Cross-entropy: the loss of a batch, and its gradient with respect to the logits by hand."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -13,11 +14,11 @@ Loss = tuple[Tensor, Tensor]
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Loss:
-    return by(logits, targets)
+    return by("", logits, targets)
 
 
-def by(logits: Tensor, targets: Tensor, mistake: str = "") -> Loss:
-    """Loss and gradient; with a mistake asked for, those of it."""
+def by(mistake: str, logits: Tensor, targets: Tensor) -> Loss:
+    """Loss and gradient with that mistake; "" is none."""
     tokens = len(targets)
     logp = torch.log_softmax(logits, 1 if mistake != "axis" else 0)
     loss = -logp[torch.arange(tokens), targets]
@@ -34,7 +35,7 @@ def by(logits: Tensor, targets: Tensor, mistake: str = "") -> Loss:
 
 def _gradient(change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Loss]:
     def mistaken(logits: Tensor, targets: Tensor) -> Loss:
-        loss, gradient = by(logits, targets)
+        loss, gradient = cross_entropy(logits, targets)
         return loss, change(gradient, logits, targets)
 
     return mistaken
@@ -51,20 +52,20 @@ def cases(material: Material) -> list[Case]:
 
 
 WRONG = {
-    "The losses are added up; take their mean over the tokens.": lambda *given: by(*given, "sum"),
-    "The mean is over the vocabulary, too; divide by the number of tokens.": lambda *given: by(*given, "vocabulary"),
-    "Softmax runs over the tokens; each row sums to 1 over the vocabulary.": lambda *given: by(*given, "axis"),
-    "The loss is in bits; nats are asked for.": lambda *given: by(*given, "bits"),
+    "The losses are added up; take their mean over the tokens.": partial(by, "sum"),
+    "The mean is over the vocabulary, too; divide by the number of tokens.": partial(by, "vocabulary"),
+    "Softmax runs over the tokens; each row sums to 1 over the vocabulary.": partial(by, "axis"),
+    "The loss is in bits; nats are asked for.": partial(by, "bits"),
     "The gradient is not divided by the number of tokens.": _gradient(lambda g, x, t: g * len(t)),
     "The gradient lacks −1 at the target.": _gradient(lambda g, x, t: torch.softmax(x, -1) / len(t)),
     "The gradient has the opposite sign.": _gradient(lambda g, x, t: -g),
     "The gradient is of the probabilities, −1/p at the target; that of the logits is p − 1.": _gradient(
         lambda g, x, t: -F.one_hot(t, x.shape[1]) / torch.softmax(x, -1) / len(t)
     ),
-    "The sign is turned: the loss is −ln p.": lambda *given: (-by(*given)[0], by(*given)[1]),
+    "The sign is turned: the loss is −ln p.": lambda x, t: (-cross_entropy(x, t)[0], cross_entropy(x, t)[1]),
     "The loss is 1 − p of the target; it is −ln p.": lambda x, t: (
         (1 - torch.softmax(x, -1)[torch.arange(len(t)), t]).mean(),
-        by(x, t)[1],
+        cross_entropy(x, t)[1],
     ),
     "Large logits overflow. Subtract the largest of each row first.": lambda x, t: (
         -(x.exp() / x.exp().sum(-1, keepdim=True)).log()[torch.arange(len(t)), t].mean(),

@@ -6,6 +6,7 @@ from torch import Tensor
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
 
+
 def embed(ids: Tensor, wte: Tensor, wpe: Tensor) -> Tensor:
     return wte[ids] + wpe[: len(ids)]
 

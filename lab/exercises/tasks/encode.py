@@ -1,8 +1,11 @@
 """Encode: a text into tokens by the merges of a vocabulary, the earliest learned first."""
 
+import itertools
+
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
 from lab.exercises.tasks.learn_merges import Pair, learn_merges, merged
+
 
 def encode(data: bytes, merges: list[Pair]) -> list[int]:
     ids = list(data)
@@ -15,7 +18,7 @@ def by_position(data: bytes, merges: list[Pair]) -> list[int]:
     """The leftmost pair that can be merged first, whatever its rank."""
     ids, ranks = list(data), {pair: rank for rank, pair in enumerate(merges)}
     while True:
-        at = next((at for at, pair in enumerate(zip(ids, ids[1:], strict=False)) if pair in ranks), None)
+        at = next((at for at, pair in enumerate(itertools.pairwise(ids)) if pair in ranks), None)
         if at is None:
             return ids
         ids[at : at + 2] = [256 + ranks[ids[at], ids[at + 1]]]
@@ -25,7 +28,7 @@ def once(data: bytes, merges: list[Pair]) -> list[int]:
     """Every merge at its first place alone."""
     ids = list(data)
     for rank, pair in enumerate(merges):
-        at = next((at for at, each in enumerate(zip(ids, ids[1:], strict=False)) if each == pair), None)
+        at = next((at for at, each in enumerate(itertools.pairwise(ids)) if each == pair), None)
         if at is not None:
             ids[at : at + 2] = [256 + rank]
     return ids

@@ -1,5 +1,7 @@
 """GPT: the whole forward pass, from ids to logits."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -13,11 +15,11 @@ Weights = dict[str, Tensor]
 
 
 def gpt(ids: Tensor, weights: Weights, heads: int) -> Tensor:
-    return by(ids, weights, heads)
+    return by("", ids, weights, heads)
 
 
-def by(ids: Tensor, weights: Weights, heads: int, mistake: str = "") -> Tensor:
-    """The logits; with a mistake asked for, those of it."""
+def by(mistake: str, ids: Tensor, weights: Weights, heads: int) -> Tensor:
+    """The logits with that mistake; "" is none."""
 
     def of(name: str) -> tuple[Tensor, Tensor]:
         return weights[f"{name}.weight"], weights[f"{name}.bias"]
@@ -50,15 +52,13 @@ def cases(material: Material) -> list[Case]:
 
 
 WRONG = {
-    "The final LayerNorm is missing.": lambda *given: by(*given, "end"),
-    "LayerNorm comes after attention; GPT-2 has it before.": lambda *given: by(*given, "post"),
-    "There is no LayerNorm in the layers.": lambda *given: by(*given, "no norm"),
-    "Attention replaces the stream; it is added to it.": lambda *given: by(*given, "replaced"),
-    "The MLP reads the stream from before attention; it reads what attention has been added to.": lambda *given: by(
-        *given, "parallel"
-    ),
-    "Both norms of a layer have ln_1's weights.": lambda *given: by(*given, "one norm"),
-    "The last layer is missing.": lambda *given: by(*given, "layer"),
-    "Every layer has the weights of layer 0.": lambda *given: by(*given, "same"),
-    "Probabilities are returned; logits are asked for.": lambda *given: by(*given, "softmax"),
+    "The final LayerNorm is missing.": partial(by, "end"),
+    "LayerNorm comes after attention; GPT-2 has it before.": partial(by, "post"),
+    "There is no LayerNorm in the layers.": partial(by, "no norm"),
+    "Attention replaces the stream; it is added to it.": partial(by, "replaced"),
+    "The MLP reads the stream from before attention; it reads what attention has been added to.": partial(by, "parallel"),
+    "Both norms of a layer have ln_1's weights.": partial(by, "one norm"),
+    "The last layer is missing.": partial(by, "layer"),
+    "Every layer has the weights of layer 0.": partial(by, "same"),
+    "Probabilities are returned; logits are asked for.": partial(by, "softmax"),
 }

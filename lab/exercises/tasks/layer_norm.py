@@ -7,6 +7,7 @@ from torch import Tensor
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
 
+
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     return F.layer_norm(x, gain.shape, gain, bias, eps)
 
@@ -55,8 +56,7 @@ WRONG = {
         (x - x.mean()) / (x.var(correction=0) + eps).sqrt() * g + b
     ),
     "The bias is added before the gain multiplies.": lambda x, g, b, eps=1e-5: (
-        _normed(x, torch.ones_like(g), torch.zeros_like(b), _variance(x), eps) + b
-    )
-    * g,
+        (_normed(x, torch.ones_like(g), torch.zeros_like(b), _variance(x), eps) + b) * g
+    ),
     "eps is fixed at 1e-5; take the argument.": lambda x, g, b, eps=1e-5: _normed(x, g, b, _variance(x), 1e-5),
 }

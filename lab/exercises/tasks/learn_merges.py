@@ -17,7 +17,9 @@ def merged(ids: list[int], pair: Pair, new: int) -> list[int]:
     return found
 
 
-def learned(data: bytes, number: int, *, least: bool = False, recount: bool = True, reuse: bool = False, fails: bool = False) -> list[Pair]:
+def learned(
+    data: bytes, number: int, *, least: bool = False, recount: bool = True, reuse: bool = False, fails: bool = False
+) -> list[Pair]:
     """The merges; and with a mistake asked for, those of it."""
     ids, merges = list(data), list[Pair]()
     counts = count_pairs(ids)

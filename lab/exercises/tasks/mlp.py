@@ -10,6 +10,7 @@ from lab.exercises.exercise import Case
 from lab.exercises.material import Material
 from models.gelu import gelu
 
+
 def mlp(x: Tensor, w_fc: Tensor, b_fc: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
     return gelu(x @ w_fc.T + b_fc) @ w_out.T + b_out
 
@@ -38,9 +39,9 @@ WRONG = {
     "There is no activation: two matrices in a row are one matrix.": lambda *given: _with(lambda a: a)(*given),
     "The activation is tanh alone.": lambda *given: _with(torch.tanh)(*given),
     "In GELU the cube is missing.": lambda *given: _with(lambda a: 0.5 * a * (1 + torch.tanh((2 / torch.pi) ** 0.5 * a)))(*given),
-    "In GELU the factor √(2/π) is missing.": lambda *given: _with(
-        lambda a: 0.5 * a * (1 + torch.tanh(a + 0.044715 * a**3))
-    )(*given),
+    "In GELU the factor √(2/π) is missing.": lambda *given: _with(lambda a: 0.5 * a * (1 + torch.tanh(a + 0.044715 * a**3)))(
+        *given
+    ),
     "In GELU the half is missing.": lambda *given: _with(lambda a: 2 * gelu(a))(*given),
     "The neurons' bias is missing.": lambda x, w, b, w_out, b_out: mlp(x, w, torch.zeros_like(b), w_out, b_out),
     "The output bias is missing.": lambda x, w, b, w_out, b_out: mlp(x, w, b, w_out, torch.zeros_like(b_out)),

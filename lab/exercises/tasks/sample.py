@@ -1,5 +1,7 @@
 """Sample: the next token's probabilities with temperature, top-k and top-p, and the token that a random number draws."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -55,7 +57,7 @@ def cases(material: Material) -> list[Case]:
 
 
 WRONG = {
-    sentence: (lambda mistake: lambda *given, **more: by(mistake, *given, **more))(mistake)
+    sentence: partial(by, mistake)
     for mistake, sentence in {
         "crossing": "top-p leaves out the token that crosses p; it belongs to what is kept.",
         "multiplied": "The logits are multiplied by the temperature; divide by it.",

@@ -6,6 +6,7 @@ from torch import Tensor
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
 
+
 def softmax(scores: Tensor) -> Tensor:
     return torch.softmax(scores, -1)
 

@@ -1,5 +1,7 @@
 """Windows: inputs and targets of a training step, the targets one token on."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ def cases(material: Material) -> list[Case]:
 
 
 WRONG = {
-    "The targets are not shifted: each token is to predict itself.": lambda *given: cut(*given, shift=0),
+    "The targets are not shifted: each token is to predict itself.": partial(cut, shift=0),
     "The targets are two tokens on; the next token is one on.": lambda ids, starts, context: tuple(
         torch.tensor([(ids[start + by : start + by + context] + [0] * 2)[:context] for start in starts]) for by in (0, 2)
     ),

@@ -1,0 +1,146 @@
+"""`llmlab write`: exercises, functions of a model that the learner writes, checked on a model's own numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from lab.cli.command_registry import FAILED, Within
+from lab.cli.output import table, wrapped, write_json
+from lab.core.limits import Limit
+from lab.core.visible_text import visible
+from lab.exercises.exercise import NAMES, words_of
+
+if TYPE_CHECKING:
+    from lab.exercises.check_process import CheckResult
+    from lab.runs.run_folder import Run
+
+EXERCISE = Within(Limit(1, len(NAMES)))
+SECONDS = Within(Limit(0.1, 3600), whole=False)
+
+
+@click.command(short_help="Write the parts of a model yourself, and have them checked.")
+@click.argument("exercise", type=EXERCISE, required=False, metavar="[N]")
+@click.option(
+    "--check", "source", is_flag=False, flag_value="", metavar="[FILE]", help="Check your file of exercise N, or FILE as that."
+)
+@click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all files in a folder; a table.")
+@click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
+@click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
+@click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
+@click.option("-p", "--prompt", metavar="TEXT", help="Prompt whose numbers it is checked on. [default: the run's first prompt]")
+@click.option("--seconds", type=SECONDS, metavar="S", help="Processor time that a check may take. [default: 2]")
+@click.option("--json", "as_json", is_flag=True, help="Print the results of checks as JSON.")
+def write(
+    exercise: int | None,
+    source: str | None,
+    every: bool,
+    hint: int | None,
+    anew: bool,
+    run_name: str,
+    prompt: str | None,
+    seconds: float | None,
+    as_json: bool,
+) -> int:
+    """List the exercises, or begin number N: a Python file of yours for a function of five to fifteen lines.
+
+    Fourteen of them lead from counting pairs of bytes to sampling. A check runs your function on the weights and the prompt of
+    a model, compares what it returns with the lab's own, and says which mistake it is where that is known. It runs your own
+    code with your rights, in a process with limits; nothing from a text, a run or an import is ever run so. The exit code of a
+    check is 1 where it fails.
+    """
+    from lab.exercises.check import begin, begin_anew, check_file, file_of, passing
+    from lab.runs.home_folder import home
+
+    folder = home() / ".learn" / "write"
+    if exercise is None:
+        if source is None:
+            _list(folder)
+            return 0
+        if not every:
+            raise click.UsageError("Say which exercise it is: `llmlab write N --check FILE`; or --all and a folder.")
+    if every and not source:
+        raise click.UsageError("--all checks a folder: `llmlab write --all --check FOLDER`.")
+    if source is not None:
+        run, text = _model(run_name, prompt)
+        where = Path(source) if every else folder
+        names = NAMES if exercise is None else (NAMES[exercise - 1],)
+        results = list[CheckResult]()
+        for name in names:
+            file = Path(source) if source and not every else file_of(where, name)
+            if every and not file.exists():
+                continue
+            result = check_file(name, file, run.path, text, mine=passing(where), seconds=seconds)
+            results.append(result)
+            if file == file_of(folder, name):
+                _remember(folder, name, result)
+        _tell(results, as_json=as_json, every=every)
+        return 0 if results and all(result.passes for result in results) else FAILED
+    name = NAMES[(exercise or 1) - 1]
+    file = begin_anew(folder, name) if anew else begin(folder, name)
+    words = words_of(name)
+    if hint is not None:
+        click.echo(wrapped(words.hints[hint - 1]))
+        return 0
+    click.echo(f"{words.number}. {words.title}\n\n{wrapped(words.text)}\n")
+    click.echo(f"Write it in {visible(str(file))}\n`llmlab write {words.number} --check` checks it, `--hint 1` helps.")
+    return 0
+
+
+def _model(name: str, prompt: str | None) -> "tuple[Run, str]":
+    from lab.data.default_prompts import first_prompt
+    from lab.runs.find_runs import open_run
+
+    run = open_run(name)
+    return run, first_prompt(run) if prompt is None else prompt
+
+
+def _remember(folder: Path, name: str, result: "CheckResult") -> None:
+    from lab.exercises.check import remember
+
+    remember(folder, name, passes=result.passes)
+
+
+def _list(folder: Path) -> None:
+    from lab.exercises.check import file_of, passing
+
+    passed = passing(folder)
+    rows = []
+    for name in NAMES:
+        words, file = words_of(name), file_of(folder, name)
+        state = "✓ passes" if name in passed else "begun" if file.exists() else ""
+        rows.append((str(words.number), words.title, state))
+    click.echo(table(("", "exercise", ""), rows, right=(0,)))
+    begun = next((str(words_of(name).number) for name in NAMES if name not in passed), "")
+    click.echo(f"Your files are in {visible(str(folder))}. " + (f"`llmlab write {begun}` begins one." if begun else "All pass."))
+
+
+def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> None:
+    if as_json:
+        write_json([msgspec.to_builtins(result) | {"passes": result.passes} for result in results])
+        return
+    if every:
+        rows = [
+            (
+                str(words_of(each.name).number),
+                words_of(each.name).title,
+                "✓" if each.passes else "✗",
+                each.mistake or each.problem,
+            )
+            for each in results
+        ]
+        click.echo(table(("", "exercise", "", ""), rows, right=(0,)))
+        return
+    for result in results:
+        words = words_of(result.name)
+        click.echo(f"{'✓' if result.passes else '✗'} {words.number}. {words.title}")
+        for case in result.cases:
+            click.echo(f"  {'✗' if case.sentence else '✓'} {case.name}")
+        for sentence in filter(None, (result.mistake, result.problem)):
+            click.echo(wrapped(visible(sentence)))
+        for line in result.traceback:
+            click.echo(f"  {visible(line)}")
+        if result.printed:
+            click.echo(f"It printed:\n{result.printed.rstrip()}")
