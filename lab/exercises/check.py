@@ -16,7 +16,7 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_, significant
+from lab.core.number_format import bytes_
 from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
 from lab.exercises.check_process import CheckRequest, CheckResult
@@ -28,7 +28,7 @@ WAITS = 5
 """Multiple of a check's processor time which it may take by the clock: other programs take time, too."""
 MOST_PRINTED = 1 << 16
 """Bytes of what the code prints that are kept."""
-MOST_OUTPUT = 1 << 24
+MOST_OUTPUT = 16_000_000
 """Bytes after which code that prints without end is ended."""
 LARGEST_FILE = 1 << 20
 
@@ -156,7 +156,7 @@ class _Process:
             result = msgspec.json.decode(encoded, type=CheckResult)
         except msgspec.MsgspecError:
             if not problem and not begun and b"\n" not in self._answer:
-                raise UserError(f"The check could not begin: {printed.strip().splitlines()[-1:] or ['no message']}") from None
+                raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}") from None
             return CheckResult(self._request.name, problem or self._end_in_words(code), printed=printed)
         return msgspec.structs.replace(result, printed=printed)
 
@@ -168,7 +168,7 @@ class _Process:
         return f"Your code ended Python itself, with exit code {code}."
 
     def _too_long(self) -> str:
-        return f"It took longer than {significant(self._request.seconds)} seconds: a loop without an end, or too slow a way."
+        return f"It took longer than {self._request.seconds:g} s: a loop without an end, or too slow a way."
 
     def _follow(self, answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""

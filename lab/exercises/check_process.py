@@ -197,8 +197,8 @@ def described(error: BaseException) -> str:
     """What an error of the learner's code means, in a sentence."""
     if isinstance(error, NotImplementedError):
         return "It is not written yet."
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f"Line {error.lineno} is no Python: {error.msg}."
+    if isinstance(error, SyntaxError):
+        return f"Line {error.lineno} is no Python: {error.msg}." if error.lineno else f"It is no Python: {error.msg}."
     if isinstance(error, SystemExit):
         return "It called sys.exit."
     if isinstance(error, MemoryError) or "memory" in str(error):

@@ -133,7 +133,7 @@ def _of_arrays(right: Array, found: Any) -> Difference | None:
         return Difference(f"{words}, the first{_place(at)}.", right, other)
     most = TOLERANCE * max(1.0, float(np.abs(right[np.isfinite(right)]).max(initial=0.0)))
     with np.errstate(invalid="ignore"):
-        apart = ~((right == other) | (np.abs(right - other) <= most))
+        apart = ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
     if not apart.any():
         return None
     return Difference(_in_words(right, other, apart), right, other)
@@ -163,11 +163,11 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
             return (
                 " Every number has the opposite sign."
                 if math.isclose(ratio, -1, rel_tol=STEADY)
-                else (f" Every number is {significant(ratio)} times the right one.")
+                else (f" Every number is {ratio:.3g} times the right one.")
             )
         shifts = other - right
         if np.ptp(shifts) < STEADY * max(1.0, float(np.abs(shifts).max())):
-            return f" Every number is {significant(float(abs(shifts.flat[0])))} too {'high' if shifts.flat[0] > 0 else 'low'}."
+            return f" Every number is {abs(shifts.flat[0]):.3g} too {'high' if shifts.flat[0] > 0 else 'low'}."
     if right.ndim > 1:
         rows = np.flatnonzero(apart.reshape(len(right), -1).any(1))
         if len(rows) < len(right) and np.array_equal(rows, np.arange(rows[0], len(right))):

@@ -71,8 +71,8 @@ class Task:
 
 
 FORM = re.compile(
-    r"# (?P<title>.+)\nlesson: (?P<lesson>.+)\n(seconds: (?P<seconds>.+)\n)?\n(?P<text>.+?)\n+```python\n(?P<template>.+?)```\n"
-    r"(?P<hints>.+)",
+    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(seconds: (?P<seconds>[^\n]+)\n)?\n(?P<text>.+?)\n+"
+    r"```python\n(?P<template>.+?)```\n(?P<hints>.+)",
     re.DOTALL,
 )
 CHECK_SECONDS = 2.0

@@ -67,13 +67,16 @@ def write(
         run, text = _model(run_name, prompt)
         where = Path(source) if every else folder
         names = NAMES if exercise is None else (NAMES[exercise - 1],)
-        results = list[CheckResult]()
+        results: list[CheckResult] = []
+        mine = {} if every else passing(folder)
         for name in names:
             file = Path(source) if source and not every else file_of(where, name)
             if every and not file.exists():
                 continue
-            result = check_file(name, file, run.path, text, mine=passing(where), seconds=seconds)
+            result = check_file(name, file, run.path, text, mine=mine, seconds=seconds)
             results.append(result)
+            if every and result.passes:
+                mine[name] = file
             if file == file_of(folder, name):
                 _remember(folder, name, result)
         _tell(results, as_json=as_json, every=every)

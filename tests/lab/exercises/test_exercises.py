@@ -1,0 +1,163 @@
+"""Exercises: the lab's own versions pass, each known mistake is told from all others, and code of any kind ends in a sentence."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember
+from lab.exercises.check_process import copied, known_mistake
+from lab.exercises.comparison import difference, plain
+from lab.exercises.exercise import NAMES, task_of, words_of
+from lab.exercises.material import Material
+from lab.lessons.lesson import lessons
+from lab.runs.find_runs import open_run
+
+PROMPT = "Once there was a small cat. The small"
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    return Material(open_run("demo"), PROMPT)
+
+
+def results(version: Any, cases: Any) -> list[Any]:
+    found = list[Any]()
+    for case in cases:
+        try:
+            found.append(plain(version(*copied(case))))
+        except Exception as error:
+            found.append(error)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_one(name: str, material: Material) -> None:
+    task = task_of(name)
+    cases = task.cases(material)
+    right = results(task.reference, cases)
+    assert not any(isinstance(each, Exception) for each in right)
+    failed = set[int]()
+    for sentence, version in task.wrong.items():
+        found = results(version, cases)
+        wrong = {
+            at
+            for at, (one, other) in enumerate(zip(right, found, strict=True))
+            if isinstance(other, Exception) or difference(one, other) is not None
+        }
+        assert wrong, sentence
+        failed |= wrong
+        assert known_mistake(task, list(cases), found) == sentence
+    assert failed == set(range(len(cases)))
+    assert len(task.wrong) >= (8 if 6 <= words_of(name).number <= 13 else 4)
+
+
+def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
+    known = {lesson.name for lesson in lessons()}
+    for name in NAMES:
+        words = words_of(name)
+        assert words.lesson in known
+        assert len(words.hints) == 3
+        assert f"def {name}(" in words.template
+        compile(words.template, name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("right", "found", "words"),
+    [
+        (np.ones((3, 2)), np.ones((2, 3)), "Its shape is (2, 3), and has to be (3, 2). It is the transpose's shape."),
+        (np.ones(3), None, "It has to return numbers of shape (3); it returned nothing (is `return` missing?)."),
+        (np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2) * 8, "Every number is 8 times the right one."),
+        (np.arange(6.0), -np.arange(6.0), "Every number has the opposite sign."),
+        (np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.5, 4.5]), "Every number is 0.5 too high."),
+        (np.array([[0.0, 1], [2, 3], [4, 5]]), np.array([[0.0, 1], [2, 9], [1, 5]]), "Rows 0 to 0 are right, all from row 1 on"),
+        (np.array([[0.0, 1], [2, 3], [4, 5]]), np.array([[7.0, 8]] * 3), "All its rows are the same."),
+        (np.array([1.0, 2.0]), np.array([1.0, np.nan]), "1 number of 2 is NaN or infinite, the first at [1]."),
+        ([np.ones(2), np.zeros(2)], [np.ones(2), np.ones(2)], "In result 2 of 2: "),
+        ([np.ones(2), np.zeros(2)], np.ones(2), "It has to return 2 results; it returned numbers of shape (2)."),
+        ({(1, 2): 2}, {}, "1 key is missing, such as (1, 2), which is 2."),
+        ([1, 2, 3], [1, 5, 3], "Item 1 is 5, and has to be 2; those before it are right."),
+        ([1, 2, 3], [1, 2], "It has 2 items, and has to have 3; the first 2 are right."),
+    ],
+)
+def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
+    differs = difference(right, found)
+    assert differs is not None
+    assert words in differs.sentence
+
+
+def test_rounding_is_no_difference_and_lists_do_for_arrays() -> None:
+    assert difference(np.array([1.0, 100.0]), [1.0, 100.0001]) is None
+    assert difference(np.array([0.5]), np.float32(0.5) * np.ones(1)) is None
+    assert difference([1, 2], (1, 2)) is None
+
+
+RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("print('\\x1b[31mhi'); x.zero_() if False else None", ""),
+        ("while True: pass", "It took longer than 1 s: a loop"),
+        ("import sys; sys.exit()", "It called sys.exit."),
+        ("import os; os._exit(3)", "Your code ended Python itself, with exit code 3."),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 1 s: a loop"),
+        ("torch.empty(1 << 36)", "It asked for more memory than it may have."),
+        ("while True: print('x' * 100000)", "It printed more than 16.0 MB."),
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("import subprocess; subprocess.Popen(['sleep', '987654'])", ""),
+    ],
+)
+def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path: Path, source: str, problem: str) -> None:
+    file = tmp_path / "06_softmax.py"
+    file.write_text(RIGHT.format(source))
+    result = check_file("softmax", file, open_run("demo").path, PROMPT, seconds=1)
+    assert result.problem.startswith(problem)
+    assert result.passes == (not problem)
+    assert "\x1b" not in result.printed
+    if "sleep" in source:
+        deadline = time.monotonic() + 20
+        while any("987654" in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):
+            assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (b"def softmax(x)\n    return x\n", "Line 1 is no Python: expected ':'."),
+        (b"def softmax(x):\n    return '\xff'\n", "Line 2 is no Python"),
+        (b"def softmax(x): return x\0\n", "is no Python"),
+        (b"y = 1\n", "NameError: The file has to define a function called softmax."),
+    ],
+)
+def test_a_file_that_is_no_python_is_said_to_be(tmp_path: Path, source: bytes, problem: str) -> None:
+    from lab.exercises.check_process import described, executed
+
+    file = tmp_path / "06_softmax.py"
+    file.write_bytes(source)
+    with pytest.raises((SyntaxError, NameError, ValueError)) as caught:
+        executed("softmax", file)
+    assert problem in described(caught.value)
+
+
+def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_long_as_they_are_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "write"
+    file = begin(folder, "softmax")
+    file.write_text("mine")
+    assert begin(folder, "softmax").read_text() == "mine"
+    remember(folder, "softmax", passes=True)
+    assert passing(folder) == {"softmax": file}
+    begin_anew(folder, "softmax")
+    assert passing(folder) == {}
+    assert file.read_text() == words_of("softmax").template
+    assert [each.read_text() for each in folder.glob("*earlier*")] == ["mine"]
+    file.write_text("again")
+    begin_anew(folder, "softmax")
+    assert sorted(each.read_text() for each in folder.glob("*earlier*")) == ["again", "mine"]
+    assert file_of(folder, "head").name == "08_head.py"
+    assert os.access(file, os.W_OK)
