@@ -35,6 +35,7 @@ ORDER = (
     "lab.engine",
     "lab.exchange",
     "lab.lessons",
+    "lab.exercises",
     "lab.bench",
     "lab.api",
     "lab.cli",

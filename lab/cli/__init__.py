@@ -3,7 +3,7 @@
 With no arguments it opens the lab, and then imports nothing that the first screen does not need. Begin with
 `command_registry`, the list of commands. Nothing here imports torch before a command runs. Imports `models`, `lab.core`,
 `lab.views`, `lab.runs`, `lab.data`, `lab.tokenization`, `lab.planning`, `lab.training`, `lab.analysis`, `lab.training.scaling`,
-`lab.training.posttraining`, `lab.inspect`, `lab.experiments`, `lab.exchange`, `lab.lessons`,
+`lab.training.posttraining`, `lab.inspect`, `lab.experiments`, `lab.exchange`, `lab.lessons`, `lab.exercises`,
 `lab.bench` and `screens`.
 """
 

@@ -1,1 +1,5 @@
-"""Exercises: functions that a learner writes, from counting pairs to sampling, checked on real weights and put into the model."""
+"""Exercises: functions that a learner writes, from counting pairs to sampling, checked on real weights.
+
+Begin with `exercise`: what one is made of. `check` runs a learner's file, `check_process` is the process that it runs in.
+Imports `models`, `lab.core`, `lab.data` and `lab.runs`.
+"""
