@@ -18,15 +18,13 @@ from typing import Any
 
 import msgspec
 
-from lab.exercises.comparison import Difference, difference, plain
+from lab.exercises.comparison import difference, plain
 from lab.exercises.exercise import NAMES, Case, Task, task_of
 
 MOST_MEMORY = 4 << 30
 """Bytes that the learner's code may take beyond what torch has."""
 MOST_WRITTEN = 1 << 26
 """Bytes of a file that it may write."""
-SHOWN = 48
-"""Rows and columns of a result that are shown."""
 TRACEBACK_LINES = 8
 
 
@@ -40,13 +38,6 @@ class CheckRequest(msgspec.Struct, frozen=True):
     run: str
     prompt: str
     seconds: float
-
-
-class Picture(msgspec.Struct, frozen=True):
-    """The right result and the learner's, row by row, as far as they are shown."""
-
-    right: list[list[float | None]]
-    found: list[list[float | None]]
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -66,8 +57,6 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: list[str] = []
     """The learner's own lines of an error."""
     printed: str = ""
-    picture: Picture | None = None
-    """Of the first case that is wrong."""
 
     @property
     def passes(self) -> bool:
@@ -129,7 +118,6 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
     except BaseException as error:  # whatever the learner's code raises, sys.exit included, is what is to be told
         return failed(request, error, [])
     results, found = list[CaseResult](), list[Any]()
-    first: Difference | None = None
     for case, expected in zip(cases, right, strict=True):
         try:
             given = function(*copied(case))
@@ -141,8 +129,7 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
             results.append(CaseResult(case.name, described(error)))
             continue
         differs = difference(expected, found[-1])
-        results.append(CaseResult(case.name, "" if differs is None else differs.sentence))
-        first = first or differs
+        results.append(CaseResult(case.name, differs))
     wrong = next((each for each in results if each.sentence), None)
     if wrong is None:
         return CheckResult(request.name, cases=results)
@@ -151,7 +138,6 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
         problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
         mistake=known_mistake(task, list(cases), found),
         cases=results,
-        picture=None if first is None else picture_of(first),
     )
 
 
@@ -167,7 +153,7 @@ def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
             if isinstance(theirs, Exception) or isinstance(mine, BaseException):
                 if type(theirs) is not type(mine):
                     return False
-            elif difference(theirs, mine) is not None:
+            elif difference(theirs, mine):
                 return False
         return True
 
@@ -215,18 +201,6 @@ def failed(request: CheckRequest, error: BaseException, cases: list[CaseResult])
     lines = [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames][-TRACEBACK_LINES:]
     is_begun = isinstance(error, NotImplementedError)
     return CheckResult(request.name, problem=described(error), cases=cases, traceback=[] if is_begun else lines)
-
-
-def picture_of(differs: Difference) -> Picture | None:
-    """Both results as rows of numbers; None for what is no table of numbers."""
-    if differs.right is None or differs.found is None or differs.right.ndim == 0:
-        return None
-
-    def rows(array: Any) -> list[list[float | None]]:
-        table = array.reshape(-1, array.shape[-1])[:SHOWN, :SHOWN]
-        return [[float(each) if abs(each) < float("inf") else None for each in row] for row in table]
-
-    return Picture(rows(differs.right), rows(differs.found))
 
 
 if __name__ == "__main__":

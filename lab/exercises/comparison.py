@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,6 @@ STEADY = 1e-4
 """Largest relative spread of a ratio or difference that is said to be the same everywhere."""
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What is wrong with a result. Arrays are of the part that differs, where both have one shape."""
-
-    sentence: str
-    right: Array | None = None
-    found: Array | None = None
-    part: str = ""
-    """The part of several that is returned: `result 2 of 3`."""
 
 
 class NotComparableError(Exception):
@@ -43,25 +31,24 @@ def plain(value: Any) -> Any:
     return value
 
 
-def difference(right: Any, found: Any) -> Difference | None:
-    """How a result differs from the right one; None where it does not beyond rounding. Both as `plain` gives them."""
+def difference(right: Any, found: Any) -> str:
+    """How a result differs from the right one, in words; "" where it does not beyond rounding. Both as `plain` gives them."""
     try:
         return _difference(right, found)
     except NotComparableError as error:
-        return Difference(str(error))
+        return str(error)
 
 
-def _difference(right: Any, found: Any) -> Difference | None:
+def _difference(right: Any, found: Any) -> str:
     if isinstance(right, Mapping):
         return _of_dicts(right, found)
     if isinstance(right, list) and any(isinstance(each, np.ndarray) for each in right):  # several results
         if not isinstance(found, list | tuple) or len(found) != len(right):
             raise NotComparableError(f"It has to return {counted(len(right), 'result')}; it returned {_kind(found)}.")
         for at, (one, other) in enumerate(zip(right, found, strict=True)):
-            if (differs := _difference(one, other)) is not None:
-                part = f"result {at + 1} of {len(right)}"
-                return Difference(f"In {part}: {differs.sentence}", differs.right, differs.found, part)
-        return None
+            if differs := _difference(one, other):
+                return f"In result {at + 1} of {len(right)}: {differs}"
+        return ""
     if isinstance(right, list):
         return _of_lists(right, found)
     return _of_arrays(np.asarray(right), found)
@@ -81,25 +68,25 @@ def _shape(array: Array) -> str:
     return f"({', '.join(map(str, array.shape))})" if array.shape else "() (one number)"
 
 
-def _of_dicts(right: Mapping[Any, Any], found: Any) -> Difference | None:
+def _of_dicts(right: Mapping[Any, Any], found: Any) -> str:
     if not isinstance(found, Mapping):
         raise NotComparableError(f"It has to return a dict; it returned {_kind(found)}.")
     if dict(found) == dict(right):
-        return None
+        return ""
     missing, extra = [key for key in right if key not in found], [key for key in found if key not in right]
     if missing:
-        return Difference(f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}.")
+        return f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}."
     if extra:
-        return Difference(f"{_count(extra, 'key')} too much, such as {extra[0]!r}.")
+        return f"{_count(extra, 'key')} too much, such as {extra[0]!r}."
     key = next(key for key in right if found[key] != right[key])
-    return Difference(f"{key!r} is {found[key]}, and has to be {right[key]}.")
+    return f"{key!r} is {found[key]}, and has to be {right[key]}."
 
 
 def _count(keys: Sequence[Any], word: str) -> str:
     return f"{counted(len(keys), word)} {'is' if len(keys) == 1 else 'are'}"
 
 
-def _of_lists(right: list[Any], found: Any) -> Difference | None:
+def _of_lists(right: list[Any], found: Any) -> str:
     if not isinstance(found, list | tuple | np.ndarray):
         raise NotComparableError(f"It has to return a list; it returned {_kind(found)}.")
     other = [
@@ -107,14 +94,14 @@ def _of_lists(right: list[Any], found: Any) -> Difference | None:
         for each in (found.tolist() if hasattr(found, "tolist") else found)
     ]
     if other == right:
-        return None
+        return ""
     at = next((at for at, (a, b) in enumerate(zip(right, other, strict=False)) if a != b), min(len(right), len(other)))
     if at < min(len(right), len(other)):
-        return Difference(f"Item {at} is {other[at]!r}, and has to be {right[at]!r}; those before it are right.")
-    return Difference(f"It has {counted(len(other), 'item')}, and has to have {len(right)}; the first {at} are right.")
+        return f"Item {at} is {other[at]!r}, and has to be {right[at]!r}; those before it are right."
+    return f"It has {counted(len(other), 'item')}, and has to have {len(right)}; the first {at} are right."
 
 
-def _of_arrays(right: Array, found: Any) -> Difference | None:
+def _of_arrays(right: Array, found: Any) -> str:
     try:
         other = np.asarray(found)
         other = other.astype(np.float64) if other.dtype.kind in "biuf" else other
@@ -130,13 +117,13 @@ def _of_arrays(right: Array, found: Any) -> Difference | None:
     if bad.any():
         at = tuple(int(each) for each in np.argwhere(bad)[0])
         words = f"{counted(int(bad.sum()), 'number')} of {whole(other.size)} {'is' if bad.sum() == 1 else 'are'} NaN or infinite"
-        return Difference(f"{words}, the first{_place(at)}.", right, other)
+        return f"{words}, the first{_place(at)}."
     most = TOLERANCE * max(1.0, float(np.abs(right[np.isfinite(right)]).max(initial=0.0)))
     with np.errstate(invalid="ignore"):
         apart = ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
     if not apart.any():
-        return None
-    return Difference(_in_words(right, other, apart), right, other)
+        return ""
+    return _in_words(right, other, apart)
 
 
 def _place(at: tuple[int, ...]) -> str:

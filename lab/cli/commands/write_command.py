@@ -15,7 +15,6 @@ from lab.exercises.exercise import NAMES, words_of
 
 if TYPE_CHECKING:
     from lab.exercises.check_process import CheckResult
-    from lab.runs.run_folder import Run
 
 EXERCISE = Within(Limit(1, len(NAMES)))
 SECONDS = Within(Limit(0.1, 3600), whole=False)
@@ -51,37 +50,36 @@ def write(
     code with your rights, in a process with limits; nothing from a text, a run or an import is ever run so. The exit code of a
     check is 1 where it fails.
     """
-    from lab.exercises.check import begin, begin_anew, check_file, file_of, passing
+    from lab.data.default_prompts import first_prompt
+    from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember
+    from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
 
     folder = home() / ".learn" / "write"
-    if exercise is None:
-        if source is None:
-            _list(folder)
-            return 0
-        if not every:
-            raise click.UsageError("Say which exercise it is: `llmlab write N --check FILE`; or --all and a folder.")
-    if every and not source:
+    if every and (not source or exercise is not None):
         raise click.UsageError("--all checks a folder: `llmlab write --all --check FOLDER`.")
     if source is not None:
-        run, text = _model(run_name, prompt)
-        where = Path(source) if every else folder
-        names = NAMES if exercise is None else (NAMES[exercise - 1],)
+        if exercise is None and not every:
+            raise click.UsageError("Say which exercise it is: `llmlab write N --check FILE`; or --all and a folder.")
+        run = open_run(run_name)
+        text = first_prompt(run) if prompt is None else prompt
         results: list[CheckResult] = []
         mine = {} if every else passing(folder)
-        for name in names:
-            file = Path(source) if source and not every else file_of(where, name)
+        for name in NAMES if exercise is None else (NAMES[exercise - 1],):
+            file = file_of(Path(source) if every else folder, name) if every or not source else Path(source)
             if every and not file.exists():
                 continue
-            result = check_file(name, file, run.path, text, mine=mine, seconds=seconds)
-            results.append(result)
-            if every and result.passes:
+            results.append(check_file(name, file, run.path, text, mine=mine, seconds=seconds))
+            if every and results[-1].passes:
                 mine[name] = file
             if file == file_of(folder, name):
-                _remember(folder, name, result)
+                remember(folder, name, passes=results[-1].passes)
         _tell(results, as_json=as_json, every=every)
         return 0 if results and all(result.passes for result in results) else FAILED
-    name = NAMES[(exercise or 1) - 1]
+    if exercise is None:
+        _list(folder)
+        return 0
+    name = NAMES[exercise - 1]
     file = begin_anew(folder, name) if anew else begin(folder, name)
     words = words_of(name)
     if hint is not None:
@@ -90,20 +88,6 @@ def write(
     click.echo(f"{words.number}. {words.title}\n\n{wrapped(words.text)}\n")
     click.echo(f"Write it in {visible(str(file))}\n`llmlab write {words.number} --check` checks it, `--hint 1` helps.")
     return 0
-
-
-def _model(name: str, prompt: str | None) -> "tuple[Run, str]":
-    from lab.data.default_prompts import first_prompt
-    from lab.runs.find_runs import open_run
-
-    run = open_run(name)
-    return run, first_prompt(run) if prompt is None else prompt
-
-
-def _remember(folder: Path, name: str, result: "CheckResult") -> None:
-    from lab.exercises.check import remember
-
-    remember(folder, name, passes=result.passes)
 
 
 def _list(folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_o
         wrong = {
             at
             for at, (one, other) in enumerate(zip(right, found, strict=True))
-            if isinstance(other, Exception) or difference(one, other) is not None
+            if isinstance(other, Exception) or difference(one, other)
         }
         assert wrong, sentence
         failed |= wrong
@@ -85,15 +85,13 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
     ],
 )
 def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
-    differs = difference(right, found)
-    assert differs is not None
-    assert words in differs.sentence
+    assert words in difference(right, found)
 
 
 def test_rounding_is_no_difference_and_lists_do_for_arrays() -> None:
-    assert difference(np.array([1.0, 100.0]), [1.0, 100.0001]) is None
-    assert difference(np.array([0.5]), np.float32(0.5) * np.ones(1)) is None
-    assert difference([1, 2], (1, 2)) is None
+    assert difference(np.array([1.0, 100.0]), [1.0, 100.0001]) == ""
+    assert difference(np.array([0.5]), np.float32(0.5) * np.ones(1)) == ""
+    assert difference([1, 2], (1, 2)) == ""
 
 
 RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\n"
