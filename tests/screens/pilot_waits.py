@@ -52,7 +52,8 @@ async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> No
 
 
 async def click_on(pilot: "Pilot[Any]", words: str) -> None:
-    """Click into words that are on the screen."""
+    """Click into words on the screen, once they are there."""
+    await wait_until(pilot, lambda: any(words in row for row in rows_of(pilot)))
     y, x = next((y, row.index(words)) for y, row in enumerate(rows_of(pilot)) if words in row)
     await pilot.click(offset=(x + 1, y))
 

@@ -5,7 +5,6 @@ import pytest
 from textual.geometry import Region
 
 from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, MatrixPanels, Paragraph, Table, Thumbnail, View
-from screens.blocks.block_view import BlockView
 from tests.screens.blocks.conftest import shown
 from tests.screens.pilot_waits import press, settle
 
@@ -127,10 +126,6 @@ def seeded(seed: int, tokens: int = 12) -> View:
     table = Table([Column("n"), Column("x")], [[Cell(str(n)), Cell(f"{seed}.{n}", seed + n, f"x[{n}]")] for n in range(tokens)])
     blocks = [Matrix("m", labels, labels, Array.of(numbers), ref="m[:,:]"), table]
     return View("matrix", f"seed {seed}", f"Made of seed {seed}.", blocks)
-
-
-def cells(view: BlockView) -> list[list[tuple[str, str]]]:
-    return [[(text, str(style)) for text, style, _ in view.render_line(y)] for y in range(view.window)]
 
 
 async def test_a_view_that_is_painted_once_more_after_its_removal_is_blank() -> None:

@@ -112,9 +112,9 @@ class FakeEngine:
         """Method: the sentence with which it refuses."""
         self.step = 2000
         self.steps: dict[str, int] = {}
+        """Step of each checkpoint that has another."""
         self.note = ""
         """Why these are other weights than were asked for."""
-        """Step of each checkpoint that has another."""
         self.tells_steps = False
         """True to say with each answer of which step's weights it is."""
         self.origin = self.val_on = ""
