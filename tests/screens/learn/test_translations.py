@@ -73,6 +73,7 @@ async def test_each_translated_step_is_whole_at_80x24_with_at_most_fifteen_lines
                     lambda text=text: page.query_one(Markdown).source == text and not reader._is_laying_out and box.size.height,
                 )
                 assert (reader.live is None) == (step.live is None), where
+                assert reader.live is None or (reader.live.lesson, reader.step) == where
                 assert not status.has_class("-error"), (where, status.left)
                 assert box.below == 0, where
                 assert plain(text) == plain("".join(drawn_in(box))), where
