@@ -111,7 +111,7 @@ def check_file(
     try:
         read_regular(file, LARGEST_FILE)
     except FileNotFoundError as error:
-        raise UserError(f"There is no file {visible(str(file))}: `llmlab write {words_of(name).number}` begins it.") from error
+        raise UserError(f"There is no file {visible(str(file))}; `llmlab write {words_of(name).number}` begins yours.") from error
     others = {each: str(path) for each, path in (mine or {}).items() if each != name}
     request = CheckRequest(name, str(file.absolute()), others, str(run), prompt, seconds or words_of(name).seconds)
     return _Process(request, waiting).result()

@@ -133,7 +133,9 @@ def _place(at: tuple[int, ...]) -> str:
 def _in_words(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     """The first number that differs, and what all of them have in common, if anything."""
     at = tuple(int(each) for each in np.argwhere(apart)[0])
-    wrong, wanted = significant(float(other[at])), significant(float(right[at]))
+    wrong, wanted = (significant(float(each[at])) for each in (other, right))
+    if wrong == wanted:
+        wrong, wanted = (f"{float(each[at]):.7g}" for each in (other, right))
     first = f"The first number that differs{_place(at)} is {wrong}, and has to be {wanted}"
     return f"{first}.{_pattern(right, other, apart)}"
 
@@ -158,9 +160,12 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     if right.ndim > 1:
         rows = np.flatnonzero(apart.reshape(len(right), -1).any(1))
         if len(rows) < len(right) and np.array_equal(rows, np.arange(rows[0], len(right))):
-            return f" Rows 0 to {rows[0] - 1} are right, all from row {rows[0]} on differ."
+            before = "Row 0 is" if rows[0] == 1 else f"Rows 0 to {rows[0] - 1} are"
+            return f" {before} right, all from row {rows[0]} on differ."
         if len(rows) > 1 and np.allclose(other, other[:1], atol=TOLERANCE) and not np.allclose(right, right[:1], atol=TOLERANCE):
             return " All its rows are the same."
         if len(rows) < len(right):
             return f" {counted(len(rows), 'row')} of {len(right)} {'differs' if len(rows) == 1 else 'differ'}."
+    if right.size == 1:
+        return ""
     return f" {whole(int(apart.sum()))} of {counted(right.size, 'number')} {'differs' if apart.sum() == 1 else 'differ'}."

@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import string
-import unicodedata
 from collections.abc import Callable, Iterable
 from html import unescape
 from inspect import getsource
@@ -12,8 +10,7 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from textual.events import Key, Paste
-from textual.keys import KEY_NAME_REPLACEMENTS
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from lab.runs import home_folder
@@ -58,42 +55,15 @@ async def click_on(pilot: "Pilot[Any]", words: str) -> None:
     await pilot.click(offset=(x + 1, y))
 
 
-TURNS = 100
-"""Turns of the event loop in which a key has surely gone from the app to the focused widget and up to the screen and the app."""
-
-
 async def press(pilot: "Pilot[Any]", *keys: str) -> None:
-    """Press keys as a terminal does, and wait until what they change is drawn; the pilot's own way sleeps 40 ms a key.
-
-    What a thread, a process or a timer has to answer is waited for by `wait_until`.
-    """
-    for key in keys:
-        name = key if key.isalnum() or len(key) > 1 else _name_of(key)
-        pilot.app.post_message(Key(name, key if len(key) == 1 else CHARACTERS.get(key)))
-        await turn()
+    """Press keys, and wait until what they change is drawn."""
+    await pilot.press(*keys)
     await settle(pilot)
 
 
 async def settle(pilot: "Pilot[Any]") -> None:
-    """Wait until what was posted has been handled, what follows from that is drawn, and what waited for the drawing is done."""
-    await turn()
-    await pilot.pause(0)
-    await turn()
-
-
-async def turn() -> None:
-    """Let the event loop turn."""
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
-
-
-def _name_of(character: str) -> str:
-    name = unicodedata.name(character).lower().replace("-", "_").replace(" ", "_")
-    return KEY_NAME_REPLACEMENTS.get(name, name)
-
-
-CHARACTERS = {_name_of(each): each for each in " " + string.punctuation}
-"""Characters by the names that bindings give their keys."""
+    """Wait until what was posted has been handled and drawn."""
+    await pilot.pause()
 
 
 async def paste(pilot: "Pilot[Any]", text: str) -> None:

@@ -101,7 +101,9 @@ def _list(folder: Path) -> None:
         rows.append((str(words.number), words.title, state))
     click.echo(table(("", "exercise", ""), rows, right=(0,)))
     begun = next((str(words_of(name).number) for name in NAMES if name not in passed), "")
-    click.echo(f"Your files are in {visible(str(folder))}. " + (f"`llmlab write {begun}` begins one." if begun else "All pass."))
+    click.echo(
+        f"Your files are in {visible(str(folder))}. " + (f"`llmlab write {begun}` shows the next." if begun else "All pass.")
+    )
 
 
 def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> None:

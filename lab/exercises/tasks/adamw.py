@@ -62,14 +62,14 @@ def cases(material: Material) -> list[Case]:
     w = material.weights["h.0.attn.c_proj.weight"]
     generator = torch.Generator().manual_seed(1)
     g, m = (torch.randn(w.shape, generator=generator) * 1e-3 for _ in range(2))
-    v, nothing = torch.rand(w.shape, generator=generator) * 1e-6, torch.zeros_like(w)
+    v = torch.rand(w.shape, generator=generator) * 1e-6
     tiny = g * 1e-5
     return [
-        Case("the first step of a matrix of layer 1", (w, g, nothing, nothing, 1, 1e-2)),
+        Case("the first step of a matrix of layer 1", (w, g, torch.zeros_like(w), torch.zeros_like(w), 1, 1e-2)),
         Case("step 7 of the same", (w, g, m, v, 7, 1e-2)),
-        Case("gradients so small that eps counts", (w, tiny, nothing, nothing, 1, 1e-2)),
+        Case("gradients so small that eps counts", (w, tiny, torch.zeros_like(w), torch.zeros_like(w), 1, 1e-2)),
         Case("other settings", (w, g, m, v, 3, 1e-1, 0.8, 0.99, 1e-3, 0.5)),
-        Case("no gradient", (w, nothing, nothing, nothing, 1, 1e-2)),
+        Case("no gradient", (w, *(torch.zeros_like(w) for _ in range(3)), 1, 1e-2)),
     ]
 
 

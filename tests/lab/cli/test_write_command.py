@@ -23,7 +23,7 @@ def count_pairs(ids):
 
 
 def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(llmlab: Call, home: Path) -> None:
-    assert "`llmlab write 1` begins one." in llmlab("write").out
+    assert "`llmlab write 1` shows the next." in llmlab("write").out
     assert "Count pairs" in llmlab("write", "1").out
     file = home / ".learn" / "write" / "01_count_pairs.py"
     assert "raise NotImplementedError" in file.read_text()
@@ -60,7 +60,7 @@ def test_a_folder_is_checked_as_a_table_and_as_json_and_what_passes_is_imported(
         (["--all"], "--all checks a folder"),
         (["15"], "14"),
         (["1", "--check", "missing.py"], "There is no file missing.py"),
-        (["1", "--check"], "`llmlab write 1` begins it."),
+        (["1", "--check"], "`llmlab write 1` begins yours."),
         (["1", "--check", "--run", "nothing"], "nothing"),
     ],
 )
