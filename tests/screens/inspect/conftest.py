@@ -52,7 +52,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import keys_to, press, rows_of, settle, wait_until
+from tests.screens.pilot_waits import keys_to, rows_of, settle, wait_until
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -420,7 +420,8 @@ class InspectPilot(Pilot[None]):
                 await self.app.run_action(bindings_of(InspectScreen)[key][0].action, self.app.screen)
                 await settle(self)
             else:
-                await press(self, key)
+                await super().press(key)
+                await settle(self)
 
     async def go(self, *keys: str) -> None:
         """Press the keys and wait until what they lead to is shown."""
