@@ -17,7 +17,7 @@ from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
-from lab.core.safe_open import read_regular
+from lab.core.safe_open import read_regular, refuse_link
 from lab.core.visible_text import visible
 from lab.exercises.check_process import CheckRequest, CheckResult
 from lab.exercises.exercise import NAMES, words_of
@@ -41,8 +41,10 @@ def file_of(folder: Path, name: str) -> Path:
 
 
 def begin(folder: Path, name: str) -> Path:
-    """The learner's file of an exercise, made from the template where there is none. Raises UserError as the system says."""
+    """The learner's file of an exercise, made from the template where there is none. Raises UserError."""
     file = file_of(folder, name)
+    refuse_link(folder.parent)
+    refuse_link(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(file):

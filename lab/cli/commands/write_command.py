@@ -9,6 +9,7 @@ import msgspec
 
 from lab.cli.command_registry import FAILED, Within
 from lab.cli.output import table, wrapped, write_json
+from lab.core.errors import UserError
 from lab.core.limits import Limit
 from lab.core.visible_text import visible
 from lab.exercises.exercise import NAMES, words_of
@@ -23,9 +24,14 @@ SECONDS = Within(Limit(0.1, 3600), whole=False)
 @click.command(short_help="Write the parts of a model yourself, and have them checked.")
 @click.argument("exercise", type=EXERCISE, required=False, metavar="[N]")
 @click.option(
-    "--check", "source", is_flag=False, flag_value="", metavar="[FILE]", help="Check your file of exercise N, or FILE as that."
+    "--check",
+    "source",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Check yours of exercise N, or FILE; a folder with --all.",
 )
-@click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all files in a folder; a table.")
+@click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all its files; a table.")
 @click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
 @click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
 @click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
@@ -52,10 +58,11 @@ def write(
     """
     from lab.data.default_prompts import first_prompt
     from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember
+    from lab.lessons.learner import learner_folder
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
 
-    folder = home() / ".learn" / "write"
+    folder = learner_folder(home()) / "write"
     if every and (not source or exercise is not None):
         raise click.UsageError("--all checks a folder: `llmlab write --all --check FOLDER`.")
     if source is not None:
@@ -74,8 +81,10 @@ def write(
                 mine[name] = file
             if file == file_of(folder, name):
                 remember(folder, name, passes=results[-1].passes)
+        if not results:
+            raise UserError(f"{visible(source)} has no file of an exercise, such as {words_of(NAMES[0]).file_name}.")
         _tell(results, as_json=as_json, every=every)
-        return 0 if results and all(result.passes for result in results) else FAILED
+        return 0 if all(result.passes for result in results) else FAILED
     if exercise is None:
         _list(folder)
         return 0
@@ -101,9 +110,8 @@ def _list(folder: Path) -> None:
         rows.append((str(words.number), words.title, state))
     click.echo(table(("", "exercise", ""), rows, right=(0,)))
     begun = next((str(words_of(name).number) for name in NAMES if name not in passed), "")
-    click.echo(
-        f"Your files are in {visible(str(folder))}. " + (f"`llmlab write {begun}` shows the next." if begun else "All pass.")
-    )
+    following = f"`llmlab write {begun}` shows the next." if begun else "All pass."
+    click.echo(f"Your files are in {visible(str(folder))}. {following}")
 
 
 def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> None:
@@ -111,15 +119,10 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         write_json([msgspec.to_builtins(result) | {"passes": result.passes} for result in results])
         return
     if every:
-        rows = [
-            (
-                str(words_of(each.name).number),
-                words_of(each.name).title,
-                "✓" if each.passes else "✗",
-                each.mistake or each.problem,
-            )
-            for each in results
-        ]
+        rows = []
+        for each in results:
+            words, mark = words_of(each.name), "✓" if each.passes else "✗"
+            rows.append((str(words.number), words.title, mark, each.mistake or each.problem))
         click.echo(table(("", "exercise", "", ""), rows, right=(0,)))
         return
     for result in results:

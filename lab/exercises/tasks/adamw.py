@@ -32,20 +32,9 @@ def adamw(
     return weight.detach(), state["exp_avg"], state["exp_avg_sq"]
 
 
-def by(
-    mistake: str,
-    w: Tensor,
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    t: int,
-    lr: float,
-    beta1: float = 0.9,
-    beta2: float = 0.95,
-    eps: float = 1e-8,
-    decay: float = 0.1,
-) -> Step:
-    """The step with that mistake."""
+def by(mistake: str, w: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float, *settings: float) -> Step:
+    """The step with that mistake; the settings are beta1, beta2, eps and decay."""
+    beta1, beta2, eps, decay = settings or (0.9, 0.95, 1e-8, 0.1)
     if mistake == "L2":
         g = g + decay * w
     m = beta1 * m + (1 - beta1) * g if mistake != "swapped" else beta2 * m + (1 - beta2) * g

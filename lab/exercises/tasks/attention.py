@@ -63,8 +63,8 @@ WRONG = {
     ),
     "The heads are joined by a plain reshape; move the tokens to the front first.": partial(by, join="reshape"),
     "Heads are split and joined by a plain reshape, which mixes tokens.": partial(by, split="reshape", join="reshape"),
-    "A head takes every H-th column; it has D columns side by side.": partial(by, split="strided"),
-    "Keys come first, then queries; queries come first.": partial(by, order="kqv"),
+    "A head takes every H-th column; it has to take D columns side by side.": partial(by, split="strided"),
+    "Keys are taken first, then queries; it has to be queries first.": partial(by, order="kqv"),
     "Values and keys have changed places.": partial(by, order="qvk"),
     "It divides by √C; each head has D = C / heads dimensions.": lambda x, w, b, w_out, b_out, heads: by(
         x, w, b, w_out, b_out, heads, scale=heads**-0.5

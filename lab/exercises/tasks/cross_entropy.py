@@ -47,7 +47,7 @@ def cases(material: Material) -> list[Case]:
     return [
         Case("your prompt's tokens", (logits, targets)),
         Case("one token", (logits[:1], targets[:1])),
-        Case("logits of 1,000 and more", (logits + 1000, targets)),
+        Case("logits hundreds apart", (logits * 300, targets)),
     ]
 
 
@@ -65,6 +65,10 @@ WRONG = {
     "The sign is turned: the loss is −ln p.": lambda x, t: (-cross_entropy(x, t)[0], cross_entropy(x, t)[1]),
     "The loss is 1 − p of the target; it is −ln p.": lambda x, t: (
         (1 - torch.softmax(x, -1)[torch.arange(len(t)), t]).mean(),
+        cross_entropy(x, t)[1],
+    ),
+    "A probability rounds to 0, whose logarithm is infinite. Compute ln p from the logits.": lambda x, t: (
+        -torch.softmax(x, -1).log()[torch.arange(len(t)), t].mean(),
         cross_entropy(x, t)[1],
     ),
     "Large logits overflow. Subtract the largest of each row first.": lambda x, t: (

@@ -56,7 +56,7 @@ WRONG = {
     "LayerNorm comes after attention; GPT-2 has it before.": partial(by, "post"),
     "There is no LayerNorm in the layers.": partial(by, "no norm"),
     "Attention replaces the stream; it is added to it.": partial(by, "replaced"),
-    "The MLP reads the stream from before attention; it reads what attention has been added to.": partial(by, "parallel"),
+    "The MLP reads the stream from before attention; it has to read the stream after it.": partial(by, "parallel"),
     "Both norms of a layer have ln_1's weights.": partial(by, "one norm"),
     "The last layer is missing.": partial(by, "layer"),
     "Every layer has the weights of layer 0.": partial(by, "same"),

@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from lab.core.errors import UserError
 from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember
 from lab.exercises.check_process import copied, known_mistake
 from lab.exercises.comparison import difference, plain
@@ -159,3 +160,6 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
     assert sorted(each.read_text() for each in folder.glob("*earlier*")) == ["again", "mine"]
     assert file_of(folder, "head").name == "08_head.py"
     assert os.access(file, os.W_OK)
+    (tmp_path / "linked").symlink_to(folder)
+    with pytest.raises(UserError, match="is a link"):
+        begin(tmp_path / "linked", "head")
