@@ -56,9 +56,7 @@ def open_model(run: str | Run, checkpoint: str | int = "best") -> OpenModel:
 
     Warns where other weights stand in for missing ones; `checkpoint` and `step` of what is returned are of those.
     """
-    if not isinstance(run, (str, Run)):
-        raise UserError(f"A run is a name, a path or a Run, not {run!r}.")
-    opened = load_open_model(open_run(run) if isinstance(run, str) else run, str(checkpoint))
+    opened = load_open_model(run if isinstance(run, Run) else open_run(run), str(checkpoint))
     if opened.note:
         warnings.warn(opened.note, stacklevel=2)
     return opened

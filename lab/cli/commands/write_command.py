@@ -94,7 +94,7 @@ def write(
     if hint is not None:
         click.echo(wrapped(words.hints[hint - 1]))
         return 0
-    click.echo(f"{words.number}. {words.title}\n\n{wrapped(words.text)}\n")
+    click.echo(f"{words.number}. {words.title}\n\n{wrapped(words.text)}\n\n{words.template}")
     click.echo(f"Write it in {visible(str(file))}\n`llmlab write {words.number} --check` checks it, `--hint 1` helps.")
     return 0
 

@@ -24,7 +24,9 @@ def count_pairs(ids):
 
 def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(llmlab: Call, home: Path) -> None:
     assert "`llmlab write 1` shows the next." in llmlab("write").out
-    assert "Count pairs" in llmlab("write", "1").out
+    begun = llmlab("write", "1").out
+    assert "Count pairs" in begun
+    assert "Of [1, 2, 1, 2] it is {(1, 2): 2, (2, 1): 1}." in begun, "what it has to do"
     file = home / ".learn" / "write" / "01_count_pairs.py"
     assert "raise NotImplementedError" in file.read_text()
     assert "It is not written yet." in called(llmlab, 1, "write", "1", "--check").out
