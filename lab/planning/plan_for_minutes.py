@@ -120,9 +120,14 @@ def is_planned(request: RunRequest) -> bool:
 
 FEWEST_TOLD = 20
 """Steps from which on a loss is told for other minutes: the law says nothing of fewer."""
-LATE = 0.5
-"""Share of a run's minutes up to which preparing counts among them. A trainer that starts later has all of them: the machine was
-busy, or it was not started with the run."""
+MOST_PREPARING, STARTED_LATER = 0.5, 60.0
+"""Share of a run's minutes that preparing takes from training at most; seconds after its minutes from which on a run that is
+started was not started when it was asked for."""
+
+
+def seconds_counted(passed: float, minutes: float) -> float:
+    """Seconds of a run's minutes that are over before its training, so many after it was asked for."""
+    return min(passed, MOST_PREPARING * 60 * minutes) if 0 < passed < 60 * minutes + STARTED_LATER else 0.0
 
 
 def plan_for_minutes(
@@ -265,8 +270,8 @@ def measured_plan(request: RunRequest, text: TextSize, home: Path, passed: float
     times, outcomes, begun = known_times(home), known_outcomes(home), time.monotonic()
     for turn in range(MOST_TIMED + 1):
         now = passed + time.monotonic() - begun
-        counted = now if now < LATE * 60 * (request.minutes or 0.0) else 0.0
-        plan = plan_for_minutes(request, text, StepSpeed(machine(), times), outcomes, counted)
+        before = seconds_counted(now, request.minutes or 0.0)
+        plan = plan_for_minutes(request, text, StepSpeed(machine(), times), outcomes, before)
         if plan.best.is_measured or turn == MOST_TIMED or now > TIMING_SHARE * 60 * plan.minutes:
             break
         run = plan.best.run

@@ -60,7 +60,7 @@ def find_run(name: str | Path, where: Path | None = None) -> Run:
         DamagedFileError: if it lies elsewhere and its settings cannot be read: it may be anything that has a config.json.
     """
     if not isinstance(name, (str, Path)) or not isinstance(where, Path | None) or "\0" in str(name):
-        raise UserError(f"A run is a name or a path, not {name!r}.")
+        raise UserError(f"A run is a name or a path, in a folder that is a Path, not {name!r} in {where!r}.")
     folder = where or runs_home()
     text = os.fspath(name)
     places = [folder / text] if text and not text.startswith(".") else []

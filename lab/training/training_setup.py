@@ -15,7 +15,7 @@ from lab.data.source_files import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import check_memory, choose_compile, planned_seconds, processor_of
-from lab.planning.plan_for_minutes import LATE
+from lab.planning.plan_for_minutes import seconds_counted
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import Metric, RunConfig
 from lab.runs.weights_file import load_weights
@@ -111,11 +111,10 @@ def batches_of(run: Run, tokens: TokenFile, ranks: OneRank) -> TrainingBatches:
 
 
 def seconds_since_asked(config: RunConfig) -> float:
-    """Seconds of a run by minutes that have passed before its training; none after a share `LATE` of its minutes."""
+    """Seconds of a run by minutes that count as passed before its training."""
     if config.train.minutes is None or config.train.minutes_of_steps:
         return 0.0
-    passed = time.time() - config.created
-    return passed if 0 < passed < LATE * 60 * config.train.minutes else 0.0
+    return seconds_counted(time.time() - config.created, config.train.minutes)
 
 
 def _initial_state(run: Run, device: torch.device, ranks: int = 1) -> TrainerState:

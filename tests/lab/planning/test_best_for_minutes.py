@@ -204,7 +204,7 @@ def test_what_preparing_took_counts_up_to_half_of_the_minutes_and_other_minutes_
     request = RunRequest(text="prose.txt", preset=AUTO, minutes=2.0, device="cpu", **asked)  # type: ignore[arg-type]
     whole, part, late = (measured_plan(request, PROSE, home, passed, lambda: None) for passed in (0.0, 50.0, 66.0))
     assert part.best.steps < 0.7 * whole.best.steps
-    assert late.best.steps == pytest.approx(whole.best.steps, rel=0.02), "then training has all of them"
+    assert 0.4 < late.best.steps / whole.best.steps < 0.5, "training has half of them"
     assert other_minutes(part) == other_minutes(whole)
     run = whole.best.run
     slow = StepSpeed(MACHINE, {step_key(run.model, run.train): 5.0})

@@ -94,7 +94,8 @@ def test_patience_ends_a_run_and_says_so_and_is_not_forgotten_when_interrupted(t
     ("length", "asked", "counted"),
     [
         ({"minutes": 1.0}, 10.0, 10.0),
-        ({"minutes": 1.0}, 40.0, 0.0),  # started long after it was made
+        ({"minutes": 1.0}, 40.0, 30.0),  # training has at least half of them
+        ({"minutes": 1.0}, 200.0, 0.0),  # started long after it was made
         ({"minutes": 1.0, "minutes_of_steps": True}, 10.0, 0.0),
         ({"steps": 2}, 10.0, 0.0),
     ],
