@@ -121,8 +121,7 @@ def is_planned(request: RunRequest) -> bool:
 FEWEST_TOLD = 20
 """Steps from which on a loss is told for other minutes: the law says nothing of fewer."""
 MOST_PREPARING, STARTED_LATER = 0.5, 60.0
-"""Share of a run's minutes that preparing takes from training at most; seconds after its minutes from which on a run that is
-started was not started when it was asked for."""
+"""Share of a run's minutes that preparing takes at most; seconds after them from which on a run is one that was started later."""
 
 
 def seconds_counted(passed: float, minutes: float) -> float:
@@ -295,9 +294,10 @@ def shape_in_words(model: ModelConfig) -> str:
 def describe_plan(plan: MinutesPlan) -> str:
     """The plan in a line: `4 layers × width 128, BPE 1,024, batch 16, 2.1 epochs, weight decay 0.1, 3.5 MB`.
 
-    Its epochs are told once the pilot of the text is known, which may end the run early."""
+    Its epochs are told once its steps were timed, and the pilot is known, which may end the run early."""
     model, train, text = plan.best.run.model, plan.best.run.train, plan.best.run.text
-    read = "" if text.bytes is None or plan.awaits_pilot else f", {_times_read(plan.best.epochs)}"
+    is_known = text.bytes is not None and not plan.awaits_pilot and (plan.best.is_measured or train.steps is not None)
+    read = f", {_times_read(plan.best.epochs)}" if is_known else ""
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"

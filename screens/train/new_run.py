@@ -281,7 +281,8 @@ class NewRun(PlannedRun):
             form.cost = ()
         if planned is not None:
             facts = plan_facts(planned)
-            unknown = ("time",) if planned.best.run.text.pilot is not None else ("time", "in all")  # the pilot may end it early
+            is_sure = planned.best.is_measured and planned.best.run.text.pilot is not None  # which may end it early
+            unknown = ("time",) if is_sure else ("time", "in all")
             form.cost = (*facts, *self._change(planned), *(fact for fact in form.cost if fact[0] not in unknown))
         if base is not None and plan.run is not None:
             train = plan.run.train
