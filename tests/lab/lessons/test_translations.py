@@ -30,6 +30,8 @@ from lab.lessons.translation import (
     use_language,
     version_of,
 )
+from lab.studies.study_job import STUDIES
+from screens.learn.live.study_widget import RECORDED_RESULTS
 
 CODES = sorted(languages().keys() - {"en"})
 FILES = [path for path in sorted(TRANSLATIONS.rglob("*.md")) if path.name != "language.md"]
@@ -91,7 +93,8 @@ def test_a_translated_lesson_has_the_steps_keys_figures_and_live_widgets_of_the_
                 assert step.live.words.keys() == same.live.options.keys()
                 for option, text in same.live.options.items():
                     assert names_in(step.live.words[option]) == names_in(text)
-                parse_experiment_guess(step.live.words, EXPERIMENTS)
+                of_study = {"experiment": step.live.options["study"]} if "study" in step.live.options else {}
+                parse_experiment_guess({**step.live.words, **of_study}, [*EXPERIMENTS, *RECORDED_RESULTS, *STUDIES])
 
 
 @pytest.mark.parametrize("path", sorted(LESSONS.rglob("*.md")), ids=lambda path: path.stem)
