@@ -93,6 +93,10 @@ SECONDS_BETWEEN_READINGS = 1.0
 WARM_UP = "LLMLAB_WARM_UP"
 """Environment variable that keeps an idle machine from loading PyTorch before Inspect is opened, where it is 0."""
 
+RARE_COLLECTIONS = (10_000, 20, 50)
+"""Thresholds of the garbage collection: beside a training a pass over everything takes 125 ms, and by default comes once a
+second while keys are pressed; with these none came in two minutes, at the same size of memory."""
+
 SECONDS_OF_PATIENCE = 0.5
 """Longest time that the first keys wait for the runs, which most of Home's keys are about."""
 
@@ -202,6 +206,7 @@ class LabApp(AppState):
         if not gc.isenabled():  # since the imports, whose results are kept anyway: a full pass takes a quarter less time
             gc.freeze()
             gc.enable()
+            gc.set_threshold(*RARE_COLLECTIONS)
         self.take_all_styles()
         if self._preferences_problem:
             self.notify(self._preferences_problem, severity="warning", markup=False)
