@@ -75,6 +75,7 @@ async def press_until(pilot: "Pilot[Any]", key: str, condition: Callable[[], obj
 async def resize(pilot: "Pilot[Any]", width: int, height: int) -> None:
     """Give the terminal another size, and wait until it is drawn."""
     await pilot.resize_terminal(width, height)
+    await settle(pilot)
 
 
 def keys_to(name: str, names: Iterable[str], start: str = "") -> list[str]:
