@@ -19,7 +19,6 @@ from tests.lab.runs.fake_box import FakeBox
 from tests.screens.conftest import NOW, metric_at, write_run
 from tests.screens.pilot_waits import press, resize, rows_of
 
-
 READ_ONLY = "These runs are on me@box and are watched from here, read-only."
 
 
