@@ -1,4 +1,4 @@
-"""The main job in a real terminal, by keys alone: choose a file, train, lose the terminal, return, stop, look inside, sample, paste."""
+"""The main job in a real terminal, by keys alone: from a text file to training, back after a lost terminal, and to the model."""
 
 import os
 import re
