@@ -1,7 +1,6 @@
 """The layout of the code: imports in one order, no circles, no torch where screens must be quick."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -277,16 +276,3 @@ def test_screens_import_nothing_that_needs_torch_not_even_later() -> None:
 
 def test_models_and_lab_import_no_textual() -> None:
     assert [name for name in (*inside("models"), *inside("lab")) if "textual" in top_levels(later(name))] == []
-
-
-def test_the_lab_works_where_folders_have_its_names(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for name in (*PACKAGES[:3], "checkpoints"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')\n")
-    (tmp_path / "text.txt").write_text("the big dog ran fast. " * 100)
-    environment = os.environ | {"LLMLAB_HOME": str(tmp_path_factory.mktemp("home"))}
-    shape = ["--preset", "nano", "--context", "16", "--tokenizer", "bytes", "--steps", "3", "--threads", "1"]
-    command = [Path(sys.executable).with_name("llmlab"), "train", "text.txt", *shape, "--name", "tiny", "--quiet"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "tiny finished" in done.stdout

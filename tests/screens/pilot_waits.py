@@ -1,15 +1,13 @@
 """Keys and clicks with the wait for what they change, and what is on the screen."""
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable
-from html import unescape
 from inspect import getsource
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.cells import cell_len
+from textual._compositor import LayoutUpdate
 from textual.events import Paste
 from textual.pilot import Pilot
 
@@ -19,20 +17,12 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "12
 """Sizes of the terminal in pictures."""
 
 
-PIECE = re.compile(r'<text class="\S*" x="([\d.]+)" y="[\d.]+" textLength="[\d.]+" clip-path="url\(#\S+-line-(\d+)\)">([^<]*)<')
-"""Text in a screenshot, with its place and line."""
-CELL = 12.2
-"""Width of a character in it."""
-
-
 def rows_of(pilot: "Pilot[Any]") -> list[str]:
-    """The lines that are on the screen, as a screenshot shows them."""
-    width, height = pilot.app.size
-    rows = [""] * height
-    for x, y, text in PIECE.findall(pilot.app.export_screenshot()):
-        row = rows[int(y)]
-        rows[int(y)] = row + " " * (round(float(x) / CELL) - cell_len(row)) + unescape(text).replace("\xa0", " ").rstrip("\n")
-    return [row + " " * (width - cell_len(row)) for row in rows]
+    """The lines that are on the screen."""
+    app = pilot.app
+    update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    assert isinstance(update, LayoutUpdate)
+    return ["".join(strip.text for strip in line) for line in update.strips]
 
 
 async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> None:
@@ -85,6 +75,7 @@ async def press_until(pilot: "Pilot[Any]", key: str, condition: Callable[[], obj
 async def resize(pilot: "Pilot[Any]", width: int, height: int) -> None:
     """Give the terminal another size, and wait until it is drawn."""
     await pilot.resize_terminal(width, height)
+    await settle(pilot)
 
 
 def keys_to(name: str, names: Iterable[str], start: str = "") -> list[str]:

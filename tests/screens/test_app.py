@@ -9,12 +9,12 @@ import pytest
 from rich.cells import cell_len
 from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.views.screen_state import ScreenState
-from screens.action_index import all_actions, score_of
+from screens.action_index import all_actions
 from screens.app import LabApp, run
 from screens.base_screen import LabScreen
 from screens.command_palette import Command, LabCommands, _focus_holder
@@ -29,11 +29,9 @@ from screens.widgets.prompt_input import PromptInput
 from screens.widgets.top_bars import ModeBar
 from tests.fixture_types import Open, Until
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import click_on, press, resize, rows_of, settle
+from tests.screens.pilot_waits import click_on, paste, press, resize, rows_of, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
-
-"""As Textual has it: these tests share what is parsed."""
 
 
 @pytest.fixture
@@ -50,16 +48,11 @@ def palette(app: LabApp) -> list[str]:
     return [each.words for each in LabCommands(app.screen)._commands() if not re.search("· (not possible now|needs )", each.help)]
 
 
-def found(app: LabApp, query: str) -> list[str]:
-    """The commands that the palette lists for what is typed, best first."""
-    provider = LabCommands(app.screen)
+def found(provider: LabCommands, query: str, commands: list[Command] | None = None) -> list[str]:
+    """The commands that the palette lists for what is typed, best first; of these commands, where they are given."""
     matcher = provider.matcher(query)
-
-    def score(each: Command) -> float:
-        return each.weight * score_of(query, each.words, each.synonyms, matcher.match(each.words))
-
-    ordered = sorted(provider._commands(query), key=score, reverse=True)
-    return [each.words for each in ordered if score(each) > 0]
+    scored = [(each.score(query, matcher), each.words) for each in commands or provider._commands(query)]
+    return [words for score, words in sorted(scored, key=lambda each: -each[0]) if score > 0]
 
 
 def choose(app: LabApp, words: str) -> None:
@@ -69,14 +62,6 @@ def choose(app: LabApp, words: str) -> None:
 
 def notices(app: LabApp) -> str:
     return "\n".join(str(each.message) for each in app._notifications)
-
-
-async def test_a_digit_shows_its_mode(app: LabApp) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("6", "▸6 Learn◂"), ("1", "▸1 Home◂")):
-            await press(pilot, key)
-            assert mark in line_of(pilot, ModeBar)
-            assert line_of(pilot, ModeBar).count("▸") == 1
 
 
 async def test_a_field_has_the_keys_until_escape_and_the_rest_of_the_keys_stands_over_a_view_that_stays(
@@ -137,21 +122,18 @@ async def test_help_tells_what_the_screen_is_for_and_every_key_in_a_list_that_fi
         await press(pilot, "escape")
         assert isinstance(app.screen, LabScreen)
         await press(pilot, "question_mark")
-        for size in ((140, 40), (60, 24), (140, 24), (80, 60)):
+        for size in ((140, 24), (60, 24)):
             await resize(pilot, *size)
             widths = [sum(map(cell_len, (text for text, _ in pieces))) for row, pieces in keys._lines if row is not None]
             assert max(widths) + 2 <= keys.room
             assert keys.window <= size[1]
-        for width in (40, 23, 12, 4):
+        for width in (23, 4):
             await resize(pilot, width, 10)
 
 
 FILTERED = {
     "^t": "Choose the theme: the lab's colours",
-    "ctrl+t": "Choose the theme: the lab's colours",
     "dark": "Choose the theme: the lab's colours",  # a synonym
-    "note": "Write a note about what is in view",
-    "terminal": "Draw the whole screen anew",
     "nex": "Next run",
 }
 """Typed in the help of Home, and the line that answers best."""
@@ -162,7 +144,7 @@ async def test_help_begins_with_the_first_keys_of_the_bar_is_narrowed_by_typing_
 ) -> None:
     make_run("one")
     app._engine = SilentEngine()
-    async with listed(size=(200, 60)) as pilot:
+    async with listed(size=(120, 40)) as pilot:
         bar = line_of(pilot, KeyBar)
         await press(pilot, "question_mark")
         help = app.screen
@@ -175,62 +157,58 @@ async def test_help_begins_with_the_first_keys_of_the_bar_is_narrowed_by_typing_
         assert len(every) == len(set(every)), "each stands there once"
         keys, all_rows = help.query_one(KeyList), len(help.query_one(KeyList).rows)
         for query, words in FILTERED.items():
-            await press(pilot, *query)
+            await paste(pilot, query)
             assert keys.rows[keys.cursor].words == words
             assert len(keys.rows) < len([row for _, rows in help._sections for row in rows])
             await press(pilot, "escape")
             assert app.screen is help, "it clears the filter"
             assert len(keys.rows) == all_rows
-        await press(pilot, *"nats")
+        await paste(pilot, "nats")
         assert "natural logarithm" in keys.rows[-1].words, "a term of the glossary is explained"
         assert "Esc clear" in str(help.query_one("#help").border_subtitle)
-        await press(pilot, "escape", *"zzzz", "enter")
+        await press(pilot, "escape")
+        await paste(pilot, "zzzz")
+        await press(pilot, "enter")
         assert "No key of this screen does that" in "\n".join(rows_of(pilot))
         assert app.screen is help
         await press(pilot, "escape", *"rename", "enter")
         await until(pilot, lambda: isinstance(app.screen, AskText))
-        await press(pilot, "escape", "question_mark", *"learn", "enter")
-        await until(pilot, lambda: app.current_mode == "learn")  # one of the six actions of its line
-        await press(pilot, "question_mark", "down", "escape")
-        assert isinstance(app.screen, LabScreen)
         await app.action_mode("data")
-        await press(pilot, "question_mark", *"all rules", "enter")
+        await press(pilot, "question_mark")
+        await paste(pilot, "all rules")
+        await press(pilot, "enter")
         await until(pilot, lambda: app.screen.page == "clean")  # an action of a page that was not open
-        await app.action_mode("home")
         await press(pilot, "question_mark", "question_mark")
-        assert app.screen.MODE == "home"
-        await press(pilot, "question_mark", *"theme")
+        assert isinstance(app.screen, LabScreen)
+        await press(pilot, "question_mark")
+        await paste(pilot, "theme")
         await click_on(pilot, "Choose the theme")
         await until(pilot, lambda: isinstance(app.screen, ThemePicker))
 
 
 CANNOT = {
     "train": (("p", "p pause: needs a run that trains"), ("i", "i inspect: needs a run in view")),
-    "home": (("x", "x delete: needs a run under the cursor"), ("c", "c compare: needs a run under the cursor")),
     "data": (("x", "x unmark: needs a marked file"),),
+    "home": (("x", "x delete: needs a run under the cursor"), ("c", "c compare: needs a run under the cursor")),
 }
 """Keys that can do nothing where there is no run and no text, and what the key bar says."""
 
 
-async def test_a_key_that_cannot_act_says_why_in_the_bar_and_in_the_help(app: LabApp, until: Any) -> None:
+async def test_a_key_that_cannot_act_says_why_in_the_bar_and_in_the_help(app: LabApp) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         for mode, keys in CANNOT.items():
             await app.action_mode(mode)
-            await settle(pilot)
             for key, said in keys:
                 await press(pilot, key)
                 assert line_of(pilot, KeyBar).startswith(f" {said}")
-            await press(pilot, "question_mark")
-            title, rows = cast(HelpScreen, app.screen)._sections[-1]
-            assert title == "Not now", "behind what can be done"
-            reasons = {key: row.why_not for row in rows for key in row.keys.split()}
-            assert all(said.partition(": ")[2] in reasons[key] for key, said in keys)
-            await press(pilot, *keys[0][0], "enter")
-            assert isinstance(app.screen, HelpScreen), "it has nothing to do"
-            assert keys[0][1].partition(": ")[2] in notices(app)
-            await press(pilot, "escape", "escape")
-        await press(pilot, "6", "j", "Z")
-        assert ": n" not in line_of(pilot, KeyBar), "no word on keys that can act, or that have no action"
+        await press(pilot, "question_mark")
+        title, rows = cast(HelpScreen, app.screen)._sections[-1]
+        assert title == "Not now", "behind what can be done"
+        reasons = {key: row.why_not for row in rows for key in row.keys.split()}
+        assert all(said.partition(": ")[2] in reasons[key] for key, said in CANNOT["home"])
+        await press(pilot, "x", "enter")
+        assert isinstance(app.screen, HelpScreen), "it has nothing to do"
+        assert "needs a run under the cursor" in notices(app)
 
 
 async def test_the_palette_offers_what_is_possible_now_and_shows_brackets_in_a_name(
@@ -249,42 +227,21 @@ async def test_the_palette_offers_what_is_possible_now_and_shows_brackets_in_a_n
         assert "Pause the training" not in palette(app)
         assert "New run: its settings" in palette(app)
         assert "Inspect the model of [Old] tale" in palette(app)
-        assert "Export [Old] tale as a folder for transformers" in found(app, "export")
-        await press(pilot, "escape")
-        make_run("busy", phase="training", step=10, created=1_760_000_000.0)
-        app.read_runs()
-        await until(pilot, lambda: app.active_runs())
-        await press(pilot, "1", "home", "enter")
-        await until(pilot, lambda: "Pause the training" in palette(app))
+        assert "Export [Old] tale as a folder for transformers" in found(LabCommands(app.screen), "export")
 
 
 SOFTMAX = next(f"Lesson {lesson.number}: Softmax" for lesson in lessons() if lesson.name == "softmax")
 WORDS_PEOPLE_TYPE = {
     "temperature": "Inspect: Temperature, top-k, top-p and seed",
-    "top-p": "Inspect: Temperature, top-k, top-p and seed",
     "attribution": "Inspect: Direct logit attribution of the predicted token",
-    "theme": "Choose the theme",
     "make it brighter": "Choose the theme",
     "what is softmax": SOFTMAX,
     "ablate": "Inspect: Ablate the head",
-    "switch off": "Inspect: Ablate the head",
     "rename": "Home: Rename this run",
-    "loss": "Train: ",
-    "learning rate": "Train: Learning rate, gradient norm, speed",
-    "adamw": "Train · one step: The optimizer's formula",
-    "verdict": "Train: The sentences behind the verdict",
-    "save": "Save a screenshot",
-    "bpe": "Tokens: Show the page: learn BPE",
-    "dedup": "Data: Clean the text",
     "clean": "Data: Clean the text",
-    "split": "Data: Split the text",
-    "vocabulary": "Tokens: Show the page: vocabulary",
     "glitch": "Tokens · vocabulary: All tokens, never-used ones, glitch",
-    "grammar": "Data · choose: The grammar",
-    "tik tokenizer": "Claim: Tokens can be seen with “Tik Tokenizer”",
     "tiktokenizer": "Glossary: Tiktokenizer",
     "bbycroft": "Glossary: LLM Visualization",
-    "books": "Claim: GPT-2 was trained on books and on the whole web",
     "weeks or months": "Claim: Training a language model takes weeks or months",
 }
 
@@ -299,13 +256,16 @@ async def test_the_palette_holds_every_action_of_every_mode_and_finds_it_by_the_
             assert any(words.endswith(action.words) for words in listed), action.id
         assert {action.mode for action in all_actions()} == {"home", "data", "train", "tokens", "inspect", "learn"}
         await press(pilot, "6")
+        provider = LabCommands(app.screen)
         for query, words in WORDS_PEOPLE_TYPE.items():
-            assert found(app, query)[0].startswith(words), (query, found(app, query)[:3])
+            assert found(provider, query)[0].startswith(words), (query, found(provider, query)[:3])
+        typed = list(provider._commands("stage"))
         for stage in STAGES.values():
-            assert stage.name == "tokens" or f"Stage: {stage.title}" in found(app, stage.title)[:5], "that is a mode, too"
-        assert found(app, "why there")[0] == "Stage: why there"
-        assert any(words.endswith(": Attention") for words in found(app, "what does attention")[:6])
-        assert found(app, "what is softmax?") == found(app, "what is softmax") != []
+            found_first = found(provider, stage.title, typed)[:5]
+            assert stage.name == "tokens" or f"Stage: {stage.title}" in found_first, "that is a mode, too"
+        assert found(provider, "why there")[0] == "Stage: why there"
+        assert any(words.endswith(": Attention") for words in found(provider, "what does attention", typed)[:6])
+        assert found(provider, "what is softmax?") == found(provider, "what is softmax") != []
 
 
 async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_why_not_and_one_of_a_lesson_opens_that(
@@ -319,14 +279,11 @@ async def test_an_action_of_another_mode_goes_there_and_does_it_or_says_why_not_
         choose(app, "Train: Pause the training")
         await until(pilot, lambda: "Not possible now: Pause the training" in notices(app))
         assert app.current_mode == "train"
-        for mode in "235":
-            await press(pilot, mode, "escape")
-            app.clear_notifications()
-            choose(app, "Learn · lessons: Loss over compute, over parameters, the numbers")
-            await until(pilot, lambda: "The lesson says what" in notices(app))
-            await until(pilot, lambda: app.screen.query(ScalingWidget))
-            choose(app, SOFTMAX)
-            await until(pilot, lambda: not app.screen.query(ScalingWidget))
+        choose(app, "Learn · lessons: Loss over compute, over parameters, the numbers")
+        await until(pilot, lambda: "The lesson says what" in notices(app))
+        await until(pilot, lambda: app.screen.query(ScalingWidget))
+        choose(app, SOFTMAX)
+        await until(pilot, lambda: not app.screen.query(ScalingWidget))
 
 
 async def test_an_action_that_is_not_possible_leaves_the_focus_to_whoever_goes_on(
@@ -436,12 +393,7 @@ async def test_under_a_dialog_and_in_a_field_the_key_bar_offers_only_the_keys_th
         assert bar.render_line(0).text.strip() == "^p palette  ^q quit"
         await press(pilot, "escape")
         assert bar.render_line(0).text == before
-        await press(pilot, "3", "e", *"word", "home")
-        assert isinstance(app.focused, TextArea)
-        await press(pilot, "ctrl+k")
-        assert app.focused.text == "word", "it shows the keys"
-        assert app.screen.query_one(KeyBar).size.height == 2
-        await press(pilot, "escape", "escape", "4", "n")
+        await press(pilot, "4", "n")
         app.screen.query_one("#name", Input).focus()
         await settle(pilot)
         assert line_of(pilot, KeyBar).endswith("   ? help  ^p palette  ^q quit "), "in a field of numbers ? is no text"

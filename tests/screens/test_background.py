@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 from screens.background import DelayedCall, in_thread, latest
 from tests.screens.pilot_waits import settle
 
-SECONDS = 0.02
+SECONDS = 0.005
 
 
 async def begun(app: App[None], trips: int) -> tuple[DelayedCall, list[str]]:
@@ -52,8 +52,8 @@ async def test_what_was_cancelled_is_not_called_but_the_next_call_in_its_place()
             assert calls == expected, (trips, next_call)
 
 
-REMOVALS = 300
-"""Five times as many as it took to see a late answer touch a removed widget each time."""
+REMOVALS = 120
+"""Twice as many as it took to see a late answer touch a removed widget each time."""
 AT_ONCE = 60
 IN_A_BOX = 5
 

@@ -51,7 +51,6 @@ SENT: dict[str, tuple[str, str, Callable[[LabScreen], object]]] = {
 ASKED = {
     "train": {
         "stop training": "stop",
-        "see samples": "panels",
         "compare two runs": "compare",
         "other learning rate": "new",
         "train longer": "new",
@@ -110,18 +109,11 @@ async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_i
         await settle(pilot)
         await pilot.click(PipelineMap, offset=(30, 2))
         await until(pilot, lambda: getattr(app.screen, "page", "") == "clean")
-        for places in (["choose", "choose"], ["choose"]):
-            for page in places:
-                await press(pilot, "escape")
-                assert (app.current_mode, app.screen.page) == ("data", page)
-            await press(pilot, *["right_square_bracket"] * 3)  # quickly: no page waits for the one before
-            await until(pilot, lambda: getattr(app.screen, "page", "") == "split")
-        await app.action_mode("tokens")
-        await press(pilot, "escape", *["right_square_bracket"] * 3, "slash", "a", "escape")
-        assert app.screen.page == "vocabulary"
-        for _ in range(6):
+        for _ in range(2):
             await press(pilot, "escape")
-            assert app.current_mode == "tokens"
+            assert (app.current_mode, app.screen.page) == ("data", "choose")
+        await press(pilot, *["right_square_bracket"] * 3)  # quickly: no page waits for the one before
+        await until(pilot, lambda: getattr(app.screen, "page", "") == "split")
 
 
 async def test_a_key_of_compare_is_found_anywhere_and_asks_for_the_other_run(

@@ -36,12 +36,10 @@ async def test_each_mode_shows_a_state_and_says_the_same_of_it(app: LabApp, unti
     text = str(Path("fable.txt").absolute())
     states = [
         ScreenState(mode="train", page="words", run="tale"),
-        ScreenState(mode="train", page="new"),
         ScreenState(mode="train", page="curves", run="other"),
         ScreenState(mode="train", page="one step", run="other", stage="losses"),
         ScreenState(mode="tokens", page="vocabulary"),
         ScreenState(mode="data", page="look", text=text, encoding="latin-1"),
-        ScreenState(mode="data", page="choose", text="python"),
     ]
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,8 @@ from tests.fixture_types import Until
 from tests.lab.runs.fake_box import FakeBox
 from tests.screens.conftest import NOW, metric_at, write_run
 from tests.screens.pilot_waits import press, resize, rows_of
+
+READ_ONLY = "These runs are on me@box and are watched from here, read-only."
 
 
 @pytest.fixture
@@ -34,9 +37,9 @@ def app(tmp_path: Path, home: Path, box: FakeBox, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path / "mirror/me@box"
     folder.mkdir(parents=True)
     monkeypatch.setenv(MIRROR, str(folder))
-    monkeypatch.setattr("screens.watch_app.SECONDS_BETWEEN_READINGS", 0.05)
-    monkeypatch.setattr("screens.app.SECONDS_BETWEEN_READINGS", 0.05)
-    monkeypatch.setattr("screens.train.train_screen.SECONDS_BETWEEN_READINGS", 0.05)
+    monkeypatch.setattr("screens.watch_app.SECONDS_BETWEEN_READINGS", 0.1)
+    monkeypatch.setattr("screens.app.SECONDS_BETWEEN_READINGS", 0.1)
+    monkeypatch.setattr("screens.train.train_screen.SECONDS_BETWEEN_READINGS", 0.1)
     monkeypatch.setattr(WatchApp, "NOTIFICATION_TIMEOUT", 600.0)  # on a busy machine, too, they are still there when looked at
     monkeypatch.setattr(run_mirror, "SECONDS_BETWEEN", 0.05)
     monkeypatch.setattr(run_mirror, "LONGEST_PAUSE", 0.05)
@@ -54,15 +57,37 @@ def seen(pilot: object) -> str:
     return "\n".join(rows_of(pilot))  # type: ignore[arg-type]
 
 
+OF_HOME = {"choose('inspect')", "clone", "fine_tune", "import_model", "rename", "delete"}
+OF_TRAIN = (OF_OWN_RUNS | OF_WEIGHTS) - OF_HOME - {"mode('inspect')", "app.mode('data')"}
+
+
+async def changes_are_refused(app: WatchApp, pilot: Any, expected: set[str], key: str) -> None:
+    """Nothing of the screen in view that would change a run or need its weights is done: neither by this key, nor by a mode's."""
+    bound = {each.action for found in app.screen._bindings.key_to_bindings.values() for each in found}
+    refused = bound & (OF_OWN_RUNS | OF_WEIGHTS)
+    assert refused >= expected
+    assert {app.refusal(action) for action in refused} == {READ_ONLY}
+    mode = app.current_mode
+    for pressed in (key, "5"):
+        app.clear_notifications()
+        await press(pilot, pressed)
+        assert told(app) == [READ_ONLY]
+        assert (app.current_mode, len(app.screen_stack)) == (mode, 1)
+    app.clear_notifications()
+
+
 @pytest.mark.usefixtures("fixed_machine")
-async def test_runs_of_another_machine_are_shown_live_and_a_lost_connection_is_said(
-    app: WatchApp, box: FakeBox, until: Until
+async def test_runs_of_another_machine_are_shown_live_read_only_and_a_lost_connection_is_said(
+    app: WatchApp, box: FakeBox, home: Path, until: Until
 ) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2 and "● training" in seen(pilot))
         assert "Runs are in the home of me@box, read-only" in seen(pilot)
+        await changes_are_refused(app, pilot, OF_HOME, "r")
         await press(pilot, "4")
         await until(pilot, lambda: "Trained on me@box; last status: just now." in seen(pilot))
+        assert "p pause" not in seen(pilot)
+        await changes_are_refused(app, pilot, OF_TRAIN, "p")
         with (box.home / "live/metrics.jsonl").open("ab") as file:
             file.write(b"".join(msgspec.json.encode(metric_at(step, 100)) + b"\n" for step in range(301, 401)))
         status = Status(phase="training", step=400, steps=2000, heartbeat=NOW)
@@ -78,30 +103,6 @@ async def test_runs_of_another_machine_are_shown_live_and_a_lost_connection_is_s
         box.mend()
         await until(pilot, lambda: "● live 20%" in seen(pilot))
         assert told(app) == [lost, "me@box is there again."]
-
-
-OF_HOME = {"choose('inspect')", "clone", "fine_tune", "import_model", "rename", "delete"}
-
-
-async def test_keys_that_would_change_a_run_or_need_its_weights_say_that_it_is_only_watched(
-    app: WatchApp, home: Path, until: Until
-) -> None:
-    of_train = (OF_OWN_RUNS | OF_WEIGHTS) - OF_HOME - {"mode('inspect')", "app.mode('data')"}
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: len(app.runs) == 2)
-        for mode, expected in (("home", OF_HOME), ("train", of_train)):
-            await app.action_mode(mode)
-            await until(pilot, lambda mode=mode: app.current_mode == mode and "● training" in seen(pilot))
-            bound = {each.action: key for key, found in app.screen._bindings.key_to_bindings.items() for each in found}
-            refused = {action: key for action, key in bound.items() if action in OF_OWN_RUNS | OF_WEIGHTS}
-            assert refused.keys() >= expected
-            refused.pop("start", None)  # its key opens the settings of the plot where a run is in view
-            for key in (*refused.values(), "5"):
-                app.clear_notifications()
-                await press(pilot, key)
-                assert told(app) == ["These runs are on me@box and are watched from here, read-only."], key
-                assert (app.current_mode, len(app.screen_stack)) == (mode, 1), key
-            assert "p pause" not in seen(pilot)
         await resize(pilot, 80, 24)
         await press(pilot, "1", "down", "enter")
         await until(pilot, lambda: app.current_mode == "train" and "done  ✓ finished" in seen(pilot))

@@ -52,17 +52,12 @@ async def test_typing_filters_the_terms_the_one_under_the_cursor_is_explained_an
         assert app.current_mode == "home"
         assert not isinstance(app.screen, GlossaryDialog)
 
-        for term, mode, page in (
-            ("mojibake", "data", "clean"),
-            ("tied weights", "learn", "lessons"),
-        ):
-            await app.run_action(f"app.glossary({term!r})")
-            await pilot.pause()
-            assert dialog(app).listed[0].name == term
-            await press(pilot, "enter")
-            await until(pilot, lambda: app.current_mode == mode and getattr(app.screen, "page", "") == page)  # noqa: B023
-            assert app.opened_from == "home"
-            await press(pilot, "1")
+        await app.run_action("app.glossary('mojibake')")
+        await pilot.pause()
+        assert dialog(app).listed[0].name == "mojibake"
+        await press(pilot, "enter")
+        await until(pilot, lambda: app.current_mode == "data" and getattr(app.screen, "page", "") == "clean")
+        assert app.opened_from == "home"
 
         typed = {"what is entropy": "entropy", "SFT": "supervised fine-tuning", "memorized": "memorization"}
         for query, name in typed.items():
