@@ -14,7 +14,7 @@ from lab.data.cleaning.measure_funnel import FunnelReply, FunnelRequest, run_fun
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.data.source_files import recent_texts
 from lab.data.statistics import text_statistics
-from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts
+from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts, run_count_process
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
@@ -108,6 +108,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any, monk
         raise AssertionError("counted in the process of the screen")
 
     monkeypatch.setattr(text_statistics, "_count_tokens", here)
+    monkeypatch.setattr("screens.data.choose_page.run_count_process", run_count_process)
     text = "The fox ran.\n" * 400
     other = home_folder() / "tale.txt"
     other.write_text(text)
@@ -128,7 +129,6 @@ async def test_a_typed_path_shows_what_the_text_is(app: LabApp, until: Any, monk
         page.post_message(ChoosePage.Counted((page.source, page.read_encoding, ("emails",)), "bpe", old))
         await pilot.pause()
         assert screen_of(pilot).query_one(PageBar).steps[2] == words, "a late count with other rules"
-        await pilot.press("escape", "n")
         await until(pilot, lambda: [text.source for text in recent_texts(home_folder())][:1] == [str(other)])
         assert app.text_source == str(other)
 
