@@ -54,8 +54,7 @@ def halves_covered(area: Area, canvas: BrailleCanvas, scale: Callable[[Floats], 
     ends = 2 * canvas.rows - np.arange(2 * canvas.rows)[:, None]  # the upper ends, in half cells from the bottom
     covered = np.clip(np.minimum(2 * top, ends) - np.maximum(2 * bottom, ends - 1), 0, 1)
     covered[:, (xs < low) | (xs > high)] = 0
-    halves: Floats = covered.reshape(canvas.rows, 2, canvas.columns).transpose(0, 2, 1)
-    return halves
+    return np.asarray(covered.reshape(canvas.rows, 2, canvas.columns).transpose(0, 2, 1))
 
 
 def thin(xs: Sequence[float] | Floats, ys: Sequence[float] | Floats, buckets: int) -> tuple[list[float], list[float]]:
@@ -133,7 +132,11 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
 
     `paints`: the terminal can tint a cell, so that an area needs no characters.
     """
-    curves = [(series, *_points(series, width)) for series in figure.series if series.kind != "level"]
+    curves = []
+    for series in figure.series:
+        if series.kind != "level":  # downsampled to so many columns; all evaluations
+            most = width if series.kind in ("dots", "line") else max(width, len(series.xs))
+            curves.append((series, *thin(series.xs, series.ys, most)))
     low_x, high_x, low_y, high_y = _limits(curves, figure)
     rows = height - 2
     about = max(2, min(rows * 2 // 5, MOST_Y_TICKS))
@@ -163,7 +166,7 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
     cells = canvas.cells()
     levels = _draw_levels(cells, figure.series, canvas, (low_y, high_y), scale)
     if figure.area is not None:
-        shade(cells, figure.area, canvas, _log_all if figure.log_y else np.asarray, paints)
+        shade(cells, figure.area, canvas, np.vectorize(scale, [float]), paints)
     for x, y, sign, role in marks:
         row, column = canvas.row(y), canvas.column(x)
         cells[row][column] = (sign, role + (SHADED if cells[row][column][1].endswith(SHADED) else ""))
@@ -244,8 +247,13 @@ def _marks(
         chosen = _apart(inside, canvas, COLUMNS_A_CHOSEN_MARK)
     if not series.sign:
         return [(x, y, MARK, series.role) for x, y in chosen]
-    moved = _beside([x for x, _ in chosen], [y for _, y in chosen], canvas, taken)
-    return [(x, y, series.sign, series.role) for x, (_, y) in zip(moved, chosen, strict=True)]
+    marks = []
+    for x, y in chosen:
+        row, column = canvas.row(y), canvas.column(x)
+        free = next(at for at in (*range(column, canvas.columns), *range(column, -1, -1)) if (row, at) not in taken)
+        taken.add((row, free))
+        marks.append((x if free == column else canvas.x_of(free), y, series.sign, series.role))
+    return marks
 
 
 def _apart(points: list[tuple[float, float]], canvas: BrailleCanvas, columns: int) -> list[tuple[float, float]]:
@@ -257,25 +265,8 @@ def _apart(points: list[tuple[float, float]], canvas: BrailleCanvas, columns: in
     return chosen[::-1]
 
 
-def _beside(xs: list[float], ys: list[float], canvas: BrailleCanvas, taken: set[tuple[int, int]]) -> list[float]:
-    """Positions of a run's marks, moved to free columns; adds them to `taken`."""
-    moved = []
-    for x, y in zip(xs, ys, strict=True):
-        row, column = canvas.row(y), canvas.column(x)
-        free = [at for at in range(column, canvas.columns) if (row, at) not in taken]
-        free += [at for at in range(column, -1, -1) if (row, at) not in taken]
-        taken.add((row, free[0]))
-        moved.append(x if free[0] == column else canvas.x_of(free[0]))
-    return moved
-
-
 def _log(y: float) -> float:
     return math.log10(max(y, SMALLEST_ON_LOG))
-
-
-def _log_all(ys: Floats) -> Floats:
-    logs: Floats = np.log10(np.maximum(ys, SMALLEST_ON_LOG))
-    return logs
 
 
 def _name_level(cells: list[list[PlotCell]], row: int, name: str) -> bool:
@@ -312,11 +303,6 @@ def joined(cells: Sequence[PlotCell]) -> list[Piece]:
             pieces.append(("".join([sign for sign, _ in cells[start:at]]), cells[start][1]))
             start = at
     return pieces
-
-
-def _points(series: Series, width: int) -> tuple[list[float], list[float]]:
-    """The points of a curve, downsampled to so many columns; all evaluations."""
-    return thin(series.xs, series.ys, width if series.kind in ("dots", "line") else max(width, len(series.xs)))
 
 
 def _limits(curves: Sequence[tuple[Series, list[float], list[float]]], figure: Figure) -> tuple[float, float, float, float]:
