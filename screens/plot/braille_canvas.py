@@ -32,7 +32,9 @@ class BrailleCanvas:
 
         self.rows, self.columns = rows, columns
         self._low, self._high = low, high
-        self._names: list[str] = []
+        self._across, self._up = DOTS_A_COLUMN * columns - 1, DOTS_A_ROW * rows - 1
+        """Distances in dots from the left edge to the right, and from the bottom to the top."""
+        self._names: dict[str, int] = {}
         self._bits = np.zeros((rows, columns), np.int64)
         self._dots_role = ""
         self._plotext = plotext
@@ -47,50 +49,39 @@ class BrailleCanvas:
         plotext.xlim(low[0], high[0])
         plotext.ylim(low[1], high[1])
 
-    def _color(self, role: str) -> int:
-        if role not in self._names:
-            self._names.append(role)
-        return self._names.index(role)
-
     def row(self, y: float) -> int:
         """The row of cells with the dot of a y; a y above or below is in the first or the last row."""
         return self.row_and_dot(y)[0]
 
     def row_and_dot(self, y: float) -> tuple[int, int]:
         """The row, and in its cell the dot of a y, from the top."""
-        dots = DOTS_A_ROW * self.rows - 1
-        place = round((y - self._low[1]) / (self._high[1] - self._low[1]) * dots)
-        return divmod(dots - min(dots, max(0, place)), DOTS_A_ROW)
+        place = round((y - self._low[1]) / (self._high[1] - self._low[1]) * self._up)
+        return divmod(self._up - min(self._up, max(0, place)), DOTS_A_ROW)
 
     def shows(self, y: float) -> bool:
         """Check that a y is within the canvas, by half a dot."""
-        dots = DOTS_A_ROW * self.rows - 1
-        return -0.5 <= (y - self._low[1]) / (self._high[1] - self._low[1]) * dots <= dots + 0.5
+        return -0.5 <= (y - self._low[1]) / (self._high[1] - self._low[1]) * self._up <= self._up + 0.5
 
     def heights_of(self, ys: Floats) -> Floats:
         """Heights of some ys in cells above the canvas's lower edge."""
-        dots = (np.asarray(ys, np.float64) - self._low[1]) / (self._high[1] - self._low[1]) * (DOTS_A_ROW * self.rows - 1)
-        heights: Floats = (dots + 0.5) / DOTS_A_ROW
-        return heights
+        dots = (np.asarray(ys, np.float64) - self._low[1]) / (self._high[1] - self._low[1]) * self._up
+        return np.asarray((dots + 0.5) / DOTS_A_ROW)
 
     def column(self, x: float) -> int:
         """The column of cells with the dot of an x."""
-        dots = DOTS_A_COLUMN * self.columns - 1
-        place = round((x - self._low[0]) / (self._high[0] - self._low[0]) * dots)
-        return min(dots, max(0, place)) // DOTS_A_COLUMN
+        place = round((x - self._low[0]) / (self._high[0] - self._low[0]) * self._across)
+        return min(self._across, max(0, place)) // DOTS_A_COLUMN
 
     def x_of(self, column: float) -> float:
         """The x in the middle of a column."""
-        dots = DOTS_A_COLUMN * self.columns - 1
-        return self._low[0] + (DOTS_A_COLUMN * column + 0.5) / dots * (self._high[0] - self._low[0])
+        return self._low[0] + (DOTS_A_COLUMN * column + 0.5) / self._across * (self._high[0] - self._low[0])
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], role: str) -> None:
         """A dot of braille for each point, behind the lines. Drawn here: plotext takes four times as long for thousands."""
-        columns, rows = DOTS_A_COLUMN * self.columns - 1, DOTS_A_ROW * self.rows - 1
-        across = np.rint((np.asarray(xs) - self._low[0]) / (self._high[0] - self._low[0]) * columns).astype(np.int64)
-        up = np.rint((np.asarray(ys) - self._low[1]) / (self._high[1] - self._low[1]) * rows).astype(np.int64)
-        seen = (across >= 0) & (across <= columns) & (up >= 0) & (up <= rows)
-        across, down = across[seen], rows - up[seen]
+        across = np.rint((np.asarray(xs) - self._low[0]) / (self._high[0] - self._low[0]) * self._across).astype(np.int64)
+        up = np.rint((np.asarray(ys) - self._low[1]) / (self._high[1] - self._low[1]) * self._up).astype(np.int64)
+        seen = (across >= 0) & (across <= self._across) & (up >= 0) & (up <= self._up)
+        across, down = across[seen], self._up - up[seen]
         bits = _BITS[down % DOTS_A_ROW, across % DOTS_A_COLUMN]
         np.bitwise_or.at(self._bits, (down // DOTS_A_ROW, across // DOTS_A_COLUMN), bits)
         self._dots_role = role
@@ -98,7 +89,7 @@ class BrailleCanvas:
     def line(self, xs: Sequence[float], ys: Sequence[float], role: str, dashes: tuple[int, int] | None = None) -> None:
         """Straight lines from point to point; `dashes` columns are drawn and left out in turn: what is behind shows there."""
         for part_xs, part_ys in [(xs, ys)] if dashes is None else self._parts(xs, ys, dashes):
-            self._plotext.plot(part_xs, part_ys, marker="braille", color=self._color(role))
+            self._plotext.plot(part_xs, part_ys, marker="braille", color=self._names.setdefault(role, len(self._names)))
 
     def _parts(
         self, xs: Sequence[float], ys: Sequence[float], dashes: tuple[int, int]
@@ -118,9 +109,9 @@ class BrailleCanvas:
         """Every row as one character and its role per cell; blanks belong to the axis."""
         monitor = self._plotext.active().monitor
         monitor.build_plot()  # and not its text with colours, which takes a third as long again and would be parsed here
-        matrix = monitor.matrix
+        matrix, names = monitor.matrix, [*self._names]
         cells = [
-            [(sign, self._names[role] if isinstance(role, int) else "axis") for sign, role in zip(signs, roles, strict=True)]
+            [(sign, names[role] if isinstance(role, int) else "axis") for sign, role in zip(signs, roles, strict=True)]
             for signs, roles in zip(matrix.marker[::-1], matrix.fullground[::-1], strict=True)
         ]
         rows, columns = np.nonzero(self._bits)

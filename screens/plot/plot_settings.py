@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from textual import on
@@ -25,7 +25,7 @@ from screens.plot.plot_widget import LinePlot
 from screens.widgets.text_fitting import fit
 
 XAxis = Literal["steps", "tokens", "epochs", "time"]
-X_AXES: tuple[XAxis, ...] = ("steps", "tokens", "epochs", "time")
+X_AXES: tuple[XAxis, ...] = get_args(XAxis)
 
 SMOOTHINGS: tuple[tuple[str, float, int], ...] = (
     ("medium", 1 / 20, 100),
@@ -85,16 +85,6 @@ class PlotSettings:
         if log_y:
             low, high = math.exp(low), math.exp(high)
         return replace(self, y_window=(low, high), y_close=False)
-
-    def in_other_unit(self) -> PlotSettings:
-        """Bits per byte instead of nats per token, or back; a range of y would be one of the other unit."""
-        return replace(self, bits=not self.bits, y_window=None)
-
-    def next_x(self) -> PlotSettings:
-        return replace(self, x=X_AXES[(X_AXES.index(self.x) + 1) % len(X_AXES)])
-
-    def next_smoothing(self) -> PlotSettings:
-        return replace(self, smoothing=(self.smoothing + 1) % len(SMOOTHINGS))
 
     def zoomed(self, by: float, latest: float, about: float | None = None) -> PlotSettings:
         """Zoom in (`by` below 1) or out. The step `about` keeps its place; by default the end of the run, or the middle of a
@@ -275,7 +265,7 @@ class PlotKeys(LabScreen):
         self.app.push_screen(PlotMenu(self))
 
     def action_axis(self) -> None:
-        self.change_plot(PlotSettings.next_x)
+        self.change_plot(lambda now: replace(now, x=X_AXES[(X_AXES.index(now.x) + 1) % len(X_AXES)]))
 
     def action_log_y(self) -> None:
         figure = self.main_plot.figure
@@ -283,7 +273,7 @@ class PlotKeys(LabScreen):
             self.change_plot(lambda settings: settings.next_scale(figure.log_y, figure.auto_log_y))
 
     def action_bits(self) -> None:
-        self.change_plot(PlotSettings.in_other_unit)
+        self.change_plot(lambda now: replace(now, bits=not now.bits, y_window=None))  # a range of y is one of the other unit
 
     def action_baselines(self) -> None:
         self.change_plot(lambda settings: replace(settings, baselines=not settings.baselines))
@@ -292,7 +282,7 @@ class PlotKeys(LabScreen):
         self.change_plot(PlotSettings.next_y)
 
     def action_smoothing(self) -> None:
-        self.change_plot(PlotSettings.next_smoothing)
+        self.change_plot(lambda now: replace(now, smoothing=(now.smoothing + 1) % len(SMOOTHINGS)))
 
     def action_recent(self) -> None:
         self.change_plot(lambda settings: settings.following(0.5 if settings == settings.following(1.0) else 1.0))

@@ -6,8 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screens.plot.axis_ticks import even_scale, label_row, nice_ticks
-from screens.plot.draw_plot import thin
+from screens.plot.draw_plot import even_scale, label_row, nice_ticks, thin
 
 
 @given(st.floats(-1000, 1000, allow_nan=False), st.floats(0.01, 1000), st.integers(2, 12))
