@@ -15,14 +15,14 @@ from lab.lessons.claim import load_claims
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.learn.claim_reader import ClaimReader, ClaimText
+from screens.learn.claim_reader import ClaimChecks, ClaimReader, ClaimText
 from screens.learn.claims_page import ClaimList, ClaimsPage
+from screens.learn.learn_page import LearnEngine
+from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine, received_params, received_result
-from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import learn_app
 
-DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 MEASURES: dict[str, Any] = {
     "vocabulary": {"vocabulary": 50_277, "single_bytes": 256, "merges": 50_020, "special": 1, "own_vocabulary": 300},
     "encode_and_decode": {"same": False, "encoded": "1, 2", "decoded": "“*a*”", "own_encoded": "3", "own_tokens": 1},
@@ -211,32 +211,16 @@ async def test_an_engine_that_dies_stops_the_checks_until_a_claim_is_looked_at(
         assert lines(pilot)[0].startswith("✓ true")
 
 
-async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    masked = [claim for claim in load_claims() if claim.name == "mask"]
-    monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: masked)
-    async with learn_app(InProcessEngine).run_test(size=(80, 24)) as pilot:
-        pilot.app.screen.model = str(DEMO)  # type: ignore[attr-defined]
-        await open_claims(pilot, until)
-        await until(pilot, lambda: page(pilot).is_settled and page(pilot).checks.model.run == str(DEMO))
-        await pilot.press("enter")
-        await until(pilot, lambda: words(pilot).startswith("✗ **Not so: Each token attends to all the others**"))
-        assert "space goes on" in str(pilot.app.screen.query_one(ClaimText).border_subtitle)
-        view = pilot.app.screen.query_one("#claim-view", BlockView)
-        assert view.view.title == "the causal mask"
-        assert view.region.height > 6
-
-
 async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the_others_are(
-    home: Any, until: Any, engine: CannedEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: CannedEngine, tmp_path: Path
 ) -> None:
     text = '# Water\n\nexperiment: vocabulary\ntrue if: vocabulary == "wet"\n\nText.\n\n## Write instead\nNothing.\n'
     (tmp_path / "01-water.md").write_text(text)
     (tmp_path / "02-fire.md").write_text(text.replace('"wet"', "50277"))
-    found = load_claims(tmp_path)
-    monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: found)
-    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
-        await open_claims(pilot, until)
-        await until(pilot, lambda: page(pilot).is_settled)
-        assert [each.checked.verdict for each in page(pilot).checks.results.values()] == ["unchecked", "true"]
-        await pilot.press("enter")
-        await until(pilot, lambda: "compares a number with a text" in words(pilot))
+    checks = ClaimChecks(LearnEngine(engine), load_claims(tmp_path), lambda: None)
+    checks.use_model(ModelAtHand("demo", ""))
+    checks.go_on(True)
+    while not checks.is_idle:
+        await asyncio.sleep(0)
+    assert [each.checked.verdict for each in checks.results.values()] == ["unchecked", "true"]
+    assert "compares a number with a text" in checks.results["water"].checked.reason

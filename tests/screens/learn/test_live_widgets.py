@@ -10,11 +10,9 @@ from lab.core.number_format import whole
 from lab.lessons.lesson import Live, parse_lesson
 from lab.runs.run_schema import ValidationSegments
 from lab.views.blocks import Table, View
-from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import LearnEngine
-from screens.learn.learn_screen import LearnScreen
 from screens.learn.lesson_reader import LessonText
 from screens.learn.live.draw_widgets import DrawWidget
 from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
@@ -23,7 +21,6 @@ from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Until
 from tests.lab.engine.conftest import MakeRun, TinyRun, _one_thread, make_run
 from tests.models.oracle import Oracle
-from tests.screens.fake_wire import SilentEngine
 from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import learn_app, lessons_page
 
@@ -223,22 +220,3 @@ def test_an_option_that_a_widget_does_not_have_is_refused_in_one_sentence(live: 
     assert live.widget in LIVE_WIDGETS
     with pytest.raises(UserError, match=problem):
         live_widget(live, LearnEngine(InProcessEngine()))
-
-
-async def test_the_border_says_where_the_model_is_not_the_learner_s_run(tiny: TinyRun, until: Until) -> None:
-    app = learn_app(SilentEngine)
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await lessons_page(pilot, until)
-
-        async def border(lesson: str, step: int, words: str) -> None:
-            app.screen.restore_state(ScreenState(mode="learn", page="lessons", lesson=lesson, step=step))
-            text = page.reader.query_one(LessonText)
-            await until(pilot, lambda: str(text.border_subtitle).startswith(words))
-
-        await until(pilot, lambda: any(run.is_own for run in app.runs))
-        await border("repetition", 2, "model: demo, not your run · m · ")
-        await border("repetition", 0, "model: induction, fixed here · ")
-        assert isinstance(app.screen, LearnScreen)
-        app.screen.model = "tiny"
-        await border("repetition", 2, "model: tiny · m · ")
-        await border("after-pretraining", 1, "model: demo, fixed here · ")

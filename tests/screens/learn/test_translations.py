@@ -71,7 +71,7 @@ async def test_the_longest_steps_of_each_language_are_whole_at_80x24_with_at_mos
         for code in CODES:
             app.set_reactive(LabApp.preferences, msgspec.structs.replace(app.preferences, language=code))
             app.choose_language(code)
-            await until(pilot, lambda: page.lessons[2].title not in titles)  # noqa: B023
+            await until(pilot, lambda: page.lessons[2].title not in titles)
             titles.append(page.lessons[2].title)
             assert app.language == app.preferences.language == code
             steps = [(lesson, at, step) for lesson in translated(page.lessons) for at, step in enumerate(lesson.steps)]
