@@ -1,4 +1,4 @@
-"""The steps of the lessons on the demo: the real engine answers what each asks, and a walk through the large and the small screen."""
+"""The steps of the lessons on the demo: what each asks is answered, and a walk through large and small screens."""
 
 import asyncio
 from dataclasses import replace
