@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.lessons import translation
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
@@ -91,7 +90,7 @@ def test_a_translated_lesson_has_the_steps_keys_figures_and_live_widgets_of_the_
                 assert step.live.words.keys() == same.live.options.keys()
                 for option, text in same.live.options.items():
                     assert names_in(step.live.words[option]) == names_in(text)
-                parse_experiment_guess(step.live.words, EXPERIMENTS)
+                parse_experiment_guess(step.live.words)
 
 
 @pytest.mark.parametrize("path", sorted(LESSONS.rglob("*.md")), ids=lambda path: path.stem)

@@ -136,7 +136,7 @@ def test_kv_cache(tiny: Any, check: Check, monkeypatch: Patch) -> None:
 def test_most_probable(tiny: Any, check: Check, monkeypatch: Patch) -> None:
     assert check("most-probable", tiny).verdict == "limit"
     with monkeypatch.context() as patch:
-        patch.setattr("models.sampling.generate", lambda *_: iter([SampledToken(0, 0.1, 0.5)]))
+        patch.setattr("lab.experiments.generation.generate", lambda *_: iter([SampledToken(0, 0.1, 0.5)]))
         assert check("most-probable", tiny).verdict == "not so"
     tiny.model.ln_f.weight.mul_(1e4)
     assert check("most-probable", tiny).verdict == "true"
@@ -263,7 +263,7 @@ def test_temperature(tiny: Any, check: Check, monkeypatch: Patch) -> None:
     def turned(logits: Tensor, settings: Any) -> Any:
         return distribution(-logits if settings.temperature > 1 else logits, settings)
 
-    monkeypatch.setattr("models.sampling.distribution", turned)
+    monkeypatch.setattr("lab.experiments.generation.distribution", turned)
     assert check("temperature", tiny).verdict == "true"
 
 

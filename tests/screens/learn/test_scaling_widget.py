@@ -25,7 +25,7 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
 from screens.learn.lessons_page import LessonList
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
-from screens.learn.live.study_widget import RECORDED_RESULTS, recorded
+from screens.learn.live.study_widget import recorded
 from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.lab.runs.made_up_runs import config as made_up_config
@@ -250,7 +250,7 @@ def test_the_guess_of_the_lesson_is_decided_by_the_recorded_losses() -> None:
     ends = [curve["points"][-1]["loss"] for curve in record["curves"]]
     live = next(lesson for lesson in lessons() if lesson.name == "scaling").steps[1].live
     assert live is not None
-    question = parse_experiment_guess(live.options, RECORDED_RESULTS).ask(recorded("scaling"), "")
+    question = parse_experiment_guess(live.options).ask(recorded("scaling"), "")
     assert question.right == (ends.index(min(ends)),)
     assert all(f"{loss:.3f}" in question.answer for loss in ends)
     assert [curve["seconds"] for curve in record["curves"]] == [120.0] * 4, "two minutes each, as the lesson says"
