@@ -52,7 +52,6 @@ TORCH_FREE = (
     "models.tokenizers.gpt2_vocabulary_files",
     "lab.engine.client",
     "lab.engine.process",
-    "lab.experiments.experiment_registry",
     "lab.experiments.experiment_result",
     "lab.job_process",
     "lab.cli",

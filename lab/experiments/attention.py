@@ -1,12 +1,15 @@
 """Experiments on attention: its softmax by hand and on a row of the model, the mask of later tokens, the length of embeddings."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
+from lab.experiments.batch_passes import embedded, pattern, patterns, queries_keys_values
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.stage_context import StageContext
@@ -14,9 +17,6 @@ from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import Numbers, figures, number
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 from models.check import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SCORES = "0.3, 0.8, 1.2, 0.5"
 MOST_SCORES = 32
@@ -143,10 +143,6 @@ def causal_mask(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there are fewer than two tokens, or one in the vocabulary.
     """
-    import torch
-
-    from lab.experiments.batch_passes import embedded, patterns
-
     ids = context.ids
     if context.config.context < 2:
         raise UserError(f"{context.run_name} sees one token at a time, so there is nothing to mask; choose another run.")
@@ -154,8 +150,8 @@ def causal_mask(context: ExperimentContext) -> ExperimentResult:
         raise UserError("The mask shows from two tokens on: type a longer prompt.")
     given = torch.tensor([ids])
     of_layers: list[Tensor] = []
-    for pattern in patterns(context.model, embedded(context.model, given)):
-        of_layers.append(pattern[0])
+    for of_layer in patterns(context.model, embedded(context.model, given)):
+        of_layers.append(of_layer[0])
         check()
     found = torch.stack(of_layers)  # (L, H, T, T)
     later = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
@@ -262,10 +258,6 @@ def norm_and_attention(context: ExperimentContext) -> ExperimentResult:
 def _over_text(context: ExperimentContext) -> tuple[Numbers, Numbers]:
     """Of each token of windows of the run's text but the first and the last: the length of its embedding, and the attention that
     it receives from later tokens relative to uniform attention, the mean over all layers and heads."""
-    import torch
-
-    from lab.experiments.batch_passes import embedded, patterns
-
     tokens = context.affordable(TOKENS, passes=2)
     length = min(context.config.context, LONGEST, tokens)
     rows, _ = context.windows(max(1, tokens // length), length)
@@ -274,18 +266,16 @@ def _over_text(context: ExperimentContext) -> tuple[Numbers, Numbers]:
     if tokens < FEWEST:
         raise UserError(f"The text of {context.run_name} has {tokens} tokens; this experiment needs {FEWEST}.")
     total = torch.zeros(ids.shape, dtype=torch.float64)
-    for pattern in patterns(context.model, embedded(context.model, ids)):
-        total += relative(pattern.double().mean(1))
+    for of_layer in patterns(context.model, embedded(context.model, ids)):
+        total += relative(of_layer.double().mean(1))
         check()
     norms = context.model.wte.weight.detach().norm(dim=-1)[ids]
     return norms[:, 1:-1].flatten().double().numpy(), (total / context.config.layers)[:, 1:-1].flatten().numpy()
 
 
-def relative(pattern: "Tensor") -> "Tensor":
+def relative(pattern: Tensor) -> Tensor:
     """Attention received (B, T) in patterns (B, T, T): the mean over later queries of the weight times the number of keys of that
     query, so that 1 is uniform attention; 0 for the last token."""
-    import torch
-
     tokens = pattern.shape[-1]
     keys = torch.arange(1, tokens + 1, dtype=pattern.dtype)
     later = (pattern * keys[:, None]).tril(-1)
@@ -295,10 +285,6 @@ def relative(pattern: "Tensor") -> "Tensor":
 
 def _doubled(context: ExperimentContext) -> list[Received]:
     """The attention that tokens of the prompt receive in layer 1, doubled in turn; of the run's text if the prompt is short."""
-    import torch
-
-    from lab.experiments.batch_passes import embedded, pattern, queries_keys_values
-
     ids = context.ids[-LONGEST:] if len(context.prompt) >= FEWEST else context.windows(1, LONGEST)[0][0, :-1].tolist()
     chosen = list(range(1, len(ids) - 1))[:DOUBLED]
     model, block = context.model, context.model.blocks[0]

@@ -1,21 +1,19 @@
 """Experiments on a model that is changed: keys and values from the embeddings, tokens without their order, straight lines for
 curved functions, other positions."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
+from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
+from lab.experiments.batch_passes import attention_output, embedded, hidden, loss_of, queries_keys_values, straightened
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import number
 from models.check import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 KEYS_FROM_EMBEDDINGS_TOKENS = 2048
 """Tokens of the run's text whose loss is measured, some tenths of a second for the demo."""
@@ -31,10 +29,6 @@ def keys_from_embeddings(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the run's text cannot be read.
     """
-    import torch
-
-    from lab.experiments.batch_passes import embedded, hidden, loss_of, queries_keys_values
-
     model, layers = context.model, context.config.layers
     tokens = context.affordable(KEYS_FROM_EMBEDDINGS_TOKENS, passes=4)
     rows, part = context.windows(max(1, tokens // context.config.context), tokens)
@@ -44,7 +38,7 @@ def keys_from_embeddings(context: ExperimentContext) -> ExperimentResult:
     check()
     computed: list[Tensor] = []
 
-    def watch(layer: int, k: "Tensor", v: "Tensor") -> "tuple[Tensor, Tensor]":
+    def watch(layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         computed.append(k)
         return k, v
 
@@ -54,7 +48,7 @@ def keys_from_embeddings(context: ExperimentContext) -> ExperimentResult:
     at = min(1, layers - 1)
 
     def replaced(only: int | None) -> float:
-        def change(layer: int, k: "Tensor", v: "Tensor") -> "tuple[Tensor, Tensor]":
+        def change(layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             return from_embeddings[layer] if only in (None, layer) else (k, v)
 
         return loss_of(model, hidden(model, first, change), targets)
@@ -86,7 +80,7 @@ def keys_from_embeddings(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("keys_from_embeddings", "keys and values of each layer", sentence, blocks), measures)
 
 
-def _relative_change(before: "Tensor", after: "Tensor") -> float:
+def _relative_change(before: Tensor, after: Tensor) -> float:
     """Norm of the difference divided by the norm of the first."""
     length = float(before.norm())
     return float((before - after).norm()) / length if length else 0.0
@@ -119,7 +113,7 @@ def _distances(distances: list[float]) -> Table:
     return Table([Column("", "left"), Column("|k − k′| / |k|")], rows, title="keys k of the model, k′ from the embeddings")
 
 
-def _keys(context: ExperimentContext, ids: list[int], keys: "Tensor", at: int, words: str) -> Matrix:
+def _keys(context: ExperimentContext, ids: list[int], keys: Tensor, at: int, words: str) -> Matrix:
     shown = keys[:SHOWN]
     return Matrix(
         f"keys of layer {at + 1}, head {context.head + 1}, {words}",
@@ -147,10 +141,6 @@ def word_order(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the context is too short, or the run's text cannot be read.
     """
-    import torch
-
-    from lab.experiments.batch_passes import attention_output, hidden, loss_of, queries_keys_values
-
     total = context.affordable(WORD_ORDER_TOKENS, passes=4)
     length = min(context.config.context, LONGEST)
     rows, part = context.windows(max(1, total // length), length)
@@ -245,10 +235,6 @@ def linear_parts(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the run's text cannot be read.
     """
-    import torch
-
-    from lab.experiments.batch_passes import loss_of, straightened
-
     tokens = context.affordable(LINEAR_PARTS_TOKENS, passes=2 * len(REPLACED))
     rows, part = context.windows(max(1, tokens // context.config.context), tokens)
     ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
@@ -291,10 +277,6 @@ def same_weights(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there are not two tokens, or the run's text cannot be read.
     """
-    import torch
-
-    from lab.experiments.batch_passes import embedded, hidden
-
     model, shift = context.model, context.config.context // 2
     affordable = context.affordable(SHIFTED * LONGEST, passes=4)
     length = min(context.config.context - shift, LONGEST, affordable)

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from lab.core.errors import UserError
 from lab.core.number_format import count, fixed, probability, whole
+from lab.experiments.batch_passes import affordable_windows, last_probabilities, losses_of
 from lab.experiments.experiment_context import ExperimentContext, Ids, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.experiments.sizes import OWN, SHAPES, config_of, size_name
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers, number
 from models.check import check
+from models.gpt import KVCache
 from models.parameter_count import multiplications
+from models.sampling import distribution, draw, uniform
 
 MOST_WINDOWS = 128
 FLOPS = 1e11
@@ -32,8 +36,6 @@ def loss_by_position(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the run's text cannot be read.
     """
-    from lab.experiments.batch_passes import affordable_windows, losses_of
-
     windows, part = context.windows(affordable_windows(context.config, FLOPS, MOST_WINDOWS))
     losses: Numbers = losses_of(context.model, windows).double().numpy()  # (B, T)
     length = losses.shape[1]
@@ -116,8 +118,6 @@ def reach_of_window(context: ExperimentContext) -> ExperimentResult:
     another token from elsewhere in the text. Raises: UserError: if the run's text cannot be read, is shorter than the window, or
     is one token over and over.
     """
-    from lab.experiments.batch_passes import affordable_windows, last_probabilities
-
     window = context.config.context
     distances = doubling(window)
     beyond = sorted({window + 1, 2 * window})
@@ -253,11 +253,6 @@ def token_time(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there is no prompt.
     """
-    import torch
-
-    from models.gpt import KVCache
-    from models.sampling import distribution, draw, uniform
-
     model, cache, ids, now = context.model, KVCache(context.config), torch.tensor([context.ids]), time.perf_counter
     last = ids.shape[1] - 1
     with torch.inference_mode():

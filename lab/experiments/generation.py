@@ -4,11 +4,14 @@ import re
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lab.core.number_format import bytes_, fixed, probability, significant, whole
+from lab.experiments.batch_passes import embedded, hidden
 from lab.experiments.experiment_context import ExperimentContext, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.logits_stage import largest
@@ -17,11 +20,8 @@ from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import Numbers, number
 from models.check import check
 from models.config import SamplingSettings
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models.gpt import GPT, KVCache
+from models.gpt import GPT, KVCache
+from models.sampling import distribution, draw, generate, uniform
 
 DRAWS, FEWER_DRAWS = 4000, 1000
 """Draws, and those with a large vocabulary, in which a draw takes milliseconds."""
@@ -80,9 +80,6 @@ def greedy_and_sampling(context: ExperimentContext) -> ExperimentResult:
 
 def _greedy(context: ExperimentContext, at: StageContext) -> Counter[int]:
     """Tokens that greedy decoding takes with each of the seeds."""
-    from models.config import SamplingSettings
-    from models.sampling import generate
-
     prompt = at.ids[: at.position + 1]
     taken = Counter[int]()
     affordable = context.affordable(SEEDS * len(prompt)) // len(prompt)
@@ -94,10 +91,6 @@ def _greedy(context: ExperimentContext, at: StageContext) -> Counter[int]:
 
 def _draws(at: StageContext) -> tuple[Numbers, Numbers]:
     """The probabilities (V,) that are drawn from, and the ids of all draws, each with a random number of its own."""
-    import torch
-
-    from models.sampling import distribution, draw, uniform
-
     after = distribution(torch.from_numpy(at.logits), at.sampling).after
     drawn = np.zeros(DRAWS if len(after) <= LARGE_VOCABULARY else FEWER_DRAWS, np.int64)
     for index in range(len(drawn)):
@@ -138,11 +131,6 @@ def temperature(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there is no prompt.
     """
-    import torch
-
-    from models.config import SamplingSettings
-    from models.sampling import distribution
-
     at = context.stage_context()
     logits = torch.from_numpy(at.logits)
     found: dict[float, Numbers] = {}
@@ -186,7 +174,7 @@ LONGEST = 1024
 class Forward(NamedTuple):
     """A forward pass: the logits after its last token, its time, and the rows computed in each layer."""
 
-    logits: "Tensor"
+    logits: Tensor
     seconds: float
     rows: int
 
@@ -213,10 +201,6 @@ def kv_cache(context: ExperimentContext) -> ExperimentResult:
     The sequence is the prompt, continued greedily up to the context, with a large model less far. Raises: UserError: without a
     prompt.
     """
-    from models.config import SamplingSettings
-    from models.gpt import KVCache
-    from models.sampling import generate
-
     most = min(context.config.context, context.affordable(LONGEST, passes=2 * ROUNDS + 2))
     ids = context.ids[-most:]
     for token in generate(context.model, ids[-most:], most - len(ids), SamplingSettings(greedy=True)):
@@ -256,10 +240,6 @@ def kv_cache(context: ExperimentContext) -> ExperimentResult:
 
 
 def _timed(context: ExperimentContext, ids: list[int]) -> Timed:
-    import torch
-
-    from models.gpt import KVCache
-
     model, cache = context.model, KVCache(context.config)
     given = torch.tensor([ids])
     if len(ids) > 1:
@@ -275,10 +255,8 @@ def _timed(context: ExperimentContext, ids: list[int]) -> Timed:
     return Timed(len(ids), best[False], best[True])
 
 
-def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:
+def _forward(model: GPT, ids: Tensor, cache: KVCache | None) -> Forward:
     """The logits after the last of `ids` (1, T), timed, and the number of rows that layer 1 computes for them."""
-    import torch
-
     rows: list[int] = []
     hook = model.blocks[0].attn.c_attn.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[1]))
     try:
@@ -293,11 +271,6 @@ def _forward(model: "GPT", ids: "Tensor", cache: "KVCache | None") -> Forward:
 
 def _key_difference(context: ExperimentContext, ids: list[int]) -> float:
     """Largest difference between the keys that a token-by-token pass leaves in the cache and those of one pass over all."""
-    import torch
-
-    from lab.experiments.batch_passes import embedded, hidden
-    from models.gpt import KVCache
-
     cache, given = KVCache(context.config), torch.tensor([ids])
     for index in range(len(ids)):
         with torch.inference_mode():
@@ -332,7 +305,7 @@ def _times(timed: list[Timed]) -> Table:
     return Table(columns, rows, title=f"one more token, least of {ROUNDS} times")
 
 
-def _contents(context: ExperimentContext, memory: "Tensor", tokens: int) -> Table:
+def _contents(context: ExperimentContext, memory: Tensor, tokens: int) -> Table:
     config = context.config
     per_layer = memory[0].numel() // config.context
     each, size = per_layer * config.layers, memory.element_size()
@@ -365,10 +338,6 @@ def filters(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there is no prompt.
     """
-    import torch
-
-    from models.sampling import distribution
-
     at = context.stage_context()
     found = {name: distribution(torch.from_numpy(at.logits), settings) for name, settings in FILTERS.items()}
     kept = {name: int(each.kept.sum()) for name, each in found.items()}

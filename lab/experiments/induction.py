@@ -3,25 +3,26 @@
 The sequences and the scores of heads are those that a trainer measures (`lab.training.model_insights`).
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lab.analysis.insight_sentences import FORMED, head_name, strongest_head, uniform_score
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, whole
+from lab.experiments.batch_passes import losses_of
 from lab.experiments.context_window import by_range, standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.runs.run_schema import HEAD_SCORES
+from lab.runs.weights_file import load_model
+from lab.training.model_insights import MOST_REPEATED, head_scores, repeats
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import Numbers, number
 from models.check import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models.gpt import GPT
+from models.gpt import GPT
 
 CLEAR, SMALLEST_GAIN = 2.0, 0.05
 """Standard errors, and the share of the first loss, from which on a gain is called one."""
@@ -59,15 +60,11 @@ class Losses(NamedTuple):
         return self.helps and self.gain > max(CLEAR * self.error, SMALLEST_GAIN * float(self.first.mean()))
 
 
-def _sequences(context: ExperimentContext, passes: int) -> "Tensor":
+def _sequences(context: ExperimentContext, passes: int) -> Tensor:
     """Random sequences, each followed by itself, (B, 2r), as many as so many passes over all can afford.
 
     Raises: UserError: where there is no room for any.
     """
-    import torch
-
-    from lab.training.model_insights import MOST_REPEATED, repeats
-
     length = 2 * min(MOST_REPEATED, context.config.context // 2)
     count = max(LEAST_SEQUENCES, context.affordable(SEQUENCES * length, passes) // max(1, length))
     found = repeats(context.occurring(), context.config.context, context.opened.run.config.train.seed, count)
@@ -77,9 +74,7 @@ def _sequences(context: ExperimentContext, passes: int) -> "Tensor":
     return torch.from_numpy(found)
 
 
-def _losses(model: "GPT", sequences: "Tensor") -> Losses:
-    from lab.experiments.batch_passes import losses_of
-
+def _losses(model: GPT, sequences: Tensor) -> Losses:
     ids: Ids = sequences.numpy()
     length = ids.shape[1] // 2
     other = np.concatenate([ids[:, :length], np.roll(ids[:, :length], 1, axis=0)], axis=1)
@@ -143,9 +138,6 @@ def repeats_over_training(context: ExperimentContext) -> ExperimentResult:
     snapshot to the next, from step `jump_from` to `jump_to`, its share of the highest gain, `jump_share`, 0 without one, and
     `jump_end`, the share of the training done by then. Raises: UserError: if the context is too short.
     """
-    from lab.runs.weights_file import load_model
-    from lab.training.model_insights import head_scores
-
     ids, run = _sequences(context, 3 * MOST_SNAPSHOTS), context.opened.run
     files = run.snapshots()
     most = max(2, context.affordable(3 * MOST_SNAPSHOTS * ids.numel()) // (3 * ids.numel()))
@@ -206,9 +198,6 @@ def induction_head(context: ExperimentContext) -> ExperimentResult:
 
     A part is ablated by its mean output over the positions. Raises: UserError: if the context is too short.
     """
-    from lab.experiments.batch_passes import losses_of
-    from lab.training.model_insights import head_scores
-
     layers, heads = context.config.layers, context.config.heads
     ids = _sequences(context, 2 * layers * (heads + 1))
     scores = dict(zip(HEAD_SCORES, head_scores(context.model, ids).tolist(), strict=True))

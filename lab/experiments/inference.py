@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from math import exp
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, fixed, probability, significant, speed, whole
+from lab.experiments.batch_passes import affordable_windows, losses_of
 from lab.experiments.experiment_context import ExperimentContext, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.model_cache import OpenModel, load_open_model
@@ -20,13 +23,10 @@ from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
 from models.check import check
 from models.config import ModelConfig, SamplingSettings
+from models.gpt import GPT, KVCache
 from models.parameter_count import kv_cache_bytes, parameter_count
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models.gpt import GPT
-    from models.speculative import Draft
+from models.sampling import generate
+from models.speculative import Draft, ModelDraft, speculate, text_draft
 
 ROUNDS, MOST_TEXTS = 5, 64
 TIME = Column("ms: least (to most)")
@@ -44,12 +44,8 @@ def timed(work: Callable[[], object]) -> tuple[float, Cell]:
     return least, Cell(f"{fixed(least * 1000, 2)} (to {fixed(most * 1000, 2)})", least)
 
 
-def one_pass(model: "GPT", texts: int, tokens: int, kept: int) -> Callable[[], object]:
+def one_pass(model: GPT, texts: int, tokens: int, kept: int) -> Callable[[], object]:
     """A forward pass for so many new tokens of each text, behind as many kept ones, up to the logits of the next token."""
-    import torch
-
-    from models.gpt import KVCache
-
     ids, cache = torch.zeros((texts, tokens), dtype=torch.int64), KVCache(model.config, texts)
     cache.memory.zero_()
 
@@ -96,10 +92,6 @@ def memory_bound(context: ExperimentContext) -> ExperimentResult:
     """Measures the memory's `bandwidth` in bytes per second, the `share` of the tokens per second which it allows that decoding
     reaches at the end of a full context, and `larger_share`, that of a larger model.
     """
-    import torch
-
-    from models.gpt import GPT
-
     matrix, vector = torch.full((READ >> 10, 1024), 0.5), torch.ones(1024)
     check()
     bandwidth = 4 * READ / timed(lambda: torch.mv(matrix, vector))[0]
@@ -140,11 +132,6 @@ def fewer_bits(context: ExperimentContext) -> ExperimentResult:
     """Measures the perplexity of windows of the run's text with the weights of the linear layers in 32, 8, 6, 4, 3 and 2 bits,
     `perplexity_32` and so on, the size of all weights, `bytes_32` and so on, and the rise with 8 bits, `rise_8`.
     """
-    import torch
-    from torch import nn
-
-    from lab.experiments.batch_passes import affordable_windows, losses_of
-
     windows, part = context.windows(affordable_windows(context.config, QUANTIZED_FLOPS, QUANTIZED_WINDOWS))
     copy, total = deepcopy(context.model), parameter_count(context.config)
     layers = [(module, module.weight.detach().clone()) for module in copy.modules() if isinstance(module, nn.Linear)]
@@ -167,7 +154,7 @@ def fewer_bits(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(view, {**measures, "rise_8": found[8] / found[32] - 1})
 
 
-def quantized(weight: "Tensor", bits: int) -> "Tensor":
+def quantized(weight: Tensor, bits: int) -> Tensor:
     """A matrix (out, in), each row rounded to whole numbers of so many bits, symmetric about 0, times a scale of its own."""
     scale: Tensor = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / (2 ** (bits - 1) - 1)
     return (weight / scale).round() * scale
@@ -181,9 +168,6 @@ def speculative_decoding(context: ExperimentContext) -> ExperimentResult:
     """Measures for the `draft` that saves most the `passes` for `tokens` tokens, `same`, whether the greedy text is that of
     decoding one by one, and `speedup`, here. Drafts are the training text's own counts, and a smaller run of the user's.
     """
-    from models.sampling import generate
-    from models.speculative import ModelDraft, speculate, text_draft
-
     tokens, model = min(NEW_TOKENS, context.config.context // 2), context.model
     if tokens <= AHEAD:
         raise UserError(f"The context of {context.run_name} is too short for this experiment.")
@@ -198,7 +182,7 @@ def speculative_decoding(context: ExperimentContext) -> ExperimentResult:
     for name, draft in drafts.items():
         for way, sampling in {"greedy": greedy, "sampled": SamplingSettings(seed=context.sampling.seed)}.items():
 
-            def work(draft: "Draft" = draft, sampling: SamplingSettings = sampling) -> list[list[int]]:
+            def work(draft: Draft = draft, sampling: SamplingSettings = sampling) -> list[list[int]]:
                 return list(speculate(model, draft, begin, tokens, sampling, AHEAD))
 
             found, (seconds, cell) = work(), timed(work)

@@ -4,22 +4,21 @@ a text allows."""
 import math
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.sizes import OTHERS, PARTS, count_parameters, part_of
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
 from lab.views.number_tables import Numbers, figures, number
 from models.check import check
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models.gpt import GPT
+from models.gpt import GPT
 
 WINDOWS = 64
 """Windows to choose from, spread over the text."""
@@ -71,11 +70,8 @@ def window_losses(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("window_losses", "windows and targets", _sentence(measures, labels, found), [table]), measures)
 
 
-def token_losses(model: "GPT", row: "np.ndarray") -> Numbers:
+def token_losses(model: GPT, row: "np.ndarray") -> Numbers:
     """−ln p of each token of a window after its first, (T,), float64."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
     ids: Tensor = torch.from_numpy(row)
     with torch.no_grad():
         logits = model(ids[None, :-1])[0]
@@ -104,8 +100,6 @@ def initial_loss(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the run's text cannot be read.
     """
-    import torch
-
     config = context.config
     tokens = context.affordable(INITIAL_LOSS_TOKENS, passes=2)
     rows, part = context.windows(max(1, tokens // config.context), tokens)
@@ -168,11 +162,6 @@ def gradient_descent(context: ExperimentContext) -> ExperimentResult:
 
     The learning rate is the input `rate`. Raises: UserError: if the run's text cannot be read.
     """
-    import torch
-
-    from lab.experiments.sizes import count_parameters
-    from models.gpt import GPT
-
     rate = context.number("rate", RATE, 0.0, LARGEST_RATE)
     config, seed = context.config, context.opened.run.config.train.seed
     model = GPT(config, seed=seed)
@@ -220,10 +209,8 @@ def gradient_descent(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("gradient_descent", "gradient descent from random weights", sentence, blocks), measures)
 
 
-def _step(model: "GPT", ids: "Tensor", targets: "Tensor", rate: float) -> float:
+def _step(model: GPT, ids: Tensor, targets: Tensor, rate: float) -> float:
     """One step of plain gradient descent; the loss before it."""
-    import torch
-
     with torch.enable_grad():
         loss = model.loss(ids, targets)
         weights = list(model.parameters())
@@ -235,11 +222,9 @@ def _step(model: "GPT", ids: "Tensor", targets: "Tensor", rate: float) -> float:
     return float(loss.detach())
 
 
-def _start(model: "GPT", other: "GPT") -> dict[str, Measure]:
+def _start(model: GPT, other: GPT) -> dict[str, Measure]:
     """Mean and standard deviation of the first numbers of each matrix of `model`, and the correlation with those of another seed
     in the matrices that `other` has, too; 1 for weights that are all equal: `start_std` is 0 then."""
-    import torch
-
     own = {name: weight.detach().flatten()[:SAMPLE] for name, weight in model.named_parameters() if weight.dim() == 2}
     numbers = torch.cat(list(own.values()))
     shared = [(own[name], weight.detach().flatten()[:SAMPLE]) for name, weight in other.named_parameters() if name in own]
@@ -251,7 +236,7 @@ def _start(model: "GPT", other: "GPT") -> dict[str, Measure]:
     }
 
 
-def _length(tensors: "dict[str, Tensor]") -> float:
+def _length(tensors: dict[str, Tensor]) -> float:
     return float(sum(float(each.double().square().sum()) for each in tensors.values()) ** 0.5)
 
 
@@ -269,10 +254,8 @@ def _losses(losses: list[float]) -> Table:
     return Table([Column("after step"), Column("loss")], rows, title="the loss, again and again")
 
 
-def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:
+def _parts(before: dict[str, Tensor], moves: dict[str, Tensor]) -> Table:
     """The length of the step beside that of the weights, by part."""
-    from lab.experiments.sizes import OTHERS, PARTS, part_of
-
     rows = []
     for part in (*PARTS.values(), OTHERS):
         names = [name for name in moves if part_of(name) == part]

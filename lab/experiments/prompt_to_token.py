@@ -9,6 +9,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.sizes import used_in_unembedding
 from lab.inspect.stages.logit_lens import StreamLens, logit_lens, residual_streams
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
@@ -260,8 +261,6 @@ def tied_table(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there is no prompt.
     """
-    from lab.experiments.sizes import used_in_unembedding
-
     at = context.stage_context()
     vector = at.row("ln_final.out")  # (C,)
     table = at.weight("wte.weight")  # (V, C)

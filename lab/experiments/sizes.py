@@ -2,7 +2,11 @@
 
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted, probability, whole
@@ -10,13 +14,10 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.inspect.stages.stage_context import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
+from models import sampling
 from models.check import check
-from models.config import FIXED_VOCABULARY_SIZES, ModelConfig
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from models.gpt import GPT
+from models.config import FIXED_VOCABULARY_SIZES, ModelConfig, SamplingSettings
+from models.gpt import GPT
 
 SHAPES = {"GPT-2": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "XL": (48, 25, 1600)}
 """Layers, heads and width by the size's name, the smallest first."""
@@ -37,22 +38,18 @@ def config_of(size: str) -> ModelConfig:
 
 
 @cache
-def on_meta(size: str) -> "GPT":
+def on_meta(size: str) -> GPT:
     """The model of a size with all its tensors' shapes and none of their values."""
-    import torch
-
-    from models.gpt import GPT
-
     with torch.device("meta"):
         return GPT(config_of(size), seed=None)
 
 
-def count_parameters(model: "GPT") -> int:
+def count_parameters(model: GPT) -> int:
     """Number of parameters; a tensor that is used in two places counts once."""
     return sum(weight.numel() for weight in model.parameters())
 
 
-def count_parts(model: "GPT") -> dict[str, int]:
+def count_parts(model: GPT) -> dict[str, int]:
     """Number of parameters of each part, in the order of the computation; they add up to `count_parameters`."""
     counts = dict.fromkeys([*PARTS.values(), OTHERS], 0)
     for name, weight in model.named_parameters():
@@ -173,7 +170,7 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(view, measures)
 
 
-def _row(label: str, model: "GPT", weight: str, count: int, total: int, *, strong: bool = False) -> list[Cell]:
+def _row(label: str, model: GPT, weight: str, count: int, total: int, *, strong: bool = False) -> list[Cell]:
     shape = " × ".join(whole(size) for size in model.get_parameter(weight).shape) if weight else ""
     return [Cell(label, style="strong" if strong else ""), Cell(shape, style="dim"), *_counted(count, total, digits=2)]
 
@@ -215,10 +212,6 @@ def longest_taken(config: ModelConfig, positions: int) -> int:
     The pass is that of a thin model of one layer: others take as many, and on torch's meta device a pass would load torch's
     compiler, which takes seconds.
     """
-    import torch
-
-    from models.gpt import GPT
-
     model = GPT(replace(config, layers=1, heads=1, width=1)).eval()
     taken = 0
     for tokens in (positions, positions + 1):
@@ -270,11 +263,8 @@ def layer_parts(context: ExperimentContext) -> ExperimentResult:
     )
 
 
-def used_in_unembedding(model: "GPT") -> "Tensor":
+def used_in_unembedding(model: GPT) -> Tensor:
     """The matrix (V, C) that the model's own unembedding multiplies by, observed while it runs."""
-    import torch
-    from torch.overrides import TorchFunctionMode
-
     seen: list[Tensor] = []
 
     class Watch(TorchFunctionMode):
@@ -290,7 +280,7 @@ def used_in_unembedding(model: "GPT") -> "Tensor":
     return seen[0]
 
 
-def _shape(weight: "Tensor") -> tuple[Cell, Cell]:
+def _shape(weight: Tensor) -> tuple[Cell, Cell]:
     return Cell(" × ".join(whole(size) for size in weight.shape)), Cell(whole(weight.numel()), value=float(weight.numel()))
 
 
@@ -305,11 +295,6 @@ def weights_in_use(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there is no prompt.
     """
-    import torch
-
-    from models import sampling
-    from models.config import SamplingSettings
-
     model, ids = context.model, context.ids
 
     def checksums() -> dict[str, int]:

@@ -5,7 +5,6 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count, counted, fixed, probability, whole
@@ -18,19 +17,15 @@ from lab.views.blocks import Block, Cell, Column, Table, View
 from models.check import check
 from models.config import END_OF_TEXT, TokenizerError, TokenKind
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
-
-if TYPE_CHECKING:
-    from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 
 @cache
-def gpt2_tokenizer() -> "Tokenizer":
+def gpt2_tokenizer() -> Tokenizer:
     """GPT-2's tokenizer, read once. Nothing is downloaded: the engine could answer no other request during it.
 
     Raises: TokenizerError: if its files are not on this machine; the message says what to do.
     """
-    from models.tokenizers.tokenizer import Tokenizer
-
     return Tokenizer.gpt2(download=False)
 
 
@@ -56,7 +51,7 @@ def vocabulary(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(view, measures, missing)
 
 
-def parts(tokenizer: "Tokenizer") -> list[int]:
+def parts(tokenizer: Tokenizer) -> list[int]:
     """Counts of single bytes, merges, special tokens and ids without a token, one id after the other."""
     found = Counter(map(tokenizer.kind_of, range(tokenizer.vocab_size)))
     return [found[kind] for kind in PARTS]
@@ -82,7 +77,7 @@ def _vocabulary_table(counts_by_name: dict[str, list[int]]) -> Table:
     return Table(columns, rows, title="tokens, counted", total=total)
 
 
-def _own_and_gpt2(context: ExperimentContext) -> tuple[list[tuple[str, str, "Tokenizer"]], str]:
+def _own_and_gpt2(context: ExperimentContext) -> tuple[list[tuple[str, str, Tokenizer]], str]:
     """The run's tokenizer and GPT-2's, each after the prefix of its measures and its name; a sentence if GPT-2's is missing."""
     own = ("own_", context.run_name, context.tokenizer)
     try:
@@ -120,7 +115,7 @@ def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("encode_and_decode", "text ↔ ids", sentence, blocks), measures, missing)
 
 
-def _label(tokenizer: "Tokenizer", id_: int) -> str:
+def _label(tokenizer: Tokenizer, id_: int) -> str:
     """The token's label; `(no token)` for an id that is not in the vocabulary."""
     return tokenizer.label(id_) if id_ < tokenizer.vocab_size else NO_TOKEN
 
@@ -132,12 +127,12 @@ def _encode_and_decode_sentence(measures: dict[str, Measure], text: str) -> str:
     return f"GPT-2's tokenizer gives “{shown}” the ids {measures['encoded']}; the given ones decode to {measures['decoded']}."
 
 
-def _encode_and_decode_table(title: str, tokenizer: "Tokenizer", ids: list[int]) -> Table:
+def _encode_and_decode_table(title: str, tokenizer: Tokenizer, ids: list[int]) -> Table:
     rows = [[Cell(str(id_)), Cell(_label(tokenizer, id_)), Cell(_origin(tokenizer, id_), style="dim")] for id_ in ids[:MOST]]
     return Table([Column("id"), Column("token", "left"), Column("", "left")], rows, title=title)
 
 
-def _origin(tokenizer: "Tokenizer", id_: int) -> str:
+def _origin(tokenizer: Tokenizer, id_: int) -> str:
     if id_ >= tokenizer.vocab_size:
         return f"ids are 0 to {tokenizer.vocab_size - 1}"
     rank = tokenizer.merge_rank(id_)
@@ -231,7 +226,7 @@ def _tried(context: ExperimentContext) -> list[str]:
     return [f" {word}" for word in words]
 
 
-def _examples(tokenizer: "Tokenizer", words: list[tuple[str, int]], title: str) -> Table:
+def _examples(tokenizer: Tokenizer, words: list[tuple[str, int]], title: str) -> Table:
     rows = [
         [Cell(word.strip()), Cell(whole(often)), Cell("|".join(tokenizer.label(id_) for id_ in tokenizer.encode(word)))]
         for word, often in words
@@ -317,7 +312,7 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("pieces", "words as tokens", _pieces_sentence(found), [table]), measures, missing)
 
 
-def _split(tokenizer: "Tokenizer", words: list[str]) -> list[list[str]]:
+def _split(tokenizer: Tokenizer, words: list[str]) -> list[list[str]]:
     """The tokens of each word. BPE merges only inside words, so that each can be encoded by itself."""
     return [[tokenizer.label(id_) for id_ in tokenizer.encode(word)] for word in words]
 

@@ -13,12 +13,14 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, whole
 from lab.core.visible_text import visible
+from lab.experiments.batch_passes import losses_of
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_tables import Numbers, number
 from models.check import check
 from models.config import SamplingSettings
+from models.sampling import generate, generate_batch
 from models.tokenizers.token_labels import printable
 
 SAME = 0.05
@@ -32,9 +34,6 @@ def question(context: ExperimentContext) -> ExperimentResult:
     """Measures the mean −ln p per token of an answer after the beginning alone, `alone`, and after the question too, `asked`, and
     of what the model writes there itself, `written`. The input `text` is beginning, question and answer with / between them.
     """
-    from lab.experiments.batch_passes import losses_of
-    from models.sampling import generate_batch
-
     parts = [part.strip() for part in context.inputs.get("text", EXAMPLE).split("/")]
     if len(parts) != 3 or not all(parts):
         raise UserError("Type a beginning, a question and its answer, with a / between each two.")
@@ -79,8 +78,6 @@ def two_names(context: ExperimentContext) -> ExperimentResult:
     and `probability_2`, `entropy_1` in nats and so on; and `times_1` that the words which only this one has occur in its text. If
     one of the two was found, invented names stand in place of the other: `entropy_low` and `entropy_high` are of all not found.
     """
-    from models.sampling import generate
-
     prompts = [part.strip() for part in context.inputs.get("text", "The dog / The Dodo").split("/")]
     words = [re.findall(r"\w+", prompt) for prompt in prompts]
     own = [[word for word in each if word not in words[1 - at]] for at, each in enumerate(words)] if len(words) == 2 else []
@@ -132,8 +129,6 @@ def copied_stretches(context: ExperimentContext) -> ExperimentResult:
     """Measures the length in tokens of the longest stretch that the training text has verbatim: the mean over samples of the
     model, `sampled`, and over passages of held-out text, `held_out`; their difference in standard errors, `more_in_errors`.
     """
-    from models.sampling import generate_batch
-
     passages, part = context.windows(SAMPLES, SAMPLE_TOKENS)
     length = passages.shape[1] - 1
     train = as_characters(context.tokens()[0][:SEARCHED])
@@ -227,8 +222,6 @@ def greedy_loop(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if there is no prompt, or the penalty is none.
     """
-    from models.sampling import generate
-
     penalty, room = context.number("penalty", 1.0, 1.0, 10.0), context.config.context
     tokens = min(context.affordable(CONTINUED), max(PHRASE, room - len(context.ids)))
     written, logs = list[int](), 0.0
@@ -286,8 +279,6 @@ def greedy_loop(context: ExperimentContext) -> ExperimentResult:
 
 def _losses(context: ExperimentContext, before: list[int], phrase: list[int]) -> Numbers:
     """−ln p of a phrase's tokens (times, length), the first time after `before`, the second and so on."""
-    from lab.experiments.batch_passes import losses_of
-
     room = context.config.context
     times = max(1, min(MOST_TIMES, room // len(phrase)))
     kept = before[-max(1, room + 1 - times * len(phrase)) :]

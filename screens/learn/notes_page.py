@@ -80,7 +80,7 @@ class NotesPage(LearnPage):
         except UserError as error:
             words = visible(str(error))
         else:
-            words = _end_of(visible(text, keep="\n\t")) or (
+            words = end_of(visible(text, keep="\n\t")) or (
                 "No notes yet.\n\n`ctrl+o`, anywhere in the lab, writes one about what is in view: a head in Inspect, a curve in "
                 f"Train, a step of a lesson.\n\nThey are kept in `{visible(str(notes_path(home())))}`."
             )
@@ -126,7 +126,7 @@ class NotesPage(LearnPage):
         self.query_one(NotesText).focus()
 
 
-def _end_of(text: str) -> str:
+def end_of(text: str) -> str:
     """The last notes that the page can show, from a heading on; a line says how much of the text that is."""
     lines = text[-LONGEST_SHOWN:].splitlines()[-MOST_LINES:]
     if len(shown := "\n".join(lines)) >= len(text.rstrip("\n")):

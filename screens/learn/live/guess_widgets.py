@@ -21,7 +21,6 @@ from lab.engine.method_registry import (
     GuessParams,
     OpenParams,
 )
-from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
 from lab.views.blocks import GuessQuestion
@@ -200,7 +199,7 @@ class MeasuredGuess(EngineGuess):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        parse_experiment_guess(self.options, EXPERIMENTS)
+        parse_experiment_guess(self.options)
         self.inputs = {name: text for name, text in self.options.items() if name not in ("run", "prompt", *self.OPTIONS)}
         self.view = BlockView()
         self._result: ExperimentResult | None = None
@@ -218,7 +217,7 @@ class MeasuredGuess(EngineGuess):
         assert self.model is not None
         self._result = answer
         asked = (answer, self.model.run, self.model.prompt, sorted(self.inputs.items()))
-        return ask_in_words(self.options, self.own_words, EXPERIMENTS, *asked)
+        return ask_in_words(self.options, self.own_words, *asked)
 
     @on(GuessView.Revealed)
     def _show_picture(self) -> None:

@@ -213,8 +213,9 @@ class RecordedGuess(GuessWidget):
         super().__init__(options, engine)
         if "study" in options:
             self.options["experiment"] = study_option({"name": options["study"]})
-        self.known = [*RECORDED_RESULTS, *STUDIES]
-        parse_experiment_guess(self.options, self.known)
+        elif self.options.get("experiment") not in RECORDED_RESULTS:
+            raise UserError(f"A guess on a recorded result needs the option experiment: one of {', '.join(RECORDED_RESULTS)}.")
+        parse_experiment_guess(self.options)
 
     def on_mount(self) -> None:
         self.guess.wait()
@@ -224,7 +225,7 @@ class RecordedGuess(GuessWidget):
     async def _read(self) -> None:
         result = await in_thread(recorded, self.options["experiment"])
         try:
-            self.show_question(ask_in_words(self.options, self.own_words, self.known, result, ""))
+            self.show_question(ask_in_words(self.options, self.own_words, result, ""))
         except UserError as error:
             self._refused(Refused(str(error), False))
 

@@ -14,14 +14,11 @@ from tests.lab.experiments.conftest import with_text
 
 SHAPES: dict[str, dict[str, int]] = {
     "usual": {},
-    "one layer, one head": {"layers": 1, "heads": 1, "width": 4, "context": 5},
     "smallest": {"layers": 1, "heads": 1, "width": 1, "context": 1},
 }
 ASKED = [
     ("usual", True, "The big dog ran"),
-    ("usual", True, "T"),
     ("usual", True, ""),
-    ("one layer, one head", True, "The big dog ran fast"),
     ("smallest", False, "The big dog"),
 ]
 """A shape, whether the run has its text, and a prompt."""

@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from lab.core.errors import UserError
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
-from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.prompt_to_token import GAP, WIDTH, nearest_cosine
 from lab.experiments.sizes import config_of
 from lab.experiments.tokens import MEASURED
@@ -181,7 +180,7 @@ def test_the_reason_that_the_lesson_gives_fits_a_long_step_that_ends_lower(text_
     steps = next(lesson.steps for lesson in lessons() if lesson.name == "training")
     options = next(step.live.options for step in steps if step.live and step.live.options.get("experiment") == "gradient_descent")
     result = measure("gradient_descent", with_text(text_run(width=64), "a" * 400), inputs={"rate": options["rate"]})
-    guess = parse_experiment_guess(options, EXPERIMENTS)
+    guess = parse_experiment_guess(options)
     assert [guess.choices[at] for at in guess.right(result)] == ["lower"]
     assert "may end lower" in guess.whys[0]
 

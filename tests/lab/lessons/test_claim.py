@@ -6,7 +6,6 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.default_prompts import first_prompt
 from lab.engine.method_registry import ExperimentParams
-from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.claim import Claim, check_claim, checked_by_sources, load_claims, parse_claim, unchecked
 from lab.lessons.lesson import claim_titles
@@ -34,7 +33,7 @@ Water.
 
 
 def parsed(text: str) -> Claim:
-    return parse_claim(Path("01-water.md"), text, EXPERIMENTS)
+    return parse_claim(Path("01-water.md"), text)
 
 
 def test_a_file_is_read() -> None:
@@ -48,8 +47,7 @@ def test_a_file_is_read() -> None:
     ("old", "new", "words"),
     [
         ("# Water is wet", "Water", "must begin with the claim itself"),
-        ("experiment: vocabulary", "experiment: alchemy", "no experiment called alchemy; the experiments are "),
-        ("experiment: vocabulary\n", "", "no line experiment: NAME"),
+        ("experiment: vocabulary\n", "", "needs a line experiment: NAME"),
         ("own_merges < 1", "own_merges is 1", "'own_merges is 1' is no comparison"),
         ("own_merges < 1", "__import__('os') == 1", "is no comparison"),
         ("true if: own_vocabulary == 3 and own_merges < 1\nlimit if: own_vocabulary == 4\n", "", "needs a condition"),

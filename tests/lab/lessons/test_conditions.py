@@ -19,7 +19,7 @@ OPTIONS = {
 
 def ask(options: dict[str, str], missing: str = "", **measures: Measure) -> GuessQuestion:
     result = ExperimentResult(View("", "", "", []), measures, missing)
-    return parse_experiment_guess(options, ["gradient_descent"]).ask(result, "tiny", "The")
+    return parse_experiment_guess(options).ask(result, "tiny", "The")
 
 
 @pytest.mark.parametrize(("after", "right"), [(1.0, (0,)), (3.0, (1,)), (2.0, (2,))])
@@ -47,7 +47,7 @@ def test_where_no_choice_or_every_choice_holds_there_is_nothing_to_guess() -> No
 
 
 def test_the_identity_follows_the_model_the_question_and_what_it_is_asked_of() -> None:
-    described = parse_experiment_guess(OPTIONS, ["gradient_descent"])
+    described = parse_experiment_guess(OPTIONS)
     result = ExperimentResult(View("", "", "", []), {"loss_before": 2.0, "loss_after": 1.0})
     asked = [described.ask(result, "tiny", prompt).identity for prompt in ("The", "The", "A")]
     assert asked[0] == asked[1] != asked[2]
@@ -66,7 +66,6 @@ def test_a_missing_measure_is_told() -> None:
     ("change", "words"),
     [
         ({"question": ""}, "needs the option question"),
-        ({"experiment": "alchemy"}, "There is no experiment called alchemy"),
         ({"choice-b": ""}, "needs the choices choice-a, choice-b"),
         ({"right-a": "loss_after falls"}, "is no comparison"),
         ({"answer": "{__class__}"}, "is no figure"),
@@ -77,7 +76,7 @@ def test_a_missing_measure_is_told() -> None:
 )
 def test_a_description_that_cannot_be_used_is_refused(change: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        parse_experiment_guess({**OPTIONS, **change}, ["gradient_descent"])
+        parse_experiment_guess({**OPTIONS, **change})
 
 
 MEASURES: dict[str, Measure] = {"loss": 2.5, "largest": 3, "ok": True, "name": "fast"}

@@ -121,7 +121,7 @@ def test_the_recorded_result_shows_what_the_lesson_says() -> None:
     assert f"Over {CASES} lists of each language, the mean probability of the right answer is at most" in said
     lesson = next(lesson for lesson in lessons() if lesson.name == "simulator-of-documents")
     options = next(step.live.options for step in lesson.steps if step.live is not None and step.live.widget == "predict-study")
-    guess = parse_experiment_guess({**options, "experiment": "few_shot"}, ["few_shot"])
+    guess = parse_experiment_guess({**options, "experiment": "few_shot"})
     held = [each is not None and each.holds(measures) for each in guess.conditions]
     assert held == [False, False, False], "the third holds where no other does"
     assert guess.conditions[2] is None

@@ -74,7 +74,7 @@ def test_the_judge_mostly_follows_its_rule_and_never_meets_a_tie() -> None:
 
 def test_a_run_of_it_draws_every_view_and_its_answers_are_those_of_the_curves() -> None:
     lines: list[Line] = []
-    preferences.study(Record(lines.append, seed=2), Sizes(pretraining=40, pairs=64, held_out=32, epochs=2, rounds=8, prompts=4))
+    preferences.study(Record(lines.append, seed=2), Sizes(pretraining=10, pairs=32, held_out=16, epochs=1, rounds=4, prompts=4))
     history = StudyHistory()
     history.add(lines)
     assert list(history.views) == ["reward model", "pairs", "KL", "answers"]

@@ -12,7 +12,7 @@ from models.gpt import GPT
 
 def tiny() -> StudyHistory:
     lines: list[Line] = []
-    unknowns.study(Record(lines.append, seed=2), unknowns.Sizes(people=8, width=32, pretraining=150, tuning=20))
+    unknowns.study(Record(lines.append, seed=2), unknowns.Sizes(people=8, width=32, pretraining=150, tuning=5))
     history = StudyHistory()
     history.add(lines)
     return history

@@ -32,3 +32,10 @@ async def lessons_page(pilot: Pilot[None], until: Until) -> LessonsPage:
     """The page of the lessons, once its list shows the progress."""
     await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
     return pilot.app.screen.query_one(LessonsPage)
+
+
+async def hold(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys one right after the other, as a key that is held does, and wait once. Their names, not what they type."""
+    for key in keys:
+        pilot.app.simulate_key(key)
+    await pilot.pause()

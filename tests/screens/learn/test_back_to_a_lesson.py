@@ -10,11 +10,11 @@ from lab.core.errors import UserError
 from lab.lessons.learner import Progress, read_progress, write_progress
 from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
-from tests.screens.learn.conftest import lessons_page
+from tests.screens.learn.conftest import hold, lessons_page
 
 
 async def test_a_lesson_that_is_gone_back_into_is_not_done_and_what_another_lab_keeps_is_seen_when_the_mode_comes_back(
-    app: LabApp, home: Path, until: Any
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         page = await lessons_page(pilot, until)
@@ -46,38 +46,31 @@ async def test_a_lesson_that_is_gone_back_into_is_not_done_and_what_another_lab_
         assert read_progress(home)[0].of(third.name).is_done
         assert not read_progress(home)[0].of(first.name).is_done, "its other steps are not read"
 
+        asked, kept, read_again = [], [], []
 
-async def test_of_two_quick_steps_the_last_one_is_kept_and_progress_that_could_not_be_kept_is_not_read_over(
-    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, kept, read_again = [], [], []
+        def slow_at_first(*arguments: Any) -> None:
+            asked.append(arguments)
+            time.sleep(0.2 if len(asked) == 1 else 0)
+            write_progress(*arguments)
+            kept.append(arguments)
 
-    def slow_at_first(*arguments: Any) -> None:
-        asked.append(arguments)
-        time.sleep(0.2 if len(asked) == 1 else 0)
-        write_progress(*arguments)
-        kept.append(arguments)
+        def refuse(*_: Any) -> None:
+            raise UserError("The disk is full.")
 
-    def refuse(*_: Any) -> None:
-        raise UserError("The disk is full.")
+        def read(folder: Path) -> tuple[Progress, str]:
+            read_again.append(folder)
+            return read_progress(folder)
 
-    def read(folder: Path) -> tuple[Progress, str]:
-        read_again.append(folder)
-        return read_progress(folder)
-
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await lessons_page(pilot, until)
-        first = page.lessons[0]
         monkeypatch.setattr("screens.learn.lessons_page.write_progress", slow_at_first)
-        await pilot.press("enter", "space", "space")
-        await until(pilot, lambda: len(kept) == 3)
-        assert read_progress(home)[0].of(first.name).step == page.reader.step == 2
+        await hold(pilot, "backspace", "backspace")
+        await until(pilot, lambda: page.reader.step == last - 2 and asked and len(kept) == len(asked))
+        assert read_progress(home)[0].of(first.name).step == last - 2, "of two quick steps the last is kept"
         monkeypatch.setattr("screens.learn.lessons_page.write_progress", refuse)
         monkeypatch.setattr("screens.learn.lessons_page.read_progress", read)
-        await pilot.press("backspace")
-        await until(pilot, lambda: page._progress is not None and page._progress.of(first.name).step == 1)
+        await pilot.press("space")
+        await until(pilot, lambda: page._progress is not None and page._progress.of(first.name).step == last - 1)
         read_again.clear()
         await pilot.press("1", "6")
         await until(pilot, lambda: pilot.app.screen.query(LessonsPage))
-        assert not read_again
-        assert page._progress.of(first.name).step == 1
+        assert not read_again, "progress that could not be kept is not read over"
+        assert page._progress.of(first.name).step == last - 1

@@ -19,7 +19,7 @@ from screens.learn.chat_page import MOST, ChatInput, ChatLines, ChatPage, ChatWi
 from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
-from tests.screens.learn.conftest import learn_app
+from tests.screens.learn.conftest import hold, learn_app
 
 __all__ = ["one_core"]
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -55,13 +55,13 @@ async def send(pilot: Pilot[None], until: Any, text: str) -> None:
     await until(pilot, lambda: talk(pilot).is_settled)
 
 
-def expected(turns: tuple[Turn, ...], **settings: Any) -> Chat:
+def expected(turns: tuple[Turn, ...], most: int = MOST, **settings: Any) -> Chat:
     """The answer to the last turn, computed without the engine."""
     run = open_run("demo")
     model, _ = load_model(run)
     sampling = SamplingSettings(temperature=settings.pop("temperature", 1.0), seed=settings.pop("seed", 0))
     chat = Chat(tokenizer_of(run), PLAIN, turns=turns, **{"stops": (PLAIN.stop,), **settings})
-    *_, last = chat.answers(model, sampling, MOST)
+    *_, last = chat.answers(model, sampling, most)
     return last
 
 
@@ -89,28 +89,10 @@ async def test_a_message_is_answered_beside_its_document(app: LabApp, until: Any
         await until(pilot, lambda: talk(pilot).is_settled and not talk(pilot).talk.turns)
 
 
-async def test_the_settings_are_behind_the_message(app: LabApp, until: Any) -> None:
-    settings = {"system": "Once there was a dog.", "stops": (), "temperature": 0.5}
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_chat(pilot, until)
-        field = pilot.app.screen.query_one(ChatInput)
-        for name, typed in (("system prompt", settings["system"]), ("stop", ""), ("temperature", "0.5")):
-            for _ in range(3):
-                await pilot.press("down")
-                if str(field.border_title).startswith(name):
-                    break
-            await send(pilot, until, typed)
-            assert str(field.border_title) == "message · enter sends it · esc leaves the field"
-            said = pilot.app.screen.query_one("#chat-status", StatusLine).left
-            assert ("no stop text ends an answer" in said) == (name != "system prompt")
-        await send(pilot, until, "Hello")
-        assert talk(pilot).talk.turns == expected((Turn("Hello"),), **settings).turns
-        await pilot.press("escape", "r")
-        await until(pilot, lambda: talk(pilot).is_settled and talk(pilot).talk.seed == 1)
-        assert talk(pilot).talk.turns == expected((Turn("Hello"),), seed=1, **settings).turns
-
-
-async def test_what_is_typed_is_kept_while_one_looks_at_another_field_and_a_chat_with_its_run(app: LabApp, until: Any) -> None:
+async def test_the_settings_are_behind_the_message_and_what_is_typed_is_kept_as_is_a_chat_with_its_run(
+    app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.learn.chat_page.MOST", 24)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_chat(pilot, until)
         field = pilot.app.screen.query_one(ChatInput)
@@ -127,11 +109,23 @@ async def test_what_is_typed_is_kept_while_one_looks_at_another_field_and_a_chat
             await until(pilot, lambda: isinstance(pilot.app.focused, ChatLines))
         await pilot.press("e", "ctrl+u", *"Hi", "down")
         field.value = "A dog."
-        await pilot.press("down", "down")
+        await hold(pilot, "down", "down")
         field.value = "hot"
         await pilot.press("down")
         assert (field.text, talk(pilot).talk.system, talk(pilot).talk.temperature) == ("Hi", "A dog.", 1.0)
-        await until(pilot, lambda: talk(pilot).is_settled)
+
+        settings = {"system": "A dog.", "stops": (), "temperature": 0.5}
+        for keys, typed in ((["down", "down"], ""), (["up"], "0.5")):
+            await hold(pilot, *keys)
+            await send(pilot, until, typed)
+            assert str(field.border_title) == "message · enter sends it · esc leaves the field"
+            assert "no stop text ends an answer" in pilot.app.screen.query_one("#chat-status", StatusLine).left
+        await send(pilot, until, "Hello")
+        assert talk(pilot).talk.turns == expected((Turn("Hello"),), most=24, **settings).turns
+        await pilot.press("escape", "r")
+        await until(pilot, lambda: talk(pilot).is_settled and talk(pilot).talk.seed == 1)
+        assert talk(pilot).talk.turns == expected((Turn("Hello"),), most=24, seed=1, **settings).turns
+
         before = talk(pilot).talk
         for name in ("induction", "demo"):
             pilot.app.screen.query_one(ChatPage).run = name

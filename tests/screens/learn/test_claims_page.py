@@ -15,14 +15,14 @@ from lab.lessons.claim import load_claims
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.learn.claim_reader import ClaimReader, ClaimText
+from screens.learn.claim_reader import ClaimChecks, ClaimReader, ClaimText
 from screens.learn.claims_page import ClaimList, ClaimsPage
+from screens.learn.learn_page import LearnEngine
+from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine, received_params, received_result
-from tests.screens.in_process_engine import InProcessEngine
-from tests.screens.learn.conftest import learn_app
+from tests.screens.learn.conftest import hold, learn_app
 
-DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
 MEASURES: dict[str, Any] = {
     "vocabulary": {"vocabulary": 50_277, "single_bytes": 256, "merges": 50_020, "special": 1, "own_vocabulary": 300},
     "encode_and_decode": {"same": False, "encoded": "1, 2", "decoded": "“*a*”", "own_encoded": "3", "own_tokens": 1},
@@ -103,14 +103,7 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         assert lines(pilot)[0].startswith("✓ true GPT-2's vocabulary")
         assert lines(pilot)[1].startswith("✗ not so “The big dog ran”")
         assert lines(pilot)[2].startswith("? unclear GPT-2 reads")
-        subtitle = str(page(pilot).choices.border_subtitle)
-        hidden = page(pilot).choices.max_scroll_y  # lines
-        assert subtitle.startswith(f"{all_checked} · ↓ ")
-        assert 0 < int(subtitle.split("↓ ")[1].split()[0]) <= hidden
-        await pilot.press("end")
-        await until(pilot, lambda: str(page(pilot).choices.border_subtitle) == all_checked)
-        await pilot.press("home")
-        await until(pilot, lambda: "more" in str(page(pilot).choices.border_subtitle))
+        assert str(page(pilot).choices.border_subtitle).startswith(f"{all_checked} · ↓ ")
         assert not pilot.app.screen.query_one(ClaimReader).region  # the list alone
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.focused, ClaimText))
@@ -128,7 +121,7 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         await until(pilot, lambda: "one" in pilot.app.screen.query_one("#claim-status", StatusLine).left)
         await pilot.press("z")
         await until(pilot, lambda: not pilot.app.screen.query_one(ClaimText).region)
-        await pilot.press("z", "backspace", "backspace")
+        await hold(pilot, "z", "backspace", "backspace")
         await until(pilot, lambda: words(pilot).startswith("✓ **True: GPT-2's vocabulary"))
         before = len(engine.asked)
         await pilot.press("r")
@@ -154,7 +147,7 @@ async def test_verdicts_come_one_after_the_other_and_are_read_by_keyboard(home: 
         assert picture.room == width, "a picture that comes while it is hidden has the width that it is shown in again"
 
 
-async def test_the_claim_in_view_is_checked_first_out_of_sight_nothing_more_is_asked_and_another_run_is_checked_anew(
+async def test_the_claim_in_view_is_checked_first_and_nothing_is_asked_out_of_sight_or_of_a_dead_engine(
     home: Any, until: Any, engine: CannedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claims = [*load_claims()[:3], next(claim for claim in load_claims() if not claim.experiment)]
@@ -188,55 +181,37 @@ async def test_the_claim_in_view_is_checked_first_out_of_sight_nothing_more_is_a
         await until(pilot, lambda: page(pilot).is_settled)
         assert {each.run for each in engine.asked[asked:]} == {"./another"}
 
-
-async def test_an_engine_that_dies_stops_the_checks_until_a_claim_is_looked_at(
-    home: Any, until: Any, engine: CannedEngine
-) -> None:
-    engine.refuses = {
-        "vocabulary": EngineDied("The engine was killed by SIGKILL."),
-        "encode_and_decode": EngineError("The text of demo is gone."),
-    }
-    async with learn_app(lambda: engine).run_test(size=(120, 40)) as pilot:
-        await open_claims(pilot, until)
+        engine.refuses = {
+            "vocabulary": EngineDied("The engine was killed by SIGKILL."),
+            "encode_and_decode": EngineError("The text of demo is gone."),
+        }
+        page(pilot).choices.highlighted = 0
+        await pilot.pause()
+        asked = len(engine.asked)
+        pilot.app.screen.model = "demo"  # type: ignore[attr-defined]
         status = pilot.app.screen.query_one("#claim-status", StatusLine)
         await until(pilot, lambda: "killed by SIGKILL" in status.left)
-        assert len(engine.asked) == 1
+        assert len(engine.asked) == asked + 1, "an engine that has died is asked nothing more until another claim is looked at"
         await pilot.press("j")
         await until(pilot, lambda: "The text of demo is gone." in words(pilot))
         await until(pilot, lambda: "killed by SIGKILL" in status.left)  # it goes on with the others, and comes to the first again
-        assert len(page(pilot).checks.results) == len(load_claims()) - 1
+        assert len(page(pilot).checks.results) == len(claims) - 1
         engine.refuses.clear()
         await pilot.press("k")
         await until(pilot, lambda: page(pilot).is_settled)
         assert lines(pilot)[0].startswith("✓ true")
 
 
-async def test_a_real_experiment_is_drawn_at_80x24(home: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    masked = [claim for claim in load_claims() if claim.name == "mask"]
-    monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: masked)
-    async with learn_app(InProcessEngine).run_test(size=(80, 24)) as pilot:
-        pilot.app.screen.model = str(DEMO)  # type: ignore[attr-defined]
-        await open_claims(pilot, until)
-        await until(pilot, lambda: page(pilot).is_settled and page(pilot).checks.model.run == str(DEMO))
-        await pilot.press("enter")
-        await until(pilot, lambda: words(pilot).startswith("✗ **Not so: Each token attends to all the others**"))
-        assert "space goes on" in str(pilot.app.screen.query_one(ClaimText).border_subtitle)
-        view = pilot.app.screen.query_one("#claim-view", BlockView)
-        assert view.view.title == "the causal mask"
-        assert view.region.height > 6
-
-
 async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the_others_are(
-    home: Any, until: Any, engine: CannedEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: CannedEngine, tmp_path: Path
 ) -> None:
     text = '# Water\n\nexperiment: vocabulary\ntrue if: vocabulary == "wet"\n\nText.\n\n## Write instead\nNothing.\n'
     (tmp_path / "01-water.md").write_text(text)
     (tmp_path / "02-fire.md").write_text(text.replace('"wet"', "50277"))
-    found = load_claims(tmp_path)
-    monkeypatch.setattr("screens.learn.claims_page.load_claims", lambda: found)
-    async with learn_app(lambda: engine).run_test(size=(80, 24)) as pilot:
-        await open_claims(pilot, until)
-        await until(pilot, lambda: page(pilot).is_settled)
-        assert [each.checked.verdict for each in page(pilot).checks.results.values()] == ["unchecked", "true"]
-        await pilot.press("enter")
-        await until(pilot, lambda: "compares a number with a text" in words(pilot))
+    checks = ClaimChecks(LearnEngine(engine), load_claims(tmp_path), lambda: None)
+    checks.use_model(ModelAtHand("demo", ""))
+    checks.go_on(True)
+    while not checks.is_idle:
+        await asyncio.sleep(0)
+    assert [each.checked.verdict for each in checks.results.values()] == ["unchecked", "true"]
+    assert "compares a number with a text" in checks.results["water"].checked.reason

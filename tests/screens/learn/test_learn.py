@@ -12,8 +12,9 @@ from textual.widgets import Markdown
 
 from lab.engine.method_registry import OPEN, OpenParams
 from lab.lessons.glossary import TERMS
-from lab.lessons.lesson import CLAIMS, lessons, lessons_and_problems, parse_lesson
+from lab.lessons.lesson import CLAIMS, lessons, lessons_and_problems
 from lab.views.blocks import Paragraph, Table
+from lab.views.screen_state import ScreenState
 from lab.views.softmax_table import softmax_table
 from screens.action_index import NAMED_KEY, all_actions, with_keys
 from screens.app import LabApp
@@ -30,7 +31,7 @@ from screens.messages import RunsChanged
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.learn.conftest import learn_app, lessons_page
+from tests.screens.learn.conftest import hold, learn_app, lessons_page
 from tests.screens.pilot_waits import resize, rows_of
 
 SOFTMAX, ATTENTION = map([lesson.name for lesson in lessons()].index, ("softmax", "attention"))
@@ -83,6 +84,9 @@ async def test_a_live_widget_that_was_left_says_nothing_more_and_at_its_end_a_le
         await pilot.pause()
         assert "late" not in status.left
         assert not status.has_class("-error")
+        assert not reader._engine.is_idle
+        reader.show(next(lesson for lesson in lessons() if not lesson.steps[0].live), 0)
+        await until(pilot, lambda: reader.live is None and reader._engine.is_idle)  # what was left asks nothing more
 
         text = page.query_one(LessonText)
         for at, words in (
@@ -109,13 +113,13 @@ async def test_typing_and_arrows_change_the_worked_example_and_escape_leads_out_
         assert found.total is not None
         assert [cell.text for cell in found.total] == ["Σ", "", "8.54", "1.00"]
         before = column(found, "softmax")
-        await pilot.press(*["up"] * 9)
+        await hold(pilot, *["up"] * 9)
         first = pilot.app.screen.query(ScoreInput).first()
         assert first.value == "1.2"
         after = column(table(pilot), "softmax")
         assert after[0] == after[2]
         assert all(a != b for a, b in zip(after, before, strict=True))
-        await pilot.press("space", "p", "x", "m")
+        await pilot.press("space", "m")
         assert first.value == "1.2", "only what may be a number is typed"
         assert column(table(pilot), "softmax") == after
         await pilot.press("ctrl+u", "minus")
@@ -161,31 +165,6 @@ def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
         "**See it:** [press `5`](mode:inspect): `j`, then [in `4`](mode:train) or `9`."
     )
     assert all("](mode:" in lesson_markdown(lesson.text) for lesson in lessons() if "ress `" in lesson.text)
-
-
-async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(120, 60)) as pilot:
-        await lessons_page(pilot, until)
-        pilot.app.screen.query_one(LessonList).highlighted = [lesson.name for lesson in lessons()].index("cleaning")
-        page, text = pilot.app.screen.query_one(LessonsPage), pilot.app.screen.query_one("#learn-text", Markdown)
-        await until(pilot, lambda: page.is_settled and "press `2`" in text.source)
-        await pilot.pause()
-        y, x = next((y, row.index("press 2")) for y, row in enumerate(rows_of(pilot)) if "press 2" in row)
-        await pilot.click(offset=(x + 6, y))
-        await until(pilot, lambda: app.current_mode == "data")
-
-
-async def test_a_step_that_is_left_asks_the_engine_nothing_more(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = "```live experiment\nname: parameter_parts\nmoves: layer\n```"
-    lesson = parse_lesson(Path("01-live.md"), f"# Live\n{block}\n\n## Words\nText.\n")
-    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
-    async with app.run_test(size=(80, 24)) as pilot:
-        reader = (await lessons_page(pilot, until)).reader
-        await pilot.press("enter")
-        await until(pilot, lambda: not reader._engine.is_idle)
-        await pilot.press("space")
-        await until(pilot, lambda: "step 2/2" in str(pilot.app.screen.query_one(LessonText).border_title))
-        await until(pilot, lambda: reader._engine.is_idle)
 
 
 async def test_lessons_of_one_s_own_with_mistakes_leave_the_lab_open(
@@ -237,7 +216,9 @@ async def test_after_a_killed_engine_an_answer_waits_for_pytorch_again() -> None
     assert engine.is_loading
 
 
-async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(home: Path, make_run: Any, until: Any) -> None:
+async def test_a_lesson_keeps_its_model_until_another_is_chosen_and_its_border_names_it(
+    home: Path, make_run: Any, until: Any
+) -> None:
     make_run("tale")
     app = learn_app(SilentEngine)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -245,10 +226,19 @@ async def test_a_lesson_keeps_its_model_until_another_is_chosen_or_it_is_gone(ho
         await until(pilot, lambda: app.runs_known)
         assert app.run_name == "tale"
         assert page.screen_state().run == "demo", "the newest run is that of the other modes"
+        text = page.query_one(LessonText)
+
+        async def border(lesson: str, step: int, words: str) -> None:
+            page.restore_state(ScreenState(mode="learn", page="lessons", lesson=lesson, step=step))
+            await until(pilot, lambda: str(text.border_subtitle).startswith(words))
+
+        await border("repetition", 0, "model: induction, fixed here · ")
+        await border("repetition", 2, "model: demo, not your run · m · ")
         await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, RunChooser))
         await pilot.press(*"tale", "enter")
         await until(pilot, lambda: page.screen_state().run == "tale")
+        await until(pilot, lambda: str(text.border_subtitle).startswith("model: tale · m · "))
         app.run_name = "demo"
         await pilot.pause()
         assert page.screen_state().run == "tale"
@@ -311,39 +301,43 @@ def test_no_preview_names_a_key_that_works_only_while_a_lesson_is_read() -> None
     assert {name: keys for name, keys in left.items() if keys - {"learn.model"}} == {}
 
 
-@pytest.mark.parametrize(("size", "steps"), [((200, 60), 8), ((80, 24), 1)])
-async def test_beside_the_list_stands_all_that_a_lesson_has_to_come(app: LabApp, until: Any, size: Any, steps: int) -> None:
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: pilot.app.screen.query(LessonsPage))
-        page = pilot.app.screen.query_one(LessonsPage)
+async def test_beside_the_list_stands_all_that_a_lesson_has_to_come_and_a_key_in_it_is_a_link(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
         await until(pilot, lambda: page.reader.lesson is not None)
-        text = pilot.app.screen.query_one("#learn-text", Markdown)
+        text, box = pilot.app.screen.query_one("#learn-text", Markdown), page.query_one(LessonText)
         ends = [lesson_markdown(lesson.steps[-1].text, is_preview=True) for lesson in page.lessons]
-        if steps > 1:  # its first step is one paragraph of several lines
-            page.query_one(LessonList).highlighted = ATTENTION
-            await until(pilot, lambda: text.source.endswith(ends[ATTENTION]))
-            await until(pilot, lambda: any("So far each token knows only itself" in row for row in rows_of(pilot)))
-        page.query_one(LessonList).highlighted = SOFTMAX
-        shown = page.lessons[SOFTMAX].steps[:steps]
-        await until(pilot, lambda: text.source.endswith(lesson_markdown(shown[-1].text, is_preview=True)))
-        assert all((each.title in text.source) != asks_guess(each) for each in shown[1:]), "a guess waits until it is read"
-        assert any("**Try:**" in each.text for each in shown)
+        steps = page.lessons[SOFTMAX].steps
+        page.list.highlighted = SOFTMAX
+        await until(pilot, lambda: text.source.endswith(lesson_markdown(steps[0].text, is_preview=True)))
+        await resize(pilot, 200, 60)
+        await until(pilot, lambda: text.source.endswith(ends[SOFTMAX]))
+        assert all((each.title in text.source) != asks_guess(each) for each in steps[1:]), "a guess waits until it is read"
+        assert any("**Try:**" in each.text for each in steps)
         assert "Try:" not in text.source, "keys that work while it is read"
-        assert page.query_one(LessonText).border_title == "7. Softmax, with your own numbers · 8 steps"
-        if steps > 1:
-            await until(pilot, lambda: page.reader.live is not None and page.reader.live.region.width)
-            live, box = page.reader.live, page.query_one(LessonText)
-            assert (live.region.x, live.region.y) == (box.region.right, box.region.y), "its picture stands beside its text"
-            assert isinstance(pilot.app.focused, LessonList), "which leaves the keys to the list"
-            assert box.region.bottom == page.list.region.bottom == live.region.bottom
-            outline = str(page.list.get_option_at_index(SOFTMAX).prompt)
-            assert "Why exponentials?" in outline
-            assert "Predict" not in outline
-            await pilot.press("tab")
-            await until(pilot, lambda: isinstance(pilot.app.focused, LessonText))
-        else:
-            await resize(pilot, 200, 60)
-            await until(pilot, lambda: text.source.endswith(ends[SOFTMAX]))
+        assert box.border_title == "7. Softmax, with your own numbers · 8 steps"
+        await until(pilot, lambda: page.reader.live is not None and page.reader.live.region.width)
+        live = page.reader.live
+        assert live is not None
+        assert (live.region.x, live.region.y) == (box.region.right, box.region.y), "its picture stands beside its text"
+        assert isinstance(pilot.app.focused, LessonList), "which leaves the keys to the list"
+        assert box.region.bottom == page.list.region.bottom == live.region.bottom
+        outline = str(page.list.get_option_at_index(SOFTMAX).prompt)
+        assert "Why exponentials?" in outline
+        assert "Predict" not in outline
+        page.list.highlighted = ATTENTION  # its first step is one paragraph of several lines
+        await until(pilot, lambda: text.source.endswith(ends[ATTENTION]))
+        await until(pilot, lambda: any("So far each token knows only itself" in row for row in rows_of(pilot)))
+        await pilot.press("tab")
+        await until(pilot, lambda: isinstance(pilot.app.focused, LessonText))
         await pilot.press("space")
         await until(pilot, lambda: page.reader.live is not None and page.has_class("-reading"))
-        assert text.source == lesson_markdown(page.lessons[SOFTMAX].steps[0].text), "space goes on, as the border says"
+        assert text.source == lesson_markdown(page.lessons[ATTENTION].steps[0].text), "space goes on, as the border says"
+
+        page.close_reading()
+        page.list.highlighted = [lesson.name for lesson in page.lessons].index("cleaning")
+        await until(pilot, lambda: page.is_settled and "press `2`" in text.source)
+        await pilot.pause()
+        y, x = next((y, row.index("press 2")) for y, row in enumerate(rows_of(pilot)) if "press 2" in row)
+        await pilot.click(offset=(x + 6, y))
+        await until(pilot, lambda: app.current_mode == "data")

@@ -1,22 +1,25 @@
-"""Whatever a step of a lesson asks the engine, asked of the real one on the demo: nothing is refused, nothing stays empty."""
+"""The steps of the lessons on the demo: what each asks is answered, and a walk through large and small screens."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Input, Markdown
+from textual.widgets import Input
 
-from lab.lessons.lesson import Lesson, LessonStep, lessons
+from lab.lessons.lesson import Lesson, lessons
 from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.lesson_reader import SECONDS_AT_REST, LessonText, lesson_markdown
+from screens.learn.learn_page import LearnEngine
+from screens.learn.lesson_reader import SECONDS_AT_REST, LessonText
 from screens.learn.lessons_page import LessonList
-from screens.learn.live.draw_widgets import DrawWidget
-from screens.learn.live.live_registry import asks_guess
+from screens.learn.live.engine_view import EngineView
+from screens.learn.live.experiment_widget import ExperimentWidget
+from screens.learn.live.guess_widgets import EngineGuess
+from screens.learn.live.live_registry import live_widget
 from screens.learn.live.live_widget import model_of
-from screens.widgets.guess_view import GuessView
 from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core
 from tests.screens.in_process_engine import InProcessEngine
@@ -30,13 +33,40 @@ pytestmark = pytest.mark.usefixtures("one_core")
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "runs"))
-    (tmp_path / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)
-    monkeypatch.chdir(tmp_path)
     return learn_app(InProcessEngine)
 
 
+async def test_the_engine_answers_what_each_step_of_the_lessons_asks() -> None:
+    """Without a screen. What lessons show of the run `induction` is checked in `test_induction` and `test_repetition`."""
+    engine, asked = InProcessEngine(), set[str]()
+    for lesson in lessons():
+        for step in lesson.steps:
+            if step.live is None or step.live.options.get("run") == "induction":
+                continue
+            widget = live_widget(step.live, LearnEngine(engine))
+            model = model_of("demo")
+            model = replace(model, prompt=step.live.options.get("prompt", model.prompt))
+            if isinstance(widget, ExperimentWidget) and widget.typed:
+                name, _, text = step.live.options["typed"].partition("=")
+                widget.typed, widget.inputs = "", {**widget.inputs, name.strip(): text.strip()}
+            if isinstance(widget, EngineView):
+                method, params = widget.question(model)
+            elif isinstance(widget, EngineGuess):
+                widget.model = model
+                method, params = widget.engine_question(model)
+            else:
+                continue  # it has a test of its own
+            if repr(params) in asked:
+                continue
+            asked.add(repr(params))
+            answer = await engine.call(method, params)
+            if isinstance(widget, EngineView):
+                assert widget.view_of(answer).blocks, (lesson.name, step.title)
+            else:
+                assert widget.question_of(answer).choices, (lesson.name, step.title)
+
+
 LATER_VIEWS = {
-    "whole-path": ["from text to the next token", "Text becomes numbers · tokens"],
     "next-token": ["windows and targets"],  # the next step shows the same, and then comes a guess
     "attention": ["layer 1 · attention · head 1 · pattern", "Query, key, value · layer 1 · attention · head 1 · q, k, v"],
 }
@@ -67,26 +97,17 @@ async def test_beside_a_lesson_to_come_stand_the_live_views_of_its_steps_until_a
                 assert last.top > 0, "the one that has more lines"
 
 
-ASKED = ("stage", "run", "prompt", "position", "typed", "size", "unit", "weights")
-
-
-def asked_by(step: LessonStep) -> tuple[str | None, ...]:
-    """What tells a step's question from another's: its other options are for keys, and a study's record is not the engine's."""
-    live = step.live
-    if live is None:
-        return ()
-    experiment = live.options.get("experiment") or (live.options.get("name") if live.widget == "experiment" else None)
-    return (experiment or live.widget, *(live.options.get(each) for each in ASKED))
-
-
-async def test_each_live_widget_of_the_lessons_is_answered_and_the_last_step_of_all_leads_back_to_the_list(
-    app: LabApp, until: Any
-) -> None:
+async def test_a_walk_through_a_lesson_at_three_sizes_ends_in_the_list(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
-        app.text_source = "fable.txt"
         screen = pilot.app.screen
         page, status = await lessons_page(pilot, until), screen.query_one("#lesson-status", StatusLine)
-        text, lessons_beside = screen.query_one("#learn-text", Markdown), screen.query_one("#learn-list-column")
+        lessons_beside = screen.query_one("#learn-list-column")
+
+        async def open_step(lesson: Lesson, at: int) -> None:
+            page._open(lesson.name, at)
+            await until(pilot, lambda: (page.reader.lesson, page.reader.step) == (lesson, at) and page.reader.is_settled)
+            assert not status.has_class("-error"), status.left
+
         await pilot.press("enter")
         await until(pilot, lambda: page.reader.live is not None and screen.is_settled and page.reader.is_settled)
         view = page.reader.live.view
@@ -107,36 +128,12 @@ async def test_each_live_widget_of_the_lessons_is_answered_and_the_last_step_of_
         await pilot.pause()
         assert lessons_beside.display
 
-        def is_answered(lesson: Lesson, at: int) -> bool:
-            """The step is shown, with its live widget, and nothing is waited for."""
-            reader, step = page.reader, lesson.steps[at]
-            is_shown = reader.lesson == lesson and reader.step == at and text.source == lesson_markdown(step.text)
-            return is_shown and (reader.live is None) == (step.live is None) and screen.is_settled and reader.is_settled
-
-        def asks_for_guess() -> bool:
-            drawing = [each.drawing for each in screen.query(DrawWidget)]
-            return any(each.is_open for each in screen.query(GuessView)) or any(not each.is_revealed for each in drawing if each)
-
         await resize(pilot, 80, 24)
-        steps = [(lesson, at, step) for lesson in lessons() for at, step in enumerate(lesson.steps)]
-        steps.sort(key=lambda place: asks_guess(place[2]))  # of an experiment and a guess on it the guess, which shows both
-        for lesson, at, step in {asked_by(place[2]): place for place in steps}.values():
-            page._open(lesson.name, at)
-            with app.batch_update():
-                await until(pilot, lambda: is_answered(lesson, at))  # noqa: B023
-            await pilot.pause(0)  # drawn once
-            assert not status.has_class("-error"), (lesson.name, step.title, status.left)
-            if asks_guess(step):
-                await pilot.press("up", "enter")
-                await until(pilot, lambda: not asks_for_guess() and page.reader.is_settled)
-
         attention = next(lesson for lesson in lessons() if lesson.name == "attention")
-        page._open("attention", 0)
-        await until(pilot, lambda: is_answered(attention, 0))
+        await open_step(attention, 0)
         view = page.reader.live.view
         await until(pilot, lambda: 0 <= view.laid.spot(view.laid.followed()).line - view.top < view.window)  # the chosen row
-        page._open("attention", [step.title for step in attention.steps].index("Many heads"))
-        await until(pilot, lambda: is_answered(attention, page.reader.step) and page.reader.step)
+        await open_step(attention, [step.title for step in attention.steps].index("Many heads"))
         await pilot.press("right", "left")
         await until(pilot, lambda: status.left.startswith("Head 1.1 at"))
         await pilot.pause()
@@ -144,20 +141,15 @@ async def test_each_live_widget_of_the_lessons_is_answered_and_the_last_step_of_
         assert "on itself" in told
         assert "on “ there”." in told, "the sentence is whole at 80 columns"
 
-        page._open(lessons()[-1].name, len(lessons()[-1].steps) - 1)
-        await until(pilot, lambda: is_answered(lessons()[-1], len(lessons()[-1].steps) - 1))
+        page.restore_state(ScreenState(mode="learn", page="lessons", lesson="simulator-of-documents", run="demo"))
+        await until(pilot, lambda: page.reader.lesson.name == "simulator-of-documents" and page.reader.is_settled)
+        await pilot.press("e", "escape")
+        assert app.focused is page.reader.query_one(BlockView), "escape leaves the field for the picture, whose keys go on"
+        await pilot.press("e")
+        assert isinstance(app.focused, Input)
+
+        await open_step(lessons()[-1], len(lessons()[-1].steps) - 1)
         screen.set_focus(screen.query_one(LessonText))
         await pilot.press("space")
         await until(pilot, lambda: isinstance(pilot.app.focused, LessonList))
         assert not page.has_class("-reading")
-
-
-async def test_escape_leaves_the_field_of_an_experiment_for_its_picture_whose_keys_go_on(app: LabApp, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        page = await lessons_page(pilot, until)
-        page.restore_state(ScreenState(mode="learn", page="lessons", lesson="simulator-of-documents", run="demo"))
-        await until(pilot, lambda: page.reader.live is not None and page.reader.is_settled)
-        await pilot.press("e", "escape")
-        assert app.focused is page.reader.query_one(BlockView)
-        await pilot.press("e")
-        assert isinstance(app.focused, Input)

@@ -11,10 +11,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
-from lab.lessons.notes import add_note, notes_path, read_notes
+from lab.lessons.notes import notes_path, read_notes
 from screens.app import LabApp
 from screens.dialogs.ask import AskText
-from screens.learn.notes_page import LONGEST_SHOWN, MOST_LINES, NotesPage
+from screens.learn.notes_page import LONGEST_SHOWN, MOST_LINES, NotesPage, end_of
 from screens.tokens.tokens_screen import TokensScreen
 from tests.screens.fake_wire import SilentEngine
 
@@ -80,7 +80,7 @@ async def test_a_note_is_written_over_a_text_field_and_shown_in_learn(app: LabAp
         assert text == "x*y\nz\n"
         assert app.screen.box.text == "Hi"  # type: ignore[attr-defined]
 
-        for keys in (["escape"], ["x", "escape"], ["space", "enter"]):
+        for keys in (["x", "escape"], ["space", "enter"]):
             await pilot.press("ctrl+o", *keys)
             await until(pilot, lambda: isinstance(app.screen, TokensScreen))
         assert read_notes(home) == f"{heading}\n\n{text}", "escape, or nothing typed, writes nothing"
@@ -90,47 +90,27 @@ async def test_a_note_is_written_over_a_text_field_and_shown_in_learn(app: LabAp
         await pilot.press("ctrl+o", "n", "e", "w", "enter")
         await until(pilot, lambda: shown(app).endswith(" · Learn · notes · demo\n\nnew\n"))
 
-
-async def test_a_note_that_cannot_be_written_comes_back_with_the_reason(app: LabApp, home: Path, until: Any) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.runs_known)
-        notes_path(home).mkdir(parents=True)
+        notes_path(home).rename(home / "kept")
+        notes_path(home).mkdir()
         await pilot.press("ctrl+o", "m", "i", "n", "e", "enter")
-        dialog: Any = None
         await until(pilot, lambda: isinstance(app.screen, AskText) and "is a folder" in app.screen._words)
-        dialog = app.screen
-        assert dialog.query_one("PromptInput").text == "mine"
+        dialog: Any = app.screen
+        assert dialog.query_one("PromptInput").text == "mine", "it comes back with the reason"
         assert dialog.would_be_lost() == "the text being typed", "quitting asks"
         notes_path(home).rmdir()
         await pilot.press("enter")
         await until(pilot, lambda: read_notes(home).endswith("\n\nmine\n"))
 
 
-async def test_escapes_are_visible_long_notes_end_at_the_newest_and_what_is_no_file_is_a_sentence(
-    app: LabApp, home: Path, until: Any
-) -> None:
-    notes_path(home).parent.mkdir(parents=True)
-    notes_path(home).write_text("# Mine\n\nalpha [x](https://example.org) \x1b[2J\n")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_notes(pilot, until)
-        assert shown(app) == "# Mine\n\nalpha [x](https://example.org) ␛[2J\n"
-        for at in range(MOST_LINES):
-            add_note(home, "Home", f"note {at}")
-        await pilot.press("[", "]")
-        await until(pilot, lambda: shown(app).endswith(f"\n\nnote {MOST_LINES - 1}"))
-        first, _, rest = shown(app).partition("\n\n")
-        assert first.startswith("*The last ")
-        assert rest.startswith("## ")
-        assert rest.count("\n") < MOST_LINES
-        box = page(app).query_one("#notes-text")
-        await until(pilot, lambda: box.scroll_y == box.max_scroll_y > 0)
-        notes_path(home).write_text("x" * 2 * LONGEST_SHOWN)
-        await pilot.press("[", "]")
-        await until(pilot, lambda: shown(app).startswith(f"*The last {LONGEST_SHOWN:,} of {2 * LONGEST_SHOWN:,} "))
-        notes_path(home).unlink()
-        notes_path(home).symlink_to("/etc/passwd")
-        await pilot.press("[", "]")
-        await until(pilot, lambda: shown(app).endswith("is a link, not a regular file."))
+def test_of_long_notes_the_newest_are_shown_from_a_heading_on() -> None:
+    notes = "".join(f"## Home\n\nnote {at}\n\n" for at in range(MOST_LINES))
+    first, _, rest = end_of(notes).partition("\n\n")
+    assert first == f"*The last {len(rest):,} of {len(notes):,} characters; `e` opens all.*"
+    assert rest.startswith("## ")
+    assert rest.endswith(f"\n\nnote {MOST_LINES - 1}\n")
+    assert MOST_LINES - 6 < rest.count("\n") < MOST_LINES
+    assert end_of("x" * 2 * LONGEST_SHOWN).startswith(f"*The last {LONGEST_SHOWN:,} of {2 * LONGEST_SHOWN:,} ")
+    assert end_of("short\n") == "short\n"
 
 
 EDITOR = "import sys; print('typed by hand', file=open(sys.argv[1], 'a'))"
@@ -144,13 +124,19 @@ WRONG = {
 }
 
 
-async def test_e_opens_the_notes_in_the_editor_shows_what_it_has_written_and_one_that_cannot_be_opened_is_a_sentence(
+async def test_e_opens_the_notes_whose_escapes_are_visible_in_the_editor_and_one_that_cannot_be_opened_is_a_sentence(
     app: LabOnATerminal, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.has_terminal = False
     monkeypatch.delenv("VISUAL", raising=False)
+    notes_path(home).parent.mkdir(parents=True)
+    mine = "# Mine\n\nalpha [x](https://example.org) \x1b[2J\n" + "\nbeta\n" * 20
+    notes_path(home).write_text(mine)
     async with app.run_test(size=(80, 24)) as pilot:
         await open_notes(pilot, until)
+        assert shown(app) == mine.replace("\x1b", "␛")
+        box = page(app).query_one("#notes-text")
+        await until(pilot, lambda: box.scroll_y == box.max_scroll_y > 0)
         monkeypatch.setenv("EDITOR", "/no/such/editor")
         monkeypatch.setenv("VISUAL", shlex.join([sys.executable, "-c", EDITOR]))
         await pilot.press("e")
@@ -158,8 +144,8 @@ async def test_e_opens_the_notes_in_the_editor_shows_what_it_has_written_and_one
         assert str(notes_path(home)) in told(app)
         app.has_terminal = True
         await pilot.press("e")
-        await until(pilot, lambda: shown(app) == "typed by hand\n")
-        assert notes_path(home).read_text() == "typed by hand\n"
+        await until(pilot, lambda: shown(app).endswith("typed by hand\n"))
+        assert notes_path(home).read_text() == mine + "typed by hand\n"
 
         secret = home / "secret"
         secret.write_text("as it was")
@@ -167,6 +153,7 @@ async def test_e_opens_the_notes_in_the_editor_shows_what_it_has_written_and_one
         notes_path(home).symlink_to(secret)
         await pilot.press("e")
         await until(pilot, lambda: "is a link, not a regular file" in told(app))
+        await until(pilot, lambda: shown(app).endswith("is a link, not a regular file."))
         assert secret.read_text() == "as it was"
         notes_path(home).unlink()
 

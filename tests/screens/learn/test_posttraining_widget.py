@@ -15,7 +15,6 @@ from lab.runs.run_folder import Run
 from lab.training.job import INTERRUPTED, Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob
 from lab.training.posttraining.posttraining_record import (
-    MODELS,
     RECORDED,
     Evaluation,
     Line,
@@ -147,7 +146,9 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert "r starts it again" in state(pilot), "no process holds its lock"
         assert widget(pilot).check_action("start", ()), "it replaces what there is"
 
+        long = " the big dog and the small cat by the lake"
         measured = [evaluation("base", 0.0, 0.1), evaluation("sft", 0.5, 0.5), evaluation("rl", 0.9, 1.0)]
+        measured = [replace(each, answers=(long,)) for each in measured]
         rounds = [round_(model, number, 0.5, 0.5) for model in ("rl", "rl-free") for number in (1, 2)]
         saved = [Saved("sft", "demo-sft"), Saved("rl", "demo-rl")]
         write(home, [*measured, *rounds, *saved, evaluation("rl-free", 0.1, 1.0), Ended(is_finished=True, seconds=61.0)])
@@ -174,32 +175,14 @@ async def test_from_the_plan_to_the_comparison(app: LabApp, begun: list[str], ho
         assert [list(series.ys) for series in left.series if series.in_legend] == [[0.5, 0.5], [0.5, 0.5]]
         assert left != right
 
-
-async def test_a_failure_to_start_is_said(app: LabApp, home: Path, until: Any) -> None:
-    write(home, [])
-    (home / "demo-sft").mkdir()
-    (home / "demo-sft" / "config.json").write_bytes(msgspec.json.encode({"format": 1}))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_lesson(pilot, until)
-        await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)
-
-
-async def test_answers_after_a_plot_are_as_long_as_before_it(app: LabApp, home: Path, until: Any) -> None:
-    """The table's own width is 0 while a plot is in its place."""
-    long = " the big dog and the small cat by the lake"
-    measured = [replace(evaluation(model, 0.5, 0.5), answers=(long,)) for model in MODELS]
-    write(home, [started(), *measured, round_("rl", 1, 0.5, 0.5), Ended(is_finished=True, seconds=61.0)])
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_lesson(pilot, until)
-        await until(pilot, lambda: "finished" in state(pilot))
         answers = []
-        for name in ("comparison", "kl", "comparison"):
+        for name in ("comparison", "kl", "comparison"):  # the table's own width is 0 while a plot is in its place
             widget(pilot).chosen = name
             await pilot.pause()
             table = view(pilot).blocks[1]
             assert isinstance(table, Table)
             answers.append([cell.text for row in table.rows for cell in row if cell.text.startswith("the big")])
-        assert answers[0] == answers[2]
+        assert answers[0] == answers[2], "after a plot they are as long as before it"
         assert len(answers[2][0]) > 30
 
 
@@ -250,9 +233,10 @@ def test_the_recorded_ones_are_whole_and_each_shows_what_the_lesson_says() -> No
         assert measured["rl_exact"] > 0.9, "with the penalty it is not"
 
 
-async def test_x_stops_what_runs_and_deletes_what_it_left_once_it_was_asked(
-    app: LabApp, begun: list[str], home: Path, until: Any
+async def test_x_stops_what_runs_and_deletes_what_it_left_once_it_was_asked_and_a_failure_to_start_is_said(
+    app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(job_widget, "POLL_SECONDS", 0.02)
     job = PosttrainingJob("demo", home)
     write(home, [started()])
     async with app.run_test(size=(80, 24)) as pilot:
@@ -267,4 +251,9 @@ async def test_x_stops_what_runs_and_deletes_what_it_left_once_it_was_asked(
         assert "Delete the post-training of demo?" in str(app.screen.query_one("#ask").border_title)
         await pilot.press("x")
         await until(pilot, lambda: "not started: r starts it" in state(pilot))
-    assert not job.path.exists()
+        assert not job.path.exists()
+
+        (home / "demo-sft").mkdir()
+        (home / "demo-sft" / "config.json").write_bytes(msgspec.json.encode({"format": 1}))
+        await pilot.press("r")
+        await until(pilot, lambda: "post-training did not make" in pilot.app.screen.query_one("#lesson-status", StatusLine).left)

@@ -25,7 +25,7 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
 from screens.learn.lessons_page import LessonList
 from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
-from screens.learn.live.study_widget import RECORDED_RESULTS, recorded
+from screens.learn.live.study_widget import recorded
 from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
 from tests.lab.runs.made_up_runs import config as made_up_config
@@ -87,7 +87,7 @@ def texts(widget: ScalingWidget) -> str:
     return " ".join([*words, *(cell.text for row in rows for cell in row)])
 
 
-async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
+async def test_a_prediction_is_made_before_it_starts_the_key_starts_it_once_and_a_stopped_one_can_go_on(
     app: LabApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[ScalingPlan] = []
@@ -123,7 +123,17 @@ async def test_a_prediction_is_made_before_it_starts_and_the_key_starts_it_once(
         assert "✓ finished" in texts(widget)
         assert "○ waiting" in texts(widget)
         assert widget.check_action("start", ()) is False
-    os.close(held[0])
+        os.close(held[0])
+        await until(pilot, lambda: widget.phase == "stopped")
+        assert widget.check_action("start", ()) is False
+        assert widget.check_action("resume", ())
+        words = widget.query_one("#scaling-state", StatusLine).left
+        assert "enter goes on, x deletes it." in words
+        assert "Your prediction: size 2" in words
+        titles = [str(plot.border_title) for plot in widget.query(LinePlot)]
+        assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
+        assert widget.snapshot is not None
+        assert "loss − entropy" in widget.snapshot.compute.scale_words
 
 
 async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: LabApp, home: Path, until: Any) -> None:
@@ -159,28 +169,6 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         await pilot.press("enter", "escape")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog) and isinstance(app.focused, BlockView))
         assert experiment.exists()
-        await pilot.press("x")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        await pilot.press("x")
-        await until(pilot, lambda: widget.phase == "none" and widget.is_settled)
-        assert not list(home.glob("scaling-*"))
-        assert widget.picture == "numbers"
-
-
-async def test_a_stopped_one_says_how_to_go_on_and_how_to_delete_it(app: LabApp, home: Path, until: Any) -> None:
-    make_experiment(home, sizes=1, guess=3)
-    async with app.run_test(size=(80, 24)) as pilot:
-        widget = await open_lesson(pilot, until)
-        assert widget.phase == "stopped"
-        assert widget.check_action("start", ()) is False
-        assert widget.check_action("resume", ())
-        words = widget.query_one("#scaling-state", StatusLine).left
-        assert "enter goes on, x deletes it." in words
-        assert "Your prediction: size 3" in words
-        titles = [str(plot.border_title) for plot in widget.query(LinePlot)]
-        assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
-        assert widget.snapshot is not None
-        assert "loss − entropy" in widget.snapshot.compute.scale_words
 
 
 async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_that_is_shown(
@@ -215,6 +203,7 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
         await pilot.press("x")
         await until(pilot, lambda: widget.is_settled and state.left.startswith("older: "))
         assert not newer.exists()
+        assert not list(home.glob("newer-*"))
         assert older.exists()
         assert (home / "older-4").exists()
 
@@ -261,7 +250,7 @@ def test_the_guess_of_the_lesson_is_decided_by_the_recorded_losses() -> None:
     ends = [curve["points"][-1]["loss"] for curve in record["curves"]]
     live = next(lesson for lesson in lessons() if lesson.name == "scaling").steps[1].live
     assert live is not None
-    question = parse_experiment_guess(live.options, RECORDED_RESULTS).ask(recorded("scaling"), "")
+    question = parse_experiment_guess(live.options).ask(recorded("scaling"), "")
     assert question.right == (ends.index(min(ends)),)
     assert all(f"{loss:.3f}" in question.answer for loss in ends)
     assert [curve["seconds"] for curve in record["curves"]] == [120.0] * 4, "two minutes each, as the lesson says"
