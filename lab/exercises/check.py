@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,11 +27,18 @@ START_SECONDS = 60.0
 """Seconds that torch and the run's weights may take to load."""
 WAITS = 5
 """Multiple of a check's processor time which it may take by the clock: other programs take time, too."""
+USE_SECONDS = 60.0
+"""Seconds of processor time for the model of the learner's functions, its training included."""
 MOST_PRINTED = 1 << 16
 """Bytes of what the code prints that are kept."""
 MOST_OUTPUT = 16_000_000
 """Bytes after which code that prints without end is ended."""
 LARGEST_FILE = 1 << 20
+MOST_ROUNDS = 50
+"""Times that processes which have left the group of a check are looked for; those that fork are faster than one look."""
+
+MARK = "LLMLAB_CHECK"
+"""Environment variable by which the processes of a check are known, in whatever session they are."""
 
 PASSED = "passed.json"
 """Name of the file in the learner's folder that says which of their files pass: their checksums by exercise."""
@@ -54,18 +62,19 @@ def begin(folder: Path, name: str) -> Path:
     return file
 
 
-def begin_anew(folder: Path, name: str) -> Path:
-    """The file made anew; what it held is kept beside it, under a name that was free. Raises UserError as the system says."""
-    file = file_of(folder, name)
+def begin_anew(folder: Path, name: str) -> Path | None:
+    """Make the file anew. Returns where what it held is kept, beside it under a name that was free; None where there was none.
+    Raises UserError as the system says."""
+    file, kept, number = file_of(folder, name), None, 1
     try:
         if os.path.lexists(file):
-            number = 1
             while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
                 number += 1
             os.rename(file, kept)
     except OSError as error:
         raise os_error_in_words(error, f"keep {file}") from error
-    return begin(folder, name)
+    begin(folder, name)
+    return kept
 
 
 def passing(folder: Path) -> dict[str, Path]:
@@ -119,6 +128,14 @@ def check_file(
     return _Process(request, waiting).result()
 
 
+def use_passing(
+    mine: dict[str, Path], run: Path, prompt: str, *, seconds: float | None = None, waiting: Callable[[], object] = bool
+) -> CheckResult:
+    """Put the files that pass into a model, and let it predict, train and write; the rest as `check_file`."""
+    files = {name: str(path) for name, path in mine.items()}
+    return _Process(CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS), waiting).result()
+
+
 class _Process:
     """The process of a check: what it prints is kept up to a size, and it is ended with all that it has started."""
 
@@ -129,13 +146,14 @@ class _Process:
 
     def result(self) -> CheckResult:
         answers, their_end = os.pipe()
+        mark = uuid.uuid4().hex
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lab.exercises.check_process", str(their_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=torch_environment(1),
+                env={**torch_environment(1), MARK: mark},
                 pass_fds=(their_end,),
                 start_new_session=True,
             )
@@ -152,6 +170,7 @@ class _Process:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
+            _end_others(mark)
             process.stdin.close()
             process.stdout.close()
             os.close(answers)
@@ -173,7 +192,7 @@ class _Process:
         return f"Your code ended Python itself, with exit code {code}."
 
     def _too_long(self) -> str:
-        return f"It took longer than {self._request.seconds:g} s: a loop without an end, or too slow a way."
+        return f"It took longer than {self._request.seconds:g} s of processor time: a loop without an end, or too slow a way."
 
     def _follow(self, answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""
@@ -199,3 +218,21 @@ class _Process:
                 if self._output > MOST_OUTPUT:
                     return f"It printed more than {bytes_(MOST_OUTPUT)}."
         return ""
+
+
+def _end_others(mark: str) -> None:
+    """End the processes that a check has started and that have left its group; again as long as there are new ones."""
+    import psutil  # type: ignore[import-untyped]
+
+    def left() -> Iterator[psutil.Process]:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == mark:
+                    yield process
+
+    for _ in range(MOST_ROUNDS):
+        if not (found := list(left())):
+            return
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()

@@ -10,7 +10,9 @@ and three hints; NAME.py has
 To add one, write both and put its name into `NAMES`.
 """
 
+import ast
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ NAMES = (
 )
 """The exercises in their order, numbered from 1."""
 TASKS = Path(__file__).parent / "tasks"
+
+YOUR_MODEL = "Your GPT-2"
+"""Title of the model that uses the learner's functions."""
 
 Function = Callable[..., Any]
 
@@ -59,6 +64,15 @@ class Words:
     def file_name(self) -> str:
         """Name of the learner's file."""
         return f"{self.number:02}_{self.name}.py"
+
+    @property
+    def asked(self) -> str:
+        """The first line of the function, and what it has to do."""
+        function = ast.parse(self.template).body[-1]
+        assert isinstance(function, ast.FunctionDef)
+        paragraphs = inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")
+        lines = (" ".join(paragraph.split("\n")) for paragraph in paragraphs)
+        return "\n\n".join((f"def {self.name}({ast.unparse(function.args)}):", *lines))
 
 
 @dataclass(frozen=True)
