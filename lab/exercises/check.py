@@ -65,16 +65,16 @@ def begin(folder: Path, name: str) -> Path:
 def begin_anew(folder: Path, name: str) -> Path | None:
     """Make the file anew. Returns where what it held is kept, beside it under a name that was free; None where there was none.
     Raises UserError as the system says."""
-    file, kept, number = file_of(folder, name), None, 1
+    file, number = file_of(folder, name), 1
+    while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
+        number += 1
     try:
-        if os.path.lexists(file):
-            while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
-                number += 1
+        if is_there := os.path.lexists(file):
             os.rename(file, kept)
     except OSError as error:
         raise os_error_in_words(error, f"keep {file}") from error
     begin(folder, name)
-    return kept
+    return kept if is_there else None
 
 
 def passing(folder: Path) -> dict[str, Path]:

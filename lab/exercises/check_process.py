@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from lab.exercises.comparison import Apart, apart, difference, plain
-from lab.exercises.exercise import NAMES, Case, Task, task_of
+from lab.exercises.exercise import Case, Task, task_of
 from lab.exercises.your_model import YourModel, assembled, your_model
 
 ERRORS = (ValueError, IndexError, RuntimeError)

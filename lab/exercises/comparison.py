@@ -129,7 +129,8 @@ def differing(right: Array, other: Array) -> NDArray[np.bool_]:
     """The places where two arrays differ beyond rounding."""
     most = TOLERANCE * max(1.0, float(np.abs(right[np.isfinite(right)]).max(initial=0.0)))
     with np.errstate(invalid="ignore"):
-        return ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
+        differ: NDArray[np.bool_] = ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
+    return differ
 
 
 def _place(at: tuple[int, ...]) -> str:
@@ -202,6 +203,7 @@ def apart(right: Any, found: Any) -> Apart | None:
             yours, wanted = (np.atleast_2d(each) for each in (other, right.astype(np.float64)))
             *outer, row, column = (int(each) for each in np.argwhere(differing(wanted, yours))[0])
             top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
-            part = (*outer, slice(top, top + ROWS), slice(left, left + COLUMNS))
-            return Apart(Values.of(yours[part]), Values.of(wanted[part]), (top, left), (row - top, column - left))
+            rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
+            yours, wanted = (each[tuple(outer)][rows, columns] for each in (yours, wanted))
+            return Apart(Values.of(yours), Values.of(wanted), (top, left), (row - top, column - left))
     return None

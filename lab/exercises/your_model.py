@@ -1,4 +1,4 @@
-"""Your model: forward pass, training and writing by the learner's functions where they pass, and by the lab's where they do not."""
+"""Your model: forward pass, training and writing by the learner's functions where they pass, else by the lab's."""
 
 import math
 import random
@@ -53,7 +53,9 @@ class YourModel(msgspec.Struct, frozen=True):
     def is_equal(self) -> bool:
         """True if it predicts, trains and writes as the lab's does."""
         trains = all(abs(one - other) < EQUAL_LOSS for one, other in self.losses[:COMPARED])
-        return trains and self.written[0] == self.written[1] and self.parity.max_delta <= TOLERANCE * max(1.0, self.parity.largest)
+        return (
+            trains and self.written[0] == self.written[1] and self.parity.max_delta <= TOLERANCE * max(1.0, self.parity.largest)
+        )
 
     def in_words(self) -> list[str]:
         """What it does, beside what the lab's does, in sentences."""
@@ -63,16 +65,19 @@ class YourModel(msgspec.Struct, frozen=True):
         found += [f"These pass, and nothing in it calls them: {rest}."] if rest else []
         found.append(
             f"After {quoted(self.prompt)} it predicts {quoted(token)} with {probability(share)}, the model {quoted(right)} with "
-            f"{probability(expected)}; over {whole(self.parity.count)} logits the largest difference is {significant(self.parity.max_delta)}."
+            f"{probability(expected)}; the largest difference of {whole(self.parity.count)} logits is "
+            f"{significant(self.parity.max_delta)}."
         )
-        same = "the lab's functions write the same" if self.written[0] == self.written[1] else f"the lab's write: {self.written[1]}"
+        same = (
+            "the lab's functions write the same" if self.written[0] == self.written[1] else f"the lab's write: {self.written[1]}"
+        )
         found.append(f"It writes, with random numbers of a seed: {self.written[0]}\n({same})")
         if self.losses:
             (mine, lab), (end, lab_end) = self.losses[COMPARED - 1], self.losses[-1]
             apart = max(abs(one - other) for one, other in self.losses[:COMPARED])
             found.append(
-                f"A small model trains: loss {fixed(mine)} at step {COMPARED}, the lab's {fixed(lab)} (largest difference up to there "
-                f"{significant(apart)}); at step {len(self.losses)} {fixed(end)} and {fixed(lab_end)}."
+                f"A small model trains: loss {fixed(mine)} at step {COMPARED}, the lab's {fixed(lab)} (largest difference up to "
+                f"there {significant(apart)}); at step {len(self.losses)} {fixed(end)} and {fixed(lab_end)}."
             )
         return [*found, *filter(None, [self.untrained])]
 
@@ -86,7 +91,8 @@ def assembled(
 ) -> dict[str, Function]:
     """The functions by exercise, the learner's where there is a file, each also as a module that others import.
 
-    `called` gets the names of theirs as they are called. `put_together`: where theirs do not pass, the lab's are made of those of theirs that do: attention of their head, and so on.
+    `called` gets the names of theirs as they are called.
+    `put_together`: where theirs do not pass, the lab's are made of those of theirs that do: attention of their head, and so on.
     """
     functions: dict[str, Function] = {}
     for name in NAMES:
@@ -122,16 +128,23 @@ def _made_of(name: str, mine: Mapping[str, str], functions: Mapping[str, Functio
         w_out, b_out, heads = rest
         q, k, v = ((x @ w.T + b)[:, at * x.shape[1] : (at + 1) * x.shape[1]].chunk(heads, 1) for at in range(3))
         z = [torch.as_tensor(functions["head"](*each)) for each in zip(q, k, v, strict=True)]
-        return torch.cat(z, 1) @ w_out.T + b_out
+        out: torch.Tensor = torch.cat(z, 1) @ w_out.T + b_out
+        return out
 
     def gpt(*given: Any) -> Any:
         from lab.exercises.tasks.gpt import PARTS, by
 
         parts = {part: (lambda *of, part=part: torch.as_tensor(functions[part](*of))) for part in PARTS}
-        return by("", *given, parts)
+        ids, weights, heads = given
+        return by("", ids, weights, heads, parts)
 
-    made = {"head": (head, {"softmax"}), "attention": (attention, {"softmax", "head"}), "gpt": (gpt, mine)}.get(name)
-    return made[0] if made and set(made[1]) & set(mine) else None
+    made: dict[str, tuple[Function, tuple[str, ...]]] = {
+        "head": (head, ("softmax",)),
+        "attention": (attention, ("softmax", "head")),
+        "gpt": (gpt, NAMES),
+    }
+    function, needed = made.get(name, (None, ()))
+    return function if set(needed) & set(mine) else None
 
 
 def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function], material: "Material") -> YourModel:
@@ -195,7 +208,7 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
             weight.requires_grad_().grad = None
         logits = torch.cat([functions["gpt"](row, dict(weights), HEADS) for row in inputs])
         loss, gradient = functions["cross_entropy"](logits.detach().clone(), targets.flatten())
-        logits.backward(torch.as_tensor(gradient))
+        logits.backward(torch.as_tensor(gradient))  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for name, weight in weights.items():
                 decay = 0.1 if weight.dim() > 1 else 0.0
@@ -204,7 +217,7 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
                 weights[name] = updated.detach()
         optimizer.zero_grad()
         right = lab.loss(inputs, targets)
-        right.backward()
+        right.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append((float(loss), float(right.detach())))
     return losses
