@@ -37,6 +37,7 @@ LARGEST_FILE = 1 << 20
 MOST_ROUNDS = 50
 """Times that processes which have left the group of a check are looked for; those that fork are faster than one look."""
 
+ENDLESS = "a loop without an end, or too slow a way"
 MARK = "LLMLAB_CHECK"
 """Environment variable by which the processes of a check are known, in whatever session they are."""
 
@@ -166,6 +167,9 @@ class _Process:
                 process.stdin.write(msgspec.json.encode(self._request) + b"\n")
                 process.stdin.flush()
             problem = self._follow(answers, process.stdout.fileno())
+            if not problem:
+                with suppress(subprocess.TimeoutExpired):  # it ends by itself, which its exit code tells
+                    process.wait(1)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -186,24 +190,22 @@ class _Process:
 
     def _end_in_words(self, code: int) -> str:
         if -code in (signal.SIGXCPU, signal.SIGKILL):
-            return self._too_long()
+            return f"It took longer than {self._request.seconds:g} s of processor time: {ENDLESS}."
         if code < 0:
             return f"Your code ended Python itself ({signal.Signals(-code).name})."
         return f"Your code ended Python itself, with exit code {code}."
 
-    def _too_long(self) -> str:
-        return f"It took longer than {self._request.seconds:g} s of processor time: a loop without an end, or too slow a way."
-
     def _follow(self, answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""
-        deadline, began = time.monotonic() + START_SECONDS, False
+        deadline, began, most = time.monotonic() + START_SECONDS, False, WAITS * self._request.seconds
         with selectors.DefaultSelector() as selector:
             selector.register(answers, selectors.EVENT_READ)
             selector.register(output, selectors.EVENT_READ)
             while answers in selector.get_map():
                 self._waiting()
                 if time.monotonic() > deadline:
-                    return self._too_long() if began else "The check could not begin: this machine is too busy."
+                    too_busy = "The check could not begin: this machine is too busy."
+                    return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else too_busy
                 for key, _ in selector.select(0.05):
                     content = os.read(key.fd, 1 << 16)
                     if not content:
@@ -214,7 +216,7 @@ class _Process:
                         self._output += len(content)
                         self._printed = (self._printed + content)[:MOST_PRINTED]
                 if not began and self._answer:
-                    began, deadline = True, time.monotonic() + WAITS * self._request.seconds
+                    began, deadline = True, time.monotonic() + most
                 if self._output > MOST_OUTPUT:
                     return f"It printed more than {bytes_(MOST_OUTPUT)}."
         return ""

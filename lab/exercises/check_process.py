@@ -187,12 +187,12 @@ def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
                 return False
         return True
 
-    return next((sentence for sentence, version in task.wrong.items() if returns_same(version)), "")
+    return next((sentence for sentence, version in task.wrong if returns_same(version)), "")
 
 
 def load(name: str, file: Path, mine: dict[str, str]) -> Callable[..., Any]:
     """The learner's function. The modules named as the exercises give their own functions where these pass, else the lab's."""
-    assembled(mine, executed, put_together=False)
+    assembled(mine, executed)
     return executed(name, file)
 
 

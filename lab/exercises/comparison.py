@@ -201,7 +201,9 @@ def apart(right: Any, found: Any) -> Apart | None:
         other = np.asarray(found, dtype=np.float64)
         if isinstance(right, np.ndarray) and right.size > 1 and other.shape == right.shape:
             yours, wanted = (np.atleast_2d(each) for each in (other, right.astype(np.float64)))
-            *outer, row, column = (int(each) for each in np.argwhere(differing(wanted, yours))[0])
+            if not (differ := differing(wanted, yours)).any():
+                return None
+            *outer, row, column = (int(each) for each in np.argwhere(differ)[0])
             top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
             rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
             yours, wanted = (each[tuple(outer)][rows, columns] for each in (yours, wanted))

@@ -1,7 +1,7 @@
 """Your model: forward pass, training and writing by the learner's functions where they pass, else by the lab's."""
 
-import math
 import random
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
-from lab.exercises.exercise import NAMES, Function, task_of
+from lab.exercises.exercise import NAMES, Function, defined, task_of, words_of
 from lab.views.blocks import Parity
 
 if TYPE_CHECKING:
-    import torch
-
     from lab.exercises.material import Material
 
 STEPS, COMPARED, BATCH, CONTEXT = 200, 20, 4, 32
 """Steps of the training, the one at which the losses are to be equal to `EQUAL_LOSS`, and tokens of a step."""
 LAYERS, HEADS, WIDTH, LR = 2, 4, 32, 3e-3
 EQUAL_LOSS = 1e-4
+FLOATS = (np.float32, np.float64)
+"""Types of numpy's arrays of probabilities and the like; torch's own are none of them."""
 MERGES, VOCABULARY_TEXT = 64, 3000
 """Of the small model's vocabulary, and the bytes that it is learned from."""
 WRITTEN, TEMPERATURE, TOP_K = 60, 0.8, 40
@@ -83,68 +84,44 @@ class YourModel(msgspec.Struct, frozen=True):
 
 
 def assembled(
-    mine: Mapping[str, str],
-    executed: Callable[[str, Path], Function],
-    *,
-    put_together: bool = True,
-    called: Callable[[str], object] = bool,
+    mine: Mapping[str, str], executed: Callable[[str, Path], Function], called: Callable[[str], object] | None = None
 ) -> dict[str, Function]:
-    """The functions by exercise, the learner's where there is a file, each also as a module that others import.
+    """The functions by exercise, the learner's where there is a file, else the lab's, each also as a module to import.
 
-    `called` gets the names of theirs as they are called.
-    `put_together`: where theirs do not pass, the lab's are made of those of theirs that do: attention of their head, and so on.
+    With `called`, which gets the names of theirs as they are called, those that pass are used wherever they can be: where
+    attention does not pass it is the plain solution, which calls their head, and so on.
     """
     functions: dict[str, Function] = {}
+    theirs = set(mine)
     for name in NAMES:
-        made = _made_of(name, mine, functions) if put_together else None
-        function = executed(name, Path(mine[name])) if name in mine else made or task_of(name).reference
-        functions[name] = told(name, function, called) if name in mine and put_together else function
-        module = types.ModuleType(name)
+        calls = {other for other in theirs if re.search(rf"(?<![.\w]){other}\(", words_of(name).solution)} - {name}
+        if name in mine:
+            function = executed(name, Path(mine[name]))
+            functions[name] = function if called is None else _told(name, function, called)
+        elif called is not None and calls:
+            functions[name] = defined(name, words_of(name).solution, functions)
+            theirs.add(name)
+        else:
+            functions[name] = task_of(name).reference
+        sys.modules[name] = module = types.ModuleType(name)
         setattr(module, name, functions[name])
-        sys.modules[name] = module
     return functions
 
 
-def told(name: str, function: Function, called: Callable[[str], object]) -> Function:
-    """The function, which tells that it was called."""
-
-    def told_function(*given: Any) -> Any:
-        called(name)
-        return function(*given)
-
-    return told_function
-
-
-def _made_of(name: str, mine: Mapping[str, str], functions: Mapping[str, Function]) -> Function | None:
-    """The lab's function by those before it; None where none of these is the learner's."""
+def _told(name: str, function: Function, called: Callable[[str], object]) -> Function:
+    """The function, which tells that it was called; what it returns as numpy's arrays become tensors."""
     import torch
 
-    def head(q: "torch.Tensor", k: "torch.Tensor", v: "torch.Tensor") -> "torch.Tensor":
-        after = torch.ones(len(q), len(q)).triu(1).bool()
-        scores = (q @ k.T / math.sqrt(q.shape[1])).masked_fill(after, -math.inf)
-        return torch.as_tensor(functions["softmax"](scores)) @ v
+    def as_tensors(found: Any) -> Any:
+        if isinstance(found, tuple):
+            return tuple(map(as_tensors, found))
+        return torch.as_tensor(found, dtype=torch.float32) if getattr(found, "dtype", None) in FLOATS else found
 
-    def attention(x: "torch.Tensor", w: "torch.Tensor", b: "torch.Tensor", *rest: Any) -> "torch.Tensor":
-        w_out, b_out, heads = rest
-        q, k, v = ((x @ w.T + b)[:, at * x.shape[1] : (at + 1) * x.shape[1]].chunk(heads, 1) for at in range(3))
-        z = [torch.as_tensor(functions["head"](*each)) for each in zip(q, k, v, strict=True)]
-        out: torch.Tensor = torch.cat(z, 1) @ w_out.T + b_out
-        return out
+    def told(*given: Any) -> Any:
+        called(name)
+        return as_tensors(function(*given))
 
-    def gpt(*given: Any) -> Any:
-        from lab.exercises.tasks.gpt import PARTS, by
-
-        parts = {part: (lambda *of, part=part: torch.as_tensor(functions[part](*of))) for part in PARTS}
-        ids, weights, heads = given
-        return by("", ids, weights, heads, parts)
-
-    made: dict[str, tuple[Function, tuple[str, ...]]] = {
-        "head": (head, ("softmax",)),
-        "attention": (attention, ("softmax", "head")),
-        "gpt": (gpt, NAMES),
-    }
-    function, needed = made.get(name, (None, ()))
-    return function if set(needed) & set(mine) else None
+    return told
 
 
 def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function], material: "Material") -> YourModel:
@@ -152,7 +129,7 @@ def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function
     import torch
 
     used = set[str]()
-    functions = assembled(mine, executed, called=used.add)
+    functions = assembled(mine, executed, used.add)
     logits = torch.as_tensor(functions["gpt"](torch.tensor(material.ids), dict(material.weights), material.heads))
     expected = material.trace["logits"]
     shares = [each[-1].double().softmax(-1) for each in (logits, expected)]
