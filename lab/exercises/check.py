@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,11 +27,19 @@ START_SECONDS = 60.0
 """Seconds that torch and the run's weights may take to load."""
 WAITS = 5
 """Multiple of a check's processor time which it may take by the clock: other programs take time, too."""
+USE_SECONDS = 60.0
+"""Seconds of processor time for the model of the learner's functions, its training included."""
 MOST_PRINTED = 1 << 16
 """Bytes of what the code prints that are kept."""
 MOST_OUTPUT = 16_000_000
 """Bytes after which code that prints without end is ended."""
 LARGEST_FILE = 1 << 20
+MOST_ROUNDS = 50
+"""Times that processes which have left the group of a check are looked for; those that fork are faster than one look."""
+
+ENDLESS = "a loop without an end, or too slow a way"
+MARK = "LLMLAB_CHECK"
+"""Environment variable by which the processes of a check are known, in whatever session they are."""
 
 PASSED = "passed.json"
 """Name of the file in the learner's folder that says which of their files pass: their checksums by exercise."""
@@ -54,18 +63,19 @@ def begin(folder: Path, name: str) -> Path:
     return file
 
 
-def begin_anew(folder: Path, name: str) -> Path:
-    """The file made anew; what it held is kept beside it, under a name that was free. Raises UserError as the system says."""
-    file = file_of(folder, name)
+def begin_anew(folder: Path, name: str) -> Path | None:
+    """Make the file anew. Returns where what it held is kept, beside it under a name that was free; None where there was none.
+    Raises UserError as the system says."""
+    file, number = file_of(folder, name), 1
+    while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
+        number += 1
     try:
-        if os.path.lexists(file):
-            number = 1
-            while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
-                number += 1
+        if is_there := os.path.lexists(file):
             os.rename(file, kept)
     except OSError as error:
         raise os_error_in_words(error, f"keep {file}") from error
-    return begin(folder, name)
+    begin(folder, name)
+    return kept if is_there else None
 
 
 def passing(folder: Path) -> dict[str, Path]:
@@ -119,6 +129,14 @@ def check_file(
     return _Process(request, waiting).result()
 
 
+def use_passing(
+    mine: dict[str, Path], run: Path, prompt: str, *, seconds: float | None = None, waiting: Callable[[], object] = bool
+) -> CheckResult:
+    """Put the files that pass into a model, and let it predict, train and write; the rest as `check_file`."""
+    files = {name: str(path) for name, path in mine.items()}
+    return _Process(CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS), waiting).result()
+
+
 class _Process:
     """The process of a check: what it prints is kept up to a size, and it is ended with all that it has started."""
 
@@ -129,13 +147,14 @@ class _Process:
 
     def result(self) -> CheckResult:
         answers, their_end = os.pipe()
+        mark = uuid.uuid4().hex
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lab.exercises.check_process", str(their_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=torch_environment(1),
+                env={**torch_environment(1), MARK: mark},
                 pass_fds=(their_end,),
                 start_new_session=True,
             )
@@ -148,10 +167,14 @@ class _Process:
                 process.stdin.write(msgspec.json.encode(self._request) + b"\n")
                 process.stdin.flush()
             problem = self._follow(answers, process.stdout.fileno())
+            if not problem:
+                with suppress(subprocess.TimeoutExpired):  # it ends by itself, which its exit code tells
+                    process.wait(1)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
+            _end_others(mark)
             process.stdin.close()
             process.stdout.close()
             os.close(answers)
@@ -167,24 +190,22 @@ class _Process:
 
     def _end_in_words(self, code: int) -> str:
         if -code in (signal.SIGXCPU, signal.SIGKILL):
-            return self._too_long()
+            return f"It took longer than {self._request.seconds:g} s of processor time: {ENDLESS}."
         if code < 0:
             return f"Your code ended Python itself ({signal.Signals(-code).name})."
         return f"Your code ended Python itself, with exit code {code}."
 
-    def _too_long(self) -> str:
-        return f"It took longer than {self._request.seconds:g} s: a loop without an end, or too slow a way."
-
     def _follow(self, answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""
-        deadline, began = time.monotonic() + START_SECONDS, False
+        deadline, began, most = time.monotonic() + START_SECONDS, False, WAITS * self._request.seconds
         with selectors.DefaultSelector() as selector:
             selector.register(answers, selectors.EVENT_READ)
             selector.register(output, selectors.EVENT_READ)
             while answers in selector.get_map():
                 self._waiting()
                 if time.monotonic() > deadline:
-                    return self._too_long() if began else "The check could not begin: this machine is too busy."
+                    too_busy = "The check could not begin: this machine is too busy."
+                    return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else too_busy
                 for key, _ in selector.select(0.05):
                     content = os.read(key.fd, 1 << 16)
                     if not content:
@@ -195,7 +216,25 @@ class _Process:
                         self._output += len(content)
                         self._printed = (self._printed + content)[:MOST_PRINTED]
                 if not began and self._answer:
-                    began, deadline = True, time.monotonic() + WAITS * self._request.seconds
+                    began, deadline = True, time.monotonic() + most
                 if self._output > MOST_OUTPUT:
                     return f"It printed more than {bytes_(MOST_OUTPUT)}."
         return ""
+
+
+def _end_others(mark: str) -> None:
+    """End the processes that a check has started and that have left its group; again as long as there are new ones."""
+    import psutil  # type: ignore[import-untyped]
+
+    def left() -> Iterator[psutil.Process]:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == mark:
+                    yield process
+
+    for _ in range(MOST_ROUNDS):
+        if not (found := list(left())):
+            return
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import traceback
-import types
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lab.exercises.comparison import difference, plain
-from lab.exercises.exercise import NAMES, Case, Task, task_of
+from lab.exercises.comparison import Apart, apart, difference, plain
+from lab.exercises.exercise import Case, Task, task_of
+from lab.exercises.your_model import YourModel, assembled, your_model
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""
@@ -39,6 +39,7 @@ class CheckRequest(msgspec.Struct, frozen=True):
     """The exercise, the learner's file, the run and prompt to check it on, and the seconds it may take."""
 
     name: str
+    """"" to put all files that pass into a model."""
     file: str
     mine: dict[str, str]
     """Files of other exercises that pass, by their names: what the code imports from them is the learner's."""
@@ -64,6 +65,10 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: list[str] = []
     """The learner's own lines of an error."""
     printed: str = ""
+    apart: Apart | None = None
+    """The first result that differs, beside the right one."""
+    model: YourModel | None = None
+    """What came of the model that uses the learner's functions."""
 
     @property
     def passes(self) -> bool:
@@ -81,13 +86,20 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    task = task_of(request.name)
-    cases = task.cases(Material(Run(Path(request.run)), request.prompt))
-    right = [plain(task.reference(*copied(case))) for case in cases]
+    material = Material(Run(Path(request.run)), request.prompt)
+    task = task_of(request.name) if request.name else None
+    cases = task.cases(material) if task else []
+    right = [plain(task.reference(*copied(case))) for case in cases] if task else [material.trace]
     _limit(request.seconds)
     to_asker.write(b"\n")  # from here on the time counts
     to_asker.flush()
-    result = check(request, task, cases, right)
+    if task is not None:
+        result = check(request, task, cases, right)
+    else:
+        try:
+            result = CheckResult("", model=your_model(request.mine, executed, material))
+        except BaseException as error:  # as in `check`
+            result = failed(request, error, [])
     sys.stdout.flush()
     to_asker.write(msgspec.json.encode(result))
     to_asker.close()
@@ -127,8 +139,8 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
     results, found = list[CaseResult](), list[Any]()
     for case, expected in zip(cases, right, strict=True):
         try:
-            given = function(*copied(case))
-            found.append(plain(given))
+            arguments = copied(case)
+            found.append(plain(function(*arguments)))
         except BaseException as error:
             if isinstance(error, NotImplementedError) or not results:
                 return failed(request, error, [CaseResult(case.name, described(error))])
@@ -136,8 +148,10 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
             results.append(CaseResult(case.name, described(error)))
             continue
         differs = difference(expected, found[-1])
+        if not differs and not all(map(same, case.arguments, arguments)):
+            differs = "It changes its arguments in place; they have to stay as they are, for the model goes on with them."
         results.append(CaseResult(case.name, differs))
-    wrong = next((each for each in results if each.sentence), None)
+    at, wrong = next(((at, each) for at, each in enumerate(results) if each.sentence), (0, None))
     if wrong is None:
         return CheckResult(request.name, cases=results)
     return CheckResult(
@@ -145,7 +159,15 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
         problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
         mistake=known_mistake(task, list(cases), found),
         cases=results,
+        apart=apart(right[at], found[at]),
     )
+
+
+def same(one: Any, other: Any) -> bool:
+    """True where an argument is as it was."""
+    if isinstance(one, dict):
+        return all(same(one[key], other.get(key)) for key in one)
+    return bool((one == other).all()) if hasattr(one, "detach") else one == other
 
 
 def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
@@ -165,15 +187,12 @@ def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
                 return False
         return True
 
-    return next((sentence for sentence, version in task.wrong.items() if returns_same(version)), "")
+    return next((sentence for sentence, version in task.wrong if returns_same(version)), "")
 
 
 def load(name: str, file: Path, mine: dict[str, str]) -> Callable[..., Any]:
     """The learner's function. The modules named as the exercises give their own functions where these pass, else the lab's."""
-    for other in NAMES:
-        module = types.ModuleType(other)
-        setattr(module, other, executed(other, Path(mine[other])) if other in mine else task_of(other).reference)
-        sys.modules[other] = module
+    assembled(mine, executed)
     return executed(name, file)
 
 

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from lab.core.number_format import counted, significant, whole
+from lab.views.blocks import Array as Values
 
 TOLERANCE = 1e-5
 """Largest difference that counts as rounding, as a share of the largest number of the right result, or of 1 if that is less."""
@@ -118,12 +121,16 @@ def _of_arrays(right: Array, found: Any) -> str:
         at = tuple(int(each) for each in np.argwhere(bad)[0])
         words = f"{counted(int(bad.sum()), 'number')} of {whole(other.size)} {'is' if bad.sum() == 1 else 'are'} NaN or infinite"
         return f"{words}, the first{_place(at)}."
+    differ = differing(right, other)
+    return _in_words(right, other, differ) if differ.any() else ""
+
+
+def differing(right: Array, other: Array) -> NDArray[np.bool_]:
+    """The places where two arrays differ beyond rounding."""
     most = TOLERANCE * max(1.0, float(np.abs(right[np.isfinite(right)]).max(initial=0.0)))
     with np.errstate(invalid="ignore"):
-        apart = ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
-    if not apart.any():
-        return ""
-    return _in_words(right, other, apart)
+        differ: NDArray[np.bool_] = ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
+    return differ
 
 
 def _place(at: tuple[int, ...]) -> str:
@@ -169,3 +176,36 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     if right.size == 1:
         return ""
     return f" {whole(int(apart.sum()))} of {counted(right.size, 'number')} {'differs' if apart.sum() == 1 else 'differ'}."
+
+
+class Apart(msgspec.Struct, frozen=True):
+    """A part of two matrices that differ, yours and the right one, around the first number that does."""
+
+    yours: Values
+    right: Values
+    first: tuple[int, int]
+    """Row and column of the first number of the part."""
+    at: tuple[int, int]
+    """Row and column, in the part, of the first number that differs."""
+
+
+ROWS, COLUMNS = 32, 64
+"""Of the part: what does not fit on a screen is left out."""
+
+
+def apart(right: Any, found: Any) -> Apart | None:
+    """The part of two results, of the first that differ where there are several; None where they cannot be laid side by side."""
+    if isinstance(right, list) and isinstance(found, list) and all(isinstance(each, np.ndarray) for each in right):
+        return next((apart(one, other) for one, other in zip(right, found, strict=False) if difference(one, other)), None)
+    with suppress(TypeError, ValueError, NotComparableError):
+        other = np.asarray(found, dtype=np.float64)
+        if isinstance(right, np.ndarray) and right.size > 1 and other.shape == right.shape:
+            yours, wanted = (np.atleast_2d(each) for each in (other, right.astype(np.float64)))
+            if not (differ := differing(wanted, yours)).any():
+                return None
+            *outer, row, column = (int(each) for each in np.argwhere(differ)[0])
+            top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
+            rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
+            yours, wanted = (each[tuple(outer)][rows, columns] for each in (yours, wanted))
+            return Apart(Values.of(yours), Values.of(wanted), (top, left), (row - top, column - left))
+    return None

@@ -1,16 +1,18 @@
 """Exercise: what it asks, the lab's own version, the cases that it is checked on, and wrong versions that are known.
 
-One is made of two files in `tasks`: NAME.md has its title, the lesson that explains it, words, the template of the learner's file
-and three hints; NAME.py has
+One is made of two files in `tasks`. NAME.md has its title, the lesson that explains it, words, the template of the learner's
+file, three hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and
+below it the changes that make the solution wrong so, or a whole function. NAME.py has
 
     NAME        the function as the lab computes it
     cases       a function that takes a `Material` and gives the `Case`s
-    WRONG       wrong versions of the function, by the sentence that says what is wrong with it
 
 To add one, write both and put its name into `NAMES`.
 """
 
+import ast
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ NAMES = (
 )
 """The exercises in their order, numbered from 1."""
 TASKS = Path(__file__).parent / "tasks"
+
+YOUR_MODEL = "Your GPT-2"
+"""Title of the model that uses the learner's functions."""
 
 Function = Callable[..., Any]
 
@@ -54,11 +59,23 @@ class Words:
     template: str
     hints: tuple[str, ...]
     """Three, each saying more than the one before."""
+    solution: str
+    mistakes: tuple[tuple[str, str], ...]
+    """Sentence and code of each."""
 
     @property
     def file_name(self) -> str:
         """Name of the learner's file."""
         return f"{self.number:02}_{self.name}.py"
+
+    @property
+    def asked(self) -> str:
+        """The first line of the function, and what it has to do."""
+        function = ast.parse(self.template).body[-1]
+        assert isinstance(function, ast.FunctionDef)
+        paragraphs = inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")
+        lines = (" ".join(paragraph.split("\n")) for paragraph in paragraphs)
+        return "\n\n".join((f"def {self.name}({ast.unparse(function.args)}):", *lines))
 
 
 @dataclass(frozen=True)
@@ -67,14 +84,17 @@ class Task:
 
     reference: Function
     cases: Callable[["Material"], Sequence[Case]]
-    wrong: Mapping[str, Function]
+    wrong: Sequence[tuple[str, Function]]
+    """Wrong versions, each with the sentence that says what is wrong with it."""
 
 
 FORM = re.compile(
     r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(seconds: (?P<seconds>[^\n]+)\n)?\n(?P<text>.+?)\n+"
-    r"```python\n(?P<template>.+?)```\n(?P<hints>.+)",
+    r"```python\n(?P<template>.+?)```\n(?P<hints>.+?)\n"
+    r"## Solution\n\n```python\n(?P<solution>.+?)```\n\n## Mistakes\n(?P<mistakes>.+)",
     re.DOTALL,
 )
+FENCE = "```python\n"
 CHECK_SECONDS = 2.0
 """Seconds of processor time that a check may take where the exercise does not say."""
 
@@ -87,11 +107,36 @@ def words_of(name: str) -> Words:
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
     seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
-    return Words(number, name, found["title"], found["lesson"], seconds, found["text"], found["template"], hints)
+    mistakes = tuple(_mistake(found["solution"], each) for each in found["mistakes"].split("\n- ")[1:])
+    words = (found["title"], found["lesson"], seconds, found["text"], found["template"], hints, found["solution"])
+    return Words(number, name, *words, mistakes)
+
+
+def _mistake(solution: str, text: str) -> tuple[str, str]:
+    """Sentence and code of a known mistake. Raises ValueError for a change that fits nowhere, or in several places."""
+    sentence, _, rest = text.partition("\n")
+    if rest.startswith(FENCE):
+        return sentence, rest.removeprefix(FENCE).rstrip("`\n")
+    for line in rest.strip().splitlines():
+        old, new = line.strip()[1:-1].split("` → `")
+        if solution.count(old) != 1:
+            raise ValueError(f"`{old}` is not once in the solution: {sentence}")
+        solution = solution.replace(old, new)
+    return sentence, solution
+
+
+def defined(name: str, code: str, functions: Mapping[str, Function]) -> Function:
+    """The function of this name that some code of an exercise's words defines; it may call these functions."""
+    values: dict[str, Any] = dict(functions)
+    exec(compile(code, f"{name}.md", "exec"), values)
+    function: Function = values[name]
+    return function
 
 
 @cache
 def task_of(name: str) -> Task:
     """The code of an exercise; loads torch."""
     module = importlib.import_module(f"lab.exercises.tasks.{name}")
-    return Task(getattr(module, name), module.cases, module.WRONG)
+    before = {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
+    wrong = [(sentence, defined(name, code, before)) for sentence, code in words_of(name).mistakes]
+    return Task(getattr(module, name), module.cases, wrong)

@@ -54,7 +54,10 @@ class Material:
     @cached_property
     def text(self) -> bytes:
         """The same as bytes."""
-        return tokenizer_of(self.run).decode(self.text_ids).encode()
+        return self.decoded(self.text_ids).encode()
+
+    def decoded(self, ids: list[int]) -> str:
+        return tokenizer_of(self.run).decode(ids)
 
     @cached_property
     def trace(self) -> Trace:

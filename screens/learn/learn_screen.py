@@ -1,4 +1,4 @@
-"""Learn: the pages of lessons, checked claims, notes, a chat and the quiz."""
+"""Learn: the pages of lessons, checked claims, notes, a chat, exercises and the quiz."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from screens.learn.learn_page import LearnEngine, LearnPage
 from screens.learn.lessons_page import LessonsPage
 from screens.learn.notes_page import NotesPage
 from screens.learn.quiz_page import QuizPage
+from screens.learn.write_page import WritePage
 from screens.widgets.line_scroll_view import LineScrollView
 
 DEMO = "demo"
@@ -30,7 +31,7 @@ class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
-    PAGES = (LessonsPage, ClaimsPage, NotesPage, ChatPage, QuizPage)
+    PAGES = (LessonsPage, ClaimsPage, NotesPage, ChatPage, WritePage, QuizPage)
     HEADINGS = ("Lessons", "Live view")
     HELP = "How a GPT is made and run, a step at a time: short lessons, each computed on a real model."
     DEFAULT_CSS = """
@@ -40,9 +41,10 @@ class LearnScreen(PagedScreen):
         &.-narrow LessonReader { display: none; }
         &.-narrow LessonsPage.-reading #learn-list-column { display: none; }
         &.-narrow LessonsPage.-reading LessonReader { display: block; }
-        &.-narrow ClaimList { width: 1fr; }
-        &.-narrow ClaimReader { display: none; }
-        &.-narrow ClaimsPage.-reading ClaimList { display: none; }
+        &.-narrow ClaimList, &.-narrow WriteList { width: 1fr; }
+        &.-narrow ClaimReader, &.-narrow WritePage Vertical { display: none; }
+        &.-narrow ClaimsPage.-reading ClaimList, &.-narrow WritePage.-reading WriteList { display: none; }
+        &.-narrow WritePage.-reading Vertical { display: block; }
         &.-narrow ClaimsPage.-reading ClaimReader { display: block; }
     }
     """

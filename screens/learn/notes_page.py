@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
-
 from textual import work
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Markdown
 
 from lab.core.errors import UserError
-from lab.core.visible_text import quoted, visible
+from lab.core.visible_text import visible
 from lab.lessons.notes import notes_path, prepare_notes, read_notes
 from lab.runs.home_folder import home
 from screens.about_key import About, described
 from screens.background import in_thread, latest
+from screens.learn.editor import edit
 from screens.learn.learn_page import LearnPage, ReadingBox
 from screens.widgets.top_bars import PageLink
 
@@ -91,35 +87,15 @@ class NotesPage(LearnPage):
     @work(group="edit", exclusive=True, exit_on_error=True)
     async def action_edit(self) -> None:
         """Open the notes in $VISUAL or $EDITOR; the lab stands still meanwhile."""
-        command = os.environ.get("VISUAL", "").strip() or os.environ.get("EDITOR", "").strip()
-        path = notes_path(home())
-        problem = ""
         try:
             await in_thread(read_notes, home())  # refuses what is no file
             path = await in_thread(prepare_notes, home())
-            if not command:
-                problem = f"Neither $VISUAL nor $EDITOR names an editor; your notes are in {path}."
-            else:
-                problem = self._run_editor([*shlex.split(command), str(path)])
-        except SuspendNotSupported:
-            problem = f"No editor can be opened on this terminal; your notes are in {path}."
-        except (OSError, ValueError) as error:
-            problem = f"{quoted(command)} cannot be opened, {error}; your notes are in {path}."
-        except UserError as error:
+            problem = edit(self.app, path, f"your notes are in {path}.")
+        except (OSError, UserError) as error:
             problem = str(error)
         if problem:
             self.notify(visible(problem), severity="warning", markup=False)
         self._read_if_shown()
-
-    def _run_editor(self, command: list[str]) -> str:
-        """Run the editor on the terminal until it ends. Returns the problem that it met, in a sentence."""
-        with self.app.suspend():
-            before = signal.signal(signal.SIGINT, lambda *_: None)  # ctrl+c there is for the editor
-            try:
-                code = subprocess.run(command, check=False).returncode
-            finally:
-                signal.signal(signal.SIGINT, before)
-        return f"{quoted(command[0])} ended with exit code {code}." if code else ""
 
     def take_focus(self) -> None:
         self._read_if_shown()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -12,7 +12,7 @@ from lab.cli.output import table, wrapped, write_json
 from lab.core.errors import UserError
 from lab.core.limits import Limit
 from lab.core.visible_text import visible
-from lab.exercises.exercise import NAMES, words_of
+from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 
 if TYPE_CHECKING:
     from lab.exercises.check_process import CheckResult
@@ -33,6 +33,7 @@ SECONDS = Within(Limit(0.1, 3600), whole=False)
 )
 @click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all its files; a table.")
 @click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
+@click.option("--use", is_flag=True, help="Put what passes into a model: its logits beside the lab's, its training, a text.")
 @click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
 @click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt whose numbers it is checked on. [default: the run's first prompt]")
@@ -43,6 +44,7 @@ def write(
     source: str | None,
     every: bool,
     hint: int | None,
+    use: bool,
     anew: bool,
     run_name: str,
     prompt: str | None,
@@ -57,7 +59,7 @@ def write(
     check is 1 where it fails.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember
+    from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember, use_passing
     from lab.lessons.learner import learner_folder
     from lab.runs.find_runs import open_run
     from lab.runs.home_folder import home
@@ -85,12 +87,18 @@ def write(
             raise UserError(f"{visible(source)} has no file of an exercise, such as {words_of(NAMES[0]).file_name}.")
         _tell(results, as_json=as_json, every=every)
         return 0 if all(result.passes for result in results) else FAILED
+    if use:
+        run = open_run(run_name)
+        used = use_passing(passing(folder), run.path, first_prompt(run) if prompt is None else prompt, seconds=seconds)
+        _tell([used], as_json=as_json, every=False)
+        return 0 if used.passes and used.model is not None and used.model.is_equal else FAILED
     if exercise is None:
         _list(folder)
         return 0
     name = NAMES[exercise - 1]
-    file = begin_anew(folder, name) if anew else begin(folder, name)
-    words = words_of(name)
+    if anew and (kept := begin_anew(folder, name)) is not None:
+        click.echo(f"It begins anew; what it held is kept in {visible(str(kept))}.")
+    file, words = begin(folder, name), words_of(name)
     if hint is not None:
         click.echo(wrapped(words.hints[hint - 1]))
         return 0
@@ -114,9 +122,15 @@ def _list(folder: Path) -> None:
     click.echo(f"Your files are in {visible(str(folder))}. {following}")
 
 
+def _as_json(result: "CheckResult") -> dict[str, Any]:
+    """A result without its pictures."""
+    found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(result, apart=None))
+    return ({"number": words_of(result.name).number} if result.name else {}) | found | {"passes": result.passes}
+
+
 def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> None:
     if as_json:
-        write_json([msgspec.to_builtins(result) | {"passes": result.passes} for result in results])
+        write_json([_as_json(result) for result in results])
         return
     if every:
         rows = []
@@ -126,8 +140,10 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         click.echo(table(("", "exercise", "", ""), rows, right=(0,)))
         return
     for result in results:
-        words = words_of(result.name)
-        click.echo(f"{'✓' if result.passes else '✗'} {words.number}. {words.title}")
+        title = f"{words_of(result.name).number}. {words_of(result.name).title}" if result.name else YOUR_MODEL
+        click.echo(f"{'✓' if result.passes else '✗'} {title}")
+        for sentence in result.model.in_words() if result.model is not None else ():
+            click.echo(wrapped(visible(sentence, keep="\n")))
         for case in result.cases:
             click.echo(f"  {'✗' if case.sentence else '✓'} {case.name}")
         for sentence in filter(None, (result.mistake, result.problem)):

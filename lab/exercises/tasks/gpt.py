@@ -1,46 +1,30 @@
 """GPT: the whole forward pass, from ids to logits."""
 
-from functools import partial
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from lab.exercises.exercise import Case
 from lab.exercises.material import Material
-from lab.exercises.tasks.attention import attention
-from lab.exercises.tasks.layer_norm import layer_norm
-from lab.exercises.tasks.mlp import mlp
+from models.config import ModelConfig
+from models.gpt import GPT
 
 Weights = dict[str, Tensor]
 
 
 def gpt(ids: Tensor, weights: Weights, heads: int) -> Tensor:
-    return by("", ids, weights, heads)
-
-
-def by(mistake: str, ids: Tensor, weights: Weights, heads: int) -> Tensor:
-    """The logits with that mistake; "" is none."""
-
-    def of(name: str) -> tuple[Tensor, Tensor]:
-        return weights[f"{name}.weight"], weights[f"{name}.bias"]
-
+    (context, width), vocabulary = weights["wpe.weight"].shape, len(weights["wte.weight"])
     layers = sum(name.endswith("ln_1.weight") for name in weights)
-    x = weights["wte.weight"][ids] + weights["wpe.weight"][: len(ids)]
-    for layer in range(layers - (mistake == "layer")):
-        at = f"h.{0 if mistake == 'same' else layer}"
-        before = x
-        inner = x if mistake == "no norm" else layer_norm(x, *of(f"{at}.ln_1"))
-        attended = attention(inner, *of(f"{at}.attn.c_attn"), *of(f"{at}.attn.c_proj"), heads)
-        x = attended if mistake == "replaced" else x + attended
-        if mistake == "post":
-            x = layer_norm(x, *of(f"{at}.ln_1"))
-        source = before if mistake == "parallel" else x
-        norm = of(f"{at}.ln_1") if mistake == "one norm" else of(f"{at}.ln_2")
-        inner = source if mistake == "no norm" else layer_norm(source, *norm)
-        x = x + mlp(inner, *of(f"{at}.mlp.c_fc"), *of(f"{at}.mlp.c_proj"))
-    x = x if mistake == "end" else layer_norm(x, *of("ln_f"))
-    logits: Tensor = x @ weights["wte.weight"].T
-    return torch.softmax(logits, -1) if mistake == "softmax" else logits
+    model = _model(ModelConfig(layers=layers, heads=heads, width=width, context=context, vocab_size=vocabulary))
+    logits: Tensor = torch.func.functional_call(model, weights, (ids[None],))[0]
+    return logits
+
+
+@cache
+def _model(config: ModelConfig) -> GPT:
+    with torch.device("meta"):
+        return GPT(config, seed=None).eval()
 
 
 def cases(material: Material) -> list[Case]:
@@ -49,16 +33,3 @@ def cases(material: Material) -> list[Case]:
         Case("one token", (torch.tensor(material.ids[:1]), material.weights, material.heads)),
         Case("a full context", (torch.tensor(material.full), material.weights, material.heads)),
     ]
-
-
-WRONG = {
-    "The final LayerNorm is missing.": partial(by, "end"),
-    "LayerNorm comes after attention; GPT-2 has it before.": partial(by, "post"),
-    "There is no LayerNorm in the layers.": partial(by, "no norm"),
-    "Attention replaces the stream; it is added to it.": partial(by, "replaced"),
-    "The MLP reads the stream from before attention; it has to read the stream after it.": partial(by, "parallel"),
-    "Both norms of a layer have ln_1's weights.": partial(by, "one norm"),
-    "The last layer is missing.": partial(by, "layer"),
-    "Every layer has the weights of layer 0.": partial(by, "same"),
-    "Probabilities are returned; logits are asked for.": partial(by, "softmax"),
-}

@@ -1,0 +1,73 @@
+"""Views of the exercises: the words of one with its hints and what its check found, and the model that uses what passes."""
+
+import numpy as np
+
+from lab.core.number_format import fixed
+from lab.exercises.check_process import CheckResult
+from lab.exercises.comparison import Apart
+from lab.exercises.exercise import YOUR_MODEL, Words
+from lab.exercises.your_model import BATCH, CONTEXT, YourModel
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
+
+EVERY = 10
+"""Steps of the training between two rows."""
+BEFORE = (
+    "Enter puts what passes into a model, with the lab's functions where yours do not pass. It predicts beside the model itself, "
+    "trains a small one beside the lab's, and writes."
+)
+
+
+def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
+    """An exercise, above it what its check found, and so many of its hints."""
+    said = [f"Hint {at} of 3: {hint}" for at, hint in enumerate(words.hints[:hints], 1)]
+    blocks: list[Block] = [Paragraph(hint) for hint in reversed(said)]
+    sentence = ""
+    if result is not None:
+        sentence = " ".join(filter(None, (result.mistake, result.problem))) or f"✓ It passes. “{YOUR_MODEL}” uses it."
+        blocks += _found(result)
+    blocks += [Paragraph(words.text), Paragraph(words.asked)]
+    return View(stage=words.name, title=f"{words.number}. {words.title}", sentence=sentence, blocks=blocks)
+
+
+def _found(result: CheckResult) -> list[Block]:
+    blocks: list[Block] = [_panels(result.apart)] if result.apart is not None else []
+    blocks += [Paragraph("\n".join(result.traceback))] if result.traceback else []
+    blocks += [Paragraph(f"It printed:\n{result.printed.rstrip()}")] if result.printed else []
+    if len(result.cases) > 1:
+        rows = [[Cell("✗" if case.sentence else "✓"), Cell(case.name, note=case.sentence)] for case in result.cases]
+        blocks.append(Table([Column("", "left"), Column("checked on", "left")], rows))
+    return blocks
+
+
+def _panels(apart: Apart) -> MatrixPanels:
+    yours, right = (np.where(np.isfinite(each.numpy()), each.numpy(), np.nan) for each in (apart.yours, apart.right))
+    top, left = apart.first
+    rows, columns = ([f"{first + at:>4}" for at in range(count)] for first, count in zip((top, left), yours.shape, strict=True))
+    named = {"yours": yours, "right": right, "yours − right": yours - right}
+    matrices = [
+        Matrix(name, rows, columns, Array.of(each), ref=name.partition(" ")[0], selected=apart.at, masked="NaN or infinite")
+        for name, each in named.items()
+    ]
+    return MatrixPanels(matrices, largest=2, columns="col")
+
+
+def model_view(result: CheckResult | None) -> View:
+    """The model that uses what passes; None before it was put together."""
+    view = View(stage=YOUR_MODEL, title=YOUR_MODEL, sentence="", blocks=[])
+    if result is None or result.model is None:
+        view.sentence = BEFORE if result is None else result.problem
+        view.blocks = _found(result) if result is not None else []
+        return view
+    model = result.model
+    view.sentence = "✓ It does all that the lab's does." if model.is_equal else "It does something else than the lab's."
+    view.blocks = [*map(Paragraph, model.in_words()), *([_curves(model)] if model.losses else []), *_found(result)]
+    view.parity = model.parity
+    return view
+
+
+def _curves(model: YourModel) -> Table:
+    most = max(max(each) for each in model.losses)
+    steps = [0, *range(EVERY - 1, len(model.losses), EVERY)]
+    rows = [[Cell(str(step + 1)), *(Cell(fixed(loss), loss, bar=loss / most) for loss in model.losses[step])] for step in steps]
+    title = f"loss of each step of {BATCH} windows of {CONTEXT} tokens, from the same weights"
+    return Table([Column("step"), Column("yours"), Column("the lab's")], rows, title=title)

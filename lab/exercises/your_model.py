@@ -1,0 +1,200 @@
+"""Your model: forward pass, training and writing by the learner's functions where they pass, else by the lab's."""
+
+import random
+import re
+import sys
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from lab.core.number_format import fixed, probability, significant, whole
+from lab.core.visible_text import quoted
+from lab.exercises.comparison import TOLERANCE
+from lab.exercises.exercise import NAMES, Function, defined, task_of, words_of
+from lab.views.blocks import Parity
+
+if TYPE_CHECKING:
+    from lab.exercises.material import Material
+
+STEPS, COMPARED, BATCH, CONTEXT = 200, 20, 4, 32
+"""Steps of the training, the one at which the losses are to be equal to `EQUAL_LOSS`, and tokens of a step."""
+LAYERS, HEADS, WIDTH, LR = 2, 4, 32, 3e-3
+EQUAL_LOSS = 1e-4
+FLOATS = (np.float32, np.float64)
+"""Types of numpy's arrays of probabilities and the like; torch's own are none of them."""
+MERGES, VOCABULARY_TEXT = 64, 3000
+"""Of the small model's vocabulary, and the bytes that it is learned from."""
+WRITTEN, TEMPERATURE, TOP_K = 60, 0.8, 40
+
+
+class YourModel(msgspec.Struct, frozen=True):
+    """A model that uses the learner's functions, against the lab's own."""
+
+    yours: list[str]
+    """Exercises whose functions pass."""
+    used: list[str]
+    """Those of them that were called."""
+    parity: Parity
+    """Of the prompt's logits."""
+    predictions: list[tuple[str, float]]
+    """The most probable next token with its probability, by theirs and by the model."""
+    prompt: str
+    written: list[str]
+    """What follows the prompt, by theirs and by the lab's functions with the same random numbers."""
+    losses: list[tuple[float, float]]
+    """Of each step of a small model's training, by theirs and by the lab's own trainer's functions."""
+    untrained: str = ""
+    """Why there is no training, in a sentence."""
+
+    @property
+    def is_equal(self) -> bool:
+        """True if it predicts, trains and writes as the lab's does."""
+        trains = all(abs(one - other) < EQUAL_LOSS for one, other in self.losses[:COMPARED])
+        return (
+            trains and self.written[0] == self.written[1] and self.parity.max_delta <= TOLERANCE * max(1.0, self.parity.largest)
+        )
+
+    def in_words(self) -> list[str]:
+        """What it does, beside what the lab's does, in sentences."""
+        (token, share), (right, expected) = self.predictions
+        rest = ", ".join(name for name in self.yours if name not in self.used)
+        found = [f"Yours in it, {len(self.used)} of {len(NAMES)}: {', '.join(self.used) or 'none passes yet'}."]
+        found += [f"These pass, and nothing in it calls them: {rest}."] if rest else []
+        found.append(
+            f"After {quoted(self.prompt)} it predicts {quoted(token)} with {probability(share)}, the model {quoted(right)} with "
+            f"{probability(expected)}; the largest difference of {whole(self.parity.count)} logits is "
+            f"{significant(self.parity.max_delta)}."
+        )
+        same = (
+            "the lab's functions write the same" if self.written[0] == self.written[1] else f"the lab's write: {self.written[1]}"
+        )
+        found.append(f"It writes, with random numbers of a seed: {self.written[0]}\n({same})")
+        if self.losses:
+            (mine, lab), (end, lab_end) = self.losses[COMPARED - 1], self.losses[-1]
+            apart = max(abs(one - other) for one, other in self.losses[:COMPARED])
+            found.append(
+                f"A small model trains: loss {fixed(mine)} at step {COMPARED}, the lab's {fixed(lab)} (largest difference up to "
+                f"there {significant(apart)}); at step {len(self.losses)} {fixed(end)} and {fixed(lab_end)}."
+            )
+        return [*found, *filter(None, [self.untrained])]
+
+
+def assembled(
+    mine: Mapping[str, str], executed: Callable[[str, Path], Function], called: Callable[[str], object] | None = None
+) -> dict[str, Function]:
+    """The functions by exercise, the learner's where there is a file, else the lab's, each also as a module to import.
+
+    With `called`, which gets the names of theirs as they are called, those that pass are used wherever they can be: where
+    attention does not pass it is the plain solution, which calls their head, and so on.
+    """
+    functions: dict[str, Function] = {}
+    theirs = set(mine)
+    for name in NAMES:
+        calls = {other for other in theirs if re.search(rf"(?<![.\w]){other}\(", words_of(name).solution)} - {name}
+        if name in mine:
+            function = executed(name, Path(mine[name]))
+            functions[name] = function if called is None else _told(name, function, called)
+        elif called is not None and calls:
+            functions[name] = defined(name, words_of(name).solution, functions)
+            theirs.add(name)
+        else:
+            functions[name] = task_of(name).reference
+        sys.modules[name] = module = types.ModuleType(name)
+        setattr(module, name, functions[name])
+    return functions
+
+
+def _told(name: str, function: Function, called: Callable[[str], object]) -> Function:
+    """The function, which tells that it was called; what it returns as numpy's arrays become tensors."""
+    import torch
+
+    def as_tensors(found: Any) -> Any:
+        if isinstance(found, tuple):
+            return tuple(map(as_tensors, found))
+        return torch.as_tensor(found, dtype=torch.float32) if getattr(found, "dtype", None) in FLOATS else found
+
+    def told(*given: Any) -> Any:
+        called(name)
+        return as_tensors(function(*given))
+
+    return told
+
+
+def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function], material: "Material") -> YourModel:
+    """The model put together, and what it does at the prompt. Raises whatever the learner's code raises."""
+    import torch
+
+    used = set[str]()
+    functions = assembled(mine, executed, used.add)
+    logits = torch.as_tensor(functions["gpt"](torch.tensor(material.ids), dict(material.weights), material.heads))
+    expected = material.trace["logits"]
+    shares = [each[-1].double().softmax(-1) for each in (logits, expected)]
+    predictions = [(material.decoded([int(each.argmax())]), float(each.max())) for each in shares]
+    parity = Parity("model", float((logits - expected).abs().max()), expected.numel(), float(expected.abs().max()))
+    lab = {name: task_of(name).reference for name in NAMES}
+    written = [written_by(each, material) for each in (functions, lab)]
+    losses, untrained = list[tuple[float, float]](), ""
+    if {"cross_entropy", "adamw"} & set(mine):
+        try:
+            with torch.enable_grad():
+                losses = train(functions, material)
+        except (RuntimeError, TypeError) as error:  # numpy in the forward pass
+            untrained = f"It cannot train with your functions: {error}. Gradients go through torch's operations alone."
+    else:
+        untrained = "It trains once 12 or 13 passes."
+    names = [name for name in NAMES if name in used]
+    return YourModel(list(mine), names, parity, predictions, material.prompt, written, losses, untrained)
+
+
+def written_by(functions: Mapping[str, Function], material: "Material") -> str:
+    """What follows the prompt, token by token, with random numbers that are the same each time."""
+    import torch
+
+    ids, numbers = list(material.ids), random.Random(1)
+    for _ in range(WRITTEN):
+        window = ids[-material.run.config.model.context :]
+        logits = torch.as_tensor(functions["gpt"](torch.tensor(window), dict(material.weights), material.heads))
+        ids.append(int(functions["sample"](logits[-1], numbers.random(), TEMPERATURE, TOP_K)[1]))
+    return material.decoded(ids[len(material.ids) :])
+
+
+def train(functions: Mapping[str, Function], material: "Material") -> list[tuple[float, float]]:
+    """The losses of each step of a small model on the run's text, by these functions and by the lab's, from the same weights."""
+    import torch
+
+    from models.config import ModelConfig
+    from models.gpt import GPT
+    from models.optimizers import make_optimizer
+
+    merges = functions["learn_merges"](material.text[:VOCABULARY_TEXT], MERGES)
+    ids = functions["encode"](material.text, merges)
+    vocabulary = 256 + len(merges)
+    lab = GPT(ModelConfig(layers=LAYERS, heads=HEADS, width=WIDTH, context=CONTEXT, vocab_size=vocabulary), seed=1)
+    optimizer = make_optimizer(lab, LR)
+    weights = {name: weight.detach().clone() for name, weight in lab.named_parameters()}
+    averages = {name: [torch.zeros_like(weight), torch.zeros_like(weight)] for name, weight in weights.items()}
+    starts, losses = random.Random(1), list[tuple[float, float]]()
+    for step in range(1, STEPS + 1):
+        chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
+        inputs, targets = (torch.as_tensor(each) for each in functions["windows"](ids, chosen, CONTEXT))
+        for weight in weights.values():
+            weight.requires_grad_().grad = None
+        logits = torch.cat([functions["gpt"](row, dict(weights), HEADS) for row in inputs])
+        loss, gradient = functions["cross_entropy"](logits.detach().clone(), targets.flatten())
+        logits.backward(torch.as_tensor(gradient))  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for name, weight in weights.items():
+                decay = 0.1 if weight.dim() > 1 else 0.0
+                given = (weight.detach(), weight.grad, *averages[name], step, LR, 0.9, 0.95, 1e-8, decay)
+                updated, *averages[name] = map(torch.as_tensor, functions["adamw"](*given))
+                weights[name] = updated.detach()
+        optimizer.zero_grad()
+        right = lab.loss(inputs, targets)
+        right.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append((float(loss), float(right.detach())))
+    return losses

@@ -1,0 +1,301 @@
+"""The page of the exercises: functions that the learner writes in an editor, checked, and the model that uses what passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import OptionList, TextArea
+from textual.widgets.option_list import Option
+
+from lab.core.atomic_io import write_atomic
+from lab.core.errors import UserError
+from lab.core.safe_open import read_regular
+from lab.core.visible_text import visible
+from lab.data.default_prompts import first_prompt
+from lab.exercises.check import LARGEST_FILE, begin, begin_anew, check_file, file_of, passing, remember, use_passing
+from lab.exercises.check_process import CheckResult
+from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
+from lab.exercises.result_view import exercise_view, model_view
+from lab.lessons.learner import learner_folder
+from lab.runs.find_runs import open_run
+from lab.runs.home_folder import home
+from screens.about_key import About, described
+from screens.background import ends_with_worker, in_thread, is_working, latest
+from screens.blocks.block_view import BlockView
+from screens.dialogs.ask import ConfirmDialog
+from screens.learn.editor import edit, editor_command
+from screens.learn.learn_page import ReadingPage, run_in_words
+from screens.widgets.status_line import StatusLine
+from screens.widgets.top_bars import PageLink
+
+
+def folder() -> Path:
+    """The folder of the learner's files."""
+    return learner_folder(home()) / "write"
+
+
+class WriteList(OptionList):
+    """The exercises, each with whether it passes."""
+
+    BORDER_TITLE = "write it yourself"
+    HELP = "**The exercises.** Fourteen functions lead from bytes to a GPT-2; each is a file of yours, checked on a real model."
+    BINDINGS = [
+        Binding("j", "cursor_down", "Exercise", id="write.next", key_display="j/k", tooltip="The next exercise"),
+        Binding("k", "cursor_up", "Previous", id="write.previous", show=False, tooltip="The exercise before"),
+        Binding("right,l,space", "select", "Open", id="write.open", key_display="enter", tooltip="Open the exercise"),
+    ]
+
+
+class WriteView(BlockView):
+    """The exercise, and what its check found."""
+
+    HELP = "**The exercise.** It runs your own code with your rights, in a process with limits on time, memory and files."
+    BINDINGS = described(
+        Binding("h", "hint", "Hint", id="write.hint", tooltip="The next of three hints; the third has the lab's own lines"),
+        About(rank=85),
+    )
+
+    class HintAsked(Message):
+        """The user wants the next hint."""
+
+    def action_hint(self) -> None:
+        self.post_message(self.HintAsked())
+
+
+class CodeBox(TextArea):
+    """The learner's file, where no editor is named. Escape keeps it."""
+
+    class Left(Message):
+        """The user has done with it."""
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Left())
+
+
+class WritePage(ReadingPage):
+    """Narrow screens show the list or the exercise, wide ones both."""
+
+    LINK = PageLink(
+        "write", "write", "Write the parts of a GPT-2 yourself, and have them checked", "exercise code python function"
+    )
+    LIST, TEXT = "#write-list", "#write-view"
+    PARTS = (WriteList, WriteView)
+    DEFAULT_CSS = """
+    WritePage {
+        & WriteList { width: 42; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
+        & WriteList { background: $background; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
+        & WriteList:focus { border: round $accent; }
+        & BlockView { height: 1fr; }
+        & CodeBox { height: 1fr; display: none; border: round $accent; }
+        &.-editing CodeBox { display: block; }
+        &.-editing BlockView { display: none; }
+    }
+    """
+    BINDINGS = described(
+        Binding("enter", "check", "Check", id="write.check", tooltip="Check what you wrote on the model; at the end, use it"),
+        About(rank=80),
+        Binding("v", "panel", "Matrices", id="write.panel", tooltip="Yours, the right one and the difference, one at a time"),
+        About(needs="a result that differs from the right one"),
+        Binding("e", "edit", "Edit", id="write.edit", tooltip="Edit your file, in your editor where one is named"),
+        About(rank=82, synonyms="write editor vim code"),
+        Binding("x", "anew", "Anew", id="write.anew", tooltip="Take what you wrote away, which is kept; begin anew"),
+        About(rank=90, synonyms="reset restart template"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: dict[str, CheckResult] = {}
+        """What the checks since the lab was opened have found, by exercise; that of the model under its title."""
+        self._hints: dict[str, int] = {}
+        self._passing: dict[str, Path] = {}
+        self._read = ""
+        """The text of the file as it was read into the box."""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield WriteList(id="write-list")
+            with Vertical():
+                yield WriteView(id="write-view")
+                yield CodeBox(id="write-code")
+                yield StatusLine(most_lines=2, id="write-status")
+
+    @property
+    def reader(self) -> WritePage:
+        return self
+
+    @property
+    def view(self) -> WriteView:
+        return self.query_one(WriteView)
+
+    @property
+    def chosen(self) -> str:
+        """Name of the exercise under the cursor; the model's title below them."""
+        return (*NAMES, YOUR_MODEL)[self.query_one(WriteList).highlighted or 0]
+
+    @property
+    def is_settled(self) -> bool:
+        return not self.is_shown or not any(is_working(self, group) for group in ("check", "list"))
+
+    def on_mount(self) -> None:
+        titles = [f"{words.number:>2}  {words.title}" for words in map(words_of, NAMES)]
+        self.query_one(WriteList).add_options([Option(title) for title in (*titles, f"    {YOUR_MODEL}")])
+        self.query_one(WriteList).highlighted = 0
+
+    def watch_is_shown(self, is_shown: bool) -> None:
+        if is_shown and self.is_mounted:
+            self._list()
+
+    @latest("list")
+    async def _list(self) -> None:
+        """Mark in the list what passes and what was begun."""
+        self._passing = await in_thread(passing, folder())
+        begun = await in_thread(lambda: {name for name in NAMES if file_of(folder(), name).exists()})
+        choices = self.query_one(WriteList)
+        for at, name in enumerate(NAMES):
+            mark = "✓" if name in self._passing else "✗" if name in self.results else "·" if name in begun else " "
+            choices.replace_option_prompt_at_index(at, Text(f"{mark} {at + 1:>2}  {words_of(name).title}"))
+        choices.border_subtitle = f"{len(self._passing)} of {len(NAMES)} pass"
+
+    @on(OptionList.OptionHighlighted)
+    def _show(self) -> None:
+        name = self.chosen
+        result = self.results.get(name)
+        if name == YOUR_MODEL:
+            self.view.show(model_view(result))
+        else:
+            self.view.show(exercise_view(words_of(name), result, self._hints.get(name, 0)))
+            self._say(f"{visible(str(file_of(folder(), name)))} · checked on {run_in_words(self.run, self.lab)}")
+        self.refresh_bindings()
+
+    def _say(self, words: str) -> None:
+        self.query_one(StatusLine).say(words)
+
+    @on(OptionList.OptionSelected)
+    def _open(self) -> None:
+        self.add_class("-reading")
+        self.view.focus()
+
+    @on(BlockView.SpotChanged)
+    def _tell_spot(self, message: BlockView.SpotChanged) -> None:
+        message.stop()
+        if message.spot is not None:
+            self._say(message.spot.description)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "panel":
+            return self.view.has_panels
+        return self.chosen != YOUR_MODEL or action not in ("edit", "anew")
+
+    @latest("check")
+    async def action_check(self) -> None:
+        """Check the file of the exercise on the run of Learn, or use what passes."""
+        name, waiting = self.chosen, ends_with_worker()
+
+        def checked() -> CheckResult:
+            run = open_run(self.run)
+            mine = passing(folder())
+            if name == YOUR_MODEL:
+                return use_passing(mine, run.path, first_prompt(run), waiting=waiting)
+            result = check_file(name, begin(folder(), name), run.path, first_prompt(run), mine=mine, waiting=waiting)
+            remember(folder(), name, passes=result.passes)
+            return result
+
+        self.view.wait(True)
+        try:
+            self.results[name] = await in_thread(checked)
+        except UserError as error:
+            self.notify(visible(str(error)), severity="error", markup=False)
+            self.view.wait(False)
+        self._show()
+        self._list()
+
+    @on(WriteView.HintAsked)
+    def _hint(self) -> None:
+        self._hints[self.chosen] = self._hints.get(self.chosen, 0) % 3 + 1
+        self._show()
+
+    def action_panel(self) -> None:
+        self.view.next_panel()
+
+    @work(group="edit", exclusive=True, exit_on_error=True)
+    async def action_edit(self) -> None:
+        """Open the file in the user's editor, and check it where it has changed; without an editor, in a box."""
+        name = self.chosen
+        try:
+            path = await in_thread(begin, folder(), name)
+            before = await in_thread(read_regular, path, LARGEST_FILE)
+            if not editor_command():
+                self._open_box(before.decode())
+                return
+            problem = edit(self.app, path, f"your file is {path}.")
+            has_changed = await in_thread(read_regular, path, LARGEST_FILE) != before
+        except (OSError, UnicodeDecodeError, UserError) as error:
+            problem, has_changed = str(error), False
+        if problem:
+            self.notify(visible(problem), severity="warning", markup=False)
+        self._list()
+        if has_changed:
+            self.action_check()
+
+    def _open_box(self, text: str) -> None:
+        box = self.query_one(CodeBox)
+        self._read = text
+        box.load_text(text)
+        box.border_subtitle = "Esc keeps it"
+        self.add_class("-editing", "-reading")
+        box.focus()
+
+    def would_be_lost(self) -> str:
+        is_changed = self.has_class("-editing") and self.query_one(CodeBox).text != self._read
+        return "what you have written" if is_changed else ""
+
+    @on(CodeBox.Left)
+    def leave(self) -> bool:
+        """Keep what is in the box, and check it. False where it is not open."""
+        if not self.has_class("-editing"):
+            return False
+        text = self.query_one(CodeBox).text
+        try:
+            if text != self._read:
+                if file_of(folder(), self.chosen).read_text(encoding="utf-8") != self._read:
+                    begin_anew(folder(), self.chosen)  # it was changed elsewhere meanwhile: that is kept, too
+                write_atomic(file_of(folder(), self.chosen), text.encode())
+                self.action_check()
+        except (OSError, UserError) as error:
+            self.notify(visible(str(error)), severity="error", markup=False)
+            return True
+        self.remove_class("-editing")
+        self.view.focus()
+        return True
+
+    @work(group="edit", exclusive=True, exit_on_error=True)
+    async def action_anew(self) -> None:
+        name = self.chosen
+        words = "The file becomes the template again. What it holds is kept beside it, under another name."
+        dialog = ConfirmDialog(f"begin {words_of(name).title} anew?", words, key="x", yes="begin anew")
+        if await self.app.push_screen_wait(dialog):
+            try:
+                kept = await in_thread(begin_anew, folder(), name)
+            except UserError as error:
+                self.notify(visible(str(error)), severity="error", markup=False)
+                return
+            self.results.pop(name, None)
+            self.notify(visible(f"What it held is kept in {kept}." if kept else "It begins."), markup=False)
+            self._show()
+            self._list()
+
+    def take_focus(self) -> None:
+        self._list()
+        if self.has_class("-editing"):
+            self.query_one(CodeBox).focus()
+        else:
+            self.query_one(self.TEXT if self.has_class("-reading") else self.LIST).focus()
