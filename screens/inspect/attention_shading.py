@@ -43,7 +43,7 @@ class AttentionShading(InspectPart):
         """The shading made last, and of what: the tokens are not drawn again for the same."""
 
     def actions(self) -> Actions:
-        return {"shading": self.shading}
+        return (self.shading,)
 
     def shading(self) -> None:
         self._direction = NEXT[self._direction]
