@@ -24,7 +24,7 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
-from screens.inspect.attention_shading import AttentionShading
+from screens.inspect.drawing import AttentionShading, SampledTokenTransition, ViewTransition
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.guessing import Guessing
@@ -39,9 +39,7 @@ from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.tour import Tour
 from screens.inspect.view_export import ViewExport
-from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
-from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InspectColumns, InterventionList, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar, SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.messages import Arrived
