@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from lab.inspect.formulas.attention_formulas import ATTENTION, parts_of_score
-from lab.inspect.formulas.logit_attribution_formulas import CONTRIBUTIONS
-from lab.inspect.formulas.logits_formulas import OUTPUT
-from lab.inspect.formulas.mlp_formulas import MLP
+from lab.inspect.formulas.layer_formulas import ATTENTION, MLP, parts_of_score
+from lab.inspect.formulas.logits_formulas import CONTRIBUTIONS, OUTPUT
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, mean, norm, number, times
 from lab.inspect.formulas.residual_stream_formulas import EMBEDDINGS, NORMS, STREAM
 from lab.inspect.logit_attribution import part_name

@@ -15,8 +15,7 @@ from lab.core.number_format import MINUS, probability, significant
 from lab.views.blocks import Matrix, MatrixPanels
 from lab.views.number_refs import element
 from screens.blocks.block_layout import MASKED, CellPart, Laid, Line, Spot, merged, shade
-from screens.blocks.heatmap_layout import lay_heatmap
-from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit, short, with_mark
+from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_heatmap, lay_matrix, scale_and_limit, short, with_mark
 from screens.colour import ColouredPiece, heat, heat_cells, legend_bar, levels_of
 from screens.widgets.text_fitting import fit
 

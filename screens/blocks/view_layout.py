@@ -23,8 +23,7 @@ from lab.views.blocks import (
 )
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
-from screens.blocks.heatmap_layout import lay_heatmap
-from screens.blocks.matrix_layout import lay_matrix
+from screens.blocks.matrix_layout import lay_heatmap, lay_matrix
 from screens.blocks.matrix_panels_layout import lay_matrix_panels
 from screens.blocks.strip_layout import LaidStrip, lay_stacked_strips, lay_strip
 from screens.blocks.table_layout import LaidTable, lay_interval_bar, lay_table, lay_text_grid

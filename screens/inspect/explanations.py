@@ -61,14 +61,7 @@ class Explanations(InspectPart):
         self._return_to: CellCursor | None = None
 
     def actions(self) -> Actions:
-        return {
-            "enter_view": self.enter_view,
-            "explain": self.explain,
-            "climb": self.climb,
-            "aside": self.aside,
-            "against": self.against,
-            "order": self.order,
-        }
+        return self.enter_view, self.explain, self.climb, self.aside, self.against, self.order
 
     def is_enabled(self, action: str) -> bool:
         selection = self._host.selection

@@ -162,7 +162,7 @@ class Guessing(InspectPart):
         """The newest lens path and view, in sight unless a guess is open."""
 
     def actions(self) -> Actions:
-        return {"guess": self.guess}
+        return (self.guess,)
 
     @property
     def hint(self) -> str:

@@ -24,7 +24,7 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
-from screens.inspect.attention_shading import AttentionShading
+from screens.inspect.drawing import AttentionShading, SampledTokenTransition, ViewTransition
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.guessing import Guessing
@@ -39,9 +39,7 @@ from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.tour import Tour
 from screens.inspect.view_export import ViewExport
-from screens.inspect.view_transition import SampledTokenTransition, ViewTransition
-from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InspectColumns, InterventionList, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar, SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.messages import Arrived
@@ -155,7 +153,7 @@ class InspectScreen(LabScreen):
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
-        self._actions = {name: (part, act) for part in self._parts for name, act in part.actions().items()}
+        self._actions = {act.__name__: (part, act) for part in self._parts for act in part.actions()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
         answers = Callbacks(*take, self._second.take_answer, self.notices.show_progress)
         self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
@@ -202,10 +200,12 @@ class InspectScreen(LabScreen):
 
     @property
     def is_on_numbers(self) -> bool:
+        """True while the cursor stands in the view of the first prompt."""
         return self.focused is self.view
 
     @property
     def is_free(self) -> bool:
+        """True while the screen is in front and no field is edited: a new token would disturb nothing."""
         return self.is_current and not self._bar.is_editing
 
     def would_be_lost(self) -> str:
@@ -332,6 +332,7 @@ class InspectScreen(LabScreen):
             self._take_view(selection, view)
 
     def ask_again(self) -> None:
+        """Ask for what is selected with the weights that are on disk now."""
         self.session.forget()
         self._ask(self.selection)
 
@@ -368,6 +369,7 @@ class InspectScreen(LabScreen):
         self.say_location()
 
     def fail(self, sentence: str, died: bool) -> None:
+        """Show an error; `died` says whether the engine died of it."""
         kept = after_refusal(self.selection, self.model.answered if isinstance(self.model, Ready) else None)
         refused = self.selection
         more = " The next key starts another." if died else f" In view: {kept.run}." if kept.run != refused.run else ""
@@ -389,10 +391,12 @@ class InspectScreen(LabScreen):
             self.ask_again()
 
     def say(self, words: str, *, error: bool = False) -> None:
+        """Show a sentence in the status line."""
         self._status.say(words, error=error)
         self._status.set_class(False, "-next")
 
     def say_location(self) -> None:
+        """Show the step in the status line, unless the cursor stands on a number."""
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = "newer weights: m, then enter" if newer_best(self.lab, self.model) is not None else ""
@@ -404,9 +408,11 @@ class InspectScreen(LabScreen):
             self._status.set_class(bool(self._tour.hint) and not (own or self._tour.caption), "-next")
 
     def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
+        """Run `work` beside the screen; it replaces older work of its group."""
         return self.run_worker(work, group=group, exclusive=True)
 
     async def ask(self, dialog: ModalScreen[R]) -> R | None:
+        """The answer to a dialog; from within started work only."""
         return await self.app.push_screen_wait(dialog)
 
     def focus_steps(self) -> None:

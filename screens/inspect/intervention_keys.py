@@ -201,16 +201,7 @@ class InterventionKeys(InspectPart):
         """The effect told last, as long as nothing else is selected."""
 
     def actions(self) -> Actions:
-        return {
-            "switch": self.switch,
-            "interventions": self.interventions,
-            "effect": self.effect,
-            "mean": self.mean,
-            "scale": self.scale,
-            "attend_only": self.attend_only,
-            "patch": self.patch,
-            "all_on": self.all_on,
-        }
+        return self.switch, self.interventions, self.effect, self.mean, self.scale, self.attend_only, self.patch, self.all_on
 
     def is_enabled(self, action: str) -> bool:
         if action in ("effect", "all_on"):

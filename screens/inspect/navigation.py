@@ -119,20 +119,8 @@ class Navigation(InspectPart):
         self._looks_for_head = self._has_found_head = False
 
     def actions(self) -> Actions:
-        return {
-            "step": self.step,
-            "step_end": self.step_end,
-            "another_view": self.another_view,
-            "panel": self.panel,
-            "position": self.position,
-            "head": self.head,
-            "all_heads": self.all_heads,
-            "layer": self.layer,
-            "stage": self.stage,
-            "checkpoint": self.checkpoint,
-            "page": self.page,
-            "choose_run": self.choose_run,
-        }
+        first = self.step, self.step_end, self.another_view, self.panel, self.position, self.head
+        return *first, self.all_heads, self.layer, self.stage, self.checkpoint, self.page, self.choose_run
 
     def step(self, by: int) -> None:
         if steps := self._list.steps:

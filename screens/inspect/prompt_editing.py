@@ -48,7 +48,7 @@ class PromptEditing(InspectPart):
         self._opened_with, self._opened_for = "", Prompt()
 
     def actions(self) -> Actions:
-        return {"edit": self.edit, "build": self.build, "settings": self.settings}
+        return self.edit, self.build, self.settings
 
     async def edit(self) -> None:
         if (aside := self._host.selection.aside) in EDITS:
@@ -157,7 +157,7 @@ class SecondPrompt(InspectPart):
         """Most probable next tokens of the second prompt."""
 
     def actions(self) -> Actions:
-        return {"compare": self.compare, "second": self.second, "metric": self.metric, "other_pane": self.other_pane}
+        return self.compare, self.second, self.metric, self.other_pane
 
     @property
     def _is_one_pane(self) -> bool:

@@ -55,7 +55,7 @@ class TimeTravel(InspectPart):
         self._playing: Worker[None] | None = None
 
     def actions(self) -> Actions:
-        return {"time": self.time}
+        return (self.time,)
 
     @property
     def is_open(self) -> bool:

@@ -66,7 +66,7 @@ class TokenSampling(InspectPart):
         """The selection with the token that was sampled last, and how that was chosen."""
 
     def actions(self) -> Actions:
-        return {"sampling": self.sampling, "sample": self.sample, "undo": self.undo, "auto": self.auto, "pace": self.pace}
+        return self.sampling, self.sample, self.undo, self.auto, self.pace
 
     def is_enabled(self, action: str) -> bool:
         return bool(self._undo) if action == "undo" else True

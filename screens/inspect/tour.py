@@ -47,7 +47,7 @@ class Tour(InspectPart):
         self._has_moved = False
 
     def actions(self) -> Actions:
-        return {"tour": self.tour}
+        return (self.tour,)
 
     @property
     def hint(self) -> str:

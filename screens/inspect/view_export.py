@@ -37,7 +37,7 @@ class ViewExport(InspectPart):
         """The file that is being written."""
 
     def actions(self) -> Actions:
-        return {"export": self.export}
+        return (self.export,)
 
     def would_be_lost(self) -> str:
         return f"{self._writing}, which is being written" if self._writing else ""

@@ -21,7 +21,7 @@ from screens.help_screen import lines_of
 from screens.home.import_dialog import FolderInput
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_table import RunTable
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InterventionList
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage

@@ -16,7 +16,7 @@ from lab.views.blocks import LensPath
 from models.config import ConfigError, SamplingSettings
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
 from screens.inspect.selection import Prompt, Selection, position_in
-from screens.inspect.widgets.intervention_list import number_on
+from screens.inspect.widgets.inspect_columns import number_on
 from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit_ends

@@ -8,8 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from lab.views.blocks import Array, Matrix, View
-from screens.blocks.heatmap_layout import LaidHeatmap, lay_heatmap, pooled
-from screens.blocks.matrix_layout import lay_matrix
+from screens.blocks.matrix_layout import LaidHeatmap, lay_heatmap, lay_matrix, pooled
 from screens.blocks.view_layout import lay_view
 from screens.colour import HALF_BLOCK, LEVELS, MASKED_LEVEL, Heat, level_of
 from tests.screens.blocks.conftest import text_of

@@ -7,8 +7,7 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Array, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 from screens.blocks.block_layout import Laid
-from screens.blocks.heatmap_layout import LaidHeatmap
-from screens.blocks.matrix_layout import LaidMatrix
+from screens.blocks.matrix_layout import LaidHeatmap, LaidMatrix
 from screens.blocks.matrix_panels_layout import (
     CELL_WIDTHS,
     FEWEST,

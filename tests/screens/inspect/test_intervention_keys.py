@@ -8,7 +8,7 @@ from textual.widgets import Input, Static
 
 from lab.inspect.interventions import Intervention, Source
 from screens.blocks.block_view import BlockView
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InterventionList
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.inspect.conftest import InspectPilot, Open, size_of, to_stage

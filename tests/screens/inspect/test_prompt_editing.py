@@ -11,7 +11,7 @@ from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
 from models.config import SamplingSettings
 from screens.dialogs.ask import RunChooser
-from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.inspect_columns import InterventionList
 from screens.inspect.widgets.prompt_bar import SamplingForm
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
