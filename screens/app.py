@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -29,7 +28,7 @@ from screens.about_key import EVERYWHERE, KEYLESS
 from screens.app_state import AppState
 from screens.background import is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
-from screens.legible_themes import DEFAULT_THEME, default_theme, is_legible, legible_variables
+from screens.dialogs.theme_picker import DEFAULT_THEME, ThemePicker, default_theme, is_legible, legible_variables
 from screens.messages import (
     Arrived,
     CloneSettings,
@@ -42,9 +41,8 @@ from screens.messages import (
     RenameRun,
     RunsChanged,
 )
-from screens.terminal.key_queue import KeyQueue, all_handled
 from screens.terminal.terminal_cells import forget_cells
-from screens.terminal.terminal_driver import adapt_input, write_to_stdout
+from screens.terminal.terminal_driver import KeyQueue, adapt_input, all_handled, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
 from screens.widgets.top_bars import MODES as MODE_NAMES
 
@@ -52,7 +50,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from lab.runs.run_summary import RunSummary, RunsWatcher
-    from screens.run_actions import RunActions
+    from screens.run_actions import RunAction
 
 
 def jobs_under_way(home: Path) -> dict[Path, str]:
@@ -292,8 +290,6 @@ class LabApp(AppState):
 
     def action_change_theme(self) -> None:
         """Choose a theme with a live preview, and keep the choice."""
-        from screens.dialogs.theme_picker import ThemePicker
-
         if not isinstance(self.screen, ThemePicker):
             self.push_screen(ThemePicker())
 
@@ -413,43 +409,22 @@ class LabApp(AppState):
         if isinstance(self.screen, LabScreen):
             self.screen.restore_state(message.state)
 
-    @cached_property
-    def _run_actions(self) -> RunActions:
-        from screens.run_actions import RunActions
-
-        return RunActions(self)
-
-    async def _manage(self, action: Coroutine[Any, Any, None], group: str = "manage") -> None:
+    @on(RenameRun)
+    @on(DeleteRun)
+    @on(CloneSettings)
+    @on(FineTune)
+    @on(CompareWith)
+    @on(CompareRuns)
+    async def _act_on_run(self, message: RunAction) -> None:
         """Begin an action on a run. A question that it asks first is shown before the next key is handled.
 
-        In a group of its own it takes the place of an older one.
+        The form of a new run is filled by the newest of the two actions that do it.
         """
-        self.run_worker(action, group=group, exclusive=group != "manage", exit_on_error=True)
+        from screens.run_actions import act
+
+        fills_form = isinstance(message, CloneSettings | FineTune)
+        self.run_worker(act(self, message), group="new run" if fills_form else "manage", exclusive=fills_form, exit_on_error=True)
         await asyncio.sleep(0)
-
-    @on(RenameRun)
-    async def _rename_run(self, message: RenameRun) -> None:
-        await self._manage(self._run_actions.rename(message.run))
-
-    @on(DeleteRun)
-    async def _delete_run(self, message: DeleteRun) -> None:
-        await self._manage(self._run_actions.delete(message.run))
-
-    @on(CloneSettings)
-    async def _clone_settings(self, message: CloneSettings) -> None:
-        await self._manage(self._run_actions.clone_settings(message.run), "new run")
-
-    @on(FineTune)
-    async def _fine_tune(self, message: FineTune) -> None:
-        await self._manage(self._run_actions.fine_tune(message.name), "new run")
-
-    @on(CompareWith)
-    async def _compare_with(self, message: CompareWith) -> None:
-        await self._manage(self._run_actions.compare_with(message.name))
-
-    @on(CompareRuns)
-    def _compare_runs(self, message: CompareRuns) -> None:
-        self._run_actions.compare(message.names)
 
 
 def run() -> int:

@@ -4,7 +4,7 @@ The scales themselves are arithmetic of `lab.core.colour_scales`.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -48,8 +48,6 @@ HeatPiece = tuple[str, Heat]
 ColouredPiece = tuple[str, str | Heat]
 """Text and its kind: a role's name, or the numbers that its colour stands for."""
 
-_KNOWN: dict[tuple[Scale, int, int | None], Heat] = {}
-
 
 def heat(scale: Scale, value: float, below: float | None = None, role: str = "") -> Heat:
     """The heat of a value (and of one below it): 0 to 1, of a diverging scale −1 to 1; NaN is masked."""
@@ -85,13 +83,10 @@ def half_block_cells(scale: Scale, above: NDArray[np.int64], below: NDArray[np.i
     return [(HALF_BLOCK * (width * sum(1 for _ in run)), _known(scale, *pair)) for pair, run in groupby(pairs)]
 
 
+@cache
 def _known(scale: Scale, level: int, below: int | None) -> Heat:
     """The one heat object of these levels: making one takes longer than finding it."""
-    key = (scale, level, below)
-    found = _KNOWN.get(key)
-    if found is None:
-        found = _KNOWN[key] = Heat(scale, level, below)
-    return found
+    return Heat(scale, level, below)
 
 
 def legend_bar(scale: Scale, low: str, high: str, width: int = 16) -> list[ColouredPiece]:

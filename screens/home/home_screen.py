@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from lab.analysis.run_filter import run_filter
 from lab.core.errors import UserError
+from lab.core.number_format import bytes_, counted, probability
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, latest
@@ -349,8 +350,6 @@ def _of_marks(marked: tuple[str, ...]) -> str:
 def _of_part(run: RunSummary | None) -> str:
     if run is None or run.evaluated is None or not is_partial(run):
         return ""
-    from lab.core.number_format import probability
-
     share = probability(run.evaluated.part / run.evaluated.total, 0)
     return f"val loss in nats per token; {PARTIAL} on {share} of the validation text"
 
@@ -366,8 +365,6 @@ def _of_trouble(run: RunSummary | None) -> str:
 
 
 def _of_machine(machine: Machine, folder: str) -> Content:
-    from lab.core.number_format import bytes_, counted
-
     has = f"{machine.processor}, {counted(machine.cores, 'core')}, {bytes_(machine.memory)} memory"
     words = "[$foreground 60%]This machine:[/] $has, trains on the $by. [$foreground 60%]Runs are in[/] $home"
     return Content.from_markup(words, has=has, by=machine.gpu or "CPU", home=folder)

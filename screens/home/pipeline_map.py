@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.number_format import fixed, whole
 from lab.core.visible_text import visible
 from lab.runs.home_folder import watched_machine
 from screens.messages import ModeChosen
@@ -179,7 +180,6 @@ def opening_mode(run: RunSummary) -> str:
 
 
 def _of_run(words: str, run: RunSummary) -> Content:
-    from lab.core.number_format import fixed, whole
     from lab.runs.run_summary import shown_phase
 
     if run.phase == "finished" and run.val_loss is not None:

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.analysis.run_filter import run_filter
-from lab.core.number_format import counted
+from lab.core.number_format import ago, count, counted, fixed
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, fit_ends
 
@@ -49,16 +49,12 @@ def _phase(run: RunSummary, curves: Curves) -> str:
 
 
 def _step(run: RunSummary, curves: Curves) -> str:
-    from lab.core.number_format import count
-
     if run.is_imported:
         return "·"
     return count(run.step) + (f" / {count(run.steps)}" if run.steps else "")
 
 
 def _evaluated(value: float | None, run: RunSummary) -> str:
-    from lab.core.number_format import fixed
-
     if value is None:
         return "·"
     return (PARTIAL if is_partial(run) else "") + fixed(value, 3)
@@ -77,14 +73,10 @@ def _sparkline(run: RunSummary, curves: Curves) -> str:
 
 
 def _speed(run: RunSummary, curves: Curves) -> str:
-    from lab.core.number_format import count
-
     return count(run.tokens_per_second) if run.tokens_per_second else "·"
 
 
 def _age(run: RunSummary, curves: Curves) -> str:
-    from lab.core.number_format import ago
-
     if run.is_bundled or (run.is_active and not run.is_watched):
         return "bundled" if run.is_bundled else "now"
     return ago(max(0.0, time.time() - run.last_heartbeat)) if run.last_heartbeat else "·"

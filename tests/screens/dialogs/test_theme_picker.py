@@ -12,8 +12,16 @@ from textual.widgets import OptionList
 from lab.core.preferences import preferences_path, read_preferences, write_preferences
 from screens.app import LabApp
 from screens.command_palette import LabCommands
-from screens.dialogs.theme_picker import ThemePicker
-from screens.legible_themes import INKS, SECONDARY, adjusted, contrast, illegible_inks, offered_themes, variables_of
+from screens.dialogs.theme_picker import (
+    INKS,
+    SECONDARY,
+    ThemePicker,
+    adjusted,
+    contrast,
+    illegible_inks,
+    offered_themes,
+    variables_of,
+)
 from tests.fixture_types import Until
 from tests.screens.pilot_waits import press
 
