@@ -13,7 +13,7 @@ from lab.data.default_prompts import first_prompt
 from lab.engine import method_registry as table
 from lab.engine.method_registry import ChatAnswer, ChatParams, ExperimentParams, OneStepParams, OpenParams, ReleaseParams
 from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
-from lab.engine.server import Implementation, implement
+from lab.engine.server import AnyImplementation, Implementation
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.experiment_result import ExperimentResult
@@ -260,26 +260,26 @@ def _val_loss(opened: OpenModel) -> float | None:
     return {metric.step: metric.val_loss for metric in opened.run.metrics(evaluated=True).read()}.get(opened.step)
 
 
-def implementations(models: ModelCache) -> list[Implementation]:
+def implementations(models: ModelCache) -> list[AnyImplementation]:
     """All methods, over one cache of models and traces."""
     model, prompt = ModelMethods(models), PromptMethods(models)
     return [
-        implement(table.OPEN, model.open),
-        implement(table.RELEASE, model.release),
-        implement(table.LENS, prompt.lens),
-        implement(table.VIEW, prompt.view),
-        implement(table.CODE, prompt.code),
-        implement(table.EXPLAIN, prompt.explain),
-        implement(table.ATTRIBUTION, prompt.attribution),
-        implement(table.EVIDENCE, prompt.evidence),
-        implement(table.EFFECT, prompt.effect),
-        implement(table.COMPARE, prompt.compare),
-        implement(table.PATCHES, prompt.patches),
-        implement(table.GUESS, prompt.guess),
-        implement(table.SAMPLE, prompt.sample),
-        implement(table.SAVE_TRACE, prompt.save_trace),
-        implement(table.PROMPT_REPORT, prompt.prompt_report),
-        implement(table.ONE_STEP, OneStepMethods().one_step),
-        implement(table.EXPERIMENT, model.experiment),
-        implement(table.CHAT, ChatMethods(models).chat),
+        Implementation(table.OPEN, model.open),
+        Implementation(table.RELEASE, model.release),
+        Implementation(table.LENS, prompt.lens),
+        Implementation(table.VIEW, prompt.view),
+        Implementation(table.CODE, prompt.code),
+        Implementation(table.EXPLAIN, prompt.explain),
+        Implementation(table.ATTRIBUTION, prompt.attribution),
+        Implementation(table.EVIDENCE, prompt.evidence),
+        Implementation(table.EFFECT, prompt.effect),
+        Implementation(table.COMPARE, prompt.compare),
+        Implementation(table.PATCHES, prompt.patches),
+        Implementation(table.GUESS, prompt.guess),
+        Implementation(table.SAMPLE, prompt.sample),
+        Implementation(table.SAVE_TRACE, prompt.save_trace),
+        Implementation(table.PROMPT_REPORT, prompt.prompt_report),
+        Implementation(table.ONE_STEP, OneStepMethods().one_step),
+        Implementation(table.EXPERIMENT, model.experiment),
+        Implementation(table.CHAT, ChatMethods(models).chat),
     ]

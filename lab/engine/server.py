@@ -8,12 +8,12 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
 
 import msgspec
 
 from lab.core.errors import UserError, name_error
-from lab.engine.method_registry import AnyMethod, EngineMethod
+from lab.engine.method_registry import EngineMethod
 from lab.engine.protocol import Failure, Message, Reply, Request, WireError, frame, read_frame
 from models.check import checked_by
 from models.config import ConfigError
@@ -66,16 +66,14 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Implementation:
-    """A method and the function that serves it; `implement` makes one whose types agree."""
+class Implementation(Generic[P, R]):
+    """A method and the function that serves it, which calls `check` where it takes long."""
 
-    method: AnyMethod
-    function: Callable[[Any], object]
+    method: EngineMethod[P, R]
+    function: Callable[[P], R]
 
 
-def implement(method: EngineMethod[P, R], function: Callable[[P], R]) -> Implementation:
-    """Bind a method to the function of its result, which calls `check` where it takes long."""
-    return Implementation(method, function)
+AnyImplementation = Implementation[Any, Any]
 
 
 class Server:
@@ -98,13 +96,13 @@ class Server:
         finally:
             at_end()
 
-    def serve_forever(self, implementations: Iterable[Implementation]) -> NoReturn:
+    def serve_forever(self, implementations: Iterable[AnyImplementation]) -> NoReturn:
         """Serve the methods of these implementations."""
         by_name = {each.method.name: each for each in implementations}
         while True:
             self._serve_next(by_name, wait=True)
 
-    def _serve_next(self, implementations: Mapping[str, Implementation], wait: bool) -> bool:
+    def _serve_next(self, implementations: Mapping[str, AnyImplementation], wait: bool) -> bool:
         """Serve the request that waits longest; False if there is none."""
         request = self._queue.take(wait)
         if request is None:
@@ -134,7 +132,7 @@ class Server:
         self._replies.flush()
 
 
-def _reply(request: Request, implementation: Implementation | None) -> bytes:
+def _reply(request: Request, implementation: AnyImplementation | None) -> bytes:
     """The frame of the answer to a request. Raises: Cancelled."""
     if implementation is None:
         return frame(Reply(request.id, error=Failure("bug", f"The engine knows no method called {request.method}.")))

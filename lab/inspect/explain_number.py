@@ -117,19 +117,7 @@ class Explainer(Quantities):
         value = self.value(ref)
         edits = [edit for edit in self.trace.edits if edit.name == at.whole and edit.changes(at.index)]
         answer = edited(self, at, edits) if edits else rule.explain(self, at)
-        return Explanation(
-            ref=ref,
-            title=self._title(at, rule),
-            formula=answer.formula,
-            numbers=answer.numbers,
-            operands=answer.operands,
-            value=value,
-            recomputed=answer.recomputed,
-            initial=answer.initial,
-            is_sum=answer.is_sum,
-            note=answer.note,
-            strips=answer.strips,
-        )
+        return Explanation(ref=ref, title=self._title(at, rule), value=value, **vars(answer))
 
     def _product(self, ref: str) -> Explanation:
         left, _, right = ref.partition(TIMES)

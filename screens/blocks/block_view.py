@@ -18,7 +18,7 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About, described
 from screens.blocks.block_layout import Spot
-from screens.blocks.piece_view import LayoutOptions, PieceView
+from screens.blocks.piece_view import PieceView
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
 
@@ -165,8 +165,7 @@ class BlockView(PieceView):
         self._strips = {}
         if self.view is not None:
             self._paints = palette_of(self).paints
-            options = LayoutOptions(self.room, self._paints, self._panel, self.window)
-            self.laid = lay_view(self.view, options.room, self.beside, *options[1:])
+            self.laid = lay_view(self.view, self.room, self.beside, self._paints, self._panel, self.window)
             self.set_extent(self.laid.height, self.laid.width)
             self._point()
 

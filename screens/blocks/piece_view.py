@@ -1,7 +1,5 @@
 """The base class of views drawn in pieces: their kinds and styles."""
 
-from typing import NamedTuple
-
 from rich.style import Style
 
 from screens.colour import Heat, palette_of
@@ -55,12 +53,3 @@ class PieceView(LineScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._piece_styles.clear()
-
-
-class LayoutOptions(NamedTuple):
-    """Everything that a view's layout depends on beside the view itself and the styles."""
-
-    room: int
-    paints: bool
-    panel: int
-    height: int

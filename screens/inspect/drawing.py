@@ -7,7 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal
 
 from textual.worker import Worker
 
@@ -15,7 +15,6 @@ from lab.core.preferences import AnimationSpeed
 from lab.core.terminal import is_remote
 from lab.views.blocks import HeadAttention, LensPath, View
 from screens.about_key import About, described, keyless
-from screens.app_state import AppState
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.token_sampling import TokenSampling
@@ -116,7 +115,7 @@ class Transition(InspectPart):
         raise NotImplementedError
 
     def begin(self, group: str) -> None:
-        app = cast(AppState, self._host.app)
+        app = self._host.lab
         seconds = seconds_of(app.preferences.animation, headless=app.is_headless, environment=os.environ)
         if seconds:
             self.draw(0)

@@ -9,42 +9,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from lab.engine import method_registry as methods
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_registry import (
-    ATTRIBUTION,
-    CODE,
-    COMPARE,
-    EFFECT,
-    EVIDENCE,
-    EXPERIMENT,
-    EXPLAIN,
-    GUESS,
-    LENS,
-    OPEN,
-    PATCHES,
-    PROMPT_REPORT,
-    SAMPLE,
-    SAVE_TRACE,
-    VIEW,
-    AttributionParams,
-    CompareParams,
-    EvidenceParams,
-    ExperimentParams,
-    ExplainParams,
-    GuessParams,
-    LensParams,
-    OpenParams,
-    PatchesParams,
-    PromptParams,
-    SampleParams,
-    SaveTraceParams,
-    ViewParams,
-)
 from lab.inspect.intervention_effect import Effect, effect_view
-from lab.inspect.trace_export import PromptReport
-from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
+from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.number_explanation import explanation_view
 from screens.engine_client import Engine, NewestOnly
 from screens.inspect.selection import (
@@ -155,22 +125,6 @@ class EngineSession:
             self.forget()
         self._to.failed(sentence, died)
 
-    async def sample(self, selection: Selection) -> Token:
-        """The token drawn for the place after the prompt. Raises: EngineError."""
-        return await self.engine.call(SAMPLE, selection.params(SampleParams))
-
-    async def guess(self, selection: Selection, about: Literal["next token", "attention"]) -> GuessQuestion:
-        """A question about the selected place. Raises: EngineError."""
-        return await self.engine.call(GUESS, selection.params(GuessParams, about=about))
-
-    async def save_trace(self, selection: Selection, path: str, kind: str) -> SavedTrace:
-        """Have the engine write the selected trace. Raises: EngineError."""
-        return await self.engine.call(SAVE_TRACE, selection.params(SaveTraceParams, path=path, kind=kind))
-
-    async def prompt_report(self, selection: Selection) -> PromptReport:
-        """The selected prompt's part of a report. Raises: EngineError."""
-        return await self.engine.call(PROMPT_REPORT, selection.params(PromptParams))
-
     async def _answer(self, question: tuple[int, Selection]) -> None:
         while True:
             try:
@@ -192,8 +146,8 @@ class EngineSession:
         """The model's facts; where its weights are others than before, what was held of it is dropped."""
         if model not in self._fresh:
             run, checkpoint = model
-            params = OpenParams(run=run, checkpoint=checkpoint)
-            facts = await self.engine.call(OPEN, params)
+            params = methods.OpenParams(run=run, checkpoint=checkpoint)
+            facts = await self.engine.call(methods.OPEN, params)
             if facts != self._known.get(model):
                 for held in (self._paths, self._effects):
                     for key in [key for key in held if key[:2] == model]:
@@ -235,7 +189,7 @@ class EngineSession:
         self._to.lens_path(selection, path)
 
     async def _path(self, selection: Selection) -> LensPath:
-        ask = partial(self.engine.call, LENS, selection.params(LensParams))
+        ask = partial(self.engine.call, methods.LENS, selection.params(methods.LensParams))
         return await self._held(self._paths, selection.path_key, selection.model, ask)
 
     async def _answer_effect(self, selection: Selection) -> None:
@@ -243,7 +197,7 @@ class EngineSession:
             self._to.effect(selection, await self._effect(selection))
 
     async def _effect(self, selection: Selection) -> Effect:
-        ask = partial(self.engine.call, EFFECT, selection.params(LensParams))
+        ask = partial(self.engine.call, methods.EFFECT, selection.params(methods.LensParams))
         return await self._held(self._effects, selection.path_key, selection.model, ask)
 
     async def _answer_second(self, selection: Selection) -> None:
@@ -262,28 +216,29 @@ class EngineSession:
     async def _ask(self, selection: Selection, ahead: bool) -> View:
         ask = self.engine.call
         if selection.trail:
-            return explanation_view(await ask(EXPLAIN, selection.params(ExplainParams, ref=selection.trail[-1])), selection.trail)
+            number = await ask(methods.EXPLAIN, selection.params(methods.ExplainParams, ref=selection.trail[-1]))
+            return explanation_view(number, selection.trail)
         match selection.aside:
             case "effect":
                 return effect_view(await self._effect(selection), selection.interventions)
             case "attribution":
-                return await ask(ATTRIBUTION, selection.params(AttributionParams))
+                return await ask(methods.ATTRIBUTION, selection.params(methods.AttributionParams))
             case "code":
-                return await ask(CODE, selection.params(ViewParams))
+                return await ask(methods.CODE, selection.params(methods.ViewParams))
             case "evidence":
-                return await ask(EVIDENCE, selection.params(EvidenceParams))
+                return await ask(methods.EVIDENCE, selection.params(methods.EvidenceParams))
             case "compare":
-                return await ask(COMPARE, selection.params(CompareParams, stage="compare"))
+                return await ask(methods.COMPARE, selection.params(methods.CompareParams, stage="compare"))
             case "built_head":
-                asked = selection.params(ExperimentParams, name="built_head", inputs={"head": selection.built})
-                return (await ask(EXPERIMENT, asked)).view
+                asked = selection.params(methods.ExperimentParams, name="built_head", inputs={"head": selection.built})
+                return (await ask(methods.EXPERIMENT, asked)).view
             case "patches":
-                while (view := await ask(PATCHES, selection.params(PatchesParams, stage="patches"))).is_partial:
+                while (view := await ask(methods.PATCHES, selection.params(methods.PatchesParams, stage="patches"))).is_partial:
                     if not (ahead or self._newest.has_newer):
                         self._to.partial(view)
                 return view
             case _:
-                return await ask(VIEW, selection.params(ViewParams))
+                return await ask(methods.VIEW, selection.params(methods.ViewParams))
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with

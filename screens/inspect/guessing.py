@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Literal
 
 from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import GUESS, GuessParams
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
 from screens.about_key import About, described, keyless
@@ -243,7 +244,8 @@ class Guessing(InspectPart):
 
     async def _ask_engine(self, selection: Selection) -> None:
         try:
-            question = await self._host.session.guess(selection, question_at(selection))
+            asked = selection.params(GuessParams, about=question_at(selection))
+            question = await self._host.session.engine.call(GUESS, asked)
         except EngineError as error:
             if self._state == "open":
                 self.close()

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from rich.cells import cell_len
 from textual.binding import Binding
@@ -231,8 +230,8 @@ class Navigation(InspectPart):
     async def _choose_run(self) -> None:
         from screens.dialogs.ask import RunChooser
 
-        lab = cast(AppState, self._host.app)
-        selection, newer = self._host.selection, newer_best(self._host.lab, self._host.model)
+        selection, lab = self._host.selection, self._host.lab
+        newer = newer_best(lab, self._host.model)
         other = "last checkpoint" if selection.checkpoint == "best" else "best checkpoint"
         newest = [] if newer is None else [(NEWEST, f"step {whole(newer)} of {selection.run}")]
         names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
 
 from msgspec import structs
 from textual.binding import Binding
@@ -14,7 +13,6 @@ from lab.views.blocks import LensPath, Prediction, View
 from lab.views.number_refs import next_token
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
-from screens.app_state import AppState
 from screens.dialogs.ask import AskText, RunChooser
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, toggled_aside
@@ -101,7 +99,7 @@ class PromptEditing(InspectPart):
     def apply_settings(self, settings: SamplingSettings) -> None:
         self.close()
         self._host.selection = replace(self._host.selection, sampling=settings)
-        cast(AppState, self._host.app).change_preferences(sampling=settings)
+        self._host.lab.change_preferences(sampling=settings)
 
     def close(self) -> None:
         """Show the tokens again."""

@@ -8,6 +8,7 @@ from textual.worker import Worker
 
 from lab.core.number_format import probability
 from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import SAMPLE, SampleParams
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
@@ -121,8 +122,9 @@ class TokenSampling(InspectPart):
             return False
         sampling = replace(selection.sampling, seed=selection.sampling.seed + seeds_on)
         start = cut_after(selection.prompt, model.path, selection.position)
+        asked = replace(selection, prompt=start, sampling=sampling)
         try:
-            token = await self._host.session.sample(replace(selection, prompt=start, sampling=sampling))
+            token = await self._host.session.engine.call(SAMPLE, asked.params(SampleParams))
         except EngineError as error:
             self._host.fail(str(error), isinstance(error, EngineDied))
             return False

@@ -9,6 +9,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import PROMPT_REPORT, SAVE_TRACE, PromptParams, SaveTraceParams
 from lab.views.blocks import View
 from screens.about_key import About, described
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
@@ -101,12 +102,13 @@ class ViewExport(InspectPart):
         self._writing = path.name
         if kind in ("npz", "json"):
             self._host.say(f"Writing {short_path(path)} …")
-            saved = await self._host.session.save_trace(selection, str(path), kind)
+            asked = selection.params(SaveTraceParams, path=str(path), kind=kind)
+            saved = await self._host.session.engine.call(SAVE_TRACE, asked)
             size = saved.bytes
             arrays = f"{whole(saved.arrays)} arrays, " if saved.arrays else ""
         elif kind == "html":
             self._host.say(f"Writing {short_path(path)} …")
-            prompt = await self._host.session.prompt_report(selection)
+            prompt = await self._host.session.engine.call(PROMPT_REPORT, selection.params(PromptParams))
             size = await asyncio.to_thread(write_report, path, selection.run, prompt)
         elif svg:
             size = await asyncio.to_thread(write_screenshot, path, svg)

@@ -62,6 +62,8 @@ class NumberLocation:
 
 @dataclass(frozen=True)
 class Answer:
+    """The fields of an `Explanation` that a formula gives."""
+
     formula: str
     numbers: str
     operands: list[Operand]

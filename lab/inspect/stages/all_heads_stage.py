@@ -241,10 +241,7 @@ def thumbnails(context: StageContext) -> View:
 
     effects = head_effects(context)
     size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))
-    found: Overview | None = context.traced.get(("overview", size), 0)
-    if found is None:
-        found = _overview(context, size)
-        context.traced.put(("overview", size), 0, found)
+    found = context.traced.get_or_compute(("overview", size), 0, lambda: _overview(context, size))
     at, heads = context.position, context.config.heads
     pairs = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
     summaries = [found.of(layer, head, at) for layer, head in pairs]

@@ -156,15 +156,9 @@ def neighbours(context: StageContext) -> View:
     id_, position = context.ids[context.position], context.position
     table = context.weight("wte.weight")
     vector = table[id_].astype(np.float64)
-    found: tuple[Numbers, list[int]] | None = context.traced.get("neighbours", id_)
-    if found is None:
-        cosines = _cosines(table, vector)
-        others = cosines.copy()
-        others[id_] = -np.inf
-        found = cosines, np.argsort(-others, kind="stable")[: min(NEIGHBOURS, len(others) - 1)].tolist()
-        context.traced.put("neighbours", id_, found)
-        check()
-    cosines, nearest = found
+    cosines = context.traced.get_or_compute("neighbours", id_, lambda: _cosines(table, vector))
+    others = np.where(np.arange(len(cosines)) == id_, -np.inf, cosines)
+    nearest: list[int] = np.argsort(-others, kind="stable")[: min(NEIGHBOURS, len(others) - 1)].tolist()
     rows = [
         [
             Cell(context.tokenizer.label(each)),

@@ -30,9 +30,7 @@ def lens(context: StageContext) -> View:
     """
     rows = around(len(context.ids), context.position, ROWS)
     layers = range(-1, context.config.layers)
-    columns: list[tuple[list[int], list[float]]] = []
-    for layer in layers:
-        columns += [_column(context, layer, rows)]
+    columns = [_column(context, layer, rows) for layer in layers]
     ids = np.array([column[0] for column in columns]).T  # (tokens, layers + 1)
     probabilities = np.array([column[1] for column in columns]).T
     following = [context.ids[row + 1] if row + 1 < len(context.ids) else None for row in rows]
@@ -59,16 +57,13 @@ def lens(context: StageContext) -> View:
 
 def _column(context: StageContext, layer: int, rows: range) -> tuple[list[int], list[float]]:
     """The most probable next token after a layer (−1: the embedding) for each row, and its probability."""
-    key = ("lens column", layer, rows)
-    cached: tuple[list[int], list[float]] | None = context.traced.get(key, 0)
-    if cached is None:
-        from models.trace import layer_norm
+    from models.trace import layer_norm
 
-        name = "blocks.0.resid_pre" if layer < 0 else f"blocks.{layer}.resid_post"
-        stream = context.trace[name][rows.start : rows.stop]
-        cached = _most_probable(context, layer_norm(stream, context.opened.model.ln_f))
-        context.traced.put(key, 0, cached)
-    return cached
+    def column() -> tuple[list[int], list[float]]:
+        stream = context.trace["blocks.0.resid_pre" if layer < 0 else f"blocks.{layer}.resid_post"][rows.start : rows.stop]
+        return _most_probable(context, layer_norm(stream, context.opened.model.ln_f))
+
+    return context.traced.get_or_compute(("lens column", layer, rows), 0, column)
 
 
 def _most_probable(context: StageContext, vectors: "Tensor") -> tuple[list[int], list[float]]:

@@ -72,11 +72,7 @@ def logit_lens(context: StageContext) -> Lens:
 
     Final norm and output head are applied to each stream (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
-    cached: Lens | None = context.traced.get("lens", context.position)
-    if cached is None:
-        cached = _lens(context)
-        context.traced.put("lens", context.position, cached)
-    return cached
+    return context.traced.get_or_compute("lens", context.position, lambda: _lens(context))
 
 
 def _lens(context: StageContext) -> Lens:

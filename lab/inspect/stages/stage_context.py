@@ -263,9 +263,6 @@ PATTERN_CODE = {
 }
 """The lines that compute the attention pattern, for the stages that show it."""
 
-StageView = Callable[[StageContext], View]
-"""Incremental for a view of all layers."""
-
 
 @dataclass(eq=False)
 class Stage:
@@ -288,9 +285,9 @@ class Stage:
     reads: str = ""
     """Value of the layer that the stage starts from, as an intervention has left it."""
     name: str = field(init=False)
-    view: StageView = field(init=False)
+    view: Callable[[StageContext], View] = field(init=False)
 
-    def __call__(self, view: StageView) -> "Stage":
+    def __call__(self, view: Callable[[StageContext], View]) -> "Stage":
         self.name, self.view = view.__name__, view
         return self
 

@@ -11,7 +11,7 @@ import msgspec
 from lab.core.errors import UserError
 from lab.engine.method_registry import EngineMethod
 from lab.engine.process import claim_pipes
-from lab.engine.server import Server, implement
+from lab.engine.server import Implementation, Server
 from models.check import check
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     requests, replies = claim_pipes()
     server = Server(replies)
     threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), daemon=True).start()
-    implementations = [implement(LOG, log), *(implement(each, globals()[each.name]) for each in TOLD)]
+    implementations = [Implementation(LOG, log), *(Implementation(each, globals()[each.name]) for each in TOLD)]
     server.serve_forever(implementations)
 
 

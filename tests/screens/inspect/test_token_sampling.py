@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lab.engine.method_registry import SAMPLE
 from lab.views.blocks import Cell, Column, IntervalBar, IntervalPart, LensPath, Parity, StageEntry, Table, Token, View
 from models.config import SamplingSettings
 from screens.dialogs.ask import AskText, RunChooser
-from screens.inspect.selection import Prompt, Selection, cut_after, with_token
+from screens.inspect.selection import Prompt, cut_after, with_token
 from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import LEVELS, level
@@ -60,13 +61,14 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
         assert "seed 3" in pilot.facts
 
         screen, gate, labels = pilot.screen, asyncio.Event(), pilot.labels
-        sample, drawn = screen.session.sample, len(engine.asked("sample"))
+        call, drawn = engine.call, len(engine.asked("sample"))
 
-        async def slowly(selection: Selection) -> Token:
-            await gate.wait()
-            return await sample(selection)
+        async def slowly(method: Any, params: Any) -> Any:
+            if method is SAMPLE:
+                await gate.wait()
+            return await call(method, params)
 
-        monkeypatch.setattr(screen.session, "sample", slowly)
+        monkeypatch.setattr(engine, "call", slowly)
         await pilot.press("space", "left")
         gate.set()
         await pilot.until(lambda: all(worker.group != "sample" for worker in pilot.app.workers))
