@@ -195,7 +195,7 @@ ROWS, COLUMNS = 32, 64
 
 def apart(right: Any, found: Any) -> Apart | None:
     """The part of two results, of the first that differ where there are several; None where they cannot be laid side by side."""
-    if isinstance(right, list) and isinstance(found, list) and all(isinstance(each, np.ndarray) for each in right):
+    if isinstance(right, list) and isinstance(found, list) and any(isinstance(each, np.ndarray) for each in right):
         return next((apart(one, other) for one, other in zip(right, found, strict=False) if difference(one, other)), None)
     with suppress(TypeError, ValueError, NotComparableError):
         other = np.asarray(found, dtype=np.float64)

@@ -14,6 +14,7 @@ import ast
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -89,8 +90,8 @@ class Task:
 
 
 FORM = re.compile(
-    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(seconds: (?P<seconds>[^\n]+)\n)?\n(?P<text>.+?)\n+"
-    r"```python\n(?P<template>.+?)```\n(?P<hints>.+?)\n"
+    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(source: (?P<source>[^\n]+)\n)?"
+    r"(seconds: (?P<seconds>[^\n]+)\n)?\n(?P<text>.+?)\n+```python\n(?P<template>.+?)```\n(?P<hints>.+?)\n"
     r"## Solution\n\n```python\n(?P<solution>.+?)```\n\n## Mistakes\n(?P<mistakes>.+)",
     re.DOTALL,
 )
@@ -106,10 +107,31 @@ def words_of(name: str) -> Words:
     hints = tuple(hint.strip() for hint in found["hints"].split("## Hint\n")[1:]) if found else ()
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
+    hints = (*hints[:2], "\n".join((hints[2], *source_lines(found["source"] or ""))))
     seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
     mistakes = tuple(_mistake(found["solution"], each) for each in found["mistakes"].split("\n- ")[1:])
     words = (found["title"], found["lesson"], seconds, found["text"], found["template"], hints, found["solution"])
     return Words(number, name, *words, mistakes)
+
+
+def source_lines(places: str) -> list[str]:
+    """Lines of functions of `models`, such as `gpt.MLP.forward`, without their docstrings."""
+    lines = list[str]()
+    for module, *names in (place.split(".") for place in places.split()):
+        text = (TASKS.parents[2] / "models" / f"{module}.py").read_text(encoding="utf-8")
+        node: Any = ast.parse(text)
+        for name in names:
+            node = next(each for each in node.body if getattr(each, "name", "") == name)
+        first = node.body[ast.get_docstring(node) is not None].lineno - 1
+        shown = textwrap.dedent("\n".join(text.split("\n")[first : node.end_lineno]))
+        lines += [f"models/{module}.py, {'.'.join(names)}:", *shown.split("\n")]
+    return lines
+
+
+def now_write(lesson: str) -> str:
+    """The exercises of a lesson, as the Markdown that it ends with; "" where it has none."""
+    found = [f"{words.number}. {words.title}" for words in map(words_of, NAMES) if words.lesson == lesson]
+    return f"\n\n**Now write it**, on the page *write*: {'; '.join(found)}." if found else ""
 
 
 def _mistake(solution: str, text: str) -> tuple[str, str]:

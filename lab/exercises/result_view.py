@@ -1,14 +1,17 @@
 """Views of the exercises: the words of one with its hints and what its check found, and the model that uses what passes."""
 
+import re
+
 import numpy as np
 
 from lab.core.number_format import fixed
 from lab.exercises.check_process import CheckResult
 from lab.exercises.comparison import Apart
 from lab.exercises.exercise import YOUR_MODEL, Words
-from lab.exercises.your_model import BATCH, CONTEXT, YourModel
+from lab.exercises.your_model import BATCH, COMPARED, CONTEXT, YourModel
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 
+INDENT = re.compile(r"(?m)^ +")
 EVERY = 10
 """Steps of the training between two rows."""
 BEFORE = (
@@ -19,13 +22,16 @@ BEFORE = (
 
 def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
     """An exercise, above it what its check found, and so many of its hints."""
-    said = [f"Hint {at} of 3: {hint}" for at, hint in enumerate(words.hints[:hints], 1)]
+    said = [
+        INDENT.sub(lambda spaces: "\u00a0" * len(spaces[0]), f"Hint {at} of 3: {hint}")
+        for at, hint in enumerate(words.hints[:hints], 1)
+    ]
     blocks: list[Block] = [Paragraph(hint) for hint in reversed(said)]
     sentence = ""
     if result is not None:
         sentence = " ".join(filter(None, (result.mistake, result.problem))) or f"✓ It passes. “{YOUR_MODEL}” uses it."
         blocks += _found(result)
-    blocks += [Paragraph(words.text), Paragraph(words.asked)]
+    blocks += [Paragraph(f"{words.text} (Lesson: {words.lesson.replace('-', ' ')}.)"), Paragraph(words.asked)]
     return View(stage=words.name, title=f"{words.number}. {words.title}", sentence=sentence, blocks=blocks)
 
 
@@ -59,7 +65,8 @@ def model_view(result: CheckResult | None) -> View:
         view.blocks = _found(result) if result is not None else []
         return view
     model = result.model
-    view.sentence = "✓ It does all that the lab's does." if model.is_equal else "It does something else than the lab's."
+    what = f"its logits, the text that it writes{f', its first {COMPARED} losses' if model.losses else ''}"
+    view.sentence = f"✓ As the lab's: {what}." if model.is_equal else f"Not as the lab's is one of these: {what}."
     view.blocks = [*map(Paragraph, model.in_words()), *([_curves(model)] if model.losses else []), *_found(result)]
     view.parity = model.parity
     return view

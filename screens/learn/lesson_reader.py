@@ -19,6 +19,7 @@ from textual.widgets import Input, Markdown
 
 from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
+from lab.exercises.exercise import now_write
 from lab.lessons.lesson import Lesson, LessonStep
 from lab.lessons.translation import languages, own_words
 from screens.about_key import About, described
@@ -189,7 +190,8 @@ class LessonReader(Vertical):
         await box.remove_children()
         self.live = None
         markdown = self.query_one(Markdown)
-        await markdown.update(lesson_markdown(step.text, self._is_preview))
+        is_end = step is lesson.steps[-1]
+        await markdown.update(lesson_markdown(step.text + now_write(lesson.name) * is_end, self._is_preview))
         text.scroll_home(animate=False)
         if self._is_preview and not self.screen.has_class("-narrow"):
             await asyncio.sleep(SECONDS_AT_REST)

@@ -64,6 +64,9 @@ class WriteView(BlockView):
     class HintAsked(Message):
         """The user wants the next hint."""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "hint" or (self.view is not None and self.view.stage != YOUR_MODEL)
+
     def action_hint(self) -> None:
         self.post_message(self.HintAsked())
 
@@ -171,6 +174,7 @@ class WritePage(ReadingPage):
         result = self.results.get(name)
         if name == YOUR_MODEL:
             self.view.show(model_view(result))
+            self._say(f"with the weights of {run_in_words(self.run, self.lab)}")
         else:
             self.view.show(exercise_view(words_of(name), result, self._hints.get(name, 0)))
             self._say(f"{visible(str(file_of(folder(), name)))} · checked on {run_in_words(self.run, self.lab)}")
