@@ -10,11 +10,12 @@ import psutil
 import pytest
 
 from lab.core.errors import UserError
-from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember
+from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember, use_passing
 from lab.exercises.check_process import copied, known_mistake
 from lab.exercises.comparison import difference, plain
 from lab.exercises.exercise import NAMES, defined, task_of, words_of
 from lab.exercises.material import Material
+from lab.exercises.your_model import STEPS
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
 
@@ -168,3 +169,18 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
     (tmp_path / "linked").symlink_to(folder)
     with pytest.raises(UserError, match="is a link"):
         begin(tmp_path / "linked", "head")
+
+
+def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_for_all(tmp_path: Path) -> None:
+    files = {}
+    for name in NAMES:
+        words = words_of(name)
+        used = "".join(f"from {other} import {other}\n" for other in NAMES[: words.number - 1])
+        files[name] = tmp_path / words.file_name
+        files[name].write_text(used + words.solution)
+    result = use_passing(files, open_run("demo").path, PROMPT)
+    assert result.model is not None, result.problem
+    assert result.model.used == list(NAMES)
+    assert result.model.is_equal
+    assert len(result.model.losses) == STEPS
+    assert result.model.losses[-1][0] < result.model.losses[0][0] - 1
