@@ -47,7 +47,7 @@ def hugging_face(openai_files: tuple[Path, Path]) -> Callable[[str], list[int]]:
     return lambda text: tokenizer.encode(text).ids
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(AWKWARD)
 def test_gpt2_ids_are_those_of_tiktoken(tokenizers: dict[str, Tokenizer], openai: tiktoken.Encoding, text: str) -> None:
     assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
@@ -57,8 +57,8 @@ def test_gpt2_ids_are_those_of_tiktoken_over_all_of_unicode(tokenizers: dict[str
     points = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     for start in range(0, len(points), 4096):
         some = points[start : start + 4096]
-        for text in ("".join(some), " ".join(some[::7]), "a".join(some[::11])):
-            assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
+        text = "".join(some) + " ".join(some[::7]) + "a".join(some[::11])
+        assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
 
 
 @pytest.mark.parametrize("source", ["python", "../shared/data/tinyshakespeare.txt"])
@@ -75,7 +75,7 @@ def test_gpt2_ids_are_those_of_tiktoken_over_a_whole_text(
     assert [id for chunk in chunks for id in tokenizers["gpt2"].encode_array(chunk).tolist()] == expected
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.text(alphabet=st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn"]), max_size=40))
 def test_gpt2_ids_are_those_of_hugging_face(
     tokenizers: dict[str, Tokenizer], hugging_face: Callable[[str], list[int]], text: str

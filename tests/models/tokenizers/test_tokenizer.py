@@ -103,12 +103,9 @@ def test_a_terminals_escaped_bytes_are_those_bytes(tokenizers: dict[str, Tokeniz
     assert tokenizers["gpt2"].encode(data.decode("utf-8", "surrogateescape")) == tokenizers["gpt2"].encode_bytes(data)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [" " * 1_200_000 + "x", "\n" * 1_200_000 + " x", "a" + " " * 1_200_000, "\xa0" * 1_200_000 + "x"],
-    ids=["spaces", "newlines", "spaces at the end", "no-break spaces"],
-)
-def test_a_million_spaces_are_no_trouble(tokenizers: dict[str, Tokenizer], text: str) -> None:
+@pytest.mark.parametrize("space", [" ", "\n", "\xa0"])
+def test_half_a_million_spaces_are_no_trouble(tokenizers: dict[str, Tokenizer], space: str) -> None:
+    text = f"a{space * 500_000}x"
     assert tokenizers["bytes"].encode(text) == list(text.encode())
     assert Tokenizer.train([text], 256).vocab_size == 256
 
@@ -117,11 +114,12 @@ def test_a_million_spaces_are_no_trouble(tokenizers: dict[str, Tokenizer], text:
 def test_every_merge_is_of_two_earlier_tokens(tokenizers: dict[str, Tokenizer], kind: str) -> None:
     tokenizer = tokenizers[kind]
     ordinary = tokenizer.vocab_size - len(tokenizer.special)
+    step = 7 if kind == "gpt2" else 1
     for id in range(256):
         assert len(tokenizer.token_bytes(id)) == 1
         assert tokenizer.parents(id) is None
         assert tokenizer.merge_rank(id) is None
-    for id in range(256, ordinary):
+    for id in range(256, ordinary, step):
         parents = tokenizer.parents(id)
         assert parents
         left, right = parents
