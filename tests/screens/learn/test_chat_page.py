@@ -104,7 +104,7 @@ async def test_the_settings_are_behind_the_message_and_what_is_typed_is_kept_as_
         assert "e types it" in str(field.border_title)
         for _ in range(2):
             await pilot.press("]")
-            await until(pilot, lambda: pilot.app.screen.page == "quiz")  # type: ignore[attr-defined]
+            await until(pilot, lambda: pilot.app.screen.page == "write")  # type: ignore[attr-defined]
             await pilot.press("[")
             await until(pilot, lambda: isinstance(pilot.app.focused, ChatLines))
         await pilot.press("e", "ctrl+u", *"Hi", "down")
