@@ -171,7 +171,8 @@ async def test_a_language_is_chosen_in_the_palette_kept_and_shown_at_once_and_a_
         await until(pilot, lambda: claims.claims)
         at = next(at for at, claim in enumerate(claims.claims) if claim.name == "vocabulary")
         claims._open("vocabulary")
-        own = f"# Titel <!-- {claims.claims[at].title} · 1 -->\n\n{claims.claims[at].explanation}\n"
+        english, _, text = (translation.LESSONS / "claims" / "text" / "01-vocabulary.md").read_text("utf-8").partition("\n")
+        own = f"{english.replace('# ', '# Titel <!-- ')} · 1 -->\n{text.partition('## ')[0]}"
         (folder / "01-vocabulary.md").write_text(own, "utf-8")
         monkeypatch.setattr(translation, "TRANSLATIONS", tmp_path / "translations")
         again.choose_language("zh")
