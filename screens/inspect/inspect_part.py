@@ -1,19 +1,23 @@
-"""Part of Inspect: the calls that it gets from the screen, and the states of the model in view."""
+"""Part of Inspect: its view of the screen (`InspectHost`), and the calls it gets from there (`InspectPart`)."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from textual.app import App
 from textual.binding import BindingType
+from textual.screen import ModalScreen
+from textual.worker import Worker
 
 from lab.views.blocks import LensPath, ModelFacts, View
+from screens.app_state import AppState
+from screens.blocks.block_view import BlockView
+from screens.inspect.engine_session import EngineSession
 from screens.inspect.selection import Selection
 
-if TYPE_CHECKING:
-    from screens.inspect.inspect_screen import InspectScreen
-
-InspectHost: TypeAlias = "InspectScreen"
-"""The screen as its parts see it: they replace its `selection`, and it follows."""
+R = TypeVar("R")
 
 Actions = tuple[Callable[..., Any], ...]
 """Methods of a part: `do('switch')` is the action of the screen that calls `switch`."""
@@ -49,6 +53,68 @@ class Ready:
 
 
 ModelState = Starting | Loading | Opened | Ready
+
+
+class InspectHost(Protocol):
+    """The screen as its parts see it."""
+
+    selection: Selection
+    """A part replaces it; the screen follows."""
+    session: EngineSession
+    view: BlockView
+
+    @property
+    def app(self) -> App[object]: ...
+
+    @property
+    def model(self) -> ModelState: ...
+
+    @property
+    def lab(self) -> AppState: ...
+
+    def say(self, words: str, *, error: bool = False) -> None:
+        """Show a sentence in the status line."""
+
+    def say_location(self) -> None:
+        """Show the step in the status line, unless the cursor stands on a number."""
+
+    def fail(self, sentence: str, died: bool) -> None:
+        """Show an error; `died` says whether the engine died of it."""
+
+    @property
+    def is_free(self) -> bool:
+        """True while the screen is in front and no field is edited: a new token would disturb nothing."""
+
+    def ask_again(self) -> None:
+        """Ask for what is selected with the weights that are on disk now."""
+
+    def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
+        """Run `work` beside the screen; it replaces older work of its group."""
+
+    async def ask(self, dialog: ModalScreen[R]) -> R | None:
+        """The answer to a dialog; from within started work only."""
+
+    @property
+    def is_on_numbers(self) -> bool:
+        """True while the cursor stands in the view of the first prompt."""
+
+    def focus_steps(self) -> None:
+        """Focus the list of steps."""
+
+    def focus_numbers(self) -> None:
+        """Put the cursor into the view of the first prompt."""
+
+    def refresh_bindings(self) -> None: ...
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None: ...
+
+    async def run_action(self, action: str) -> None: ...
+
+    def call_later(self, callback: Callable[[], None]) -> bool: ...
+
+    def has_class(self, *class_names: str) -> bool: ...
+
+    def set_class(self, add: bool, *class_names: str) -> object: ...
 
 
 class InspectPart:
