@@ -17,7 +17,7 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +58,23 @@ class Words:
     """Processor time that a check may take."""
     text: str
     template: str
-    hints: tuple[str, ...]
-    """Three, each saying more than the one before."""
+    told: tuple[str, ...]
+    """Three hints, each saying more than the one before, the last one without the lines of `source`."""
+    source: str
+    """Functions of `models`, such as `gpt.MLP.forward`."""
     solution: str
-    mistakes: tuple[tuple[str, str], ...]
-    """Sentence and code of each."""
+    faults: str
+    """The list of known mistakes, as it stands in the file."""
+
+    @cached_property
+    def hints(self) -> tuple[str, ...]:
+        """The three hints, the last one with the model's own lines."""
+        return (*self.told[:2], "\n".join((self.told[2], *source_lines(self.source))))
+
+    @cached_property
+    def mistakes(self) -> tuple[tuple[str, str], ...]:
+        """Sentence and code of each known mistake."""
+        return tuple(_mistake(self.solution, each) for each in self.faults.split("\n- ")[1:])
 
     @property
     def file_name(self) -> str:
@@ -108,11 +120,9 @@ def words_of(name: str) -> Words:
     hints = tuple(hint.strip() for hint in found["hints"].split("## Hint\n")[1:]) if found else ()
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
-    hints = (*hints[:2], "\n".join((hints[2], *source_lines(found["source"] or ""))))
     seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
-    mistakes = tuple(_mistake(found["solution"], each) for each in found["mistakes"].split("\n- ")[1:])
-    words = (found["title"], found["lesson"], seconds, found["text"], found["template"], hints, found["solution"])
-    return Words(number, name, *words, mistakes)
+    words = (found["title"], found["lesson"], seconds, found["text"], found["template"])
+    return Words(number, name, *words, hints, found["source"] or "", found["solution"], found["mistakes"])
 
 
 def source_lines(places: str) -> list[str]:

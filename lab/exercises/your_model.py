@@ -94,11 +94,10 @@ def assembled(
     functions: dict[str, Function] = {}
     theirs = set(mine)
     for name in NAMES:
-        calls = {other for other in theirs if re.search(rf"(?<![.\w]){other}\(", words_of(name).solution)} - {name}
         if name in mine:
             function = executed(name, Path(mine[name]))
             functions[name] = function if called is None else _told(name, function, called)
-        elif called is not None and calls:
+        elif called is not None and any(re.search(rf"(?<![.\w]){other}\(", words_of(name).solution) for other in theirs - {name}):
             functions[name] = defined(name, words_of(name).solution, functions)
             theirs.add(name)
         else:

@@ -190,8 +190,8 @@ class LessonReader(Vertical):
         await box.remove_children()
         self.live = None
         markdown = self.query_one(Markdown)
-        is_end = step is lesson.steps[-1]
-        await markdown.update(lesson_markdown(step.text + now_write(lesson.name) * is_end, self._is_preview))
+        end = now_write(lesson.name) if step is lesson.steps[-1] else ""
+        await markdown.update(lesson_markdown(step.text + end, self._is_preview))
         text.scroll_home(animate=False)
         if self._is_preview and not self.screen.has_class("-narrow"):
             await asyncio.sleep(SECONDS_AT_REST)
