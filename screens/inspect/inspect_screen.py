@@ -200,12 +200,10 @@ class InspectScreen(LabScreen):
 
     @property
     def is_on_numbers(self) -> bool:
-        """True while the cursor stands in the view of the first prompt."""
         return self.focused is self.view
 
     @property
     def is_free(self) -> bool:
-        """True while the screen is in front and no field is edited: a new token would disturb nothing."""
         return self.is_current and not self._bar.is_editing
 
     def would_be_lost(self) -> str:
@@ -332,7 +330,6 @@ class InspectScreen(LabScreen):
             self._take_view(selection, view)
 
     def ask_again(self) -> None:
-        """Ask for what is selected with the weights that are on disk now."""
         self.session.forget()
         self._ask(self.selection)
 
@@ -369,7 +366,6 @@ class InspectScreen(LabScreen):
         self.say_location()
 
     def fail(self, sentence: str, died: bool) -> None:
-        """Show an error; `died` says whether the engine died of it."""
         kept = after_refusal(self.selection, self.model.answered if isinstance(self.model, Ready) else None)
         refused = self.selection
         more = " The next key starts another." if died else f" In view: {kept.run}." if kept.run != refused.run else ""
@@ -391,12 +387,10 @@ class InspectScreen(LabScreen):
             self.ask_again()
 
     def say(self, words: str, *, error: bool = False) -> None:
-        """Show a sentence in the status line."""
         self._status.say(words, error=error)
         self._status.set_class(False, "-next")
 
     def say_location(self) -> None:
-        """Show the step in the status line, unless the cursor stands on a number."""
         self.query_one(KeyBar).update_keys()
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             newer = "newer weights: m, then enter" if newer_best(self.lab, self.model) is not None else ""
@@ -408,11 +402,9 @@ class InspectScreen(LabScreen):
             self._status.set_class(bool(self._tour.hint) and not (own or self._tour.caption), "-next")
 
     def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
-        """Run `work` beside the screen; it replaces older work of its group."""
         return self.run_worker(work, group=group, exclusive=True)
 
     async def ask(self, dialog: ModalScreen[R]) -> R | None:
-        """The answer to a dialog; from within started work only."""
         return await self.app.push_screen_wait(dialog)
 
     def focus_steps(self) -> None:

@@ -118,8 +118,10 @@ class Navigation(InspectPart):
         self._looks_for_head = self._has_found_head = False
 
     def actions(self) -> Actions:
-        first = self.step, self.step_end, self.another_view, self.panel, self.position, self.head
-        return *first, self.all_heads, self.layer, self.stage, self.checkpoint, self.page, self.choose_run
+        return (
+            *(self.step, self.step_end, self.another_view, self.panel, self.position, self.head),
+            *(self.all_heads, self.layer, self.stage, self.checkpoint, self.page, self.choose_run),
+        )
 
     def step(self, by: int) -> None:
         if steps := self._list.steps:
