@@ -14,7 +14,7 @@ from lab.core.number_format import bytes_, fixed, probability, significant, whol
 from lab.experiments.batch_passes import embedded, hidden
 from lab.experiments.experiment_context import ExperimentContext, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
-from lab.inspect.stages.logits_stage import largest
+from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_tables import Numbers, number

@@ -11,7 +11,7 @@ from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.experiments.sizes import used_in_unembedding
 from lab.inspect.stages.logit_lens import StreamLens, logit_lens, residual_streams
-from lab.inspect.stages.logits_stage import largest
+from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref

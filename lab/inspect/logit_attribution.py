@@ -19,7 +19,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant
 from lab.inspect.interventions import name_of
-from lab.inspect.stages.logits_stage import largest
+from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref

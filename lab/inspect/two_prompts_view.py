@@ -6,7 +6,7 @@ from lab.core.colour_scales import Scale
 from lab.core.number_format import probability, significant
 from lab.inspect.intervention_effect import kl_bits
 from lab.inspect.stages.logit_lens import logit_lens, residual_streams
-from lab.inspect.stages.logits_stage import largest
+from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, StackedStrips, Table, View
 from lab.views.number_refs import ref

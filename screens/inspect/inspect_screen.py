@@ -24,7 +24,6 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
-from screens.inspect.drawing import AttentionShading, SampledTokenTransition, ViewTransition
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.guessing import Guessing
@@ -35,6 +34,7 @@ from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing, SecondPrompt
 from screens.inspect.run_hold import RunHold, RunRead, read_first_prompt
 from screens.inspect.selection import Selection, after_refusal, index_of, with_prompt, within
+from screens.inspect.shading_and_transitions import AttentionShading, SampledTokenTransition, ViewTransition
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.tour import Tour

@@ -13,7 +13,7 @@ from lab.inspect.stages.attention_scores_stage import VERY_WIDE, matrix, qkv, sc
 from lab.inspect.stages.embedding_stage import embed, neighbours, positions, tokens
 from lab.inspect.stages.kv_cache_stage import cache
 from lab.inspect.stages.lens_grid_stage import lens
-from lab.inspect.stages.logits_stage import likeliest, logits, sample
+from lab.inspect.stages.logits_and_sampling_stage import likeliest, logits, sample
 from lab.inspect.stages.mlp_stage import mlp, neurons
 from lab.inspect.stages.residual_stream_stage import ln1, ln2, ln_final, resid_mid, resid_post
 from lab.inspect.stages.score_parts_stage import why

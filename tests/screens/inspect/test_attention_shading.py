@@ -7,7 +7,7 @@ import pytest
 
 from lab.views.blocks import Array, HeadAttention
 from screens.colour import Palette
-from screens.inspect.drawing import shading_of
+from screens.inspect.shading_and_transitions import shading_of
 from screens.widgets.status_line import StatusLine
 from tests.screens.inspect.conftest import FakeEngine, Open, to_stage
 from tests.screens.pilot_waits import settle

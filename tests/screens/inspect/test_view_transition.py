@@ -3,11 +3,11 @@
 import pytest
 from rich.style import Style
 
-from screens.inspect.drawing import SECONDS, seconds_of
+from screens.inspect.shading_and_transitions import SECONDS, seconds_of
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.inspect.conftest import Open, to_stage
 
-SECONDS_OF = "screens.inspect.drawing.seconds_of"
+SECONDS_OF = "screens.inspect.shading_and_transitions.seconds_of"
 
 
 def test_no_transition_takes_as_long_as_300_milliseconds_and_some_places_have_none() -> None:
@@ -65,12 +65,12 @@ async def test_a_transition_ends_by_itself_and_none_plays_without_a_terminal(
         assert (len(strip.tokens), strip.highlight) == (tokens + 1, 0)
         monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.01)
         for late in (2.0, 0.0):
-            monkeypatch.setattr("screens.inspect.drawing.LATE", late)
+            monkeypatch.setattr("screens.inspect.shading_and_transitions.LATE", late)
             await pilot.go("home", *to_stage("scores"))
             await pilot.until(lambda: view.columns_drawn is None)
             assert any(len(view.render_line(y).text.strip()) > view.room // 2 for y in range(view.window))
         monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.06)
-        monkeypatch.setattr("screens.inspect.drawing.LATE", 2.0)
+        monkeypatch.setattr("screens.inspect.shading_and_transitions.LATE", 2.0)
         seen: list[float] = []
         monkeypatch.setattr(TokenStrip, "watch_highlight", lambda _, new: seen.append(new), raising=False)
         await pilot.go("space")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE
-from lab.inspect.stages.logits_stage import LISTED
+from lab.inspect.stages.logits_and_sampling_stage import LISTED
 from lab.inspect.stages.stage_context import MOST_CHARACTERS, PromptTokens
 from lab.inspect.stages.stage_registry import IN_LAYERS
 from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip
