@@ -195,6 +195,8 @@ class WritePage(ReadingPage):
             self._say(message.spot.description)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self.has_class("-editing"):
+            return action not in ("check", "panel", "edit", "anew")  # the box takes the keys
         if action == "panel":
             return self.view.has_panels
         return self.chosen != YOUR_MODEL or action not in ("edit", "anew")

@@ -107,6 +107,7 @@ async def test_without_an_editor_it_is_written_in_a_box_and_anew_keeps_what_was_
         await open_exercise(pilot, until)
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.focused, CodeBox))
+        await until(pilot, lambda: "⏎ check" not in rows_of(pilot)[-1])  # there enter begins a line
         template = file.read_text()
         await pilot.press("x", "(")
         assert page(app).would_be_lost() == "what you have written"
