@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
-    *("gpt", "cross_entropy", "adamw", "sample"),
+    *("gpt", "cross_entropy", "adamw", "sample", "next_logits"),
 )
 """The exercises in their order, numbered from 1."""
 TASKS = Path(__file__).parent / "tasks"
@@ -164,6 +164,13 @@ def defined(name: str, code: str, functions: Mapping[str, Function]) -> Function
     exec(compile(code, f"{name}.md", "exec"), values)
     function: Function = values[name]
     return function
+
+
+@cache
+def training_code() -> str:
+    """Code that trains a small model with the exercises' functions, and writes, as `my_gpt.py` has it."""
+    text = (TASKS.parent / "my_gpt.md").read_text(encoding="utf-8")
+    return text.split(FENCE)[1].removesuffix("```\n")
 
 
 @cache

@@ -14,14 +14,14 @@ import numpy as np
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
-from lab.exercises.exercise import NAMES, Function, defined, task_of, words_of
+from lab.exercises.exercise import NAMES, Function, defined, task_of, training_code, words_of
 from lab.views.blocks import Parity
 
 if TYPE_CHECKING:
     from lab.exercises.material import Material
 
 STEPS, COMPARED, BATCH, CONTEXT = 200, 20, 4, 32
-"""Steps of the training, the one at which the losses are to be equal to `EQUAL_LOSS`, and tokens of a step."""
+"""Steps of the training, the one at which the losses are to be equal to `EQUAL_LOSS`, and tokens of a step; as in my_gpt.md."""
 LAYERS, HEADS, WIDTH, LR = 2, 4, 32, 3e-3
 EQUAL_LOSS = 1e-4
 FLOATS = (np.float32, np.float64)
@@ -153,18 +153,23 @@ def written_by(functions: Mapping[str, Function], material: "Material") -> str:
     """What follows the prompt, token by token, with random numbers that are the same each time."""
     import torch
 
-    ids, numbers = list(material.ids), random.Random(1)
-    for _ in range(WRITTEN):
-        window = ids[-material.run.config.model.context :]
-        logits = torch.as_tensor(functions["gpt"](torch.tensor(window), dict(material.weights), material.heads))
-        ids.append(int(functions["sample"](logits[-1], numbers.random(), TEMPERATURE, TOP_K)[1]))
-    return material.decoded(ids[len(material.ids) :])
+    shape, numbers = material.run.config.model, random.Random(1)
+    room = max(shape.context // 2, shape.context - WRITTEN)
+    ids, cache = material.ids[-room:], torch.zeros(shape.layers, 2, 0, shape.width)
+    for token in ids:
+        logits, cache = map(torch.as_tensor, functions["next_logits"](token, cache, material.weights, material.heads))
+    written = list[int]()
+    while len(written) < min(WRITTEN, shape.context - len(ids)):
+        written.append(int(functions["sample"](logits, numbers.random(), TEMPERATURE, TOP_K)[1]))
+        logits, cache = map(torch.as_tensor, functions["next_logits"](written[-1], cache, material.weights, material.heads))
+    return material.decoded(written)
 
 
 def train(functions: Mapping[str, Function], material: "Material") -> list[tuple[float, float]]:
     """The losses of each step of a small model on the run's text, by these functions and by the lab's, from the same weights."""
     import torch
 
+    from lab.exercises.tasks.windows import windows as lab_windows
     from models.config import ModelConfig
     from models.gpt import GPT
     from models.optimizers import make_optimizer
@@ -177,23 +182,14 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
     weights = {name: weight.detach().clone() for name, weight in lab.named_parameters()}
     averages = {name: [torch.zeros_like(weight), torch.zeros_like(weight)] for name, weight in weights.items()}
     starts, losses = random.Random(1), list[tuple[float, float]]()
+    training_step = defined("training_step", training_code(), functions)
     for step in range(1, STEPS + 1):
         chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
-        inputs, targets = (torch.as_tensor(each) for each in functions["windows"](ids, chosen, CONTEXT))
-        for weight in weights.values():
-            weight.requires_grad_().grad = None
-        logits = torch.cat([functions["gpt"](row, dict(weights), HEADS) for row in inputs])
-        loss, gradient = functions["cross_entropy"](logits.detach().clone(), targets.flatten())
-        logits.backward(torch.as_tensor(gradient))  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            for name, weight in weights.items():
-                decay = 0.1 if weight.dim() > 1 else 0.0
-                given = (weight.detach(), weight.grad, *averages[name], step, LR, 0.9, 0.95, 1e-8, decay)
-                updated, *averages[name] = map(torch.as_tensor, functions["adamw"](*given))
-                weights[name] = updated.detach()
+        loss = training_step(ids, chosen, weights, averages, step)
         optimizer.zero_grad()
+        inputs, targets = lab_windows(ids, chosen, CONTEXT)
         right = lab.loss(inputs, targets)
         right.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        losses.append((float(loss), float(right.detach())))
+        losses.append((loss, float(right.detach())))
     return losses

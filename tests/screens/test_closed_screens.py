@@ -50,15 +50,13 @@ async def main():
                     await until(lambda: app.current_mode == "train" and app.screen.watched is not None)
                 for key in keys:
                     await open_and_close(key)
-            await pilot.pause()
-            gc.collect()
+            for _ in range(100):  # a thread may still read a file for a screen that was just closed
+                gc.collect()
+                kept = {name for _, name, screen in opened if screen() is not None}
+                if len(kept) == 1:
+                    break
+                await pilot.pause(0.05)
             widgets.append(sum(isinstance(each, Widget) for each in gc.get_objects()))
-        for _ in range(100):  # a thread may still read a file for a screen that was just closed
-            gc.collect()
-            kept = {name for _, name, screen in opened if screen() is not None}
-            if len(kept) == 1:
-                break
-            await pilot.pause(0.05)
         print(*sorted({name for _, name, _ in opened}))
         print(*sorted(kept))
         print(*widgets)

@@ -14,11 +14,15 @@ Weights = dict[str, Tensor]
 
 
 def gpt(ids: Tensor, weights: Weights, heads: int) -> Tensor:
+    logits: Tensor = torch.func.functional_call(model_of(weights, heads), weights, (ids[None],))[0]
+    return logits
+
+
+def model_of(weights: Weights, heads: int) -> GPT:
+    """A model without weights of its own, to be called with these."""
     (context, width), vocabulary = weights["wpe.weight"].shape, len(weights["wte.weight"])
     layers = sum(name.endswith("ln_1.weight") for name in weights)
-    model = _model(ModelConfig(layers=layers, heads=heads, width=width, context=context, vocab_size=vocabulary))
-    logits: Tensor = torch.func.functional_call(model, weights, (ids[None],))[0]
-    return logits
+    return _model(ModelConfig(layers=layers, heads=heads, width=width, context=context, vocab_size=vocabulary))
 
 
 @cache
