@@ -313,7 +313,7 @@ class LabApp(AppState):
     @work(group="note", exit_on_error=True)
     async def _add_note(self, place: str, text: str) -> None:
         """Write the note; where that is impossible, the dialog opens again with what was typed."""
-        from lab.lessons.notes import add_note
+        from lab.lessons.learner import add_note
 
         try:
             await asyncio.to_thread(add_note, home(), place, text)

@@ -235,7 +235,7 @@ def _claims(_: str) -> dict[str, str]:
 
 def _lesson_with(holder: str) -> ScreenState | None:
     """The first step of a lesson with the live widget of this class; None if none has it."""
-    from screens.learn.live.live_registry import LIVE_WIDGETS
+    from screens.learn.lesson_reader import LIVE_WIDGETS
 
     for lesson in _lessons(language()):
         for at, step in enumerate(lesson.steps):

@@ -13,7 +13,7 @@ A lesson's file begins with its title. A heading begins a step, and a fenced blo
     prompt: The big dog ran
     ```
 
-The first word after `live` is a widget of `screens.learn.live.live_registry`; each line below it is one of its options.
+The first word after `live` is a widget of `screens.learn.lesson_reader`; each line below it is one of its options.
 An action's id stands for its key, as in `{key:live.head}`.
 """
 

@@ -1,9 +1,10 @@
-"""Lesson reader: one step of a lesson at a time, its text above, its live widget below."""
+"""Lesson reader: one step of a lesson at a time, its text above, its live widget below; and the live widgets by name."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -20,14 +21,22 @@ from textual.widgets import Input, Markdown
 from lab.core.errors import UserError
 from lab.core.number_format import counted, whole
 from lab.exercises.exercise import now_write
-from lab.lessons.lesson import Lesson, LessonStep
+from lab.lessons.lesson import Lesson, LessonStep, Live
 from lab.lessons.translation import languages, own_words
 from screens.about_key import About, described
 from screens.action_index import with_keys
+from screens.learn.chat_page import ChatWidget
 from screens.learn.learn_page import LearnEngine, ReadingBox, run_in_words
+from screens.learn.live.computed_views import ExperimentWidget, OneStepWidget, StageWidget
+from screens.learn.live.draw_widgets import DrawAttention, DrawLoss
 from screens.learn.live.engine_view import PlaceView
-from screens.learn.live.live_registry import asks_guess, live_widget
+from screens.learn.live.guess_widgets import MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.learn.live.posttraining_widget import PosttrainingWidget
+from screens.learn.live.scaling_widget import ScalingWidget
+from screens.learn.live.study_widget import ChooseWidget, RecordedGuess, StudyWidget
+from screens.learn.live.text_widgets import FunnelWidget, MergesWidget
+from screens.learn.live.typed_numbers import SoftmaxEditor, ThreeWeightsWidget
 from screens.messages import ModeChosen, OpenState
 from screens.widgets.status_line import StatusLine
 from screens.widgets.top_bars import MODES
@@ -47,6 +56,44 @@ LEAST_ROWS = 12
 """Rows that the live view of a step to come needs, to be shown below the one before it."""
 QUESTIONS = ("facts", "path", "live")
 """Keys of what live widgets ask the engine: an answer to one of a step that was left would ask on."""
+
+
+LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
+    "stage": StageWidget,
+    "experiment": ExperimentWidget,
+    "softmax": SoftmaxEditor,
+    "posttraining": PosttrainingWidget,
+    "predict-next-token": NextTokenGuess,
+    "predict-experiment": MeasuredGuess,
+    "predict-recorded": RecordedGuess,
+    "scaling": ScalingWidget,
+    "funnel": FunnelWidget,
+    "merges": MergesWidget,
+    "three-weights": ThreeWeightsWidget,
+    "one-step": OneStepWidget,
+    "study": StudyWidget,
+    "predict-study": RecordedGuess,
+    "choose-study": ChooseWidget,
+    "draw-attention": DrawAttention,
+    "draw-loss": DrawLoss,
+    "chat": ChatWidget,
+}
+"""By the name that a lesson gives them. To add one, write its class and a line here."""
+
+
+def asks_guess(step: LessonStep) -> bool:
+    """True for a step that asks for a guess: what is shown after it may tell the answer."""
+    return step.live is not None and LIVE_WIDGETS.get(step.live.widget, LiveWidget).ASKS_GUESS
+
+
+def live_widget(live: Live, engine: LearnEngine) -> LiveWidget:
+    """The widget that a step of a lesson names. Raises: UserError if there is none, or it does not have these options."""
+    kind = LIVE_WIDGETS.get(live.widget)
+    if kind is None:
+        raise UserError(f"There is no live widget called {live.widget}; there are {', '.join(LIVE_WIDGETS)}.")
+    widget = kind(live.options, engine)
+    widget.own_words = live.words
+    return widget
 
 
 class LessonText(ReadingBox):

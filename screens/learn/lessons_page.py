@@ -21,18 +21,16 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working, latest
 from screens.learn.learn_page import ReadingPage
-from screens.learn.lesson_reader import LessonReader, LessonText
+from screens.learn.lesson_reader import LessonReader, LessonText, asks_guess
+from screens.learn.live.computed_views import ExperimentWidget, OneStepWidget, StageWidget
 from screens.learn.live.draw_widgets import DrawWidget
-from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.guess_widgets import NextTokenGuess
-from screens.learn.live.live_registry import asks_guess
 from screens.learn.live.live_widget import model_of
 from screens.learn.live.posttraining_widget import PosttrainingWidget
 from screens.learn.live.scaling_widget import ScalingWidget
-from screens.learn.live.stage_widget import OneStepWidget, StageWidget
 from screens.learn.live.study_widget import ChooseWidget, StudyWidget
 from screens.learn.live.text_widgets import FunnelWidget, MergesWidget
-from screens.learn.live.three_weights_widget import ThreeWeightsWidget
+from screens.learn.live.typed_numbers import ThreeWeightsWidget
 from screens.widgets.guess_view import GuessView
 from screens.widgets.text_fitting import fit
 from screens.widgets.top_bars import PageLink

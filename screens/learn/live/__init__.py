@@ -1,1 +1,1 @@
-"""Live widgets of the lessons. Begin with `live_registry`, their names, and `live_widget`, their base class."""
+"""Live widgets of the lessons. Begin with `live_widget`, their base class; `lesson_reader` has their names."""

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 from textual.binding import Binding
 
+from lab.analysis.loss_curve import Evaluations
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, whole
 from lab.engine.method_registry import OPEN, VIEW, OpenParams, ViewParams
+from lab.runs.find_runs import open_run
+from lab.runs.run_in_words import during_training
 from lab.views.blocks import ModelFacts, Table, View
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
@@ -250,10 +253,6 @@ class DrawLoss(DrawWidget):
 
 def _evaluations(name: str) -> tuple[tuple[tuple[float, float], ...], str]:
     """Steps and validation losses of a run, and what they are. Raises: UserError."""
-    from lab.analysis.loss_curve import Evaluations
-    from lab.runs.find_runs import open_run
-    from lab.runs.run_in_words import during_training
-
     run = open_run(name)
     share = during_training(run.config.data, run.status())
     return Evaluations(run.metrics_path).read(), f"validation loss{share.loss_suffix if share else ''} by step"

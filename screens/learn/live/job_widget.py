@@ -16,6 +16,7 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
+from lab.runs.home_folder import home
 from lab.training.job import Job, JobFollower
 from lab.views.blocks import View
 from screens.about_key import keyless
@@ -252,8 +253,6 @@ async def delete_job(lab: AppState, job: Job, runs: Sequence[str]) -> None:
 
 async def let_go(lab: AppState, runs: Sequence[str]) -> None:
     """Have this lab's own engines close runs of the home."""
-    from lab.runs.home_folder import home
-
     for name in runs:
         for release in lab.release_run:
             await release(home() / name)

@@ -16,6 +16,7 @@ from textual.widgets import Input
 from textual.widgets.input import Selection
 
 from lab.core.errors import UserError
+from lab.data.default_prompts import first_prompt
 from lab.runs.find_runs import open_run
 from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
@@ -95,8 +96,6 @@ class ModelAtHand:
 
 def model_of(run: str) -> ModelAtHand:
     """The run of this name, with its own prompt where it has one. Reads files."""
-    from lab.data.default_prompts import first_prompt
-
     try:
         return ModelAtHand(run, first_prompt(open_run(run)))
     except UserError:

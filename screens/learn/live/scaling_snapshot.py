@@ -6,17 +6,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
+from lab.core.number_format import count, duration, fixed
+from lab.lessons.learner import LearnerPrediction, read_predictions, record_prediction
+from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingProgress, experiment_names
+from lab.training.scaling.scaling_plan import DEFAULT_NAME, ScalingPlan
+from lab.training.scaling.scaling_result import CurvesReader, FittedLaw, Point, ScalingResult, recorded_scaling, scaling_result
+from lab.training.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
+from lab.views.blocks import View
 from screens.plot.figure import MOST_RUNS, RUN_ROLES, Figure, Kind, Series
-
-if TYPE_CHECKING:
-    from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
-    from lab.training.scaling.scaling_plan import ScalingPlan
-    from lab.training.scaling.scaling_result import CurvesReader, FittedLaw, Point, ScalingResult
-    from lab.views.blocks import View
-
 
 LINE_DASHES = (2, 2)
 FIT_ROLE = RUN_ROLES[-1]
@@ -25,8 +24,6 @@ SIGN_OF_SAME_TOKENS = "●"
 
 def compute_figure(result: ScalingResult) -> Figure:
     """A curve for each size, marked with its number, over the operations of training; and the line through the lowest."""
-    from lab.core.number_format import count
-
     floor = result.floor or 0.0
     series = []
     for each in result.sizes:
@@ -51,8 +48,6 @@ def compute_figure(result: ScalingResult) -> Figure:
 
 def parameters_figure(result: ScalingResult) -> Figure:
     """The losses over parameters, after the same minutes and after the same tokens, and the line through the latter."""
-    from lab.core.number_format import count, duration
-
     floor = result.floor or 0.0
     ends = [(float(each.curve.parameters), each.end.loss) for each in result.sizes if each.end is not None]
     series = []
@@ -90,8 +85,6 @@ def _points(
 
 def _fitted(fitted: FittedLaw, symbol: str, floor: float) -> list[Series]:
     """The fitted line from the first of its points to the last."""
-    from lab.core.number_format import fixed
-
     law = fitted.law
     if law is None:
         return []
@@ -102,8 +95,6 @@ def _fitted(fitted: FittedLaw, symbol: str, floor: float) -> list[Series]:
 
 
 def _scale_words(result: ScalingResult) -> str:
-    from lab.core.number_format import fixed
-
     return "loss, log" if result.floor is None else f"loss − entropy {fixed(result.floor)}, log"
 
 
@@ -145,10 +136,6 @@ class SnapshotReader:
 
     def take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
-        from lab.training.scaling.scaling_plan import DEFAULT_NAME
-        from lab.training.scaling.scaling_result import CurvesReader, recorded_scaling, scaling_result
-        from lab.training.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
-
         progress = self._experiment.progress()
         recorded = None
         if progress.phase == "none":
@@ -184,9 +171,6 @@ class SnapshotReader:
         return self._experiment.name
 
     def _others(self) -> tuple[str, ...]:
-        from lab.training.scaling.scaling_experiment import experiment_names
-        from lab.training.scaling.scaling_plan import DEFAULT_NAME
-
         names = sorted({DEFAULT_NAME, self.name, *experiment_names(self._experiment.home)})
         at = names.index(self.name)
         return (*names[at + 1 :], *names[:at])
@@ -197,8 +181,6 @@ class SnapshotReader:
             return "e chooses your prediction." if progress.phase == "none" else ""
         if progress.phase != "finished" or not best:
             return f"Your prediction: size {plan.guess}."
-        from lab.lessons.learner import LearnerPrediction, read_predictions, record_prediction
-
         experiment = self._experiment
         names = experiment.run_names(plan)
         prediction = LearnerPrediction(
@@ -223,9 +205,6 @@ class SnapshotReader:
 
 def name_to_show(asked: str) -> str:
     """The experiment asked for; where there is none of that name the usual one, or the newest other if that is missing."""
-    from lab.training.scaling.scaling_experiment import experiment_names
-    from lab.training.scaling.scaling_plan import DEFAULT_NAME
-
     names = experiment_names()
     if asked == DEFAULT_NAME or asked in names:
         return asked

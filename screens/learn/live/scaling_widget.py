@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,6 +12,8 @@ from textual.containers import Horizontal
 from textual.reactive import var
 
 from lab.core.errors import UserError
+from lab.training.scaling.scaling_experiment import ScalingExperiment, start_scaling
+from lab.training.scaling.scaling_plan import SIZES, ScalingPlan
 from lab.views.screen_state import ScreenState
 from screens.about_key import keyless
 from screens.background import in_thread, is_working, still_wanted
@@ -23,10 +24,6 @@ from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, name_to_show
 from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
-
-if TYPE_CHECKING:
-    from lab.training.scaling.scaling_experiment import ScalingExperiment
-    from lab.training.scaling.scaling_plan import ScalingPlan
 
 PICTURES = ("numbers", "compute", "parameters")
 TITLES = {
@@ -153,8 +150,6 @@ class ScalingWidget(LiveWidget):
 
     def _plan(self) -> ScalingPlan:
         """The plan of a new experiment."""
-        from lab.training.scaling.scaling_plan import ScalingPlan
-
         guess = self.guess or None
         if self.own_text and self.lab.text_source:
             return ScalingPlan(text=self.lab.text_source, encoding=self.lab.text_encoding or None, guess=guess)
@@ -176,8 +171,6 @@ class ScalingWidget(LiveWidget):
                 self._show(new)
 
     def _take(self, asked: str) -> Snapshot:
-        from lab.training.scaling.scaling_experiment import ScalingExperiment
-
         name = name_to_show(asked)
         if self._snapshots is None or self._snapshots.name != name:
             self._snapshots = SnapshotReader(
@@ -259,8 +252,6 @@ class ScalingWidget(LiveWidget):
         return action != "run" or (self.snapshot is not None and bool(self.snapshot.names))
 
     def action_start(self) -> None:
-        from lab.training.scaling.scaling_experiment import start_scaling
-
         assert self.snapshot is not None
         plan = self._plan() if self.phase == "none" else None
         self._command("Starting…", asyncio.to_thread(start_scaling, self.snapshot.experiment, plan))
@@ -296,8 +287,6 @@ class ScalingWidget(LiveWidget):
             self.call_after_refresh(self.take_focus)
 
     def action_guess(self, by: int) -> None:
-        from lab.training.scaling.scaling_plan import SIZES
-
         self.guess = (self.guess + by) % (len(SIZES) + 1)
         self._read()
 

@@ -31,6 +31,8 @@ from lab.studies.study_job import (
     same_tables,
     sentences_of,
 )
+from lab.training.posttraining.posttraining_record import recorded_measures
+from lab.training.scaling.scaling_result import recorded_scaling
 from lab.views.blocks import Cell, Column, Table, View
 from screens.background import in_thread, latest
 from screens.blocks.block_view import BlockView
@@ -185,9 +187,6 @@ RECORDED_RESULTS = ("scaling", "posttraining")
 
 def recorded(name: str) -> ExperimentResult:
     """The measures of a recorded result; of a study the medians of its recorded seeds."""
-    from lab.training.posttraining.posttraining_record import recorded_measures
-    from lab.training.scaling.scaling_result import recorded_scaling
-
     nothing = View(name, "", "", [])
     if name == "scaling":
         return ExperimentResult(nothing, dict(recorded_scaling().measures))

@@ -232,7 +232,6 @@ class MergesWidget(ViewWidget):
 
 def _learnable(run: str, source: str, encoding: str, cleaning: tuple[str, ...], report: Callable[[float], None]) -> Opened:
     """Count the words of the text that was chosen, else of the run's."""
-    from lab.core.errors import UserError
     from lab.tokenization.bpe_session import BpeSession
     from lab.tokenization.learnable_text import read_run_text, read_training_part
 

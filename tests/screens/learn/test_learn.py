@@ -22,11 +22,10 @@ from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
 from screens.learn.learn_page import LearnEngine
 from screens.learn.learn_screen import LearnScreen
-from screens.learn.lesson_reader import TRY, LessonText, lesson_markdown
+from screens.learn.lesson_reader import LIVE_WIDGETS, TRY, LessonText, asks_guess, lesson_markdown
 from screens.learn.lessons_page import LessonList, LessonsPage
-from screens.learn.live.live_registry import LIVE_WIDGETS, asks_guess
 from screens.learn.live.live_widget import LiveWidget
-from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
+from screens.learn.live.typed_numbers import LABELS, SCORES, ScoreInput, worked
 from screens.messages import RunsChanged
 from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine

@@ -13,12 +13,11 @@ from lab.views.screen_state import ScreenState
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import LearnEngine
-from screens.learn.lesson_reader import SECONDS_AT_REST, LessonText
+from screens.learn.lesson_reader import SECONDS_AT_REST, LessonText, live_widget
 from screens.learn.lessons_page import LessonList
+from screens.learn.live.computed_views import ExperimentWidget
 from screens.learn.live.engine_view import EngineView
-from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.guess_widgets import EngineGuess
-from screens.learn.live.live_registry import live_widget
 from screens.learn.live.live_widget import model_of
 from screens.widgets.status_line import StatusLine
 from tests.lab.conftest import one_core

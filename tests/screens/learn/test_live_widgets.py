@@ -13,9 +13,8 @@ from lab.views.blocks import Table, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import LearnEngine
-from screens.learn.lesson_reader import LessonText
+from screens.learn.lesson_reader import LIVE_WIDGETS, LessonText, live_widget
 from screens.learn.live.draw_widgets import DrawWidget
-from screens.learn.live.live_registry import LIVE_WIDGETS, live_widget
 from screens.learn.live.live_widget import ModelAtHand, NumberInput, in_figures
 from screens.widgets.status_line import StatusLine
 from tests.fixture_types import Until

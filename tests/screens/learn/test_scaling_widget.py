@@ -102,7 +102,7 @@ async def test_a_prediction_is_made_before_it_starts_the_key_starts_it_once_and_
         write_size(home, experiment.plan(), 0)
         write_size(home, experiment.plan(), 1, "training")
 
-    monkeypatch.setattr("lab.training.scaling.scaling_experiment.start_scaling", start)
+    monkeypatch.setattr("screens.learn.live.scaling_widget.start_scaling", start)
     async with app.run_test(size=(80, 24)) as pilot:
         widget = await open_lesson(pilot, until)
         assert widget.phase == "none"
@@ -176,7 +176,7 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr(
-        "lab.training.scaling.scaling_experiment.start_scaling", lambda experiment, plan: started.append(experiment.name)
+        "screens.learn.live.scaling_widget.start_scaling", lambda experiment, plan: started.append(experiment.name)
     )
     older, newer = make_experiment(home, "older", 5.0), make_experiment(home, "newer", 6.0)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -188,7 +188,7 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
         await until(pilot, lambda: state.left == "older: All 4 sizes are trained. } shows scaling. i opens older-2.")
         with monkeypatch.context() as slow:
             slow.setattr(widget, "_read", lambda: None)
-            await pilot.press("}", "enter", "x", "}")
+            await pilot.press("}", "enter", "x")
             assert not isinstance(app.screen, ConfirmDialog), "no key acts on an experiment that is not shown yet"
         await until(pilot, lambda: state.left.startswith("scaling: Nothing is trained yet.") and widget.is_settled)
         assert started == []
