@@ -18,9 +18,21 @@ from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
 from lab.data.default_prompts import first_prompt
-from lab.exercises.check import LARGEST_FILE, begin, begin_anew, check_file, file_of, passing, remember, use_passing
+from lab.exchange.export_files import make_exports_folder, write_new_text
+from lab.exercises.check import (
+    LARGEST_FILE,
+    begin,
+    begin_anew,
+    changed_at,
+    check_file,
+    file_of,
+    passing,
+    remember,
+    use_passing,
+)
 from lab.exercises.check_process import CheckResult
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
+from lab.exercises.export import my_gpt
 from lab.exercises.result_view import exercise_view, model_view
 from lab.lessons.learner import learner_folder
 from lab.runs.find_runs import open_run
@@ -34,6 +46,9 @@ from screens.learn.learn_page import ReadingPage, run_in_words
 from screens.widgets.status_line import StatusLine
 from screens.widgets.top_bars import PageLink
 
+WATCH_SECONDS = 1.0
+"""Seconds between two looks at the file of the exercise."""
+
 
 def folder() -> Path:
     """The folder of the learner's files."""
@@ -44,7 +59,7 @@ class WriteList(OptionList):
     """The exercises, each with whether it passes."""
 
     BORDER_TITLE = "write it yourself"
-    HELP = "**The exercises.** Fourteen functions lead from bytes to a GPT-2; each is a file of yours, checked on a real model."
+    HELP = "**The exercises.** Its functions lead from bytes to a GPT-2; each is a file of yours, checked on a real model."
     BINDINGS = [
         Binding("j", "cursor_down", "Exercise", id="write.next", key_display="j/k", tooltip="The next exercise"),
         Binding("k", "cursor_up", "Previous", id="write.previous", show=False, tooltip="The exercise before"),
@@ -112,6 +127,8 @@ class WritePage(ReadingPage):
         About(rank=82, synonyms="write editor vim code"),
         Binding("x", "anew", "Anew", id="write.anew", tooltip="Take what you wrote away, which is kept; begin anew"),
         About(rank=90, synonyms="reset restart template"),
+        Binding("o", "export", "Export", id="write.export", tooltip="One file of what passes, my_gpt.py, which needs no lab"),
+        About(rank=95, synonyms="my_gpt.py file save"),
     )
 
     def __init__(self) -> None:
@@ -122,6 +139,8 @@ class WritePage(ReadingPage):
         self._passing: dict[str, Path] = {}
         self._read = ""
         """The text of the file as it was read into the box."""
+        self._seen: tuple[str, float] | None = None
+        """The exercise that is watched, and when its file was last changed."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -152,6 +171,19 @@ class WritePage(ReadingPage):
         titles = [f"{words.number:>2}  {words.title}" for words in map(words_of, NAMES)]
         self.query_one(WriteList).add_options([Option(title) for title in (*titles, f"    {YOUR_MODEL}")])
         self.query_one(WriteList).highlighted = 0
+        self.set_interval(WATCH_SECONDS, self._look_for_change)
+
+    @latest("watch")
+    async def _look_for_change(self) -> None:
+        """Check the file of the exercise where another program has saved it, as an editor in another terminal does."""
+        name = self.chosen
+        if not self.is_shown or name == YOUR_MODEL or self.has_class("-editing"):
+            self._seen = None
+            return
+        seen = (name, await in_thread(changed_at, file_of(folder(), name)))
+        if self._seen is not None and self._seen[0] == name and self._seen != seen:
+            self.action_check()
+        self._seen = seen
 
     def watch_is_shown(self, is_shown: bool) -> None:
         if is_shown and self.is_mounted:
@@ -177,7 +209,8 @@ class WritePage(ReadingPage):
             self._say(f"with the weights of {run_in_words(self.run, self.lab)}")
         else:
             self.view.show(exercise_view(words_of(name), result, self._hints.get(name, 0)))
-            self._say(f"{visible(str(file_of(folder(), name)))} · checked on {run_in_words(self.run, self.lab)}")
+            where = visible(str(file_of(folder(), name)))
+            self._say(f"{where} · checked when it is saved, on {run_in_words(self.run, self.lab)}")
         self.refresh_bindings()
 
     def _say(self, words: str) -> None:
@@ -196,7 +229,7 @@ class WritePage(ReadingPage):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.has_class("-editing"):
-            return action not in ("check", "panel", "edit", "anew")  # the box takes the keys
+            return action not in ("check", "panel", "edit", "anew", "export")  # the box takes the keys
         if action == "panel":
             return self.view.has_panels
         return self.chosen != YOUR_MODEL or action not in ("edit", "anew")
@@ -249,6 +282,7 @@ class WritePage(ReadingPage):
                 self._open_box(before.decode())
                 return
             problem = edit(self.app, path, f"your file is {path}.")
+            self._seen = None  # it is checked here
             has_changed = await in_thread(read_regular, path, LARGEST_FILE) != before
         except (OSError, UnicodeDecodeError, UserError) as error:
             problem, has_changed = str(error), False
@@ -288,6 +322,18 @@ class WritePage(ReadingPage):
         self.remove_class("-editing")
         self.view.focus()
         return True
+
+    @work(group="export", exclusive=True, exit_on_error=True)
+    async def action_export(self) -> None:
+        def written() -> Path:
+            return write_new_text(make_exports_folder(home()) / "my_gpt.py", my_gpt(passing(folder())))[0]
+
+        try:
+            path = await in_thread(written)
+        except UserError as error:
+            self.notify(visible(str(error)), severity="error", markup=False)
+            return
+        self.notify(visible(f"What passes is in {path}, with plain solutions of the rest: python {path} TEXT"), markup=False)
 
     @work(group="edit", exclusive=True, exit_on_error=True)
     async def action_anew(self) -> None:

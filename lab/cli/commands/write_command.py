@@ -34,6 +34,7 @@ SECONDS = Within(Limit(0.1, 3600), whole=False)
 @click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all its files; a table.")
 @click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
 @click.option("--use", is_flag=True, help="Put what passes into a model: its logits beside the lab's, its training, a text.")
+@click.option("--export", "target", metavar="FILE", help="Write one file of what passes, such as my_gpt.py; it needs no lab.")
 @click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
 @click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt whose numbers it is checked on. [default: the run's first prompt]")
@@ -45,6 +46,7 @@ def write(
     every: bool,
     hint: int | None,
     use: bool,
+    target: str | None,
     anew: bool,
     run_name: str,
     prompt: str | None,
@@ -53,7 +55,7 @@ def write(
 ) -> int:
     """List the exercises, or begin number N: a Python file of yours for a function of five to fifteen lines.
 
-    Fourteen of them lead from counting pairs of bytes to sampling. A check runs your function on the weights and the prompt of
+    They lead from counting pairs of bytes to writing with a KV cache. A check runs your function on the weights and the prompt of
     a model, compares what it returns with the lab's own, and says which mistake it is where that is known. It runs your own
     code with your rights, in a process with limits; nothing from a text, a run or an import is ever run so. The exit code of a
     check is 1 where it fails.
@@ -92,6 +94,13 @@ def write(
         used = use_passing(passing(folder), run.path, first_prompt(run) if prompt is None else prompt, seconds=seconds)
         _tell([used], as_json=as_json, every=False)
         return 0 if used.passes and used.model is not None and used.model.is_equal else FAILED
+    if target is not None:
+        from lab.exchange.export_files import write_text
+        from lab.exercises.export import my_gpt
+
+        write_text(Path(target), my_gpt(passing(folder)))
+        click.echo(f"{visible(target)} is written: python {visible(target)} TEXT")
+        return 0
     if exercise is None:
         _list(folder)
         return 0

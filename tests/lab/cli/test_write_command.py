@@ -61,7 +61,7 @@ def test_a_folder_is_checked_as_a_table_and_as_json_and_what_passes_is_imported(
         (["--check", "x.py"], "Say which exercise it is"),
         (["--all"], "--all checks a folder"),
         (["--all", "--check", "."], "has no file of an exercise"),
-        (["15"], "14"),
+        (["16"], "15"),
         (["1", "--check", "missing.py"], "There is no file missing.py"),
         (["1", "--check"], "`llmlab write 1` begins yours."),
         (["1", "--check", "--run", "nothing"], "nothing"),
