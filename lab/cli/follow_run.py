@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -78,8 +79,14 @@ class FollowedRun:
         """Training time left in seconds; None while it cannot be estimated."""
         return time_left(self.run.config, self.status, self.history)
 
-    def ended(self) -> bool:
-        return self.run.phase() not in ACTIVE and not trainer_lock_is_held(self.run.lock_path)
+    def updates(self) -> Iterator[tuple[list[str], list[str]]]:
+        """Lines of new evaluations and new messages, again and again until the training has ended."""
+        ended = False
+        while not ended:
+            ended = self.run.phase() not in ACTIVE and not trainer_lock_is_held(self.run.lock_path)
+            yield self.read(), self.new_messages()
+            if not ended:
+                time.sleep(POLL_SECONDS)
 
 
 def shows_bar(quiet: bool) -> bool:
@@ -97,22 +104,14 @@ def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
         if shows_bar(quiet):
             _follow_with_a_bar(followed)
         else:
-            _follow_with_lines(followed)
+            for evaluations, messages in followed.updates():
+                for line in (*evaluations, *messages):
+                    click.echo(line)
     except KeyboardInterrupt:
         name = shlex.quote(run.name)
         click.echo(f"\n{run.name} is still training. `llmlab stop {name}` stops it, `llmlab` shows it.", err=True)
         return INTERRUPTED
     return report_end(run)
-
-
-def _follow_with_lines(followed: FollowedRun) -> None:
-    while True:
-        ended = followed.ended()
-        for line in (*followed.read(), *followed.new_messages()):
-            click.echo(line)
-        if ended:
-            return
-        time.sleep(POLL_SECONDS)
 
 
 def _follow_with_a_bar(followed: FollowedRun) -> None:
@@ -125,10 +124,8 @@ def _follow_with_a_bar(followed: FollowedRun) -> None:
     steps = followed.run.config.train.steps
     with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True, console=console) as bar:
         task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
-        while True:
-            ended = followed.ended()
-            followed.read()
-            for line in followed.new_messages():
+        for _, messages in followed.updates():
+            for line in messages:
                 bar.console.print(visible(line), markup=False, highlight=False)
             training, evaluation = followed.history.last_training, followed.history.last_evaluation
             losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
@@ -142,9 +139,6 @@ def _follow_with_a_bar(followed: FollowedRun) -> None:
                 speed=number_format.speed(followed.history.speed) if followed.history.speed else "",
                 left=phase if phase != "training" else "" if left is None else f"{number_format.duration(left)} left",
             )
-            if ended:
-                return
-            time.sleep(POLL_SECONDS)
 
 
 def describe_result(run: Run, status: Status) -> str:

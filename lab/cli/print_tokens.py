@@ -2,8 +2,7 @@
 text's length; and those of a vocabulary, for `llmlab tokenize --vocabulary`."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, islice
@@ -34,12 +33,6 @@ CELLS_KEPT = 1 << 16
 
 Chunks = Callable[[], Iterator[tuple[str, bool]]]
 """The text, from its start whenever it is called: in chunks, each with True where a document starts."""
-
-
-@dataclass(frozen=True)
-class NamedVocabulary:
-    name: str
-    tokenizer: "Tokenizer"
 
 
 @dataclass
@@ -114,25 +107,25 @@ class TokenRows:
         )
 
 
-def print_tokens(chunks: Chunks, named: NamedVocabulary, *, special: bool, counts_only: bool) -> None:
+def print_tokens(chunks: Chunks, name: str, tokenizer: "Tokenizer", *, special: bool, counts_only: bool) -> None:
     """One tokenizer's tokens as a table, a line each, and their number and compression."""
-    rows, totals = TokenRows(named.tokenizer, as_json=False), Totals()
+    rows, totals = TokenRows(tokenizer, as_json=False), Totals()
     if not counts_only:
         click.echo(rows.header)
-    for ids in _encoded(chunks, named.tokenizer, special, totals):
+    for ids in _encoded(chunks, tokenizer, special, totals):
         if ids and not counts_only:
             write_raw("\n".join(rows.of(ids)) + "\n")
     click.echo(("" if counts_only else "\n") + wrapped(totals.sentence))
-    _say_special(named, totals, special)
+    _say_special(name, tokenizer, totals, special)
 
 
-def print_side_by_side(chunks: Chunks, vocabularies: Sequence[NamedVocabulary], *, special: bool, counts_only: bool) -> None:
+def print_side_by_side(chunks: Chunks, tokenizers: Mapping[str, "Tokenizer"], *, special: bool, counts_only: bool) -> None:
     """The tokens of several tokenizers in columns: a line for each piece of text at whose two ends all have a border."""
-    totals = [Totals() for _ in vocabularies]
+    totals = {name: Totals() for name in tokenizers}
     if not counts_only:
-        click.echo("  ".join(_padded(named.name) for named in vocabularies).rstrip())
-    pieces = SharedPieces([named.tokenizer for named in vocabularies])
-    encoded = [_encoded(chunks, named.tokenizer, special, total) for named, total in zip(vocabularies, totals, strict=True)]
+        click.echo("  ".join(map(_padded, tokenizers)).rstrip())
+    pieces = SharedPieces(list(tokenizers.values()))
+    encoded = [_encoded(chunks, tokenizer, special, totals[name]) for name, tokenizer in tokenizers.items()]
     for ids in zip(*encoded, strict=True):
         if not counts_only and any(ids):
             write_raw("".join(f"{line}\n" for line in pieces.lines(ids)))
@@ -140,37 +133,43 @@ def print_side_by_side(chunks: Chunks, vocabularies: Sequence[NamedVocabulary], 
         click.echo()
     figures = [
         [
-            named.name,
-            f"{named.tokenizer.vocab_size:,}",
+            name,
+            f"{tokenizers[name].vocab_size:,}",
             f"{total.tokens:,}",
             f"{total.bytes / total.tokens:.2f}" if total.tokens else "",
             f"{total.characters / total.tokens:.2f}" if total.tokens else "",
         ]
-        for named, total in zip(vocabularies, totals, strict=True)
+        for name, total in totals.items()
     ]
     click.echo(table(["tokenizer", "vocabulary", "tokens", "bytes a token", "characters a token"], figures, (1, 2, 3, 4)))
-    for named, total in zip(vocabularies, totals, strict=True):
-        _say_special(named, total, special)
+    for name, total in totals.items():
+        _say_special(name, tokenizers[name], total, special)
 
 
-def write_tokens_as_json(chunks: Chunks, vocabularies: Sequence[NamedVocabulary], *, special: bool, counts_only: bool) -> None:
+def write_tokens_as_json(chunks: Chunks, tokenizers: Mapping[str, "Tokenizer"], *, special: bool, counts_only: bool) -> None:
     """One object for one tokenizer; for several, their objects in a list under `tokenizers`."""
-    several = len(vocabularies) > 1
+    several = len(tokenizers) > 1
     if several:
         click.echo('{"tokenizers": [')
-    for number, named in enumerate(vocabularies):
-        head = {"tokenizer": named.name, "vocab_size": named.tokenizer.vocab_size, "special": special}
+    for number, (name, tokenizer) in enumerate(tokenizers.items(), 1):
+        head = {"tokenizer": name, "vocab_size": tokenizer.vocab_size, "special": special}
         click.echo(json_line(head)[:-1] + ("" if counts_only else ', "tokens": ['))
-        rows, totals, separator = TokenRows(named.tokenizer, as_json=True), Totals(), ""
-        for ids in _encoded(chunks, named.tokenizer, special, totals):
-            if ids and not counts_only:
-                write_raw(separator + ",\n".join(rows.of(ids)))
-                separator = ",\n"
-        note = special_sentence(named.tokenizer, totals.special, special) if totals.special else None
+        rows, totals = TokenRows(tokenizer, as_json=True), Totals()
+        parts = _encoded(chunks, tokenizer, special, totals)
+        _write_items([] if counts_only else rows.of(ids) for ids in parts)
+        note = special_sentence(tokenizer, totals.special, special) if totals.special else None
         end = "" if counts_only else "\n]"
-        click.echo(f"{end}, {json_line(totals.figures | {'note': note})[1:]}" + ("," if number < len(vocabularies) - 1 else ""))
+        click.echo(f"{end}, {json_line(totals.figures | {'note': note})[1:]}" + ("," if number < len(tokenizers) else ""))
     if several:
         click.echo("]}")
+
+
+def _write_items(parts: Iterable[list[str]]) -> None:
+    """Write the items of a JSON list, a line each, as they come."""
+    separator = ""
+    for items in filter(None, parts):
+        write_raw(separator + ",\n".join(items))
+        separator = ",\n"
 
 
 def _encoded(chunks: Chunks, tokenizer: "Tokenizer", special: bool, totals: Totals) -> Iterator[list[int]]:
@@ -225,10 +224,10 @@ def _padded(text: str) -> str:
     return text + " " * (SIDE_WIDTH - cell_len(text))
 
 
-def _say_special(named: NamedVocabulary, totals: Totals, special: bool) -> None:
+def _say_special(name: str, tokenizer: "Tokenizer", totals: Totals, special: bool) -> None:
     if totals.special:
         hint = "" if special else " --special reads it so."
-        click.echo(f"{named.name}: {special_sentence(named.tokenizer, totals.special, special)}{hint}")
+        click.echo(f"{name}: {special_sentence(tokenizer, totals.special, special)}{hint}")
 
 
 LINES = 1000
@@ -345,10 +344,6 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
             }
         )
 
-    click.echo(json_line(head)[:-1] + ', "tokens": [', nl=False)
-    separator = "\n"
-    while part := [token(id) for id in islice(ids, LINES)]:
-        click.echo(separator + ",\n".join(part), nl=False)
-        separator = ",\n"
+    click.echo(json_line(head)[:-1] + ', "tokens": [')
+    _write_items(iter(lambda: [token(id) for id in islice(ids, LINES)], []))
     click.echo("\n]}")
-    sys.stdout.flush()

@@ -77,8 +77,13 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
 def remove_abandoned(home: Path) -> None:
     """Remove the temporary files of writers that were killed, in the home and in its folders that are no runs."""
     for folder in (home, home / "exports", home / ".learn"):
-        for leftover in folder.glob(".*.tmp") if is_real_folder(folder) else ():
-            match = re.search(r"\.(\d{1,9}-\d+-\d+@.*)\.tmp$", leftover.name)
-            if match and is_abandoned(leftover, match[1]):
-                with suppress(OSError):  # it is not ours
-                    leftover.unlink(missing_ok=True)
+        remove_abandoned_files(folder)
+
+
+def remove_abandoned_files(folder: Path) -> None:
+    """Remove the temporary files of writers of this machine that were killed, in a folder that is no link."""
+    for leftover in folder.glob(".*.tmp") if is_real_folder(folder) else ():
+        match = re.search(r"\.(\d{1,9}-\d+(?:-\d+)?@.*)\.tmp$", leftover.name)
+        if match and is_abandoned(leftover, match[1]):
+            with suppress(OSError):  # it is not ours
+                leftover.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -36,18 +37,15 @@ def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[fl
     Raises UserError if the process fails, with the reason."""
     job = json.dumps({"vocab_size": vocab_size, "end_of_text": end_of_text})
     command = [sys.executable, "-P", "-m", "lab.planning.learn_vocabulary", job]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
         lines: queue.Queue[bytes | None] = queue.Queue()
-        errors: list[bytes] = []
         assert process.stdin
         assert process.stdout
-        assert process.stderr
-        readers = (
-            threading.Thread(target=_read_lines, args=(process.stdout, lines.put), daemon=True),
-            threading.Thread(target=_read_lines, args=(process.stderr, lambda line: errors.append(line or b"")), daemon=True),
-        )
-        for reader in readers:
-            reader.start()
+        reader = threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True)
+        reader.start()
         try:
             try:
                 for text in texts:
@@ -65,17 +63,17 @@ def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[fl
             process.wait()
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()  # what waits to be sent goes nowhere
-            for reader in readers:
-                reader.join()
-    if process.returncode:
-        raise UserError(f"The vocabulary could not be learned: {_reason(process.returncode, b''.join(errors))}.")
+            reader.join()
+        errors.seek(0)
+        if process.returncode:
+            raise UserError(f"The vocabulary could not be learned: {_reason(process.returncode, errors.read())}.")
     return Tokenizer.loads(learned, "the learned vocabulary")
 
 
-def _read_lines(stream: Iterable[bytes], put: Callable[[bytes | None], None]) -> None:
+def _read_lines(stream: Iterable[bytes], lines: "queue.Queue[bytes | None]") -> None:
     for line in stream:
-        put(line)
-    put(None)
+        lines.put(line)
+    lines.put(None)
 
 
 def _follow(lines: "queue.Queue[bytes | None]", report: Callable[[float], None]) -> bytes:

@@ -13,17 +13,16 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 import numpy as np
 
-from lab.core.atomic_io import write_all
+from lab.core.atomic_io import temporary_beside, write_all
 from lab.core.errors import UserError
 from lab.core.safe_open import JSON_ERRORS, LARGEST_TOKENIZER, is_real_folder, open_regular, open_to_replace, read_regular
-from lab.core.unfinished_folder import is_abandoned, owner
+from lab.core.unfinished_folder import remove_abandoned_files
 from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
@@ -39,7 +38,7 @@ MOST_BYTES = 4 << 30
 """Bytes of all entries together."""
 SHARE_OF_DISK = 10
 """The entries never take more than this part, a tenth, of the room that would be free without them."""
-MOST_ENTRIES = 1000
+MOST_FILES = 2000
 LARGEST_ENTRY = 64 << 20
 """Bytes of an entry other than a file of tokens; that of a million documents has 10 MB."""
 BLOCK = 1 << 23
@@ -50,7 +49,6 @@ Report = Callable[[float], None]
 T = TypeVar("T")
 
 _CHECKSUM = re.compile(rb"[0-9a-f]{64}\n")
-_TEMPORARY = re.compile(r"\.[a-z]+-[0-9a-f]+\.\w+\.(\d.*)\.tmp")
 
 
 class KeptText(msgspec.Struct, frozen=True):
@@ -65,13 +63,6 @@ class KeptText(msgspec.Struct, frozen=True):
         total = self.size.bytes + (self.validation.bytes if self.validation is not None else 0)
         if not 0 <= self.split.split <= self.split.bytes == total:
             raise ValueError("the split is not one of this text")
-
-
-class _Entry(NamedTuple):
-    used: float
-    """Unix time of its last use."""
-    bytes: int
-    files: list[Path]
 
 
 def key_of(*parts: object) -> str:
@@ -94,7 +85,7 @@ class PreparationCache:
         self._keep("text", key, msgspec.json.encode(text))
 
     def forget_text(self, key: str) -> None:
-        self._remove(self._files("text", key))
+        self._remove("text", key)
 
     def vocabulary(self, key: str) -> Tokenizer | None:
         """The learned tokenizer with this key, if it is kept."""
@@ -109,24 +100,22 @@ class PreparationCache:
         facts = self._read("tokens", key, lambda raw: msgspec.json.decode(raw, type=TokenFileFacts))
         if facts is None:
             return None
-        kept = self._path("tokens", key, "bin")
         dtype = token_dtype(vocab_size)
-        digest, done, highest = hashlib.sha256(), 0, 0
+        size, digest, done, highest = facts.tokens * dtype.itemsize, hashlib.sha256(), 0, 0
         try:
-            source = open_regular(kept, facts.tokens * dtype.itemsize)
+            source = open_regular(self._path("tokens", key, "bin"), size)
         except (OSError, UserError):
-            self._remove(self._files("tokens", key))
+            self._remove("tokens", key)
             return None
         with source, os.fdopen(open_to_replace(path), "wb") as target:
-            while block := _next_block(source):
+            for block in _blocks(source):
                 digest.update(block)
                 done += len(block)
-                ids = np.frombuffer(block, dtype, len(block) // dtype.itemsize)
-                highest = max(highest, int(ids.max(initial=0)))
+                highest = max(highest, int(np.frombuffer(block, dtype, len(block) // dtype.itemsize).max(initial=0)))
                 target.write(block)
-                report(done / max(1, facts.tokens * dtype.itemsize))
-        if done != facts.tokens * dtype.itemsize or digest.hexdigest() != facts.sha256 or highest >= vocab_size:
-            self._remove(self._files("tokens", key))
+                report(done / max(1, size))
+        if done != size or digest.hexdigest() != facts.sha256 or highest >= vocab_size:
+            self._remove("tokens", key)
             return None
         return facts
 
@@ -134,19 +123,15 @@ class PreparationCache:
         """Keep a copy of the file of tokens at `path`."""
         with suppress(OSError, UserError), open_regular(path) as source:
             size = os.fstat(source.fileno()).st_size
-            if not self._make_room(size):
-                return
-            done = 0
 
             def blocks() -> Iterator[bytes]:
-                nonlocal done
-                while block := source.read(BLOCK):
+                for block in _blocks(source):
                     yield block
-                    done += len(block)
-                    report(done / max(1, size))
+                    report(source.tell() / max(1, size))
 
-            self._replace(self._path("tokens", key, "bin"), blocks())
-            self._keep("tokens", key, msgspec.json.encode(facts))
+            if self._make_room(size):
+                self._replace(self._path("tokens", key, "bin"), blocks())
+                self._keep("tokens", key, msgspec.json.encode(facts))
 
     def size(self) -> int:
         """Bytes of all entries, and of what killed processes left of some."""
@@ -155,18 +140,15 @@ class PreparationCache:
     def empty(self) -> int:
         """Remove all entries, and what killed processes left of some; return how many bytes that freed."""
         before = self.size()
-        self._remove_leftovers()
-        for entry in self._entries():
-            self._remove(entry.files)
+        remove_abandoned_files(self.folder)
+        for path, _ in self._kept():
+            _unlink(path)
         with suppress(OSError):
             self.folder.rmdir()
         return before - self.size()
 
     def _path(self, kind: str, key: str, suffix: str) -> Path:
         return self.folder / f"{kind}-{key}.{suffix}"
-
-    def _files(self, kind: str, key: str) -> list[Path]:
-        return [self._path(kind, key, suffix) for suffix in ("json", "bin")]
 
     def _read(self, kind: str, key: str, decode: Callable[[bytes], T]) -> T | None:
         if not self._is_ours():
@@ -184,11 +166,11 @@ class PreparationCache:
                 raise ValueError("damaged")
             found = decode(rest)
         except (ValueError, TokenizerError, *JSON_ERRORS):
-            self._remove(self._files(kind, key))
+            self._remove(kind, key)
             return None
-        for file in self._files(kind, key):
+        for suffix in ("json", "bin"):
             with suppress(OSError):
-                os.utime(file)
+                os.utime(self._path(kind, key, suffix))
         return found
 
     def _keep(self, kind: str, key: str, contents: bytes) -> None:
@@ -198,7 +180,7 @@ class PreparationCache:
 
     def _replace(self, path: Path, chunks: Iterable[bytes]) -> None:
         """Write a file under a temporary name and rename it. It is not synced: its checksum tells whether it is whole."""
-        temporary = path.with_name(f".{path.name}.{owner()}.tmp")
+        temporary = temporary_beside(path)
         descriptor = open_to_replace(temporary)
         try:
             try:
@@ -212,23 +194,24 @@ class PreparationCache:
             raise
 
     def _make_room(self, size: int) -> bool:
-        """Make the folder, and remove leftovers and the oldest entries, until `size` more bytes fit. False if they never will."""
+        """Make the folder, and remove leftovers and the files unused for longest, until `size` more bytes fit. False if they
+        never will. An entry of which one of two files is gone is not used."""
         if not self.folder.parent.is_dir():
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             self.folder.mkdir(mode=0o700)
         if not self._is_ours():
             return False
-        self._remove_leftovers()
-        entries = sorted(self._entries(), reverse=True)
-        taken = sum(entry.bytes for entry in entries)
+        remove_abandoned_files(self.folder)
+        kept = sorted(self._kept(), key=lambda entry: entry[1].st_mtime, reverse=True)
+        taken = sum(facts.st_size for _, facts in kept)
         room = min(self._most, (shutil.disk_usage(self.folder).free + taken) // SHARE_OF_DISK)
         if size > room:
             return False
-        while entries and (taken + size > room or len(entries) >= MOST_ENTRIES):
-            oldest = entries.pop()
-            self._remove(oldest.files)
-            taken -= oldest.bytes
+        while kept and (taken + size > room or len(kept) >= MOST_FILES):
+            path, facts = kept.pop()
+            _unlink(path)
+            taken -= facts.st_size
         return True
 
     def _is_ours(self) -> bool:
@@ -241,15 +224,9 @@ class PreparationCache:
             return False
         return not hasattr(os, "geteuid") or (facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
-    def _entries(self) -> list[_Entry]:
-        """All entries, each with its files, in no order."""
-        found: dict[str, _Entry] = {}
-        for path, facts in self._listed():
-            if path.name.startswith("."):
-                continue
-            other = found.get(path.stem, _Entry(0.0, 0, []))
-            found[path.stem] = _Entry(max(other.used, facts.st_mtime), other.bytes + facts.st_size, [*other.files, path])
-        return list(found.values())
+    def _kept(self) -> list[tuple[Path, os.stat_result]]:
+        """The files of all entries, in no order."""
+        return [(path, facts) for path, facts in self._listed() if not path.name.startswith(".")]
 
     def _listed(self) -> Iterator[tuple[Path, os.stat_result]]:
         if not self._is_ours():
@@ -260,22 +237,18 @@ class PreparationCache:
                 if not stat.S_ISDIR(facts.st_mode):
                     yield path, facts
 
-    def _remove_leftovers(self) -> None:
-        """Remove the temporary files of processes of this machine that were killed."""
-        for path, _ in self._listed():
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and is_abandoned(path, match[1]):
-                self._remove([path])
-
-    def _remove(self, files: Iterable[Path]) -> None:
-        for file in files:
-            with suppress(OSError):
-                file.unlink()
+    def _remove(self, kind: str, key: str) -> None:
+        for suffix in ("json", "bin"):
+            _unlink(self._path(kind, key, suffix))
 
 
-def _next_block(file: BufferedReader) -> bytes:
-    """The next bytes of a kept file; none where the disk cannot read them, which the checksum then tells."""
-    try:
-        return file.read(BLOCK)
-    except OSError:
-        return b""
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """A file in parts, up to where the disk cannot read it, which its checksum then tells."""
+    with suppress(OSError):
+        while block := file.read(BLOCK):
+            yield block

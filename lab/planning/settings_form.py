@@ -2,6 +2,7 @@
 settings as they would be typed."""
 
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +26,10 @@ from lab.planning.plan_for_minutes import (
     plan_for_minutes,
 )
 from lab.planning.resolve_run import ResolvedRun, TextSize, check_new_name, resolve, vocabulary_size
-from lab.planning.settings_table import AUTO, FORM, SETTINGS, RunRequest, Setting, SettingError, Settings
+from lab.planning.settings_table import AUTO, FORM, RunRequest, Setting, SettingError, Settings
 from lab.planning.step_time import StepSpeed
 from lab.planning.text_difficulty import Outcome
-from lab.runs.run_schema import RunConfig, TrainConfig
+from lab.runs.run_schema import DEFAULT_RULES, RunConfig, TrainConfig
 from lab.runs.schema_parts import LAST_TENTH
 from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
 
@@ -101,88 +102,67 @@ def text_problem(config: RunConfig) -> str:
     return ""
 
 
-Number = TypeVar("Number", int, float)
 _LENGTH = re.compile(r"(\d+(?:[.,]\d+)?)\s*(steps?|s|sec|seconds?|m|min|minutes?|h|hours?)?", re.IGNORECASE)
 _MINUTES = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+Parsed = TypeVar("Parsed")
 
 
 def parse_settings(settings: Settings, text: TextSize) -> tuple[RunRequest, dict[str, str]]:
     """The request that was typed, and a sentence for each field that is wrong, by name. A wrong field is left to its default."""
-    parser = _Parser(settings, {})
-    values: dict[str, Any] = dict(zip(("steps", "minutes"), parser.length(), strict=True))
+    problems: dict[str, str] = {}
+
+    def parsed(name: str, parse: Callable[[str], Parsed], otherwise: Parsed) -> Parsed:
+        try:
+            return parse(getattr(settings, name).strip())
+        except UserError as error:
+            problems[name] = str(error)
+            return otherwise
+
+    none: tuple[int | None, float | None] = (None, None)
+    steps, minutes = parsed("length", _length, none)
+    values: dict[str, Any] = {"steps": steps, "minutes": minutes}
     for setting in FORM:
         if setting.kind == "choice":
             values[setting.name] = getattr(settings, setting.name)
-        elif setting.kind != "text":
-            values[setting.name] = parser.number(setting.name)
-    if settings.tokenizer != "bpe":
-        values["vocab"] = None
-        parser.problems.pop("vocab", None)
-    values |= {name: getattr(settings, name).strip() or None for name in ("gpus", "validation")}
-    try:
-        values["clean"] = parse_rules(settings.clean)
-    except UserError as error:
-        parser.problems["clean"] = str(error)
-    request = RunRequest(text=text.source, encoding=text.encoding, name=settings.name.strip() or None, **values)
-    return request, parser.problems
+        elif setting.kind != "text" and (setting.name != "vocab" or settings.tokenizer == "bpe"):
+            values[setting.name] = parsed(setting.name, functools.partial(_number, setting), None)
+    values |= {name: getattr(settings, name).strip() or None for name in ("name", "gpus", "validation")}
+    values["clean"] = parsed("clean", parse_rules, DEFAULT_RULES)
+    return RunRequest(text=text.source, encoding=text.encoding, **values), problems
 
 
-@dataclass
-class _Parser:
-    """Parses field by field and collects problems."""
-
-    settings: Settings
-    problems: dict[str, str]
-
-    def _typed(self, name: str) -> str | None:
-        return str(getattr(self.settings, name)).strip() or None
-
-    def number(self, name: str) -> int | float | None:
-        """None where nothing, or no number within its bounds, was typed."""
-        text = self._typed(name)
-        if text is None:
-            return None
-        setting = SETTINGS[name]
-        number: int | float | None
-        if setting.kind == "whole":
-            number, kind = _parse(int, text.replace(",", "").replace("_", "")), "a whole number of"
-        else:
-            number, kind = _parse(float, text.replace(",", ".")), "a number"
-        label = setting.label.capitalize()
-        if number is None or number != number:
-            self.problems[name] = f"{label} must be {kind} {setting.limit.lowest}, not {shortened(text)}."
-        elif problem := setting.limit.problem(number):
-            self.problems[name] = f"{label} must {problem}, not {shortened(text)}."
-        return None if name in self.problems else number
-
-    def length(self) -> tuple[int | None, float | None]:
-        """Steps or minutes; a bare number is steps."""
-        text = self._typed("length")
-        if text is None:
-            return None, DEFAULT_MINUTES
-        match = _LENGTH.fullmatch(text)
-        number = float(match[1].replace(",", ".")) if match else 0.0
-        unit = (match[2] or "steps").lower() if match else ""
-        if unit.startswith("step") and number >= 1 and (number > LIMITS["steps"].most or number == int(number)):
-            steps: int | None = None if self._is_too_long("steps", number) else int(number)
-            return steps, None
-        if unit and not unit.startswith("step") and number > 0:
-            minutes = number * _MINUTES[unit[0]]
-            return None, None if self._is_too_long("minutes", minutes) else minutes
-        self.problems["length"] = f"Train for must be like 2000 steps, 5 min or 2 h, not {shortened(text)}."
-        return None, None
-
-    def _is_too_long(self, unit: str, number: float) -> bool:
-        if LIMITS[unit].problem(number):
-            self.problems["length"] = f"Train for must be at most {limit_in_words(LIMITS[unit].most)} {unit}."
-        return "length" in self.problems
-
-
-def _parse(kind: Callable[[str], Number], text: str) -> Number | None:
-    try:
-        return kind(text)
-    except ValueError:
+def _number(setting: Setting, text: str) -> int | float | None:
+    """The number that was typed; None where nothing was. Raises UserError where it is none within the setting's bounds."""
+    if not text:
         return None
+    label, is_whole = setting.label.capitalize(), setting.kind == "whole"
+    try:
+        number: float = int(text.replace(",", "").replace("_", "")) if is_whole else float(text.replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if number != number:
+        raise UserError(
+            f"{label} must be a {'whole number of' if is_whole else 'number'} {setting.limit.lowest}, not {shortened(text)}."
+        )
+    if problem := setting.limit.problem(number):
+        raise UserError(f"{label} must {problem}, not {shortened(text)}.")
+    return number
+
+
+def _length(text: str) -> tuple[int | None, float | None]:
+    """Steps or minutes; a bare number is steps. Raises UserError where it is neither, or too long."""
+    if not text:
+        return None, DEFAULT_MINUTES
+    match = _LENGTH.fullmatch(text)
+    number, unit = (float(match[1].replace(",", ".")), (match[2] or "steps").lower()) if match else (0.0, "")
+    what = "steps" if unit.startswith("step") else "minutes"
+    amount = number if what == "steps" else number * _MINUTES.get(unit[:1], 0.0)
+    is_long = amount > LIMITS[what].most
+    if amount <= 0 or (what == "steps" and not is_long and amount != int(amount)):
+        raise UserError(f"Train for must be like 2000 steps, 5 min or 2 h, not {shortened(text)}.")
+    if LIMITS[what].problem(amount):
+        raise UserError(f"Train for must be at most {limit_in_words(LIMITS[what].most)} {what}.")
+    return (int(amount), None) if what == "steps" else (None, amount)
 
 
 @dataclass(frozen=True)

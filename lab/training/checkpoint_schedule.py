@@ -81,14 +81,14 @@ class CheckpointSchedule:
         if step == 0:
             return False
         if val_loss is None or (state.best_val_loss is not None and val_loss >= state.best_val_loss):
-            state.count_no_improvement()
+            state.evals_without_improvement += 1
             return False
         with self._average.shown():
             if not self._write(
                 "keep the best weights", lambda: weights_file.save_best(self._run, self._trained.model, step, val_loss)
             ):
                 return False
-        state.set_best(step, val_loss)
+        state.best_val_loss, state.best_step, state.evals_without_improvement = val_loss, step, 0
         self._logs.event("best")
         return True
 
@@ -105,10 +105,11 @@ class CheckpointSchedule:
 
     def _save(self) -> None:
         started = time.monotonic()
-        step, losses, tensors = self._rollback.to_save()
-        self._state.prepare_save(self._clock.seconds(), self._throughput.step_seconds, step, losses)
+        state = self._state
+        state.seconds, state.step_seconds = self._clock.seconds(), self._throughput.step_seconds
+        state.rollback_step, state.rollback_losses, tensors = self._rollback.to_save()
         self._logs.sync()
-        checkpoint.save_checkpoint(self._run, self._trained.model, self._trained.optimizer, self._state, tensors)
-        self._logs.saved_step = self._state.step
+        checkpoint.save_checkpoint(self._run, self._trained.model, self._trained.optimizer, state, tensors)
+        self._logs.saved_step = state.step
         self._saved_at = time.monotonic()
         self._took = self._saved_at - started

@@ -112,7 +112,7 @@ class ComputeSetup:
         if threads == before:
             return False
         torch.set_num_threads(threads)
-        self._state.set_threads_now(threads)
+        self._state.threads_now = threads
         return True
 
     @property

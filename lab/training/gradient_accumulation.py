@@ -327,7 +327,7 @@ def find_micro_batches(setup: TrainingSetup, gradient: GradientAccumulator, fits
     if found <= gradient.micro_batches:
         return
     gradient.micro_batches = found
-    setup.state.set_micro_batches(found)
+    setup.state.micro_batches = found
     windows = gradient.largest_micro_batch
     logs.event(
         "micro_batch",

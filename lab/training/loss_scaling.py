@@ -55,7 +55,7 @@ class LossScaler:
             skipped=before.skipped + skipped,
             is_found=before.is_found or applied,
         )
-        self._state.set_loss_scale(self._kept)
+        self._state.loss_scale = self._kept
         if before.is_found or not applied or not before.skipped:
             return ""
         return (

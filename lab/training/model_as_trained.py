@@ -130,7 +130,7 @@ def fall_back(model: GPT, state: TrainerState, error: Exception, *, is_compiling
     if model.compiled_parts is None and not is_compiling:
         return ""
     model.compiled_parts = None
-    state.set_compiled(False)
+    state.compiled = False
     reason = (str(error).strip().splitlines() or [""])[0][:LONGEST_REASON].rstrip(" .:")
     masks = " and the dropout masks" if model.config.dropout else ""
     return (

@@ -11,6 +11,7 @@ from lab.planning.default_hyperparameters import describe_lowered_lr, lower_lr
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint
 from lab.training.checkpoint import ShardedState, load_optimizer, optimizer_tensors
+from lab.training.trainer_state import SpikeDetector
 from lab.training.training_setup import TrainingSetup
 
 MAX_HALVINGS = 6
@@ -78,7 +79,8 @@ class Rollback:
         step, losses = self._restore()
         if step is None:
             raise UserError(self.failure_message(f"{why}, up to step {state.step}, and there is no earlier state to restore"))
-        state.roll_back(halvings, losses)
+        state.spike_detector = SpikeDetector(list(losses))
+        state.halvings, state.rolled_back_at, state.lr_factor = halvings, state.step, state.lr_factor / 2
         self._report(f"Rolled back from step {state.step} to the weights of step {step}, because {why}. {self.lr_message()}")
 
     @torch.no_grad()

@@ -166,13 +166,13 @@ class Training:
             grad_norm=finite_or_none(grad_norm, 5),
             tokens_per_second=round(self.throughput.per_second(), 1),
         )
-        state.end_step(metric, updates)
+        state.step, state.pending, state.pending_updates = step, metric, updates  # still without an evaluation
         if message := self.scaler.end_step(skipped=overflow, applied=applied):
             self.logs.event("computing", message)
         if overflow:
             self.board.update(computed=self.compute.describe())
         if self.gradient.micro_batches != micro_batches:
-            state.set_micro_batches(self.gradient.micro_batches)
+            state.micro_batches = self.gradient.micro_batches
             message = self.gradient.split_message(step)
             self.logs.event("micro_batch", message)
             self.board.update(message=message)
@@ -209,7 +209,7 @@ class Training:
             metric.val_loss, metric.bits_per_byte = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self.logs.metric(metric)
-        self.state.line_written()
+        self.state.pending = None
         self.board.update(step=step, seconds=self.clock.seconds())
         if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
             self.board.update(gpu=use)

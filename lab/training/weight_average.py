@@ -6,7 +6,7 @@ checkpoints and rollbacks hold it.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -37,17 +37,13 @@ class WeightAverage:
                 state[KEY] = weight.clone()
         torch._foreach_lerp_([state[KEY] for state in states], latest, min(1.0, EVERY / (self._share * step)))
 
-    @contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown(self) -> AbstractContextManager[None]:
         """Context in which the model's weights are the average."""
-        with self._exchanged(to_average=True):
-            yield
+        return self._exchanged(to_average=True)
 
-    @contextmanager
-    def hidden(self) -> Iterator[None]:
+    def hidden(self) -> AbstractContextManager[None]:
         """Context in which they are the latest again, within that of `shown`."""
-        with self._exchanged(to_average=False):
-            yield
+        return self._exchanged(to_average=False)
 
     @contextmanager
     def _exchanged(self, *, to_average: bool) -> Iterator[None]:

@@ -166,21 +166,21 @@ def _print_json(experiment: "ScalingExperiment") -> int:
     plan, progress, result = experiment.plan(), experiment.progress(), _result(experiment)
     sizes = [
         {
-            "run": each.curve.name,
-            "phase": each.curve.phase,
-            "parameters": each.curve.parameters,
-            "layers": each.curve.model.layers,
-            "width": each.curve.model.width,
-            "lr": each.curve.lr,
-            "tokens": last.tokens if (last := each.curve.last) else 0,
-            "epochs": each.curve.epochs,
+            "run": each.name,
+            "phase": each.phase,
+            "parameters": each.parameters,
+            "layers": each.model.layers,
+            "width": each.model.width,
+            "lr": each.lr,
+            "tokens": last.tokens if (last := each.last) else 0,
+            "epochs": each.epochs,
             # 6 · tokens · weights that are multiplied by, the head's included, and the attention products.
             "flops": last.flops if last else 0.0,
             # Nats per token at the latest evaluation.
             "val_loss": last.loss if last else None,
-            "val_loss_same_tokens": each.same_tokens,
+            "val_loss_same_tokens": same_tokens,
         }
-        for each in result.sizes
+        for each, same_tokens in zip(result.sizes, result.same_tokens, strict=True)
     ]
     write_json(
         {
@@ -204,7 +204,8 @@ def _print_json(experiment: "ScalingExperiment") -> int:
 
 def _law_as_json(fitted: "FittedLaw") -> dict[str, object]:
     """A fitted law, loss − floor = scale · x^−exponent, and its test on a point that was left out."""
-    law, test = fitted.law, fitted.held_out
+    law, predicted = fitted.law, fitted.predicted
+    tested_at, measured = fitted.points[-1] if predicted is not None else (None, None)
     return {
         "points": fitted.points,
         "scale": law.scale if law else None,
@@ -213,7 +214,7 @@ def _law_as_json(fitted: "FittedLaw") -> dict[str, object]:
         "error": law.error if law else None,
         # Root mean square of ln(loss − floor) around the line.
         "misfit": law.misfit if law else None,
-        "tested_at": test.x if test else None,
-        "predicted": test.predicted if test else None,
-        "measured": test.measured if test else None,
+        "tested_at": tested_at,
+        "predicted": predicted,
+        "measured": measured,
     }

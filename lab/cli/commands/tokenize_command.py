@@ -242,17 +242,17 @@ def tokenize(
     if given := [option for option, value in of_the_list.items() if value]:
         words = f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for --vocabulary."
         raise click.UsageError(words)
-    from lab.cli.print_tokens import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
+    from lab.cli.print_tokens import print_side_by_side, print_tokens, write_tokens_as_json
 
     if text is None and file is None and sys.stdin.isatty():
         raise click.UsageError("Give a TEXT, a --file, or text on standard input.")
     corpus = _corpus("-" if file is None else file, encoding) if text is None else None
     chunks: Chunks = (lambda: iter([(text or "", True)])) if corpus is None else corpus.document_chunks
-    vocabularies = [NamedVocabulary(name, tokenizer_named(name).tokenizer) for name in names]
+    tokenizers = {name: tokenizer_named(name).tokenizer for name in names}
     if as_json:
-        write_tokens_as_json(chunks, vocabularies, special=special, counts_only=counts_only)
-    elif len(vocabularies) == 1:
-        print_tokens(chunks, vocabularies[0], special=special, counts_only=counts_only)
+        write_tokens_as_json(chunks, tokenizers, special=special, counts_only=counts_only)
+    elif len(tokenizers) == 1:
+        print_tokens(chunks, names[0], tokenizers[names[0]], special=special, counts_only=counts_only)
     else:
-        print_side_by_side(chunks, vocabularies, special=special, counts_only=counts_only)
+        print_side_by_side(chunks, tokenizers, special=special, counts_only=counts_only)
     _say_what_is_not_tokenized(corpus)

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -17,7 +17,7 @@ from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.one_step.starting_point import OpenCheckpoint, StepBatch
-from lab.training.one_step.weight_changes import UndoState, WeightChange, WeightChanges, copied, largest_indices, tensors_of
+from lab.training.one_step.weight_changes import WeightChange, WeightChanges, largest_indices
 from lab.training.run_length import lr_of_next_step
 from models.check import check
 from models.config import Precision
@@ -61,6 +61,14 @@ NOT_FINITE = "With these weights the loss or its gradient is NaN or inf, so the 
 NOT_FINITE_AFTER = "After this step the loss or its gradient would be NaN or inf; the trainer would not take it either."
 LARGEST = 16
 """Weights listed as those that change most."""
+
+
+class UndoState(NamedTuple):
+    """Copies from before a step, to undo it bit for bit."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    """Its `state_dict`."""
 
 
 @dataclass
@@ -239,7 +247,7 @@ class TrainingStep:
     def before_and_after(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """The weight before and after the optimizer's next step, which is not taken."""
         state, groups = self.optimizer.state, self.optimizer.param_groups
-        kept = copied(state[weight]) if weight in state else None
+        kept = copy.deepcopy(state[weight]) if weight in state else None
         before = weight.detach().clone()
         self.optimizer.param_groups = [{**self.group_of(weight), "params": [weight]}]
         try:
@@ -279,10 +287,12 @@ class TrainingStep:
 
     def bytes_held(self) -> int:
         """Bytes of weights, gradients, optimizer state and undo states."""
-        present = [*self.parameters.values(), *self.parameters.values()]
-        present += [tensor for state in self.optimizer.state.values() for tensor in tensors_of(state)]
-        undo = [each for snapshot in self.snapshots if snapshot.undo is not None for each in snapshot.undo.tensors]
-        return sum(each.numel() * each.element_size() for each in (*present, *undo))
+        held, states = [*self.parameters.values(), *self.parameters.values()], list(self.optimizer.state.values())
+        for undo in (snapshot.undo for snapshot in self.snapshots if snapshot.undo is not None):
+            held += undo.weights.values()
+            states += undo.optimizer["state"].values()
+        held += [value for state in states for value in state.values() if isinstance(value, Tensor)]
+        return sum(each.nbytes for each in held)
 
     @property
     def precision(self) -> Precision:
@@ -337,7 +347,7 @@ class TrainingStep:
         snapshot.predicted = self.changes.predicted
         size = sum(weight.numel() * 4 for weight in self.parameters.values()) * 3
         if self.applied == 0 or size * (self.applied + 1) <= UNDO_BYTES:
-            snapshot.undo = UndoState.copied_from(self.parameters, self.optimizer)
+            snapshot.undo = UndoState(*copy.deepcopy((self.model.state_dict(), self.optimizer.state_dict())))
             snapshot.head = snapshot.undo.weights["wte.weight"]
         else:
             snapshot.head = self.model.wte.weight.detach().clone()
@@ -352,7 +362,8 @@ class TrainingStep:
     def _restore(self, applied: int) -> None:
         undo = self.snapshots[applied].undo
         assert undo is not None
-        undo.restore(self.parameters, self.optimizer)
+        self.model.load_state_dict(undo.weights)
+        self.optimizer.load_state_dict(undo.optimizer)
         del self.snapshots[applied:]
         self.applied = applied
         self._forget()

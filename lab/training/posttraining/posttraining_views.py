@@ -131,31 +131,19 @@ def _answers_table(history: PosttrainingHistory, width: int) -> Table:
     found = history.evaluated
     room = max(LEAST_ANSWER, min((width - NAME_WIDTH) // len(found) - 2, MOST_ANSWER))
     tuned = [each for each in found if each.model != "base"] or found
-    if any(len(shown_answer(answer)) > room for each in tuned for answer in each.answers):
-        return _answers_below_each_other(history, width)
-    rows = [
-        [Cell(f"{pair.name} ({pair.right})"), *(_answer_cell(each, index, pair.right, room) for each in found)]
-        for index, pair in enumerate(history.started.questions)
-    ]
-    columns = [Column("asked (right)", "left"), *(Column(NAMES[each.model], "left") for each in found)]
-    return Table(columns, rows, title="answers; ␊ ends one")
-
-
-def _answers_below_each_other(history: PosttrainingHistory, width: int) -> Table:
-    """A row for each answer, where they are too long to stand side by side: the end of one tells what is wrong with it."""
-    assert history.started is not None
-    found = history.evaluated
-    room = max(LEAST_ANSWER, min(width - 2 * NAME_WIDTH - 4, MOST_ANSWER))
-    rows = [
-        [
-            Cell(f"{pair.name} ({pair.right})" if at == 0 else ""),
-            Cell(NAMES[each.model]),
-            _answer_cell(each, index, pair.right, room),
-        ]
-        for index, pair in enumerate(history.started.questions)
-        for at, each in enumerate(found)
-    ]
-    columns = [Column("asked (right)", "left"), Column("model", "left"), Column("answer", "left")]
+    # Answers too long to stand side by side have a row each: the end of one tells what is wrong with it.
+    stacked = any(len(shown_answer(answer)) > room for each in tuned for answer in each.answers)
+    if stacked:
+        room = max(LEAST_ANSWER, min(width - 2 * NAME_WIDTH - 4, MOST_ANSWER))
+    names = [Cell(NAMES[each.model]) for each in found]
+    rows = list[list[Cell]]()
+    for index, pair in enumerate(history.started.questions):
+        asked = Cell(f"{pair.name} ({pair.right})")
+        answers = [_answer_cell(each, index, pair.right, room) for each in found]
+        firsts = [asked, *(Cell("") for _ in found[1:])]
+        rows += map(list, zip(firsts, names, answers, strict=True)) if stacked else [[asked, *answers]]
+    titles = ["model", "answer"] if stacked else [NAMES[each.model] for each in found]
+    columns = [Column(title, "left") for title in ("asked (right)", *titles)]
     return Table(columns, rows, title="answers; ␊ ends one")
 
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean, linear_regression, pvariance
 
 import msgspec
+import numpy as np
 
 from lab.analysis.loss_curve import Evaluations
 from lab.core.number_format import date_and_time, duration
@@ -69,10 +71,20 @@ class SizeCurve:
         return self.points[-1] if self.points else None
 
     @property
+    def end(self) -> CurvePoint | None:
+        """The last evaluation; None before the run has finished."""
+        return self.last if self.phase == "finished" else None
+
+    @property
     def before_decay(self) -> tuple[CurvePoint, ...]:
         """Evaluations at the full learning rate: after the warm-up and before it falls."""
         first, last = WARMUP * self.seconds, DECAY_BEGINS * self.seconds
         return tuple(point for point in self.points if first <= point.seconds <= last)
+
+    def loss_after(self, tokens: float) -> float | None:
+        """Loss after so many tokens at the full learning rate; None where it was not evaluated before and after."""
+        points = self.before_decay
+        return log_interpolated([point.tokens for point in points], [point.loss for point in points], tokens)
 
 
 class CurvesReader:
@@ -179,7 +191,6 @@ class PowerLaw:
     """Standard error of the exponent; None for two points, which every line goes through."""
     misfit: float
     """Root mean square of the points' distance from the line in ln(loss − floor): 0.1 is about 10%."""
-    points: int
 
     def loss(self, x: float) -> float:
         """The loss that the law gives at `x`, the floor included."""
@@ -195,33 +206,20 @@ def fit_power_law(points: Sequence[tuple[float, float]], floor: float = 0.0) -> 
         return None
     xs = [math.log(x) for x, _ in points]
     ys = [math.log(loss - floor) for _, loss in points]
-    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    spread = sum((x - mean_x) ** 2 for x in xs)
+    spread = pvariance(xs)
     if spread < 1e-12:
         return None
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
-    squares = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True))
-    enough = len(points) >= FEWEST_FOR_ERROR
-    return PowerLaw(
-        scale=math.exp(mean_y - slope * mean_x),
-        exponent=-slope,
-        floor=floor,
-        error=math.sqrt(squares / (len(points) - 2) / spread) if enough else None,
-        misfit=math.sqrt(squares / len(points)),
-        points=len(points),
-    )
+    slope, offset = linear_regression(xs, ys)
+    square = fmean((y - offset - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    error = math.sqrt(square / (len(points) - 2) / spread) if len(points) >= FEWEST_FOR_ERROR else None
+    return PowerLaw(math.exp(offset), -slope, floor, error, math.sqrt(square))
 
 
 def log_interpolated(xs: Sequence[float], ys: Sequence[float], x: float) -> float | None:
     """The y at `x` on straight lines between the points in log-log; None outside of them. `xs` rise, all are above 0."""
     if not xs or not xs[0] <= x <= xs[-1]:
         return None
-    after = next(at for at, each in enumerate(xs) if each >= x)
-    if xs[after] == x:
-        return ys[after]
-    low, high = math.log(xs[after - 1]), math.log(xs[after])
-    share = (math.log(x) - low) / (high - low)
-    return math.exp((1 - share) * math.log(ys[after - 1]) + share * math.log(ys[after]))
+    return math.exp(np.interp(math.log(x), np.log(xs), np.log(ys)))
 
 
 FRONTIER_POINTS = 40
@@ -240,46 +238,21 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """A measured point, and the prediction of the law that was fitted without it."""
-
-    x: float
-    measured: float
-    predicted: float
-    floor: float
-
-    @property
-    def error(self) -> float:
-        """Predicted over measured loss, both above the floor, minus 1."""
-        return (self.predicted - self.floor) / (self.measured - self.floor) - 1
-
-
-@dataclass(frozen=True)
 class FittedLaw:
-    """Measured points, the law through them, and its test."""
+    """Measured points, the law through them, and its test on the last of them."""
 
     points: tuple[Point, ...]
-    law: PowerLaw | None
+    law: PowerLaw | None = None
     """None where there are too few points for a line."""
-    held_out: HeldOut | None
-
-
-@dataclass(frozen=True)
-class SizeResult:
-    """One size at the end of its minutes."""
-
-    curve: SizeCurve
-    end: CurvePoint | None
-    """The last evaluation; None before the run has finished."""
-    same_tokens: float | None
-    """Loss after `ScalingResult.tokens`; None where it has not been that far."""
+    predicted: float | None = None
+    """The loss at the last point by a law that was fitted without it; None where too few are left for that."""
 
 
 @dataclass(frozen=True)
 class ScalingResult:
     """Everything that the curves say so far."""
 
-    sizes: tuple[SizeResult, ...]
+    sizes: tuple[SizeCurve, ...]
     """The smallest first."""
     tokens: float | None
     """The number of tokens after which the sizes are compared: the most that all have seen at the full learning rate. None until
@@ -288,6 +261,11 @@ class ScalingResult:
     """True entropy of the text in nats per token, which is subtracted from the losses; None where it is not known."""
     parameters: FittedLaw
     compute: FittedLaw
+
+    @property
+    def same_tokens(self) -> list[float | None]:
+        """The loss of each size after `tokens`; None where it was not evaluated before and after."""
+        return [None if self.tokens is None else curve.loss_after(self.tokens) for curve in self.sizes]
 
 
 def scaling_result(curves: Sequence[SizeCurve], sizes: int) -> ScalingResult:
@@ -299,18 +277,11 @@ def scaling_result(curves: Sequence[SizeCurve], sizes: int) -> ScalingResult:
     # The most tokens that every size has seen at the full learning rate; none where one was not evaluated there.
     fewest = min((curve.before_decay[-1].tokens if curve.before_decay else 0 for curve in curves), default=0)
     tokens = float(fewest) if finished and fewest else None
-    results = tuple(
-        SizeResult(
-            curve,
-            curve.last if curve.phase == "finished" else None,
-            None if tokens is None else _loss_after(curve, tokens),
-        )
-        for curve in curves
-    )
-    by_size = [(float(each.curve.parameters), each.same_tokens) for each in results if each.same_tokens is not None]
+    losses = [(float(curve.parameters), curve.loss_after(tokens)) for curve in curves] if tokens is not None else []
+    by_size = [(parameters, loss) for parameters, loss in losses if loss is not None]
     # Tested on the largest size, with the law through the others.
     parameters = _fitted_law(by_size, by_size[:-1], FEWEST_SIZES, subtracted)
-    return ScalingResult(results, tokens, subtracted or None, parameters, compute_law(curves, subtracted))
+    return ScalingResult(tuple(curves), tokens, subtracted or None, parameters, compute_law(curves, subtracted))
 
 
 def compute_law(curves: Sequence[SizeCurve], floor: float) -> FittedLaw:
@@ -327,10 +298,9 @@ def compute_law(curves: Sequence[SizeCurve], floor: float) -> FittedLaw:
 def _fitted_law(points: Sequence[Point], first: Sequence[Point], fewest: int, floor: float) -> FittedLaw:
     """The law through all points, unless they are too few, tested on the last one with the law through the first ones."""
     if len(points) < fewest:
-        return FittedLaw(tuple(points), None, None)
-    (x, loss), without = points[-1], fit_power_law(first, floor)
-    held_out = HeldOut(x, loss, without.loss(x), floor) if without is not None and loss > floor else None
-    return FittedLaw(tuple(points), fit_power_law(points, floor), held_out)
+        return FittedLaw(tuple(points))
+    without = fit_power_law(first, floor)
+    return FittedLaw(tuple(points), fit_power_law(points, floor), without.loss(points[-1][0]) if without is not None else None)
 
 
 def frontier(curves: Sequence[SizeCurve]) -> list[Point]:
@@ -351,8 +321,3 @@ def frontier(curves: Sequence[SizeCurve]) -> list[Point]:
         if here and min(here) < min(before, default=math.inf):
             found.append((x, min(here)))
     return found
-
-
-def _loss_after(curve: SizeCurve, tokens: float) -> float | None:
-    points = curve.before_decay
-    return log_interpolated([float(point.tokens) for point in points], [point.loss for point in points], tokens)

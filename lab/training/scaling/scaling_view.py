@@ -9,7 +9,7 @@ from lab.runs.run_folder import ACTIVE
 from lab.runs.run_summary import PHASES
 from lab.training.scaling.scaling_experiment import ScalingProgress, SizeProgress
 from lab.training.scaling.scaling_plan import DECAY_BEGINS, ScalingPlan
-from lab.training.scaling.scaling_result import TEST_SHARE, FittedLaw, ScalingResult, SizeResult
+from lab.training.scaling.scaling_result import TEST_SHARE, FittedLaw, ScalingResult, SizeCurve
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from models.parameter_count import parameter_count
 
@@ -55,7 +55,7 @@ def plan_view(plan: ScalingPlan) -> View:
 
 def progress_view(progress: ScalingProgress, result: ScalingResult) -> View:
     """The state of each size: how much of its time it has been trained, and its latest loss."""
-    last = {each.curve.name: each.curve.last for each in result.sizes}
+    last = {each.name: each.last for each in result.sizes}
     rows = []
     for size in progress.sizes:
         point = last.get(size.name)
@@ -127,7 +127,7 @@ def size_table(result: ScalingResult) -> Table:
     """A row for each size that has begun. Bars are of what is above the floor."""
     ends = [each.end.loss for each in result.sizes if each.end is not None]
     best = min(ends, default=math.inf)
-    highest = max((each.curve.last.loss for each in result.sizes if each.curve.last is not None), default=1.0)
+    highest = max((each.last.loss for each in result.sizes if each.last is not None), default=1.0)
     columns = [
         Column("size", "left"),
         Column("parameters"),
@@ -140,40 +140,42 @@ def size_table(result: ScalingResult) -> Table:
     ]
     if result.tokens is not None:
         columns.append(Column(f"same {count(result.tokens)} tokens"))
-    rows = [_size_row(each, result, best, highest) for each in result.sizes]
+    rows = [
+        _size_row(each, result, best, highest) + ([] if result.tokens is None else [_same_tokens_cell(each, loss)])
+        for each, loss in zip(result.sizes, result.same_tokens, strict=True)
+    ]
     return Table(columns, rows, title="at the last evaluation while training")
 
 
-def _size_row(each: SizeResult, result: ScalingResult, best: float, highest: float) -> list[Cell]:
-    curve, last, floor = each.curve, each.curve.last, result.floor or 0.0
+def _size_row(each: SizeCurve, result: ScalingResult, best: float, highest: float) -> list[Cell]:
+    last, floor = each.last, result.floor or 0.0
     is_best = each.end is not None and each.end.loss == best
     cells = [
-        Cell(f"{curve.number}"),
-        Cell(whole(curve.parameters), float(curve.parameters), note="All parameters, those of the embedding included."),
-        Cell(f"{curve.model.layers} × {curve.model.width}"),
-        Cell(f"{curve.lr:g}"),
+        Cell(f"{each.number}"),
+        Cell(whole(each.parameters), float(each.parameters), note="All parameters, those of the embedding included."),
+        Cell(f"{each.model.layers} × {each.model.width}"),
+        Cell(f"{each.lr:g}"),
         Cell(count(last.tokens) if last else NONE),
-        Cell(fixed(curve.epochs, 1)),
+        Cell(fixed(each.epochs, 1)),
         Cell(flops_text(last.flops) if last else NONE),
     ]
     if last is None:
-        cells.append(Cell(NONE))
-    else:
-        bar = (last.loss - floor) / (highest - floor)
-        words = f"{fixed(last.loss)} {'lowest' if is_best else ''}".rstrip()
-        note = "Validation loss; the bar is what is above the entropy." if floor else ""
-        cells.append(Cell(words, last.loss, bar=bar, note=note, style="strong" if is_best else ""))
-    if result.tokens is not None:
-        late = (
-            "" if each.same_tokens is not None else f"Too late: first evaluated at the full rate after {_first_evaluated(each)}."
-        )
-        cells.append(Cell(NONE if each.same_tokens is None else fixed(each.same_tokens), note=late))
-    return cells
+        return [*cells, Cell(NONE)]
+    bar = (last.loss - floor) / (highest - floor)
+    words = f"{fixed(last.loss)} {'lowest' if is_best else ''}".rstrip()
+    note = "Validation loss; the bar is what is above the entropy." if floor else ""
+    return [*cells, Cell(words, last.loss, bar=bar, note=note, style="strong" if is_best else "")]
 
 
-def _first_evaluated(each: SizeResult) -> str:
+def _same_tokens_cell(each: SizeCurve, loss: float | None) -> Cell:
+    if loss is not None:
+        return Cell(fixed(loss))
+    return Cell(NONE, note=f"Too late: first evaluated at the full rate after {_first_evaluated(each)}.")
+
+
+def _first_evaluated(each: SizeCurve) -> str:
     """The tokens that a size had seen at its first evaluation at the full learning rate."""
-    return f"{count(each.curve.before_decay[0].tokens)} tokens"
+    return f"{count(each.before_decay[0].tokens)} tokens"
 
 
 def flops_text(flops: float) -> str:
@@ -188,10 +190,8 @@ def lines_table(result: ScalingResult) -> Table | None:
         return None
     of_sizes = f"size {len(result.sizes)}"
     last = result.compute.points[-1][0] if result.compute.points else 0.0
-    rows = [
-        *_line_row(f"{len(result.parameters.points)} sizes, same tokens", "N", result.parameters, of_sizes),
-        *_line_row("lowest for its compute", "C", result.compute, f"C > {flops_text(TEST_SHARE * last)}"),
-    ]
+    rows = _line_rows(f"{len(result.parameters.points)} sizes, same tokens", "N", result.parameters, of_sizes)
+    rows += _line_rows("lowest for its compute", "C", result.compute, f"C > {flops_text(TEST_SHARE * last)}")
     columns = [
         Column("line through", "left"),
         Column("loss ∝" if result.floor is None else f"loss − {fixed(result.floor)} ∝", "left"),
@@ -204,10 +204,11 @@ def lines_table(result: ScalingResult) -> Table | None:
     return Table(columns, rows, title="fitted in log-log, least squares") if rows else None
 
 
-def _line_row(points: str, symbol: str, fitted: FittedLaw, left_out: str) -> list[list[Cell]]:
-    law, test = fitted.law, fitted.held_out
+def _line_rows(points: str, symbol: str, fitted: FittedLaw, left_out: str) -> list[list[Cell]]:
+    law, predicted = fitted.law, fitted.predicted
     if law is None:
         return []
+    test = (left_out, fixed(predicted), fixed(fitted.points[-1][1])) if predicted is not None else (NONE, NONE, NONE)
     error = f" ± {fixed(law.error, 2)}" if law.error is not None and symbol == "N" else ""
     off = "Root mean square distance of the points from the line, in ln(loss)."
     return [
@@ -216,9 +217,7 @@ def _line_row(points: str, symbol: str, fitted: FittedLaw, left_out: str) -> lis
             Cell(f"{symbol}^{fixed(-law.exponent, 2)}{error}", -law.exponent),
             Cell(f"× {significant(10**-law.exponent, 2)}", note=f"Factor on the loss for ten times {symbol}."),
             Cell(probability(law.misfit, 0), law.misfit, note=off),
-            Cell(left_out if test else NONE),
-            Cell(fixed(test.predicted) if test else NONE),
-            Cell(fixed(test.measured) if test else NONE),
+            *map(Cell, test),
         ]
     ]
 
@@ -245,15 +244,13 @@ def sentences(result: ScalingResult) -> list[str]:
 
 def _same_minutes(result: ScalingResult) -> str:
     """The best size after the same minutes, and the reason why that is not the largest, where it is not."""
-    ended = [(each, each.end) for each in result.sizes if each.end is not None]
-    if len(ended) < len(result.sizes):
-        return ""
+    ended = [(each, each.end) for each in result.sizes if each.end is not None]  # all have, where there are sentences
     best, end = min(ended, key=lambda pair: pair[1].loss)
     largest, its_end = ended[-1]
-    head = f"After the same {duration(best.curve.seconds)}, {_named(best)} has the lowest loss, {fixed(end.loss)}"
+    head = f"After the same {duration(best.seconds)}, {_named(best)} has the lowest loss, {fixed(end.loss)}"
     alike = [each for each, point in ended if each is not best and point.loss - end.loss <= ALIKE * end.loss]
     if alike:
-        head += f"; {_listed([f'size {each.curve.number}' for each in alike])} {'is' if len(alike) == 1 else 'are'} alike"
+        head += f"; {_listed([f'size {each.number}' for each in alike])} {'is' if len(alike) == 1 else 'are'} alike"
     if best is largest:
         fewest = all(its_end.tokens < point.tokens for _, point in ended[:-1])
         return f"{head}, although it has seen the fewest tokens, {count(its_end.tokens)}." if fewest else f"{head}."
@@ -261,15 +258,15 @@ def _same_minutes(result: ScalingResult) -> str:
     if its_end.tokens >= end.tokens:
         return f"{head}, though it has seen no fewer tokens."
     head += f": in the same time it has seen {significant(end.tokens / its_end.tokens, 2)} times fewer tokens"
-    step, its_step = best.curve.step_seconds, ended[-1][0].curve.step_seconds
+    step, its_step = best.step_seconds, largest.step_seconds
     if step is None or its_step is None:
         return f"{head}."
-    return f"{head}, as one of its steps took {_milliseconds(its_step)}, one of size {best.curve.number} {_milliseconds(step)}."
+    return f"{head}, as one of its steps took {_milliseconds(its_step)}, one of size {best.number} {_milliseconds(step)}."
 
 
 def _same_tokens(result: ScalingResult, tokens: float) -> str:
     """The order of the sizes after the same tokens."""
-    known = [each.same_tokens for each in result.sizes if each.same_tokens is not None]
+    known = [loss for loss in result.same_tokens if loss is not None]
     if len(known) < len(result.sizes):
         return ""
     head = f"After the same {count(tokens)} tokens"
@@ -282,7 +279,7 @@ def _same_tokens(result: ScalingResult, tokens: float) -> str:
 
 def _not_compared(result: ScalingResult, tokens: float) -> str:
     """The sizes without a loss after the same tokens, with the reason."""
-    late = [f"size {each.curve.number} after {_first_evaluated(each)}" for each in result.sizes if each.same_tokens is None]
+    late = [f"size {each.number} after {_first_evaluated(each)}" for each in result.sizes if each.loss_after(tokens) is None]
     if not late:
         return ""
     return f"Too late for a loss after {count(tokens)} tokens, first evaluated at the full learning rate: {_listed(late)}."
@@ -290,21 +287,25 @@ def _not_compared(result: ScalingResult, tokens: float) -> str:
 
 def _trust(fitted: FittedLaw, name: str, without: str) -> str:
     """The test of a line: the loss that it predicts, fitted without the measured one."""
-    law, test = fitted.law, fitted.held_out
+    law, predicted = fitted.law, fitted.predicted
     if law is None:
         return ""
     if law.exponent <= 0:
         return f"{name} does not fall, so that it predicts nothing of use."
-    off = probability(law.misfit, 0)
-    bent = f" Its points lie {off} off it on average: they are on no straight line." if law.misfit > MOST_MISFIT_OF_A_LINE else ""
-    if test is None:
+    misfit = probability(law.misfit, 0)
+    bent = (
+        f" Its points lie {misfit} off it on average: they are on no straight line." if law.misfit > MOST_MISFIT_OF_A_LINE else ""
+    )
+    if predicted is None:
         return bent.strip().replace("Its", f"{name}: its", 1)
-    error = f"{probability(abs(test.error), 0)}{' of what is above the floor' if test.floor else ''}"
-    if abs(test.error) <= CLOSE:
+    measured = fitted.points[-1][1]
+    off = (predicted - law.floor) / (measured - law.floor) - 1
+    error = f"{probability(abs(off), 0)}{' of what is above the floor' if law.floor else ''}"
+    if abs(off) <= CLOSE:
         verdict = f"right within {error}"
     else:
-        verdict = f"too {'high' if test.error > 0 else 'low'} by {error}: trust it no further than its points reach"
-    numbers = f"it predicts {fixed(test.predicted)} where {fixed(test.measured)} was measured"
+        verdict = f"too {'high' if off > 0 else 'low'} by {error}: trust it no further than its points reach"
+    numbers = f"it predicts {fixed(predicted)} where {fixed(measured)} was measured"
     thin = " Only two points were left, and a line goes through any two: a weak test." if len(fitted.points) == 3 else ""
     return f"{name}: fitted {without}, {numbers}, {verdict}.{thin}{bent}"
 
@@ -320,7 +321,7 @@ def _floor(result: ScalingResult) -> str:
 
 def _decay(result: ScalingResult) -> str:
     """The fall of the loss while the learning rate falls at the end, which no line contains."""
-    pairs = [(each.curve.before_decay, each.end) for each in result.sizes]
+    pairs = [(each.before_decay, each.end) for each in result.sizes]
     falls = [before[-1].loss - end.loss for before, end in pairs if before and end is not None]
     if len(falls) < len(result.sizes) or min(falls) <= 0:
         return ""
@@ -333,20 +334,20 @@ def _decay(result: ScalingResult) -> str:
 
 def _memorized(result: ScalingResult) -> str:
     """The sizes that have seen the text so often that they may memorize it."""
-    many = []
-    for each in result.sizes:
-        curve, last = each.curve, each.curve.last
-        if last is not None and curve.epochs > memorizing_epochs(curve.model, round(last.tokens / curve.epochs)):
-            many.append(f"size {curve.number} has seen it {significant(curve.epochs, 2)} times")
+    many = [
+        f"size {each.number} has seen it {significant(each.epochs, 2)} times"
+        for each in result.sizes
+        if each.last is not None and each.epochs > memorizing_epochs(each.model, round(each.last.tokens / each.epochs))
+    ]
     return f"The text is short: {_listed(many)}. A longer text gives a truer line." if many else ""
 
 
 def _busy(result: ScalingResult) -> str:
     """The size whose steps took the longest beside what was measured before, where that is so long that times do not compare."""
     slowed = [
-        (curve.step_seconds / curve.timed_step, curve.number, curve.step_seconds, curve.timed_step)
-        for curve in (each.curve for each in result.sizes)
-        if curve.step_seconds and curve.timed_step
+        (each.step_seconds / each.timed_step, each.number, each.step_seconds, each.timed_step)
+        for each in result.sizes
+        if each.step_seconds and each.timed_step
     ]
     if not slowed or max(slowed)[0] < BUSY:
         return ""
@@ -361,8 +362,8 @@ def _milliseconds(seconds: float) -> str:
     return f"{significant(1000 * seconds, 2)} ms"
 
 
-def _named(each: SizeResult) -> str:
-    return f"size {each.curve.number} ({count(each.curve.parameters)} parameters)"
+def _named(each: SizeCurve) -> str:
+    return f"size {each.number} ({count(each.parameters)} parameters)"
 
 
 def _listed(words: list[str]) -> str:

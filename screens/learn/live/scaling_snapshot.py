@@ -27,17 +27,16 @@ def compute_figure(result: ScalingResult) -> Figure:
     floor = result.floor or 0.0
     series = []
     for each in result.sizes:
-        curve = each.curve
-        role = RUN_ROLES[(curve.number - 1) % (MOST_RUNS - 1)]
-        xs = [math.log10(point.flops) for point in curve.points]
-        ys = [point.loss - floor for point in curve.points]
-        size = count(curve.parameters)
-        series.append(Series(f"{size} parameters", size, "marked", role, xs, ys, str(curve.number)))
+        role = RUN_ROLES[(each.number - 1) % (MOST_RUNS - 1)]
+        xs = [math.log10(point.flops) for point in each.points]
+        ys = [point.loss - floor for point in each.points]
+        size = count(each.parameters)
+        series.append(Series(f"{size} parameters", size, "marked", role, xs, ys, str(each.number)))
     if result.tokens is not None:
         series += _fitted(result.compute, "C", floor)
     return Figure(
         tuple(series),
-        version=("compute", floor, tuple((each.curve.name, len(each.curve.points)) for each in result.sizes), result.tokens),
+        version=("compute", floor, tuple((each.name, len(each.points)) for each in result.sizes), result.tokens),
         x_label="log₁₀ FLOPs",
         log_y=True,
         auto_log_y=True,
@@ -49,10 +48,10 @@ def compute_figure(result: ScalingResult) -> Figure:
 def parameters_figure(result: ScalingResult) -> Figure:
     """The losses over parameters, after the same minutes and after the same tokens, and the line through the latter."""
     floor = result.floor or 0.0
-    ends = [(float(each.curve.parameters), each.end.loss) for each in result.sizes if each.end is not None]
+    ends = [(float(each.parameters), each.end.loss) for each in result.sizes if each.end is not None]
     series = []
     if ends:
-        words = f"after {duration(result.sizes[0].curve.seconds)}"
+        words = f"after {duration(result.sizes[0].seconds)}"
         series.append(_points(words, "same time", "marked", RUN_ROLES[0], ends, floor))
     if result.tokens is not None:
         words = f"after {count(result.tokens)} tokens"
@@ -152,7 +151,7 @@ class SnapshotReader:
         else:
             view = scaling_view(result) if progress.phase == "finished" else progress_view(progress, result)
         at_work = next((size.name for size in progress.sizes if size.run is not None and size.phase != "finished"), "")
-        ends = {each.curve.name: each.end.loss for each in result.sizes if each.end is not None}
+        ends = {each.name: each.end.loss for each in result.sizes if each.end is not None}
         best = at_work or min(ends, key=lambda name: ends[name], default="")
         names = tuple(size.name for size in progress.sizes if size.run is not None)
         words = f"{state_line(progress, plan).removesuffix('.')}. {self._guess_sentence(plan, progress, best)}".strip()

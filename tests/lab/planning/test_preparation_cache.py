@@ -69,7 +69,7 @@ def test_what_a_killed_process_left_is_counted_and_removed_and_nothing_else_is_c
     left.write_bytes(b"a" * 1000)
     assert cache.size() == kept + 1000
     with monkeypatch.context() as patch:
-        patch.setattr(PreparationCache, "_remove", lambda self, files: None)
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
         assert cache.empty() == 0
     assert cache.empty() == kept + 1000
     assert not cache.folder.exists()

@@ -60,27 +60,25 @@ def test_equal_tokens_give_the_exponent_over_parameters_back() -> None:
     assert fitted.law is not None
     assert fitted.law.exponent == pytest.approx(0.4, abs=1e-9)
     assert fitted.law.error == pytest.approx(0.0, abs=1e-9)
-    assert fitted.held_out is not None
-    assert fitted.held_out.x == parameter_count(MODELS[-1])
-    assert fitted.held_out.error == pytest.approx(0.0, abs=1e-9)
+    assert fitted.points[-1] == (parameter_count(MODELS[-1]), pytest.approx(fitted.predicted, abs=1e-9))
 
 
 def test_the_sizes_are_compared_at_the_most_tokens_that_all_have_seen_at_the_full_learning_rate() -> None:
     result = result_of()
-    slowest = result.sizes[-1].curve
+    slowest = result.sizes[-1]
     assert result.tokens == slowest.before_decay[-1].tokens
     assert slowest.before_decay[-1].seconds <= DECAY_BEGINS * SECONDS < slowest.points[-1].seconds
-    for each in result.sizes[1:]:
-        exact = FLOOR + law(each.curve.parameters, result.tokens)
-        assert each.same_tokens == pytest.approx(exact, rel=0.02), "interpolated between two evaluations"
-    assert result.sizes[-1].same_tokens == pytest.approx(FLOOR + law(slowest.parameters, result.tokens))
+    for each, same_tokens in list(zip(result.sizes, result.same_tokens, strict=True))[1:]:
+        exact = FLOOR + law(each.parameters, result.tokens)
+        assert same_tokens == pytest.approx(exact, rel=0.02), "interpolated between two evaluations"
+    assert result.same_tokens[-1] == pytest.approx(FLOOR + law(slowest.parameters, result.tokens))
 
 
 def test_a_size_without_a_loss_after_the_same_tokens_has_the_reason_and_the_line_through_two_is_called_weak() -> None:
     result = result_of()
-    assert result.sizes[0].curve.before_decay[0].tokens > (result.tokens or 0)
-    assert result.sizes[0].same_tokens is None
-    first = f"{count(result.sizes[0].curve.before_decay[0].tokens)} tokens"
+    assert result.sizes[0].before_decay[0].tokens > (result.tokens or 0)
+    assert result.same_tokens[0] is None
+    first = f"{count(result.sizes[0].before_decay[0].tokens)} tokens"
     table = size_table(result)
     assert "loss (nats), same minutes" in [column.title for column in table.columns]
     assert table.title == "at the last evaluation while training"
@@ -102,7 +100,7 @@ def test_a_line_fitted_through_three_of_four_sizes_is_not_called_weak() -> None:
 
 
 def test_nothing_measured_is_below_the_frontier() -> None:
-    curves = [each.curve for each in result_of().sizes]
+    curves = result_of().sizes
     measured = [(point.flops, point.loss) for each in curves for point in each.before_decay]
     found = frontier(curves)
     assert len(found) > 10
@@ -118,16 +116,14 @@ def test_the_frontier_of_a_law_in_compute_gives_its_exponent_back() -> None:
 
     fitted = scaling_result([powers(curve(at, floor=None)) for at in range(4)], 4).compute
     assert fitted.law is not None
-    assert fitted.held_out is not None
     assert fitted.law.exponent == pytest.approx(0.25, abs=1e-9)
-    assert fitted.held_out.error == pytest.approx(0.0, abs=1e-9)
+    assert fitted.predicted == pytest.approx(fitted.points[-1][1], rel=1e-9)
 
 
 def test_the_line_over_compute_is_tested_on_compute_that_it_was_not_fitted_to() -> None:
     bent = result_of(lambda parameters, tokens: 1.0 + 4000 * tokens**-0.5)
-    test = bent.compute.held_out
-    assert test is not None
-    assert test.predicted < test.measured, "a floor that is not known makes every extrapolation too low"
+    assert bent.compute.predicted is not None
+    assert bent.compute.predicted < bent.compute.points[-1][1], "a floor that is not known makes every extrapolation too low"
     assert any("too low" in sentence and "trust it no further" in sentence for sentence in sentences(bent))
 
 
@@ -146,7 +142,7 @@ def test_the_largest_may_be_worse_after_the_same_minutes_for_it_has_seen_fewer_t
     result = result_of(lambda parameters, tokens: 3 * parameters**-0.4 + 400 * tokens**-0.5)
     ends = [each.end.loss for each in result.sizes if each.end]
     assert ends[-1] > min(ends)
-    first, best, largest = sentences(result)[0], result.sizes[ends.index(min(ends))].curve, result.sizes[-1].curve
+    first, best, largest = sentences(result)[0], result.sizes[ends.index(min(ends))], result.sizes[-1]
     assert first.startswith(f"After the same 2 min 00 s, size {best.number} ")
     assert best.last is not None
     assert largest.last is not None
@@ -154,9 +150,9 @@ def test_the_largest_may_be_worse_after_the_same_minutes_for_it_has_seen_fewer_t
     steps = [significant(1000 * (each.step_seconds or 0), 2) for each in (largest, best)]
     said = f"{times} times fewer tokens, as one of its steps took {steps[0]} ms, one of size {best.number} {steps[1]} ms."
     assert first.endswith(f"in the same time it has seen {said}")
-    older = [dataclasses.replace(each.curve, step_seconds=None) for each in result.sizes]
+    older = [dataclasses.replace(each, step_seconds=None) for each in result.sizes]
     assert sentences(scaling_result(older, 4))[0].endswith(f"{times} times fewer tokens."), "its time was not of steps alone"
-    assert "every larger size has a lower loss" in sentences(result)[1] or result.sizes[0].same_tokens is None
+    assert "every larger size has a lower loss" in sentences(result)[1] or result.same_tokens[0] is None
 
 
 @pytest.mark.parametrize(
@@ -194,7 +190,7 @@ def test_two_sizes_make_no_line_over_parameters() -> None:
     two = [curve(2), curve(3)]
     result = scaling_result(two, 2)
     assert len(result.parameters.points) == 2
-    assert (result.parameters.law, result.parameters.held_out) == (None, None)
+    assert (result.parameters.law, result.parameters.predicted) == (None, None)
     assert not any("over parameters" in sentence for sentence in sentences(result))
 
 
