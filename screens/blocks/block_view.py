@@ -18,7 +18,7 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.about_key import About, described
 from screens.blocks.block_layout import Spot
-from screens.blocks.piece_view import PieceView
+from screens.blocks.piece_view import BlockPieceView
 from screens.blocks.view_layout import CellCursor, Page, lay_view, parity_badge, text_of
 from screens.colour import HALF_BLOCK, palette_of
 
@@ -49,7 +49,7 @@ LEAST_OF_PICTURE = 5
 """Lines of the first picture in sight without which a view is scrolled to the selected one."""
 
 
-class BlockView(PieceView):
+class BlockView(BlockPieceView):
     """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
     HELP = "**The view.** Below: the number's name and full value. `✓` in the border: the numbers match the model's own tensor."

@@ -129,6 +129,21 @@ class LaidMatrix(Laid):
     """The magnitude of the darkest shade."""
     format: NumberFormat | None = None
     """None where the cells are too narrow for numbers."""
+    pooled: tuple[int, int] = (1, 1)
+    """Rows and columns of which a cell shows the largest magnitude."""
+
+    def fit_cells(self, every: Sequence[Matrix], widest: int, room: int) -> tuple[int, int]:
+        """Numbers if every column has room for one, else two character cells a number, else one: the lines, and cells in each.
+
+        `every` matrix on the same scale has at most `widest` columns; the cells have `room` in all.
+        """
+        seen = np.concatenate([each.values.numpy().reshape(-1) for each in every])
+        seen = seen[np.isfinite(seen)]
+        self.limit = float(np.abs(seen).max()) if seen.size else 0.0
+        self.cell_width = 2 if 2 * widest <= room else 1
+        if (found := _format_that_fits(every, room // max(1, widest))) is not None:
+            self.format, self.cell_width = found
+        return self.rows, self.columns
 
     def scale_bar(self) -> list[ColouredPiece]:
         """The scale in colours, its ends in numbers; nothing where it is glyphs."""
@@ -161,9 +176,14 @@ class LaidMatrix(Laid):
         pinned = ((" " * self.pinned, ""),)
         if self.format is not None:
             return Line(merged(self._column_names()), pinned)
-        chosen = self.matrix.selected[1] if self.matrix.selected else None
-        every = 5 if self.cell_width == 2 else 10
-        return Line(ruler(self.columns, self.first, chosen, self.cell_width, every, stride=self.matrix.stride), pinned)
+        chosen, across = self.matrix.selected[1] if self.matrix.selected else None, self.pooled[1]
+        every = 5 if self.cell_width == 2 else 10 * across
+        numbers = ruler(self.columns, self.first, chosen, self.cell_width, every, across, self.matrix.stride)
+        return Line(self.fitted(numbers), pinned)
+
+    def fitted(self, ruler: tuple[ColouredPiece, ...]) -> tuple[ColouredPiece, ...]:
+        """The ruler as wide as it is to be."""
+        return ruler
 
     def _column_names(self) -> list[ColouredPiece]:
         """The label of each column where there is room for one, else its number; the selected one's is marked ▾."""
@@ -234,31 +254,6 @@ class LaidMatrix(Laid):
         return self.matrix.selected or (0, 0)
 
 
-def lay_matrix(matrix: Matrix, width: int, beside: Matrix | None = None) -> LaidMatrix:
-    """Numbers if every column has room for one, else two character cells a number, else one.
-
-    The matrix `beside` it is drawn likewise, and on the same scale.
-    """
-    values = matrix.values.numpy()
-    rows, columns = values.shape
-    every = [matrix] if beside is None else [matrix, beside]
-    widest = max(each.values.shape[1] for each in every)
-    seen = np.concatenate([each.values.numpy().reshape(-1) for each in every])
-    seen = seen[np.isfinite(seen)]
-    labels = [label for each in every for label in each.row_labels]
-    label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in labels), default=0))
-    pinned = MARK + label_width + 1
-    room = max(1, width - pinned)
-    limit = float(np.abs(seen).max()) if seen.size else 0.0
-    laid = LaidMatrix(matrix, values, width, label_width, 2 if 2 * widest <= room else 1, limit)
-    found = _format_that_fits(every, room // max(1, widest))
-    if found is not None:
-        laid.format, laid.cell_width = found
-    laid.pinned, laid.rows, laid.columns = pinned, rows, columns
-    laid.height, laid.width = len(laid.head) + rows, pinned + columns * laid.cell_width
-    return laid
-
-
 def _format_that_fits(matrices: Sequence[Matrix], room: int) -> tuple[NumberFormat, int] | None:
     """The most exact format of the first matrix for which the cells of all have room, and their width; None where none has."""
     is_share = scale_and_limit(matrices) == ("sequential", 1.0)
@@ -297,10 +292,28 @@ class LaidHeatmap(LaidMatrix):
     scale: Scale = "sequential"
     rows_each: int = 1
     """Rows in one line: 2 in half blocks."""
-    pooled: tuple[int, int] = (1, 1)
-    """Rows and columns of which a cell shows the largest magnitude."""
     levels: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     """The colour of each cell, after pooling."""
+
+    def fit_cells(self, every: Sequence[Matrix], widest: int, room: int) -> tuple[int, int]:
+        """Numbers if every column has room for one; else a line for each of a few rows, two characters a number; else half
+        blocks."""
+        highest = max(each.values.shape[0] for each in every)
+        self.scale, self.limit = scale_and_limit(every)
+        formats = share_formats if self.scale == "sequential" and self.limit == 1.0 else decimal_formats
+        options = [formats(each.values.numpy()) for each in every] if 3 * widest <= room else []
+        widths = [max(each.width for each in found) for found in zip(*options, strict=False)]
+        fitting = next((n for n, longest in enumerate(widths) if widest * longest <= room), None)
+        if fitting is not None:
+            self.cell_width, self.format = max(widths[fitting], min(WIDEST, room // widest)), options[0][fitting]
+        elif highest <= WHOLE_ROWS and widest <= room:
+            self.cell_width = min(2, room // widest)
+        else:
+            each = -(-widest // room)
+            self.rows_each, self.pooled = 2, (each if highest > each else 1, each)
+        shown = pooled(self.values, *self.pooled) if self.pooled != (1, 1) else self.values
+        self.levels = levels_of(shown / self.limit if self.limit else shown)
+        return -(-len(self.levels) // self.rows_each), self.levels.shape[1]
 
     def scale_bar(self) -> list[ColouredPiece]:
         return scale_bar(self.scale, self.limit, self.room)
@@ -317,25 +330,10 @@ class LaidHeatmap(LaidMatrix):
             parts.append(f"{MASKED} {self.matrix.masked}" if self.rows_each == 1 else f"blank: {self.matrix.masked}")
         return "   ".join(parts)
 
-    @cached_property
-    def header(self) -> Line:
-        """Labels of the columns where they have room for one; else numbers, of each column or of some."""
-        chosen = self.matrix.selected[1] if self.matrix.selected else None
-        if self.cell_width < 3:
-            across = self.pooled[1]
-            every = 5 if self.cell_width == 2 else 10 * across
-            numbers = ruler(self.columns, self.first, chosen, self.cell_width, every, across, self.matrix.stride)
-            return Line(self._fitted(numbers), self._corner)
-        return Line(merged(self._column_names()), self._corner)
-
-    @property
-    def _corner(self) -> tuple[ColouredPiece, ...]:
-        return ((" " * self.pinned, ""),)
-
-    def _fitted(self, pieces: Sequence[ColouredPiece]) -> tuple[ColouredPiece, ...]:
-        """The pieces cut at the width of the view."""
+    def fitted(self, ruler: tuple[ColouredPiece, ...]) -> tuple[ColouredPiece, ...]:
+        """The ruler cut at the width of the view."""
         left, found = self.room - self.pinned, []
-        for text, kind in pieces:
+        for text, kind in ruler:
             found.append((text[:left], kind))
             left = max(0, left - len(text))
         return tuple(found)
@@ -426,39 +424,14 @@ def pooled(values: NDArray[np.float32], down: int, across: int) -> NDArray[np.fl
     return np.take_along_axis(groups, places[..., None], -1)[..., 0]
 
 
-def lay_heatmap(matrix: Matrix, width: int, beside: Matrix | None = None) -> LaidHeatmap:
-    """Numbers if every column has room for one; else a line for each of a few rows, two characters a number; else half blocks.
-
-    The matrix `beside` it is drawn likewise, and on the same scale.
-    """
+def lay_matrix(matrix: Matrix, width: int, beside: Matrix | None = None, paints: bool = False) -> LaidMatrix:
+    """Lay out numbers as glyphs, or with `paints` as colours. The matrix `beside` it is drawn likewise, and on the same scale."""
     values = matrix.values.numpy()
-    rows, columns = values.shape
     every = [matrix] if beside is None else [matrix, beside]
-    widest = max(each.values.shape[1] for each in every)
-    highest = max(each.values.shape[0] for each in every)
-    scale, limit = scale_and_limit(every)
     labels = [label for each in every for label in each.row_labels]
     label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in labels), default=0))
-    pinned = MARK + label_width + 1
-    room = max(1, width - pinned)
-    is_share = scale == "sequential" and limit == 1.0
-    formats = share_formats if is_share else decimal_formats
-    options = [formats(each.values.numpy()) for each in every] if 3 * widest <= room else []
-    found = next(
-        (n for n in range(min(map(len, options), default=0)) if widest * max(each[n].width for each in options) <= room), None
-    )
-    laid = LaidHeatmap(matrix, values, width, label_width, limit=limit, scale=scale)
-    if found is not None:
-        longest = max(each[found].width for each in options)
-        laid.cell_width, laid.format = max(longest, min(WIDEST, room // widest)), options[0][found]
-    elif highest <= WHOLE_ROWS and widest <= room:
-        laid.cell_width = min(2, room // widest)
-    else:
-        each = -(-widest // room)
-        laid.rows_each, laid.pooled = 2, (each if highest > each else 1, each)
-    shown = pooled(values, *laid.pooled) if laid.pooled != (1, 1) else values
-    laid.levels = levels_of(shown / limit if limit else shown)
-    laid.pinned, laid.rows, laid.columns = pinned, rows, columns
-    laid.height = len(laid.head) + -(-len(laid.levels) // laid.rows_each)
-    laid.width = pinned + laid.levels.shape[1] * laid.cell_width
+    laid = (LaidHeatmap if paints else LaidMatrix)(matrix, values, width, label_width)
+    laid.pinned, (laid.rows, laid.columns) = MARK + label_width + 1, values.shape
+    lines, cells = laid.fit_cells(every, max(each.values.shape[1] for each in every), max(1, width - laid.pinned))
+    laid.height, laid.width = len(laid.head) + lines, laid.pinned + cells * laid.cell_width
     return laid

@@ -15,7 +15,7 @@ from lab.core.number_format import MINUS, probability, significant
 from lab.views.blocks import Matrix, MatrixPanels
 from lab.views.number_refs import element
 from screens.blocks.block_layout import MASKED, CellPart, Laid, Line, Spot, merged, shade
-from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_heatmap, lay_matrix, scale_and_limit, short, with_mark
+from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, lay_matrix, scale_and_limit, short, with_mark
 from screens.colour import ColouredPiece, heat, heat_cells, legend_bar, levels_of
 from screens.widgets.text_fitting import fit
 
@@ -258,8 +258,8 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
     together = side_by_side(panels, width, beside, paints)
     order = sorted(range(len(panels.matrices)), key=lambda index: index != panels.largest)
     choices = [*([None] if together else []), *order]
-    lay = lay_heatmap if paints else lay_matrix
-    if together and not together.is_written(panels.largest) and lay(panels.matrices[panels.largest], width).format is not None:
+    largest = panels.matrices[panels.largest]
+    if together and not together.is_written(panels.largest) and lay_matrix(largest, width, paints=paints).format is not None:
         panel += 1
     chosen = choices[panel % len(choices)]
     if chosen is None:
@@ -269,7 +269,7 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
     others = (choices[(panel + ahead) % len(choices)] for ahead in range(1, len(choices)))
     titles = ["all" if each is None else panels.matrices[each].title for each in others]
     matrix = structs.replace(matrix, title=f"{matrix.title} · v shows {', then '.join(titles)}")
-    alone = lay(matrix, width, beside.matrices[chosen] if beside else None)
+    alone = lay_matrix(matrix, width, beside.matrices[chosen] if beside else None, paints)
     alone.follows = alone.keeps_cursor = True
     alone.sticky = len(alone.head)
     return alone

@@ -1,9 +1,6 @@
-"""The base class of views drawn in pieces: their kinds and styles."""
+"""The base class of views drawn in the pieces of blocks: their kinds and styles."""
 
-from rich.style import Style
-
-from screens.colour import Heat, palette_of
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.piece_lines import PieceView
 
 KINDS = (
     *("title", "head", "dim", "strong", "selected", "mark", "masked", "struck"),
@@ -12,12 +9,13 @@ KINDS = (
 """Kinds of pieces, each a component class; heats are the others."""
 
 
-class PieceView(LineScrollView):
-    """A subclass draws a line as segments, each in the style of its kind of piece."""
+class BlockPieceView(PieceView):
+    """Lines of the kinds of pieces that blocks are laid out in."""
 
+    PREFIX = "block--"
     COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
     DEFAULT_CSS = """
-    PieceView {
+    BlockPieceView {
         & > .block--title { text-style: bold; }
         & > .block--head { color: $foreground 70%; }
         & > .block--dim { color: $foreground 60%; }
@@ -34,22 +32,3 @@ class PieceView(LineScrollView):
         & > .block--cursor { text-style: reverse bold; }
     }
     """
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._piece_styles: dict[str | Heat, Style] = {}
-
-    def piece_style(self, kind: str | Heat) -> Style:
-        """The style of a kind of piece, or of a heat; kept until the theme, or the widget's own style, changes."""
-        if (found := self._piece_styles.get(kind)) is None:
-            palette = palette_of(self)
-            if not isinstance(kind, Heat):
-                found = self.style_of("" if kind in ("", "cell") else f"block--{kind}") + palette.sign_style(kind)
-            else:
-                found = palette.style(kind) if palette.paints else self.style_of("block--bar") + palette.style(kind)
-            self._piece_styles[kind] = found
-        return found
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._piece_styles.clear()

@@ -23,7 +23,7 @@ from lab.views.blocks import (
 )
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
-from screens.blocks.matrix_layout import lay_heatmap, lay_matrix
+from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.matrix_panels_layout import lay_matrix_panels
 from screens.blocks.strip_layout import LaidStrip, lay_stacked_strips, lay_strip
 from screens.blocks.table_layout import LaidTable, lay_interval_bar, lay_table, lay_text_grid
@@ -95,7 +95,7 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
         case StackedStrips():
             return lay_stacked_strips(block, width, beside if isinstance(beside, StackedStrips) else None, paints)
         case Matrix():
-            return (lay_heatmap if paints else lay_matrix)(block, width, beside if isinstance(beside, Matrix) else None)
+            return lay_matrix(block, width, beside if isinstance(beside, Matrix) else None, paints)
         case MatrixPanels():
             return lay_matrix_panels(block, width, beside if isinstance(beside, MatrixPanels) else None, paints, panel)
         case Gallery():

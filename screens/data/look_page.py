@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.strip import Strip
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability
@@ -22,7 +18,7 @@ from lab.data.statistics.text_profile import TextProfile, TextSample, places_of,
 from lab.data.text_source import open_corpus
 from screens.about_key import About, described, keyless
 from screens.background import ends_with_worker, in_thread, latest
-from screens.blocks.piece_view import PieceView
+from screens.blocks.piece_view import BlockPieceView
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
 from screens.widgets.line_scroll_view import SCROLL_KEYS
@@ -32,8 +28,8 @@ from screens.widgets.top_bars import PageLink
 SECONDS_BETWEEN_PICTURES = 0.5
 
 
-class LookView(PieceView):
-    """Draws lines of pieces; posts `Clicked` with a place of its content."""
+class LookView(BlockPieceView):
+    """The statistics of a text, or a sample of it."""
 
     HELP: ClassVar[str | None] = """
 **Look.** The text as it lies in its files. It is read in one pass, and a large one is drawn on the way.
@@ -47,58 +43,8 @@ class LookView(PieceView):
 
 A click on the map or on a passage shows the text there.
 """
-    BINDINGS: ClassVar[list[BindingType]] = described(
-        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place"),
-        About(synonyms="random passage excerpt anywhere read"),
-        keyless("sample(-1)", "look.sample_back", "The random sample before this one"),
-        *SCROLL_KEYS,
-    )
+    BINDINGS = SCROLL_KEYS
     DEFAULT_CSS = "LookView > .block--dim { color: $foreground 65%; }"
-
-    @dataclass
-    class Clicked(Message):
-        """A cell of a line of the content was clicked on."""
-
-        line: int
-        x: int
-
-    @dataclass
-    class SampleWanted(Message):
-        """The next sample, or the one before."""
-
-        by: int
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._lines: Sequence[LookLine] = ()
-        self._strips: dict[int, Strip] = {}
-
-    def set_lines(self, lines: Sequence[LookLine]) -> None:
-        """Show these lines; only those that changed are drawn anew."""
-        before, self._lines = self._lines, lines
-        changed = [at for at, line in enumerate(lines) if at >= len(before) or list(line) != list(before[at])]
-        for at in changed:
-            self._strips.pop(at, None)
-        self.set_extent(len(lines), changed=changed)
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._strips.clear()
-
-    def draw(self, line: int) -> Strip:
-        strip = self._strips.get(line)
-        if strip is None or strip.cell_length != self.room:
-            pieces = [Segment(visible(text), self.piece_style(kind)) for text, kind in self._lines[line] if text]
-            strip = self._strips[line] = Strip(pieces).adjust_cell_length(self.room, self.style_of(""))
-        return strip
-
-    def on_click(self, event: events.Click) -> None:
-        offset = event.get_content_offset(self)
-        if offset is not None:
-            self.post_message(self.Clicked(self.line_at(offset.y), offset.x))
-
-    def action_sample(self, by: int) -> None:
-        self.post_message(self.SampleWanted(by))
 
 
 class LookPage(DataPage):
@@ -114,6 +60,9 @@ class LookPage(DataPage):
     WORK = ("look", "sample")
     PARTS = (LookView,)
     BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place"),
+        About(synonyms="random passage excerpt anywhere read"),
+        keyless("sample(-1)", "look.sample_back", "The random sample before this one"),
         Binding("v", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned"),
         About(synonyms="raw original cleaned statistics"),
     )
@@ -179,24 +128,24 @@ class LookPage(DataPage):
             self.profile, self._problem = None, str(error).replace("--encoding", "the encoding")
             self._draw()
 
-    @on(LookView.SampleWanted)
-    def _next_sample(self, message: LookView.SampleWanted) -> None:
-        if self._text is None or self.profile is None or self._seed + message.by < 0:
+    def action_sample(self, by: int) -> None:
+        if self._text is None or self.profile is None or self._seed + by < 0:
             return
-        self._seed = max(1, self._seed + message.by)
+        self._seed = max(1, self._seed + by)
         total = places_of(self.profile.statistics)
         self._show_text_at(random_start(total, self._seed), total, f"random sample {self._seed}")
 
-    @on(LookView.Clicked)
-    def _clicked(self, message: LookView.Clicked) -> None:
-        if self._text is None or self.profile is None or self.sample is not None:
+    def on_click(self, event: events.Click) -> None:
+        view = self.query_one(LookView)
+        offset = event.get_content_offset(view)
+        if offset is None or self._text is None or self.profile is None or self.sample is not None:
             return
-        total = places_of(self.profile.statistics)
-        passage = self._picture.passages.get(message.line)
+        line, total = view.line_at(offset.y), places_of(self.profile.statistics)
+        passage = self._picture.passages.get(line)
         if passage is not None:
             found = self.profile.statistics.passages[passage]
             self._show_text_at(round(found.places[0] * total), total, f"repeated passage {passage + 1}")
-        elif (place := self._picture.place_at(message.line, message.x)) is not None:
+        elif (place := self._picture.place_at(line, offset.x)) is not None:
             self._show_text_at(int(place * total), total, "the text here")
 
     def _show_text_at(self, start: int, total: int, title: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -12,11 +11,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.widgets import Label
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count, counted, probability, significant, whole
+from lab.core.visible_text import visible
 from lab.data.statistics.copied_share import describe_copied
 from lab.planning.sequence_preview import (
     COMPUTE_OPTIMAL,
@@ -37,7 +36,7 @@ from screens.data.data_page import NO_TEXT, ChosenText, DataPage, share_read
 from screens.widgets.choice import Choice
 from screens.widgets.line_scroll_view import SCROLL_KEYS
 from screens.widgets.piece_lines import LINE_END, PieceLine, PieceLinesView, words_lines
-from screens.widgets.text_fitting import Piece, fit
+from screens.widgets.text_fitting import Piece, fit, tail
 from screens.widgets.top_bars import PageLink
 
 TRAIN, VALIDATION = "█", "▒"
@@ -66,15 +65,9 @@ def split_lines(of: TextSplit, width: int) -> list[PieceLine]:
     lines.append([(f" {left}", "train"), (" " * max(1, gap), ""), (right, "val")])
     half = (width - 3) // 2
     before, after = of.before.replace("\n", LINE_END), of.after.replace("\n", LINE_END)
-    lines.append([(_tail(before, half), "text"), (" ┃ ", "title"), (fit(after, half), "text")])
+    shown = fit(f"…{tail(visible(before), half - 1)}" if before else "", half, "right")
+    lines.append([(shown, "text"), (" ┃ ", "title"), (fit(after, half), "text")])
     return lines + (words_lines(f"{words}.", width, "dim") if (words := describe_copied(of.copied)) else [])
-
-
-def _tail(text: str, width: int) -> str:
-    shown = fit(text, cell_len(text) + 1).rstrip() if text else ""
-    while cell_len(shown) > width - 1:
-        shown = shown[max(1, cell_len(shown) - width) :]
-    return ("…" + shown).rjust(width) if text else " " * width
 
 
 def documents_line(of: TextSplit, width: int) -> PieceLine:
@@ -185,7 +178,7 @@ READING = "Reading the text …"
 
 
 class SplitView(PieceLinesView):
-    """The split, the sizes and a window, or as many as fit, one under the other. Posts `Moved` to show another window."""
+    """The split, the sizes and a window, or as many as fit, one under the other."""
 
     BORDER_TITLE = "from text to training windows"
     HELP: ClassVar[str | None] = """
@@ -197,24 +190,7 @@ between each two, which tells the model that a new text begins.
 **Windows.** The training tokens are cut into windows as long as the model's context. The *target* is the *input* moved on by one
 token: at every position the model predicts the next one. Each epoch cuts the windows from its own offset and shuffles them.
 """
-    BINDINGS: ClassVar[list[BindingType]] = described(
-        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window"),
-        About(synonyms="window input target shifted batch sequence"),
-        Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
-        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on"),
-        About(rank=110),
-        Binding("{", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred windows back"),
-        *SCROLL_KEYS,
-    )
-
-    @dataclass
-    class Moved(Message):
-        """Another window is wanted."""
-
-        by: int
-
-    def action_move(self, by: int) -> None:
-        self.post_message(self.Moved(by))
+    BINDINGS = SCROLL_KEYS
 
 
 class SplitPage(DataPage):
@@ -231,6 +207,12 @@ class SplitPage(DataPage):
     WORK = ("split", "tokens")
     PARTS = (SplitView,)
     BINDINGS: ClassVar[list[BindingType]] = described(
+        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window"),
+        About(synonyms="window input target shifted batch sequence"),
+        Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
+        Binding("}", "move(100)", "100 on", id="split.far", key_display="{ }", tooltip="A hundred windows on"),
+        About(rank=110),
+        Binding("{", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred windows back"),
         Binding("c", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Compare tokenizers: split with the next one"),
         About(synonyms="bpe bytes gpt2 vocabulary"),
         Binding("m", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model"),
@@ -328,11 +310,10 @@ class SplitPage(DataPage):
             self._tokenize_now()
         self._draw()
 
-    @on(SplitView.Moved)
-    def _move(self, message: SplitView.Moved) -> None:
+    def action_move(self, by: int) -> None:
         if self.tokens is not None:
             last = max(0, self.tokens.windows_to_show(self.context) - 1)
-            self.window = max(0, min(last, self.window + message.by))
+            self.window = max(0, min(last, self.window + by))
             self._draw()
 
     def action_ids(self) -> None:

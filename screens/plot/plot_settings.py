@@ -144,11 +144,6 @@ def range_after_steep_part(curves: Sequence[Curve]) -> tuple[float, float] | Non
     return (float(rest.min()), float(rest.max())) if len(rest) else None
 
 
-def scale_words(settings: PlotSettings, log_y: bool) -> str:
-    """The scale of y for the legend."""
-    return f"{'log' if log_y else 'linear'} y{', zoomed' if settings.y_zoomed else ''}"
-
-
 def _whole_and_rest(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
     """All ys of the curves, and those after the steep part."""
     found = [(np.asarray(xs, np.float64), np.asarray(ys, np.float64)) for xs, ys in curves if len(xs)]

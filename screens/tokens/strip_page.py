@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
-from textual.strip import Strip
 from textual.worker import get_current_worker
 
 from lab.tokenization.token_facts import TreeRow
@@ -25,9 +23,10 @@ from screens.tokens.text_box import TextBox
 from screens.tokens.token_flow import FlowTokens, JoinedCharacters, TokenFlow
 from screens.tokens.tokens_page import SizeBars, TextPage
 from screens.tokens.vocabulary_list import CountRequest, VocabularyList
-from screens.widgets.line_scroll_view import SCROLL_KEYS, LineScrollView
+from screens.widgets.line_scroll_view import SCROLL_KEYS
+from screens.widgets.piece_lines import PieceLinesView
 from screens.widgets.status_line import StatusLine
-from screens.widgets.text_fitting import Piece, fit, wrap
+from screens.widgets.text_fitting import Piece, cut, fit, wrap
 from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def card_lines(card: CardFacts, width: int, height: int) -> list[list[Piece]]:
     right = _fact_lines(card, room, height)
     lines: list[list[Piece]] = []
     for at in range(max(len(tree), len(right))):
-        pieces = _cut(tree[at], left) if at < len(tree) else []
+        pieces = cut(tree[at], left) if at < len(tree) else []
         used = sum(cell_len(text) for text, _ in pieces)
         beside = right[at] if at < len(right) else []
         lines.append([*pieces, (" " * (left + GAP - used), "text"), *beside])
@@ -111,25 +110,9 @@ def _filled(words: Sequence[str], width: int) -> list[str]:
     return lines
 
 
-def _cut(pieces: Sequence[Piece], width: int) -> list[Piece]:
-    made: list[Piece] = []
-    for text, role in pieces:
-        room = width - sum(cell_len(each) for each, _ in made)
-        if room > 0:
-            made.append((text if cell_len(text) <= room else fit(text, room), role))
-    return made
-
-
-class TokenCard(LineScrollView):
+class TokenCard(PieceLinesView):
     """Scrolls where a long token's tree does not fit."""
 
-    COMPONENT_CLASSES = {"card--text", "card--dim"}
-    DEFAULT_CSS = """
-    TokenCard {
-        & > .card--text { color: $foreground; }
-        & > .card--dim { color: $foreground 65%; }
-    }
-    """
     HELP = (
         "**One token.** At the left the merges that made it, down to bytes; at the right its facts. Its family: the tokens that "
         "begin with its letters, or are a beginning of them."
@@ -139,7 +122,6 @@ class TokenCard(LineScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.card = CardFacts("")
-        self._lines: list[list[Piece]] = []
 
     def show(self, card: CardFacts) -> None:
         """Show another token; the same one stays scrolled as it is."""
@@ -150,15 +132,11 @@ class TokenCard(LineScrollView):
         self._lay()
 
     def _lay(self) -> None:
-        self._lines = card_lines(self.card, self.room, self.window)
-        self.set_extent(len(self._lines))
+        self.set_lines(card_lines(self.card, self.room, self.window))
 
     def on_resize(self) -> None:
         self._lay()
-
-    def draw(self, line: int) -> Strip:
-        pieces = [Segment(text, self.style_of(f"card--{role}")) for text, role in self._lines[line]]
-        return Strip(pieces).adjust_cell_length(self.room, self.style_of(""))
+        super().on_resize()
 
 
 MOST_COUNTED = 64_000_000

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from textual import on, work
 from textual.message import Message
 from textual.reactive import reactive, var
@@ -22,7 +21,7 @@ from screens.base_screen import Page
 from screens.blocks.block_layout import bar
 from screens.terminal.textual_internals import tell_changes
 from screens.widgets.status_line import StatusLine
-from screens.widgets.text_fitting import Piece, fit
+from screens.widgets.text_fitting import Piece, fit, painted_line
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerCache
@@ -218,5 +217,4 @@ class SizeBars(Widget):
     def render_line(self, y: int) -> Strip:
         lines = size_lines(self.counts, self.content_size.width, self.content_size.height)
         pieces = lines[y] if y < len(lines) else []
-        segments = [Segment(text, self.get_component_rich_style(f"size-bars--{role}")) for text, role in pieces]
-        return Strip(segments).adjust_cell_length(self.content_size.width, self.rich_style)
+        return painted_line(self, "size-bars", pieces, self.content_size.width)

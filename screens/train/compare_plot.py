@@ -18,8 +18,8 @@ from lab.analysis.comparison import ComparisonRow, differences, results
 from lab.core.number_format import count, fixed, probability, whole
 from lab.runs.run_history import Floats
 from screens.plot.figure import RUN_ROLES, Figure, Series
-from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
-from screens.train.run_plots import TIME_UNITS, scaled
+from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
+from screens.train.run_plots import scaled, with_loss_axis, x_axis
 from screens.train.samples_view import sample_text_lines
 from screens.widgets.text_fitting import Piece, fit, fit_ends, painted_line
 
@@ -186,19 +186,14 @@ def figure(runs: Sequence[ComparedRun], settings: PlotSettings) -> Figure:
         named = len(runs) < MANY or run is runs[-1]
         marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter, in_legend=named))
     curves = [(series.xs, series.ys) for series in (*lines, *marks)]
-    auto = shows_more_on_log(curves)
-    log_y = auto if settings.log_y is None else settings.log_y
-    return Figure(
+    plotted = Figure(
         tuple(series for pair in zip(lines, marks, strict=True) for series in pair),
         version=(settings, tuple((run.name, id(run.history), run.history.version) for run in runs)),
         x_label=unit,
-        log_y=log_y,
-        auto_log_y=auto,
-        scale_words=f"{'bits/byte' if settings.bits else 'nats/token'}, {scale_words(settings, log_y)}",
         x_window=(low, high),
-        y_window=settings.y_window or (range_after_steep_part(curves) if settings.y_close else None),
         empty="No steps yet.",
     )
+    return with_loss_axis(plotted, settings, curves)
 
 
 def end_of_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> float:
@@ -232,16 +227,9 @@ def _place(x: float) -> str:
 
 def _x_axis(runs: Sequence[ComparedRun], settings: PlotSettings) -> tuple[str, list[float]]:
     latest = [run.history.latest for run in runs]
-    if settings.x == "time":
-        longest = max((metric.seconds for metric in latest if metric), default=0.0)
-        _, size, unit = next(row for row in TIME_UNITS if longest >= row[0])
-        return unit, [1 / size] * len(runs)
-    if settings.x == "steps":
-        return "steps", [1.0] * len(runs)
-    counted = [
-        (metric.tokens if settings.x == "tokens" else metric.epoch, metric.step) if metric else (1.0, 1) for metric in latest
-    ]
-    return settings.x, [amount / step if step else 1.0 for amount, step in counted]
+    longest = max((metric.seconds for metric in latest if metric), default=0.0)
+    axes = [x_axis(settings, metric, longest) for metric in latest]
+    return axes[0][0], [factor for _, factor in axes]
 
 
 def _part(xs: Floats, low: float, high: float) -> slice:

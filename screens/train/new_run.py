@@ -12,6 +12,8 @@ import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
 from textual.widgets import Button, Static
 
 from lab.core.errors import UserError
@@ -20,7 +22,8 @@ from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
-from lab.planning.fine_tuning import BaseRun, fine_tuning_facts
+from lab.data.text_source import open_corpus
+from lab.planning.fine_tuning import BaseRun, base_run, fine_tuning_facts
 from lab.planning.plan_for_minutes import MinutesPlan, plan_facts, shape_in_words
 from lab.planning.prepare_run import prepare_run
 from lab.planning.prepare_text import PrepareProgress
@@ -29,21 +32,34 @@ from lab.planning.run_cost import describe_text, run_cost
 from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, make_plan, parse_settings, settings_of_base
 from lab.planning.settings_table import AUTO, RunRequest, Settings
-from lab.planning.text_difficulty import known_outcomes
+from lab.planning.step_time import StepTimer, known_times, step_key
+from lab.planning.text_difficulty import Pilot, PilotTrainer, known_outcomes
+from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import delete_run
 from lab.runs.run_folder import Run, tokenizer_of
+from lab.runs.run_summary import RunSummary
 from lab.training.start_trainer import start_trainer
 from models.config import TokenizerError
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from screens.background import DelayedCall, in_thread, latest, still_wanted
+from screens.dialogs.ask import RunChooser
 from screens.messages import SettingsCopied
-from screens.train.planned_run import FIRST_TEXT, PlannedRun, Preparation, model_picture, suggested_text, text_ends
+from screens.train.planned_run import FIRST_TEXT, Preparation, model_picture, suggested_text, text_ends
 from screens.train.run_form import RunForm
 from screens.train.run_header import without_options
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3
+SECONDS_BEFORE_TIMING = 2.0
+"""Delay after the last change before the text's pilot is trained, and before a step of the planned run is timed."""
+
+TextKey = tuple[str, str | None, tuple[str, ...]]
+"""Source, encoding and cleaning rules."""
+
+
+def _text_key(request: RunRequest) -> TextKey:
+    return request.text, request.encoding, request.clean
 
 
 class CancelledError(Exception):
@@ -80,11 +96,15 @@ def count_text(key: CountKey) -> tuple[TextSize, str, tuple[str, str] | None]:
     return replace(text, tokens=count.tokens, counted_with=count.vocab_size, most_vocab=most), name, None
 
 
-class NewRun(PlannedRun):
+class NewRun(Widget):
     """The form, then the preparation. Posts `Begun` when the trainer runs. `runs` give the speed of this machine."""
 
     is_suggested: bool = True
     """True while no text has been chosen."""
+    base: BaseRun | None = None
+    """The run whose weights it begins with; None for random ones."""
+    preparing: reactive[bool] = reactive(False)
+    runs: reactive[tuple[RunSummary, ...]] = reactive(())
 
     @dataclass
     class Prepared(Message):
@@ -122,6 +142,15 @@ class NewRun(PlannedRun):
         """Shape of the plan before it changed by itself; empty if it did not."""
         self._counted: CountKey | None = None
         self._counting = DelayedCall(self)
+        self._step_seconds: dict[str, tuple[float, ...]] = {}
+        """Empty where they could not be measured."""
+        self._step_timer: StepTimer | None = None
+        self._timing_key = ""
+        self._pilots: dict[TextKey, Pilot | None] = {}
+        """None where there can be no pilot."""
+        self._pilot_key: TextKey | None = None
+        """The text whose pilot is in training."""
+        self._pilot_trainer: PilotTrainer | None = None
 
     def compose(self) -> ComposeResult:
         yield RunForm(id="form")
@@ -152,7 +181,29 @@ class NewRun(PlannedRun):
             words += f" It begins with the weights of {start}, too."
         self.notify(words, markup=False)
 
+    @on(Button.Pressed, "#base")
+    @work(group="base", exclusive=True, exit_on_error=True)
+    async def choose_base(self) -> None:
+        runs = [run for run in self.runs if run.model is not None and (run.step or run.is_imported or run.is_posttrained)]
+        names = [("", "random weights"), *((run.name, run.origin or f"{run.text}, {run.phase}") for run in runs)]
+        now = self.base.name if self.base is not None else ""
+        name = await self.app.push_screen_wait(RunChooser(names, now, title="begin with the weights of"))
+        if name:
+            self.read_base(name)
+        elif name is not None:
+            self.workers.cancel_group(self, "read base")
+            self.take_base(None)
+
+    @latest("read base")
+    async def read_base(self, name: str, copied: Settings | None = None) -> None:
+        """Begin with the weights of the run of this name, by default with the settings for trained weights."""
+        try:
+            self.take_base(await in_thread(lambda: base_run(open_run(name))), copied=copied)
+        except UserError as error:
+            self.take_base(None, str(error))
+
     def take_base(self, base: BaseRun | None, problem: str = "", copied: Settings | None = None) -> None:
+        """Begin with this run, None for random weights, and the settings `copied` from another; or say why that cannot be."""
         settings = self.form.settings
         if problem:
             self._preparation_problem = ("", problem)
@@ -227,7 +278,9 @@ class NewRun(PlannedRun):
         """Cancel the preparation; nothing of the run remains."""
         self._cancel.set()
 
-    on_unmount = cancel
+    def on_unmount(self) -> None:
+        self.cancel()
+        self.cancel_timing()
 
     @on(Button.Pressed, "#start")
     def start(self) -> None:
@@ -260,8 +313,9 @@ class NewRun(PlannedRun):
         form = self.form
         base = self.base
         request, _ = parse_settings(form.settings, self._text)
-        text = replace(self._text, pilot=self.pilot_of(request) if base is None else None)
-        plan = make_plan(form.settings, text, self._machine, self._hidden, base, self.known_times(), known_outcomes(home()))
+        text = replace(self._text, pilot=self._pilots.get(_text_key(request)) if base is None else None)
+        times = known_times(home()) | {key: times[0] for key, times in self._step_seconds.items() if times}
+        plan = make_plan(form.settings, text, self._machine, self._hidden, base, times, known_outcomes(home()))
         step_seconds = self.known_step_seconds(plan)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
         form.query_one("#form-model", Static).update(model_picture(plan.run) if plan.run is not None else "")
@@ -309,6 +363,92 @@ class NewRun(PlannedRun):
         return (("changed", words),) if self._was not in ("", now) else ()
 
     on_show = plan_again
+
+    def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
+        """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
+        was_active, is_active = ({run.name for run in runs if run.is_active} for runs in (before, after))
+        if was_active != is_active and not self.preparing:
+            self.plan_again()
+
+    def known_step_seconds(self, plan: Plan) -> tuple[float, ...]:
+        """Seconds, if known. Else it will be measured while the form is in view, unless another run keeps the machine busy."""
+        if plan.run is None or plan.problems or plan.run.text.tokens is None:
+            self.cancel_timing()
+            return ()
+        if plan.minutes_plan is not None and self.train_pilot(plan.run.request):
+            return ()
+        key = step_key(plan.run.model, plan.run.train)
+        if key not in self._step_seconds and key != self._timing_key:
+            self.cancel_timing()
+            busy = any(run.is_active for run in self.runs)
+            if self.is_on_screen and self.screen.is_current and not self.preparing and not busy:
+                self._timing_key = key
+                self._step_timer = StepTimer(plan.run.model, plan.run.train, home())
+                self._time_steps(self._step_timer, key)
+        return self._step_seconds.get(key, ())
+
+    def train_pilot(self, request: RunRequest) -> bool:
+        """Train the pilot of the request's text while the form is in view, unless that was tried; True while it trains."""
+        key = _text_key(request)
+        if key in self._pilots:
+            return False
+        if key != self._pilot_key and self.is_on_screen and self.screen.is_current and not self.preparing:
+            self._cancel_pilot()
+            self._pilot_key = key
+            self._measure_pilot(key)
+        return key == self._pilot_key
+
+    @latest("pilot")
+    async def _measure_pilot(self, key: TextKey) -> None:
+        self._pilot_trainer = trainer = PilotTrainer(home())
+
+        def measure() -> Pilot | None:
+            source, encoding, rules = key
+            return trainer.measure(open_corpus(source, encoding, cleaning=rules), after=SECONDS_BEFORE_TIMING)
+
+        pilot = None
+        try:
+            pilot = await in_thread(measure)
+        except UserError as error:
+            self.notify(str(error), severity="warning", markup=False)
+        if trainer is not self._pilot_trainer:
+            return  # cancelled
+        self._pilots[key], self._pilot_key, self._pilot_trainer = pilot, None, None
+        if not self.preparing:
+            self.plan_again()
+
+    @property
+    def is_timing(self) -> bool:
+        """True while the text's pilot is trained or the step of the planned run timed, which may change the plan."""
+        return self._pilot_key is not None or (bool(self._timing_key) and self._timing_key not in self._step_seconds)
+
+    def cancel_timing(self) -> None:
+        """End the measurement, if there is one, and forget those that other programs held up."""
+        self._step_seconds = {key: times for key, times in self._step_seconds.items() if len(times) < 2}
+        if self._step_timer is not None:
+            self._step_timer.cancel()
+        self._step_timer, self._timing_key = None, ""
+        self._cancel_pilot()
+
+    def _cancel_pilot(self) -> None:
+        if self._pilot_trainer is not None:
+            self._pilot_trainer.cancel()
+        self._pilot_trainer = self._pilot_key = None
+
+    on_hide = cancel_timing
+
+    @work(group="time")
+    async def _time_steps(self, timer: StepTimer, key: str) -> None:
+        try:
+            seconds = await in_thread(timer.measure, SECONDS_BEFORE_TIMING)
+            if seconds is None:
+                return
+            self._step_seconds[key] = (seconds * (1 - timer.held_up), seconds) if timer.held_up else (seconds,)
+        except UserError as error:
+            self._step_seconds[key] = ()
+            self.notify(str(error), severity="warning", markup=False)
+        if not self.preparing:
+            self.plan_again()
 
     def _count_anew(self) -> None:
         """Plan without the number of tokens, and count even what was counted last: its answer is not kept."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-import msgspec
 from msgspec.structs import replace
 from textual import on, work
 from textual.app import ComposeResult
@@ -31,78 +29,6 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
-
-
-class OneStepSession:
-    """`select` says what to show next; `serve` runs for ever, answers it, and fetches the stages before and after."""
-
-    def __init__(
-        self, engine: Engine, answered: Callable[[OneStepParams, StepAnswer], None], failed: Callable[[str, bool], None]
-    ) -> None:
-        """`failed` takes an error's sentence, and whether the engine died of it."""
-        self._engine, self._answered = engine, answered
-        self._newest = NewestOnly(self._answer, self._look_ahead, failed, patience=0)
-        self.serve = self._newest.serve
-        self._known: dict[OneStepParams, StepAnswer] = {}
-        """Answers that differ from the newest in the stage alone."""
-        self._changes_found: OneStepParams | None = None
-        self._selected = 0
-        self._shown = 0
-        """Number of the selection whose answer was given last: an older one that comes late is dropped."""
-
-    @property
-    def is_idle(self) -> bool:
-        """True when the newest question has been answered, or refused, and the stages beside it are at hand."""
-        return self._newest.is_idle
-
-    def select(self, params: OneStepParams) -> StepAnswer | None:
-        """Select something else. The answer at once if it is at hand; otherwise None, and it comes later."""
-        self._selected += 1
-        self._newest.ask((self._selected, params))
-        answer = self._known.get(params)
-        if answer is not None:
-            self._shown = self._selected
-        return answer
-
-    def forget_changes(self) -> None:
-        """Have the largest weight changes found again: another engine holds none."""
-        self._changes_found = None
-
-    async def _answer(self, question: tuple[int, OneStepParams]) -> None:
-        number, params = question
-        answer = self._known.get(params) or await self._ask(params)
-        if number > self._shown:
-            self._shown = number
-            self._answered(params, answer)
-
-    async def _ask(self, params: OneStepParams) -> StepAnswer:
-        answer = await self._engine.call(ONE_STEP, params)
-        self._known = {known: other for known, other in self._known.items() if replace(known, stage=params.stage) == params}
-        self._known[params] = answer
-        return answer
-
-    async def _look_ahead(self, question: tuple[int, OneStepParams]) -> None:
-        """Have the engine find the largest weight changes, which take longest, and answer for the stages on both sides."""
-        number, params = question
-        changes = replace(params, stage="changes", window=0, position=None, weight="")
-        names = list(STAGES)
-        place = names.index(params.stage)
-        try:
-            if changes != self._changes_found:
-                await self._engine.call(ONE_STEP, changes)
-                self._changes_found = changes
-            answer = self._known.get(params)
-            if answer is not None and answer.backward is not None and answer.backward.weight is None:
-                complete = await self._ask(params)  # with the weight that moves most, which the engine has found now
-                if number == self._shown == self._selected:
-                    self._answered(params, complete)
-            for stage in (*names[place + 1 : place + 2], *names[:place][-1:]):
-                beside = replace(params, stage=stage)
-                if beside not in self._known:
-                    await self._ask(beside)
-        except EngineError:
-            return  # the user's own question goes first, and is told what is wrong
-
 
 WORKING = "Computing (a large model takes a while; Esc to Train cancels)"
 KEYS = "Space take the step · e own sentence"
@@ -188,7 +114,11 @@ class OneStepScreen(LabScreen):
         self._picture = BackwardView(id="step-picture")
         self._status = StatusLine(most_lines=3, id="step-status")
         self.notices = EngineNotices(self, self._engine, self._view, self._status, says_pending=True)
-        self._session = OneStepSession(self._engine, self._show, self._fail)
+        self._newest = NewestOnly(self._reply, self._look_ahead, self._fail, patience=0)
+        self._known: dict[OneStepParams, StepAnswer] = {}
+        """Answers that differ from the newest in the stage alone."""
+        self._changes_found: OneStepParams | None = None
+        """The step whose largest weight changes the engine holds."""
 
     def compose_body(self) -> ComposeResult:
         self._editor.border_title = f"training sentence · {HOW_TO_APPLY}"
@@ -199,7 +129,7 @@ class OneStepScreen(LabScreen):
 
     def on_mount(self) -> None:
         self.notices.begin()
-        self.run_worker(self._session.serve(), name="engine session", group="engine session", exit_on_error=True)
+        self.run_worker(self._newest.serve(), name="engine session", group="engine session", exit_on_error=True)
         self.watch(self.lab, "run_name", self._follow_run)
 
     async def on_unmount(self) -> None:
@@ -207,12 +137,12 @@ class OneStepScreen(LabScreen):
 
     def _follow_run(self, name: str) -> None:
         self.answered = None
-        self.selected = msgspec.structs.replace(FIRST if self.selected.run else self.selected, run=name)
+        self.selected = replace(FIRST if self.selected.run else self.selected, run=name)
 
     @property
     def is_settled(self) -> bool:
         """True when everything that was asked for has been answered, or refused."""
-        return bool(self.selected.run) and self._session.is_idle
+        return bool(self.selected.run) and self._newest.is_idle
 
     def watch_selected(self, old: OneStepParams, new: OneStepParams) -> None:
         if not new.run:
@@ -221,11 +151,43 @@ class OneStepScreen(LabScreen):
         self._ask(new)
 
     def _ask(self, params: OneStepParams) -> None:
-        answer = self._session.select(params)
-        if answer is None:
+        """Ask for a selection; its answer is shown at once if it is at hand."""
+        self._newest.ask(params)
+        if (answer := self._known.get(params)) is None:
             self.notices.asked()
         else:
             self._show(params, answer)
+
+    async def _reply(self, params: OneStepParams) -> None:
+        answer = self._known.get(params) or await self._fetch(params)
+        if answer is not self._answer:
+            self._show(params, answer)
+
+    async def _fetch(self, params: OneStepParams) -> StepAnswer:
+        answer = await self._engine.call(ONE_STEP, params)
+        self._known = {known: other for known, other in self._known.items() if replace(known, stage=params.stage) == params}
+        self._known[params] = answer
+        return answer
+
+    async def _look_ahead(self, params: OneStepParams) -> None:
+        """Have the engine find the largest weight changes, which take longest, and answer for the stages on both sides."""
+        changes = replace(params, stage="changes", window=0, position=None, weight="")
+        names = list(STAGES)
+        place = names.index(params.stage)
+        try:
+            if changes != self._changes_found:
+                await self._engine.call(ONE_STEP, changes)
+                self._changes_found = changes
+            answer = self._known.get(params)
+            if answer is not None and answer.backward is not None and answer.backward.weight is None:
+                complete = await self._fetch(params)  # with the weight that moves most, which the engine has found now
+                if not self._newest.has_newer:
+                    self._show(params, complete)
+            for stage in (*names[place + 1 : place + 2], *names[:place][-1:]):
+                if (beside := replace(params, stage=stage)) not in self._known:
+                    await self._fetch(beside)
+        except EngineError:
+            return  # the user's own question goes first, and is told what is wrong
 
     def _show(self, params: OneStepParams, answer: StepAnswer) -> None:
         self.notices.due = WORKING
@@ -244,7 +206,7 @@ class OneStepScreen(LabScreen):
     def _fail(self, sentence: str, died: bool) -> None:
         if died:
             self.answered = None
-            self._session.forget_changes()
+            self._changes_found = None
             sentence = f"{sentence} The next key starts another, which repeats the steps."
         elif self.answered is not None:
             self.set_reactive(OneStepScreen.selected, self.answered)
@@ -255,7 +217,7 @@ class OneStepScreen(LabScreen):
     @work(exclusive=True, group="restart")
     async def action_restart_engine(self) -> None:
         await self._engine.kill()
-        self._session.forget_changes()
+        self._changes_found = None
         self._ask(self.selected)
 
     def _say_location(self) -> None:
@@ -320,7 +282,7 @@ class OneStepScreen(LabScreen):
 
     def _change(self, **changes: object) -> None:
         if self.selected.run:
-            self.selected = msgspec.structs.replace(self.selected, **changes)
+            self.selected = replace(self.selected, **changes)
 
     def action_stage(self, by: int) -> None:
         names = list(STAGES)

@@ -11,17 +11,16 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.message import Message
-from textual.strip import Strip
 
 from lab.core.number_format import fixed, significant
 from lab.core.visible_text import visible
 from lab.training.one_step.step_stages import STAGES, BackwardPass, MovingWeight
 from lab.views.blocks import StageEntry, Token
 from screens.blocks.block_layout import signed_bar
-from screens.colour import SIGNS, ColouredPiece, Heat, heat, palette_of
+from screens.colour import ColouredPiece, Heat, heat, palette_of
 from screens.widgets.forward_pass_layout import FULL_NAMES_FROM, DrawnLine, ModelPart, drawing_of
 from screens.widgets.forward_pass_list import ForwardPassList
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.piece_lines import PieceView
 from screens.widgets.text_fitting import fit, wrap
 from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
 
@@ -249,9 +248,10 @@ def _connector(line: int, at: int | None, start: int) -> str:
     return " │  "
 
 
-class BackwardView(LineScrollView):
+class BackwardView(PieceView):
     """The model with the gradient of each part, p − one-hot at the chosen token, and the weight that moves most."""
 
+    PREFIX = "backward--"
     KINDS = ("text", "title", "dim", "strong", "rail", "branch", "frame", "number", "name", "current", "stage", "note", "link")
     COMPONENT_CLASSES = {f"backward--{kind}" for kind in (*KINDS, "positive", "negative")}
     DEFAULT_CSS = """
@@ -298,28 +298,20 @@ class BackwardView(LineScrollView):
         self.border_title = "backward pass"
         if self._picture is not None:
             self.laid = lay_backward(self._picture, self._target, self._sentence, self.room, self.window)
-            self.set_extent(len(self.laid.lines))
+            self.set_lines(self.laid.lines)
 
-    on_resize = _build
+    def on_resize(self) -> None:
+        self._build()
+        super().on_resize()
+
+    def unpainted_style(self, kind: Heat) -> Style:
+        return self.style_of("backward--current" if kind.role == "selected" else "backward--name")
 
     def border_words(self, above: int, below: int) -> str:
         words = super().border_words(above, below)
         return " · ".join(part for part in (legend(self._picture) if self._picture is not None else "", words) if part)
 
-    def draw(self, line: int) -> Strip:
-        segments = [Segment(visible(text), self._style(kind)) for text, kind in self.laid.lines[line]]
-        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
-
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
         if offset is not None:
             self.post_message(self.PartClicked(self.laid.stage_at(offset.x, offset.y + self.top)))
-
-    def _style(self, kind: str | Heat) -> Style:
-        if not isinstance(kind, Heat):
-            style = self.style_of(f"backward--{kind}" if kind else "")
-            return style + palette_of(self).sign_style(kind) if kind in SIGNS else style
-        palette = palette_of(self)
-        if palette.paints:
-            return palette.style(kind)
-        return self.style_of("backward--current" if kind.role == "selected" else "backward--name")

@@ -12,9 +12,9 @@ from lab.analysis.baselines import NATS, Baseline, bits_per_byte
 from lab.analysis.machine_usage import Usage, UsageMeter
 from lab.core.number_format import bytes_, fixed, probability, whole
 from lab.runs.run_history import Column, Floats, InsightHistory, LossHistory, RunUpdate
-from lab.runs.run_schema import Event, EventKind, RunConfig, Sample, Status
+from lab.runs.run_schema import Event, EventKind, Metric, RunConfig, Sample, Status
 from screens.plot.figure import Area, Figure, Series
-from screens.plot.plot_settings import SMOOTHINGS, PlotSettings, range_after_steep_part, scale_words, shows_more_on_log
+from screens.plot.plot_settings import SMOOTHINGS, Curve, PlotSettings, range_after_steep_part, shows_more_on_log
 
 
 @dataclass
@@ -123,11 +123,12 @@ class RunPlots:
         self.watched, self.settings = watched, settings
         self.config = watched.config
         self.history, self.final = watched.history, watched.status.final
-        self.latest = float(self.history.latest.step) if self.history.latest else 0.0
+        latest = self.history.latest
+        self.latest = float(latest.step) if latest else 0.0
         self.first, self.last = settings.window(self.latest)
         self.mean_name = SMOOTHINGS[settings.smoothing][0] if settings.smoothing else "mean"
         self.loss_unit = bits_per_byte(self.config.data, self.history, self.final) if settings.bits else NATS
-        self.unit, self._x_of_step = self._x_axis()
+        self.unit, self._factor = x_axis(settings, latest, latest.seconds if latest else 0.0)
 
     @property
     def smooth(self) -> Column:
@@ -135,17 +136,8 @@ class RunPlots:
         _, share, longest = SMOOTHINGS[self.settings.smoothing]
         return self.history.smoothed(share, longest)
 
-    def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
-        """Name of the x axis, and the function from steps and seconds to positions: tokens and epochs grow with the steps."""
-        latest = self.history.latest
-        if self.settings.x == "time":
-            seconds = latest.seconds if latest else 0.0
-            _, size, unit = next(row for row in TIME_UNITS if seconds >= row[0])
-            return unit, lambda steps, seconds: scaled(seconds, 1 / size)
-        factor = 1.0
-        if latest is not None and latest.step:
-            factor = {"tokens": latest.tokens, "epochs": latest.epoch}.get(self.settings.x, latest.step) / latest.step
-        return self.settings.x, lambda steps, seconds: scaled(steps, factor or 1.0)
+    def _x_of_step(self, steps: Floats, seconds: Floats) -> Floats:
+        return scaled(seconds if self.settings.x == "time" else steps, self._factor)
 
     def _part(self, steps: Sequence[float]) -> slice:
         return slice(bisect_left(steps, self.first), bisect_right(steps, self.last))
@@ -182,22 +174,16 @@ class RunPlots:
             level = baseline.loss * self.loss_unit.factor
             long, short = (f"{baseline.name} = {level:.2f}", f"{baseline.short} {level:.2f}")
             series.append(Series(long, short, "level", "level", (0.0,), (level,)))
-        lines = [(xs, smooth), (eval_xs[untrained:], val_losses[untrained:])]
-        auto = shows_more_on_log(lines)
-        log_y = auto if settings.log_y is None else settings.log_y
-        return Figure(
+        figure = Figure(
             tuple(series),
             version=self._version(tuple(baselines), len(self.watched.events), self.loss_unit),
             x_label=self.unit,
-            log_y=log_y,
-            auto_log_y=auto,
-            scale_words=f"{'bits/byte' if settings.bits else 'nats/token'}, {scale_words(settings, log_y)}",
             area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
             x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
-            y_window=settings.y_window or (range_after_steep_part(lines) if settings.y_close else None),
             empty=reason_without_steps(self.watched.config),
             events=self.marks(),
         )
+        return with_loss_axis(figure, settings, [(xs, smooth), (eval_xs[untrained:], val_losses[untrained:])])
 
     def _evaluations(self) -> tuple[Floats, Floats, int]:
         """Positions and validation losses of the evaluations in view and of one on either side, through which the line goes on;
@@ -276,6 +262,32 @@ def reason_without_steps(config: RunConfig) -> str:
     if config.imported is not None:
         return "Imported: trained elsewhere."
     return "No steps yet." if config.tuning is None else "See Learn: After pretraining."
+
+
+def x_axis(settings: PlotSettings, latest: Metric | None, seconds: float) -> tuple[str, float]:
+    """Name of the x axis, for a run or several of at most so many seconds; and the factor from a run's steps to positions, or,
+    where it is time, from seconds: tokens and epochs grow with the steps."""
+    if settings.x == "time":
+        _, size, unit = next(row for row in TIME_UNITS if seconds >= row[0])
+        return unit, 1 / size
+    if latest is None or not latest.step:
+        return settings.x, 1.0
+    reached = {"tokens": latest.tokens, "epochs": latest.epoch}.get(settings.x, latest.step)
+    return settings.x, reached / latest.step or 1.0
+
+
+def with_loss_axis(figure: Figure, settings: PlotSettings, curves: Sequence[Curve]) -> Figure:
+    """The figure with the scale and the range of y that the settings ask for, or that show most of these curves."""
+    auto = shows_more_on_log(curves)
+    log_y = auto if settings.log_y is None else settings.log_y
+    unit, scale = "bits/byte" if settings.bits else "nats/token", "log" if log_y else "linear"
+    return replace(
+        figure,
+        log_y=log_y,
+        auto_log_y=auto,
+        scale_words=f"{unit}, {scale} y{', zoomed' if settings.y_zoomed else ''}",
+        y_window=settings.y_window or (range_after_steep_part(curves) if settings.y_close else None),
+    )
 
 
 def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:

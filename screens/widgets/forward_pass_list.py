@@ -5,21 +5,19 @@ from itertools import groupby
 from typing import ClassVar
 
 from rich.cells import cell_len
-from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.message import Message
 from textual.reactive import reactive
-from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Prediction, StageEntry
 from screens.blocks.block_layout import bar
-from screens.colour import Heat, palette_of
+from screens.colour import Heat
 from screens.widgets.forward_pass_layout import Drawing, drawing_of, fits, parts_of, short_name
-from screens.widgets.line_scroll_view import LineScrollView
-from screens.widgets.text_fitting import fit
+from screens.widgets.piece_lines import PieceView
+from screens.widgets.text_fitting import Piece, fit
 
 NAME_WIDTHS = (8, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
@@ -60,19 +58,20 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
     return rows
 
 
-class ForwardPassList(LineScrollView):
+class ForwardPassList(PieceView):
     """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps.
 
     The width of the bar before a name is the norm of the residual stream.
     """
 
-    COMPONENT_CLASSES = {"steps--group", "steps--step", "steps--current", "steps--lens", "steps--rail"}
+    PREFIX = "steps--"
+    COMPONENT_CLASSES = {"steps--name", "steps--stage", "steps--current", "steps--note", "steps--rail"}
     DEFAULT_CSS = """
     ForwardPassList {
-        & > .steps--group { color: $foreground; }
-        & > .steps--step { color: $foreground 70%; }
+        & > .steps--name { color: $foreground; }
+        & > .steps--stage { color: $foreground 70%; }
         & > .steps--current { color: $accent; text-style: bold; }
-        & > .steps--lens { color: $success; }
+        & > .steps--note { color: $success; }
         & > .steps--rail { color: $primary; }
     }
     """
@@ -104,7 +103,14 @@ class ForwardPassList(LineScrollView):
     def watch_steps(self) -> None:
         self._build()
 
-    watch_origin = watch_current = watch_veiled = on_resize = watch_steps
+    watch_origin = watch_current = watch_veiled = watch_steps
+
+    def on_resize(self) -> None:
+        self._build()
+        super().on_resize()
+
+    def unpainted_style(self, kind: Heat) -> Style:
+        return self.style_of("steps--current" if kind.role == "selected" else "steps--name")
 
     def border_words(self, above: int, below: int) -> str:
         """Lines out of sight; where there are none, what stands beside each part, in as many words as there is room for."""
@@ -122,8 +128,9 @@ class ForwardPassList(LineScrollView):
     def _build(self) -> None:
         self._set_title()
         self._set_rows()
-        self.set_extent(len(self._rows))
-        self.show_line(self._current_row(), margin=1)
+        here = self._current_row()
+        self.set_lines([self._pieces(line, line == here) for line in range(len(self._rows))])
+        self.show_line(here, margin=1)
 
     def _set_rows(self) -> None:
         rows = rows_of(list(self.steps), self.current)
@@ -136,25 +143,17 @@ class ForwardPassList(LineScrollView):
                 return index
         return 0
 
-    def draw(self, line: int) -> Strip:
-        width = self.room
-        row = self._rows[line]
-        here = line == self._current_row()
+    def _pieces(self, line: int, is_here: bool) -> list[Piece]:
+        width, row = self.room, self._rows[line]
         inside = row.is_group and line + 1 < len(self._rows) and not self._rows[line + 1].is_group
-        mark = "▸" if here else "▾" if inside else " "
-        style = self.style_of("steps--current" if here else "steps--group" if row.is_group else "steps--step")
-        segments = [Segment(self._rail(row), self.style_of("steps--rail")), Segment(mark, style)]
+        kind = "current" if is_here else "name" if row.is_group else "stage"
+        lead = [(self._rail(row), "rail"), ("▸" if is_here else "▾" if inside else " ", kind)]
         if not row.is_group:
-            return self._finish([*segments, Segment("  " + fit(row.name, max(0, width - 4)), style)])
-        name_width = NAME_WIDTHS[self._is_wide]
-        room = self.note_room
-        lens = lens_text(row, room)
-        if not lens:
-            return self._finish([*segments, Segment(fit(row.name, max(0, width - MARK)), style)])
+            return [*lead, ("  " + fit(row.name, max(0, width - 4)), kind)]
+        if not (lens := lens_text(row, self.note_room)):
+            return [*lead, (fit(row.name, max(0, width - MARK)), kind)]
         name = row.name if self._is_wide else short_name(row.name)
-        segments.append(Segment(fit(name, name_width) + " ", style))
-        segments.append(Segment(fit(lens, room), self.style_of("steps--lens")))
-        return self._finish(segments)
+        return [*lead, (fit(name, NAME_WIDTHS[self._is_wide]) + " ", kind), (fit(lens, self.note_room), "note")]
 
     def _rail(self, row: ForwardPassRow) -> str:
         """One cell of the residual stream."""
@@ -184,9 +183,6 @@ class ForwardPassList(LineScrollView):
     def _answer(self) -> Prediction | None:
         """The model's final prediction, which the ranks are of."""
         return next((row.lens for row in reversed(self._rows) if row.is_group and row.rank is not None), None)
-
-    def _finish(self, segments: list[Segment]) -> Strip:
-        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
@@ -228,12 +224,12 @@ class ForwardPassDrawing(ForwardPassList):
     The thickness of a branch and the shade of a box are the norm of what it adds.
     """
 
-    COMPONENT_CLASSES = {"drawing--branch", "drawing--frame", "drawing--number"}
+    COMPONENT_CLASSES = {"steps--branch", "steps--frame", "steps--number"}
     DEFAULT_CSS = """
     ForwardPassDrawing {
-        & > .drawing--branch { color: $foreground 50%; }
-        & > .drawing--frame { color: $foreground 50%; }
-        & > .drawing--number { color: $foreground 70%; }
+        & > .steps--branch { color: $foreground 50%; }
+        & > .steps--frame { color: $foreground 50%; }
+        & > .steps--number { color: $foreground 70%; }
     }
     """
     HELP = (
@@ -242,16 +238,6 @@ class ForwardPassDrawing(ForwardPassList):
         "as thick, as the norm of what the part adds: the number beside it. "
         "Beside each part is its logit lens: the token that the model would predict if it stopped there."
     )
-    KINDS = {
-        "rail": "steps--rail",
-        "branch": "drawing--branch",
-        "frame": "drawing--frame",
-        "number": "drawing--number",
-        "name": "steps--group",
-        "stage": "steps--step",
-        "current": "steps--current",
-        "note": "steps--lens",
-    }
     changed: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
     """Groups that an intervention changes."""
 
@@ -267,12 +253,10 @@ class ForwardPassDrawing(ForwardPassList):
             self._drawing = None
             super()._build()
             return
-        old = self._drawing.lines if self._drawing is not None else ()
         self._set_rows()
         parts = parts_of(self.steps, self._notes(), self.changed)
         self._drawing = new = drawing_of(parts, self.current, self.room, self.window)
-        changed = [line for line, (a, b) in enumerate(zip(old, new.lines, strict=False)) if a != b]
-        self.set_extent(len(new.lines), changed=changed if old else None)
+        self.set_lines([line.pieces for line in new.lines])
         self.show_line(new.current, margin=1)
         self._set_title(new.legend)
 
@@ -284,19 +268,6 @@ class ForwardPassDrawing(ForwardPassList):
     @property
     def note_room(self) -> int:
         return super().note_room if self._drawing is None else self._drawing.note_room
-
-    def draw(self, line: int) -> Strip:
-        if self._drawing is None:
-            return super().draw(line)
-        return self._finish([Segment(text, self._style(kind)) for text, kind in self._drawing.lines[line].pieces])
-
-    def _style(self, kind: str | Heat) -> Style:
-        if not isinstance(kind, Heat):
-            return self.style_of(self.KINDS.get(kind, ""))
-        palette = palette_of(self)
-        if palette.paints:
-            return palette.style(kind)
-        return self.style_of(self.KINDS["current" if kind.role == "selected" else "name"])
 
     def _step_of(self, line: int) -> int:
         return super()._step_of(line) if self._drawing is None else self._drawing.lines[line].step

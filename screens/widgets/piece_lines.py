@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.geometry import Size
 from textual.reactive import reactive
@@ -15,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
+from screens.colour import ColouredPiece, Heat, palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import Piece, wrap
 
@@ -55,9 +58,50 @@ def wrap_pieces(pieces: Sequence[Piece], width: int) -> list[PieceLine]:
     return lines
 
 
-class PieceLinesView(LineScrollView):
-    """Draws lines of pieces; a piece's kind is the end of the name of a component class, after `lines--`."""
+class PieceView(LineScrollView):
+    """Draws lines of pieces; a piece's kind is the end of the name of a component class, after `PREFIX`."""
 
+    PREFIX: ClassVar[str]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: Sequence[Sequence[ColouredPiece]] = ()
+        self._piece_styles: dict[str | Heat, Style] = {}
+
+    def set_lines(self, lines: Sequence[Sequence[ColouredPiece]]) -> None:
+        """Show these lines; only those that changed are drawn anew."""
+        before, self._lines = self._lines, lines
+        changed = [at for at, line in enumerate(lines) if at >= len(before) or list(line) != list(before[at])]
+        self.set_extent(len(lines), changed=changed)
+
+    def draw(self, line: int) -> Strip:
+        segments = [Segment(visible(text), self.piece_style(kind)) for text, kind in self._lines[line] if text]
+        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
+
+    def piece_style(self, kind: str | Heat) -> Style:
+        """The style of a kind of piece, or of a heat; kept until the theme, or the widget's own style, changes."""
+        if (found := self._piece_styles.get(kind)) is None:
+            palette = palette_of(self)
+            if not isinstance(kind, Heat):
+                found = self.style_of("" if kind in ("", "cell") else f"{self.PREFIX}{kind}") + palette.sign_style(kind)
+            else:
+                found = palette.style(kind) if palette.paints else self.unpainted_style(kind)
+            self._piece_styles[kind] = found
+        return found
+
+    def unpainted_style(self, kind: Heat) -> Style:
+        """The style of a heat where there is no paper."""
+        return self.style_of(f"{self.PREFIX}bar") + palette_of(self).style(kind)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._piece_styles.clear()
+
+
+class PieceLinesView(PieceView):
+    """Lines of the kinds of pieces that text pages have."""
+
+    PREFIX = "lines--"
     KINDS = ("text", "dim", "title", "bar", "taken", "added", "cursor", "key", "train", "val", "mark", "open", "wrong")
     COMPONENT_CLASSES = {f"lines--{kind}" for kind in KINDS}
     DEFAULT_CSS = """
@@ -78,20 +122,6 @@ class PieceLinesView(LineScrollView):
     }
     PieceLinesView:nocolor > .lines--cursor { text-style: bold reverse; }
     """
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._lines: Sequence[PieceLine] = ()
-
-    def set_lines(self, lines: Sequence[PieceLine]) -> None:
-        """Show these lines; only those that changed are drawn anew."""
-        before, self._lines = self._lines, lines
-        changed = [at for at, line in enumerate(lines) if at >= len(before) or list(line) != list(before[at])]
-        self.set_extent(len(lines), changed=changed)
-
-    def draw(self, line: int) -> Strip:
-        segments = [Segment(text, self.style_of(f"lines--{kind}" if kind else "")) for text, kind in self._lines[line] if text]
-        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
 
 
 Fact = tuple[str, str]

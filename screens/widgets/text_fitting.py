@@ -1,8 +1,9 @@
 """Text in character cells: cut or padded to a width, wrapped, made printable, painted."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -13,6 +14,7 @@ from lab.core.visible_text import visible
 
 Piece = tuple[str, str]
 """Text and its role, which a widget turns into a style."""
+K = TypeVar("K")
 
 WORD_BREAK = re.compile("(?<!“) ")
 _WIDE = "\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -56,6 +58,24 @@ def fit_ends(text: str, width: int) -> str:
     head = (width - 1) // 2
     tail = next(text[at:] for at in range(len(text)) if cell_len(text[at:]) <= width - 1 - head)
     return fit(set_cell_size(text, head) + "…" + tail, width)
+
+
+def cut(pieces: Sequence[tuple[str, K]], width: int) -> list[tuple[str, K]]:
+    """The pieces that fit in `width` cells; what does not fit ends in an ellipsis."""
+    made: list[tuple[str, K]] = []
+    for text, kind in pieces:
+        room = width - sum(cell_len(each) for each, _ in made)
+        if room > 0:
+            made.append((text if cell_len(text) <= room else fit(text, room), kind))
+    return made
+
+
+def tail(text: str, width: int) -> str:
+    """The end of `text` in at most so many cells."""
+    start = max(0, len(text) - width)
+    while cell_len(text[start:]) > width:
+        start += 1
+    return text[start:]
 
 
 def wrap(text: str, width: int) -> list[str]:

@@ -341,4 +341,4 @@ def _english_at_first() -> None:
 @pytest.fixture(autouse=True)
 def _no_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planned run's steps would be taken in a process of their own, whose time no picture should show."""
-    monkeypatch.setattr("screens.train.planned_run.SECONDS_BEFORE_TIMING", 1e6)
+    monkeypatch.setattr("screens.train.new_run.SECONDS_BEFORE_TIMING", 1e6)

@@ -21,7 +21,7 @@ from lab.runs.run_history import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.block_layout import EIGHTHS_UP, POSITIVE_SHADES, bar
 from screens.colour import ColouredPiece, Heat, heat, legend_bar, palette_of
-from screens.widgets.text_fitting import Piece, fit, wrap
+from screens.widgets.text_fitting import Piece, cut, fit, wrap
 
 Lines = list[Sequence[ColouredPiece]]
 
@@ -84,16 +84,6 @@ def height_sign(value: float) -> str:
 def shade_sign(value: float) -> str:
     """A fraction as a shade; blank below 0.02."""
     return " " if value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
-
-
-def cut(row: Sequence[ColouredPiece], width: int) -> list[ColouredPiece]:
-    made: list[ColouredPiece] = []
-    for text, role in row:
-        room = width - sum(cell_len(each) for each, _ in made)
-        if room <= 0:
-            break
-        made.append((text if cell_len(text) <= room else fit(text, room), role))
-    return made
 
 
 class PageLines(Widget):

@@ -13,7 +13,7 @@ from lab.runs.run_history import InsightHistory, InsightPoint, PlacePrediction, 
 from screens.blocks.block_layout import POSITIVE_SHADES, bar
 from screens.colour import ColouredPiece, heat, legend_bar
 from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, step_axis, words_lines
-from screens.widgets.text_fitting import fit
+from screens.widgets.text_fitting import fit, tail
 
 MOST_BARS = 9
 """Bars of tokens: those that are kept of a prediction, and the next token."""
@@ -210,11 +210,3 @@ class _Grid:
             else:
                 pieces.append((shade_sign(value) * self.wide, "history"))
         return pieces
-
-
-def tail(text: str, width: int) -> str:
-    """The end of `text` in at most so many columns."""
-    start = max(0, len(text) - width)
-    while cell_len(text[start:]) > width:
-        start += 1
-    return text[start:]

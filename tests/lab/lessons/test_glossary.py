@@ -21,7 +21,7 @@ from models.tokenizers.tokenizer import Tokenizer
 from screens.base_screen import LabScreen
 from screens.dialogs.glossary_dialog import ASIDES
 from screens.train.run_view import RunPage
-from screens.train.train_keys import FORM, ONE_STEP
+from screens.train.train_screen import FORM, ONE_STEP
 from screens.widgets.top_bars import MODES
 
 MOST_CHARACTERS = 240

@@ -2,16 +2,19 @@
 
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from rich.cells import cell_len
 
 from lab.views.blocks import Array, Matrix, View
-from screens.blocks.matrix_layout import LaidHeatmap, lay_heatmap, lay_matrix, pooled
+from screens.blocks.matrix_layout import LaidHeatmap, lay_matrix, pooled
 from screens.blocks.view_layout import lay_view
 from screens.colour import HALF_BLOCK, LEVELS, MASKED_LEVEL, Heat, level_of
 from tests.screens.blocks.conftest import text_of
+
+lay_heatmap = partial(lay_matrix, paints=True)
 
 
 def pattern(size: int, seed: int = 0) -> np.ndarray:

@@ -423,7 +423,7 @@ async def test_a_base_or_a_clone_that_is_read_late_does_not_replace_a_newer_choi
         screen = screen_of(pilot)
         form = screen.new_run.form
         for newer in ("random weights", "settings of a run", "another base"):
-            late = late_answer("screens.train.planned_run.base_run", lambda run: run.name == "slow", base_run)
+            late = late_answer("screens.train.new_run.base_run", lambda run: run.name == "slow", base_run)
             screen.post_message(BaseChosen("slow"))
             await until(pilot, late.asked.is_set)
             if newer == "another base":
@@ -519,7 +519,7 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
         def cancel(self) -> None:
             self.cancelled = True
 
-    monkeypatch.setattr("screens.train.planned_run.StepTimer", Timer)
+    monkeypatch.setattr("screens.train.new_run.StepTimer", Timer)
     async with app.run_test(size=(80, 24)) as pilot:
         new_run = screen_of(pilot).new_run
         fill(pilot, preset="micro", length="2000", context="8")
