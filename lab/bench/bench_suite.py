@@ -303,9 +303,10 @@ class GpuSuite:
     def _training(self) -> Iterator[BenchRow]:
         work = self.work
         self.say(f"training {work.model}")
-        job = {"kind": "training on a GPU", "shape": asdict(work.shape), "batch": work.batch, "device": work.device}
+        # nanoGPT's optimizer is AdamW, too.
+        job = {"kind": "training", "shape": asdict(work.shape), "batch": work.batch, "optimizer": "adamw", "device": work.device}
         job |= {"compiled": work.compiled, "home": str(self.home), "seconds": work.seconds}
-        own = TimedProcess("training on the GPU", "lab.bench.bench_worker", job, torch_environment(None))
+        own = TimedProcess("training on the GPU", OWN_WORKER, job, torch_environment(None))
         with own:
             time_in_turns([own], work.rounds)
         tokens, info = work.batch * work.shape.context, own.info
@@ -373,7 +374,7 @@ class GpuSuite:
         self.say("tracing")
         threads, tokens = engine_threads(cores(), beside_gpu=has_cuda()), self.work.traced
         job = {"kind": "tracing", "threads": threads, "shape": asdict(self.work.shape), "tokens": tokens}
-        traced = TimedProcess("trace", "lab.bench.bench_worker", job, dict(os.environ))
+        traced = TimedProcess("trace", OWN_WORKER, job, dict(os.environ))
         with traced:
             time_in_turns([traced], self.work.rounds)
         note = f"{self.work.model} in fp32 on {counted(threads, 'thread')} of the CPU, as in the engine"

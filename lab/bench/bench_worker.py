@@ -17,14 +17,13 @@ import torch
 from lab.planning.compute_choice import choose_compute
 from lab.planning.device import choose_device
 from lab.runs.run_schema import TrainConfig
-from lab.training.gradient_accumulation import BatchFeed
+from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.loss_scaling import LossScaler
-from lab.training.model_as_trained import compile_parts
-from lab.training.time_steps import RandomBatches
+from lab.training.model_as_trained import ModelAsTrained, compile_parts
+from lab.training.time_steps import LR, RandomBatches
 from lab.training.trainer_state import TrainerState
 from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT, autocast
-from models.optimizers import make_optimizer, set_muon_dtype
 from models.parameter_count import flops_per_token
 
 
@@ -33,7 +32,6 @@ def random_tokens(vocab_size: int, shape: tuple[int, ...]) -> np.ndarray[Any, np
     return np.random.default_rng(0).integers(vocab_size, size=shape, dtype=np.int64)
 
 
-CLIP = 1.0
 LEAST_SECONDS = 0.4
 """Length of a round: long compared with the noise of the clock and of one late thread."""
 
@@ -98,31 +96,40 @@ def reading(megabytes: int) -> tuple[Work, dict[str, Any]]:
     return work, {}
 
 
-def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: str) -> tuple[Work, dict[str, Any]]:
+def training(
+    shape: dict[str, Any],
+    batch: int,
+    home: str,
+    optimizer: OptimizerName = "adamw",
+    device: str = "cpu",
+    *,
+    compiled: bool = False,
+) -> tuple[Work, dict[str, Any]]:
     """Tokens per second of training steps as the trainer computes them: loss, gradient, clipping, update."""
-    config = ModelConfig(**shape)
-    chosen = choose_compute(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
-    model = GPT(config, seed=1)
-    model.set_attention_kernel(chosen.attention)
-    updates = make_optimizer(model, 1e-3, rule=optimizer)
-    set_muon_dtype(updates, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
-    ids = torch.from_numpy(random_tokens(config.vocab_size, (8, batch, config.context + 1)))
+    config, train, where = ModelConfig(**shape), TrainConfig(batch=batch, optimizer=optimizer, lr=LR), choose_device(device)
+    chosen = choose_compute(config, train, where, Path(home))
+    trained = ModelAsTrained(config, train, where, seed=1)
+    trained.set_arithmetic(chosen.precision, chosen.attention)
+    if compiled:
+        compile_parts(trained.model)
+    state = TrainerState(precision=chosen.precision)
+    gradient = GradientAccumulator(trained, RandomBatches(config, batch), state, lambda: autocast(chosen.precision, where.type))
+    scaler = LossScaler(state, trained.model, trained.optimizer)
     step = 0
 
     def work() -> float:
         nonlocal step
-        windows = ids[step % len(ids)]
+        loss = gradient.compute(step)
         step += 1
-        with torch.autocast("cpu", torch.bfloat16, enabled=chosen.precision == "bf16"):
-            loss = model.loss(windows[:, :-1], windows[:, 1:])
-        loss.backward()  # type: ignore[no-untyped-call]
-        float(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP))
-        updates.step()
-        updates.zero_grad(set_to_none=True)
-        float(loss.detach())
+        scaler.unscale()
+        overflow = scaler.is_overflow(loss, float(trained.clip_gradients()))
+        if not overflow:
+            trained.optimizer.step()
+        scaler.end_step(skipped=overflow, applied=not overflow)
         return float(batch * config.context)
 
-    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "computed": chosen.reason}
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "name": name}
 
 
 def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
@@ -186,47 +193,10 @@ def tokenizing(text: str) -> tuple[Work, dict[str, Any]]:
     return work, {"vocabulary": tokenizer.vocab_size}
 
 
-def gpu_training(shape: dict[str, Any], batch: int, device: str, home: str, *, compiled: bool) -> tuple[Work, dict[str, Any]]:
-    """Tokens per second of training steps as the trainer computes them, with AdamW, which is nanoGPT's optimizer, too."""
-    config = ModelConfig(**shape)
-    where = choose_device(device)
-    chosen = choose_compute(config, TrainConfig(batch=batch), where, Path(home))
-    model = GPT(config, seed=1).to(where)
-    model.set_attention_kernel(chosen.attention)
-    if compiled:
-        compile_parts(model)
-    optimizer = make_optimizer(model, 1e-4)
-    scaler = LossScaler(TrainerState(precision=chosen.precision), model, optimizer)
-    feed = BatchFeed(RandomBatches(config, batch), where)
-    step = 0
-
-    def work() -> float:
-        nonlocal step
-        ids, targets = feed.at(step)
-        step += 1
-        model.zero_grad(set_to_none=True)
-        with autocast(chosen.precision, where.type):
-            loss = model.loss(ids, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        feed.prepare(step)
-        float(loss.detach())
-        scaler.unscale()
-        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP))
-        overflow = scaler.is_overflow(0.0, norm)
-        if not overflow:
-            optimizer.step()
-        scaler.end_step(skipped=overflow, applied=not overflow)
-        return float(batch * config.context)
-
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
-    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "name": name}
-
-
 JOBS: dict[str, Callable[..., tuple[Work, dict[str, Any]]]] = {
     "gemm": gemm,
     "reading": reading,
     "training": training,
-    "training on a GPU": gpu_training,
     "writing": writing,
     "forward": forward,
     "tracing": tracing,

@@ -18,8 +18,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from lab.bench.bench_worker import CLIP, LEAST_SECONDS, Work, random_tokens, serve
+from lab.bench.bench_worker import LEAST_SECONDS, Work, random_tokens, serve
 
+CLIP = 1.0
+"""Limit of the gradients' norm, as a run's."""
 ARGUMENTS = "model_args"
 """Metadata key of nanoGPT's shape in its checkpoint, as JSON."""
 
