@@ -14,8 +14,10 @@ from lab.experiments import (  # noqa: F401
     induction,
     inference,
     loss,
+    probes,
     prompt_to_token,
     sizes,
+    steering,
     tokens,
     written_text,
 )
