@@ -51,8 +51,10 @@ def task(context: ExperimentContext, passes: float = 1.0) -> Task:
 
     name = asked_property(context)
     length = context.config.context
-    apart = len(context.tokens()[1]) // (length + 1)  # windows that share places would be in two folds
-    windows, part = context.windows(max(FOLDS, min(apart, context.affordable(PLACES, passes) // length)))
+    parts = context.tokens()
+    is_short = len(parts[1]) < max(LEAST_PLACES * 2, (length + 1) * FOLDS)
+    apart = len(parts[0 if is_short else 1]) // (length + 1)  # windows that share places would be in two folds
+    windows, part = context.windows(max(FOLDS, min(apart, context.affordable(PLACES, passes) // length)), training=is_short)
     ids = windows[:, :-1]
     found, names = labels(name, ids, context.tokenizer, context.inputs.get(PATTERN, ""))
     asked = torch.from_numpy(found != NONE)

@@ -10,6 +10,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.probes import Task, streams, task
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
 from models.check import check
@@ -17,6 +18,7 @@ from models.check import check
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lab.experiments.linear_probe import Probed
     from models.gpt import GPT
 
 STRENGTHS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
@@ -80,20 +82,25 @@ def direction(context: ExperimentContext, layer: int) -> Direction:
 
 
 def _of_property(context: ExperimentContext, layer: int, asked: str, kind: str) -> Direction:
-    from lab.experiments.linear_probe import fit
-    from lab.experiments.probes import streams, task
-
     name, _, class_ = (part.strip() for part in asked.partition(":"))
     found = task(replace(context, inputs={**context.inputs, "property": name}))
     if class_ not in found.names:
         raise UserError(f"“{name}” has no class {class_!r}; its classes are {', '.join(found.names)}.")
-    vectors, at = found.vectors(dict(streams(context.model, found.ids))[f"MLP {layer + 1}"]), found.names.index(class_)
-    is_of = found.classes == at
-    if not 0 < int(is_of.sum()) < len(is_of):
+    at = found.names.index(class_)
+    if not 0 < int((found.classes == at).sum()) < len(found.classes):
         raise UserError(f"No place of the {found.part} has “{name}” {class_}, or all have; choose another class.")
-    if kind == "mean":
-        return Direction(_unit(vectors[is_of].mean(0) - vectors[~is_of].mean(0)), f"to the mean of “{name}”, {class_}")
-    return Direction(_unit(fit(vectors, found.classes, len(found.names))[0][:, at]), f"the probe's for “{name}”, {class_}")
+    both = _directions(found, dict(streams(context.model, found.ids))[f"MLP {layer + 1}"], at)
+    words = {"mean": f"to the mean of “{name}”, {class_}", "probe": f"the probe's for “{name}”, {class_}"}
+    return Direction(both[kind], words[kind])
+
+
+def _directions(asked: Task, stream: "Tensor", at: int) -> "dict[str, Tensor]":
+    """The two directions of a class: the weights of a probe, and the way from the mean of all other places to that of its own."""
+    from lab.experiments.linear_probe import fit
+
+    vectors, is_of = asked.vectors(stream), asked.classes == at
+    weights, _ = fit(vectors, asked.classes, len(asked.names))
+    return {"probe": _unit(weights[:, at]), "mean": _unit(vectors[is_of].mean(0) - vectors[~is_of].mean(0))}
 
 
 def _unit(vector: "Tensor") -> "Tensor":
@@ -108,7 +115,8 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     """Measures of the direction that the input `toward` names, added after `layer` with seven strengths α: for α = 1, 0, −1 the
     most probable next token, `top_plus`, `top` and `top_minus`; the token that α = 1 raises most, `raised`, from `raised_before`
     to `raised_after`; the loss on ordinary text, `loss`, with α = 1 `loss_plus`, with the direction taken out `loss_out`, and
-    `loss_other`, the mean with α = 1 of directions by chance, the control.
+    `loss_other`, the mean with α = 1 of directions by chance, the control; `cost_plus` and
+    `cost_other`, what both add to the loss.
 
     Raises: UserError: without a prompt, a direction or the run's text.
     """
@@ -148,6 +156,8 @@ def steering(context: ExperimentContext) -> ExperimentResult:
         "loss_plus": losses[1.0],
         "loss_out": loss_out,
         "loss_other": fmean(others),
+        "cost_plus": losses[1.0] - losses[0.0],
+        "cost_other": fmean(others) - losses[0.0],
         "loss_other_low": min(others),
         "loss_other_high": max(others),
         "part": part,
@@ -158,6 +168,59 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     return ExperimentResult(View("steering", f"steered: {way.words}", _sentence(measures), [table]), measures)
 
 
+@experiment
+def probe_use(context: ExperimentContext) -> ExperimentResult:
+    """Measures whether the model uses what a probe for `space next` reads: for each layer its share of right answers, and the
+    loss on ordinary text with three directions taken out of the stream there, one at a time: the probe's weights, the way between
+    the means of both classes, and directions by chance. At the layer where the probe is right most often, `layer`: `right`,
+    `is_found`, whether every fold is above the majority's; what taking out costs, `cost_probe`, `cost_mean`, by chance at most
+    `cost_chance`; and the `loss`. `all_mean` is the highest cost of the means' over all layers.
+
+    Raises: UserError: as `task`.
+    """
+    import torch
+
+    from lab.experiments.linear_probe import majority, probe
+
+    model = context.model
+    asked = task(replace(context, inputs={"property": "space next"}), passes=2)
+    windows, part = context.windows(max(2, context.affordable(TEXT, 5 * context.config.layers) // context.config.context))
+    loss, base = _loss(model, windows), majority(asked.classes, asked.folds)
+    chance = torch.randn(CHANCE, context.config.width, generator=torch.Generator().manual_seed(context.sampling.seed))
+    found, costs, rows = list["Probed"](), list[dict[str, float]](), list[list[Cell]]()
+    for name, stream in streams(model, asked.ids):
+        if not name.startswith("MLP"):
+            continue
+        layer = len(found)
+        found.append(probe(asked.vectors(stream), asked.classes, asked.control, asked.folds))
+        ways = _directions(asked, stream, 1) | {f"chance {at}": _unit(vector) for at, vector in enumerate(chance)}
+        cost = {}
+        for way, vector in ways.items():
+            with steered(model, layer, without=vector):
+                cost[way] = _loss(model, windows) - loss
+        costs.append({"probe": cost["probe"], "mean": cost["mean"], "chance": max(cost[way] for way in cost if "chance" in way)})
+        rows.append(
+            [Cell(str(layer + 1)), share(found[-1].mean), *(Cell(fixed(each, 3, sign=True)) for each in costs[-1].values())]
+        )
+    best = max(range(len(found)), key=lambda layer: found[layer].mean)
+    measures: dict[str, Measure] = {
+        "layer": best + 1,
+        "right": found[best].mean,
+        "majority": fmean(base),
+        "is_found": min(found[best].right) > max(base),
+        "loss": loss,
+        **{f"cost_{way}": cost for way, cost in costs[best].items()},
+        "all_mean": max(each["mean"] for each in costs),
+        "part": part,
+    }
+    columns = [*map(Column, ("layer", "a probe is right", "without its direction", "without the means'", "one by chance"))]
+    table = Table(columns, rows, title=f"what taking it out adds to the loss, {fixed(loss, 2)} nats on the {part}", selected=best)
+    right, most = probability(found[best].mean, 0), {way: fixed(cost, 3, sign=True) for way, cost in costs[best].items()}
+    words = f"After layer {best + 1} a probe tells whether a space follows in {right} of places"
+    sentence = f"{words}. Without its direction the loss changes by {most['probe']}, without that of the means by {most['mean']}."
+    return ExperimentResult(View("probe_use", "read, and used?", sentence, [table]), measures)
+
+
 def _row(name: str, loss: float, context: ExperimentContext, best: int, after: "Tensor", text: str) -> list[Cell]:
     return [Cell(name), number(loss, 2), Cell(context.tokenizer.label(best)), share(float(after[best])), Cell(text)]
 
@@ -165,8 +228,6 @@ def _row(name: str, loss: float, context: ExperimentContext, best: int, after: "
 def _mean_length(model: "GPT", windows: Ids, layer: int) -> float:
     """Mean length of the stream after a layer, over all places but the first of each window, whose stream is often far longer."""
     import torch
-
-    from lab.experiments.probes import streams
 
     found = dict(streams(model, torch.from_numpy(windows[:, :-1])))[f"MLP {layer + 1}"]
     return float(found[:, 1:].norm(dim=-1).mean() if found.shape[1] > 1 else found.norm(dim=-1).mean())
