@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STRENGTHS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 """α: the length of what is added, in mean lengths of the stream at that layer."""
+USUAL = "mean space next: space"
+"""The direction where none is asked for."""
 WRITTEN = 16
 """Tokens that are written for each strength."""
 TEXT, AT_ONCE = 4096, 1024
@@ -62,7 +64,7 @@ def direction(context: ExperimentContext, layer: int) -> Direction:
 
     Raises: UserError: if it asks for none of these.
     """
-    asked = context.inputs.get("toward", "").strip()
+    asked = context.inputs.get("toward", USUAL).strip()
     kind, _, rest = asked.partition(" ")
     if kind in ("probe", "mean"):
         return _of_property(context, layer, rest, kind)
