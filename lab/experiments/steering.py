@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability
+from lab.core.visible_text import shortened
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.experiments.probes import Task, streams, task
@@ -25,6 +26,8 @@ STRENGTHS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 """α: the length of what is added, in mean lengths of the stream at that layer."""
 USUAL = "mean space next: space"
 """The direction where none is asked for."""
+LONGEST = 50
+"""Most characters of it in the table."""
 WRITTEN = 16
 """Tokens that are written for each strength."""
 TEXT, AT_ONCE = 4096, 1024
@@ -133,12 +136,11 @@ def steering(context: ExperimentContext) -> ExperimentResult:
         with steered(model, layer, alpha * length * way.vector):
             losses[alpha] = _loss(model, windows)
             nexts[alpha], text = _written(context, ids)
-        best = int(nexts[alpha].argmax())
-        rows.append(_row(f"{fixed(alpha, 1, sign=True) if alpha else '0'}", losses[alpha], context, best, nexts[alpha], text))
+        rows.append(_row(fixed(alpha, 1, sign=True) if alpha else "0", losses[alpha], nexts[alpha], text))
     with steered(model, layer, without=way.vector):
         loss_out = _loss(model, windows)
         after, text = _written(context, ids)
-    rows.append(_row("out", loss_out, context, int(after.argmax()), after, text))
+    rows.append(_row("out", loss_out, after, text))
     chance = torch.randn(CHANCE, context.config.width, generator=torch.Generator().manual_seed(context.sampling.seed))
     others = []
     for vector in chance:
@@ -164,7 +166,7 @@ def steering(context: ExperimentContext) -> ExperimentResult:
         "loss_other_high": max(others),
         "part": part,
     }
-    columns = [Column("α"), Column("loss"), Column("next token", "left"), Column("p"), Column("what it writes", "left")]
+    columns = [Column("α"), Column("loss"), Column("p"), Column("next token, and what follows", "left")]
     title = f"after layer {layer + 1}; α = 1 is as long as the stream there; loss in nats on the {part}"
     table = Table(columns, rows, title=title, selected=STRENGTHS.index(0.0))
     return ExperimentResult(View("steering", f"steered: {way.words}", _sentence(measures), [table]), measures)
@@ -215,16 +217,18 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
         "all_mean": max(each["mean"] for each in costs),
         "part": part,
     }
-    columns = [*map(Column, ("layer", "a probe is right", "without its direction", "without the means'", "one by chance"))]
-    table = Table(columns, rows, title=f"what taking it out adds to the loss, {fixed(loss, 2)} nats on the {part}", selected=best)
+    columns = [*map(Column, ("layer", "a probe is right", "the probe's", "the means'", "by chance"))]
+    table = Table(
+        columns, rows, title=f"what a direction that is taken out adds to the loss ({fixed(loss, 2)} nats, {part})", selected=best
+    )
     right, most = probability(found[best].mean, 0), {way: fixed(cost, 3, sign=True) for way, cost in costs[best].items()}
     words = f"After layer {best + 1} a probe tells whether a space follows in {right} of places"
     sentence = f"{words}. Without its direction the loss changes by {most['probe']}, without that of the means by {most['mean']}."
     return ExperimentResult(View("probe_use", "read, and used?", sentence, [table]), measures)
 
 
-def _row(name: str, loss: float, context: ExperimentContext, best: int, after: "Tensor", text: str) -> list[Cell]:
-    return [Cell(name), number(loss, 2), Cell(context.tokenizer.label(best)), share(float(after[best])), Cell(text)]
+def _row(name: str, loss: float, after: "Tensor", text: str) -> list[Cell]:
+    return [Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(shortened(text, LONGEST))]
 
 
 def _mean_length(model: "GPT", windows: Ids, layer: int) -> float:
