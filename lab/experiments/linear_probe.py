@@ -5,11 +5,12 @@ tuned. Its control task (Hewitt & Liang 2019, "Designing and Interpreting Probes
 vocabulary a class by chance: what a probe reads of that it has remembered of the tokens, not found in the model.
 """
 
-from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from models.check import check
 
@@ -18,8 +19,7 @@ RIDGE = 1e-3
 """Added to the diagonal of the vectors' correlations."""
 
 
-@dataclass(frozen=True)
-class Probed:
+class ProbeScores(NamedTuple):
     """Shares of right answers on places that the probe was not fitted to, one of each fold."""
 
     right: list[float]
@@ -28,10 +28,6 @@ class Probed:
     @property
     def mean(self) -> float:
         return fmean(self.right)
-
-    @property
-    def control_mean(self) -> float:
-        return fmean(self.control)
 
 
 def folds_of(windows: Tensor) -> Tensor:
@@ -59,21 +55,21 @@ def fit(vectors: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     mean, deviation = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
     x = (vectors - mean) / deviation
-    y = torch.nn.functional.one_hot(classes, count).to(x.dtype)
+    y = one_hot(classes, count).to(x.dtype)
     gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1], dtype=x.dtype)
     weights = torch.linalg.solve(gram, x.T @ (y - y.mean(0)) / len(x)) / deviation[:, None]
     return weights, y.mean(0) - mean @ weights
 
 
-def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor) -> Probed:
+def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor) -> ProbeScores:
     """Fit to four folds and ask the fifth, five times; (N, C) vectors, and (N,) classes, control classes and folds."""
     count = int(classes.max()) + 1
-    found = Probed([], [])
+    scores = ProbeScores([], [])
     for fold in range(FOLDS):
         rest = folds != fold
-        for wanted, shares in ((classes, found.right), (control, found.control)):
-            weights, bias = fit(vectors[rest], wanted[rest], count)
-            said = (vectors[~rest] @ weights + bias).argmax(-1)
-            shares.append(float((said == wanted[~rest]).float().mean()))
+        for target, shares in ((classes, scores.right), (control, scores.control)):
+            weights, bias = fit(vectors[rest], target[rest], count)
+            answers = (vectors[~rest] @ weights + bias).argmax(-1)
+            shares.append(float((answers == target[~rest]).float().mean()))
             check()
-    return found
+    return scores

@@ -77,16 +77,18 @@ def word_length(texts: Sequence[str]) -> list[int]:
     return found
 
 
-PROPERTIES: dict[str, Property] = {
-    "space next": space_follows,
-    "first letter of the word": first_letter,
-    "letters of the word so far": word_length,
-    "place in the line": place_in_line,
-    "inside quotes": inside_quotes,
+LETTERS_SO_FAR = [*map(str, range(LONGEST_WORD)), f"{LONGEST_WORD} or more"]
+TENS = [f"{part * LINE_PART}–{(part + 1) * LINE_PART - 1}" for part in range(LINE_PARTS - 1)]
+
+PROPERTIES: dict[str, tuple[Property, list[str]]] = {
+    "space next": (space_follows, ["no space", "space"]),
+    "first letter of the word": (first_letter, list(string.ascii_lowercase)),
+    "letters of the word so far": (word_length, LETTERS_SO_FAR),
+    "place in the line": (place_in_line, [*TENS, f"{(LINE_PARTS - 1) * LINE_PART} on"]),
+    "inside quotes": (inside_quotes, ["outside", "inside"]),
 }
-"""Properties by name. To add one, write its function and a line here."""
+"""Properties by name, each with the names of its classes. To add one, write its function and a line here."""
 TWO_BACK, PATTERN = "token two back", "pattern"
-NAMES = (*PROPERTIES, TWO_BACK, PATTERN)
 
 
 def labels(name: str, ids: Ids, tokenizer: Tokenizer, pattern: str = "") -> tuple[Labels, list[str]]:
@@ -100,23 +102,9 @@ def labels(name: str, ids: Ids, tokenizer: Tokenizer, pattern: str = "") -> tupl
     if name == PATTERN:
         return _matched(texts, pattern), ["no match", "match"]
     if name not in PROPERTIES:
-        raise UserError(f"There is no property called {name}; the properties are {', '.join(NAMES)}.")
-    found = np.array([PROPERTIES[name](row) for row in texts], dtype=np.int64)
-    return found, class_names(name)
-
-
-def class_names(name: str) -> list[str]:
-    """The names of a property's classes in order."""
-    if name == "first letter of the word":
-        return list(string.ascii_lowercase)
-    if name == "letters of the word so far":
-        return [*map(str, range(LONGEST_WORD)), f"{LONGEST_WORD} or more"]
-    if name == "place in the line":
-        return [
-            *(f"{part * LINE_PART}–{(part + 1) * LINE_PART - 1}" for part in range(LINE_PARTS - 1)),
-            f"{(LINE_PARTS - 1) * LINE_PART} on",
-        ]
-    return {"space next": ["no space", "space"], "inside quotes": ["outside", "inside"]}[name]
+        raise UserError(f"There is no property called {name}; the properties are {', '.join((*PROPERTIES, TWO_BACK, PATTERN))}.")
+    classes_of, class_names = PROPERTIES[name]
+    return np.array([classes_of(row) for row in texts], dtype=np.int64), class_names
 
 
 def _two_back(ids: Ids, tokenizer: Tokenizer) -> tuple[Labels, list[str]]:
@@ -124,9 +112,10 @@ def _two_back(ids: Ids, tokenizer: Tokenizer) -> tuple[Labels, list[str]]:
     earlier = ids[:, :-2]
     values, counts = np.unique(earlier, return_counts=True)
     kept = values[np.argsort(-counts, kind="stable")][:MOST_CLASSES]
-    place = {int(id_): at for at, id_ in enumerate(kept)}
+    classes = np.full(int(ids.max()) + 1, NONE)
+    classes[kept] = np.arange(len(kept))
     found = np.full(ids.shape, NONE, dtype=np.int64)
-    found[:, 2:] = np.vectorize(lambda id_: place.get(int(id_), NONE))(earlier)
+    found[:, 2:] = classes[earlier]
     return found, [tokenizer.label(int(id_)) for id_ in kept]
 
 

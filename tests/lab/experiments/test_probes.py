@@ -1,5 +1,6 @@
 """Probes and steering against planted answers, closed forms and Hugging Face."""
 
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from lab.core.errors import UserError
 from lab.experiments.linear_probe import FOLDS, control_classes, fit, folds_of, majority, probe
 from lab.experiments.probes import streams
-from lab.experiments.steering import steered
-from lab.experiments.token_properties import NONE, PROPERTIES, class_names, labels
+from lab.experiments.steering import chance_directions, steered
+from lab.experiments.token_properties import NONE, PROPERTIES, labels
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
@@ -41,7 +42,7 @@ def test_a_probe_finds_what_was_planted_and_nothing_in_noise() -> None:
         base = majority(classes, folds)
         assert (min(found.right) > 0.95) == is_found
         assert (min(found.right) > max(base)) == is_found
-        assert found.control_mean < 0.45  # each place has a token of its own: its class by chance cannot be told
+        assert fmean(found.control) < 0.45  # each place has a token of its own: its class by chance cannot be told
         if is_found:
             weights, _ = fit(vectors, classes, CLASSES)
             between = weights[:, 0] - weights[:, 1]
@@ -82,9 +83,10 @@ def test_a_window_is_in_one_fold_and_a_token_has_one_control_class() -> None:
     ],
 )
 def test_properties_of_a_small_text(name: str, wanted: list[int]) -> None:
-    found = PROPERTIES[name](list('Ab Bc\n c "D"'))
+    classes_of, class_names = PROPERTIES[name]
+    found = classes_of(list('Ab Bc\n c "D"'))
     assert found == wanted
-    assert max(found) < len(class_names(name))
+    assert max(found) < len(class_names)
 
 
 def test_a_pattern_marks_the_tokens_of_its_matches_and_a_wrong_or_slow_one_is_refused() -> None:
@@ -163,3 +165,21 @@ def test_a_direction_raises_what_it_leads_to_and_others_by_chance_are_its_contro
     for toward, words in (("", "with | between"), ("a | a", "the same vector"), ("probe space next: red", "has no class")):
         with pytest.raises(UserError, match=words):
             measure("steering", run, layer=1, inputs={"toward": toward})
+
+
+def test_what_no_loss_depends_on_is_found_and_not_used(text_run: MakeTextRun, measure: Measure) -> None:
+    run = text_run(width=16, context=32)
+    run.model.ln_f.weight.data.zero_()  # every prediction is that of the bias, whatever the stream holds
+    kept = measure("probe_use", run).measures
+    assert kept["cost_probe"] == kept["cost_mean"] == kept["cost_chance"] == kept["cost_error"] == 0
+    assert kept["is_used"] is False
+    steered_ = measure("steering", run, inputs={"toward": "token dog"}).measures
+    assert steered_["cost_plus"] == 0
+    assert steered_["loss_other_low"] == steered_["loss_other_high"] == steered_["loss"]
+
+
+def test_directions_by_chance_lie_where_the_stream_varies() -> None:
+    stream = torch.randn(4, 50, WIDTH, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 0.0] * (WIDTH // 2))
+    found = chance_directions(stream, seed=1)
+    assert torch.allclose(found.norm(dim=-1), torch.ones(len(found)))
+    assert found[:, 1::2].abs().max() == 0
