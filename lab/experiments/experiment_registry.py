@@ -18,6 +18,7 @@ from lab.experiments import (  # noqa: F401
     prompt_to_token,
     sizes,
     steering,
+    superposition,
     tokens,
     written_text,
 )
