@@ -14,6 +14,7 @@ from lab.experiments import (  # noqa: F401
     induction,
     inference,
     loss,
+    neurons,
     probes,
     prompt_to_token,
     sizes,

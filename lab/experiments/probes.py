@@ -11,7 +11,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.core.number_format import probability, whole
 from lab.experiments.batch_passes import attention_output, embedded, queries_keys_values
-from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.experiments.linear_probe import FOLDS, ProbeScores, control_classes, folds_of, majority, probe
 from lab.experiments.token_properties import NONE, PATTERN, PROPERTIES, labels
@@ -57,19 +57,26 @@ class ProbeTask(NamedTuple):
         }
 
 
+def separate_windows(context: ExperimentContext, least: int, passes: float = 1.0, *, training: bool = False) -> tuple[Ids, str]:
+    """Windows (B, T) of the run's text that share no place, as many as so many forward passes can afford, and the part that they
+    come from: the validation text, or the training text with `training`, or where the former has not twice the `least` places.
+
+    Raises: UserError: if the run's text cannot be read.
+    """
+    length, parts = context.config.context, context.tokens()
+    training = training or len(parts[1]) < max(2 * least, (length + 1) * FOLDS)
+    separate = len(parts[0 if training else 1]) // (length + 1)
+    windows, part = context.windows(max(FOLDS, min(separate, context.affordable(PLACES, passes) // length)), training=training)
+    return windows[:, :-1], part
+
+
 def probe_task(context: ExperimentContext, name: str = "", passes: float = 1.0, *, training: bool = False) -> ProbeTask:
-    """The task of a property, by default that of the input `property`, on windows that share no place: of the validation text,
-    or of the training text with `training` or where the former is short.
+    """The task of a property, by default that of the input `property`, on `separate_windows`.
 
     Raises: UserError: if the text has too few places, or but one class.
     """
     name = name or context.inputs.get("property", next(iter(PROPERTIES)))
-    length, parts = context.config.context, context.tokens()
-    training = training or len(parts[1]) < max(LEAST_PLACES * 2, (length + 1) * FOLDS)
-    most = len(parts[0 if training else 1]) // (length + 1)
-    count = max(FOLDS, min(most, context.affordable(PLACES, passes) // length))
-    windows, part = context.windows(count, training=training)
-    ids = windows[:, :-1]
+    ids, part = separate_windows(context, LEAST_PLACES, passes, training=training)
     found, class_names = labels(name, ids, context.tokenizer, context.inputs.get(PATTERN, ""))
     has_class = torch.from_numpy(found != NONE)
     classes, tokens = torch.from_numpy(found)[has_class], torch.from_numpy(ids)
