@@ -114,6 +114,6 @@ def neuron_concepts(context: ExperimentContext) -> ExperimentResult:
         f"those of {of_mixed}, with shuffled places {of_shuffled}. What the others stand for, these properties do not tell."
     )
     columns = [*map(Column, ("layer", "neurons", "mixtures", "shuffled")), Column("most often", "left", optional=1)]
-    title = f"{SHARED} of the {STRONGEST} strongest places share a property; {whole(ids.size)} places of the {part}"
+    title = f"{SHARED} of {STRONGEST} share a property; {whole(ids.size)} places of the {part}"
     view = View("neuron_concepts", "what neurons are strongest at", sentence, [Table(columns, rows, title=title)])
     return ExperimentResult(view, measures)

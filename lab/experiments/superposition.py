@@ -19,7 +19,7 @@ STEPS, BATCH, RATE = 1500, 256, 0.03
 """Of Adam, whose rate falls to zero: two seconds for both cases with all seeds."""
 MARGIN = 0.25
 """A feature is told apart if it alone, at 1, gives an output that is larger than each other by so much."""
-ROWS = 5
+ROWS = 3
 """Lines of the picture above its centre; a line is as high as two columns are wide."""
 
 
@@ -93,25 +93,19 @@ def superposition(context: ExperimentContext) -> ExperimentResult:
     longest = float(lengths[:, 0].max())
     drawn = zip(*(picture(each, longest) for each in weights[:, 0]), strict=True)
     columns = [Column(title, "left") for title in titles]
-    plane = Table(columns, [[Cell(line) for line in lines] for lines in drawn], title="directions of five features in a plane")
-    middle, low, high = (getattr(torch, name)(lengths, 1) for name in ("median", "min", "max"))
-    rows = [
-        [
-            Cell(str(feature + 1)),
-            number(float(IMPORTANCE[feature]), 2),
-            *(
-                cell
-                for case in range(2)
-                for cell in (
-                    number(float(middle.values[case, feature]), 2),
-                    Cell(f"{fixed(float(low.values[case, feature]), 2)} to {fixed(float(high.values[case, feature]), 2)}"),
-                )
-            ),
-        ]
-        for feature in range(FEATURES)
-    ]
+    plane = Table(columns, [[Cell(line) for line in lines] for lines in drawn])
+    rows = []
+    for feature, importance in enumerate(IMPORTANCE.tolist()):
+        rows.append([Cell(str(feature + 1)), number(importance, 2)])
+        for of_seeds in lengths[:, :, feature].tolist():
+            spread = f"{fixed(min(of_seeds), 2)} to {fixed(max(of_seeds), 2)}"
+            rows[-1] += [number(median(of_seeds), 2), Cell(spread)]
     heads = ["feature", "importance", *(head for title in titles for head in (title, f"{SEEDS} seeds"))]
     table = Table([*map(Column, heads)], rows, title="length of each direction: the median of the seeds, and their range")
-    said = [f"{each[SEEDS // 2]} ({each[0]} to {each[-1]} over {SEEDS} seeds)" for each in counts]
-    sentence = f"Of five features, never zero, two dimensions tell {said[0]} apart; of five with {titles[1]}, {said[1]}."
-    return ExperimentResult(View("superposition", "superposition in a toy", sentence, [plane, table]), measures)
+    dense, sparse = (f"({each[0]} to {each[-1]} over {SEEDS} seeds)" for each in counts)
+    sentence = (
+        f"Two dimensions tell {measures['dense_apart']} of five features apart that are never zero {dense}, "
+        f"and {measures['sparse_apart']} that are zero in {probability(zeros, 0)} of cases {sparse}."
+    )
+    view = View("superposition", f"superposition in a toy: directions of the first of {SEEDS} seeds", sentence, [plane, table])
+    return ExperimentResult(view, measures)
