@@ -32,7 +32,7 @@ class ProbeScores(NamedTuple):
 
 def folds_of(windows: Tensor) -> Tensor:
     """The fold of each place, from the number of its window: neighbouring places are alike, so a window is in one fold alone."""
-    order = torch.unique(windows, return_inverse=True)[1]
+    order: Tensor = torch.unique(windows, return_inverse=True)[1]
     return order * FOLDS // (int(order.max()) + 1)
 
 

@@ -18,8 +18,8 @@ from lab.views.blocks import Cell, Column, Table, View
 from models.check import check
 from models.gelu import gelu
 
-LEAST_PLACES = 1000
-"""The fewest places of the text of which ten in a fold are strong ones."""
+LEAST_PLACES = 400
+"""The fewest places of the text: of a fold of it, the strongest ones are then an eighth."""
 STRONGEST, SHARED, COMMON = 10, 9, 0.5
 """Places where a neuron is strongest; so many of them must be of one class; and the share of all places from which on that says
 little."""
@@ -114,6 +114,6 @@ def neuron_concepts(context: ExperimentContext) -> ExperimentResult:
         f"those of {of_mixed}, with shuffled places {of_shuffled}. What the others stand for, these properties do not tell."
     )
     columns = [*map(Column, ("layer", "neurons", "mixtures", "shuffled")), Column("most often", "left", optional=1)]
-    title = f"{SHARED} of {STRONGEST} share a property; {whole(ids.size)} places of the {part}"
+    title = f"{SHARED} of {STRONGEST} strongest places share a property; {whole(ids.size)} of the {part}"
     view = View("neuron_concepts", "what neurons are strongest at", sentence, [Table(columns, rows, title=title)])
     return ExperimentResult(view, measures)

@@ -81,9 +81,9 @@ def probe_task(context: ExperimentContext, name: str = "", passes: float = 1.0, 
     has_class = torch.from_numpy(found != NONE)
     classes, tokens = torch.from_numpy(found)[has_class], torch.from_numpy(ids)
     rows = torch.arange(len(ids))[:, None].expand(ids.shape)[has_class]
-    if len(classes) < LEAST_PLACES or len(rows.unique()) < FOLDS:
+    if len(classes) < LEAST_PLACES or int(has_class.any(1).sum()) < FOLDS:
         raise UserError(f"The {part} of {context.run_name} has {whole(len(classes))} places for “{name}”: too few to tell.")
-    if len(classes.unique()) < 2:
+    if len(set(classes.tolist())) < 2:
         raise UserError(f"“{name}” is the same at every place of the {part} of {context.run_name}; choose another property.")
     control = control_classes(classes, tokens[has_class], context.sampling.seed)
     return ProbeTask(name, tokens, has_class, classes, control, folds_of(rows), class_names, part)
@@ -120,7 +120,7 @@ def probe_layers(context: ExperimentContext) -> ExperimentResult:
         "embedded": scores["embeddings"].mean,
         "is_added": bool(measures["is_found"]) and min(scores[best].right) > max(scores["embeddings"].right),
         "places": len(task.classes),
-        "classes": len(task.classes.unique()),
+        "classes": len(set(task.classes.tolist())),
         "part": task.part,
     }
     rows = [[Cell(name), *_cells(each)] for name, each in scores.items()]

@@ -229,7 +229,7 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
         for layer, (score, cost) in enumerate(zip(scores, costs, strict=True), 1)
     ]
     columns = [*map(Column, ("layer", "a probe is right", "the probe's", "the means'", "by chance"))]
-    title = f"change of the loss ({fixed(float(loss.mean()), 2)} nats, {part}) with one direction held at its mean"
+    title = f"added to the loss ({fixed(float(loss.mean()), 2)} nats, {part}) by one direction at its mean"
     table = Table(columns, rows, title=title, selected=best)
     return ExperimentResult(View("probe_use", "read, and used?", sentence, [table]), measures)
 
@@ -237,8 +237,9 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
 @torch.no_grad()
 def _losses(model: GPT, windows: Ids) -> Tensor:
     """Mean −ln p of the tokens of each window, (n,)."""
-    losses = list[Tensor]()
-    for rows in torch.from_numpy(windows).split(max(1, AT_ONCE // windows.shape[1])):
+    losses, at_once = list[Tensor](), max(1, AT_ONCE // windows.shape[1])
+    for start in range(0, len(windows), at_once):
+        rows = torch.from_numpy(windows[start : start + at_once])
         logits = model(rows[:, :-1])
         losses.append(cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").mean(1))
         check()

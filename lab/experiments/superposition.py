@@ -40,7 +40,7 @@ def train_toys(zeros: list[float], seed: int) -> tuple[Tensor, Tensor]:
         errors = (x - torch.relu(x @ weights.mT @ weights + biases)) ** 2
         loss = (IMPORTANCE * errors / (1 - share)).sum(-1).mean(2).sum()  # as large for sparse features as for dense ones
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         check()
     return weights.detach(), biases.detach()

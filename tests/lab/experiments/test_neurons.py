@@ -32,10 +32,9 @@ def test_a_neuron_of_one_class_is_found_and_one_of_two_of_none_or_of_what_is_com
 
 
 def test_the_measures_are_those_of_the_neurons_and_a_short_text_is_refused(text_run: MakeTextRun, measure: Measure) -> None:
-    short = text_run(width=16, context=32)
+    run = with_text(text_run(width=16, context=32), TEXT * 200)
     with pytest.raises(UserError, match="too few to tell"):
-        measure("neuron_concepts", short)
-    run = with_text(short, TEXT * 200)
+        measure("neuron_concepts", with_text(text_run(name="short", width=16, context=32), TEXT * 5))
     found = measure("neuron_concepts", run)
     kept = found.measures
     assert kept["neurons"] == run.model.config.layers * 4 * 16
