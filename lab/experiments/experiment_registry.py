@@ -14,8 +14,12 @@ from lab.experiments import (  # noqa: F401
     induction,
     inference,
     loss,
+    neurons,
+    probes,
     prompt_to_token,
     sizes,
+    steering,
+    superposition,
     tokens,
     written_text,
 )

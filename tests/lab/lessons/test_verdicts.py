@@ -398,6 +398,27 @@ def test_the_floor_of_the_loss_is_said_to_be_one_where_it_is_a_bound(tiny: Any, 
         ("loss-zero", {"floor": 0.0, "floor_apart": 0.0}, "true"),
         ("loss-zero", {"floor": 0.05, "floor_apart": 0.0}, "limit"),
         ("loss-zero", {"floor": 0.05, "floor_apart": 0.02}, "not so"),
+        ("one-concept", {"is_special": True, "shared_low": 0.95}, "true"),
+        ("one-concept", {"is_special": True, "shared_low": 0.3}, "limit"),
+        ("one-concept", {"is_special": False, "shared_low": 0.95}, "not so"),
+        ("probe-and-use", {"is_found": True, "is_used": True, "cost_probe": 0.3, "cost_mean": 0.2}, "true"),
+        ("probe-and-use", {"is_found": True, "is_used": True, "cost_probe": 0.3, "cost_mean": 0.4}, "limit"),
+        ("probe-and-use", {"is_found": False, "is_used": True, "cost_probe": 0.3, "cost_mean": 0.2}, "not so"),
+        (
+            "steering",
+            {"raised_after": 0.2, "raised_before": 0.1, "cost_plus": 0.0, "loss_plus": 1.0, "loss_other_low": 2.0},
+            "true",
+        ),
+        (
+            "steering",
+            {"raised_after": 0.2, "raised_before": 0.1, "cost_plus": 0.5, "loss_plus": 1.5, "loss_other_low": 2.0},
+            "limit",
+        ),
+        (
+            "steering",
+            {"raised_after": 0.2, "raised_before": 0.1, "cost_plus": 1.5, "loss_plus": 2.5, "loss_other_low": 2.0},
+            "not so",
+        ),
     ],
 )
 def test_a_verdict_follows_these_measures(name: str, measures: dict[str, float], verdict: str) -> None:

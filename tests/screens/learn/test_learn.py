@@ -309,7 +309,7 @@ async def test_beside_the_list_stands_all_that_a_lesson_has_to_come_and_a_key_in
         steps = page.lessons[SOFTMAX].steps
         page.list.highlighted = SOFTMAX
         await until(pilot, lambda: text.source.endswith(lesson_markdown(steps[0].text, is_preview=True)))
-        await resize(pilot, 200, 60)
+        await resize(pilot, 200, 80)  # tall enough for a line on what is in each lesson
         await until(pilot, lambda: text.source.endswith(ends[SOFTMAX]))
         assert all((each.title in text.source) != asks_guess(each) for each in steps[1:]), "a guess waits until it is read"
         assert any("**Try:**" in each.text for each in steps)

@@ -1,0 +1,75 @@
+"""A linear probe: how well a class can be read from vectors by one matrix, beside the majority and a control task.
+
+A probe here is a least-squares classifier with a ridge, one column for each class: its weights have a closed form, so nothing is
+tuned. Its control task (Hewitt & Liang 2019, "Designing and Interpreting Probes with Control Tasks") gives every token of the
+vocabulary a class by chance: what a probe reads of that it has remembered of the tokens, not found in the model.
+"""
+
+from statistics import fmean
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from models.check import check
+
+FOLDS = 5
+RIDGE = 1e-3
+"""Added to the diagonal of the vectors' correlations."""
+
+
+class ProbeScores(NamedTuple):
+    """Shares of right answers on places that the probe was not fitted to, one of each fold."""
+
+    right: list[float]
+    control: list[float]
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.right)
+
+
+def folds_of(windows: Tensor) -> Tensor:
+    """The fold of each place, from the number of its window: neighbouring places are alike, so a window is in one fold alone."""
+    order: Tensor = torch.unique(windows, return_inverse=True)[1]
+    return order * FOLDS // (int(order.max()) + 1)
+
+
+def control_classes(classes: Tensor, ids: Tensor, seed: int) -> Tensor:
+    """The control task: for each token id a class by chance, drawn as often as the property has it."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = classes[torch.randint(len(classes), (int(ids.max()) + 1,), generator=generator)]
+    return drawn[ids]
+
+
+def majority(classes: Tensor, folds: Tensor) -> list[float]:
+    """Share of right answers in each fold of whoever always says the most frequent class of the others."""
+    return [float((classes[folds == fold] == classes[folds != fold].mode().values).float().mean()) for fold in range(FOLDS)]
+
+
+def fit(vectors: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Weights (C, classes) and bias (classes,) of a probe of vectors (N, C) whose largest output is the class.
+
+    With X the vectors about their mean, over their standard deviation: (XᵀX / N + λ)⁻¹ Xᵀ Y / N, Y one-hot about its mean.
+    """
+    mean, deviation = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
+    x = (vectors - mean) / deviation
+    y = one_hot(classes, count).to(x.dtype)
+    gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1], dtype=x.dtype)
+    weights = torch.linalg.solve(gram, x.T @ (y - y.mean(0)) / len(x)) / deviation[:, None]
+    return weights, y.mean(0) - mean @ weights
+
+
+def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor) -> ProbeScores:
+    """Fit to four folds and ask the fifth, five times; (N, C) vectors, and (N,) classes, control classes and folds."""
+    count = int(classes.max()) + 1
+    scores = ProbeScores([], [])
+    for fold in range(FOLDS):
+        rest = folds != fold
+        for target, shares in ((classes, scores.right), (control, scores.control)):
+            weights, bias = fit(vectors[rest], target[rest], count)
+            answers = (vectors[~rest] @ weights + bias).argmax(-1)
+            shares.append(float((answers == target[~rest]).float().mean()))
+            check()
+    return scores

@@ -1,0 +1,258 @@
+"""Experiments with directions of the residual stream: added to it, or taken out of it, and what that costs on ordinary text."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import fmean
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed, probability
+from lab.core.visible_text import shortened
+from lab.experiments.context_window import standard_error
+from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.linear_probe import ProbeScores, fit
+from lab.experiments.probes import ProbeTask, probe_task, streams
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import number
+from models.check import check
+from models.gpt import GPT
+
+STRENGTHS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+"""α: the length of what is added, in mean lengths of the stream at that layer."""
+USUAL = "mean space next: space"
+"""The direction where none is asked for."""
+LONGEST, WRITTEN = 50, 16
+"""Most characters of a text in the table, and tokens that are written for each strength."""
+TEXT, AT_ONCE = 4096, 1024
+"""Tokens of ordinary text on which the cost is measured, at most, and as many as are computed at once."""
+CHANCE = 5
+"""Directions by chance, for comparison."""
+CLEAR, LEAST_COST = 2.0, 0.05
+"""Standard errors, and nats, from which on a cost is called one."""
+
+
+@contextmanager
+def steered(model: GPT, layer: int, added: Tensor | None = None, without: Tensor | None = None) -> Iterator[None]:
+    """The model with `added` (C,) in the stream after a layer, 0-based, at every position (Turner et al. 2023); and before
+    that with what lies along `without`, of length 1, taken out of it."""
+
+    def hook(_: object, __: object, stream: Tensor) -> Tensor:
+        if without is not None:
+            stream = stream - (stream @ without)[..., None] * without
+        return stream if added is None else stream + added
+
+    handle = model.blocks[layer].register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def direction(context: ExperimentContext) -> tuple[Tensor, str]:
+    """The direction that the input `toward` asks for, (C,) of length 1 in the stream after the layer at hand, and where it comes
+    from, in words: `A | B`, from the last token of prompt B to that
+    of A; `token A`, its embedding; `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME:
+    CLASS`, from the mean of all other places to that of the class.
+
+    Raises: UserError: if it asks for none of these.
+    """
+    toward = context.inputs.get("toward", USUAL).strip()
+    kind, _, rest = toward.partition(" ")
+    if kind == "token":
+        id_ = context.encode(rest)[-1]
+        vector, words = context.model.wte.weight[id_].detach(), f"the embedding of “{context.tokenizer.label(id_)}”"
+    elif kind in ("probe", "mean"):
+        name, _, class_ = (part.strip() for part in rest.partition(":"))
+        task = probe_task(context, name, training=True)
+        if class_ not in task.class_names:
+            raise UserError(f"“{name}” has no class {class_!r}; its classes are {', '.join(task.class_names)}.")
+        at = task.class_names.index(class_)
+        if not 0 < int((task.classes == at).sum()) < len(task.classes):
+            raise UserError(f"No place of the {task.part} has “{name}” {class_}, or all have; choose another class.")
+        both = class_directions(task, stream_after(context.model, task.ids, context.layer), at)
+        vector, whose = (both[0], "the probe's for") if kind == "probe" else (both[1], "to the mean of")
+        words = f"{whose} “{name}”, {class_}"
+    else:
+        one, bar, other = (part.strip() for part in toward.partition("|"))
+        if not (bar and one and other):
+            forms = "Type two prompts with | between, as in happy | sad; or token and a word"
+            raise UserError(f"{forms}; or probe or mean, a property: its class.")
+        name = f"blocks.{context.layer}.resid_post"
+        ends = [context.trace(context.encode(text), ()).trace[name][-1] for text in (one, other)]
+        vector, words = ends[0] - ends[1], f"from “{other}” to “{one}”"
+    if float(vector.norm()) < 1e-9:
+        raise UserError("The two prompts end in the same vector, so there is no direction between them; type others.")
+    return normalize(vector, dim=0), words
+
+
+def class_directions(task: ProbeTask, stream: Tensor, at: int) -> tuple[Tensor, Tensor]:
+    """Two directions of a class, (C,) of length 1: the weights of a probe, and from the mean of all other places to its own."""
+    vectors, is_of = stream[task.has_class], task.classes == at
+    weights, _ = fit(vectors, task.classes, len(task.class_names))
+    return normalize(weights[:, at], dim=0), normalize(vectors[is_of].mean(0) - vectors[~is_of].mean(0), dim=0)
+
+
+def chance_directions(stream: Tensor, seed: int) -> Tensor:
+    """Directions (CHANCE, C) of length 1, each from one place of a stream (B, T, C) to another: where the stream varies."""
+    places = stream.flatten(0, 1)
+    chosen = places[torch.randint(len(places), (2, CHANCE), generator=torch.Generator().manual_seed(seed))]
+    return normalize(chosen[0] - chosen[1], dim=-1)
+
+
+def stream_after(model: GPT, ids: Tensor, layer: int) -> Tensor:
+    """The residual stream (B, T, C) after a layer, 0-based."""
+    return next(stream for name, stream in streams(model, ids) if name == f"MLP {layer + 1}")
+
+
+@experiment
+def steering(context: ExperimentContext) -> ExperimentResult:
+    """Measures of the direction that the input `toward` names, added after `layer` with seven strengths α: for α = 1, 0, −1 the
+    most probable next token, `top_plus`, `top` and `top_minus`; the token that α = 1 raises most, `raised`, from `raised_before`
+    to `raised_after`; the loss on ordinary text, `loss`, with α = 1 `loss_plus`, with the direction held at its mean, `loss_out`,
+    and with α = 1 of directions by chance, the control, `loss_other`, from `loss_other_low` to `loss_other_high`; `cost_plus`
+    and `cost_other`, what both add to the loss.
+
+    Raises: UserError: without a prompt, a direction or the run's text.
+    """
+    ids, layer, model = context.ids, context.layer, context.model
+    vector, origin = direction(context)
+    windows, part = context.windows(max(2, context.affordable(TEXT, len(STRENGTHS) + CHANCE) // context.config.context))
+    stream = stream_after(model, torch.from_numpy(windows[:, :-1]), layer)
+    later = stream[:, 1:] if stream.shape[1] > 1 else stream  # the first position's stream is often far longer
+    length = float(later.norm(dim=-1).mean())
+    level = (stream @ vector).mean() * vector
+    nexts, losses, rows = dict[float, Tensor](), dict[float, float](), list[list[Cell]]()
+    for alpha in (*STRENGTHS, None):
+        added, without = (level, vector) if alpha is None else (alpha * length * vector, None)
+        with steered(model, layer, added, without):
+            loss, (after, text) = fmean(_losses(model, windows).tolist()), _written(context, ids)
+        if alpha is not None:
+            losses[alpha], nexts[alpha] = loss, after
+        name = "out" if alpha is None else fixed(alpha, 1, sign=True) if alpha else "0"
+        rows.append([Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(shortened(text, LONGEST))])
+    others = []
+    for other in chance_directions(stream, context.sampling.seed):
+        with steered(model, layer, length * other):
+            others.append(fmean(_losses(model, windows).tolist()))
+    raised, label = int((nexts[1.0] - nexts[0.0]).argmax()), context.tokenizer.label
+    tops = {alpha: int(after.argmax()) for alpha, after in nexts.items()}
+    measures: dict[str, Measure] = {
+        "layer": layer + 1,
+        "top": label(tops[0.0]),
+        "top_plus": label(tops[1.0]),
+        "top_minus": label(tops[-1.0]),
+        "raised": label(raised),
+        "raised_before": float(nexts[0.0][raised]),
+        "raised_after": float(nexts[1.0][raised]),
+        "loss": losses[0.0],
+        "loss_plus": losses[1.0],
+        "loss_out": loss,
+        "loss_other": fmean(others),
+        "cost_plus": losses[1.0] - losses[0.0],
+        "cost_other": fmean(others) - losses[0.0],
+        "loss_other_low": min(others),
+        "loss_other_high": max(others),
+        "part": part,
+    }
+    before, plus = (probability(float(nexts[alpha].max()), 0) for alpha in (0.0, 1.0))
+    went = f"stays “{measures['top']}”, from {before} to" if tops[0.0] == tops[1.0] else f"becomes “{measures['top_plus']}” with"
+    costs = [fixed(each, 2) for each in (losses[0.0], losses[1.0], min(others), max(others))]
+    sentence = (
+        f"With α = 1 the most probable next token {went} {plus}. On ordinary text the loss goes from {costs[0]} "
+        f"to {costs[1]} nats; with directions by chance, as long, to between {costs[2]} and {costs[3]}."
+    )
+    columns = [Column("α"), Column("loss"), Column("p"), Column("next token, and what follows", "left")]
+    title = f"after layer {layer + 1}; α = 1 is as long as the stream there; loss in nats on the {part}"
+    table = Table(columns, rows, title=title, selected=STRENGTHS.index(0.0))
+    return ExperimentResult(View("steering", f"steered: {origin}", sentence, [table]), measures)
+
+
+@experiment
+def probe_use(context: ExperimentContext) -> ExperimentResult:
+    """Measures whether the model uses what a probe for `space next` reads: for each layer the probe's share of right answers, and
+    what it adds to the loss on ordinary text that one direction of the stream there is held at its mean: the probe's weights, the
+    difference of the means of both classes, or one by chance. The directions are those of the training text.
+
+    At the layer where the probe is right most often, `layer`: `right`, `majority`, and `is_found`, whether every fold is above
+    the majority's; the costs `cost_probe`, with its standard error over the windows `cost_error`, `cost_mean`, and of those by
+    chance the highest, `cost_chance`; `is_used`, whether the first is clearly above the last, and above 0.05; and the `loss`.
+    `all_mean` is the highest cost of the means' over all layers.
+
+    Raises: UserError: as `probe_task`.
+    """
+    model, layers = context.model, context.config.layers
+    task = probe_task(context, "space next", passes=2, training=True)
+    windows, part = context.windows(max(2, context.affordable(TEXT, (CHANCE + 2) * layers) // context.config.context))
+    loss = _losses(model, windows)
+    scores, costs, errors = list[ProbeScores](), list[tuple[float, float, float]](), list[float]()
+    for name, stream in streams(model, task.ids):
+        if name.startswith("MLP"):
+            changes = list[Tensor]()
+            for vector in (*class_directions(task, stream, 1), *chance_directions(stream, context.sampling.seed)):
+                with steered(model, len(scores), (stream @ vector).mean() * vector, vector):
+                    changes.append(_losses(model, windows) - loss)
+            of_probe, of_means, *of_chance = (float(each.mean()) for each in changes)
+            costs.append((of_probe, of_means, max(of_chance)))
+            errors.append(standard_error(changes[0].numpy()))
+            scores.append(task.scores(stream))
+    best = max(range(layers), key=lambda layer: scores[layer].mean)
+    found = task.measures(scores[best])
+    of_probe, of_means, most = costs[best]
+    measures: dict[str, Measure] = {
+        "layer": best + 1,
+        "right": scores[best].mean,
+        "majority": found["majority"],
+        "is_found": found["is_found"],
+        "loss": float(loss.mean()),
+        "cost_probe": of_probe,
+        "cost_error": errors[best],
+        "cost_mean": of_means,
+        "cost_chance": most,
+        "is_used": of_probe - CLEAR * errors[best] > max(LEAST_COST, most),
+        "all_mean": max(each[1] for each in costs),
+        "part": part,
+    }
+    right, base = (probability(float(measures[name]), 0) for name in ("right", "majority"))
+    clearly = "" if found["is_found"] else ", not clearly less"
+    probe_cost, means_cost, chance_cost = (fixed(each, 3, sign=True) for each in costs[best])
+    sentence = (
+        f"After layer {best + 1} a probe tells whether a space follows in {right} of places (majority {base}{clearly}). Held at "
+        f"its mean, its direction changes the loss by {probe_cost} ± {fixed(errors[best], 3)}, the means' by {means_cost}, "
+        f"one by chance by at most {chance_cost}."
+    )
+    rows = [
+        [Cell(str(layer)), share(score.mean), *(Cell(fixed(each, 3, sign=True)) for each in cost)]
+        for layer, (score, cost) in enumerate(zip(scores, costs, strict=True), 1)
+    ]
+    columns = [*map(Column, ("layer", "a probe is right", "the probe's", "the means'", "by chance"))]
+    title = f"added to the loss ({fixed(float(loss.mean()), 2)} nats, {part}) by one direction at its mean"
+    table = Table(columns, rows, title=title, selected=best)
+    return ExperimentResult(View("probe_use", "read, and used?", sentence, [table]), measures)
+
+
+@torch.no_grad()
+def _losses(model: GPT, windows: Ids) -> Tensor:
+    """Mean −ln p of the tokens of each window, (n,)."""
+    losses, at_once = list[Tensor](), max(1, AT_ONCE // windows.shape[1])
+    for start in range(0, len(windows), at_once):
+        rows = torch.from_numpy(windows[start : start + at_once])
+        logits = model(rows[:, :-1])
+        losses.append(cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").mean(1))
+        check()
+    return torch.cat(losses).double()
+
+
+@torch.no_grad()
+def _written(context: ExperimentContext, ids: list[int]) -> tuple[Tensor, str]:
+    """The next token's probabilities (V,), and what the model goes on to write by greedy decoding."""
+    text, probabilities = list(ids), list[Tensor]()
+    for _ in range(WRITTEN):
+        logits = context.model(torch.tensor([text[-context.config.context :]]))[0, -1]
+        probabilities.append(logits.double().softmax(-1))
+        text.append(int(logits.argmax()))
+        check()
+    return probabilities[0], context.tokenizer.decode(text[len(ids) :]).replace("\n", "⏎")
