@@ -147,14 +147,9 @@ class PassageFinder:
         hashes = mixed((prefixes[size:] - prefixes[:-size]) * inverses[:-size])
         if self._sample:
             self._sample.add(first, hashes)
-        if self._mask:
-            at = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
-            self._kept.append((at + first, hashes[at], prefixes[at], inverses[at]))
-            self._size += len(at)
-        else:
-            count = len(hashes)
-            self._kept.append((np.arange(first, first + count), hashes, prefixes[:count], inverses[:count]))
-            self._size += count
+        at = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
+        self._kept.append((at + first, hashes[at], prefixes[at], inverses[at]))
+        self._size += len(at)
         if self._size > self._most and not self._sample:
             self._sample = CopySample(self._window)
             self._sample.add(0, np.concatenate([kept[1] for kept in self._kept]))
@@ -242,58 +237,36 @@ class _Anchors:
         """The longest repeated passages whose copies do not overlap, one after another; none lies mostly in another's copies.
 
         `levels` holds, for some lengths in steps from one window to the next, the windows at which a repeated passage of that
-        length may begin. A longer passage begins only where a shorter one does, so these become fewer with the length.
+        length may begin. A longer passage begins only where a shorter one does, so these become fewer with the length. No passage
+        of `too_long` steps is left: the longest one is found by doubling, then by halving, what lies between.
         """
-        free = np.ones(len(self.positions), np.bool_)
-        levels = self._levels(check)
+        number = len(self.positions)
+        free = np.ones(number, np.bool_)
+        levels: list[tuple[int, NDArray[np.integer]]] = [(0, self.copied)]
+        too_long = number
         found: list[FoundPassage] = []
         work = SEARCH_WORK
         while levels and len(found) < MOST_PASSAGES and work > 0:
+            check()
             steps, anchors = levels[-1]
             anchors = anchors[free[anchors]]
+            if too_long - steps > 1:
+                longer = min(2 * steps or 1, (steps + too_long) // 2)
+                tried = anchors[anchors + longer < number]
+                passages = self._passages(tried, longer)
+                if passages is None:
+                    too_long = longer
+                else:
+                    levels.append((longer, tried[passages[0]]))
+                continue
             work -= len(anchors)
-            check()
             passages = self._passages(anchors, steps)
             if passages is None:
-                top = levels.pop()[0]
-                if levels:
-                    levels += self._between(levels[-1][0], top, levels[-1][1][free[levels[-1][1]]], check)
-                continue
-            found.append(self._with_all_copies(*passages[1:]))
-            free &= ~self._inside(np.arange(len(free)), found[-1])
-        return tuple(found)
-
-    def _levels(self, check: Callable[[], object]) -> list[tuple[int, NDArray[np.integer]]]:
-        """Levels of 0, 1, 2, 4 ... steps, then those between the last one with a repeated passage and the next."""
-        levels: list[tuple[int, NDArray[np.integer]]] = []
-        steps, kept = 0, self.copied
-        while True:
-            check()
-            tried = kept[kept + steps < len(self.positions)]
-            passages = self._passages(tried, steps)
-            if passages is None:
-                break
-            kept = tried[passages[0]]
-            levels.append((steps, kept))
-            steps = 2 * steps or 1
-        return levels + (self._between(levels[-1][0], steps, kept, check) if levels else [])
-
-    def _between(
-        self, low: int, high: int, kept: NDArray[np.integer], check: Callable[[], object]
-    ) -> list[tuple[int, NDArray[np.integer]]]:
-        """Levels from `low` to the longest below `high` that has a repeated passage, by halving; `kept` is that of `low`."""
-        levels = []
-        while high - low > 1:
-            check()
-            middle = (low + high) // 2
-            tried = kept[kept + middle < len(self.positions)]
-            passages = self._passages(tried, middle)
-            if passages is None:
-                high = middle
+                too_long = levels.pop()[0]
             else:
-                low, kept = middle, tried[passages[0]]
-                levels.append((low, kept))
-        return levels
+                found.append(self._with_all_copies(*passages[1:]))
+                free &= ~self._inside(np.arange(number), found[-1])
+        return tuple(found)
 
     def _passages(self, anchors: NDArray[np.integer], steps: int) -> tuple[NDArray[np.bool_], int, int] | None:
         """The anchors from which a passage of so many steps has a copy that does not overlap it; place and length of the longest
@@ -417,24 +390,15 @@ def _extended(
 
 def texts_at(read: Read, size: int, spans: Sequence[tuple[int, int]], check: Check) -> list[str]:
     """The text of each span of characters, line endings made alike, in one pass that ends after the last of them."""
-    order = sorted(range(len(spans)), key=lambda at: spans[at])
     found = [""] * len(spans)
-    open_spans: list[int] = []
-    waiting = iter(order)
-    upcoming = next(waiting, None)
+    last = max((stop for _, stop in spans), default=0)
     position = 0
     blocks = TextBlocks(read(), BLOCK_CHARACTERS)
     for block in blocks:
-        end = position + len(block)
-        while upcoming is not None and spans[upcoming][0] < end:
-            open_spans.append(upcoming)
-            upcoming = next(waiting, None)
-        for at in open_spans:
-            first, last = spans[at]
-            found[at] += block[max(0, first - position) : max(0, last - position)]
-        open_spans = [at for at in open_spans if spans[at][1] > end]
-        position = end
+        for at, (first, stop) in enumerate(spans):
+            found[at] += block[max(0, first - position) : max(0, stop - position)]
+        position += len(block)
         check(0.9 + 0.1 * min(1.0, blocks.read / size) if size else 1.0)
-        if upcoming is None and not open_spans:
+        if position >= last:
             break
     return found
