@@ -27,9 +27,6 @@ BAR_WIDTH = 24
 SHOWN_EXCERPTS = 2
 """Excerpts shown of each rule."""
 EXCERPT_CHARACTERS = 100
-EXCERPT_KEYS = ("document", "reason", "before", "taken", "after", "added")
-"""What JSON has of an excerpt."""
-
 SIDES = (("−", "taken"), ("+", "added"))
 PARTS = " ▏▎▍▌▋▊▉"
 
@@ -207,10 +204,13 @@ def _as_json(corpus: "Corpus", profile: "TextProfile", funnel: "Funnel", saved: 
         "cleaning": list(corpus.cleaning),
         "steps": list(funnel.steps),
         "reasons": funnel.reasons,
-        "excerpts": {
-            rule: [{name: getattr(each, name) for name in EXCERPT_KEYS} for each in found]
-            for rule, found in funnel.excerpts.items()
-        },
+        "excerpts": {rule: list(map(_excerpt_as_json, found)) for rule, found in funnel.excerpts.items()},
         "notes": list(funnel.notes),
         "saved": saved,
     }
+
+
+def _excerpt_as_json(excerpt: "Excerpt") -> dict[str, Any]:
+    (before, taken), (after, added) = excerpt.side("taken"), excerpt.side("added")
+    place = {"document": excerpt.document, "reason": excerpt.reason}
+    return place | {"before": before, "taken": taken, "after": after, "added": added}

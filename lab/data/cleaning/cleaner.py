@@ -123,7 +123,11 @@ class BlockCleaner(Cleaner):
 
     def feed(self, text: str, last: bool) -> list[Passage]:
         passages = [passage for block in self._blocks(text, last) for passage in self.passages(block)]
-        return passages + self._end() if last else passages
+        if last:
+            passages += self.end_document()
+            self.mid_line = False
+            self.begin_document()
+        return passages
 
     def passages(self, block: str) -> list[Passage]:
         return passages_of(block, self.edits(block))
@@ -132,46 +136,20 @@ class BlockCleaner(Cleaner):
         """The passages that were held back until the end of the document."""
         return []
 
-    def _end(self) -> list[Passage]:
-        passages = self.end_document()
-        self.mid_line = False
-        self.begin_document()
-        return passages
-
     def _blocks(self, text: str, last: bool) -> Iterator[str]:
-        for block in self._cut(text, last):
-            yield block
-            self.mid_line = not block.endswith("\n")
-
-    def _cut(self, text: str, last: bool) -> Iterator[str]:
         buffer = self._unfinished + text
-        end = len(buffer) if last else buffer.rfind("\n") + 1
-        at = 0
-        if len(buffer) > self._longest:
-            for start, stop in self._too_long(buffer):
-                if start > at:
-                    yield buffer[at:start]
-                while stop - start > self._longest:
-                    cut = border_before(buffer, start, start + self._longest)
-                    yield buffer[start:cut]
-                    start = cut
-                at = start
-        if at < end:
-            yield buffer[at:end]
-        self._unfinished = buffer[max(at, end) :]
-
-    def _too_long(self, buffer: str) -> Iterator[Span]:
-        """The lines of more than `longest` characters, without their ends; the last may be unfinished."""
         at = 0
         while at < len(buffer):
-            stop = buffer.find("\n", at)
-            stop = len(buffer) if stop < 0 else stop
-            if stop - at > self._longest:
-                yield at, stop
+            if len(buffer) - at > self._longest:
+                end = buffer.rfind("\n", at, at + self._longest + 1) + 1 or border_before(buffer, at, at + self._longest)
             else:
-                # No line between here and the last one that begins within reach can be too long.
-                stop = max(stop, buffer.rfind("\n", at, at + self._longest))
-            at = stop + 1
+                end = len(buffer) if last else buffer.rfind("\n", at) + 1
+            if not end:
+                break
+            yield buffer[at:end]
+            self.mid_line = buffer[end - 1] != "\n"
+            at = end
+        self._unfinished = buffer[at:]
 
 
 def single_bytes(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """The funnel of a text: its bytes from raw to kept, by rule, measured as it streams through, with excerpts from all over it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,36 +28,15 @@ class Excerpt:
     reason: str = ""
     """The kind of thing that was taken, such as `cookie notice`, where the rule has several."""
 
-    @property
-    def before(self) -> str:
-        """The excerpt as the rule found it."""
-        return "".join(span.text for span in self.spans if span.kind != "added")
-
-    @property
-    def after(self) -> str:
-        """The excerpt as the rule left it."""
-        return "".join(span.text for span in self.spans if span.kind != "taken")
-
-    @property
-    def taken(self) -> tuple[tuple[int, int], ...]:
-        """Half-open ranges of `before` that the rule took."""
-        return self._ranges("taken", "added")
-
-    @property
-    def added(self) -> tuple[tuple[int, int], ...]:
-        """Half-open ranges of `after` that the rule put there."""
-        return self._ranges("added", "taken")
-
-    def _ranges(self, wanted: str, absent: str) -> tuple[tuple[int, int], ...]:
-        ranges = []
-        at = 0
+    def side(self, own: Literal["taken", "added"]) -> tuple[str, list[tuple[int, int]]]:
+        """The excerpt as the rule found it, with the half-open ranges that it took; or as it left it, with those it added."""
+        text, ranges = "", []
         for span in self.spans:
-            if span.kind == absent:
-                continue
-            if span.kind == wanted:
-                ranges.append((at, at + len(span.text)))
-            at += len(span.text)
-        return tuple(ranges)
+            if span.kind in ("kept", own):
+                text += span.text
+            if span.kind == own:
+                ranges.append((len(text) - len(span.text), len(text)))
+        return text, ranges
 
 
 @dataclass(frozen=True)
@@ -262,26 +241,24 @@ def _spread(samples: list[_Sample]) -> tuple[Excerpt, ...]:
 
 def _excerpt(passages: Sequence[Passage], index: int, context: str, document: int) -> Excerpt:
     """The passage at `index` with what stands around it, up to `CONTEXT` characters on each side."""
-    before: list[ExcerptSpan] = []
-    room = CONTEXT
-    for passage in reversed(passages[:index]):
-        if room <= 0:
-            break
-        if not passage.kept and len(passage.before) + len(passage.after) > room:
-            break
-        before = _spans(passage, room, from_end=True) + before
-        room -= len(passage.before)
-    else:
-        if room > 0 and context:
-            before = [ExcerptSpan(context[-room:], "kept"), *before]
-    after: list[ExcerptSpan] = []
-    room = CONTEXT
-    for passage in passages[index + 1 :]:
-        if room <= 0 or (not passage.kept and len(passage.before) + len(passage.after) > room):
-            break
-        after += _spans(passage, room, from_end=False)
-        room -= len(passage.before)
+    before, room = _beside(reversed(passages[:index]), from_end=True)
+    if room and context:
+        before = [ExcerptSpan(context[-room:], "kept"), *before]
+    after, _ = _beside(passages[index + 1 :], from_end=False)
     return Excerpt((*before, *_spans(passages[index], LONGEST_SPAN, from_end=False), *after), document, passages[index].reason)
+
+
+def _beside(passages: Iterable[Passage], *, from_end: bool) -> tuple[list[ExcerptSpan], int]:
+    """As many of the next passages as there is room for, in the order of the text, and the room that is left for more."""
+    found: list[ExcerptSpan] = []
+    room = CONTEXT
+    for passage in passages:
+        if room <= 0 or (not passage.kept and len(passage.before) + len(passage.after) > room):
+            return found, 0
+        spans = _spans(passage, room, from_end=from_end)
+        found = spans + found if from_end else found + spans
+        room -= len(passage.before)
+    return found, max(0, room)
 
 
 def _spans(passage: Passage, room: int, *, from_end: bool) -> list[ExcerptSpan]:

@@ -62,7 +62,7 @@ def test_the_funnel_adds_up_and_the_sizes_of_the_parts_change_nothing(
         assert step.bytes_in == step.bytes_out or step.passages_removed + step.passages_changed
         excerpts = whole.excerpts().get(step.rule, ())
         assert bool(excerpts) == bool(step.passages_removed + step.passages_changed)
-        assert all(excerpt.before != excerpt.after for excerpt in excerpts)
+        assert all(excerpt.side("taken")[0] != excerpt.side("added")[0] for excerpt in excerpts)
     assert sum(step.documents_emptied for step in steps) == whole.documents - whole.kept_documents
 
 

@@ -110,8 +110,9 @@ def test_the_funnel_of_a_file_with_decoding_and_every_number(tmp_path: Path) -> 
     assert sum(taken.values()) == funnel.raw_bytes - funnel.kept_bytes
     (notice,) = funnel.excerpts["boilerplate"]
     assert notice.reason == "cookie notice"
-    assert [notice.before[start:stop] for start, stop in notice.taken] == ["We use cookies.\n"]
-    assert notice.before.replace("We use cookies.\n", "") == notice.after
+    before, taken = notice.side("taken")
+    assert [before[start:stop] for start, stop in taken] == ["We use cookies.\n"]
+    assert notice.side("added") == (before.replace("We use cookies.\n", ""), [])
     assert funnel.reasons["boilerplate"][0].bytes == 16
     assert Path(source).read_bytes() == text.encode("utf-16"), "nothing is changed on disk"
 
@@ -119,8 +120,8 @@ def test_the_funnel_of_a_file_with_decoding_and_every_number(tmp_path: Path) -> 
 def test_what_is_taken_and_added_is_marked_in_an_excerpt() -> None:
     spans = (ExcerptSpan("a ", "kept"), ExcerptSpan("bc", "taken"), ExcerptSpan("x", "added"), ExcerptSpan(" d", "kept"))
     excerpt = Excerpt(spans, 0)
-    assert (excerpt.before, excerpt.taken) == ("a bc d", ((2, 4),))
-    assert (excerpt.after, excerpt.added) == ("a x d", ((2, 3),))
+    assert excerpt.side("taken") == ("a bc d", [(2, 4)])
+    assert excerpt.side("added") == ("a x d", [(2, 3)])
 
 
 def test_excerpts_are_few_spread_over_the_text_and_never_long() -> None:
@@ -129,7 +130,7 @@ def test_excerpts_are_few_spread_over_the_text_and_never_long() -> None:
     meter.begin_document()
     for n in range(1000):
         meter.measured(0, cleaner, f"{'word ' * 40}to name{n}@mail.org and on\n", False)
-    found = [excerpt.before for excerpt in meter.excerpts()["emails"]]
+    found = [excerpt.side("taken")[0] for excerpt in meter.excerpts()["emails"]]
     numbers = [int(before.split("name")[1].split("@")[0]) for before in found]
     assert EXCERPTS // 2 <= len(found) <= EXCERPTS
     assert numbers == sorted(numbers)
