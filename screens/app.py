@@ -29,18 +29,7 @@ from screens.app_state import AppState
 from screens.background import is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.dialogs.theme_picker import DEFAULT_THEME, ThemePicker, default_theme, is_legible, legible_variables
-from screens.messages import (
-    Arrived,
-    CloneSettings,
-    CompareRuns,
-    CompareWith,
-    DeleteRun,
-    FineTune,
-    ModeChosen,
-    OpenState,
-    RenameRun,
-    RunsChanged,
-)
+from screens.messages import ActOnRun, Arrived, CompareRuns, FineTune, ModeChosen, OpenState, RunsChanged
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import KeyQueue, adapt_input, all_handled, write_to_stdout
 from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
@@ -50,7 +39,6 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from lab.runs.run_summary import RunSummary, RunsWatcher
-    from screens.run_actions import RunAction
 
 
 def jobs_under_way(home: Path) -> dict[Path, str]:
@@ -409,20 +397,17 @@ class LabApp(AppState):
         if isinstance(self.screen, LabScreen):
             self.screen.restore_state(message.state)
 
-    @on(RenameRun)
-    @on(DeleteRun)
-    @on(CloneSettings)
+    @on(ActOnRun)
     @on(FineTune)
-    @on(CompareWith)
     @on(CompareRuns)
-    async def _act_on_run(self, message: RunAction) -> None:
+    async def _act_on_run(self, message: ActOnRun | FineTune | CompareRuns) -> None:
         """Begin an action on a run. A question that it asks first is shown before the next key is handled.
 
         The form of a new run is filled by the newest of the two actions that do it.
         """
         from screens.run_actions import act
 
-        fills_form = isinstance(message, CloneSettings | FineTune)
+        fills_form = isinstance(message, FineTune) or (isinstance(message, ActOnRun) and message.action == "clone")
         self.run_worker(act(self, message), group="new run" if fills_form else "manage", exclusive=fills_form, exit_on_error=True)
         await asyncio.sleep(0)
 

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from operator import itemgetter
 from typing import Protocol, cast, get_args, runtime_checkable
 
@@ -24,14 +24,14 @@ from textual.widget import Widget
 from lab.core.preferences import AnimationSpeed
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.glossary import glossary
-from lab.lessons.lesson import Lesson, claim_titles, lessons_and_problems
 from lab.lessons.translation import language, languages
 from lab.views.screen_state import ScreenState
 from screens.about_key import about, reason, synonyms_of
 from screens.action_index import Action, all_actions, asked_for, score_of
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
-from screens.messages import CloneSettings, CompareWith, DeleteRun, FineTune, OpenState, RenameRun, RunChosen
+from screens.dialogs.glossary_dialog import claims_in, lessons_in
+from screens.messages import ActOnRun, CompareRuns, FineTune, OpenState, RunChosen
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class LabCommands(Provider):
         yield from later
 
     def _of_lessons(self) -> Iterator[Command]:
-        for lesson in _lessons(language()):
+        for lesson in lessons_in(language()):
             open_it = self._post(OpenState(ScreenState(mode="learn", page="lessons", lesson=lesson.name)))
             yield Command(f"Lesson {lesson.number}: {lesson.title}", "opens it in Learn", open_it, weight=LESSON)
 
@@ -146,7 +146,7 @@ class LabCommands(Provider):
             yield Command(f"Stage: {stage.title}", f"shows {stage.name} in Inspect", open_it, stage.name, LESSON)
 
     def _of_claims(self) -> Iterator[Command]:
-        for name, title in _claims(language()).items():
+        for name, title in claims_in(language()).items():
             open_it = self._post(OpenState(ScreenState(mode="learn", page="claims", claim=name)))
             yield Command(f"Claim: {title}", "shows whether it is so, in Learn", open_it, weight=TERM)
 
@@ -171,16 +171,16 @@ class LabCommands(Provider):
         current = app.run_summary(app.run_name)
         if current is not None:
             name = current.name
-            yield Command(f"Compare {name} with another run", "curves, settings, samples", self._post(CompareWith(name)))
-            yield Command(f"A new run with the settings of {name}", "fills in the form", self._post(CloneSettings(current)))
+            yield Command(f"Compare {name} with another run", "curves, settings, samples", self._post(CompareRuns((name,))))
+            yield Command(f"A new run with the settings of {name}", "fills in the form", self._post(ActOnRun("clone", current)))
             words = f"Fine-tune {name}: a new run that begins with its weights"
             yield Command(words, "fills in the form", self._post(FineTune(name)), "finetune train on pretrained")
             shown = f"llmlab export {shlex.quote(name)} FOLDER"
             tell = partial(self.app.notify, f"In a shell: {shown}", markup=False, timeout=12)
             yield Command(f"Export {name} as a folder for transformers", f"in a shell: {shown}", tell, "hugging face")
             if not current.is_bundled:
-                yield Command(f"Rename {name}", "renames its folder", self._post(RenameRun(current)))
-                yield Command(f"Delete {name}", "asks first", self._post(DeleteRun(current)), "remove erase")
+                yield Command(f"Rename {name}", "renames its folder", self._post(ActOnRun("rename", current)))
+                yield Command(f"Delete {name}", "asks first", self._post(ActOnRun("delete", current)), "remove erase")
         now = app.preferences.animation
         for speed in get_args(AnimationSpeed):
             if speed != now:
@@ -221,23 +221,11 @@ class LabCommands(Provider):
                 yield Hit(score + lead, shown, command.callback, text=command.words, help=_plain(command.help))
 
 
-@cache
-def _lessons(_: str) -> tuple[Lesson, ...]:
-    """The lessons in a language."""
-    return tuple(lessons_and_problems()[0])
-
-
-@cache
-def _claims(_: str) -> dict[str, str]:
-    """The claims by name, in a language."""
-    return claim_titles()
-
-
 def _lesson_with(holder: str) -> ScreenState | None:
     """The first step of a lesson with the live widget of this class; None if none has it."""
     from screens.learn.lesson_reader import LIVE_WIDGETS
 
-    for lesson in _lessons(language()):
+    for lesson in lessons_in(language()):
         for at, step in enumerate(lesson.steps):
             if step.live is not None and step.live.widget in LIVE_WIDGETS and LIVE_WIDGETS[step.live.widget].__name__ == holder:
                 return ScreenState(mode="learn", page="lessons", lesson=lesson.name, step=at)

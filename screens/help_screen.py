@@ -251,9 +251,12 @@ class KeyList(LineScrollView, can_focus=False):
         self._sections, self._picture = sections, picture
         self._room = min(WIDTH, self.app.size.width) - FRAME  # until it has a size
         self.rows, self.cursor = [row for _, rows in sections for row in rows], 0
-        self._lay_out()
+        self._laid_out_for = 0
+        self.lay_out()
 
-    def _lay_out(self) -> None:
+    def lay_out(self) -> None:
+        if self.room == self._laid_out_for:
+            return
         self._lines = list(self._drawn_lines(self.room))
         self._laid_out_for = self.room
         self.top = 0
@@ -274,11 +277,6 @@ class KeyList(LineScrollView, can_focus=False):
                     yield row, [(fit(key, column + GAP), off or "key"), (line, off)]
         if not self.rows:
             yield None, [(NOTHING, "")]
-
-    def on_resize(self) -> None:
-        if self.room != self._laid_out_for:
-            self._lay_out()
-        super().on_resize()
 
     def draw(self, line: int) -> Strip:
         row, pieces = self._lines[line]

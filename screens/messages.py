@@ -73,9 +73,11 @@ class OpenState(ToApp):
 
 
 @dataclass(eq=False, repr=False)
-class RenameRun(ToApp):
-    """Ask for a new name, and rename this run."""
+class ActOnRun(ToApp):
+    """Ask for a new name and rename this run; ask for confirmation and delete it; or fill the form of a new run with its settings
+    and text."""
 
+    action: Literal["rename", "delete", "clone"]
     run: RunSummary
 
 
@@ -85,20 +87,6 @@ class RunRenamed(Message):
 
     before: str
     now: str
-
-
-@dataclass(eq=False, repr=False)
-class DeleteRun(ToApp):
-    """Ask for confirmation, and delete this run."""
-
-    run: RunSummary
-
-
-@dataclass(eq=False, repr=False)
-class CloneSettings(ToApp):
-    """Fill the form of a new run with this run's settings and text."""
-
-    run: RunSummary
 
 
 @dataclass(eq=False, repr=False)
@@ -117,16 +105,9 @@ class BaseChosen(Message):
 
 @dataclass(eq=False, repr=False)
 class CompareRuns(ToApp):
-    """Show these runs side by side."""
+    """Show these runs side by side; with one, ask for another."""
 
     names: Sequence[str]
-
-
-@dataclass(eq=False, repr=False)
-class CompareWith(ToApp):
-    """Ask for another run, and show both side by side."""
-
-    name: str
 
 
 class RunsChanged(ToApp):

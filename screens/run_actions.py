@@ -14,43 +14,24 @@ from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change,
 from lab.runs.run_folder import Run, listening_sentence
 from screens.app_state import AppState
 from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
-from screens.messages import (
-    BaseChosen,
-    CloneSettings,
-    CompareRuns,
-    CompareWith,
-    DeleteRun,
-    FineTune,
-    RenameRun,
-    RunRenamed,
-    RunsChanged,
-    SettingsCopied,
-)
+from screens.messages import ActOnRun, BaseChosen, CompareRuns, FineTune, RunRenamed, RunsChanged, SettingsCopied
 from screens.train.compare_screen import CompareScreen
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 
-RunAction = RenameRun | DeleteRun | CloneSettings | FineTune | CompareWith | CompareRuns
-"""The messages that ask for one."""
-
-
-async def act(app: AppState, message: RunAction) -> None:
+async def act(app: AppState, message: ActOnRun | FineTune | CompareRuns) -> None:
     """Do what a message asks for, in a worker of the app: ask in a dialog, act off the event loop, and report."""
     try:
         match message:
-            case RenameRun():
-                await _rename(app, message.run)
-            case DeleteRun():
-                await _delete(app, message.run)
-            case CloneSettings():
-                await _clone_settings(app, message.run)
+            case ActOnRun():
+                await {"rename": _rename, "delete": _delete, "clone": _clone_settings}[message.action](app, message.run)
             case FineTune():  # the text of the new run is the one chosen last
                 await app.show_mode("train")
                 app.screen_stack[0].post_message(BaseChosen(message.name))
-            case CompareWith():
-                await _compare_with(app, message.name)
+            case CompareRuns([name]):
+                await _compare_with(app, name)
             case CompareRuns():
                 app.push_screen(CompareScreen(message.names))
     except UserError as error:

@@ -102,7 +102,7 @@ class BlockView(BlockPieceView):
         held = self.laid.spot(self.cursor).ref if same and self.holds_cursor and self.cursor is not None else ""
         self.view = view
         self.wait(False)
-        self._lay_out()
+        self._lay_blocks()
         if not same:
             self._clicked = None
             self.cursor = self.laid.first() if self.has_focus else None
@@ -160,7 +160,7 @@ class BlockView(BlockPieceView):
         words, short = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
         return words if cell_len(words) <= self.room else short
 
-    def _lay_out(self) -> None:
+    def _lay_blocks(self) -> None:
         self._laid_for = self.room
         self._strips = {}
         if self.view is not None:
@@ -172,7 +172,7 @@ class BlockView(BlockPieceView):
     def _lay_out_anew(self) -> None:
         """Lay out the same view; the cursor stays on its number."""
         held = self.laid.spot(self.cursor).ref if self.cursor is not None else ""
-        self._lay_out()
+        self._lay_blocks()
         if self.cursor is not None:
             self._return_to(held, self.cursor)
         self._tell()
@@ -203,7 +203,7 @@ class BlockView(BlockPieceView):
                 changed = range(top + lines.start, top + lines.stop)
                 self._strips = {key: strip for key, strip in self._strips.items() if key[0] not in changed}
 
-    def on_resize(self) -> None:
+    def lay_out(self) -> None:
         fills = self.view is not None and self.view.fill is not None and self.window != self._height
         seen, self._height = self.laid.shows_row(self.top, self._height), self.window
         if self.room != self._laid_for or fills:

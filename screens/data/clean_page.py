@@ -136,6 +136,8 @@ class CleanPage(DataPage):
 
     rules: var[tuple[str, ...]] = var(DEFAULT_RULES, init=False)
     """Names of the rules that are on, in the order of application."""
+    is_measuring: var[bool] = var(False, bindings=True)
+    is_saving: var[bool] = var(False, bindings=True)
 
     @dataclass
     class RulesChanged(Message):
@@ -162,7 +164,6 @@ class CleanPage(DataPage):
         self._shows_largest = True
         """True until the user chooses a rule: the cursor goes to the one with the largest effect once that is known."""
         self._measuring = DelayedCall(self)
-        self._is_measuring = self._is_saving = False
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="clean-status")
@@ -173,11 +174,11 @@ class CleanPage(DataPage):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
             case "cancel":
-                return self._is_measuring or self._is_saving
+                return self.is_measuring or self.is_saving
             case "measure":
-                return self._text is not None and not self._is_measuring and self._measured_rules != self.rules
+                return self._text is not None and not self.is_measuring and self._measured_rules != self.rules
             case "save":
-                return self._text is not None and not self._is_saving
+                return self._text is not None and not self.is_saving
         return True
 
     def show(self, text: ChosenText | None) -> None:
@@ -196,13 +197,13 @@ class CleanPage(DataPage):
         self._draw()
 
     def would_be_lost(self) -> str:
-        return "the cleaned text being saved" if self._is_saving else ""
+        return "the cleaned text being saved" if self.is_saving else ""
 
     def go_back(self) -> bool:
         if self.screen.focused is self.query_one(RuleDetail):
             self.query_one(RuleList).focus()
             return True
-        if self._is_measuring or self._is_saving:
+        if self.is_measuring or self.is_saving:
             self.action_cancel()
             return True
         return False
@@ -244,24 +245,19 @@ class CleanPage(DataPage):
 
     def action_measure(self) -> None:
         if self._text is not None:
-            self._set_work(measuring=True)
+            self.is_measuring = True
             self._measure(self._text, self.rules)
-
-    def _set_work(self, *, measuring: bool | None = None, saving: bool | None = None) -> None:
-        self._is_measuring = self._is_measuring if measuring is None else measuring
-        self._is_saving = self._is_saving if saving is None else saving
-        self.refresh_bindings()
 
     def hide(self) -> None:
         self._measuring.cancel()
         super().hide()
-        self._set_work(measuring=False)
+        self.is_measuring = False
 
     def action_cancel(self) -> None:
-        words = "stopped, nothing was saved" if self._is_saving else "stopped: r measures the rules"
+        words = "stopped, nothing was saved" if self.is_saving else "stopped: r measures the rules"
         self.hide()
         self.workers.cancel_group(self, "save")
-        self._set_work(saving=False)
+        self.is_saving = False
         self._say(words)
 
     @latest("funnel")
@@ -270,10 +266,10 @@ class CleanPage(DataPage):
             request = FunnelRequest(text.source, text.encoding or None, rules)
             reply = await still_wanted(run_funnel_process(request, self._tell_progress))
         except UserError as error:
-            self._set_work(measuring=False)
+            self.is_measuring = False
             self._say(str(error), error=True)
             return
-        self._set_work(measuring=False)
+        self.is_measuring = False
         funnel = reply.funnel
         assert funnel is not None
         self._measured_rules = rules
@@ -306,7 +302,7 @@ class CleanPage(DataPage):
             dialog = ConfirmDialog("Replace the file?", words, key="r", yes="replace", by_enter=False)
             if not await self.app.push_screen_wait(dialog):
                 return
-        self._set_work(saving=True)
+        self.is_saving = True
         self._save(text, self.rules, path, replace)
 
     @latest("save")
@@ -315,10 +311,10 @@ class CleanPage(DataPage):
         try:
             reply = await still_wanted(run_funnel_process(request, self._tell_progress))
         except UserError as error:
-            self._set_work(saving=False)
+            self.is_saving = False
             self._say(str(error), error=True)
             return
-        self._set_work(saving=False)
+        self.is_saving = False
         self._say(f"saved {bytes_(reply.saved or 0)} as {path}")
 
     def on_resize(self) -> None:

@@ -20,7 +20,8 @@ from textual.widgets.option_list import Option
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
 from lab.lessons.glossary import Term, find_terms, glossary
-from lab.lessons.lesson import claim_titles, lessons_and_problems
+from lab.lessons.lesson import Lesson, claim_titles, lessons_and_problems
+from lab.lessons.translation import language
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
@@ -102,9 +103,9 @@ def _tokens(state: ScreenState) -> Iterator[str]:
 
 def _learn(state: ScreenState) -> Iterator[str]:
     yield (
-        f"lesson {_title(state.lesson, _lesson_titles())}"
+        f"lesson {_title(state.lesson, {lesson.name: lesson.title for lesson in lessons_in(language())})}"
         if state.lesson
-        else f"claim {_title(state.claim, _titles_of_claims())}"
+        else f"claim {_title(state.claim, claims_in(language()))}"
         if state.claim
         else _name(state.page)
     )
@@ -118,12 +119,16 @@ def _title(name: str, titles: Mapping[str, str]) -> str:
     return f"“{visible(title)}”" if title else _name(name)
 
 
-_titles_of_claims = cache(claim_titles)
+@cache
+def lessons_in(language: str) -> tuple[Lesson, ...]:
+    """The lessons in the language in use."""
+    return tuple(lessons_and_problems()[0])
 
 
 @cache
-def _lesson_titles() -> dict[str, str]:
-    return {lesson.name: lesson.title for lesson in lessons_and_problems()[0]}
+def claims_in(language: str) -> dict[str, str]:
+    """The titles of the claims by name, in the language in use."""
+    return claim_titles()
 
 
 def _run(state: ScreenState) -> Iterator[str]:

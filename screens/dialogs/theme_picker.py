@@ -90,18 +90,13 @@ def is_legible(theme: Theme, app: App[Any]) -> bool:
     """True if every ink of the lab has its contrast. The terminal's own colours are its user's choice, and always are."""
     if theme.ansi:
         return True
-    return not has_few_colours(app) and not illegible_inks(theme, is_256=has_256_colours(app))
+    return not has_few_colours(app) and has_contrast(theme, is_256=has_256_colours(app))
 
 
-def illegible_inks(theme: Theme, *, is_256: bool = False) -> list[str]:
-    """The inks of the theme that have too little contrast, with it: `foreground 60% on background: 2.4`."""
+def has_contrast(theme: Theme, *, is_256: bool = False) -> bool:
+    """True if every ink has at least its contrast."""
     colours = adjusted(variables_of(theme, is_256=is_256))
-    found = []
-    for ink, opacity, paper, least in INKS:
-        has = contrast(colours, ink, opacity, paper, is_256=is_256)
-        if has < least:
-            found.append(f"{ink} {opacity:.0%} on {paper}: {has:.1f}")
-    return found
+    return all(contrast(colours, ink, opacity, paper, is_256=is_256) >= least for ink, opacity, paper, least in INKS)
 
 
 def variables_of(theme: Theme, *, is_256: bool = False) -> dict[str, str]:

@@ -22,17 +22,7 @@ from screens.background import in_thread, latest
 from screens.base_screen import LabScreen
 from screens.home.pipeline_map import LessonAhead, PipelineMap, lesson_ahead, next_step, opening_mode, with_links
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
-from screens.messages import (
-    CloneSettings,
-    CompareRuns,
-    CompareWith,
-    DeleteRun,
-    FineTune,
-    RenameRun,
-    RunChosen,
-    RunRenamed,
-    RunsChanged,
-)
+from screens.messages import ActOnRun, CompareRuns, FineTune, RunChosen, RunRenamed, RunsChanged
 
 if TYPE_CHECKING:
     from lab.analysis.loss_curve import LossCurve
@@ -294,13 +284,12 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         return ScreenState(mode=self.MODE, run=self.selected.name if self.selected is not None else "")
 
     def action_compare(self) -> None:
+        """Compare the marked runs; a single one with the run under the cursor; that one, if it is alone, with another."""
         marked = self.query_one(RunTable).marked
-        if len(marked) > 1:
+        if len(marked) < 2 and self.selected is not None:
+            marked = tuple(dict.fromkeys((*marked, self.selected.name)))
+        if marked:
             self.post_message(CompareRuns(marked))
-        elif self.selected is not None and marked and self.selected.name not in marked:
-            self.post_message(CompareRuns((*marked, self.selected.name)))
-        elif self.selected is not None:
-            self.post_message(CompareWith(self.selected.name))
 
     async def action_import_model(self) -> None:
         from screens.home.import_dialog import ImportDialog, ModelImport
@@ -326,15 +315,15 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
 
     def action_clone(self) -> None:
         if self.selected is not None:
-            self.post_message(CloneSettings(self.selected))
+            self.post_message(ActOnRun("clone", self.selected))
 
     def action_rename(self) -> None:
         if self.selected is not None:
-            self.post_message(RenameRun(self.selected))
+            self.post_message(ActOnRun("rename", self.selected))
 
     def action_delete(self) -> None:
         if self.selected is not None:
-            self.post_message(DeleteRun(self.selected))
+            self.post_message(ActOnRun("delete", self.selected))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action not in OF_A_RUN or self.selected is not None

@@ -289,9 +289,12 @@ class PlotKeys(LabScreen):
         """Check that a plot has the x axis of the main one."""
         return plot is self.main_plot
 
-    def zoom_x(self, by: float, x: float) -> None:
+    def zoom_x(self, by: float, x: float | None = None) -> None:
         """Zoom on the x axis (`by` below 1: in) about this position on it."""
         raise NotImplementedError
+
+    def action_zoom(self, by: float) -> None:
+        self.zoom_x(by)
 
     @on(LinePlot.Wheeled)
     def _zoom_by_wheel(self, message: LinePlot.Wheeled) -> None:

@@ -230,8 +230,26 @@ class BpePage(TokensPage):
 
     @latest("bpe-open")
     async def _read(self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
+        """Count the words of a text, and read the vocabulary that the run learned from it."""
+        number = self.wanted
+        report = paced(lambda share: self.post_message(self.Reading(number, share)))
+
+        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
+            from lab.tokenization.bpe_session import BpeSession
+            from lab.tokenization.learnable_text import read_run_text, read_training_part, whole_text
+
+            run_tokens: tuple[bytes, ...] = ()
+            match source:
+                case "text":
+                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
+                case "run":
+                    learnable, run_tokens = read_run_text(name, report)
+                case "box":
+                    learnable = whole_text("the text in the box", text)
+            return BpeSession(learnable), run_tokens
+
         try:
-            self.session, self._run_tokens = await self._read_text(source, name, encoding, cleaning, text)
+            self.session, self._run_tokens = await in_thread(read)
         except UserError as error:
             self._reading, self._steps = False, 0
             self.query_one("#bpe-counts", StatusLine).say(str(error), error=True)
@@ -338,29 +356,6 @@ class BpePage(TokensPage):
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:
         self.query_one("#bpe-parts", StatusLine).left = message.parts
-
-    async def _read_text(
-        self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str
-    ) -> tuple[BpeSession, tuple[bytes, ...]]:
-        """Count the words of a text: the session, and the vocabulary that the run learned from it. Raises: UserError."""
-        number = self.wanted
-        report = paced(lambda share: self.post_message(self.Reading(number, share)))
-
-        def read() -> tuple[BpeSession, tuple[bytes, ...]]:
-            from lab.tokenization.bpe_session import BpeSession
-            from lab.tokenization.learnable_text import read_run_text, read_training_part, whole_text
-
-            run_tokens: tuple[bytes, ...] = ()
-            match source:
-                case "text":
-                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
-                case "run":
-                    learnable, run_tokens = read_run_text(name, report)
-                case "box":
-                    learnable = whole_text("the text in the box", text)
-            return BpeSession(learnable), run_tokens
-
-        return await in_thread(read)
 
 
 def tokens_left(state: BpeState, text: int) -> Figure:

@@ -229,14 +229,11 @@ class TextStrip(LineScrollView):
         else:
             marked = " · bold: merged last" if any(id >= state.newest for id in state.excerpt_ids) else ""
             self.border_title = Text(visible(f"the beginning of {state.name}, as tokens{marked}"))
-        self._lay()
+        self.lay_out()
 
-    def _lay(self) -> None:
+    def lay_out(self) -> None:
         self._lines = lay_strip(self._state, self.room) if self._state else []
         self.set_extent(len(self._lines))
-
-    def on_resize(self) -> None:
-        self._lay()
 
     def draw(self, line: int) -> Strip:
         base, palette = self.style_of(""), palette_of(self)

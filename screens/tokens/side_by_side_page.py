@@ -66,15 +66,11 @@ class AlignedView(CachedLinesView):
         self.aligned: AlignedText | None = None
 
     def on_mount(self) -> None:
-        self._lay()
+        self.lay_out()
 
     def show(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> None:
         self._titles, self._texts = titles, texts
-        self._lay()
-
-    def on_resize(self) -> None:
-        self.forget_other_widths()
-        self._lay()
+        self.lay_out()
 
     @property
     def _name_width(self) -> int:
@@ -85,7 +81,7 @@ class AlignedView(CachedLinesView):
         """Lines of a row: one for each tokenizer, one for the marks of two, and an empty one."""
         return len(self._texts) + (len(self._texts) > 1) + 1
 
-    def _lay(self) -> None:
+    def lay_out(self) -> None:
         from lab.tokenization.token_alignment import align_texts
 
         if not self._texts:

@@ -129,14 +129,10 @@ class TokenCard(PieceLinesView):
             self.top = 0
             self.border_title = Text(card.title)  # a Text is no markup: a label may hold brackets
         self.card = card
-        self._lay()
+        self.lay_out()
 
-    def _lay(self) -> None:
+    def lay_out(self) -> None:
         self.set_lines(card_lines(self.card, self.room, self.window))
-
-    def on_resize(self) -> None:
-        self._lay()
-        super().on_resize()
 
 
 MOST_COUNTED = 64_000_000

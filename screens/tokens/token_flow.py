@@ -215,9 +215,9 @@ class TokenFlow(CachedLinesView):
             self.forget_strips()
         self._tokens = tokens
         self.set_reactive(TokenFlow.chosen, max(0, min(self.chosen if chosen is None else chosen, len(tokens.ids) - 1)))
-        self._flow()
+        self.lay_out()
 
-    def _flow(self) -> None:
+    def lay_out(self) -> None:
         tokens = self._tokens
         gap = 1 if tokens.has_bars or not palette_of(self).paints else 0
         self._layout = lay_tokens(tokens.widths, tokens.breaks, self.room, gap, tokens.joined)
@@ -228,10 +228,6 @@ class TokenFlow(CachedLinesView):
         self.set_extent(self._layout.height, changed=())
         self._reveal()
         self.draw_changed()
-
-    def on_resize(self) -> None:
-        self.forget_other_widths()
-        self._flow()
 
     def choose(self, index: int) -> None:
         """Choose a token for the user, and tell that it was chosen."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ from screens.widgets.status_line import StatusLine
 from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
-    from lab.tokenization.named_tokenizer import NamedTokenizer
     from lab.tokenization.vocabulary_facts import VocabularyFacts, VocabularyFilter
     from lab.tokenization.vocabulary_index import VocabularyOrder
 
@@ -146,6 +144,9 @@ class VocabularyPage(TokensPage):
     @latest("vocabulary")
     async def _count(self, asked: CountRequest) -> None:
         """Show the tokens at once, news of the count, and the counts."""
+        from lab.tokenization.vocabulary_facts import VocabularyFacts, vocabulary_facts
+        from lab.tokenization.vocabulary_index import VocabularyIndex
+
         worker, told = get_current_worker(), time.monotonic()
 
         def progress(done: int, total: int) -> None:
@@ -156,13 +157,17 @@ class VocabularyPage(TokensPage):
                 told = time.monotonic()
                 self.post_message(self.Counting(asked, done, total))
 
-        facts = await in_thread(_uncounted, asked[0])
+        def counted() -> VocabularyFacts:
+            facts.index.prepare()
+            return vocabulary_facts(facts.index, *asked, progress)
+
+        facts = await in_thread(lambda: VocabularyFacts(VocabularyIndex(asked[0].tokenizer)))
         if self._facts is None or self._facts.index.tokenizer is not facts.index.tokenizer:
             self._facts, self._problem = facts, ""
             self._show()
         self._say("counting its tokens in the text · Esc stops")
         try:
-            self._facts = await in_thread(_counted, facts, asked, progress)
+            self._facts = await in_thread(counted)
             self._problem = ""
         except UserError as error:
             self._facts, self._problem = facts, str(error)
@@ -301,19 +306,3 @@ class VocabularyPage(TokensPage):
     @on(VocabularyList.Asked)
     def _details_asked(self) -> None:
         self.action_details()
-
-
-def _uncounted(named: NamedTokenizer) -> VocabularyFacts:
-    """The tokens, without counts. Called in a thread."""
-    from lab.tokenization.vocabulary_facts import VocabularyFacts
-    from lab.tokenization.vocabulary_index import VocabularyIndex
-
-    return VocabularyFacts(VocabularyIndex(named.tokenizer))
-
-
-def _counted(facts: VocabularyFacts, asked: CountRequest, progress: Callable[[int, int], None]) -> VocabularyFacts:
-    """The tokens with their counts in the text. Called in a thread. Raises: UserError."""
-    from lab.tokenization.vocabulary_facts import vocabulary_facts
-
-    facts.index.prepare()
-    return vocabulary_facts(facts.index, *asked, progress)

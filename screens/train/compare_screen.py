@@ -284,11 +284,9 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def main_plot(self) -> LinePlot:
         return self.query_one("#compare-plot", LinePlot)
 
-    def action_zoom(self, by: float) -> None:
-        self.plot_view = self.plot_view.zoomed(by, WHOLE)
-
-    def zoom_x(self, by: float, x: float) -> None:
-        self.plot_view = self.plot_view.zoomed(by, WHOLE, x / (end_of_axis(self.runs, self.plot_view) or 1.0) * WHOLE)
+    def zoom_x(self, by: float, x: float | None = None) -> None:
+        about = None if x is None else x / (end_of_axis(self.runs, self.plot_view) or 1.0) * WHOLE
+        self.plot_view = self.plot_view.zoomed(by, WHOLE, about)
 
     def action_pan(self, by: float) -> None:
         self.plot_view = self.plot_view.panned(by, WHOLE)

@@ -27,7 +27,7 @@ from lab.planning.fine_tuning import BaseRun, base_run, fine_tuning_facts
 from lab.planning.plan_for_minutes import MinutesPlan, plan_facts, shape_in_words
 from lab.planning.prepare_run import prepare_run
 from lab.planning.prepare_text import PrepareProgress
-from lab.planning.resolve_run import TextSize
+from lab.planning.resolve_run import ResolvedRun, TextSize
 from lab.planning.run_cost import describe_text, run_cost
 from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, make_plan, parse_settings, settings_of_base
@@ -48,6 +48,7 @@ from screens.messages import SettingsCopied
 from screens.train.planned_run import FIRST_TEXT, Preparation, model_picture, suggested_text, text_ends
 from screens.train.run_form import RunForm
 from screens.train.run_header import without_options
+from screens.widgets.piece_lines import Fact
 
 SECONDS_BETWEEN_PROGRESS = 0.1
 SECONDS_BEFORE_COUNTING = 0.3
@@ -310,41 +311,37 @@ class NewRun(Widget):
         self._counting.start(SECONDS_BEFORE_COUNTING, self._count)
 
     def plan_again(self) -> Plan:
-        form = self.form
-        base = self.base
+        form, base = self.form, self.base
         request, _ = parse_settings(form.settings, self._text)
         text = replace(self._text, pilot=self._pilots.get(_text_key(request)) if base is None else None)
         times = known_times(home()) | {key: times[0] for key, times in self._step_seconds.items() if times}
         plan = make_plan(form.settings, text, self._machine, self._hidden, base, times, known_outcomes(home()))
-        step_seconds = self.known_step_seconds(plan)
-        form.defaults = defaults(form.settings, self._text, self._machine, plan.run, base)
-        form.query_one("#form-model", Static).update(model_picture(plan.run) if plan.run is not None else "")
-        form.reasons = plan.run.reasons if plan.run is not None else {}
-        form.text = describe_text(
-            plan.run.text if plan.minutes_plan is not None and plan.run is not None else self._text,
-            self._text_name + (" (built in)" if self.is_suggested and is_builtin(self._text.source) else ""),
-        )
+        run, step_seconds = plan.run, self.known_step_seconds(plan)
+        form.defaults = defaults(form.settings, self._text, self._machine, run, base)
+        form.query_one("#form-model", Static).update("" if run is None else model_picture(run))
+        form.reasons = {} if run is None else run.reasons
+        name = self._text_name + " (built in)" * (self.is_suggested and is_builtin(self._text.source))
+        form.text = describe_text(self._text if run is None or plan.minutes_plan is None else run.text, name)
         form.text += " · 2 changes it" if self.is_suggested else ""
-        timing = self.is_timing and not step_seconds
-        planned = plan.minutes_plan
-        seconds = step_seconds or (() if planned is None else (planned.best.step_seconds,))
-        steps = planned.best.steps if planned is not None else None
-        if plan.run is not None:
-            form.cost = run_cost(plan.run, self.runs, self._machine, seconds, is_timing=timing, steps=steps)
-        else:
-            form.cost = ()
-        if planned is not None:
-            facts = plan_facts(planned)
-            is_sure = planned.best.is_measured and planned.best.run.text.pilot is not None  # which may end it early
-            unknown = ("time",) if is_sure else ("time", "in all")
-            form.cost = (*facts, *self._change(planned), *(fact for fact in form.cost if fact[0] not in unknown))
-        if base is not None and plan.run is not None:
-            train = plan.run.train
-            form.cost = (*fine_tuning_facts(base, train.optimizer, train.lr, is_default_lr=not form.settings.lr), *form.cost)
+        form.cost = () if run is None else self._cost(run, plan.minutes_plan, step_seconds)
         first = (problem for problem in (self._preparation_problem, self._text_problem) if problem)
         form.problems = tuple((name, without_options(words)) for name, words in (*first, *plan.problems.items()))
         self._shown, self._planned_for = plan, self._asked()
         return plan
+
+    def _cost(self, run: ResolvedRun, planned: MinutesPlan | None, step_seconds: tuple[float, ...]) -> tuple[Fact, ...]:
+        timing = self.is_timing and not step_seconds
+        if planned is None:
+            cost = run_cost(run, self.runs, self._machine, step_seconds, is_timing=timing)
+            if self.base is None:
+                return cost
+            is_default_lr = not self.form.settings.lr
+            return (*fine_tuning_facts(self.base, run.train.optimizer, run.train.lr, is_default_lr=is_default_lr), *cost)
+        best = planned.best
+        cost = run_cost(run, self.runs, self._machine, step_seconds or (best.step_seconds,), is_timing=timing, steps=best.steps)
+        is_sure = best.is_measured and best.run.text.pilot is not None  # which may end it early
+        unknown = ("time",) if is_sure else ("time", "in all")
+        return (*plan_facts(planned), *self._change(planned), *(fact for fact in cost if fact[0] not in unknown))
 
     def _asked(self) -> tuple[Settings, TextSize, str]:
         """Everything about a plan that the user decides; what is counted and measured in the text is not."""

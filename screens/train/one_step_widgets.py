@@ -22,7 +22,7 @@ from screens.widgets.forward_pass_layout import FULL_NAMES_FROM, DrawnLine, Mode
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.piece_lines import PieceView
 from screens.widgets.text_fitting import fit, wrap
-from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
+from screens.widgets.token_strip import CLASSES, TokenStrip
 
 HELP = (
     "One training step, stage by stage: the backward pass as a picture, the batch, the loss of each token, p − one-hot (the "
@@ -68,36 +68,21 @@ def loss_of(token: Token) -> str:
 class LossStrip(TokenStrip):
     """Inspect's strip with losses as numbers. The paper of a label is its loss; with too few colours for paper, the ink."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._highest = 1.0
+    FILLS_BOX = True
+    _highest = 1.0
 
     def _place(self) -> None:
         given = [token.probability for token in self.tokens if token.probability]
         self._highest = max((-math.log(p) for p in given), default=0.0) or 1.0
-        self._boxes, at = [], 0
-        for token in self.tokens:
-            width = max(min(cell_len(token.label), LONGEST_LABEL), cell_len(loss_of(token)))
-            self._boxes.append(Box(at, width))
-            at += width + 1
+        super()._place()
 
-    def _label_segments(self, room: int) -> list[Segment]:
-        bar = Segment("│", self.get_component_rich_style("tokens--bar"))
-        first, end = self._in_sight(room)
-        segments = [Segment(" " * self._boxes[first].start)] if first < end else []
-        for index in range(first, end):
-            segments += [Segment(fit(self.tokens[index].label, self._boxes[index].width), self._style(index)), bar]
-        return segments
+    def _room_below(self, index: int) -> int:
+        return cell_len(loss_of(self.tokens[index]))
 
-    def _id_segments(self, room: int) -> list[Segment]:
-        first, end = self._in_sight(room)
-        segments = [Segment(" " * self._boxes[first].start)] if first < end else []
-        for index in range(first, end):
-            token, box = self.tokens[index], self._boxes[index]
-            name = None if palette_of(self).paints else self._class_of(index)
-            style = self.get_component_rich_style(f"tokens--{name}" if name else "tokens--id")
-            segments.append(Segment(fit(loss_of(token), box.width + 1), style))
-        return segments
+    def _below(self, index: int) -> list[Segment]:
+        name = None if palette_of(self).paints else self._class_of(index)
+        style = self.get_component_rich_style(f"tokens--{name or 'id'}")
+        return [Segment(fit(loss_of(self.tokens[index]), self._boxes[index].width + 1), style)]
 
     def _style(self, index: int) -> Style:
         palette, token = palette_of(self), self.tokens[index]
@@ -292,17 +277,13 @@ class BackwardView(PieceView):
     def show(self, picture: BackwardPass, target: str, sentence: str) -> None:
         """Draw the picture for the chosen token, `target`."""
         self._picture, self._target, self._sentence = picture, target, sentence
-        self._build()
+        self.lay_out()
 
-    def _build(self) -> None:
+    def lay_out(self) -> None:
         self.border_title = "backward pass"
         if self._picture is not None:
             self.laid = lay_backward(self._picture, self._target, self._sentence, self.room, self.window)
             self.set_lines(self.laid.lines)
-
-    def on_resize(self) -> None:
-        self._build()
-        super().on_resize()
 
     def unpainted_style(self, kind: Heat) -> Style:
         return self.style_of("backward--current" if kind.role == "selected" else "backward--name")

@@ -226,22 +226,18 @@ class RunPlots:
             found.append((best.step, best.seconds, "best"))
         return found
 
-    def panels(self) -> tuple[Figure, Figure, Figure]:
+    def panels(self) -> list[Figure]:
+        """Learning rate, gradient norm and speed."""
         history = self.history
         train = self._part(history.steps)
         steps, seconds = history.steps[train], history.seconds[train]
         figures = []
-        for name, column in (
-            ("learning rate", history.lrs),
-            ("gradient norm", history.grad_norms),
-            ("tokens/s", history.speeds),
-        ):
+        for name, column in (("learning rate", history.lrs), ("gradient norm", history.grad_norms), ("tokens/s", history.speeds)):
             ys: Floats = column[train]
             known = np.isfinite(ys)
-            xs = self._x_of_step(steps, seconds)
-            series = Series(name, name, "line", "train", xs if known.all() else xs[known], ys if known.all() else ys[known])
+            series = Series(name, name, "line", "train", self._x_of_step(steps, seconds)[known], ys[known])
             figures.append(Figure((series,), version=self._version(name), x_label=self.unit, empty=f"No {name} yet."))
-        return figures[0], figures[1], figures[2]
+        return figures
 
     def x_at(self, at: int) -> float:
         """Position on the x axis of the training step with this index in the history."""

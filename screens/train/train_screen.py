@@ -29,7 +29,7 @@ from lab.views.screen_state import ScreenState
 from screens.about_key import About, described, keyless
 from screens.background import in_thread, is_working, latest
 from screens.dialogs.ask import ConfirmDialog
-from screens.messages import Arrived, BaseChosen, CompareWith, RunChosen, RunsChanged, SettingsCopied
+from screens.messages import Arrived, BaseChosen, CompareRuns, RunChosen, RunsChanged, SettingsCopied
 from screens.plot.plot_settings import PlotKeys, PlotSettings, plot_bindings
 from screens.plot.plot_widget import LinePlot
 from screens.train.insights.insights_view import PAGES, InsightsPage
@@ -353,7 +353,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.app.push_screen(OneStepScreen())
 
     def action_compare(self) -> None:
-        self.post_message(CompareWith(self.lab.run_name))
+        self.post_message(CompareRuns((self.lab.run_name,)))
 
     def action_other(self, by: int) -> None:
         names = [run.name for run in self.lab.runs]
@@ -516,9 +516,6 @@ Training continues when you leave this screen, the lab, or the terminal.
     def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
         self.view.plot_view = change(self.view.plot_view)
 
-    def action_zoom(self, by: float) -> None:
-        self.view.zoom(by)
-
     def action_pan(self, by: float) -> None:
         if (plots := self.view.plots) is not None:
             self.change_plot(lambda settings: settings.panned(by, plots.latest))
@@ -526,7 +523,7 @@ Training continues when you leave this screen, the lab, or the terminal.
     def shares_x(self, plot: LinePlot) -> bool:
         return plot.id in self.view.plots_by_step
 
-    def zoom_x(self, by: float, x: float) -> None:
+    def zoom_x(self, by: float, x: float | None = None) -> None:
         self.view.zoom(by, x)
 
     def screen_state(self) -> ScreenState:

@@ -101,13 +101,9 @@ class ForwardPassList(PieceView):
         self._rows: list[ForwardPassRow] = []
 
     def watch_steps(self) -> None:
-        self._build()
+        self.lay_out()
 
     watch_origin = watch_current = watch_veiled = watch_steps
-
-    def on_resize(self) -> None:
-        self._build()
-        super().on_resize()
 
     def unpainted_style(self, kind: Heat) -> Style:
         return self.style_of("steps--current" if kind.role == "selected" else "steps--name")
@@ -125,7 +121,7 @@ class ForwardPassList(PieceView):
         words = f"{title} · {legend}"
         self.border_title = Text(words if legend and cell_len(words) <= self.room - 2 else title)
 
-    def _build(self) -> None:
+    def lay_out(self) -> None:
         self._set_title()
         self._set_rows()
         here = self._current_row()
@@ -248,10 +244,10 @@ class ForwardPassDrawing(ForwardPassList):
 
     watch_changed = ForwardPassList.watch_steps
 
-    def _build(self) -> None:
+    def lay_out(self) -> None:
         if not self.steps or not fits(self.room, self.window):
             self._drawing = None
-            super()._build()
+            super().lay_out()
             return
         self._set_rows()
         parts = parts_of(self.steps, self._notes(), self.changed)

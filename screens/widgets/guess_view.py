@@ -244,10 +244,10 @@ class GuessView(PieceLinesView):
         self.state = state
         sure = " · sure" if state.is_sure else " · a if you are sure"
         self.border_title = f"{self.TITLE}{sure if state.is_open else ' · answer' if state.question.choices else ''}"
-        self._lay_out()
+        self.lay_out()
         self.refresh_bindings()
 
-    def _lay_out(self) -> None:
+    def lay_out(self) -> None:
         if self.state is None:
             return
         state = self.state
@@ -255,10 +255,6 @@ class GuessView(PieceLinesView):
         self.set_lines(lines)
         if self.state.is_open:
             self.show_line(self._choices.index(self.state.cursor))
-
-    def on_resize(self) -> None:
-        self._lay_out()
-        super().on_resize()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return self.is_open if action in ("choose", "move", "sure") else True

@@ -132,7 +132,11 @@ class LineScrollView(Widget, can_focus=True):
         self._update_border()
 
     def on_resize(self) -> None:
+        self.lay_out()
         self.set_extent(*self.extent)
+
+    def lay_out(self) -> None:
+        """Lay the content out for the size of the view, where it depends on that."""
 
     def _update_border(self) -> None:
         below = max(0, self.extent[0] - self.top - self.window)
@@ -274,8 +278,8 @@ class CachedLinesView(LineScrollView):
         self._strips.clear()
         self._shown = (-1, [])
 
-    def forget_other_widths(self) -> None:
-        """Keep no strip of another width: called when the view has a new size, which may be a new height alone."""
+    def on_resize(self) -> None:
+        """Keep no strip of another width: the view has a new size, which may be a new height alone."""
         if self.room != self._strips_room:
             self._strips_room = self.room
             self.forget_strips()

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -74,6 +75,9 @@ class TokenStrip(Widget):
     }
     """
 
+    FILLS_BOX: ClassVar[bool] = False
+    """True where a label's paper is as wide as what stands below it."""
+
     tokens: reactive[tuple[Token, ...]] = reactive(())
     chosen: reactive[int | None] = reactive(None)
     dropped: reactive[int] = reactive(0)
@@ -116,10 +120,13 @@ class TokenStrip(Widget):
         """Make a box for each token, wide enough for label and id, the block of a sampled one, the mark of a hidden one."""
         self._boxes, at = [], 0
         for index, token in enumerate(self.tokens):
-            below = len(str(token.id)) + (index >= len(self.tokens) - self.written) + (index in self.hidden)
-            width = max(min(cell_len(token.label), LONGEST_LABEL), below, 1)
+            width = max(min(cell_len(token.label), LONGEST_LABEL), self._room_below(index), 1)
             self._boxes.append(Box(at, width))
             at += width + 1
+
+    def _room_below(self, index: int) -> int:
+        """Cells of what stands below a token."""
+        return len(str(self.tokens[index].id)) + (index >= len(self.tokens) - self.written) + (index in self.hidden)
 
     def watch_shading(self) -> None:
         self._arcs = None
@@ -190,10 +197,10 @@ class TokenStrip(Widget):
         segments = [Segment(" " * self._boxes[first].start, blank)] if first < end else []
         for index in range(first, end):
             token, box = self.tokens[index], self._boxes[index]
-            label = fit(token.label, min(cell_len(token.label), box.width))
+            label = fit(token.label, box.width if self.FILLS_BOX else min(cell_len(token.label), box.width))
             padding = Segment(" " * (box.width - cell_len(label)), blank)
             shading = self._shown_shading
-            after = [padding, bar]
+            after = [bar] if self.FILLS_BOX else [padding, bar]
             if shading is not None:
                 share = shading.share(index)
                 after = [Segment(shading.bar(index), self._ink(level_of(share), share >= THICK)), padding]
@@ -226,14 +233,16 @@ class TokenStrip(Widget):
         style = self.get_component_rich_style("tokens--id")
         first, end = self._in_sight(room)
         segments = [Segment(" " * self._boxes[first].start, style)] if first < end else []
-        for index in range(first, end):
-            token, box = self.tokens[index], self._boxes[index]
-            name = self._class_of(index)
-            if name is not None:
-                segments.append(Segment(level(token), self.get_component_rich_style(f"tokens--{name}")))
-            mark = HIDDEN if index in self.hidden else ""
-            segments.append(Segment(fit(mark + str(token.id), box.width + (name is None)), style))
-        return segments
+        return [*segments, *(segment for index in range(first, end) for segment in self._below(index))]
+
+    def _below(self, index: int) -> list[Segment]:
+        """The id of a token, behind the block of a sampled one or the mark of a hidden one; and a space."""
+        token, name, style = self.tokens[index], self._class_of(index), self.get_component_rich_style("tokens--id")
+        words = (HIDDEN if index in self.hidden else "") + str(token.id)
+        if name is None:
+            return [Segment(fit(words, self._boxes[index].width + 1), style)]
+        block = Segment(level(token), self.get_component_rich_style(f"tokens--{name}"))
+        return [block, Segment(fit(words, self._boxes[index].width), style)]
 
     def _class_of(self, index: int) -> str | None:
         """Probability class of a sampled token; None for a typed one."""

@@ -87,7 +87,7 @@ async def test_statistics_samples_and_clicks(app: LabApp, until: Any, tmp_path: 
         await until(pilot, lambda: page.sample is not first)
         assert page.sample is not None
         assert page.sample.start != first.start
-        await app.run_action("sample(-1)", view)
+        await app.run_action("sample(-1)", page)
         await until(pilot, lambda: page.sample == first)
         await pilot.press("escape")
         assert page.cleaning == ()

@@ -27,7 +27,7 @@ from screens.app import LabApp
 from screens.command_palette import LabCommands
 from screens.dialogs.ask import AskText, ConfirmDialog, RunChooser
 from screens.home.run_table import RunTable
-from screens.messages import CloneSettings, CompareRuns, FineTune, RunChosen, TextChosen
+from screens.messages import ActOnRun, CompareRuns, FineTune, RunChosen, TextChosen
 from screens.plot.plot_settings import PlotSettings
 from screens.plot.plot_widget import LinePlot
 from screens.train.compare_plot import RunColumns, _from_difference, figure, samples_shown, values_at
@@ -364,7 +364,7 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home_un
 
         newer = app.run_summary("newer")
         wanted: list[tuple[Message, Callable[[], object]]] = [
-            (CloneSettings(newer), lambda: train.making and train.new_run.form.settings.lr == "0.006"),
+            (ActOnRun("clone", newer), lambda: train.making and train.new_run.form.settings.lr == "0.006"),
             (RunChosen("newer", "train"), lambda: not train.making and train.watched.name == "newer"),
             (FineTune("newer"), lambda: train.making),
             (TextChosen(str(Path("fable.txt").absolute()), "", "train"), lambda: train.making),
@@ -374,7 +374,7 @@ async def test_one_run_is_compared_with_a_chosen_one_from_train_and_from_home_un
             await until(pilot, lambda: isinstance(app.screen, CompareScreen))
             app.post_message(message)
             await until(pilot, lambda is_done=is_done: app.screen is train and is_done())
-            train.making = isinstance(message, CloneSettings)
+            train.making = isinstance(message, ActOnRun)
 
 
 async def test_home_renames_and_deletes_a_run_that_the_palette_names_and_keeps_the_mark_though_runs_are_read_meanwhile(

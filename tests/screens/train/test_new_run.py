@@ -32,7 +32,7 @@ from models.parameter_count import flops_per_token
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.dialogs.ask import RunChooser
-from screens.messages import BaseChosen, CloneSettings, RunChosen, SettingsCopied, TextChosen
+from screens.messages import ActOnRun, BaseChosen, RunChosen, SettingsCopied, TextChosen
 from screens.train.new_run import CancelledError
 from screens.train.planned_run import Preparation
 from screens.train.run_form import Field
@@ -440,9 +440,9 @@ async def test_a_base_or_a_clone_that_is_read_late_does_not_replace_a_newer_choi
             assert (form.base, form.settings) == ("base" if newer == "another base" else "", settings)
 
         late = late_answer("screens.run_actions.text_problem", lambda config: config.name == "slow")
-        app.post_message(CloneSettings(app.run_summary("slow")))
+        app.post_message(ActOnRun("clone", app.run_summary("slow")))
         await until(pilot, late.asked.is_set)
-        app.post_message(CloneSettings(app.run_summary("quick")))
+        app.post_message(ActOnRun("clone", app.run_summary("quick")))
         await until(pilot, lambda: form.settings.length == "222 steps")
         await press(pilot, "escape", "1")
         await late.come(pilot)
