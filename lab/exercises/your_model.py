@@ -137,7 +137,9 @@ def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function
     lab = {name: task_of(name).reference for name in NAMES}
     written = [written_by(each, material) for each in (functions, lab)]
     losses, untrained = list[tuple[float, float]](), ""
-    if {"cross_entropy", "adamw"} & set(mine):
+    if not material.run.tokens_path.exists():
+        untrained = "It does not train here: this model has no text beside it."
+    elif {"cross_entropy", "adamw"} & set(mine):
         try:
             with torch.enable_grad():
                 losses = train(functions, material)
