@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from lab.core.number_format import whole
 from lab.inspect.formulas.quantities import (
@@ -191,7 +190,10 @@ def _arrived(numbers: Quantities, at: NumberLocation) -> Answer:
     i, part = at.index[2], _contributor(numbers, at)
     if part.source is None:
         return Answer("", "", [], None, PATCHED)
-    terms = [(numbers.operand(_written_at(numbers, part, t), part.source(t, i)), weight) for t, weight in part.weights.items()]
+    terms = []
+    for t, weight in part.weights.items():
+        label = part.label if "bias" in part.label else f"{part.label} at {numbers.token_at(t)}"
+        terms.append((numbers.operand(label, part.source(t, i)), weight))
     terms.sort(key=lambda term: -abs(term[0].value * term[1]))
     total = math.fsum(operand.value * weight for operand, weight in terms)
     written = [times(operand.value, weight) for operand, weight in terms[:TERMS]]
@@ -203,21 +205,11 @@ def _arrived(numbers: Quantities, at: NumberLocation) -> Answer:
     return Answer(f"Σ of {part.label} × its weight", " + ".join(written) or "0", operands, total, SCALED)
 
 
-def _written_at(numbers: Quantities, part: Contributor, position: int) -> str:
-    return part.label if "bias" in part.label else f"{part.label} at {numbers.token_at(position)}"
-
-
 def _contributor(numbers: Quantities, at: NumberLocation) -> Contributor:
     part = part_of(numbers, *at.index[:2])
     if part is None:
         raise UnknownNumberError(f"{at.ref} has no value.")
     return part
-
-
-def _logit_direction(numbers: Quantities, position: int, token: int) -> Tensor:
-    """gain × the token's embedding / scale, (C,), multiplied with a part's centred numbers."""
-    gain, embedding = numbers.weights["ln_f.weight"].double(), numbers.weights["wte.weight"][token].double()
-    return gain * embedding / float(numbers.trace["ln_final.scale"][position, 0])
 
 
 def _contribution(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -226,7 +218,9 @@ def _contribution(numbers: Quantities, at: NumberLocation) -> Answer:
     if part is None:
         formula = "Σᵢ final norm's bias[i] × token's embedding[i]"
         return numbers.dot(formula, numbers.vector("ln_f.bias"), numbers.vector("wte.weight", token))
-    centred, direction = part.vector - part.vector.mean(), _logit_direction(numbers, position, token)
+    centred = part.vector - part.vector.mean()
+    gain, embedding = numbers.weights["ln_f.weight"].double(), numbers.weights["wte.weight"][token].double()
+    direction = gain * embedding / float(numbers.trace["ln_final.scale"][position, 0])  # (C,)
     answer = numbers.sum(
         f"Σᵢ ({part.label}[i] − its mean) × (gain[i] × token's embedding[i] / scale)",
         centred * direction,

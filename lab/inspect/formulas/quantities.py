@@ -123,7 +123,6 @@ class Quantities:
         self.initial = initial
         self._context_at = context_at
         self._heads: dict[tuple[int, int], Tensor] = {}
-        self._logits: dict[int, Tensor] = {}
         self._contributors: dict[tuple[int, int | None], list[Contributor]] = {}
 
     def value(self, ref: str) -> float:
@@ -210,10 +209,7 @@ class Quantities:
         """Logits of the token after a position, (V,), float64."""
         if self._context_at is not None:
             return torch.from_numpy(self.context_at(position).logits)
-        if position not in self._logits:
-            last = f"blocks.{self.config.layers - 1}.resid_post"
-            self._logits[position] = self.trace.lens(last, [position])[0].double()
-        return self._logits[position]
+        return self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [position])[0].double()
 
     def context_at(self, position: int) -> "StageContext":
         """The context of a position. Raises UnknownNumberError where draws are unknown, or there is no such position."""
