@@ -8,12 +8,12 @@ import torch
 
 from lab.inspect.formulas.layer_formulas import ATTENTION, MLP, parts_of_score
 from lab.inspect.formulas.logits_formulas import CONTRIBUTIONS, OUTPUT
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, mean, norm, number, times
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, Vector, bracketed, mean, norm, number, times
 from lab.inspect.formulas.residual_stream_formulas import EMBEDDINGS, NORMS, STREAM
 from lab.inspect.logit_attribution import part_name
 from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import TIMES, describe_weight, product, short_weight
-from models.trace import BEFORE, BY_HEAD
+from models.trace import BEFORE
 from models.trace_edits import Edit
 
 WEIGHT = "A weight, set by training; the prompt does not change it."
@@ -25,27 +25,16 @@ def _weight(numbers: Quantities, at: NumberLocation) -> Answer:
     return Answer("", "", [], None, WEIGHT + (TIED if at.name == "wte.weight" else ""), initial)
 
 
-def _elements(numbers: Quantities, at: NumberLocation) -> list[str]:
-    """References of the vector's numbers."""
-    vector = at.whole.removesuffix(".norm")
-    if vector in numbers.weights:
-        count = len(numbers.weights[vector])
-    else:
-        name = at.name.removesuffix(".norm").removesuffix(BEFORE)
-        per_head = name in (*BY_HEAD, "attn.weighted_v")
-        count = numbers.config.head_width if per_head else numbers.config.width
-    before = "".join(f"{n}," for n in at.index)
-    return [f"{vector}[{before}{i}]" for i in range(count)]
-
-
 def _norm(numbers: Quantities, at: NumberLocation) -> Answer:
-    elements = _elements(numbers, at)
-    values = torch.tensor([numbers.value(ref) for ref in elements], dtype=torch.float64)
-    return norm(numbers.sum("√(Σᵢ x[i]²)", values.square(), lambda i: (f"x[{i + 1}]²", product(elements[i], elements[i]))))
-
-
-def _norm_value(numbers: Quantities, at: NumberLocation) -> float:
-    return math.hypot(*(numbers.value(ref) for ref in _elements(numbers, at)))
+    name, index = at.whole.removesuffix(".norm"), ",".join(map(str, at.index))
+    if numbers.has(name):
+        vector = numbers.vector(name, *at.index)
+    else:
+        count = numbers.config.head_width if at.name == "attn.weighted_v.norm" else numbers.config.width
+        refs = [f"{name}[{index},{i}]" for i in range(count)]
+        vector = Vector(torch.tensor([numbers.value(ref) for ref in refs], dtype=torch.float64), refs.__getitem__)
+    squares = vector.values.double().square()
+    return norm(numbers.sum("√(Σᵢ x[i]²)", squares, lambda i: (f"x[{i + 1}]²", product(*[vector.ref(i)] * 2))))
 
 
 RULES: dict[str, Rule] = {
@@ -56,7 +45,7 @@ RULES: dict[str, Rule] = {
     **MLP,
     **OUTPUT,
     **CONTRIBUTIONS,
-    "norm": Rule("norm", (), _norm, _norm_value),
+    "norm": Rule("norm", (), _norm),
     "weight.1": Rule("weight", ("dimension",), _weight),
     "weight.2": Rule("weight", ("row", "column"), _weight),
 }

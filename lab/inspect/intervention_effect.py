@@ -72,10 +72,8 @@ def effect(before: np.ndarray, after: np.ndarray, label: Callable[[int], str], w
     listed.sort(key=lambda id_: (-p[id_], id_))
     ranks = [_ranks(each) for each in (p, q)]
     changes = [Change(id_, label(id_), float(p[id_]), float(q[id_]), int(ranks[0][id_]), int(ranks[1][id_])) for id_ in listed]
-    rest = np.ones(len(p), dtype=bool)
-    rest[listed] = False
-    others = float(p[rest].sum()), float(q[rest].sum())
-    return Effect(words, here, position, len(p), kl_bits(before, after), changes, *others)
+    others = [float(np.delete(each, listed).sum()) for each in (p, q)]
+    return Effect(words, here, position, len(p), kl_bits(before, after), changes, others[0], others[1])
 
 
 def _order(p: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ a scaled one its scaled contribution, and a patch is one more part.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,25 +34,20 @@ from models.trace_edits import Edit
 FINAL_BIAS = "final norm's bias"
 
 
-class Contribution(msgspec.Struct):
-    """One part's term in the logit (or in the difference of two logits)."""
-
-    label: str
-    value: float
-    layer: int | None = None
-    """0-based; None for the embeddings and the final norm's bias."""
-
-
-class Attribution(msgspec.Struct, kw_only=True):
+class Attribution(NamedTuple):
     """Contributions in the order of the computation, patches last; with `leftover` they add up to `logit`."""
 
-    token: int
-    against: int | None
+    tokens: tuple[int, ...]
+    """The token, and the one that it is compared with, if any."""
     logit: float
-    """The token's logit, or its difference to that of `against`."""
-    contributions: list[Contribution]
-    leftover: float
-    """Rounding error: about 0."""
+    """The token's logit, or its difference to that of the other."""
+    contributions: list[tuple[str, float]]
+    """Each part's label and its term in the logit (or in the difference)."""
+
+    @property
+    def leftover(self) -> float:
+        """Rounding error: about 0."""
+        return self.logit - sum(value for _, value in self.contributions)
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,6 @@ class Contributor:
     """One part's vector in the residual stream at a position, as it arrives at the final norm."""
 
     label: str
-    layer: int | None
     vector: Tensor
     """(C,), float64."""
     weights: dict[int, float]
@@ -104,22 +98,20 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
     weights = torch.zeros(len(trace.ids), dtype=torch.float64)
     weights[position] = 1.0
     patched: dict[Edit, Tensor] = {}
-    found: list[tuple[int | None, Tensor, dict[int, float], Callable[[int, int], str]]] = []
+    found: list[tuple[Tensor, dict[int, float], Callable[[int, int], str]]] = []
 
     def through(name: str, weights: Tensor) -> Tensor:
         """Weights of the value called `name` before its edits."""
         return _before([edit for edit in trace.edits if edit.name == name], weights, patched)
 
-    def add(layer: int | None, written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
+    def add(written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
         """Add what was `written`: (n, C) at the n positions whose weight is not 0, or (C,) if the same at every position."""
         if written.dim() == 1:
             total = float(weights.sum())
-            found.append((layer, total * written.double(), {position: total} if total else {}, source))
+            found.append((total * written.double(), {position: total} if total else {}, source))
             return
         used = weights.nonzero()[:, 0]
-        found.append(
-            (layer, weights[used] @ written.double(), dict(zip(used.tolist(), weights[used].tolist(), strict=True)), source)
-        )
+        found.append((weights[used] @ written.double(), dict(zip(used.tolist(), weights[used].tolist(), strict=True)), source))
 
     if layers is not None:
         weights = through(f"blocks.{layers}.resid_pre", weights)
@@ -128,25 +120,25 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
         weights = through(f"{block}resid_post", weights)
         inner = through(f"{block}mlp_out", weights)
         mlp_bias = model.get_parameter(f"{hidden}mlp.c_proj.bias")
-        add(layer, mlp_bias, inner, lambda t, i, hidden=hidden: f"{hidden}mlp.c_proj.bias[{i}]")  # type: ignore[misc]
+        add(mlp_bias, inner, lambda t, i, hidden=hidden: f"{hidden}mlp.c_proj.bias[{i}]")  # type: ignore[misc]
         used = inner.nonzero()[:, 0]
         written = trace[f"{block}mlp.post"][used].double() @ model.get_parameter(f"{hidden}mlp.c_proj.weight").double().T
-        add(layer, written, inner, lambda t, i, block=block: f"{block}mlp_out.unbiased[{t},{i}]")  # type: ignore[misc]
+        add(written, inner, lambda t, i, block=block: f"{block}mlp_out.unbiased[{t},{i}]")  # type: ignore[misc]
         weights = through(f"{block}resid_mid", weights)
         inner = through(f"{block}attn_out", weights)
         attention_bias = model.get_parameter(f"{hidden}attn.c_proj.bias")
-        add(layer, attention_bias, inner, lambda t, i, hidden=hidden: f"{hidden}attn.c_proj.bias[{i}]")  # type: ignore[misc]
+        add(attention_bias, inner, lambda t, i, hidden=hidden: f"{hidden}attn.c_proj.bias[{i}]")  # type: ignore[misc]
         outputs = trace.head_out(layer, inner.nonzero()[:, 0].tolist())  # (H, n, C)
         for head in reversed(range(heads)):
-            add(layer, outputs[head], inner, lambda t, i, block=block, head=head: f"{block}attn.head_out[{head},{t},{i}]")  # type: ignore[misc]
+            add(outputs[head], inner, lambda t, i, block=block, head=head: f"{block}attn.head_out[{head},{t},{i}]")  # type: ignore[misc]
         weights = through(f"{block}resid_pre", weights)
         check()
     used = weights.nonzero()[:, 0]
-    add(None, trace["pos_embed"][used], weights, lambda t, i: f"pos_embed[{t},{i}]")
-    add(None, trace["embed"][used], weights, lambda t, i: f"embed[{t},{i}]")
+    add(trace["pos_embed"][used], weights, lambda t, i: f"pos_embed[{t},{i}]")
+    add(trace["embed"][used], weights, lambda t, i: f"embed[{t},{i}]")
     result = [
-        Contributor(part_name(config, trace.edits, index), layer, vector.detach(), used, source)
-        for index, (layer, vector, used, source) in enumerate(reversed(found))
+        Contributor(part_name(config, trace.edits, index), vector.detach(), used, source)
+        for index, (vector, used, source) in enumerate(reversed(found))
     ]
     nothing = torch.zeros(config.width, dtype=torch.float64)
     for k, edit in enumerate(patches(trace.edits)):
@@ -154,7 +146,7 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
         if layers is not None and int(of_layer) >= layers + (name == "resid_pre"):
             continue
         label = part_name(config, trace.edits, final_bias_at(config) + 1 + k)
-        result.append(Contributor(label, int(of_layer), patched.get(edit, nothing), {}, None))
+        result.append(Contributor(label, patched.get(edit, nothing), {}, None))
     return result
 
 
@@ -189,16 +181,10 @@ def attribute(
     through_norm = model.ln_f.weight.detach().double() * direction / scale  # (C,), multiplied with the centred vector
     vectors = torch.stack([part.vector for part in found])  # (parts, C)
     values = (vectors - vectors.mean(-1, keepdim=True)) @ through_norm
-    terms = [Contribution(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
-    terms.insert(final_bias_at(model.config), Contribution(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
+    terms = list(zip([part.label for part in found], values.tolist(), strict=True))
+    terms.insert(final_bias_at(model.config), (FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
     logit = float(trace["ln_final.out"][position].double() @ direction)
-    return Attribution(
-        token=token,
-        against=against,
-        logit=logit,
-        contributions=terms,
-        leftover=logit - sum(each.value for each in terms),
-    )
+    return Attribution((token,) if against is None else (token, against), logit, terms)
 
 
 CANDIDATES = 6
@@ -224,9 +210,7 @@ def attribution(context: StageContext, candidate: int | None = None, against: in
     model, trace, at = context.opened.model, context.trace, context.position
     found = context.traced.get_or_compute("parts", at, lambda: contributors(model, trace, at))
     contributions = attribute(model, trace, at, token, against, found)
-    title = f"direct logit attribution: {_quoted(context, token)}" + (
-        f" vs {_quoted(context, against)}" if against is not None else ""
-    )
+    title = f"direct logit attribution: {' vs '.join(_quoted(context, each) for each in contributions.tokens)}"
     parity = Parity("sum of the contributions · model's logit", abs(contributions.leftover), 1, abs(contributions.logit))
     return View(
         "attribution",
@@ -248,23 +232,17 @@ def _quoted(context: StageContext, token: int) -> str:
 
 
 def _sentence(context: StageContext, found: Attribution) -> str:
-    token = _quoted(context, found.token)
-    if found.against is None:
-        about = f"After {context.here} the logit of {token} is {significant(found.logit)}"
-    else:
-        above = "above" if found.logit >= 0 else "below"
-        about = f"After {context.here} the logit of {token} is {significant(abs(found.logit))} {above} that of "
-        about += _quoted(context, found.against)
-    return f"{about}. Largest contribution: {_most(found.contributions, 1)}; most negative: {_most(found.contributions, -1)}."
+    token, *others = (_quoted(context, each) for each in found.tokens)
+    about = f"After {context.here} the logit of {token} is {significant(abs(found.logit) if others else found.logit)}"
+    if others:
+        about += f" {'above' if found.logit >= 0 else 'below'} that of {others[0]}"
+    return f"{about}. Largest contribution: {_most(found, 1)}; most negative: {_most(found, -1)}."
 
 
-def _most(contributions: list[Contribution], sign: int) -> str:
+def _most(found: Attribution, sign: int) -> str:
     """The largest contribution of one sign: `layer 4 mlp (+3.21)`."""
-    side = [each for each in contributions if each.value * sign > 0]
-    if not side:
-        return "none"
-    most = max(side, key=lambda each: abs(each.value))
-    return f"{most.label} ({significant(most.value, sign=True)})"
+    label, value = max(found.contributions, key=lambda each: each[1] * sign)
+    return f"{label} ({significant(value, sign=True)})" if value * sign > 0 else "none"
 
 
 def _switched_off(context: StageContext) -> dict[str, str]:
@@ -279,26 +257,24 @@ def _switched_off(context: StageContext) -> dict[str, str]:
 
 
 def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
-    order = list(range(len(found.contributions)))
+    contributions = list(enumerate(found.contributions))
     if by_size:
-        order.sort(key=lambda part: -abs(found.contributions[part].value))
-    contributions = [found.contributions[part] for part in order]
-    values = [each.value for each in contributions]
-    most = max((abs(value) for value in values), default=0.0) or 1.0
+        contributions.sort(key=lambda each: -abs(each[1][1]))
+    values = [value for _, (_, value) in contributions]
+    most = max(map(abs, values)) or 1.0
     decimals = decimals_for(values, found.logit, digits=3)
     places = term_decimals(np.array([*values, found.leftover]), found.logit, decimals)
     off = _switched_off(context)
-    tokens = (found.token,) if found.against is None else (found.token, found.against)
-    family = "logits.contribution" if found.against is None else "logits.contribution.over"
+    family = "logits.contribution.over" if found.tokens[1:] else "logits.contribution"
     rows = []
-    for part, each in zip(order, contributions, strict=True):
-        name = ref(family, context.position, part, *tokens)
-        value = Cell(fixed(each.value, places, sign=True), each.value, name, each.value / most)
-        rows.append([context.part_cell(each.label, off.get(each.label, "")), value])
+    for part, (label, value) in contributions:
+        name = ref(family, context.position, part, *found.tokens)
+        cell = Cell(fixed(value, places, sign=True), value, name, value / most)
+        rows.append([context.part_cell(label, off.get(label, "")), cell])
     leftover = fixed(found.leftover, places, sign=True)
     rows.append([Cell("leftover (rounding)", style="dim"), Cell(leftover, found.leftover, note=LEFTOVER_NOTE, style="dim")])
-    name = ref("logits" if found.against is None else "logits.over", context.position, *tokens)
-    label = "= logit" if found.against is None else "= difference of the logits"
+    name = ref("logits.over" if found.tokens[1:] else "logits", context.position, *found.tokens)
+    label = "= difference of the logits" if found.tokens[1:] else "= logit"
     total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]
     columns = [Column("part", align="left"), Column("contribution")]
     ends = significant(most)

@@ -79,11 +79,9 @@ def _next(first: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
         [Cell(first.tokenizer.label(id_)), cell(float(p[id_]), ref("probability", first.position, id_)), cell(float(q[id_]))]
         for id_ in listed
     ]
-    rest = np.ones(len(p), dtype=bool)
-    rest[listed] = False
-    if rest.any():
-        others = float(p[rest].sum()), float(q[rest].sum())
-        rows.append([Cell(f"{int(rest.sum()):,} others", style="dim"), *(Cell(probability(x), x, bar=x) for x in others)])
+    if rest := len(p) - len(listed):
+        others = (float(np.delete(each, listed).sum()) for each in (p, q))
+        rows.append([Cell(f"{rest:,} others", style="dim"), *(Cell(probability(x), x, bar=x) for x in others)])
     columns = [Column("next token", align="left"), Column("prompt 1"), Column("prompt 2")]
     return Table(columns, rows, title="next token")
 

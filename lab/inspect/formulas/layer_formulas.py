@@ -5,6 +5,7 @@ the residual stream, and their effect on logits.
 """
 
 import math
+import operator
 from dataclasses import replace
 
 import torch
@@ -18,12 +19,13 @@ from lab.inspect.formulas.quantities import (
     Rule,
     Scores,
     Vector,
-    bracketed,
     linear,
     mean,
     number,
     softmax_rules,
     times,
+    work_out,
+    worked_out,
 )
 from lab.inspect.stages.score_parts_stage import ScoreParts, score_parts
 from lab.views.number_refs import product
@@ -45,11 +47,10 @@ SHIFTED, EXP, SUM, SOFTMAX = softmax_rules("score", "keys", PAIR, _scores, Quant
 def _score(numbers: Quantities, at: NumberLocation) -> Answer:
     head, query, key = at.index
     raw = numbers.operand("q·k", f"{at.block}attn.scores_raw[{head},{query},{key}]")
-    width = numbers.config.head_width
+    width, root = numbers.config.head_width, math.sqrt(numbers.config.head_width)
     if key > query:
         return Answer("−∞ where the key comes after the query", "−∞", [raw], -math.inf, MASKED)
-    written = f"{number(raw.value)} / √{width} = {number(raw.value)} / {number(math.sqrt(width))}"
-    return Answer(f"q·k / √d, d = {width}", written, [raw], raw.value / math.sqrt(width))
+    return work_out(f"q·k / √d, d = {width}", f"{{0}} / √{width} = {{0}} / {number(root)}", [raw], lambda score: score / root)
 
 
 def parts_of_score(numbers: Quantities, at: NumberLocation) -> ScoreParts:
@@ -60,14 +61,9 @@ def parts_of_score(numbers: Quantities, at: NumberLocation) -> ScoreParts:
     return score_parts(lambda name: numbers.weights[name].numpy(), numbers.trace, at.layer, head, query, key)
 
 
-def _factors(numbers: Quantities, at: NumberLocation) -> tuple[Tensor, Tensor]:
-    """The part of the query and the part of the key, (D,) each, whose product is a term of the score."""
-    parts = parts_of_score(numbers, at)
-    return torch.from_numpy(parts.q[at.index[3]]), torch.from_numpy(parts.k[at.index[4]])
-
-
 def _score_part(numbers: Quantities, at: NumberLocation) -> Answer:
-    q, k = _factors(numbers, at)
+    parts = parts_of_score(numbers, at)
+    q, k = torch.from_numpy(parts.q[at.index[3]]), torch.from_numpy(parts.k[at.index[4]])  # (D,) each
     root = math.sqrt(len(q))
     answer = numbers.sum(
         f"Σ_d part of q[d] × part of k[d] / √{len(q)}",
@@ -91,17 +87,13 @@ def _projection(numbers: Quantities, at: NumberLocation) -> Answer:
     return linear(numbers, at, f"h.{at.layer}.attn.c_attn", row, "ln1.out", f"W_{letter.upper()}")
 
 
-def _weighted(numbers: Quantities, at: NumberLocation) -> Answer:
-    head, query, key, d = at.index
-    p = numbers.operand("attention pattern", f"{at.block}attn.pattern[{head},{query},{key}]")
-    v = numbers.operand("value", f"{at.block}attn.v[{key},{head},{d}]")
-    return Answer("pattern × v", f"{number(p.value)} × {number(v.value)}", [p, v], p.value * v.value)
-
-
-def _weighted_value(numbers: Quantities, at: NumberLocation) -> float:
-    head, query, key, d = at.index
-    pattern, v = numbers.trace[f"{at.block}attn.pattern"], numbers.trace[f"{at.block}attn.v"]
-    return float(pattern[head, query, key]) * float(v[key, head, d])
+WEIGHTED = worked_out(
+    "pattern × v",
+    "{} × {}",
+    operator.mul,
+    ("attention pattern", "{block}attn.pattern[{0},{1},{2}]"),
+    ("value", "{block}attn.v[{2},{0},{3}]"),
+)
 
 
 def _z(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -139,54 +131,38 @@ def _along(numbers: Quantities, at: NumberLocation) -> Answer:
     return numbers.dot("Σᵢ head's output[i] × attention output[i]", output, whole)
 
 
-def _whole(numbers: Quantities, at: NumberLocation) -> Tensor:
-    """The attention output at the number's position, (C,), float64."""
-    return numbers.trace[numbers.before(f"{at.block}attn_out")][at.index[1]].double()
-
-
-def _along_value(numbers: Quantities, at: NumberLocation) -> float:
-    return float(_output(numbers, at) @ _whole(numbers, at))
-
-
 def _share(numbers: Quantities, at: NumberLocation) -> Answer:
     head, position = at.index
     along = numbers.operand("head's output · attention output", f"{at.block}attn.head_out.along[{head},{position}]")
     norm = numbers.operand("norm of the attention output", f"{numbers.before(f'{at.block}attn_out')}.norm[{position}]")
-    share = along.value / norm.value**2 if norm.value else 0.0
-    written = f"{number(along.value)} / {number(norm.value)}²"
-    return Answer("(head's output · attention output) / norm²", written, [along, norm], share)
-
-
-def _share_value(numbers: Quantities, at: NumberLocation) -> float:
-    out = _whole(numbers, at)
-    squared = float(out @ out)
-    return _along_value(numbers, at) / squared if squared else 0.0
+    return work_out(
+        "(head's output · attention output) / norm²",
+        "{} / {}²",
+        [along, norm],
+        lambda along, norm: along / norm**2 if norm else 0.0,
+    )
 
 
 def _pattern_row(numbers: Quantities, at: NumberLocation, head: int, query: int) -> Tensor:
     return numbers.trace[f"{at.block}attn.pattern"][head, query, : query + 1]
 
 
-def _entropy_terms(numbers: Quantities, at: NumberLocation) -> Tensor:
-    """p log2(1/p) of each key, 0 where p is 0."""
-    nats: Tensor = torch.special.entr(_pattern_row(numbers, at, *at.index[:2]).double())
-    return nats / math.log(2)
-
-
 def _entropy(numbers: Quantities, at: NumberLocation) -> Answer:
     head, query = at.index
+    nats = torch.special.entr(_pattern_row(numbers, at, head, query).double())  # 0 where p is 0
     return numbers.sum(
         "Σ over the keys of p × log₂(1/p), in bits",
-        _entropy_terms(numbers, at),
+        nats / math.log(2),
         lambda k: (numbers.token_at(k), f"{at.block}attn.entropy.term[{head},{query},{k}]"),
     )
 
 
-def _entropy_term(numbers: Quantities, at: NumberLocation) -> Answer:
-    head, query, key = at.index
-    p = numbers.operand("p, attention", f"{at.block}attn.pattern[{head},{query},{key}]")
-    recomputed = p.value * math.log2(1 / p.value) if p.value else 0.0
-    return Answer("p × log₂(1/p)", f"{number(p.value)} × log₂(1 / {number(p.value)})", [p], recomputed)
+ENTROPY_TERM = worked_out(
+    "p × log₂(1/p)",
+    "{0} × log₂(1 / {0})",
+    lambda p: p * math.log2(1 / p) if p else 0.0,
+    ("p, attention", "{block}attn.pattern[{0},{1},{2}]"),
+)
 
 
 ATTENTION = {
@@ -195,23 +171,14 @@ ATTENTION = {
     "blocks.N.attn.v": Rule("value", PER_HEAD, _projection),
     "blocks.N.attn.scores_raw": Rule("query · key", PAIR, _score_raw),
     "blocks.N.attn.attn_scores": Rule("attention score", PAIR, _score),
-    "blocks.N.attn.attn_scores.part": Rule(
-        "a term of the score",
-        (*PAIR, "part of the query", "part of the key"),
-        _score_part,
-        lambda numbers, at: float(torch.dot(*_factors(numbers, at))) / math.sqrt(numbers.config.head_width),
-    ),
+    "blocks.N.attn.attn_scores.part": Rule("a term of the score", (*PAIR, "part of the query", "part of the key"), _score_part),
     "blocks.N.attn.shifted": SHIFTED,
     "blocks.N.attn.exp": EXP,
     "blocks.N.attn.sum": SUM,
     "blocks.N.attn.pattern": Rule("attention pattern", PAIR, SOFTMAX),
-    "blocks.N.attn.entropy": Rule(
-        "entropy of the attention", PAIR[:2], _entropy, lambda numbers, at: float(_entropy_terms(numbers, at).sum())
-    ),
-    "blocks.N.attn.entropy.term": Rule(
-        "a key's term in the entropy", PAIR, _entropy_term, lambda numbers, at: float(_entropy_terms(numbers, at)[at.index[2]])
-    ),
-    "blocks.N.attn.weighted_v": Rule("weighted value", (*PAIR, "dimension"), _weighted, _weighted_value),
+    "blocks.N.attn.entropy": Rule("entropy of the attention", PAIR[:2], _entropy),
+    "blocks.N.attn.entropy.term": Rule("a key's term in the entropy", PAIR, ENTROPY_TERM),
+    "blocks.N.attn.weighted_v": Rule("weighted value", (*PAIR, "dimension"), WEIGHTED),
     "blocks.N.attn.z": Rule("z, weighted sum of values", PER_HEAD, _z),
     "blocks.N.attn.head_out": Rule(
         "a head's output",
@@ -219,8 +186,8 @@ ATTENTION = {
         _head_out,
         lambda numbers, at: float(_output(numbers, at)[at.index[2]]),
     ),
-    "blocks.N.attn.head_out.along": Rule("a head's output · attention output", ("head", "position"), _along, _along_value),
-    "blocks.N.attn.head_out.share": Rule("a head's share of the attention output", ("head", "position"), _share, _share_value),
+    "blocks.N.attn.head_out.along": Rule("a head's output · attention output", ("head", "position"), _along),
+    "blocks.N.attn.head_out.share": Rule("a head's share of the attention output", ("head", "position"), _share),
 }
 
 
@@ -231,62 +198,55 @@ def _pre(numbers: Quantities, at: NumberLocation) -> Answer:
     return linear(numbers, at, f"h.{at.layer}.mlp.c_fc", at.index[1], "ln2.out", "W_in")
 
 
-def _post(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, neuron = at.index
-    x = numbers.operand("x, before GELU", f"{at.block}mlp.pre[{position},{neuron}]")
-    inner = math.sqrt(2 / math.pi) * (x.value + 0.044715 * x.value**3)
-    text = bracketed(x.value)
-    return Answer(
-        "x/2 × (1 + tanh(√(2/π) × (x + 0.044715 x³)))",
-        f"{text}/2 × (1 + tanh(0.7979 × ({text} + 0.044715 × {text}³)))",
-        [x],
-        0.5 * x.value * (1 + math.tanh(inner)),
-    )
+POST = worked_out(
+    "x/2 × (1 + tanh(√(2/π) × (x + 0.044715 x³)))",
+    "{0:()}/2 × (1 + tanh(0.7979 × ({0:()} + 0.044715 × {0:()}³)))",
+    lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    ("x, before GELU", "{block}mlp.pre[{0},{1}]"),
+)
 
 
 def _out(numbers: Quantities, at: NumberLocation) -> Answer:
     return linear(numbers, at, f"h.{at.layer}.mlp.c_proj", at.index[1], "mlp.post", "W_out")
 
 
-def _neuron_out(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, neuron, i = at.index
-    post = numbers.operand("neuron after GELU", f"{at.block}mlp.post[{position},{neuron}]")
-    weight = numbers.operand("W_out", f"h.{at.layer}.mlp.c_proj.weight[{i},{neuron}]")
-    written = f"{number(post.value)} × {bracketed(weight.value)}"
-    return Answer("GELU(x) × W_out", written, [post, weight], post.value * weight.value)
+NEURON_OUT = worked_out(
+    "GELU(x) × W_out",
+    "{} × {:()}",
+    operator.mul,
+    ("neuron after GELU", "{block}mlp.post[{0},{1}]"),
+    ("W_out", "h.{layer}.mlp.c_proj.weight[{2},{1}]"),
+)
 
 
 def _neuron_out_value(numbers: Quantities, at: NumberLocation) -> float:
+    """The same without its words, for the norm of all dimensions."""
     position, neuron, i = at.index
     weight = numbers.weights[f"h.{at.layer}.mlp.c_proj.weight"]
     return float(numbers.trace[f"{at.block}mlp.post"][position, neuron]) * float(weight[i, neuron])
 
 
-def _logit_effect(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, neuron, token = at.index
-    post, effect, scale = operands = [
-        numbers.operand("neuron after GELU", f"{at.block}mlp.post[{position},{neuron}]"),
-        numbers.operand("effect of the neuron's vector", f"{at.block}mlp.vector_effect[{neuron},{token}]"),
-        numbers.operand("scale of the final norm", f"ln_final.scale[{position}]"),
-    ]
-    written = f"{number(post.value)} × {bracketed(effect.value)} / {number(scale.value)}"
-    return Answer("GELU(x) × effect / scale", written, operands, post.value * effect.value / scale.value)
-
-
-def _logit_effect_value(numbers: Quantities, at: NumberLocation) -> float:
-    position, neuron, token = at.index
-    post = float(numbers.trace[f"{at.block}mlp.post"][position, neuron])
-    return post * _effect_of(numbers, at, neuron, token) / float(numbers.trace["ln_final.scale"][position, 0])
+LOGIT_EFFECT = worked_out(
+    "GELU(x) × effect / scale",
+    "{} × {:()} / {}",
+    lambda post, effect, scale: post * effect / scale,
+    ("neuron after GELU", "{block}mlp.post[{0},{1}]"),
+    ("effect of the neuron's vector", "{block}mlp.vector_effect[{1},{2}]"),
+    ("scale of the final norm", "ln_final.scale[{0}]"),
+)
+VECTOR_THROUGH_NORM = worked_out(
+    "(W_out − mean) × gain",
+    "({} − {:()}) × {:()}",
+    lambda weight, mean, gain: (weight - mean) * gain,
+    ("W_out", "h.{layer}.mlp.c_proj.weight[{1},{0}]"),
+    ("mean of the neuron's vector", "{block}mlp.vector_mean[{0}]"),
+    ("gain of the final norm", "ln_f.weight[{1}]"),
+)
 
 
 def _vector(numbers: Quantities, at: NumberLocation, neuron: int) -> Tensor:
     """The neuron's vector, (C,), float64: its column of W_out."""
     return numbers.weights[f"h.{at.layer}.mlp.c_proj.weight"][:, neuron].double()
-
-
-def _effect_of(numbers: Quantities, at: NumberLocation, neuron: int, token: int) -> float:
-    vector, gain = _vector(numbers, at, neuron), numbers.weights["ln_f.weight"].double()
-    return float(((vector - vector.mean()) * gain) @ numbers.weights["wte.weight"][token].double())
 
 
 def _vector_effect(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -300,23 +260,6 @@ def _vector_effect(numbers: Quantities, at: NumberLocation) -> Answer:
     return numbers.dot(formula, passed, numbers.vector("wte.weight", token))
 
 
-def _vector_through_norm(numbers: Quantities, at: NumberLocation) -> Answer:
-    neuron, i = at.index
-    weight, mean, gain = operands = [
-        numbers.operand("W_out", f"h.{at.layer}.mlp.c_proj.weight[{i},{neuron}]"),
-        numbers.operand("mean of the neuron's vector", f"{at.block}mlp.vector_mean[{neuron}]"),
-        numbers.operand("gain of the final norm", f"ln_f.weight[{i}]"),
-    ]
-    written = f"({number(weight.value)} − {bracketed(mean.value)}) × {bracketed(gain.value)}"
-    return Answer("(W_out − mean) × gain", written, operands, (weight.value - mean.value) * gain.value)
-
-
-def _vector_through_norm_value(numbers: Quantities, at: NumberLocation) -> float:
-    neuron, i = at.index
-    vector = _vector(numbers, at, neuron)
-    return float((vector[i] - vector.mean()) * numbers.weights["ln_f.weight"][i].double())
-
-
 def _vector_mean(numbers: Quantities, at: NumberLocation) -> Answer:
     (neuron,) = at.index
     vector = _vector(numbers, at, neuron)
@@ -327,20 +270,13 @@ def _vector_mean(numbers: Quantities, at: NumberLocation) -> Answer:
 
 MLP = {
     "blocks.N.mlp.pre": Rule("neuron before GELU", NEURON, _pre),
-    "blocks.N.mlp.post": Rule("neuron after GELU", NEURON, _post),
+    "blocks.N.mlp.post": Rule("neuron after GELU", NEURON, POST),
     "blocks.N.mlp_out": Rule("MLP output", ("position", "dimension"), _out),
-    "blocks.N.mlp.neuron_out": Rule("output of a neuron", (*NEURON, "dimension"), _neuron_out, _neuron_out_value),
-    "blocks.N.mlp.logit_effect": Rule("effect of a neuron on a logit", (*NEURON, "token"), _logit_effect, _logit_effect_value),
-    "blocks.N.mlp.vector_effect": Rule(
-        "effect of a neuron's vector", ("neuron", "token"), _vector_effect, lambda numbers, at: _effect_of(numbers, at, *at.index)
-    ),
+    "blocks.N.mlp.neuron_out": Rule("output of a neuron", (*NEURON, "dimension"), NEURON_OUT, _neuron_out_value),
+    "blocks.N.mlp.logit_effect": Rule("effect of a neuron on a logit", (*NEURON, "token"), LOGIT_EFFECT),
+    "blocks.N.mlp.vector_effect": Rule("effect of a neuron's vector", ("neuron", "token"), _vector_effect),
     "blocks.N.mlp.vector_through_norm": Rule(
-        "neuron's vector through the final norm's gain", ("neuron", "dimension"), _vector_through_norm, _vector_through_norm_value
+        "neuron's vector through the final norm's gain", ("neuron", "dimension"), VECTOR_THROUGH_NORM
     ),
-    "blocks.N.mlp.vector_mean": Rule(
-        "mean of a neuron's vector",
-        ("neuron",),
-        _vector_mean,
-        lambda numbers, at: float(_vector(numbers, at, at.index[0]).mean()),
-    ),
+    "blocks.N.mlp.vector_mean": Rule("mean of a neuron's vector", ("neuron",), _vector_mean),
 }

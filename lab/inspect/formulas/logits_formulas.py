@@ -6,11 +6,11 @@ the MLP without its bias, the MLP's bias; then the final norm's bias; last what 
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from lab.core.number_format import whole
 from lab.inspect.formulas.quantities import (
@@ -21,12 +21,13 @@ from lab.inspect.formulas.quantities import (
     Rule,
     Scores,
     UnknownNumberError,
-    bracketed,
     exps,
     mean,
     number,
     softmax_rules,
     times,
+    work_out,
+    worked_out,
 )
 from lab.inspect.logit_attribution import Contributor, final_bias_at
 from lab.inspect.stages.stage_context import Draw, StageContext
@@ -71,14 +72,22 @@ def _after(numbers: Quantities, at: NumberLocation) -> Answer:
         return Answer("0 for a removed token", "0", [before], 0.0, LEFT_OUT)
     if context.sampling.greedy or context.sampling.temperature == 0:
         return Answer("1 for the most probable token (greedy)", "1", [before], 1.0)
-    temperature = context.sampling.temperature
-    score = numbers.operand("logit", f"logits[{position},{token}]")
-    top = numbers.operand("largest logit", f"logits[{position},{context.answer}]")
-    total = numbers.operand("Σ over the kept tokens", f"sample.sum[{position}]")
-    written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g}) / {number(total.value)}"
-    recomputed = math.exp((score.value - top.value) / temperature) / total.value
-    operands = [score, top, Operand("T, the temperature", temperature), total]
-    return Answer("exp((logit − max) / T) / Σ over the kept tokens", written, operands, recomputed)
+    return work_out(
+        "exp((logit − max) / T) / Σ over the kept tokens",
+        f"exp(({{0}} − {{1:()}}) / {context.sampling.temperature:g}) / {{3}}",
+        [*_warmed_operands(numbers, at), numbers.operand("Σ over the kept tokens", f"sample.sum[{position}]")],
+        lambda score, top, temperature, total: math.exp((score - top) / temperature) / total,
+    )
+
+
+def _warmed_operands(numbers: Quantities, at: NumberLocation) -> list[Operand]:
+    position, token = at.index
+    context = numbers.context_at(position)
+    return [
+        numbers.operand("logit", f"logits[{position},{token}]"),
+        numbers.operand("largest logit", f"logits[{position},{context.answer}]"),
+        Operand("T, the temperature", context.sampling.temperature or 1.0),
+    ]
 
 
 def _warmed(context: StageContext) -> torch.Tensor:
@@ -87,14 +96,13 @@ def _warmed(context: StageContext) -> torch.Tensor:
 
 
 def _sample_exp(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, token = at.index
-    context = numbers.context_at(position)
-    temperature = context.sampling.temperature or 1.0
-    score = numbers.operand("logit", f"logits[{position},{token}]")
-    top = numbers.operand("largest logit", f"logits[{position},{context.answer}]")
-    written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g})"
-    recomputed = math.exp((score.value - top.value) / temperature)
-    return Answer("exp((logit − max) / T)", written, [score, top, Operand("T, the temperature", temperature)], recomputed)
+    temperature = numbers.context_at(at.index[0]).sampling.temperature or 1.0
+    return work_out(
+        "exp((logit − max) / T)",
+        f"exp(({{}} − {{:()}}) / {temperature:g})",
+        _warmed_operands(numbers, at),
+        lambda score, top, temperature: math.exp((score - top) / temperature),
+    )
 
 
 def _sample_sum(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -106,11 +114,6 @@ def _sample_sum(numbers: Quantities, at: NumberLocation) -> Answer:
         _warmed(context)[kept],
         lambda n: (f"“{numbers.label(int(kept[n]))}”", f"sample.exp[{position},{int(kept[n])}]"),
     )
-
-
-def _sample_sum_value(numbers: Quantities, at: NumberLocation) -> float:
-    context = numbers.context_at(at.index[0])
-    return float(_warmed(context)[torch.from_numpy(context.draw().kept)].sum())
 
 
 def _low(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -125,12 +128,13 @@ def _low(numbers: Quantities, at: NumberLocation) -> Answer:
     return answer if before else Answer("0 for the first token", "0", [], 0.0, FIRST)
 
 
-def _high(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, token = at.index
-    low = numbers.operand("lower bound", f"sample.low[{position},{token}]")
-    p = numbers.operand("probability", f"sample.after[{position},{token}]")
-    written = f"{number(low.value)} + {number(p.value)}"
-    return Answer("lower bound + probability", written, [low, p], low.value + p.value)
+HIGH = worked_out(
+    "lower bound + probability",
+    "{} + {}",
+    operator.add,
+    ("lower bound", "sample.low[{0},{1}]"),
+    ("probability", "sample.after[{0},{1}]"),
+)
 
 
 OUTPUT = {
@@ -148,18 +152,13 @@ OUTPUT = {
     "sample.after": Rule(
         "probability of being drawn", NEXT, _after, lambda numbers, at: float(_draw(numbers, at).after[at.index[1]])
     ),
-    "sample.exp": Rule(
-        "exp((logit − max) / T)",
-        NEXT,
-        _sample_exp,
-        lambda numbers, at: float(_warmed(numbers.context_at(at.index[0]))[at.index[1]]),
-    ),
-    "sample.sum": Rule("sum over the kept tokens", ("position",), _sample_sum, _sample_sum_value),
+    "sample.exp": Rule("exp((logit − max) / T)", NEXT, _sample_exp),
+    "sample.sum": Rule("sum over the kept tokens", ("position",), _sample_sum),
     "sample.low": Rule(
         "lower bound of a token's interval", NEXT, _low, lambda numbers, at: _draw(numbers, at).interval(at.index[1])[0]
     ),
     "sample.high": Rule(
-        "upper bound of a token's interval", NEXT, _high, lambda numbers, at: _draw(numbers, at).interval(at.index[1])[1]
+        "upper bound of a token's interval", NEXT, HIGH, lambda numbers, at: _draw(numbers, at).interval(at.index[1])[1]
     ),
 }
 
@@ -191,7 +190,10 @@ def _arrived(numbers: Quantities, at: NumberLocation) -> Answer:
     i, part = at.index[2], _contributor(numbers, at)
     if part.source is None:
         return Answer("", "", [], None, PATCHED)
-    terms = [(numbers.operand(_written_at(numbers, part, t), part.source(t, i)), weight) for t, weight in part.weights.items()]
+    terms = []
+    for t, weight in part.weights.items():
+        label = part.label if "bias" in part.label else f"{part.label} at {numbers.token_at(t)}"
+        terms.append((numbers.operand(label, part.source(t, i)), weight))
     terms.sort(key=lambda term: -abs(term[0].value * term[1]))
     total = math.fsum(operand.value * weight for operand, weight in terms)
     written = [times(operand.value, weight) for operand, weight in terms[:TERMS]]
@@ -203,29 +205,11 @@ def _arrived(numbers: Quantities, at: NumberLocation) -> Answer:
     return Answer(f"Σ of {part.label} × its weight", " + ".join(written) or "0", operands, total, SCALED)
 
 
-def _written_at(numbers: Quantities, part: Contributor, position: int) -> str:
-    return part.label if "bias" in part.label else f"{part.label} at {numbers.token_at(position)}"
-
-
 def _contributor(numbers: Quantities, at: NumberLocation) -> Contributor:
     part = part_of(numbers, *at.index[:2])
     if part is None:
         raise UnknownNumberError(f"{at.ref} has no value.")
     return part
-
-
-def _logit_direction(numbers: Quantities, position: int, token: int) -> Tensor:
-    """gain × the token's embedding / scale, (C,), multiplied with a part's centred numbers."""
-    gain, embedding = numbers.weights["ln_f.weight"].double(), numbers.weights["wte.weight"][token].double()
-    return gain * embedding / float(numbers.trace["ln_final.scale"][position, 0])
-
-
-def _terms(numbers: Quantities, at: NumberLocation) -> Tensor:
-    position, index, token = at.index[:3]
-    part = part_of(numbers, position, index)
-    if part is None:
-        return numbers.weights["ln_f.bias"].double() * numbers.weights["wte.weight"][token].double()
-    return (part.vector - part.vector.mean()) * _logit_direction(numbers, position, token)
 
 
 def _contribution(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -234,7 +218,9 @@ def _contribution(numbers: Quantities, at: NumberLocation) -> Answer:
     if part is None:
         formula = "Σᵢ final norm's bias[i] × token's embedding[i]"
         return numbers.dot(formula, numbers.vector("ln_f.bias"), numbers.vector("wte.weight", token))
-    centred, direction = part.vector - part.vector.mean(), _logit_direction(numbers, position, token)
+    centred = part.vector - part.vector.mean()
+    gain, embedding = numbers.weights["ln_f.weight"].double(), numbers.weights["wte.weight"][token].double()
+    direction = gain * embedding / float(numbers.trace["ln_final.scale"][position, 0])  # (C,)
     answer = numbers.sum(
         f"Σᵢ ({part.label}[i] − its mean) × (gain[i] × token's embedding[i] / scale)",
         centred * direction,
@@ -247,17 +233,19 @@ def _contribution(numbers: Quantities, at: NumberLocation) -> Answer:
 def _term(numbers: Quantities, at: NumberLocation) -> Answer:
     position, index, token, i = at.index
     part = _contributor(numbers, at)
-    x, mean_of_part, gain, embedding, scale = operands = [
+    operands = [
         numbers.operand(f"{part.label}, dimension {i + 1}", _ref(part, at)(i)),
         numbers.operand("mean of the part's numbers", f"logits.contribution.mean[{position},{index}]"),
         numbers.operand("gain of the final norm", f"ln_f.weight[{i}]"),
         numbers.operand("token's embedding", f"wte.weight[{token},{i}]"),
         numbers.operand("scale of the final norm", f"ln_final.scale[{position}]"),
     ]
-    written = f"({number(x.value)} − {bracketed(mean_of_part.value)}) × {bracketed(gain.value)} × {bracketed(embedding.value)}"
-    recomputed = (x.value - mean_of_part.value) * gain.value * embedding.value / scale.value
-    formula = "(part[i] − mean) × gain[i] × token's embedding[i] / scale"
-    return Answer(formula, f"{written} / {number(scale.value)}", operands, recomputed)
+    return work_out(
+        "(part[i] − mean) × gain[i] × token's embedding[i] / scale",
+        "({} − {:()}) × {:()} × {:()} / {}",
+        operands,
+        lambda x, mean, gain, embedding, scale: (x - mean) * gain * embedding / scale,
+    )
 
 
 def _mean(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -267,36 +255,20 @@ def _mean(numbers: Quantities, at: NumberLocation) -> Answer:
 
 
 def _contribution_over(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, index, token, other = at.index
-    contributions = [
+    position, index, *tokens = at.index
+    operands = [
         numbers.operand(
             f"contribution to the logit of “{numbers.label(each)}”", f"logits.contribution[{position},{index},{each}]"
         )
-        for each in (token, other)
+        for each in tokens
     ]
-    return _difference("contribution to the one logit − contribution to the other", *contributions)
-
-
-def _contribution_over_value(numbers: Quantities, at: NumberLocation) -> float:
-    position, index, token, other = at.index
-    one, two = (numbers.value(f"logits.contribution[{position},{index},{each}]") for each in (token, other))
-    return one - two
+    return work_out("contribution to the one logit − contribution to the other", "{} − {:()}", operands, operator.sub)
 
 
 def _over(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, token, other = at.index
-    logits = [numbers.operand(f"logit of “{numbers.label(each)}”", f"logits[{position},{each}]") for each in (token, other)]
-    return _difference("the one logit − the other", *logits)
-
-
-def _over_value(numbers: Quantities, at: NumberLocation) -> float:
-    position, token, other = at.index
-    return numbers.value(f"logits[{position},{token}]") - numbers.value(f"logits[{position},{other}]")
-
-
-def _difference(formula: str, one: Operand, two: Operand) -> Answer:
-    written = f"{number(one.value)} − {bracketed(two.value)}"
-    return Answer(formula, written, [one, two], one.value - two.value)
+    position, *tokens = at.index
+    operands = [numbers.operand(f"logit of “{numbers.label(each)}”", f"logits[{position},{each}]") for each in tokens]
+    return work_out("the one logit − the other", "{} − {:()}", operands, operator.sub)
 
 
 def _unbiased(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -305,40 +277,19 @@ def _unbiased(numbers: Quantities, at: NumberLocation) -> Answer:
     return numbers.dot("Σₙ neuron[n] × W_out[n]", post, weights, "neuron")
 
 
-def _unbiased_value(numbers: Quantities, at: NumberLocation) -> float:
-    position, i = at.index
-    post = numbers.trace[f"{at.block}mlp.post"][position].double()
-    return float(post @ numbers.weights[f"h.{at.layer}.mlp.c_proj.weight"][i].double())
-
-
 CONTRIBUTIONS = {
-    "logits.contribution": Rule(
-        "a part's contribution to the logit",
-        ("position", "part", "token"),
-        _contribution,
-        lambda numbers, at: float(_terms(numbers, at).sum()),
-    ),
-    "logits.contribution.term": Rule(
-        "one dimension of a part's contribution",
-        ("position", "part", "token", "dimension"),
-        _term,
-        lambda numbers, at: float(_terms(numbers, at)[at.index[3]]),
-    ),
+    "logits.contribution": Rule("a part's contribution to the logit", ("position", "part", "token"), _contribution),
+    "logits.contribution.term": Rule("one dimension of a part's contribution", ("position", "part", "token", "dimension"), _term),
     "logits.contribution.part": Rule(
         "a part's vector at the final norm",
         ("position", "part", "dimension"),
         _arrived,
         lambda numbers, at: float(_contributor(numbers, at).vector[at.index[2]]),
     ),
-    "logits.contribution.mean": Rule(
-        "mean of a part's vector", ("position", "part"), _mean, lambda numbers, at: float(_contributor(numbers, at).vector.mean())
-    ),
+    "logits.contribution.mean": Rule("mean of a part's vector", ("position", "part"), _mean),
     "logits.contribution.over": Rule(
-        "a part's contribution to the difference of two logits",
-        ("position", "part", "token", "token"),
-        _contribution_over,
-        _contribution_over_value,
+        "a part's contribution to the difference of two logits", ("position", "part", "token", "token"), _contribution_over
     ),
-    "logits.over": Rule("difference of two logits", ("position", "token", "token"), _over, _over_value),
-    "blocks.N.mlp_out.unbiased": Rule("the MLP output without its bias", ("position", "dimension"), _unbiased, _unbiased_value),
+    "logits.over": Rule("difference of two logits", ("position", "token", "token"), _over),
+    "blocks.N.mlp_out.unbiased": Rule("the MLP output without its bias", ("position", "dimension"), _unbiased),
 }

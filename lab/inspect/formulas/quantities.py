@@ -87,7 +87,7 @@ class Rule:
     axes: tuple[str, ...]
     explain: Formula
     value: Callable[["Quantities", NumberLocation], float] | None = None
-    """None where the trace itself has the number."""
+    """None where the trace or the model has the number, and where the formula is all that it is."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ class Quantities:
     ) -> None:
         self._model = model
         self.trace = trace
+        self._traced = frozenset(trace.names())
         self.config = trace.config
         self.weights = {name: weight.detach() for name, weight in model.named_parameters()}
         self.label = label
         self.initial = initial
         self._context_at = context_at
         self._heads: dict[tuple[int, int], Tensor] = {}
-        self._logits: dict[int, Tensor] = {}
         self._contributors: dict[tuple[int, int | None], list[Contributor]] = {}
 
     def value(self, ref: str) -> float:
@@ -135,10 +135,20 @@ class Quantities:
         try:
             if rule.value is not None:
                 return rule.value(self, at)
-            source = self.weights[at.whole] if at.whole in self.weights else self.trace[at.whole]
-            return float(source[at.index])
+            if self.has(at.whole):
+                return float(self._array(at.whole)[at.index])
+            recomputed = rule.explain(self, at).recomputed
+            assert recomputed is not None, ref
+            return recomputed
         except (KeyError, IndexError):
             raise UnknownNumberError(f"{ref} is not a number of this model and prompt.") from None
+
+    def has(self, name: str) -> bool:
+        """True if the model or the trace has an array of that name."""
+        return name in self.weights or name.removesuffix(BEFORE) in self._traced
+
+    def _array(self, name: str) -> Tensor:
+        return self.weights[name] if name in self.weights else self.trace[name]
 
     def locate(self, ref: str) -> NumberLocation:
         match = _REF.fullmatch(ref)
@@ -173,7 +183,7 @@ class Quantities:
             vector = self._family(name.removesuffix(".norm"), at)
             if vector is not None and vector.axes and vector.axes[-1] == "dimension":
                 norm = self.rules["norm"]
-                return Rule(f"norm of “{vector.title}”", vector.axes[:-1], norm.explain, norm.value)
+                return Rule(f"norm of “{vector.title}”", vector.axes[:-1], norm.explain)
         return found
 
     def operand(self, label: str, ref: str) -> Operand:
@@ -199,10 +209,7 @@ class Quantities:
         """Logits of the token after a position, (V,), float64."""
         if self._context_at is not None:
             return torch.from_numpy(self.context_at(position).logits)
-        if position not in self._logits:
-            last = f"blocks.{self.config.layers - 1}.resid_post"
-            self._logits[position] = self.trace.lens(last, [position])[0].double()
-        return self._logits[position]
+        return self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [position])[0].double()
 
     def context_at(self, position: int) -> "StageContext":
         """The context of a position. Raises UnknownNumberError where draws are unknown, or there is no such position."""
@@ -245,8 +252,7 @@ class Quantities:
 
     def vector(self, name: str, *index: int) -> Vector:
         """The last axis of a value of the trace or of a weight, at the indices before it."""
-        source = self.weights[name] if name in self.weights else self.trace[name]
-        return Vector(source[index], lambda i: f"{name}[{_joined(*index, i)}]")
+        return Vector(self._array(name)[index], lambda i: f"{name}[{_joined(*index, i)}]")
 
     def dot(self, formula: str, one: Vector, other: Vector, term: str = "dimension", extra: Sequence[Operand] = ()) -> Answer:
         """Σ one[i]·other[i], each term being a product that can be explained."""
@@ -273,6 +279,33 @@ class Quantities:
 def _without_before(rule: Rule) -> Callable[[Quantities, NumberLocation], Answer]:
     """The formula of the value before its edit."""
     return lambda numbers, at: rule.explain(numbers, replace(at, name=at.name.removesuffix(BEFORE)))
+
+
+class _Written(float):
+    """A number in a formula: `{}` as it is, `{:()}` in brackets if it is negative."""
+
+    def __format__(self, spec: str) -> str:
+        return bracketed(float(self)) if spec else number(float(self))
+
+
+def work_out(formula: str, written: str, operands: list[Operand], compute: Callable[..., float], note: str = "") -> Answer:
+    """A formula of a few operands: `written` has a place for each, `compute` takes their values."""
+    values = [operand.value for operand in operands]
+    return Answer(formula, written.format(*map(_Written, values)), operands, compute(*values), note)
+
+
+def worked_out(formula: str, written: str, compute: Callable[..., float], *operands: tuple[str, str]) -> Formula:
+    """As `work_out`, with the label and the reference of each operand.
+
+    In these `{0}` is the number's first index, `{block}` and `{layer}` its layer, `{of}` its name up to the last point.
+    """
+
+    def explain(numbers: Quantities, at: NumberLocation) -> Answer:
+        places = {"block": at.block, "layer": at.layer, "of": at.whole.rpartition(".")[0]}
+        found = [numbers.operand(label, ref.format(*at.index, **places)) for label, ref in operands]
+        return work_out(formula, written, found, compute)
+
+    return explain
 
 
 def number(x: float) -> str:
@@ -329,17 +362,11 @@ def softmax_rules(
         return [numbers.operand("score", score), numbers.operand("largest score", largest)]
 
     def shifted(numbers: Quantities, at: NumberLocation) -> Answer:
-        score, top = both = operands(numbers, at)
-        return Answer("score − max", f"{number(score.value)} − {bracketed(top.value)}", both, score.value - top.value)
-
-    def shifted_value(numbers: Quantities, at: NumberLocation) -> float:
-        row = scores(numbers, at).row.double()
-        return float(row[at.index[-1]] - row.max())
+        return work_out("score − max", "{} − {:()}", operands(numbers, at), lambda score, top: score - top)
 
     def exp(numbers: Quantities, at: NumberLocation) -> Answer:
-        score, top = both = operands(numbers, at)
-        written = f"exp({number(score.value)} − {bracketed(top.value)})"
-        return Answer("exp(score − max)", written, both, math.exp(score.value - top.value))
+        both = operands(numbers, at)
+        return work_out("exp(score − max)", "exp({} − {:()})", both, lambda score, top: math.exp(score - top))
 
     def total(numbers: Quantities, at: NumberLocation) -> Answer:
         found, index = scores(numbers, at), _joined(*at.index)
@@ -351,17 +378,19 @@ def softmax_rules(
     def softmax(numbers: Quantities, at: NumberLocation) -> Answer:
         score, top = operands(numbers, at)
         total = numbers.operand("Σ of exp(score − max)", f"{scores(numbers, at).prefix}.sum[{_joined(*at.index[:-1])}]")
-        recomputed = math.exp(score.value - top.value) / total.value
-        written = f"exp({number(score.value)} − {bracketed(top.value)}) / {number(total.value)}"
         note = MASKED if score.value == -math.inf else ""
-        return Answer("exp(score − max) / Σ", written, [score, top, total], recomputed, note)
+        return work_out("exp(score − max) / Σ", "exp({} − {:()}) / {}", [score, top, total], _share_of_sum, note)
 
     return (
-        Rule(f"{word} − max", axes, shifted, shifted_value),
-        Rule(f"exp({word} − max)", axes, exp, lambda numbers, at: float(exps(scores(numbers, at).row)[at.index[-1]])),
-        Rule(f"sum over the {over}", axes[:-1], total, lambda numbers, at: float(exps(scores(numbers, at).row).sum())),
+        Rule(f"{word} − max", axes, shifted),
+        Rule(f"exp({word} − max)", axes, exp),
+        Rule(f"sum over the {over}", axes[:-1], total),
         softmax,
     )
+
+
+def _share_of_sum(score: float, largest: float, total: float) -> float:
+    return math.exp(score - largest) / total
 
 
 def _joined(*index: int) -> str:
@@ -374,23 +403,9 @@ def exps(row: Tensor) -> Tensor:
     return (row - row.max()).exp()
 
 
-def cosine(formula: str, operands: list[Operand]) -> Answer:
+def cosine(formula: str, *operands: tuple[str, str]) -> Formula:
     """The cosine of two vectors from their dot product and their norms, in this order; 0 where a norm is 0."""
-    dot, one, other = operands
-    norms = one.value * other.value
-    written = f"{number(dot.value)} / ({number(one.value)} × {number(other.value)})"
-    return Answer(formula, written, operands, dot.value / norms if norms else 0.0)
-
-
-def dot_value(one: Tensor, other: Tensor) -> float:
-    """The dot product of two vectors."""
-    return float(one @ other)
-
-
-def cosine_value(one: Tensor, other: Tensor) -> float:
-    """The cosine of two vectors; 0 where a norm is 0."""
-    norms = float(one.norm() * other.norm())
-    return float(one @ other) / norms if norms else 0.0
+    return worked_out(formula, "{} / ({} × {})", lambda dot, one, other: dot / (one * other) if one * other else 0.0, *operands)
 
 
 def norm(answer: Answer) -> Answer:

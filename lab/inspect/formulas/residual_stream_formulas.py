@@ -1,23 +1,22 @@
 """Formulas of the residual stream: embeddings, what each layer adds, and the LayerNorms that read it."""
 
 import math
+import operator
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from lab.inspect.formulas.quantities import (
     Answer,
     NumberLocation,
     Quantities,
     Rule,
-    bracketed,
     cosine,
-    cosine_value,
-    dot_value,
     mean,
     norm,
     number,
+    work_out,
+    worked_out,
 )
 from lab.views.number_explanation import Operand
 from lab.views.number_refs import product
@@ -30,53 +29,29 @@ def _table(at: NumberLocation) -> str:
     return at.name.partition(".")[0] + ".weight"
 
 
-def _rows(numbers: Quantities, at: NumberLocation) -> list[Tensor]:
-    """The rows of a number, (C,) each, float64."""
-    return [numbers.weights[_table(at)][row].double() for row in at.index]
-
-
-def _rows_cosine(numbers: Quantities, at: NumberLocation) -> Answer:
-    table = at.name.partition(".")[0]
-    one, other = at.index
-    operands = [
-        numbers.operand("a · b", f"{table}.dot[{one},{other}]"),
-        numbers.operand("norm of a", f"{table}.norm[{one}]"),
-        numbers.operand("norm of b", f"{table}.norm[{other}]"),
-    ]
-    return cosine("(a · b) / (norm of a × norm of b)", operands)
-
-
 def _rows_dot(numbers: Quantities, at: NumberLocation) -> Answer:
     a, b = (numbers.vector(_table(at), row) for row in at.index)
     return numbers.dot("Σᵢ a[i] × b[i]", a, b)
 
 
 def _row_norm(numbers: Quantities, at: NumberLocation) -> Answer:
-    (row,), (values,) = at.index, _rows(numbers, at)
-
-    def operand(i: int) -> tuple[str, str]:
-        name = f"{_table(at)}[{row},{i}]"
-        return f"a[{i + 1}]²", product(name, name)
-
-    return norm(numbers.sum("√(Σᵢ a[i]²)", values.square(), operand))
+    row = numbers.vector(_table(at), *at.index)
+    return norm(numbers.sum("√(Σᵢ a[i]²)", row.values.double().square(), lambda i: (f"a[{i + 1}]²", product(*[row.ref(i)] * 2))))
 
 
+ROWS_COSINE = cosine(
+    "(a · b) / (norm of a × norm of b)",
+    ("a · b", "{of}.dot[{0},{1}]"),
+    ("norm of a", "{of}.norm[{0}]"),
+    ("norm of b", "{of}.norm[{1}]"),
+)
 EMBEDDINGS = {
     f"{table}.{part}": rule
     for table, words, axis in (("wte", "token embedding", "token"), ("wpe", "position embedding", "row"))
     for part, rule in {
-        "cosine": Rule(
-            f"cosine of two rows of the {words}",
-            (axis, axis),
-            _rows_cosine,
-            lambda numbers, at: cosine_value(*_rows(numbers, at)),
-        ),
-        "dot": Rule(
-            f"a · b, two rows of the {words}", (axis, axis), _rows_dot, lambda numbers, at: dot_value(*_rows(numbers, at))
-        ),
-        "norm": Rule(
-            f"norm of a row of the {words}", (axis,), _row_norm, lambda numbers, at: float(_rows(numbers, at)[0].norm())
-        ),
+        "cosine": Rule(f"cosine of two rows of the {words}", (axis, axis), ROWS_COSINE),
+        "dot": Rule(f"a · b, two rows of the {words}", (axis, axis), _rows_dot),
+        "norm": Rule(f"norm of a row of the {words}", (axis,), _row_norm),
     }.items()
 }
 
@@ -87,18 +62,9 @@ TOKEN = "A token's id selects a row of the token embedding."
 
 def _embed(numbers: Quantities, at: NumberLocation) -> Answer:
     position, i = at.index
-    token = numbers.trace.ids[position]
-    return _looked_up(numbers, f"row {token} of the token embedding", f"wte.weight[{token},{i}]")
-
-
-def _pos_embed(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, i = at.index
-    return _looked_up(numbers, f"row {position} of the position embedding", f"wpe.weight[{position},{i}]")
-
-
-def _looked_up(numbers: Quantities, formula: str, ref: str) -> Answer:
-    weight = numbers.operand("weight", ref)
-    return Answer(formula, number(weight.value), [weight], weight.value)
+    table, words, row = ("wte", "token", numbers.trace.ids[position]) if at.name == "embed" else ("wpe", "position", position)
+    weight = numbers.operand("weight", f"{table}.weight[{row},{i}]")
+    return work_out(f"row {row} of the {words} embedding", "{}", [weight], float)
 
 
 def _stream(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -165,28 +131,17 @@ def _before(at: NumberLocation) -> str:
     return at.block + ("resid_pre" if at.name.startswith("resid_mid") else "resid_mid")
 
 
-def _after(at: NumberLocation) -> str:
-    """Reference of the stream after the addition, which may be the one before an intervention."""
-    return at.whole.rpartition(".")[0]
-
-
 def _cosine(numbers: Quantities, at: NumberLocation) -> Answer:
-    place = f"[{at.index[0]}]"
-    operands = [
-        numbers.operand("before · after", f"{_after(at)}.dot{place}"),
-        numbers.operand("norm before", f"{_before(at)}.norm{place}"),
-        numbers.operand("norm after", f"{_after(at)}.norm{place}"),
-    ]
-    return cosine("(before · after) / (norm before × norm after)", operands)
-
-
-def _both(numbers: Quantities, at: NumberLocation) -> list[Tensor]:
-    """The streams before and after the addition at the number's position, (C,) each, float64."""
-    return [numbers.trace[name][at.index[0]].double() for name in (_before(at), _after(at))]
+    return cosine(
+        "(before · after) / (norm before × norm after)",
+        ("before · after", "{of}.dot[{0}]"),
+        ("norm before", f"{_before(at)}.norm[{{0}}]"),
+        ("norm after", "{of}.norm[{0}]"),
+    )(numbers, at)
 
 
 def _dot(numbers: Quantities, at: NumberLocation) -> Answer:
-    before, after = (numbers.vector(name, at.index[0]) for name in (_before(at), _after(at)))
+    before, after = (numbers.vector(name, at.index[0]) for name in (_before(at), at.whole.rpartition(".")[0]))
     return numbers.dot("Σᵢ before[i] × after[i]", before, after)
 
 
@@ -198,7 +153,7 @@ STREAM = {
         lambda numbers, at: float(numbers.trace.ids[at.index[0]]),
     ),
     "embed": Rule("token embedding", PARTS, _embed),
-    "pos_embed": Rule("position embedding", PARTS, _pos_embed),
+    "pos_embed": Rule("position embedding", PARTS, _embed),
     "blocks.N.resid_pre": Rule("residual stream before the layer", PARTS, _stream),
     "blocks.N.resid_mid": Rule("residual stream after attention", PARTS, _stream),
     "blocks.N.resid_post": Rule("residual stream after the layer", PARTS, _stream),
@@ -208,13 +163,8 @@ STREAM = {
         for stream in ("resid_mid", "resid_post")
         for before in ("", BEFORE)
         for part, rule in {
-            "cosine": Rule(
-                "cosine of the stream before and after",
-                ("position",),
-                _cosine,
-                lambda numbers, at: cosine_value(*_both(numbers, at)),
-            ),
-            "dot": Rule("stream before · stream after", ("position",), _dot, lambda numbers, at: dot_value(*_both(numbers, at))),
+            "cosine": Rule("cosine of the stream before and after", ("position",), _cosine),
+            "dot": Rule("stream before · stream after", ("position",), _dot),
         }.items()
     },
 }
@@ -236,55 +186,30 @@ def _source(numbers: Quantities, at: NumberLocation) -> str:
     return at.block + ("resid_pre" if at.name.startswith("ln1") else "resid_mid")
 
 
-def _input(numbers: Quantities, at: NumberLocation) -> Tensor:
-    return numbers.trace[_source(numbers, at)][at.index[0]].double()
-
-
 def _out(numbers: Quantities, at: NumberLocation) -> Answer:
     position, i = at.index
-    normalized, gain, bias = operands = [
+    operands = [
         numbers.operand("(x − mean) / scale", f"{_norm(at)}.normalized[{position},{i}]"),
         numbers.operand("gain", f"{_weights(at)}.weight[{i}]"),
         numbers.operand("bias", f"{_weights(at)}.bias[{i}]"),
     ]
-    written = f"{number(normalized.value)} × {bracketed(gain.value)} + {bracketed(bias.value)}"
-    return Answer("(x − mean) / scale × gain + bias", written, operands, normalized.value * gain.value + bias.value)
-
-
-def _normalized(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, i = at.index
-    centred = numbers.operand("x − mean", f"{_norm(at)}.centred[{position},{i}]")
-    scale = numbers.operand("scale, √(variance + ε)", f"{_norm(at)}.scale[{position}]")
-    written = f"{number(centred.value)} / {number(scale.value)}"
-    return Answer("(x − mean) / scale", written, [centred, scale], centred.value / scale.value)
+    return work_out("(x − mean) / scale × gain + bias", "{} × {:()} + {:()}", operands, lambda x, gain, bias: x * gain + bias)
 
 
 def _centred(numbers: Quantities, at: NumberLocation) -> Answer:
     position, i = at.index
     x = numbers.operand("x, the residual stream", f"{_source(numbers, at)}[{position},{i}]")
     mean_of_x = numbers.operand("mean of x", f"{_norm(at)}.mean[{position}]")
-    return Answer("x − mean", f"{number(x.value)} − {bracketed(mean_of_x.value)}", [x, mean_of_x], x.value - mean_of_x.value)
-
-
-def _centred_value(numbers: Quantities, at: NumberLocation) -> float:
-    x = _input(numbers, at)
-    return float(x[at.index[1]] - x.mean())
-
-
-def _scale(numbers: Quantities, at: NumberLocation) -> Answer:
-    variance = numbers.operand("variance of x", f"{_norm(at)}.variance[{at.index[0]}]")
-    written = f"√({number(variance.value)} + {EPSILON:g})"
-    return Answer("√(variance + ε)", written, [variance], math.sqrt(variance.value + EPSILON))
+    return work_out("x − mean", "{} − {:()}", [x, mean_of_x], operator.sub)
 
 
 def _mean(numbers: Quantities, at: NumberLocation) -> Answer:
-    x, source = _input(numbers, at), _source(numbers, at)
-    answer = numbers.sum("", x, lambda i: (f"x[{i + 1}]", f"{source}[{at.index[0]},{i}]"))
-    return mean(answer, "Σᵢ x[i]", len(x))
+    x = numbers.vector(_source(numbers, at), at.index[0])
+    return mean(numbers.sum("", x.values, lambda i: (f"x[{i + 1}]", x.ref(i))), "Σᵢ x[i]", len(x.values))
 
 
 def _variance(numbers: Quantities, at: NumberLocation) -> Answer:
-    x = _input(numbers, at)
+    x = numbers.vector(_source(numbers, at), at.index[0]).values.double()
 
     def operand(i: int) -> tuple[str, str]:
         centred = f"{_norm(at)}.centred[{at.index[0]},{i}]"
@@ -293,22 +218,27 @@ def _variance(numbers: Quantities, at: NumberLocation) -> Answer:
     return mean(numbers.sum("", (x - x.mean()).square(), operand), "Σᵢ (x[i] − mean)²", len(x))
 
 
-def _variance_value(numbers: Quantities, at: NumberLocation) -> float:
-    x = _input(numbers, at)
-    return float((x - x.mean()).square().mean())
-
+NORMALIZED = worked_out(
+    "(x − mean) / scale",
+    "{} / {}",
+    operator.truediv,
+    ("x − mean", "{of}.centred[{0},{1}]"),
+    ("scale, √(variance + ε)", "{of}.scale[{0}]"),
+)
+SCALE = worked_out(
+    "√(variance + ε)",
+    f"√({{}} + {EPSILON:g})",
+    lambda variance: math.sqrt(variance + EPSILON),
+    ("variance of x", "{of}.variance[{0}]"),
+)
 
 _RULES = {
-    "out": Rule("after {}", ("position", "dimension"), _out),
-    "normalized": Rule("(x − mean) / scale in {}", ("position", "dimension"), _normalized),
-    "centred": Rule("x − mean in {}", ("position", "dimension"), _centred, _centred_value),
-    "scale": Rule(
-        "scale of {}", ("position",), _scale, lambda numbers, at: float(numbers.trace[f"{_norm(at)}.scale"][at.index[0], 0])
-    ),
-    "variance": Rule("variance of the residual stream before {}", ("position",), _variance, _variance_value),
-    "mean": Rule(
-        "mean of the residual stream before {}", ("position",), _mean, lambda numbers, at: float(_input(numbers, at).mean())
-    ),
+    "out": Rule("after {}", PARTS, _out),
+    "normalized": Rule("(x − mean) / scale in {}", PARTS, NORMALIZED),
+    "centred": Rule("x − mean in {}", PARTS, _centred),
+    "scale": Rule("scale of {}", ("position",), SCALE),
+    "variance": Rule("variance of the residual stream before {}", ("position",), _variance),
+    "mean": Rule("mean of the residual stream before {}", ("position",), _mean),
 }
 _NAMES = {"blocks.N.ln1": "LayerNorm 1", "blocks.N.ln2": "LayerNorm 2", "ln_final": "the final norm"}
 

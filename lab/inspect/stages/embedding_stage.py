@@ -213,16 +213,14 @@ def _neighbours_sentence(context: StageContext, cosines: Numbers, nearest: list[
 def positions(context: StageContext) -> View:
     """The position embeddings of the prompt as a heatmap, and the cosines between positions of the whole context."""
     table = context.weight("wpe.weight")
-    tokens = len(context.ids)
-    first = max(0, min(context.position - POSITIONS // 2, tokens - POSITIONS))
-    shown = table[first : min(tokens, first + POSITIONS)]
+    shown = around(len(context.ids), context.position, POSITIONS)
     heatmap = Matrix(
-        f"position embeddings {first + 1} to {first + len(shown)}, all {table.shape[1]} dimensions",
-        [str(first + row + 1) for row in range(len(shown))],
+        f"position embeddings {shown.start + 1} to {shown.stop}, all {table.shape[1]} dimensions",
+        [str(row + 1) for row in shown],
         [str(dimension + 1) for dimension in range(table.shape[1])],
-        Array.of(shown),
-        ref=ref("wpe.weight", f"{first}:", ":"),
-        selected=(context.position - first, 0),
+        Array.of(table[shown.start : shown.stop]),
+        ref=ref("wpe.weight", f"{shown.start}:", ":"),
+        selected=(context.position - shown.start, 0),
         scale="diverging",
     )
     every = -(-len(table) // POSITIONS)
@@ -240,7 +238,7 @@ def positions(context: StageContext) -> View:
         "position embeddings",
         _positions_sentence(table),
         blocks,
-        context.parity("pos_embed", table[:tokens], slice(None)),
+        context.parity("pos_embed", table[: len(context.ids)], slice(None)),
     )
 
 

@@ -49,9 +49,7 @@ def likeliest(context: StageContext) -> Table:
 
 def _table(context: StageContext, top: list[int]) -> Table:
     at, values = context.position, context.logits
-    rest = np.ones(len(values), dtype=bool)
-    rest[top] = False
-    exps = np.exp(values - values.max())
+    rest = np.delete(values, top)
     names = {"score": "logits", "shifted": "logits.shifted", "exp": "probability.exp", "softmax": "probability"}
 
     def name(column: str, row: int | None) -> str:
@@ -62,7 +60,7 @@ def _table(context: StageContext, top: list[int]) -> Table:
         values[top],
         subtract_max=True,
         percent=True,
-        others=Others(f"{whole(int(rest.sum()))} others", float(exps[rest].sum())) if rest.any() else None,
+        others=Others(f"{whole(len(rest))} others", float(np.exp(rest - values.max()).sum())) if len(rest) else None,
         titles=Titles("token", score="logit", softmax="probability"),
         title=f"after “{context.label(at)}”: position {at + 1} predicts token {at + 2}",
         ref=name,
@@ -132,10 +130,8 @@ def sample(context: StageContext) -> View:
     low, high = draw.interval(draw.id)
     decimals = _draw_decimals(low, draw.u, high)
     rows = [_sample_row(context, draw, id_, decimals) for id_ in listed]
-    rest = np.ones(len(draw.before), dtype=bool)
-    rest[listed] = False
-    if rest.any():
-        rows.append(_others_row(draw, rest))
+    if len(listed) < len(draw.before):
+        rows.append(_others_row(draw, listed))
     columns = [Column("token", align="left"), Column("before", optional=1), Column("after"), Column("from"), Column("to")]
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
     table = Table(columns, rows, title=_settings(context), total=total, selected=listed.index(draw.id))
@@ -234,9 +230,9 @@ def _penalized(context: StageContext) -> Numbers:
     return scores
 
 
-def _others_row(draw: Draw, rest: Numbers) -> list[Cell]:
-    count, left = int(rest.sum()), int(draw.kept[rest].sum())
-    p, q = float(draw.before[rest].sum()), float(draw.after[rest].sum())
+def _others_row(draw: Draw, listed: list[int]) -> list[Cell]:
+    kept, before, after = (np.delete(each, listed) for each in (draw.kept, draw.before, draw.after))
+    count, left, p, q = len(kept), int(kept.sum()), float(before.sum()), float(after.sum())
     label = f"{whole(count)} others" + (f", {whole(count - left)} of them out" if 0 < left < count else "")
     return [
         Cell(label, style="dim"),
