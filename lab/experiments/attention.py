@@ -149,11 +149,7 @@ def causal_mask(context: ExperimentContext) -> ExperimentResult:
     if len(ids) < 2 or context.config.vocab_size < 2:
         raise UserError("The mask shows from two tokens on: type a longer prompt.")
     given = torch.tensor([ids])
-    of_layers: list[Tensor] = []
-    for of_layer in patterns(context.model, embedded(context.model, given)):
-        of_layers.append(of_layer[0])
-        check()
-    found = torch.stack(of_layers)  # (L, H, T, T)
+    found = torch.stack([of_layer[0] for of_layer in patterns(context.model, embedded(context.model, given))])  # (L, H, T, T)
     later = torch.ones(len(ids), len(ids), dtype=torch.bool).triu(1)
     changed = torch.tensor([[*ids[:-1], (ids[-1] + 1) % context.config.vocab_size]])
     with torch.no_grad():
@@ -268,7 +264,6 @@ def _over_text(context: ExperimentContext) -> tuple[Numbers, Numbers]:
     total = torch.zeros(ids.shape, dtype=torch.float64)
     for of_layer in patterns(context.model, embedded(context.model, ids)):
         total += relative(of_layer.double().mean(1))
-        check()
     norms = context.model.wte.weight.detach().norm(dim=-1)[ids]
     return norms[:, 1:-1].flatten().double().numpy(), (total / context.config.layers)[:, 1:-1].flatten().numpy()
 

@@ -56,10 +56,7 @@ def attention_distance(context: ExperimentContext) -> ExperimentResult:
         found: Numbers = torch.einsum("bhqk,nqk->bhnq", pattern[:, :, 1:].double(), weights).mean((0, 3)).numpy()
         return found
 
-    of_layers: list[Numbers] = []
-    for pattern in patterns(context.model, embedded(context.model, ids)):
-        of_layers.append(measured(pattern))
-        check()
+    of_layers = list(map(measured, patterns(context.model, embedded(context.model, ids))))
     uniform = measured((torch.ones(tokens, tokens) / (at + 1)[:, None])[None, None])[0]
     means, best = [found.mean(0) for found in of_layers], int(of_layers[0][:, 0].argmax())
     (previous, mean_distance), (even_previous, even_distance) = means[0].tolist(), uniform.tolist()
@@ -191,10 +188,7 @@ def built_head(context: ExperimentContext) -> ExperimentResult:
     q, k = (one_hot(name, ids)[None, None] for name in (found[1], found[2]))  # (1, 1, T, D)
     q *= float(found[3] or 1) * q.shape[-1] ** 0.5  # the model's own path divides the scores by √D
     built = pattern(q, k, context.model.blocks[0])[0, 0]  # (T, T)
-    trained: list[Tensor] = []
-    for of_layer in patterns(context.model, embedded(context.model, torch.tensor([ids]))):
-        trained.append(of_layer[0])
-        check()
+    trained = [of_layer[0] for of_layer in patterns(context.model, embedded(context.model, torch.tensor([ids])))]
     even = torch.ones_like(built).tril() / torch.arange(1, len(ids) + 1)[:, None]
     heads = torch.cat([*trained, even[None]])  # (L * H + 1, T, T)
     *distances, even_distance = ((heads - built).abs().sum(-1) / 2)[:, 1:].mean(-1).tolist()

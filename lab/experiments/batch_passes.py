@@ -102,6 +102,7 @@ def patterns(model: GPT, x: Tensor) -> Iterator[Tensor]:
     for block in model.blocks:
         q, k, v = queries_keys_values(block, x)
         yield pattern(q, k, block)
+        check()
         x = _layer_output(block, x, q, k, v)
 
 

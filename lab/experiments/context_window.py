@@ -11,7 +11,7 @@ import torch
 from lab.core.errors import UserError
 from lab.core.number_format import count, fixed, probability, whole
 from lab.experiments.batch_passes import affordable_windows, last_probabilities, losses_of
-from lab.experiments.experiment_context import ExperimentContext, Ids, doubling
+from lab.experiments.experiment_context import TRAINING, VALIDATION, ExperimentContext, Ids, doubling
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.experiments.sizes import OWN, SHAPES, config_of, size_name
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
@@ -152,17 +152,13 @@ def reach_of_window(context: ExperimentContext) -> ExperimentResult:
 
 def _pieces(context: ExperimentContext, count: int, length: int) -> tuple[Ids, Ids, str]:
     """Pieces of the text, (n, length), a token from elsewhere for each, and the part that they are from."""
-    parts = dict(zip(("training text", "validation text"), context.tokens(), strict=True))
-    name = "validation text" if len(parts["validation text"]) > length else "training text"
-    ids = parts[name]
+    train, val = context.tokens()
+    ids, name = (val, VALIDATION) if len(val) > length else (train, TRAINING)
     if len(ids) <= length:
         raise UserError(
             f"The text of {context.run_name} has {whole(len(ids))} tokens; this experiment needs more than {whole(length)}."
         )
-    starts = np.unique(np.linspace(0, len(ids) - length, count).astype(np.int64))
-    pieces = np.stack([ids[start : start + length] for start in starts.tolist()]).astype(np.int64)
-    if int(pieces.max()) >= context.config.vocab_size:
-        raise UserError(f"The tokens of {context.run_name} are not in its vocabulary.")
+    pieces = context.spaced(ids, count, length)
     if int(pieces.min()) == int(pieces.max()):
         words = f"The text of {context.run_name} is one token over and over here, so no other can take its place"
         raise UserError(f"{words}; choose another run.")

@@ -172,10 +172,14 @@ class ExperimentContext:
         length = min(length, len(part) - 1)
         if length < 1:
             raise UserError(f"The text of {self.run_name} has {whole(len(part))} tokens; an experiment needs at least two.")
-        starts = np.unique(np.linspace(0, len(part) - length - 1, count).astype(np.int64))
-        rows = np.stack([part[start : start + length + 1] for start in starts.tolist()]).astype(np.int64)
+        return self.spaced(part, count, length + 1), name
+
+    def spaced(self, part: Ids, count: int, length: int) -> Ids:
+        """At most `count` evenly spaced pieces of a part of the run's text, (n, length)."""
+        starts = np.unique(np.linspace(0, len(part) - length, count).astype(np.int64))
+        rows = np.stack([part[start : start + length] for start in starts.tolist()]).astype(np.int64)
         self._check_vocabulary(rows)
-        return rows, name
+        return rows
 
     def occurring(self, most: int = 1_000_000) -> Ids:
         """The ids that occur in the first `most` tokens of the run's training text; all of the vocabulary where it has none."""

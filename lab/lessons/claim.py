@@ -30,6 +30,7 @@ from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.lessons.conditions import Condition, MissingMeasureError, fill, names_in, parse_condition
 from lab.lessons.lesson import CLAIMS
 from lab.lessons.translation import read_in_language
+from lab.views.blocks import View
 
 Verdict = Literal["true", "limit", "not so", "unchecked"]
 
@@ -177,9 +178,11 @@ def load_claims(folder: Path = CLAIMS) -> list[Claim]:
 class CheckedClaim:
     claim: Claim
     verdict: Verdict
-    reason: str
+    reason: str = ""
     """One sentence on why it cannot be checked; "" for the other verdicts."""
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    view: View | None = None
+    """The picture of its experiment; None if there is none, or it was refused."""
 
     @property
     def mark(self) -> str:
@@ -195,26 +198,16 @@ class CheckedClaim:
         return fill(self.claim.instead, self.measures, escape)
 
 
-def check_claim(claim: Claim, result: ExperimentResult) -> CheckedClaim:
-    """The verdict on a claim from the result of its experiment.
-
-    Raises: UserError: if one of its conditions compares a number with something else.
-    """
+def check_claim(claim: Claim, result: ExperimentResult | None = None) -> CheckedClaim:
+    """The verdict on a claim from the result of its experiment, that of its sources where it has none."""
+    if result is None:
+        return CheckedClaim(claim, claim.said)
+    reason, verdict = "", claim.said
     try:
         held = [kind for kind, condition in claim.conditions.items() if condition.holds(result.measures)]
+        verdict = held[0] if held else "not so"
     except MissingMeasureError as missing:
         reason = result.missing or f"the experiment {claim.experiment} measured no {missing} here."
-        return CheckedClaim(claim, "unchecked", reason, result.measures)
     except ValueError as error:
-        raise UserError(f"The claim {claim.name} cannot be checked: {error}.") from error
-    return CheckedClaim(claim, held[0] if held else "not so", "", result.measures)
-
-
-def checked_by_sources(claim: Claim) -> CheckedClaim:
-    """The claim that has no experiment, with the verdict of its sources."""
-    return CheckedClaim(claim, claim.said, "", {})
-
-
-def unchecked(claim: Claim, reason: str) -> CheckedClaim:
-    """The claim of an experiment that was refused, with the sentence that says why."""
-    return CheckedClaim(claim, "unchecked", reason, {})
+        reason = f"The claim {claim.name} cannot be checked: {error}."
+    return CheckedClaim(claim, verdict, reason, result.measures, result.view)

@@ -166,49 +166,44 @@ class LearnerPrediction(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Score:
-    """The predictions that count: the first one on each question, since its answer is known afterwards."""
-
-    results: tuple[bool, ...] = ()
-    """True for right, oldest first."""
-    chances: tuple[float, ...] = ()
-    """Probability of each to be right by chance."""
-    sure: int = 0
-    """Those of which the learner was sure."""
-    sure_and_wrong: int = 0
-
-    @property
-    def right(self) -> int:
-        return sum(self.results)
+    counted: tuple[LearnerPrediction, ...]
+    """The predictions that count, oldest first: the first one on each question, since its answer is known afterwards."""
 
     @property
     def total(self) -> int:
-        return len(self.results)
+        return len(self.counted)
+
+    @property
+    def right(self) -> int:
+        return sum(each.is_right for each in self.counted)
 
     @property
     def chance(self) -> float:
         """Expected number of right ones, had each been chosen at random."""
-        return sum(self.chances)
+        return sum(each.chance for each in self.counted)
 
     @property
-    def recent(self) -> "Score":
-        return Score(self.results[-RECENT:], self.chances[-RECENT:])
+    def sure(self) -> int:
+        """Those of which the learner was sure."""
+        return sum(each.is_sure for each in self.counted)
+
+    @property
+    def sure_and_wrong(self) -> int:
+        return sum(each.is_sure and not each.is_right for each in self.counted)
 
     @property
     def text(self) -> str:
         """`predictions: 7 of 12 right, 3.40 by chance; sure of 5, 1 of them wrong`; "" while there are none."""
         name = "prediction" if self.total == 1 else "predictions"
         sure = f"; sure of {whole(self.sure)}, {whole(self.sure_and_wrong)} of them wrong" if self.sure else ""
-        return f"{name}: {whole(self.right)} of {whole(self.total)} right, {self._by_chance}{sure}" if self.total else ""
+        by_chance = f"{fixed(self.chance, 2)} by chance"
+        return f"{name}: {whole(self.right)} of {whole(self.total)} right, {by_chance}{sure}" if self.total else ""
 
     @property
     def recent_text(self) -> str:
         """`last 10: 6 right, 2.30 by chance`; "" while there are not more than those."""
-        recent = self.recent
-        return f"last {RECENT}: {recent.right} right, {recent._by_chance}" if self.total > RECENT else ""
-
-    @property
-    def _by_chance(self) -> str:
-        return f"{fixed(self.chance, 2)} by chance"
+        recent = Score(self.counted[-RECENT:])
+        return f"last {RECENT}: {recent.right} right, {fixed(recent.chance, 2)} by chance" if self.total > RECENT else ""
 
 
 def score_of(predictions: Iterable[LearnerPrediction]) -> Score:
@@ -216,20 +211,12 @@ def score_of(predictions: Iterable[LearnerPrediction]) -> Score:
     met = set[str]()
     counted = []
     for each in predictions:
-        if each.kind == QUIZ:
-            continue
-        if each.identity and each.identity in met:
+        if each.kind == QUIZ or (each.identity and each.identity in met):
             continue
         met.add(each.identity)
         if not each.was_in_sight:
             counted.append(each)
-    sure = [each for each in counted if each.is_sure]
-    return Score(
-        tuple(each.is_right for each in counted),
-        tuple(each.chance for each in counted),
-        len(sure),
-        sum(not each.is_right for each in sure),
-    )
+    return Score(tuple(counted))
 
 
 def sure_and_wrong(predictions: Iterable[LearnerPrediction]) -> list[LearnerPrediction]:

@@ -8,7 +8,7 @@ from lab.views.blocks import View
 from lab.views.number_refs import next_token
 from screens.about_key import About, described, keyless
 from screens.blocks.view_layout import CellCursor
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
 
 NO_FORMULA = "No formula here; move to another number."
@@ -60,9 +60,6 @@ class Explanations(InspectPart):
         self._cursors: list[CellCursor] = []
         self._return_to: CellCursor | None = None
 
-    def actions(self) -> Actions:
-        return self.enter_view, self.explain, self.climb, self.aside, self.against, self.order
-
     def is_enabled(self, action: str) -> bool:
         selection = self._host.selection
         if action in ("explain", "enter_view"):
@@ -72,10 +69,10 @@ class Explanations(InspectPart):
             return bool(selection.trail)
         return action == "aside" or (selection.aside == "attribution" and not selection.trail)
 
-    def enter_view(self) -> None:
+    def do_enter_view(self) -> None:
         self._host.focus_numbers()
 
-    def explain(self) -> None:
+    def do_explain(self) -> None:
         view, selection = self._host.view, self._host.selection
         if view.spot is None or view.cursor is None:
             return
@@ -88,7 +85,7 @@ class Explanations(InspectPart):
         self._cursors = [*self._cursors[: len(selection.trail)], view.cursor]
         self._host.selection = replace(selection, trail=(*selection.trail, view.spot.ref))
 
-    def climb(self) -> None:
+    def do_climb(self) -> None:
         depth = len(self._host.selection.trail) - 1
         self._return_to = self._cursors[depth] if depth < len(self._cursors) else None
         self._host.selection = replace(self._host.selection, trail=self._host.selection.trail[:depth])
@@ -97,17 +94,17 @@ class Explanations(InspectPart):
         """Climb one level, or leave the side view. False if there is none."""
         selection = self._host.selection
         if selection.trail:
-            self.climb()
+            self.do_climb()
         elif selection.aside:
             self._host.selection = selection.on_stage()
         else:
             return False
         return True
 
-    def aside(self, aside: str) -> None:
+    def do_aside(self, aside: str) -> None:
         self._host.selection = toggled_aside(self._host.selection, aside, next_token(self._ref))
 
-    def against(self) -> None:
+    def do_against(self) -> None:
         selection, model = self._host.selection, self._host.model
         if not isinstance(model, Ready):
             return
@@ -118,7 +115,7 @@ class Explanations(InspectPart):
             token = others[0] if others else None
         self._host.selection = replace(selection, against=None if token in (selection.against, asked) else token)
 
-    def order(self) -> None:
+    def do_order(self) -> None:
         self._host.selection = replace(self._host.selection, by_size=not self._host.selection.by_size)
 
     def view_shown(self, selection: Selection, view: View) -> None:

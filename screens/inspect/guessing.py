@@ -11,7 +11,7 @@ from lab.engine.method_registry import GUESS, GuessParams
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
 from screens.about_key import About, described, keyless
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
@@ -162,9 +162,6 @@ class Guessing(InspectPart):
         self._view: tuple[Selection, View] | None = None
         """The newest lens path and view, in sight unless a guess is open."""
 
-    def actions(self) -> Actions:
-        return (self.guess,)
-
     @property
     def hint(self) -> str:
         """The keys, for the status line; "" while nothing is guessed."""
@@ -172,7 +169,7 @@ class Guessing(InspectPart):
             return OPEN_HINT if self._guess.is_open else WAITING_HINT
         return REVEALED_HINT if self._state == "revealed" else ""
 
-    def guess(self) -> None:
+    def do_guess(self) -> None:
         """Ask about the place in view; where a guess is open or revealed, about another one."""
         model, selection = self._host.model, self._host.selection
         if not isinstance(model, Ready):
@@ -225,7 +222,7 @@ class Guessing(InspectPart):
         if self._state == "revealed" and key == "enter":
             return self.close()
         if self._state != "none" and key == "space":
-            self.guess()
+            self.do_guess()
             return True
         return False
 

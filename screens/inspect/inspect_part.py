@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from abc import abstractmethod
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from textual.app import App
 from textual.binding import BindingType
+from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
 from lab.views.blocks import LensPath, ModelFacts, View
-from screens.app_state import AppState
+from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import EngineSession
 from screens.inspect.selection import Selection
 
 R = TypeVar("R")
-
-Actions = tuple[Callable[..., Any], ...]
-"""Methods of a part: `do('switch')` is the action of the screen that calls `switch`."""
 
 
 @dataclass(frozen=True)
@@ -55,79 +53,65 @@ class Ready:
 ModelState = Starting | Loading | Opened | Ready
 
 
-class InspectHost(Protocol):
+class InspectHost(LabScreen):
     """The screen as its parts see it."""
 
-    selection: Selection
-    """A part replaces it; the screen follows."""
     session: EngineSession
     view: BlockView
+    model: ModelState
+    selection: var[Selection] = var(Selection(""))
+    """Nothing to look at while the model is `Starting`. A part replaces it; the screen follows."""
 
-    @property
-    def app(self) -> App[object]: ...
-
-    @property
-    def model(self) -> ModelState: ...
-
-    @property
-    def lab(self) -> AppState: ...
-
+    @abstractmethod
     def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
 
+    @abstractmethod
     def say_location(self) -> None:
         """Show the step in the status line, unless the cursor stands on a number."""
 
+    @abstractmethod
     def fail(self, sentence: str, died: bool) -> None:
         """Show an error; `died` says whether the engine died of it."""
 
     @property
+    @abstractmethod
     def is_free(self) -> bool:
         """True while the screen is in front and no field is edited: a new token would disturb nothing."""
 
+    @abstractmethod
     def ask_again(self) -> None:
         """Ask for what is selected with the weights that are on disk now."""
 
+    @abstractmethod
+    def focus_steps(self) -> None:
+        """Focus the list of steps."""
+
+    @abstractmethod
+    def focus_numbers(self) -> None:
+        """Put the cursor into the view of the first prompt."""
+
     def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
         """Run `work` beside the screen; it replaces older work of its group."""
+        return self.run_worker(work, group=group, exclusive=True)
 
     async def ask(self, dialog: ModalScreen[R]) -> R | None:
         """The answer to a dialog; from within started work only."""
+        return await self.app.push_screen_wait(dialog)
 
     @property
     def is_on_numbers(self) -> bool:
         """True while the cursor stands in the view of the first prompt."""
-
-    def focus_steps(self) -> None:
-        """Focus the list of steps."""
-
-    def focus_numbers(self) -> None:
-        """Put the cursor into the view of the first prompt."""
-
-    def refresh_bindings(self) -> None: ...
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None: ...
-
-    async def run_action(self, action: str) -> None: ...
-
-    def call_later(self, callback: Callable[[], None]) -> bool: ...
-
-    def has_class(self, *class_names: str) -> bool: ...
-
-    def set_class(self, add: bool, *class_names: str) -> object: ...
+        return self.focused is self.view
 
 
 class InspectPart:
-    """A part with keys of its own, whose actions the screen runs once something is selected."""
+    """A part with keys of its own. `do('switch')` is the action of the screen that calls its method `do_switch`."""
 
     BINDINGS: ClassVar[Sequence[BindingType]] = ()
 
     def __init__(self, host: InspectHost) -> None:
         self._host = host
-
-    def actions(self) -> Actions:
-        """The part's actions; none by default."""
-        return ()
 
     @property
     def _ref(self) -> str:

@@ -1,33 +1,28 @@
 """Inspect screen: one prompt followed through one model, a step at a time."""
 
-from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
-from typing import Any, TypeVar
 
 from msgspec import structs
 from rich.cells import cell_len
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.reactive import var
 from textual.screen import ModalScreen
-from textual.worker import Worker
 
 from lab.core.number_format import counted
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
 from lab.views.screen_state import ScreenState
 from screens.about_key import About, about, described
-from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.guessing import Guessing
-from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting
+from screens.inspect.inspect_part import InspectHost, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.navigation import Navigation, location_text, newer_best
 from screens.inspect.places import PlaceHistory, RestoredPlace, state_of
@@ -40,7 +35,7 @@ from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.tour import Tour
 from screens.inspect.view_export import ViewExport
 from screens.inspect.widgets.inspect_columns import InspectColumns, InterventionList, SecondPromptBar
-from screens.inspect.widgets.prompt_bar import PromptBar, SamplingForm
+from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.time_slider import TimeSlider
 from screens.messages import Arrived
 from screens.terminal.textual_internals import is_being_removed
@@ -78,8 +73,6 @@ WAY_OUT = 2
 OF_STAGE = 8
 """Rank in the key bar of a stage's own first key: those of lower ranks are shown at every stage."""
 
-R = TypeVar("R")
-
 
 def forward_pass_picture(facts: ModelFacts | None) -> str:
     """The forward pass of the model in view, with the keys that move along it."""
@@ -92,7 +85,7 @@ def forward_pass_picture(facts: ModelFacts | None) -> str:
     return "\n".join((first, keys, f"{dashes} j/k {dashes}▸"))
 
 
-class InspectScreen(LabScreen):
+class InspectScreen(InspectHost):
     """State is one `selection`: keys of the parts change it; marks follow at once, the view when the engine answers."""
 
     MODE = "inspect"
@@ -122,9 +115,6 @@ class InspectScreen(LabScreen):
         About("Model", synonyms="stuck hang kill"),
     )
 
-    selection: var[Selection] = var(Selection(""))
-    """Nothing to look at while the model is `Starting`."""
-
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
         self._engine: Engine = engine or self.lab.shared_engine()
@@ -153,7 +143,7 @@ class InspectScreen(LabScreen):
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
-        self._actions = {act.__name__: (part, act) for part in self._parts for act in part.actions()}
+        self._actions = {name: part for part in self._parts for name in dir(part) if name.startswith("do_")}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
         answers = Callbacks(*take, self._second.take_answer, self.notices.show_progress)
         self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
@@ -199,10 +189,6 @@ class InspectScreen(LabScreen):
         return not isinstance(self.model, Starting) and self.session.is_idle
 
     @property
-    def is_on_numbers(self) -> bool:
-        return self.focused is self.view
-
-    @property
     def is_free(self) -> bool:
         return self.is_current and not self._bar.is_editing
 
@@ -225,7 +211,7 @@ class InspectScreen(LabScreen):
             return
         for part in self._parts:
             part.before_action(name)
-        done = self._actions[name][1](*arguments)
+        done = getattr(self._actions[f"do_{name}"], f"do_{name}")(*arguments)
         if isawaitable(done):
             await done
 
@@ -249,7 +235,7 @@ class InspectScreen(LabScreen):
             return action in ("back", "more_keys")
         if action == "restart_engine":
             return self.notices.may_restart
-        return action != "do" or self._actions[str(parameters[0])][0].is_enabled(str(parameters[0]))
+        return action != "do" or self._actions[f"do_{parameters[0]}"].is_enabled(str(parameters[0]))
 
     def screen_state(self) -> ScreenState:
         return super().screen_state() if isinstance(self.model, Starting) else state_of(self.selection, self.model)
@@ -401,12 +387,6 @@ class InspectScreen(LabScreen):
             self.say(self._tour.caption or words)
             self._status.set_class(bool(self._tour.hint) and not (own or self._tour.caption), "-next")
 
-    def start(self, work: Coroutine[Any, Any, R], group: str) -> Worker[R]:
-        return self.run_worker(work, group=group, exclusive=True)
-
-    async def ask(self, dialog: ModalScreen[R]) -> R | None:
-        return await self.app.push_screen_wait(dialog)
-
     def focus_steps(self) -> None:
         self._steps.focus()
 
@@ -435,40 +415,12 @@ class InspectScreen(LabScreen):
 
     @on(ForwardPassList.Chosen)
     def _step_chosen(self, message: ForwardPassList.Chosen) -> None:
-        self._navigation.step_end(message.step)
+        self._navigation.do_step_end(message.step)
 
     @on(TokenStrip.Clicked)
     def _token_clicked(self, message: TokenStrip.Clicked) -> None:
         self._navigation.go_to_position(message.index)
 
-    @on(PromptBar.Edited)
-    def _prompt_edited(self, message: PromptBar.Edited) -> None:
-        self._editing.apply_prompt(message.text)
-
-    @on(SamplingForm.Applied)
-    def _settings_applied(self, message: SamplingForm.Applied) -> None:
-        self._editing.apply_settings(message.settings)
-
-    @on(SamplingForm.Refused)
-    def _settings_refused(self, message: SamplingForm.Refused) -> None:
-        self.say(message.sentence, error=True)
-
-    @on(InterventionList.Removed)
-    def _intervention_removed(self, message: InterventionList.Removed) -> None:
-        self._interventions.remove(message.intervention)
-
     @on(GuessView.Revealed)
     def _answer_revealed(self) -> None:
         self._guessing.revealed()
-
-    @on(TimeSlider.Moved)
-    def _slider_moved(self, message: TimeSlider.Moved) -> None:
-        self._time.move_to(message.index)
-
-    @on(TimeSlider.Played)
-    def _slider_played(self) -> None:
-        self._time.play_or_stop()
-
-    @on(TimeSlider.Closed)
-    def _slider_closed(self, message: TimeSlider.Closed) -> None:
-        self._time.close(keep=message.keep)

@@ -27,7 +27,7 @@ from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
 from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
 from screens.inspect.widgets.inspect_columns import InspectColumns
 from screens.widgets.token_strip import TokenStrip
@@ -190,6 +190,7 @@ class InterventionKeys(InspectPart):
         super().__init__(host)
         self._keep_for_undo = keep_for_undo
         self._columns, self._list, self._second = columns, columns.interventions, second
+        self._list.remove_made = self.remove
         self._path: tuple[Selection, LensPath] | None = None
         self._effect: tuple[Selection, Effect] | None = None
         """The newest lens path and effect, and the selections that they answer."""
@@ -199,9 +200,6 @@ class InterventionKeys(InspectPart):
         """True until the effect of the key just pressed is told."""
         self._told: tuple[Selection, str] | None = None
         """The effect told last, as long as nothing else is selected."""
-
-    def actions(self) -> Actions:
-        return self.switch, self.interventions, self.effect, self.mean, self.scale, self.attend_only, self.patch, self.all_on
 
     def is_enabled(self, action: str) -> bool:
         if action in ("effect", "all_on"):
@@ -236,24 +234,24 @@ class InterventionKeys(InspectPart):
             self._keep_for_undo()
             self._host.selection = replace(self._host.selection, interventions=interventions, trail=())
 
-    def switch(self) -> None:
+    def do_switch(self) -> None:
         found = self._target()
         if found is None:
             self._host.say(NOTHING_HERE)
         else:
             self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))
 
-    def interventions(self) -> None:
+    def do_interventions(self) -> None:
         """The actions without a key, each with what it does."""
         keys = [each for each in self.BINDINGS[1:-1] if isinstance(each, Binding)]  # all but x and this menu
         possible = (each for each in keys if self.is_enabled(str(parse(each.action)[2][0])))
         lines = [(each.description, each.tooltip, each.action) for each in possible]
         self._host.start(self._offer("interventions", lines), "menu")
 
-    def effect(self) -> None:
+    def do_effect(self) -> None:
         self._host.selection = toggled_aside(self._host.selection, "effect", next_token(self._ref))
 
-    def mean(self) -> None:
+    def do_mean(self) -> None:
         """Switch between zero and mean ablation; an ablation at this step switches too."""
         self._to_mean = not self._to_mean
         found, interventions = self._target(), self._host.selection.interventions
@@ -263,7 +261,7 @@ class InterventionKeys(InspectPart):
         else:
             self._host.say("x now ablates to the mean over the prompt." if self._to_mean else "x now ablates to zero.")
 
-    def scale(self) -> None:
+    def do_scale(self) -> None:
         found = self._target()
         if found is None or found.part == "tokens":
             self._host.say("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
@@ -283,7 +281,7 @@ class InterventionKeys(InspectPart):
         elif old is not None:
             self._change(remove_intervention(interventions, old))
 
-    def attend_only(self) -> None:
+    def do_attend_only(self) -> None:
         found, model, selection = self._target(), self._host.model, self._host.selection
         if found is None or found.part != "attn.z" or not isinstance(model, Ready):
             self._host.say("Only a head can be made to attend to one token: go to an attention step.")
@@ -293,7 +291,7 @@ class InterventionKeys(InspectPart):
         new = Intervention(part="attn.z", how="attend", layer=found.layer, head=found.head, position=key, token=token)
         self._change(toggle_intervention(selection.interventions, new))
 
-    def patch(self) -> None:
+    def do_patch(self) -> None:
         found, model, selection = self._target(patch=True), self._host.model, self._host.selection
         tokens = self._second.tokens
         if selection.second is None or not isinstance(model, Ready):
@@ -305,7 +303,7 @@ class InterventionKeys(InspectPart):
         else:
             self._change(toggle_intervention(selection.interventions, new))
 
-    def all_on(self) -> None:
+    def do_all_on(self) -> None:
         self._change(())
 
     def remove(self, intervention: Intervention) -> None:

@@ -12,7 +12,7 @@ from lab.views.blocks import Destination, View
 from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
+from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import target
 from screens.inspect.selection import Selection, at_destination, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
@@ -117,13 +117,7 @@ class Navigation(InspectPart):
         """True once a head of this run has been chosen; until then all heads begin at the one worth a look."""
         self._looks_for_head = self._has_found_head = False
 
-    def actions(self) -> Actions:
-        return (
-            *(self.step, self.step_end, self.another_view, self.panel, self.position, self.head),
-            *(self.all_heads, self.layer, self.stage, self.checkpoint, self.page, self.choose_run),
-        )
-
-    def step(self, by: int) -> None:
+    def do_step(self, by: int) -> None:
         if steps := self._list.steps:
             index = min(max(index_of(self._host.selection, steps) + by, 0), len(steps) - 1)
             self._go(at_step(self._host.selection, steps[index]), f"No stage comes {_side(by)} this one.")
@@ -135,7 +129,7 @@ class Navigation(InspectPart):
         else:
             self._host.selection = to
 
-    def step_end(self, index: int) -> None:
+    def do_step_end(self, index: int) -> None:
         """Go to a step by its index; -1 is the last."""
         if self._list.steps:
             self._host.selection = at_step(self._host.selection, self._list.steps[index])
@@ -151,15 +145,15 @@ class Navigation(InspectPart):
         views = ("against", "other_pane", "panel", *(() if selection.aside or selection.trail else ("all_heads",)))
         return next((view for view in views if self._host.check_action("do", (view,))), None)
 
-    async def another_view(self) -> None:
+    async def do_another_view(self) -> None:
         if (action := self._view_key()) is not None:
             await self._host.run_action(f"do('{action}')")
 
-    def panel(self) -> None:
+    def do_panel(self) -> None:
         for view in (self._host.view, self._second):
             view.next_panel()
 
-    def position(self, by: int) -> None:
+    def do_position(self, by: int) -> None:
         if isinstance(model := self._host.model, Ready):
             to = at_position(self._host.selection, model.path, position_in(self._host.selection, model.path) + by)
             self._go(to, f"No token comes {_side(by)} this one." + (" space samples the next." if by > 0 else ""))
@@ -168,12 +162,12 @@ class Navigation(InspectPart):
         if isinstance(model := self._host.model, Ready):
             self._host.selection = at_position(self._host.selection, model.path, position)
 
-    def head(self, by: int) -> None:
+    def do_head(self, by: int) -> None:
         model = self._host.model
         if not isinstance(model, Starting | Loading):
             self._go(in_head(self._host.selection, model.facts, by), "This model has one head in each layer.")
 
-    def all_heads(self) -> None:
+    def do_all_heads(self) -> None:
         """All heads at once; from there, the pattern of the one under the cursor, else of the chosen one."""
         selection, model = self._host.selection, self._host.model
         if selection.stage != "thumbnails" or selection.aside or selection.trail:
@@ -211,22 +205,22 @@ class Navigation(InspectPart):
             self._host.selection = found
             self._is_head_chosen = False
 
-    def layer(self, by: int) -> None:
+    def do_layer(self, by: int) -> None:
         if self._list.steps:
             self._go(in_layer(self._host.selection, self._list.steps, by), f"No layer comes {_side(by)} this place.")
 
-    def stage(self, name: str) -> None:
+    def do_stage(self, name: str) -> None:
         self._host.selection = replace(self._host.selection.on_stage(), stage=name)
 
-    def checkpoint(self) -> None:
+    def do_checkpoint(self) -> None:
         selection = self._host.selection
         self._host.selection = replace(selection, checkpoint="last" if selection.checkpoint == "best" else "best")
 
-    def page(self, by: int) -> None:
+    def do_page(self, by: int) -> None:
         for view in (self._host.view, self._second):
             view.page(by)
 
-    def choose_run(self) -> None:
+    def do_choose_run(self) -> None:
         self._host.start(self._choose_run(), "choose run")
 
     async def _choose_run(self) -> None:
@@ -242,6 +236,6 @@ class Navigation(InspectPart):
         if name == NEWEST:
             self._host.ask_again()
         elif name == other:
-            self.checkpoint()
+            self.do_checkpoint()
         elif name:
             lab.post_message(RunChosen(name))

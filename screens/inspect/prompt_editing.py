@@ -14,7 +14,7 @@ from lab.views.number_refs import next_token
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText, RunChooser
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, toggled_aside
 from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -43,12 +43,11 @@ class PromptEditing(InspectPart):
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:
         super().__init__(host)
         self._bar, self._change_prompt = bar, change_prompt
+        bar.edited, bar.form.applied = self.apply_prompt, self.apply_settings
+        bar.form.refused = lambda sentence: host.say(sentence, error=True)
         self._opened_with, self._opened_for = "", Prompt()
 
-    def actions(self) -> Actions:
-        return self.edit, self.build, self.settings
-
-    async def edit(self) -> None:
+    async def do_edit(self) -> None:
         if (aside := self._host.selection.aside) in EDITS:
             await self._host.run_action(f"do('{EDITS[aside]}')")
         else:
@@ -58,7 +57,7 @@ class PromptEditing(InspectPart):
     def hint(self) -> str:
         return "e edits the head · Esc back" if self._host.selection.aside == "built_head" else ""
 
-    def build(self) -> None:
+    def do_build(self) -> None:
         self._host.start(self._build(), "built head")
 
     async def _build(self) -> None:
@@ -91,7 +90,7 @@ class PromptEditing(InspectPart):
         self._bar.editor.keep(text, run=self._host.selection.run)
         self._change_prompt(self._opened_for if text == self._opened_with else Prompt(text))
 
-    def settings(self) -> None:
+    def do_settings(self) -> None:
         self._bar.edit_sampling(self._host.selection.sampling)
         self._host.refresh_bindings()
         self._host.say("Enter apply · Tab next field · Esc cancel")
@@ -154,9 +153,6 @@ class SecondPrompt(InspectPart):
         self._top: list[Prediction] = []
         """Most probable next tokens of the second prompt."""
 
-    def actions(self) -> Actions:
-        return self.compare, self.second, self.metric, self.other_pane
-
     @property
     def _is_one_pane(self) -> bool:
         """True when two views share one place, since the screen is narrow."""
@@ -176,17 +172,17 @@ class SecondPrompt(InspectPart):
             return "e chooses the two tokens · c the step again"
         return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
 
-    def compare(self) -> None:
+    def do_compare(self) -> None:
         """The first comparison that there is, the next one, and then the step again; where there is none, ask for a prompt."""
         now = self._host.selection
         asides = [*(["effect"] if now.interventions else []), *(["compare", "patches"] if now.second is not None else [])]
         at = asides.index(now.aside) + 1 if now.aside in asides and not now.trail else 0
         if not asides:
-            self.second()
+            self.do_second()
         else:
             self._host.selection = toggled_aside(now, asides[at], next_token(self._ref)) if at < len(asides) else now.on_stage()
 
-    def second(self) -> None:
+    def do_second(self) -> None:
         self._host.start(self._edit(), "second prompt")
 
     async def _edit(self) -> None:
@@ -205,7 +201,7 @@ class SecondPrompt(InspectPart):
         elif answer is not None:
             self._host.selection = replace(self._host.selection.on_stage(), second=None)
 
-    def metric(self) -> None:
+    def do_metric(self) -> None:
         self._host.start(self._choose_tokens(), "tokens of every patch")
 
     async def _choose_tokens(self) -> None:
@@ -229,7 +225,7 @@ class SecondPrompt(InspectPart):
         candidate, against = (offered[name] for name in chosen)
         self._host.selection = replace(self._host.selection, candidate=candidate, against=against)
 
-    def other_pane(self) -> None:
+    def do_other_pane(self) -> None:
         """Show the other view on a narrow screen."""
         self._host.set_class(not self._host.has_class("-other"), "-other")
         self._host.focus_steps()

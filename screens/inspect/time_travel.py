@@ -10,7 +10,7 @@ from textual.worker import Worker
 from lab.analysis.training_timeline import TimelineStop, ViewAtStep, describe_number, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
 from screens.about_key import About, described
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, Starting
+from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.time_slider import TimeSlider
 
@@ -48,20 +48,19 @@ class TimeTravel(InspectPart):
     def __init__(self, host: InspectHost, slider: TimeSlider) -> None:
         super().__init__(host)
         self._slider = slider
+        slider.moved, slider.play_or_stop = self.move_to, self.play_or_stop
+        slider.closed = lambda keep: self.close(keep=keep)
         self._came_from: str | None = None
         """The checkpoint that was in view when the slider was opened; None while it is closed."""
         self._now: Answers | None = None
         self._before: tuple[Selection, ViewAtStep] | None = None
         self._playing: Worker[None] | None = None
 
-    def actions(self) -> Actions:
-        return (self.time,)
-
     @property
     def is_open(self) -> bool:
         return self._came_from is not None
 
-    def time(self) -> None:
+    def do_time(self) -> None:
         if self.is_open:
             self.close()
         else:

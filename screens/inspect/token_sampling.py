@@ -11,7 +11,7 @@ from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import SAMPLE, SampleParams
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
 from screens.inspect.widgets.prompt_bar import in_short
 
@@ -66,9 +66,6 @@ class TokenSampling(InspectPart):
         self._told: tuple[Selection, str] | None = None
         """The selection with the token that was sampled last, and how that was chosen."""
 
-    def actions(self) -> Actions:
-        return self.sampling, self.sample, self.undo, self.auto, self.pace
-
     def is_enabled(self, action: str) -> bool:
         return bool(self._undo) if action == "undo" else True
 
@@ -98,10 +95,10 @@ class TokenSampling(InspectPart):
         """Change the pace while tokens are generated. False if the key is for somebody else."""
         changes = self.is_writing and key in PACE_KEYS
         if changes:
-            self.pace(PACE_KEYS[key])
+            self.do_pace(PACE_KEYS[key])
         return changes
 
-    def sampling(self) -> None:
+    def do_sampling(self) -> None:
         seed = self._host.selection.sampling.seed + 1
         lines = (
             ("temperature, top-k, top-p, seed", in_short(self._host.selection.sampling), "do('settings')"),
@@ -110,7 +107,7 @@ class TokenSampling(InspectPart):
         )
         self._host.start(self._offer("sampling", lines), "menu")
 
-    def sample(self, seeds_on: int = 0) -> None:
+    def do_sample(self, seeds_on: int = 0) -> None:
         """Sample one token; while tokens are generated, stop that."""
         if not self.leave():
             self._host.start(self._sample(seeds_on), "sample")
@@ -168,7 +165,7 @@ class TokenSampling(InspectPart):
         self.stop_writing()
         self._undo.clear()
 
-    def undo(self) -> None:
+    def do_undo(self) -> None:
         if self._undo:
             self.stop_writing()
             undo = self._undo.pop()
@@ -182,14 +179,14 @@ class TokenSampling(InspectPart):
         self.stop_writing()
         return was_writing
 
-    def auto(self) -> None:
+    def do_auto(self) -> None:
         if self.is_writing:
             self.stop_writing()
         else:
             self._writing = self._host.start(self._write(), "write")
             self._host.say_location()
 
-    def pace(self, by: int) -> None:
+    def do_pace(self, by: int) -> None:
         self._pace = min(max(self._pace + by, 0), len(PACES) - 1)
         if self.is_writing:
             self._host.say_location()

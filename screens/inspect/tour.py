@@ -12,7 +12,7 @@ from lab.inspect.interventions import describe_interventions
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.about_key import About, described
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
 from screens.inspect.token_sampling import PACE_KEYS
@@ -46,9 +46,6 @@ class Tour(InspectPart):
         self._place = ""
         self._has_moved = False
 
-    def actions(self) -> Actions:
-        return (self.tour,)
-
     @property
     def hint(self) -> str:
         """The tour's key, for the status line at the first stage; "" once the user has moved or taken it."""
@@ -71,7 +68,7 @@ class Tour(InspectPart):
         sentence = tour_sentence(step, selection, model.facts, model.path)
         return " · ".join(filter(None, (sentence, self._place, "+ faster - slower, any other key stops")))
 
-    def tour(self) -> None:
+    def do_tour(self) -> None:
         if not isinstance(self._host.model, Ready):
             self._host.say("The tour needs the model, which is still being loaded.")
             return

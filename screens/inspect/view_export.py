@@ -14,7 +14,7 @@ from lab.views.blocks import View
 from screens.about_key import About, described
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
 from screens.dialogs.export_menu import screenshot, short_path
-from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 from screens.terminal.clipboard import copy
 
@@ -37,9 +37,6 @@ class ViewExport(InspectPart):
         self._writing = ""
         """The file that is being written."""
 
-    def actions(self) -> Actions:
-        return (self.export,)
-
     def would_be_lost(self) -> str:
         return f"{self._writing}, which is being written" if self._writing else ""
 
@@ -48,7 +45,7 @@ class ViewExport(InspectPart):
         model, view = self._host.model, self._host.view.view
         return (model, view) if isinstance(model, Ready) and view is not None else None
 
-    def export(self) -> None:
+    def do_export(self) -> None:
         if self._in_sight() is not None:
             self._host.start(self._export(), "export")
 

@@ -139,10 +139,6 @@ class ChatWidget(LiveWidget):
             yield ChatLines(id="chat-document")
         yield ChatInput(id="chat-input", of_prompts=False)
 
-    @property
-    def is_settled(self) -> bool:
-        return self._is_answered
-
     def show_model(self, model: ModelAtHand) -> None:
         self._go_on(model)
 

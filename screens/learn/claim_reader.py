@@ -15,11 +15,9 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Markdown
 
-from lab.core.errors import UserError
 from lab.core.visible_text import visible
 from lab.engine.method_registry import EXPERIMENT, ExperimentParams
-from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim import MARKS, TITLES, CheckedClaim, Claim, check_claim, checked_by_sources, unchecked
+from lab.lessons.claim import TITLES, CheckedClaim, Claim, check_claim
 from lab.views.blocks import View
 from models.config import SamplingSettings
 from screens.blocks.block_view import BlockView
@@ -28,21 +26,13 @@ from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.status_line import StatusLine
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A claim's verdict, and the picture of its experiment; none if that was refused."""
-
-    checked: CheckedClaim
-    view: View | None
-
-
 class ClaimChecks:
     """Asks for the missing experiments while it may go on. `changed` is called whenever a result or what runs changes."""
 
     def __init__(self, engine: LearnEngine, claims: Sequence[Claim], changed: Callable[[], None]) -> None:
         self._engine, self._changed = engine, changed
         self.claims = list(claims)
-        self.results: dict[str, Checked] = {}
+        self.results: dict[str, CheckedClaim] = {}
         """By the claim's name."""
         self.running = ""
         """The name of the claim whose experiment runs; "" while none does."""
@@ -106,7 +96,7 @@ class ClaimChecks:
 
     def _ask(self, claim: Claim, model: ModelAtHand) -> None:
         if not claim.experiment:
-            self._finish(claim, Checked(checked_by_sources(claim), None))
+            self._finish(check_claim(claim))
             return
         self.running = claim.name
         params = ExperimentParams(
@@ -117,24 +107,17 @@ class ClaimChecks:
             inputs=dict(claim.inputs),
         )
 
-        def answered(result: ExperimentResult) -> None:
-            try:
-                checked = check_claim(claim, result)
-            except UserError as error:  # a condition of a claim that was added compares a number with a text
-                checked = unchecked(claim, str(error))
-            self._finish(claim, Checked(checked, result.view))
-
         def refused(refusal: Refused) -> None:
             if refusal.engine_died:
                 self.running, self.problem = "", refusal.sentence
                 self._changed()
             else:
-                self._finish(claim, Checked(unchecked(claim, refusal.sentence), None))
+                self._finish(CheckedClaim(claim, "unchecked", refusal.sentence))
 
-        self._engine.ask("claims", EXPERIMENT, params, answered, refused)
+        self._engine.ask("claims", EXPERIMENT, params, lambda result: self._finish(check_claim(claim, result)), refused)
 
-    def _finish(self, claim: Claim, checked: Checked) -> None:
-        self.results[claim.name] = checked
+    def _finish(self, checked: CheckedClaim) -> None:
+        self.results[checked.claim.name] = checked
         self.running = ""
         self._advance()
 
@@ -193,14 +176,14 @@ class ClaimReader(Vertical):
         yield BlockView(id="claim-view")
         yield StatusLine(most_lines=2, id="claim-status")
 
-    def show(self, claim: Claim, place: str, checked: Checked | None, *, is_running: bool, run: str) -> None:
+    def show(self, claim: Claim, place: str, checked: CheckedClaim | None, *, is_running: bool, run: str) -> None:
         """Show a claim, `place` in the list; `checked` is None before its experiment has ended."""
         text, view = self.query_one(ClaimText), self.query_one(BlockView)
         is_new = claim is not self.claim
         self.claim = claim
         state = "being checked…" if is_running else "not checked yet"
         if checked is not None:
-            state = f"{checked.checked.mark} {TITLES[checked.checked.verdict]}"
+            state = f"{checked.mark} {TITLES[checked.verdict]}"
         text.border_title = Text(f"{place} · {state}")
         text.model = run
         text.further = "space goes on" if checked is not None else ""
@@ -267,16 +250,15 @@ class ClaimReader(Vertical):
         self.query_one(StatusLine).say(words, error=error)
 
 
-def claim_markdown(claim: Claim, checked: Checked | None) -> str:
+def claim_markdown(claim: Claim, checked: CheckedClaim | None) -> str:
     """The claim, and once it is checked its verdict, the note that holds, and the explanation with its figures."""
     if checked is None:
         return f"**{claim.title}**"
-    found = checked.checked
-    parts = [f"{MARKS[found.verdict]} **{TITLES[found.verdict].capitalize()}: {claim.title}**", _plain(found.reason)]
-    instead = found.instead(_plain)
+    parts = [f"{checked.mark} **{TITLES[checked.verdict].capitalize()}: {claim.title}**", _plain(checked.reason)]
+    instead = checked.instead(_plain)
     if instead:
-        parts.append(f"**{'In the notes:' if found.verdict == 'true' else 'Write instead:'}** {instead}")
-    parts.append(found.explanation(_plain))
+        parts.append(f"**{'In the notes:' if checked.verdict == 'true' else 'Write instead:'}** {instead}")
+    parts.append(checked.explanation(_plain))
     parts += [f"*Source: {_plain(source)}*" for source in claim.sources]
     return "\n\n".join(filter(None, parts))
 

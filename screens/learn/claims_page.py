@@ -16,7 +16,7 @@ from lab.core.visible_text import visible
 from lab.lessons.claim import Claim, Verdict, load_claims
 from lab.views.screen_state import ScreenState
 from screens.background import in_thread, latest
-from screens.learn.claim_reader import Checked, ClaimChecks, ClaimReader, ClaimText
+from screens.learn.claim_reader import ClaimChecks, ClaimReader, ClaimText
 from screens.learn.learn_page import ReadingPage, run_in_words
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import ModelAtHand, model_of
@@ -46,15 +46,8 @@ class ClaimList(OptionList):
     class Widened(Message):
         """The list has another width."""
 
-    class Scrolled(Message):
-        """Other claims are in sight."""
-
     def on_resize(self) -> None:
         self.post_message(self.Widened())
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self.post_message(self.Scrolled())
 
     @property
     def below(self) -> int:
@@ -114,6 +107,7 @@ class ClaimsPage(ReadingPage):
 
     def on_mount(self) -> None:
         self.watch(self, "run", self._follow_run)
+        self.watch(self.choices, "scroll_y", self._mark_rest, init=False)
         self.watch(self.app, "language", self._follow_language, init=False)
 
     def watch_is_shown(self, is_shown: bool) -> None:
@@ -175,7 +169,6 @@ class ClaimsPage(ReadingPage):
         else:
             self.reader.say("")
 
-    @on(ClaimList.Scrolled)
     def _mark_rest(self) -> None:
         """Tell below the list how many claims are checked, and how many are below those in sight."""
         checks = self.checks
@@ -191,7 +184,7 @@ class ClaimsPage(ReadingPage):
         checked = checks.results.get(claim.name) if checks is not None else None
         word = RUNNING if checks is not None and checks.running == claim.name else WAITING
         if checked is not None:
-            word = SHORT[checked.checked.verdict]
+            word = SHORT[checked.verdict]
         room = self.choices.scrollable_content_region.width - WORD_CELLS - PADDING
         title = f"\n{' ' * WORD_CELLS}".join(wrap(claim.title, max(WORD_CELLS, room)))
         return Text.assemble((fit(word, WORD_CELLS), "bold" if checked is not None else "dim"), title)
@@ -207,7 +200,7 @@ class ClaimsPage(ReadingPage):
         if claim is None or checks is None:
             return
         place = f"claim {self.claims.index(claim) + 1} of {len(self.claims)}"
-        checked: Checked | None = checks.results.get(claim.name)
+        checked = checks.results.get(claim.name)
         run = run_in_words(self._model.run, self.lab) if self._model is not None else ""
         self.reader.show(claim, place, checked, is_running=checks.running == claim.name, run=run)
 

@@ -62,12 +62,11 @@ class NotesPage(LearnPage):
     def on_mount(self) -> None:
         self.watch(self.app, "notes_version", self._read_if_shown, init=False)
 
-    def watch_is_shown(self) -> None:
-        self._read_if_shown()
-
     def _read_if_shown(self) -> None:
         if self.is_shown and self.is_mounted:
             self._read()
+
+    watch_is_shown = _read_if_shown
 
     @latest("notes")
     async def _read(self) -> None:

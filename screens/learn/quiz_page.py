@@ -63,16 +63,12 @@ class QuizPage(LearnPage):
     def is_settled(self) -> bool:
         return not self.is_shown or self.results is not None
 
-    def watch_is_shown(self, is_shown: bool) -> None:
-        if is_shown:
+    def watch_is_shown(self) -> None:
+        if self.is_shown:
             self._read()
 
     def on_mount(self) -> None:
-        self.watch(self.app, "language", self._follow_language, init=False)
-
-    def _follow_language(self) -> None:
-        if self.is_shown:
-            self._read()
+        self.watch(self.app, "language", self.watch_is_shown, init=False)
 
     @latest("quiz")
     async def _read(self) -> None:

@@ -27,7 +27,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
     For each: the claim, its verdict, the note that holds, and what was measured.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.lessons.claim import check_claim, checked_by_sources, load_claims, unchecked
+    from lab.lessons.claim import CheckedClaim, check_claim, load_claims
     from lab.runs.find_runs import open_run
 
     found = load_claims()
@@ -54,9 +54,9 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
         try:
             with torch.no_grad():
                 measured = run_experiment(claim.experiment, context) if claim.experiment else None
-            checked = check_claim(claim, measured) if measured else checked_by_sources(claim)
+            checked = check_claim(claim, measured)
         except UserError as error:
-            checked = unchecked(claim, str(error))
+            checked = CheckedClaim(claim, "unchecked", str(error))
         if as_json:
             listed.append(_as_json(checked))
         else:

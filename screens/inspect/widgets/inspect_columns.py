@@ -1,6 +1,6 @@
 """Columns of Inspect: the forward pass above the prediction and the interventions, and the views of one or two prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -10,7 +10,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -264,11 +263,8 @@ class InterventionList(LineScrollView):
     effect: reactive[Effect | None] = reactive(None)
     chosen: reactive[int] = reactive(0)
 
-    @dataclass
-    class Removed(Message):
-        """An intervention is to be undone."""
-
-        intervention: Intervention
+    remove_made: Callable[[Intervention], None]
+    """Takes an intervention back; set by `InterventionKeys`."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -317,7 +313,7 @@ class InterventionList(LineScrollView):
 
     def action_remove(self) -> None:
         if self.chosen < len(self.made):
-            self.post_message(self.Removed(self.made[self.chosen]))
+            self.remove_made(self.made[self.chosen])
 
 
 class InspectColumns(Vertical):

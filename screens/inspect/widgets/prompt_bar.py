@@ -1,14 +1,12 @@
 """Bar of the prompt: its tokens and facts, or the fields in which the prompt and the sampling settings are edited."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.widgets import Input
 
 from lab.core.number_format import fixed, probability, whole
@@ -86,13 +84,10 @@ class SamplingForm(Horizontal):
         "`tab` next field, `enter` apply, `escape` cancel."
     )
 
-    @dataclass
-    class Applied(Message):
-        settings: SamplingSettings
-
-    @dataclass
-    class Refused(Message):
-        sentence: str
+    applied: Callable[[SamplingSettings], None]
+    """Takes the settings. `PromptEditing` sets these two."""
+    refused: Callable[[str], None]
+    """Takes the sentence that says what is wrong with a field."""
 
     def compose(self) -> ComposeResult:
         for title in ("temperature", "top-k", "top-p", "min-p", "penalty", "seed"):
@@ -116,9 +111,9 @@ class SamplingForm(Horizontal):
         try:
             settings = settings_from(*(field.value for field in self.query(Input)))
         except SettingError as error:
-            self.post_message(self.Refused(str(error)))
+            self.refused(str(error))
         else:
-            self.post_message(self.Applied(settings))
+            self.applied(settings)
 
 
 SHORTEST_NAME, LEAST_MODEL = 5, 26
@@ -139,17 +134,14 @@ class PromptBar(Vertical):
     }
     """
 
-    @dataclass
-    class Edited(Message):
-        """The user wants this text as the prompt."""
-
-        text: str
+    edited: Callable[[str], None]
+    """Takes the text that the user wants as the prompt; set by `PromptEditing`."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.editor = PromptInput(id="prompt-editor")
         self.editor.border_title = f"prompt · {HOW_TO_APPLY}"
-        self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
+        self._strip, self._facts, self.form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
         self._settings: tuple[str, ...] = ()
         self._model = ("", "")
         """The run in view, and which of its weights."""
@@ -157,7 +149,7 @@ class PromptBar(Vertical):
         """Both as they are shown, the run's name cut where there is no room for it."""
 
     def compose(self) -> ComposeResult:
-        yield from (self._strip, self._facts, self.editor, self._form)
+        yield from (self._strip, self._facts, self.editor, self.form)
 
     @property
     def is_editing(self) -> bool:
@@ -254,7 +246,7 @@ class PromptBar(Vertical):
     def edit_sampling(self, settings: SamplingSettings) -> None:
         """Open the sampling form with `settings` in it."""
         self.remove_class("-editing").add_class("-settings")
-        self._form.load(settings)
+        self.form.load(settings)
 
     def close(self) -> None:
         """Show the tokens again."""
@@ -263,7 +255,7 @@ class PromptBar(Vertical):
     @on(Input.Submitted, "#prompt-editor")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Edited(self.editor.text))
+        self.edited(self.editor.text)
 
     @on(StatusLine.Clicked, "#prompt-facts")
     async def _fact_clicked(self, event: StatusLine.Clicked) -> None:

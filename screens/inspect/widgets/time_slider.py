@@ -1,13 +1,11 @@
 """Time slider over a run's training: a stop for each snapshot, the one in view marked, and the change since the last."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -100,18 +98,11 @@ class TimeSlider(Widget, can_focus=True):
     """The changes of the prediction, and of the number under the cursor."""
     playing: reactive[bool] = reactive(False)
 
-    @dataclass
-    class Moved(Message):
-        """Another stop was chosen."""
-
-        index: int
-
-    class Played(Message):
-        """Start or stop playing."""
-
-    @dataclass
-    class Closed(Message):
-        keep: bool
+    moved: Callable[[int], None]
+    """Takes the index of another stop that is chosen. `TimeTravel` sets these three."""
+    play_or_stop: Callable[[], None]
+    closed: Callable[[bool], None]
+    """Takes whether the weights in view are kept."""
 
     def action_move(self, by: int) -> None:
         self._go(self.index + by)
@@ -121,13 +112,13 @@ class TimeSlider(Widget, can_focus=True):
 
     def _go(self, index: int) -> None:
         if 0 <= index < len(self.stops) and index != self.index:
-            self.post_message(self.Moved(index))
+            self.moved(index)
 
     def action_play(self) -> None:
-        self.post_message(self.Played())
+        self.play_or_stop()
 
     def action_close(self, keep: bool) -> None:
-        self.post_message(self.Closed(keep))
+        self.closed(keep)
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width

@@ -104,16 +104,11 @@ class DrawWidget(LiveWidget, can_focus=True):
         super().__init__(options, engine)
         self.view = PieceLinesView()
         self.view.can_focus = False
-        self.model: ModelAtHand | None = None
         self.drawing: Drawing | None = None
         self._is_answered = False
 
     def compose(self) -> ComposeResult:
         yield self.view
-
-    @property
-    def is_settled(self) -> bool:
-        return self._is_answered
 
     def take_focus(self) -> bool:
         self.focus()

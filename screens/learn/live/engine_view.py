@@ -27,16 +27,11 @@ class EngineView(ViewWidget):
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
-        self.model: ModelAtHand | None = None
         self.heading = ""
         """Words before the view's title, such as the title of the step that it belongs to."""
         self._is_answered = False
         self._words = ""
         """The sentence on the answer in view; the number under the cursor is named behind it."""
-
-    @property
-    def is_settled(self) -> bool:
-        return self._is_answered
 
     @property
     def title_note(self) -> str:

@@ -83,10 +83,6 @@ class GuessWidget(LiveWidget):
 class EngineGuess(GuessWidget):
     """Asks the engine and shows its answer as a guess."""
 
-    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
-        super().__init__(options, engine)
-        self.model: ModelAtHand | None = None
-
     @abstractmethod
     def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         """The engine's method and its parameters."""

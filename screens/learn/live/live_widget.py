@@ -150,6 +150,10 @@ class LiveWidget(Vertical):
         """The run in the picture where it is another than the one that was asked for; else ""."""
         self.weights_step: int | None = None
         """Training step of the weights in the picture; None where there are none, or it is not known yet."""
+        self.model: ModelAtHand | None = None
+        """The model that `show_model` got last, in a widget that asks about it again."""
+        self._is_answered = True
+        """False while something is asked for and not answered."""
 
     @property
     def lab(self) -> AppState:
@@ -158,7 +162,7 @@ class LiveWidget(Vertical):
     @property
     def is_settled(self) -> bool:
         """True if everything asked for has been answered."""
-        return True
+        return self._is_answered
 
     def show_model(self, model: ModelAtHand) -> None:
         """Compute on this model from now on."""

@@ -71,58 +71,40 @@ def loss_figure(history: PosttrainingHistory) -> Figure:
     return Figure((series,), (_time(history), "loss", len(steps)), x_label="step", log_y=True, empty="No steps yet.")
 
 
-def reward_figure(history: PosttrainingHistory, model: Model, seeds: Sequence[PosttrainingHistory] = ()) -> Figure:
-    """Shares of the sampled answers that are rewarded and that are exact, by round, of one policy; of recorded seeds as dots."""
-    rounds = history.rounds.get(model, [])
-    series = (
-        _series("rewarded", "train", rounds, lambda line: line.reward),
-        _series("exact", "validation", rounds, lambda line: line.exact, dashes=DASHES),
-        *(_dots("rewarded", "train", seed.rounds.get(model, []), lambda line: line.reward) for seed in seeds),
-        *(_dots("exact", "validation", seed.rounds.get(model, []), lambda line: line.exact) for seed in seeds),
-    )
-    return Figure(series, (_time(history), model, len(rounds)), x_label="round", y_window=(0.0, 1.0), empty="No rounds yet.")
-
-
 def _time(history: PosttrainingHistory) -> float:
     """The time when it was started, which tells one post-training from another."""
     return history.started.time if history.started is not None else 0.0
 
 
+ROUNDS_A_DOT = 10
+Measured = Callable[[Round], float | None]
+Curves = Mapping[str, tuple[Model, Measured]]
+"""Two curves by their names, each a measure of the rounds of a model."""
+
+
 def rounds_figure(
     history: PosttrainingHistory,
+    seeds: Sequence[PosttrainingHistory],
     name: str,
-    value: Callable[[Round], float | None],
-    seeds: Sequence[PosttrainingHistory] = (),
+    curves: Curves,
+    y_window: tuple[float, float] | None = None,
 ) -> Figure:
-    """One measure by round, with the penalty and without; of recorded seeds as dots."""
-    kept, free = history.rounds.get("rl", []), history.rounds.get("rl-free", [])
-    series = (
-        _series(NAMES["rl"].removeprefix("RL, "), "train", kept, value),
-        _series(NAMES["rl-free"].removeprefix("RL, "), "validation", free, value, dashes=DASHES),
-        *(_dots(name, "train", seed.rounds.get("rl", []), value) for seed in seeds),
-        *(_dots(name, "validation", seed.rounds.get("rl-free", []), value) for seed in seeds),
-    )
-    return Figure(series, (_time(history), name, len(kept), len(free)), x_label="round", empty="No rounds yet.")
+    """Measures by round, the second one dashed; of recorded seeds every `ROUNDS_A_DOT`th round as a dot."""
+    series, dots = list[Series](), list[Series]()
+    for (words, (model, value)), role, dashes in zip(curves.items(), ("train", "validation"), (None, DASHES), strict=True):
+        series.append(Series(words, words, "line", role, *_points(history, model, value), dashes=dashes))
+        of_seeds = (_points(seed, model, value, ROUNDS_A_DOT) for seed in seeds)
+        dots += [Series(words, words, "dots", role, *points, in_legend=False) for points in of_seeds]
+    version = (_time(history), name, *(len(history.rounds.get(model, [])) for model, _ in curves.values()))
+    return Figure((*series, *dots), version, x_label="round", y_window=y_window, empty="No rounds yet.")
 
 
-def _series(
-    name: str,
-    role: str,
-    rounds: Sequence[Round],
-    value: Callable[[Round], float | None],
-    dashes: tuple[int, int] | None = None,
-) -> Series:
-    points = [(line.round, found) for line in rounds if (found := value(line)) is not None]
-    return Series(name, name, "line", role, [x for x, _ in points], [y for _, y in points], dashes=dashes)
+def _points(history: PosttrainingHistory, model: Model, value: Measured, every: int = 1) -> tuple[list[float], list[float]]:
+    rounds = history.rounds.get(model, [])
+    points = [(line.round, found) for line in rounds if line.round % every == 0 and (found := value(line)) is not None]
+    return [x for x, _ in points], [y for _, y in points]
 
 
-def _dots(name: str, role: str, rounds: Sequence[Round], value: Callable[[Round], float | None]) -> Series:
-    """A recorded seed's measure in every `ROUNDS_A_DOT`th round."""
-    points = [(line.round, found) for line in rounds if line.round % ROUNDS_A_DOT == 0 and (found := value(line)) is not None]
-    return Series(name, name, "dots", role, [x for x, _ in points], [y for _, y in points], in_legend=False)
-
-
-ROUNDS_A_DOT = 10
 VIEWS = ("plan", "pairs", "loss", "reward", "kl", "comparison")
 """What can be shown, in the order in which it comes about."""
 DEMO = "demo"
@@ -221,10 +203,20 @@ class PosttrainingWidget(JobWidget):
         sentence = rounds_sentence(kept, free) if kept else ""
         if name == "reward":
             titles: dict[str, Model] = {"with the KL penalty": "rl", "without a penalty": "rl-free"}
-            return Picture({title: reward_figure(history, model, self._seeds) for title, model in titles.items()}, sentence)
+            figures = {}
+            for title, model in titles.items():
+                curves: Curves = {"rewarded": (model, lambda line: line.reward), "exact": (model, lambda line: line.exact)}
+                figures[title] = rounds_figure(history, self._seeds, model, curves, (0.0, 1.0))
+            return Picture(figures, sentence)
+        measures: dict[str, Measured] = {
+            "KL from SFT (nats)": lambda line: line.kl,
+            "loss on stories (nats)": lambda line: line.story_loss,
+        }
+        kinds: tuple[Model, ...] = ("rl", "rl-free")
+        models = {NAMES[model].removeprefix("RL, "): model for model in kinds}
         figures = {
-            "KL from SFT (nats)": rounds_figure(history, "kl", lambda line: line.kl, self._seeds),
-            "loss on stories (nats)": rounds_figure(history, "stories", lambda line: line.story_loss, self._seeds),
+            title: rounds_figure(history, self._seeds, title, {words: (model, value) for words, model in models.items()})
+            for title, value in measures.items()
         }
         return Picture(figures, sentence)
 

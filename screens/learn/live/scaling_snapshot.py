@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from lab.core.errors import UserError
 from lab.core.number_format import count, duration, fixed
@@ -24,77 +24,58 @@ SIGN_OF_SAME_TOKENS = "●"
 
 def compute_figure(result: ScalingResult) -> Figure:
     """A curve for each size, marked with its number, over the operations of training; and the line through the lowest."""
-    floor = result.floor or 0.0
     series = []
     for each in result.sizes:
-        role = RUN_ROLES[(each.number - 1) % (MOST_RUNS - 1)]
-        xs = [math.log10(point.flops) for point in each.points]
-        ys = [point.loss - floor for point in each.points]
-        size = count(each.parameters)
-        series.append(Series(f"{size} parameters", size, "marked", role, xs, ys, str(each.number)))
+        role, size = RUN_ROLES[(each.number - 1) % (MOST_RUNS - 1)], count(each.parameters)
+        points = [(point.flops, point.loss) for point in each.points]
+        series.append(_points(f"{size} parameters", size, "marked", role, points, result, str(each.number)))
     if result.tokens is not None:
-        series += _fitted(result.compute, "C", floor)
-    return Figure(
-        tuple(series),
-        version=("compute", floor, tuple((each.name, len(each.points)) for each in result.sizes), result.tokens),
-        x_label="log₁₀ FLOPs",
-        log_y=True,
-        auto_log_y=True,
-        scale_words=_scale_words(result),
-        empty="The first evaluation makes the first point.",
-    )
+        series += _fitted(result.compute, "C", result)
+    version = tuple((each.name, len(each.points)) for each in result.sizes)
+    return _figure(result, series, "FLOPs", version, "The first evaluation makes the first point.")
 
 
 def parameters_figure(result: ScalingResult) -> Figure:
     """The losses over parameters, after the same minutes and after the same tokens, and the line through the latter."""
-    floor = result.floor or 0.0
     ends = [(float(each.parameters), each.end.loss) for each in result.sizes if each.end is not None]
     series = []
     if ends:
-        words = f"after {duration(result.sizes[0].seconds)}"
-        series.append(_points(words, "same time", "marked", RUN_ROLES[0], ends, floor))
+        series.append(_points(f"after {duration(result.sizes[0].seconds)}", "same time", "marked", RUN_ROLES[0], ends, result))
     if result.tokens is not None:
-        words = f"after {count(result.tokens)} tokens"
-        points = result.parameters.points
-        series.append(_points(words, "same tokens", "marks", RUN_ROLES[1], points, floor, SIGN_OF_SAME_TOKENS))
-    series += _fitted(result.parameters, "N", floor)
+        words, points = f"after {count(result.tokens)} tokens", result.parameters.points
+        series.append(_points(words, "same tokens", "marks", RUN_ROLES[1], points, result, SIGN_OF_SAME_TOKENS))
+    series += _fitted(result.parameters, "N", result)
+    return _figure(result, series, "parameters", tuple(ends), "The first size to finish makes the first point.")
+
+
+def _figure(result: ScalingResult, series: list[Series], x: str, version: tuple[object, ...], empty: str) -> Figure:
+    words = "loss, log" if result.floor is None else f"loss − entropy {fixed(result.floor)}, log"
     return Figure(
         tuple(series),
-        version=("parameters", floor, tuple(ends), result.tokens),
-        x_label="log₁₀ parameters",
+        version=(x, result.floor, version, result.tokens),
+        x_label=f"log₁₀ {x}",
         log_y=True,
         auto_log_y=True,
-        scale_words=_scale_words(result),
-        empty="The first size to finish makes the first point.",
+        scale_words=words,
+        empty=empty,
     )
 
 
 def _points(
-    name: str,
-    short: str,
-    kind: Kind,
-    role: str,
-    points: list[Point] | tuple[Point, ...],
-    floor: float,
-    sign: str = "",
+    name: str, short: str, kind: Kind, role: str, points: Sequence[Point], result: ScalingResult, sign: str = ""
 ) -> Series:
-    xs, ys = [math.log10(x) for x, _ in points], [loss - floor for _, loss in points]
+    """Losses above the floor of the result, over the logarithm of x."""
+    xs, ys = [math.log10(x) for x, _ in points], [loss - (result.floor or 0.0) for _, loss in points]
     return Series(name, short, kind, role, xs, ys, sign)
 
 
-def _fitted(fitted: FittedLaw, symbol: str, floor: float) -> list[Series]:
+def _fitted(fitted: FittedLaw, symbol: str, result: ScalingResult) -> list[Series]:
     """The fitted line from the first of its points to the last."""
     law = fitted.law
     if law is None:
         return []
-    ends = [fitted.points[0][0], fitted.points[-1][0]]
-    name = f"{symbol}^{fixed(-law.exponent, 2)}"
-    xs, ys = [math.log10(x) for x in ends], [law.loss(x) - floor for x in ends]
-    return [Series(name, name, "line", FIT_ROLE, xs, ys, dashes=LINE_DASHES)]
-
-
-def _scale_words(result: ScalingResult) -> str:
-    return "loss, log" if result.floor is None else f"loss − entropy {fixed(result.floor)}, log"
+    name, ends = f"{symbol}^{fixed(-law.exponent, 2)}", [(x, law.loss(x)) for x, _ in (fitted.points[0], fitted.points[-1])]
+    return [replace(_points(name, name, "line", FIT_ROLE, ends, result), dashes=LINE_DASHES)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Coroutine, Mapping
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
 from textual.reactive import var
 
 from lab.core.errors import UserError
@@ -19,7 +18,7 @@ from screens.about_key import keyless
 from screens.background import in_thread, is_working, still_wanted
 from screens.blocks.block_view import BlockView
 from screens.learn.learn_page import LearnEngine
-from screens.learn.live.job_widget import delete_job, deletion_dialog
+from screens.learn.live.job_widget import PlotPane, delete_job, deletion_dialog
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.scaling_snapshot import Snapshot, SnapshotReader, name_to_show
 from screens.plot.plot_widget import LinePlot
@@ -45,10 +44,6 @@ PHASES = {
     **dict.fromkeys(("delete", "view"), BEGUN),
 }
 """Phases of the experiment in which an action is possible."""
-
-
-class PlotPane(Horizontal, can_focus=True):
-    """The two plots, side by side where there is room, else the one that was chosen."""
 
 
 class ScalingWidget(LiveWidget):

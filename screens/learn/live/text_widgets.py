@@ -53,11 +53,7 @@ class FunnelWidget(ViewWidget):
         """Source and encoding of the user's text."""
         self._shows_builtin = self.options.get("text") == FUNNEL_TEXT
         self._rows: list[str] = []
-        self._is_measured = False
-
-    @property
-    def is_settled(self) -> bool:
-        return self._is_measured
+        self._is_answered = False
 
     def show_model(self, model: ModelAtHand) -> None:
         self._find_text(model.run)
@@ -87,7 +83,7 @@ class FunnelWidget(ViewWidget):
         return (FUNNEL_TEXT, "") if self._shows_builtin or self._own is None else self._own
 
     def _start(self, problem: str = "") -> None:
-        self._is_measured = False
+        self._is_answered = False
         if self.view.view is not None:
             self.view.wait(True)
         self.say(problem or "Reading the text…", error=bool(problem))
@@ -100,14 +96,14 @@ class FunnelWidget(ViewWidget):
             request = FunnelRequest(source, encoding or None, rules)
             reply = await still_wanted(run_funnel_process(request, self._tell_progress))
         except UserError as error:
-            self._is_measured = True
+            self._is_answered = True
             self.view.wait(False)
             self.say(f"{error} Press v for a built-in text.", error=True)
             return
         assert reply.funnel is not None
         view, self._rows = funnel_view(reply.funnel, self.left_out, visible(shown_source(source).rsplit("/", 1)[-1]))
         self.view.show(view)
-        self._is_measured = True
+        self._is_answered = True
         self.say(problem, error=bool(problem))
 
     def _tell_progress(self, done: int, total: int) -> None:
@@ -129,7 +125,7 @@ class FunnelWidget(ViewWidget):
         self._start()
 
     def full_screen(self) -> ScreenState | None:
-        if not self._is_measured:
+        if not self._is_answered:
             return None
         source, encoding = self.text
         return ScreenState(mode="data", page="clean", text=source, encoding=encoding)

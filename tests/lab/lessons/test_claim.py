@@ -7,7 +7,7 @@ from lab.core.errors import UserError
 from lab.data.default_prompts import first_prompt
 from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim import Claim, check_claim, checked_by_sources, load_claims, parse_claim, unchecked
+from lab.lessons.claim import CheckedClaim, Claim, check_claim, load_claims, parse_claim
 from lab.lessons.lesson import claim_titles
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
@@ -94,13 +94,13 @@ def test_the_verdict_and_its_text_follow_the_measures() -> None:
     assert (not_so.verdict, not_so.explanation()) == ("not so", "It has 5 tokens.\n\n1.2 are gone.")
     missing = check_claim(claim, result("The file is gone.", own_vocabulary=3))
     assert (missing.verdict, missing.reason) == ("unchecked", "The file is gone.")
-    assert unchecked(claim, "No.").explanation() == ""
+    assert CheckedClaim(claim, "unchecked", "No.").explanation() == ""
 
 
 def test_a_fact_of_sources_has_their_verdict_and_no_experiment() -> None:
     text = "# Water is wet\n\nverdict: not so\nsource: a book\n\nIt is not.\n\n## Write instead\nWater."
     claim = parsed(text)
-    checked = checked_by_sources(claim)
+    checked = check_claim(claim)
     assert (checked.verdict, checked.explanation(), checked.instead(), claim.sources) == (
         "not so",
         "It is not.",

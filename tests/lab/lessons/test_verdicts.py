@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lab.experiments import sizes
 from lab.experiments.experiment_result import ExperimentResult
-from lab.lessons.claim import check_claim, checked_by_sources, load_claims
+from lab.lessons.claim import check_claim, load_claims
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
 from models.config import ModelConfig
@@ -440,7 +440,7 @@ def test_a_verdict_follows_these_measures(name: str, measures: dict[str, float],
 )
 def test_what_nothing_here_can_measure_has_the_verdict_of_its_sources(name: str, verdict: str, instead: str) -> None:
     claim = next(each for each in load_claims() if each.name == name)
-    checked = checked_by_sources(claim)
+    checked = check_claim(claim)
     assert (checked.verdict, claim.experiment) == (verdict, "")
     assert instead in checked.instead()
     assert claim.sources

@@ -75,7 +75,7 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
         assert (pilot.labels, len(engine.asked("sample"))) == (labels, drawn + 1), "dropped: the place has changed meanwhile"
         await pilot.go("right")
         screen.selection = replace(screen.selection, prompt=Prompt("The big"))
-        screen.sampling.sample()
+        screen.sampling.do_sample()
         await pilot.settle()
         assert (pilot.labels, len(engine.asked("sample"))) == (["The", " big"], drawn + 1), "its path had not come"
 

@@ -24,7 +24,8 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
 from screens.learn.lessons_page import LessonList
-from screens.learn.live.scaling_widget import PlotPane, ScalingWidget
+from screens.learn.live.job_widget import PlotPane
+from screens.learn.live.scaling_widget import ScalingWidget
 from screens.learn.live.study_widget import recorded
 from screens.plot.plot_widget import LinePlot
 from screens.widgets.status_line import StatusLine
