@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
     from screens.home.curve_reader import CurveReader, RunDetail
     from screens.home.import_dialog import ModelImport
-    from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
@@ -211,9 +210,6 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
     def action_choose(self, mode: str = "") -> None:
         if self.selected is not None:
             self.post_message(RunChosen(self.selected.name, mode or opening_mode(self.selected)))
-
-    def on_run_pane_clicked(self, message: RunPane.Clicked) -> None:
-        self.post_message(RunChosen(message.run.name, "train"))
 
     @on(RunTable.Moved)
     def _tell_of_run(self) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.message import Message
 from textual.widgets import Static
 
 from lab.core.number_format import count, counted, fixed, whole
@@ -15,6 +12,7 @@ from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
 from screens.home.curve_reader import RunDetail
 from screens.home.pipeline_map import opening_mode
+from screens.messages import RunChosen
 from screens.plot.figure import loss_figure
 from screens.plot.plot_widget import LinePlot
 from screens.widgets.piece_lines import Fact, FactList
@@ -35,12 +33,6 @@ class RunPane(Vertical):
         #run-written { height: auto; max-height: 6; margin: 1 0 0 0; }
     }
     """
-
-    @dataclass
-    class Clicked(Message):
-        """The user has clicked on the pane."""
-
-        run: RunSummary
 
     detail: RunDetail | None = None
 
@@ -64,7 +56,7 @@ class RunPane(Vertical):
 
     def on_click(self) -> None:
         if self.detail is not None:
-            self.post_message(self.Clicked(self.detail.run))
+            self.post_message(RunChosen(self.detail.run.name, "train"))
 
 
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:

@@ -169,6 +169,54 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
         self.watch_making(self.making)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        watching = not self.making and self.watched is not None
+        phase = self.watched.phase if watching and self.watched else ""
+        match action:
+            case "start" | "base":
+                return self.making and not self.new_run.preparing
+            case "command":
+                return phase in ("starting", "training")
+            case "resume":
+                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name not in BUNDLED
+            case "stop":
+                return phase in ACTIVE
+            case "new" | "other":
+                return not self.making
+            case "head_history":
+                return watching and self.view.page == "heads"
+            case "play":
+                return watching and bool(self.view.evaluations)
+        if action in BESIDE_A_PLOT:
+            return watching and self.view.page not in PAGES
+        return watching or action not in OF_A_VIEW
+
+    def rank_of(self, binding: Binding) -> int | None:
+        elsewhere = COMMANDS | OF_A_VIEW if self.making else set(OF_THE_FORM)
+        if self.watched is not None and self.watched.phase == "finished":
+            elsewhere |= COMMANDS
+        if self.view.page in PAGES:
+            elsewhere |= BESIDE_A_PLOT
+        if self.view.page != "heads":
+            elsewhere |= {"head_history"}
+        return None if binding.action.partition("(")[0] in elsewhere else super().rank_of(binding)
+
+    @property
+    def new_run(self) -> NewRun:
+        return self.query_one(NewRun)
+
+    @property
+    def view(self) -> RunView:
+        return self.query_one(RunView)
+
+    @property
+    def settings(self) -> PlotSettings:
+        return self.view.plot_view
+
+    @property
+    def main_plot(self) -> LinePlot:
+        return self.view.query_one("#run-plot", LinePlot)
+
     def on_screen_suspend(self) -> None:
         self.new_run.cancel_timing()
 
@@ -419,54 +467,6 @@ Training continues when you leave this screen, the lab, or the terminal.
             self.notify(str(error), severity="error", markup=False)
         self._ticks = 0
         self.post_message(RunsChanged())
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        watching = not self.making and self.watched is not None
-        phase = self.watched.phase if watching and self.watched else ""
-        match action:
-            case "start" | "base":
-                return self.making and not self.new_run.preparing
-            case "command":
-                return phase in ("starting", "training")
-            case "resume":
-                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name not in BUNDLED
-            case "stop":
-                return phase in ACTIVE
-            case "new" | "other":
-                return not self.making
-            case "head_history":
-                return watching and self.view.page == "heads"
-            case "play":
-                return watching and bool(self.view.evaluations)
-        if action in BESIDE_A_PLOT:
-            return watching and self.view.page not in PAGES
-        return watching or action not in OF_A_VIEW
-
-    def rank_of(self, binding: Binding) -> int | None:
-        elsewhere = COMMANDS | OF_A_VIEW if self.making else set(OF_THE_FORM)
-        if self.watched is not None and self.watched.phase == "finished":
-            elsewhere |= COMMANDS
-        if self.view.page in PAGES:
-            elsewhere |= BESIDE_A_PLOT
-        if self.view.page != "heads":
-            elsewhere |= {"head_history"}
-        return None if binding.action.partition("(")[0] in elsewhere else super().rank_of(binding)
-
-    @property
-    def new_run(self) -> NewRun:
-        return self.query_one(NewRun)
-
-    @property
-    def view(self) -> RunView:
-        return self.query_one(RunView)
-
-    @property
-    def settings(self) -> PlotSettings:
-        return self.view.plot_view
-
-    @property
-    def main_plot(self) -> LinePlot:
-        return self.view.query_one("#run-plot", LinePlot)
 
     def action_cursor(self) -> None:
         if self.view.cursor is None:

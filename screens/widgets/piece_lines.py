@@ -66,17 +66,24 @@ class PieceView(LineScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: Sequence[Sequence[ColouredPiece]] = ()
+        self._drawn: dict[int, Strip] = {}
+        """Lines that have been in sight: to draw a window of them takes as long as a key may."""
         self._piece_styles: dict[str | Heat, Style] = {}
 
     def set_lines(self, lines: Sequence[Sequence[ColouredPiece]]) -> None:
         """Show these lines; only those that changed are drawn anew."""
         before, self._lines = self._lines, lines
         changed = [at for at, line in enumerate(lines) if at >= len(before) or list(line) != list(before[at])]
+        for at in changed:
+            self._drawn.pop(at, None)
         self.set_extent(len(lines), changed=changed)
 
     def draw(self, line: int) -> Strip:
-        segments = [Segment(visible(text), self.piece_style(kind)) for text, kind in self._lines[line] if text]
-        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
+        strip = self._drawn.get(line)
+        if strip is None or strip.cell_length != self.room:
+            segments = [Segment(visible(text), self.piece_style(kind)) for text, kind in self._lines[line] if text]
+            strip = self._drawn[line] = Strip(segments).adjust_cell_length(self.room, self.style_of(""))
+        return strip
 
     def piece_style(self, kind: str | Heat) -> Style:
         """The style of a kind of piece, or of a heat; kept until the theme, or the widget's own style, changes."""
@@ -96,6 +103,7 @@ class PieceView(LineScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._piece_styles.clear()
+        self._drawn.clear()
 
 
 class PieceLinesView(PieceView):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from textual import on
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.reactive import var
@@ -104,11 +104,9 @@ class InsightsView(Vertical):
         layer, head = self.chosen
         self.head = divmod(max(0, min(layer * heads + head + by, layers * heads - 1)), heads)
 
-    @on(PageLines.Clicked)
-    def _head_clicked(self, event: PageLines.Clicked) -> None:
-        event.stop()
-        found = self._head_at(event.line, event.x)
-        if found is not None:
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self.query_one(PageLines))
+        if offset is not None and (found := self._head_at(offset.y, offset.x)) is not None:
             self.head = found
 
     def draw(self) -> None:

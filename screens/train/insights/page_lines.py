@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from textual import events
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -106,16 +103,6 @@ class PageLines(Widget):
     }
     """
     lines: reactive[tuple[Sequence[ColouredPiece], ...]] = reactive(())
-
-    @dataclass
-    class Clicked(Message):
-        """A line was clicked on, at this character cell."""
-
-        line: int
-        x: int
-
-    def on_click(self, event: events.Click) -> None:
-        self.post_message(self.Clicked(event.y, event.x))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

@@ -13,7 +13,7 @@ from lab.runs.run_history import InsightHistory, InsightPoint, PlacePrediction, 
 from screens.blocks.block_layout import POSITIVE_SHADES, bar
 from screens.colour import ColouredPiece, heat, legend_bar
 from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, step_axis, words_lines
-from screens.widgets.text_fitting import fit, tail
+from screens.widgets.text_fitting import Piece, fit, tail
 
 MOST_BARS = 9
 """Bars of tokens: those that are kept of a prediction, and the next token."""
@@ -25,6 +25,9 @@ LEGEND = 8
 WIDEST_CELL = 5
 UNKNOWN = "·"
 """A probability that was not among those kept at an evaluation."""
+
+OverTime = Callable[[InsightPoint], float | None]
+"""A number at each evaluation; None where it is not known."""
 
 NOT_FINITE = "At this evaluation the model's outputs were NaN/inf."
 NOT_MEASURED = "This place was not measured at this evaluation: the run was trained by an older version then."
@@ -88,7 +91,7 @@ def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most:
     lines: Lines = [grid.head(f"{evaluation_label(grid.insights, grid.at)} · space plays", full)]
     shown = 0.0
 
-    def over_time(token: str) -> Callable[[InsightPoint], float | None]:
+    def over_time(token: str) -> OverTime:
         def value(point: InsightPoint) -> float | None:
             found = point.predictions.get(place)
             return None if found is None else found.of(token)
@@ -99,7 +102,7 @@ def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most:
         p = prediction.of(token) or 0.0
         shown += p
         lit = token == place.truth
-        lines.append(grid.row(("▸" if lit else " ") + token, p, p / (highest or 1.0), over_time(token), lit))
+        lines.append(grid.bar_row(("▸" if lit else " ") + token, p, p / (highest or 1.0), over_time(token), lit))
     others = probability(max(0.0, 1 - shown)).rjust(NUMBER)
     if any(over_time(token)(point) is None for token in tokens for point in grid.insights.points):
         others += f"   {UNKNOWN} was not in the top {len(prediction.top)}"
@@ -119,8 +122,10 @@ def _places_lines(chosen: int, grid: _Grid, room: int) -> Lines:
             found = point.predictions.get(place)
             return None if found is None else found.truth_probability
 
-        now = truth(insights.points[grid.at])
-        lines.append(grid.text_row(place, now, truth, index == chosen))
+        text, is_chosen = "".join(place.before), index == chosen
+        shown = text if cell_len(text) <= grid.bar else "…" + tail(text, grid.bar - 1)
+        label, now = ("▸" if is_chosen else " ") + place.truth, truth(insights.points[grid.at])
+        lines.append(grid.row(label, now, (fit(shown, grid.bar, "right"), "dim"), truth, is_chosen))
     return lines
 
 
@@ -142,7 +147,7 @@ def _attention_lines(point: InsightPoint, place: PlaceText, head: tuple[int, int
             return float(each.pattern[layer, number, key]) if each.pattern.size else None
 
         now = float(point.pattern[layer, number, key])
-        lines.append(grid.row(" " + token, now, now, weight, False))
+        lines.append(grid.bar_row(" " + token, now, now, weight))
     return lines
 
 
@@ -173,32 +178,21 @@ class _Grid:
             return legend_bar("sequential", "0", "100%", max(1, min(LEGEND, self.cells * self.wide - len("0  100%"))))
         return [(f"{POSITIVE_SHADES} 25% each", "dim")]
 
-    def row(
-        self, label: str, now: float, full: float, over_time: Callable[[InsightPoint], float | None], lit: bool
-    ) -> Sequence[ColouredPiece]:
+    def bar_row(self, label: str, now: float, full: float, over_time: OverTime, lit: bool = False) -> Sequence[ColouredPiece]:
         """A token with its number `now`, a bar of the fraction `full`, and its numbers at all evaluations."""
-        return [
-            (fit(label, LABEL) + " ", "strong" if lit else "text"),
-            (probability(now).rjust(NUMBER) + " ", "strong" if lit else "text"),
-            (fit(bar(full, self.bar), self.bar) + "   ", "strong" if lit else "bar"),
-            *self._strip(over_time),
-        ]
+        return self.row(label, now, (bar(full, self.bar), "strong" if lit else "bar"), over_time, lit)
 
-    def text_row(
-        self, place: PlaceText, now: float | None, over_time: Callable[[InsightPoint], float | None], is_chosen: bool
-    ) -> Sequence[ColouredPiece]:
-        """A place with its next token's probability, the end of the text before it, and its numbers at all evaluations."""
-        role = "strong" if is_chosen else "text"
-        text = "".join(place.before)
-        shown = text if cell_len(text) <= self.bar else "…" + tail(text, self.bar - 1)
+    def row(self, label: str, now: float | None, beside: Piece, over_time: OverTime, strong: bool) -> Sequence[ColouredPiece]:
+        """A label with its number `now`, what stands beside it, and its numbers at all evaluations."""
+        role = "strong" if strong else "text"
         return [
-            (fit(("▸" if is_chosen else " ") + place.truth, LABEL) + " ", role),
+            (fit(label, LABEL) + " ", role),
             ((UNKNOWN if now is None else probability(now)).rjust(NUMBER) + " ", role),
-            (fit(shown, self.bar, "right") + "   ", "dim"),
+            (fit(beside[0], self.bar) + "   ", beside[1]),
             *self._strip(over_time),
         ]
 
-    def _strip(self, over_time: Callable[[InsightPoint], float | None]) -> list[ColouredPiece]:
+    def _strip(self, over_time: OverTime) -> list[ColouredPiece]:
         points = self.insights.points
         pieces: list[ColouredPiece] = []
         for cell in range(self.cells):
