@@ -92,14 +92,6 @@ class DocumentPart(NamedTuple):
     """True for the first part of a document. Each document has one such part, which may be empty."""
 
 
-def one_document(parts: Iterable[tuple[str, int]]) -> Iterator[DocumentPart]:
-    """The parts of a single document: each is text, and how many bytes have been read so far."""
-    starts = True
-    for text, read in parts:
-        yield DocumentPart(text, read, starts)
-        starts = False
-
-
 HEAD = struct.Struct("<q?I")
 """Of each part: `DocumentPart.read`, `DocumentPart.starts`, and the bytes of its text that follow."""
 
