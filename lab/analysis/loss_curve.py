@@ -119,20 +119,11 @@ def sparkline(curve: LossCurve, width: int, end: float | None = None) -> str:
         counts[at] += 1
     means = [math.log(max(SMALLEST_LOSS, total / count)) if count else None for total, count in zip(sums, counts, strict=True)]
     until = max(at for at, mean in enumerate(means) if mean is not None)
-    shown = _filled(means[: until + 1])
+    known = next(mean for mean in means if mean is not None)
+    shown = [known := known if mean is None else mean for mean in means[: until + 1]]  # gaps of a short run's curve are filled
     low, room = min(shown), max(max(shown) - min(shown), LEAST_RANGE)
     bars = (BARS[min(len(BARS) - 1, int((mean - low) / room * len(BARS)))] for mean in shown)
     return "".join(bars).ljust(width)
-
-
-def _filled(means: list[float | None]) -> list[float]:
-    """Gaps of a short run's curve with the loss before them, or the first one."""
-    known = next((mean for mean in means if mean is not None), 0.0)
-    filled = []
-    for mean in means:
-        known = known if mean is None else mean
-        filled.append(known)
-    return filled
 
 
 def _block(file: BinaryIO, start: int) -> bytes:

@@ -4,7 +4,8 @@ import copy
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -18,6 +19,7 @@ from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import clean_documents
 from lab.data.find_text_files import describe_left_out
 from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
+from lab.data.text_encoding import UndecodableError
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
 from lab.runs.schema_parts import LAST_TENTH
 
@@ -53,13 +55,25 @@ class Undecodable(NamedTuple):
     problem: str
 
 
-class CorpusInput(NamedTuple):
-    """The input that a document is read from: a file, or a built-in text by its name."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document of a corpus, which can be read repeatedly."""
 
-    path: str
-    """Absolute path of the file; empty for a built-in text."""
-    builtin: str
-    encoding: str
+    name: str
+    size: int
+    read: Callable[[], Iterable[tuple[str, int]]]
+    """Gives the text in parts, each with how many of its `size` bytes have been read. Raises UserError, or UndecodableError."""
+    encoding: str = "utf-8"
+    path: str = ""
+    """Absolute path of its file; empty for a built-in text."""
+    builtin: str = ""
+    """Name of the built-in text that it is."""
+    identity: object = None
+    """Equal for two that are the same file, or the same of what is no file."""
+    is_optional: bool = False
+    """True if it was found in a folder, so that it is left out where it cannot be decoded."""
+    spool: object = None
+    """The temporary file that a stream was copied to, which is gone with the corpus."""
 
 
 @dataclass(frozen=True)
@@ -89,25 +103,19 @@ class Corpus:
         name: str,
         source: str,
         encoding: str,
-        size: int,
-        read: Callable[[], Iterator[DocumentPart]],
+        documents: Sequence[Document],
         entropy_bits_per_byte: float | None = None,
-        file_names: Sequence[str] = (),
         left_out: Sequence[tuple[str, str]] = (),
         cleaning: tuple[str, ...] = DEFAULT_RULES,
-        undecodable: dict[int, Undecodable] | None = None,
     ) -> None:
-        """`read` gives the decoded text in parts; `size` is what `DocumentPart.read` is at the end.
-
-        `file_names` are those of the documents; a single one may be left out and has the name of the corpus.
-        `left_out` has the reason and the path of each file that is none of them. `undecodable` is filled in by `read`, with the
-        files of which it gives no document since they cannot be decoded, by number.
-        """
+        """`left_out` has the reason and the path of each file that is none of the documents."""
         self.name = name
         self.source = source
         self.encoding = encoding
+        self._documents = documents
         self._left_out = tuple(left_out)
-        self._undecodable = {} if undecodable is None else undecodable
+        self._undecodable: dict[int, Undecodable] = {}
+        """The files that cannot be decoded, by number, as far as they were reached in reading."""
         self.modified = 0.0
         """Time of the last change of its files and folders, in Unix seconds; 0 for a built-in text, infinite for a stream."""
         self.cleaning = cleaning
@@ -116,15 +124,14 @@ class Corpus:
         self.holdout = LAST_TENTH
         self.validation: Corpus | None = None
         """The text of its own that `holdout` names; None where the validation part is part of this text."""
-        self.inputs: tuple[CorpusInput, ...] | None = None
-        """The inputs of all documents, which say whether the text may have changed; None where one is gone once it is read."""
-        self.paths: tuple[str, ...] = ()
+        self.inputs = None if any(each.spool for each in documents) else documents
+        """The documents, which say whether the text may have changed; None where one is gone once it is read."""
+        self.paths = tuple(each.path for each in documents if each.path)
         """Absolute paths of the files that it is read from."""
-        self._size = size
-        self._read = read
-        self._file_names = tuple(file_names) or (name,)
+        self._size = sum(each.size for each in documents)
+        often = Counter(each.name for each in documents)
+        self._file_names = [as_text(each.path) if often[each.name] > 1 else each.name for each in documents]
         self._measured: CorpusSize | None = None
-        self._spool: object = None
         self._text_spool: TextSpool | None = None
 
     def with_cleaning(self, rules: tuple[str, ...]) -> "Corpus":
@@ -206,7 +213,7 @@ class Corpus:
 
     def read_once_if_costly(self, folder: Path) -> None:
         """Have a text that is costly to clean or to make read once, if this folder has room for what later readings come from."""
-        is_costly = self.cleaning != DEFAULT_RULES or any(each.builtin for each in self.inputs or ())
+        is_costly = self.cleaning != DEFAULT_RULES or any(each.builtin for each in self._documents)
         if is_costly and shutil.disk_usage(folder).free > ROOM_FOR_SPOOL * self.file_bytes:
             self.read_once(TextSpool(folder))
 
@@ -264,10 +271,34 @@ class Corpus:
             yield from spool.parts()
             return
         try:
-            parts = clean_documents(self._read(), self.cleaning, meter)
+            parts = clean_documents(self._decoded(), self.cleaning, meter)
             yield from spool.record(parts) if spool else parts
         except OSError as error:
             raise unreadable(self.source, error) from error
+
+    def _decoded(self) -> Iterator[DocumentPart]:
+        """The text before any rule. Raises UndecodableError where none of the documents can be decoded."""
+        before = 0
+        for number, document in enumerate(self._documents):
+            starts = True
+            try:
+                for text, read in document.read() if number not in self._undecodable else ():
+                    yield DocumentPart(text, before + read, starts)
+                    starts = False
+            except UndecodableError as error:
+                if not document.is_optional or not starts:
+                    raise
+                self._undecodable[number] = Undecodable(document.size, str(error))
+            before += document.size
+            if starts and number not in self._undecodable:
+                yield DocumentPart("", before, True)
+        if self._documents and len(self._undecodable) == len(self._documents):
+            raise UndecodableError(self._undecodable[0].problem)
+
+
+def as_text(name: str) -> str:
+    """A file's name, with `-` for every byte that is no UTF-8."""
+    return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)
 
 
 def preview(corpus: Corpus, characters: int) -> str:

@@ -3,6 +3,7 @@ what they name, and what they may become."""
 
 import glob
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -112,6 +113,10 @@ MOST_MATCHES = 1000
 SPECIAL = " \t\\'\""
 """Characters that are typed with a backslash before them, or within quotes."""
 
+_WORD = re.compile(r"""(?:[^ \t'"\\]|\\.?|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z))+""", re.DOTALL)
+_QUOTED = re.compile(r"""\\(?P<escaped>.?)|(?P<quote>['"])(?P<quoted>.*?)(?P<closed>(?P=quote)|\Z)""", re.DOTALL)
+"""What a word holds that is not itself: a character after a backslash, a part in quotes."""
+
 
 @dataclass(frozen=True)
 class _Word:
@@ -208,29 +213,14 @@ def _is_there(path: str) -> bool:
 def _words(line: str) -> list[_Word]:
     """The words of a line, as a shell cuts it; the last may be unfinished, and is empty after a space."""
     words: list[_Word] = []
-    value = quote = ""
-    start: int | None = None
-    at = 0
-    while at < len(line):
-        sign = line[at]
-        if not quote and sign in " \t":
-            if start is not None:
-                words.append(_Word(value, start, ""))
-            value, start = "", None
-        else:
-            start = at if start is None else start
-            if quote:
-                quote, value = ("", value) if sign == quote else (quote, value + sign)
-            elif sign in "'\"":
-                quote = sign
-            elif sign == "\\":
-                at += 1
-                value += line[at : at + 1]
-            else:
-                value += sign
-        at += 1
-    if start is not None or line.endswith((" ", "\t")):
-        words.append(_Word(value, len(line) if start is None else start, quote))
+    end = 0
+    for found in _WORD.finditer(line):
+        value = _QUOTED.sub(lambda part: part["escaped"] or part["quoted"] or "", found[0])
+        open_quotes = [part["quote"] for part in _QUOTED.finditer(found[0]) if part["quote"] and not part["closed"]]
+        words.append(_Word(value, found.start(), "".join(open_quotes)))
+        end = found.end()
+    if end < len(line):
+        words.append(_Word("", len(line), ""))
     return words
 
 

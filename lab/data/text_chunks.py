@@ -6,7 +6,7 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 CHUNK_CHARACTERS = 1 << 18
 """Characters after which a chunk ends at the next place where it may."""
@@ -92,14 +92,6 @@ class DocumentPart(NamedTuple):
     """True for the first part of a document. Each document has one such part, which may be empty."""
 
 
-def one_document(parts: Iterable[tuple[str, int]]) -> Iterator[DocumentPart]:
-    """The parts of a single document: each is text, and how many bytes have been read so far."""
-    starts = True
-    for text, read in parts:
-        yield DocumentPart(text, read, starts)
-        starts = False
-
-
 HEAD = struct.Struct("<q?I")
 """Of each part: `DocumentPart.read`, `DocumentPart.starts`, and the bytes of its text that follow."""
 
@@ -110,13 +102,9 @@ class TextSpool:
     def __init__(self, folder: Path | None) -> None:
         """`folder` is where its file lies, or None for the system's folder of temporary files."""
         self._folder = folder
-        self._file = -1
+        self._file: IO[bytes] | None = None
         self.whole = False
         """True once a reading to the end was recorded."""
-
-    def __del__(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
 
     def record(self, parts: Iterator[DocumentPart]) -> Iterator[DocumentPart]:
         """`parts`, recorded on the way. A disk that is full ends the recording, not the reading."""
@@ -129,10 +117,11 @@ class TextSpool:
 
     def parts(self) -> Iterator[DocumentPart]:
         """The parts as they were recorded."""
-        at = 0
-        while head := os.pread(self._file, HEAD.size, at):
+        assert self._file is not None
+        number, at = self._file.fileno(), 0
+        while head := os.pread(number, HEAD.size, at):
             read, starts, size = HEAD.unpack(head)
-            text = os.pread(self._file, size, at + HEAD.size).decode()
+            text = os.pread(number, size, at + HEAD.size).decode()
             at += HEAD.size + size
             yield DocumentPart(text, read, starts)
 
@@ -140,11 +129,9 @@ class TextSpool:
         data = part.text.encode()
         rest = memoryview(HEAD.pack(part.read, part.starts, len(data)) + data)
         try:
-            if self._file < 0:
-                with tempfile.TemporaryFile(dir=self._folder) as file:
-                    self._file = os.dup(file.fileno())
+            self._file = self._file or tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
             while rest:
-                written = os.pwrite(self._file, rest, at)
+                written = os.pwrite(self._file.fileno(), rest, at)
                 rest, at = rest[written:], at + written
         except OSError:
             return None

@@ -8,7 +8,6 @@ import stat
 import sys
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from msgspec.structs import replace
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
 from lab.data.cleaning.rule_registry import in_order
-from lab.data.corpus import STDIN, Corpus, CorpusInput, Undecodable, shown_source, unreadable
+from lab.data.corpus import STDIN, Corpus, Document, as_text, shown_source, unreadable
 from lab.data.find_text_files import (
     FoundFiles,
     LeftOut,
@@ -30,8 +29,7 @@ from lab.data.find_text_files import (
     fixed_part,
     is_pattern,
 )
-from lab.data.text_chunks import DocumentPart, one_document
-from lab.data.text_encoding import UndecodableError, check_encoding, decode, detect_encoding, fitting_encoding
+from lab.data.text_encoding import check_encoding, decode, detect_encoding, fitting_encoding
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.runs.schema_parts import LAST_TENTH, Holdout
 
@@ -83,13 +81,12 @@ def open_corpus(
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
     opened = {each: _open(each, encoding, on_wait, one_of_several=len(sources) > 1) for each in dict.fromkeys(sources)}
     named = [document for each in sources for document in opened[each].documents]
-    by_file: dict[object, _Document] = {}
+    by_file: dict[object, Document] = {}
     for document in named:
-        by_file.setdefault(document.identity or document.source, document)
+        by_file.setdefault(document.identity, document)
     documents = list(by_file.values())
     left_out = {path: reason for each in opened.values() for path, reason in each.left_out.items()}
     reasons = [*((reason, path) for path, reason in left_out.items()), *[("twice", "")] * (len(named) - len(documents))]
-    undecodable: dict[int, Undecodable] = {}
     kept = set(map(id, documents))
     first, *others = (each for each in opened.values() if kept.intersection(map(id, each.documents)))
     encodings = {document.encoding for document in documents}
@@ -99,68 +96,17 @@ def open_corpus(
         f"{first.name} and {len(others):,} more" if others else first.name,
         joined_source(each.source for each in (first, *others)),
         encoding if encoding and len(documents) > 1 else encodings.pop() if len(encodings) == 1 else DETECTED_PER_FILE,
-        sum(document.size for document in documents),
-        lambda: _parts(documents, undecodable),
+        documents,
         first.entropy_bits_per_byte if is_as_made else None,
-        _names(documents),
         reasons,
         rules,
-        undecodable,
     )
     corpus.modified = max(each.modified for each in opened.values())
-    corpus.paths = tuple(document.path for document in documents if document.path)
-    corpus._spool = documents
-    if not any(document.spool for document in documents):
-        corpus.inputs = tuple(document.input for document in documents)
     if holdout.source:
         corpus.validation = other = open_corpus(holdout.source, holdout.encoding or encoding, on_wait, rules)
         holdout = replace(holdout, source=other.source, encoding=other.encoding)
     corpus.holdout = holdout
     return corpus
-
-
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """A document that can be read repeatedly. `path` is that of its file, or of the temporary file that its stream is kept in."""
-
-    name: str
-    encoding: str
-    size: int
-    source: str = ""
-    path: str = ""
-    identity: tuple[int, int] | None = None
-    asked: bool = False
-    """True if the user named the encoding."""
-    one_of_several: bool = False
-    """True for one of several files: the encoding that the user named is for those that are not UTF-8."""
-    optional: bool = False
-    """True if it was found in a folder, so that it is left out where it cannot be decoded."""
-    fitting: list[str] = field(default_factory=list)
-    """The encoding that all of it was found to have, once it is known."""
-    generate: Callable[[], Iterator[tuple[str, int]]] | None = None
-    """Makes the text of a built-in one."""
-    spool: object = None
-
-    @property
-    def input(self) -> CorpusInput:
-        return CorpusInput(self.path, "" if self.generate is None else self.source, self.encoding)
-
-    def read(self) -> Iterator[tuple[str, int]]:
-        """The text in parts, each with how many bytes have been read. Raises UserError where it cannot be read or decoded."""
-        if self.generate is not None:
-            yield from self.generate()
-            return
-        try:
-            shown = shown_source(self.source)
-            if (self.optional or (self.one_of_several and self.asked)) and not self.fitting:
-                self.fitting.append(fitting_encoding(self.path, self.encoding if self.asked else None, shown))
-            yield from decode(self.path, self.fitting[0] if self.fitting else self.encoding, shown, self.asked)
-        except DamagedFileError as error:
-            raise UserError(f"{shown_source(self.source)} is no file any more since the text was opened; try again.") from error
-        except FileNotFoundError as error:
-            raise UserError(f"{shown_source(self.source)} is gone since the text was opened; try again.") from error
-        except OSError as error:
-            raise unreadable(self.source, error) from error
 
 
 @dataclass(frozen=True)
@@ -170,44 +116,53 @@ class _Opened:
     name: str
     source: str
     """Opens the same again from any working directory."""
-    documents: list[_Document]
+    documents: list[Document]
     modified: float
     """Time of the last change of its files and folders, in Unix seconds."""
     left_out: LeftOut = field(default_factory=dict)
     entropy_bits_per_byte: float | None = None
 
 
-def _parts(documents: list[_Document], undecodable: dict[int, Undecodable]) -> Iterator[DocumentPart]:
-    before = 0
-    for number, document in enumerate(documents):
-        part = None
+def _file(
+    source: str,
+    path: str,
+    name: str,
+    size: int,
+    encoding: str,
+    identity: object,
+    *,
+    asked: bool,
+    one_of_several: bool,
+    is_optional: bool = False,
+    spool: object = None,
+) -> Document:
+    """A document that is a file. `asked` tells whether the user named the encoding; of several files it is for those that are not
+    UTF-8."""
+    known = None if is_optional or (one_of_several and asked) else encoding
+
+    def read() -> Iterator[tuple[str, int]]:
+        nonlocal known
+        shown = shown_source(source)
         try:
-            for part in one_document(() if number in undecodable else document.read()):
-                yield part._replace(read=before + part.read)
-        except UndecodableError as error:
-            if not document.optional or part:
-                raise
-            undecodable[number] = Undecodable(document.size, str(error))
-        before += document.size
-        if part is None and number not in undecodable:
-            yield DocumentPart("", before, True)
-    if len(undecodable) == len(documents):
-        raise UndecodableError(undecodable[0].problem)
+            known = known or fitting_encoding(path, encoding if asked else None, shown)
+            yield from decode(path, known, shown, asked)
+        except DamagedFileError as error:
+            raise UserError(f"{shown} is no file any more since the text was opened; try again.") from error
+        except FileNotFoundError as error:
+            raise UserError(f"{shown} is gone since the text was opened; try again.") from error
+        except OSError as error:
+            raise unreadable(source, error) from error
 
-
-def _names(documents: list[_Document]) -> list[str]:
-    """Names of the documents; where two are the same, the whole paths."""
-    often = Counter(document.name for document in documents)
-    return [_as_text(document.path) if often[document.name] > 1 else document.name for document in documents]
+    return Document(name, size, read, encoding, path, identity=identity, is_optional=is_optional, spool=spool)
 
 
 def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None, *, one_of_several: bool) -> _Opened:
     if is_builtin(source):
         text = open_builtin(source)
-        document = _Document(text.name, "utf-8", text.bytes, text.source, generate=text.read)
+        document = Document(text.name, text.bytes, text.read, builtin=text.source, identity=text.source)
         return _Opened(text.name, text.source, [document], 0.0, entropy_bits_per_byte=text.entropy_bits_per_byte)
     if source == STDIN:
-        return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding, one_of_several))
+        return _one("stdin", STDIN, _spooled("stdin", STDIN, sys.stdin.buffer, encoding, one_of_several))
     try:
         path = path_of(source)
         try:
@@ -217,7 +172,7 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None,
                 raise
             return _pattern(source, encoding)
         if stat.S_ISDIR(facts.st_mode):
-            name = _as_text(path.absolute().name) or "text"
+            name = as_text(path.absolute().name) or "text"
             return _found(
                 name,
                 source_of(path),
@@ -228,30 +183,30 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None,
         if stat.S_ISFIFO(facts.st_mode):
             if on_wait is None:
                 raise UserError(f"{shown_source(source)} is a named pipe, which can be read only once; choose a text file.")
-            return _one("pipe", _pipe(source, path, encoding, on_wait, one_of_several))
+            return _one("pipe", source, _pipe(source, path, encoding, on_wait, one_of_several))
         if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown_source(source)} is a device, not a file; choose a text file.")
         chosen = encoding or detect_encoding(path, shown_source(source))
-        where = source_of(path), str(path.absolute()), (facts.st_dev, facts.st_ino)
-        called, asked = _as_text(path.name), encoding is not None
-        document = _Document(called, chosen, facts.st_size, *where, asked=asked, one_of_several=one_of_several)
-        return _one(_as_text(path.stem), document, facts.st_mtime)
+        where, identity, asked = source_of(path), (facts.st_dev, facts.st_ino), encoding is not None
+        file = str(path.absolute()), as_text(path.name), facts.st_size, chosen, identity
+        document = _file(where, *file, asked=asked, one_of_several=one_of_several)
+        return _one(as_text(path.stem), where, document, facts.st_mtime)
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(source, error) from error
 
 
-def _one(name: str, document: _Document, modified: float = math.inf) -> _Opened:
+def _one(name: str, source: str, document: Document, modified: float = math.inf) -> _Opened:
     """A source of one document. Raises: UserError if it is empty."""
-    if next(document.read(), None) is None:
-        raise UserError(f"{shown_source(document.source)} is empty; choose another text.")
-    return _Opened(name, document.source, [document], modified)
+    if next(iter(document.read()), None) is None:
+        raise UserError(f"{shown_source(source)} is empty; choose another text.")
+    return _Opened(name, source, [document], modified)
 
 
 def _pattern(source: str, encoding: str | None) -> _Opened:
-    if _as_text(source) != source:
+    if as_text(source) != source:
         raise UserError(f"{shown_source(source)} is a pattern that is not UTF-8; give the folder instead.")
     pattern = os.path.join(glob.escape(os.getcwd()), os.path.expanduser(source))
-    name = _as_text(Path(fixed_part(pattern)).name) or "text"
+    name = as_text(Path(fixed_part(pattern)).name) or "text"
     return _found(
         name, pattern, find_by_pattern(pattern, wide=_is_wide(encoding)), f"{shown_source(source)} matches no text file", encoding
     )
@@ -275,17 +230,17 @@ def _found(name: str, source: str, found: FoundFiles, nothing: str, encoding: st
     if not found.files:
         there = f", only {describe_left_out(found.left_out.values())}" if found.left_out else ""
         raise UserError(f"{nothing}{there}; choose another text.")
+    asked = encoding is not None
     documents = []
     for file in found.files:
-        where = source_of(Path(file.path)), file.path, file.identity
-        called, chosen, asked = _as_text(file.name), encoding or file.encoding, encoding is not None
-        documents.append(_Document(called, chosen, file.size, *where, asked=asked, one_of_several=True, optional=True))
+        facts = file.path, as_text(file.name), file.size, encoding or file.encoding, file.identity
+        documents.append(_file(source_of(Path(file.path)), *facts, asked=asked, one_of_several=True, is_optional=True))
     folders = {os.path.dirname(file.path) for file in found.files}
     modified = max(*(file.modified for file in found.files), *map(_modified, folders))
     return _Opened(name, source, documents, modified, found.left_out)
 
 
-def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None], one_of_several: bool) -> _Document:
+def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None], one_of_several: bool) -> Document:
     """Opening a named pipe waits for its writer, as long as that takes; Ctrl-C ends it."""
     wait_notice = threading.Timer(PIPE_WAIT_SECONDS, on_wait)
     wait_notice.daemon = True
@@ -303,7 +258,7 @@ def source_of(path: Path) -> str:
     or holds a newline, which separates sources."""
     absolute = path.absolute()
     name = str(absolute)
-    return name if _as_text(name) == name and "\n" not in name else absolute.as_uri()
+    return name if as_text(name) == name and "\n" not in name else absolute.as_uri()
 
 
 def path_of(source: str) -> Path:
@@ -321,16 +276,11 @@ def mode_of(source: str) -> int:
         return 0
 
 
-def _as_text(name: str) -> str:
-    """A file's name, with `-` for every byte that is no UTF-8."""
-    return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)
-
-
-def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None, one_of_several: bool) -> _Document:
+def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None, one_of_several: bool) -> Document:
     """A stream can be read once, so it is copied to a temporary file, which is gone with the corpus."""
     file = tempfile.NamedTemporaryFile(prefix="llmlab-")  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.flush()
     chosen = encoding or detect_encoding(file.name, shown_source(source))
-    size, asked = os.path.getsize(file.name), encoding is not None
-    return _Document(name, chosen, size, source, file.name, asked=asked, one_of_several=one_of_several, spool=file)
+    facts = file.name, name, os.path.getsize(file.name), chosen, source
+    return _file(source, *facts, asked=encoding is not None, one_of_several=one_of_several, spool=file)

@@ -201,16 +201,16 @@ def text_stamp(corpus: Corpus) -> TextStamp | None:
         return None
     digest = hashlib.sha256(repr((TEXT_VERSION, sys.version, version("ftfy"), corpus.cleaning, corpus.holdout)).encode())
     changed = 0
-    for path, builtin, encoding in (*corpus.inputs, *((other.inputs or ()) if other is not None else ())):
+    for each in (*corpus.inputs, *((other.inputs or ()) if other is not None else ())):
         facts: tuple[int, ...] = ()
-        if path:
+        if each.path:
             try:
-                found = os.stat(path)
+                found = os.stat(each.path)
             except OSError:
                 return None
             if not stat.S_ISREG(found.st_mode):
                 return None
             facts = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
             changed = max(changed, found.st_mtime_ns, found.st_ctime_ns)
-        digest.update(repr((path, builtin, encoding, facts)).encode("utf-8", "surrogateescape"))
+        digest.update(repr((each.path, each.builtin, each.encoding, facts)).encode("utf-8", "surrogateescape"))
     return TextStamp(digest.hexdigest(), changed / 1e9)

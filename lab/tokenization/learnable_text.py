@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
@@ -94,7 +95,7 @@ def count_words(texts: Iterable[str], most: int = MOST_CHARACTERS) -> dict[str, 
             counts.update(words[start : start + COUNTED_WORDS])
         if len(counts) > known:
             # A dict keeps the order of insertion, so the new words are the last ones.
-            size += sum(map(len, _last(counts, len(counts) - known)))
+            size += sum(map(len, islice(reversed(counts), len(counts) - known)))
             known = len(counts)
         if size > most:
             raise UserError(
@@ -102,11 +103,6 @@ def count_words(texts: Iterable[str], most: int = MOST_CHARACTERS) -> dict[str, 
                 f"and {whole(most)} are the most; choose a shorter text, or one with spaces between words."
             )
     return counts
-
-
-def _last(counts: Counter[str], number: int) -> Iterator[str]:
-    words = reversed(counts)
-    return (next(words) for _ in range(number))
 
 
 EXCERPT_CHARACTERS = 4000
@@ -172,21 +168,14 @@ def _measured(corpus: Corpus, report: Callable[[float], None]) -> CorpusSize:
 
 
 def _training_part(corpus: Corpus, report: Callable[[float], None]) -> LearnableText:
-    text = training_text(corpus, split_text(corpus), lambda share: report(MEASURING + (1 - MEASURING) * share))
-    excerpt = _Excerpt(text)
-    cleaned = ", cleaned" if corpus.cleaning != DEFAULT_RULES else ""
-    return LearnableText(f"the training part of {corpus.name}{cleaned}", count_words(excerpt), excerpt.text)
+    excerpt = ""
 
-
-class _Excerpt:
-    """Keeps the beginning of what passes through."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = texts
-        self.text = ""
-
-    def __iter__(self) -> Iterator[str]:
-        for text in self._texts:
-            if len(self.text) < EXCERPT_CHARACTERS:
-                self.text = (self.text + text)[:EXCERPT_CHARACTERS]
+    def texts() -> Iterator[str]:
+        nonlocal excerpt
+        for text in training_text(corpus, split_text(corpus), lambda share: report(MEASURING + (1 - MEASURING) * share)):
+            excerpt += text[: EXCERPT_CHARACTERS - len(excerpt)]
             yield text
+
+    cleaned = ", cleaned" if corpus.cleaning != DEFAULT_RULES else ""
+    words = count_words(texts())
+    return LearnableText(f"the training part of {corpus.name}{cleaned}", words, excerpt)

@@ -7,9 +7,9 @@ the text in use, else the run's text.
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -71,11 +71,15 @@ def frequencies_in_run(run: Run, progress: Progress | None = None) -> TokenFrequ
         raise UserError(f"{run.tokens_path} is damaged: it has {len(tokens):,} tokens, and {split:,} of them are trained on.")
 
     def count() -> TokenFrequencies:
-        parts = (tokens.ids[at : min(at + COUNTED_TOKENS, split)] for at in range(0, split, COUNTED_TOKENS))
-        try:
-            counts = count_ids(parts, vocab_size, split, progress)
-        except UserError as error:
-            raise UserError(f"{run.tokens_path} is damaged: {error}") from error
+        counts = np.zeros(vocab_size, np.int64)
+        for at in range(0, split, COUNTED_TOKENS):
+            part = tokens.ids[at : min(at + COUNTED_TOKENS, split)]
+            if (largest := int(part.max())) >= vocab_size:
+                what = f"it holds the token {largest:,}, and the vocabulary has {vocab_size:,}."
+                raise UserError(f"{run.tokens_path} is damaged: {what}")
+            counts += np.bincount(part, minlength=vocab_size)
+            if progress:
+                progress(at + len(part), split)
         return TokenFrequencies(counts, f"the training part of {run.name}")
 
     return _known(("run", str(run.tokens_path), file_stamp(run.tokens_path), vocab_size, split), count)
@@ -103,21 +107,6 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: Progre
         return count()
     stamps = tuple(file_stamp(os.path.realpath(path)) for path in corpus.paths)
     return _known(("text", corpus.source, corpus.encoding, corpus.cleaning, stamps, _identity(tokenizer)), count)
-
-
-def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: Progress | None = None) -> Ids:
-    """Number of times that each id below `vocab_size` occurs in the arrays: (vocab_size,).
-    Raises UserError if an id is not below it."""
-    counts = np.zeros(vocab_size, np.int64)
-    done = 0
-    for part in parts:
-        if len(part) and (largest := int(part.max())) >= vocab_size:
-            raise UserError(f"it holds the token {largest:,}, and the vocabulary has {vocab_size:,}.")
-        counts += np.bincount(part, minlength=vocab_size)
-        done += len(part)
-        if progress:
-            progress(done, total)
-    return counts
 
 
 def _identity(tokenizer: "Tokenizer") -> Hashable:

@@ -7,7 +7,7 @@ lie to those of tokens that are known to be unused.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lab.core.child_process import Progress
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
-from lab.core.safetensors_file import Header, opened_with_header
+from lab.core.safetensors_file import opened_with_header
 from lab.data.token_file import Ids
 from lab.runs.run_folder import Run, no_weights_yet
 from lab.tokenization.named_tokenizer import NamedTokenizer
@@ -29,7 +29,7 @@ from lab.tokenization.token_frequencies import (
     frequencies_in,
     frequencies_in_text,
 )
-from lab.tokenization.vocabulary_index import ORDERS, Marks, VocabularyIndex, VocabularyOrder
+from lab.tokenization.vocabulary_index import Marks, VocabularyIndex, VocabularyOrder
 from lab.views.blocks import Cell, Column, Table, View
 
 if TYPE_CHECKING:
@@ -37,41 +37,6 @@ if TYPE_CHECKING:
 
 NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Types of the stored floats in numpy, which has no bfloat16: its two bytes are the upper half of a float32."""
-
-
-class MappedMatrix:
-    """A matrix of floats whose rows are read when they are asked for."""
-
-    def __init__(self, numbers: NDArray[Any], is_bfloat: bool) -> None:
-        self._numbers = numbers
-        self._is_bfloat = is_bfloat
-        self.shape: tuple[int, int] = (numbers.shape[0], numbers.shape[1])
-
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The rows [start, stop) in float32."""
-        part = self._numbers[start:stop]
-        if self._is_bfloat:
-            return (part.astype(np.uint32) << 16).view(np.float32)
-        return part.astype(np.float32)
-
-
-def map_matrix(path: Path, names: Sequence[str]) -> tuple[MappedMatrix, Header]:
-    """The first of these tensors that is in the file, which must be a matrix of floats, and the file's header.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        DamagedFileError: if it cannot be used, or holds no such matrix.
-    """
-    with opened_with_header(path) as (file, header):
-        name = next((each for each in names if each in header.tensors), None)
-        if name is None:
-            raise DamagedFileError(path, f"holds no {names[0]}")
-        entry = header.tensors[name]
-        if entry.dtype not in NUMPY_TYPES or len(entry.shape) != 2 or 0 in entry.shape:
-            raise DamagedFileError(path, f"holds {name} as something other than a matrix of floating-point numbers")
-        rows, columns = entry.shape
-        numbers = np.memmap(file, NUMPY_TYPES[entry.dtype], "r", file.tell() + entry.data_offsets[0], (rows, columns))
-        return MappedMatrix(numbers.view(np.ndarray), entry.dtype == "BF16"), header
 
 
 NAMES = ("wte.weight", "model.wte.weight")
@@ -82,6 +47,31 @@ NEAR = 95
 """Percentile of the never-used tokens' distances below which another token's embedding counts as like theirs."""
 
 Distances = NDArray[np.float32]
+
+
+def map_embedding(path: Path) -> tuple[NDArray[Any], int]:
+    """The token embedding in a file of weights as it is stored, (vocab_size, width), for `rows_of` to read; and its step.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        DamagedFileError: if it cannot be used, or holds no such matrix.
+    """
+    with opened_with_header(path) as (file, header):
+        name = next((each for each in NAMES if each in header.tensors), None)
+        if name is None:
+            raise DamagedFileError(path, f"holds no {NAMES[0]}")
+        entry = header.tensors[name]
+        if entry.dtype not in NUMPY_TYPES or len(entry.shape) != 2 or 0 in entry.shape:
+            raise DamagedFileError(path, f"holds {name} as something other than a matrix of floating-point numbers")
+        numbers = np.memmap(file, NUMPY_TYPES[entry.dtype], "r", file.tell() + entry.data_offsets[0], tuple(entry.shape))
+        return numbers.view(np.ndarray), header.step
+
+
+def rows_of(matrix: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The rows of a stored matrix in float32, `ROWS` at a time, each time with the place of the first."""
+    for at in range(0, len(matrix), ROWS):
+        part = matrix[at : at + ROWS]
+        yield at, (part.astype(np.uint32) << 16).view(np.float32) if part.dtype == np.uint16 else part.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,68 +95,36 @@ def embedding_distances(run: Run, counts: Ids) -> EmbeddingDistances:
     if checkpoint is None:
         raise UserError(no_weights_yet(run))
     try:
-        now, header = map_matrix(checkpoint.path, NAMES)
+        now, step = map_embedding(checkpoint.path)
     except FileNotFoundError:
         raise UserError(no_weights_yet(run)) from None
     config = run.config.model
     if now.shape != (config.vocab_size, config.width):
         raise UserError(f"{checkpoint.path} does not fit the model of {run.name}: its token embedding has another shape.")
     never = counts == 0
-    mean, mean_of_never = _means(now, never)
-    size = len(counts)
-    norm, to_mean, to_never = (np.zeros(size, np.float32) for _ in range(3))
+    sums = [(rows.sum(0, np.float64), rows[never[at : at + ROWS]].sum(0, np.float64)) for at, rows in rows_of(now)]
+    total, of_never = np.sum(sums, axis=0)
+    centers = [np.zeros(config.width), total / len(now), of_never / max(1, int(never.sum()))]
     with np.errstate(over="ignore", invalid="ignore"):  # of absurd weights; it is told below
-        for at in range(0, size, ROWS):
-            rows = now.rows(at, at + ROWS)
-            here = slice(at, at + len(rows))
-            norm[here] = np.linalg.norm(rows, axis=1)
-            to_mean[here] = np.linalg.norm(rows - mean, axis=1)
-            to_never[here] = np.linalg.norm(rows - mean_of_never, axis=1)
+        distances = [[np.linalg.norm(rows - center.astype(np.float32), axis=1) for center in centers] for _, rows in rows_of(now)]
+    norm, to_mean, to_never = np.concatenate(distances, axis=1)
     if not bool(np.isfinite(to_mean).all()):
         raise UserError(f"{checkpoint.path} holds NaN or infinity in its token embedding.")
-    return EmbeddingDistances(header.step, norm, to_mean, _moved(run, now), to_never if never.any() else None)
+    return EmbeddingDistances(step, norm, to_mean, _moved(run, now), to_never if never.any() else None)
 
 
-def like_never_used(distances: EmbeddingDistances, counts: Ids) -> NDArray[np.bool_]:
-    """The tokens that the training part does use, with an embedding as near to the mean of the never-used ones as 95% of these:
-    (vocab_size,)."""
-    never = counts == 0
-    if distances.to_never_used is None:
-        return np.zeros(len(counts), bool)
-    border = np.percentile(distances.to_never_used[never], NEAR)
-    return np.asarray(~never & (distances.to_never_used <= border))
-
-
-def nearest_never_used(distances: EmbeddingDistances, counts: Ids) -> int:
-    """Number of never-used tokens among as many embeddings nearest to the mean as there are never-used tokens."""
-    never = counts == 0
-    nearest = np.argsort(distances.to_mean, kind="stable")[: int(never.sum())]
-    return int(never[nearest].sum())
-
-
-def _means(matrix: MappedMatrix, never: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The mean of all rows, and of the marked ones."""
-    size, width = matrix.shape
-    total, of_never = np.zeros(width), np.zeros(width)
-    for at in range(0, size, ROWS):
-        rows = matrix.rows(at, at + ROWS)
-        total += rows.sum(0, np.float64)
-        of_never += rows[never[at : at + ROWS]].sum(0, np.float64)
-    return (total / size).astype(np.float32), (of_never / max(1, int(never.sum()))).astype(np.float32)
-
-
-def _moved(run: Run, now: MappedMatrix) -> Distances | None:
+def _moved(run: Run, now: NDArray[Any]) -> Distances | None:
     first = next((file for file in run.snapshots() if file.step == 0), None)
     if first is None:
         return None
     try:
-        before, _ = map_matrix(first.path, NAMES)
+        before, _ = map_embedding(first.path)
     except (FileNotFoundError, UserError):
         return None
     if before.shape != now.shape:
         return None
-    parts = [np.linalg.norm(now.rows(at, at + ROWS) - before.rows(at, at + ROWS), axis=1) for at in range(0, now.shape[0], ROWS)]
-    return np.concatenate(parts).astype(np.float32)
+    both = zip(rows_of(now), rows_of(before), strict=True)
+    return np.concatenate([np.linalg.norm(rows - old, axis=1) for (_, rows), (_, old) in both])
 
 
 VocabularyFilter = Literal["all", "never used", "glitch candidates", "half characters"]
@@ -207,22 +165,35 @@ class VocabularyFacts:
 
     @property
     def like_never_used(self) -> Marks:
-        """Tokens that the corpus holds, with an embedding like those of the never-used ones; none where there is no model."""
+        """Tokens that the corpus holds, with an embedding as near to the mean of the never-used ones as 95% of these; none where
+        there is no model."""
         if self.frequencies is None or self.distances is None:
             return np.zeros(self.size, bool)
-        return like_never_used(self.distances, self.frequencies.counts)
+        to_never = self.distances.to_never_used
+        if to_never is None:
+            return np.zeros(self.size, bool)
+        return np.asarray(~self.never_used & (to_never <= np.percentile(to_never[self.never_used], NEAR)))
 
-    def ordered(self, marks: Marks, order: VocabularyOrder, *, reverse: bool = False) -> Ids:
-        """The marked ids in this order, as far as what it needs is known: see `VocabularyIndex.ordered`."""
-        counts = self.frequencies.counts if self.frequencies is not None else None
-        to_mean = self.distances.to_mean if self.distances is not None else None
-        return self.index.ordered(marks, order, counts, to_mean, reverse=reverse)
+    @property
+    def _sort_keys(self) -> dict[VocabularyOrder, NDArray[Any]]:
+        keys: dict[VocabularyOrder, NDArray[Any]] = {"id": np.arange(self.size), "length": -self.index.lengths}
+        if self.frequencies is not None:
+            keys["frequency"] = -self.frequencies.counts
+        if self.distances is not None:
+            keys["embedding"] = self.distances.to_mean
+        return keys
 
     @property
     def orders(self) -> list[VocabularyOrder]:
         """The orders that what is known allows."""
-        known: dict[VocabularyOrder, object] = {"frequency": self.frequencies, "embedding": self.distances}
-        return [order for order in ORDERS if known.get(order, self) is not None]
+        return list(self._sort_keys)
+
+    def ordered(self, marks: Marks, order: VocabularyOrder, *, reverse: bool = False) -> Ids:
+        """The marked ids: by id, or the longest, the most frequent, or those with the embedding nearest to the mean first, and by
+        id where two are alike or what the order needs is not known; `reverse` turns that round."""
+        keys, ids = self._sort_keys, np.flatnonzero(marks)
+        ids = ids[np.argsort(keys.get(order, keys["id"])[ids], kind="stable")]
+        return ids[::-1] if reverse else ids
 
     @property
     def sentence(self) -> str:
@@ -254,8 +225,9 @@ class VocabularyFacts:
         words = f"Glitch candidates: {', '.join(parts)}."
         if self.frequencies is None or self.distances is None or not (never := self.frequencies.never_used):
             return words
-        nearest = nearest_never_used(self.distances, self.frequencies.counts)
-        return f"{words} Of the {whole(never)} embeddings nearest to the mean, {whole(nearest)} are never used."
+        nearest = np.argsort(self.distances.to_mean, kind="stable")[:never]
+        are = int(self.never_used[nearest].sum())
+        return f"{words} Of the {whole(never)} embeddings nearest to the mean, {whole(are)} are never used."
 
 
 def vocabulary_facts(

@@ -3,7 +3,7 @@
 import functools
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
 VocabularyOrder = Literal["id", "length", "frequency", "embedding"]
-ORDERS: tuple[VocabularyOrder, ...] = get_args(VocabularyOrder)
 
 Marks = NDArray[np.bool_]
 """One truth value per token, (vocab_size,)."""
@@ -98,32 +97,6 @@ class VocabularyIndex:
         if not query.needle:
             return np.ones(len(self.tokens), bool)
         return (self._text_lower if query.any_case else self._text).holding(query.needle, query.prefix)
-
-    def ordered(
-        self,
-        marks: Marks,
-        order: VocabularyOrder,
-        counts: Ids | None = None,
-        to_mean: NDArray[np.float32] | None = None,
-        *,
-        reverse: bool = False,
-    ) -> Ids:
-        """The marked ids: by id, or the longest, the most frequent, or those with the embedding nearest to the mean first, and by
-        id where two are alike; `reverse` turns that round.
-
-        Without `counts` there is no order by frequency, without the distances `to_mean` none by embedding, and the ids are in
-        their own.
-        """
-        ids: Ids = np.flatnonzero(marks)
-        by = {
-            "id": None,
-            "length": -self.lengths,
-            "frequency": None if counts is None else -counts,
-            "embedding": to_mean,
-        }[order]
-        if by is not None:
-            ids = ids[np.argsort(by[ids], kind="stable")]
-        return ids[::-1] if reverse else ids
 
     def stem(self, id: int) -> Ids:
         """The tokens whose text is this one's but for spaces at its ends and capitals, itself included: ` run`, `Run`, `run`."""

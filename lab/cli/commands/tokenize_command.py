@@ -140,11 +140,10 @@ def _say_what_is_not_tokenized(corpus: "Corpus | None") -> None:
 
 
 def _typed(text: str) -> "Corpus":
-    from lab.data.corpus import Corpus
-    from lab.data.text_chunks import one_document
+    from lab.data.corpus import Corpus, Document
 
     size = len(text.encode("utf-8", "replace"))
-    return Corpus("the text", "", "utf-8", size, lambda: one_document([(text, size)]))
+    return Corpus("the text", "", "utf-8", [Document("the text", size, lambda: [(text, size)])])
 
 
 @click.command(short_help="Show a text as tokens.")

@@ -27,6 +27,8 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\u
 """Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, Chinese, Japanese."""
 _LONG_WORD = re.compile(rf"(?<![^\s,;|{_UNSPACED}])[^\s,;|{_UNSPACED}]{{{LONGEST_WORD + 1}}}")
 
+_LONG_LINES = LineRun(rf"[^\n]{{{LONGEST_WORD + 1},}}")
+
 _WORD = rf"(?:(?![{_UNSPACED}])[^\W\d_])(?:(?![{_UNSPACED}])[\w&'’-]){{0,24}}"
 _CAPITAL = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶĻĽŁŃŅŇŌŐŒŔŘŚŞŠŢŤŪŮŰŲŹŻŽΆ-ΫЀ-Я"
 """With which the entries of a menu begin, and lines of code do not."""
@@ -64,34 +66,13 @@ class LongLines(BlockCleaner):
         if self.mid_line and self._removing:
             at = block.find("\n") + 1 or len(block)
             edits.append(Edit(0, at))
-        if _may_be_long(block):
-            edits += [Edit(start, stop) for start, stop in _lines(block, at) if _is_long(block, start, stop)]
+        edits += [
+            Edit(start, min(stop + 1, len(block)))
+            for start, stop in _LONG_LINES.spans(block, at)
+            if stop - start > LONGEST_KEPT_LINE or _LONG_WORD.search(block, start, stop)
+        ]
         self._removing = bool(edits) and edits[-1].stop == len(block) and not block.endswith("\n")
         return edits
-
-
-def _may_be_long(block: str) -> bool:
-    """False if every line and every word is known to be short: a long one has a whole one of these pieces for itself."""
-    lines, words = LONGEST_KEPT_LINE // 2, LONGEST_WORD // 2
-    pieces = (block[at : at + words] for at in range(0, len(block) - words + 1, words))
-    return any(block.find("\n", at, at + lines) < 0 for at in range(0, len(block) - lines + 1, lines)) or any(
-        piece.split(None, 1) == [piece] for piece in pieces
-    )
-
-
-def _lines(block: str, at: int) -> list[tuple[int, int]]:
-    lines = []
-    while at < len(block):
-        stop = block.find("\n", at) + 1 or len(block)
-        lines.append((at, stop))
-        at = stop
-    return lines
-
-
-def _is_long(block: str, start: int, stop: int) -> bool:
-    if stop - start <= LONGEST_WORD:
-        return False
-    return len(block[start:stop].rstrip("\n")) > LONGEST_KEPT_LINE or _LONG_WORD.search(block, start, stop) is not None
 
 
 class ShortLines(BlockCleaner):

@@ -94,23 +94,25 @@ def count_tokens(
         TokenizerError: if the vocabulary cannot be made.
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
-    stamp = source_stamp(source)
-    known = _counted_elsewhere.get((CountRequest(source, encoding, kind, vocab_size, cleaning), stamp))
-    return known or _count_tokens(source, encoding, kind, vocab_size, cleaning, stamp)
+    request = CountRequest(source, encoding, kind, vocab_size, cleaning)
+    key = request, source_stamp(source)
+    if key not in _counts:
+        _counts[key] = _count_tokens(request)
+    return _counts[key]
 
 
-_counted_elsewhere: dict[tuple[CountRequest, SourceStamp], TokenCount] = {}  # by a process
+_counts: dict[tuple[CountRequest, SourceStamp], TokenCount] = {}
 
 
 async def run_count_process(request: CountRequest) -> TokenCount:
     """As `count_tokens`, in a process, once until the text changes. Cancelling the awaiting task ends the process.
     Raises UserError with the reason why it cannot be counted."""
     key = request, await asyncio.to_thread(source_stamp, request.source)
-    if key not in _counted_elsewhere:
+    if key not in _counts:
         reply = await ask_process(__name__, request, CountReply, lambda done, total: None, work="counting of the tokens")
         assert reply.count is not None
-        _counted_elsewhere[key] = reply.count
-    return _counted_elsewhere[key]
+        _counts[key] = reply.count
+    return _counts[key]
 
 
 def _work(request: CountRequest, progress: Progress) -> CountReply:
@@ -179,17 +181,15 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
     return " and ".join(changes) if changes else "nothing to clean: UTF-8, lines end in \\n"
 
 
-@functools.lru_cache(maxsize=16)
-def _count_tokens(
-    source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, cleaning: tuple[str, ...], stamp: SourceStamp
-) -> TokenCount:
+def _count_tokens(request: CountRequest) -> TokenCount:
+    source, encoding, kind, vocab_size, cleaning = msgspec.structs.astuple(request)
     if kind == "bytes":
         return TokenCount(kind, 256, read_facts(source, encoding, cleaning).bytes, exact=True)
     corpus = open_corpus(source, encoding, cleaning=cleaning)
     sample, whole_text = _sample(corpus)
-    several = corpus.documents > 1
     split = split_text(corpus) if whole_text else None
     learned_from = training_text(corpus, split, lambda share: None) if split else iter(sample)
+    several = corpus.documents > 1
     tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train(learned_from, vocab_size, end_of_text=several)
     return _counted(corpus, tokenizer, sample, split)
 
@@ -209,12 +209,8 @@ def _sample(corpus: Corpus) -> tuple[list[str], bool]:
     """The beginning of the text in whole chunks, about `SAMPLE_CHARACTERS`, and True if that is all of it."""
     chunks = corpus.chunks()
     parts: list[str] = []
-    characters = 0
-    for chunk in chunks:
+    while sum(map(len, parts)) < SAMPLE_CHARACTERS and (chunk := next(chunks, None)) is not None:
         parts.append(chunk)
-        characters += len(chunk)
-        if characters >= SAMPLE_CHARACTERS:
-            break
     return parts, next(chunks, None) is None
 
 

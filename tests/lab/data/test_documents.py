@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
-from lab.data.corpus import Corpus, CorpusFile
+from lab.data.corpus import Corpus, CorpusFile, Document
 from lab.data.source_files import change_of_text
 from lab.data.statistics.text_profile import encoding_decision
 from lab.data.statistics.text_statistics import read_facts
-from lab.data.text_chunks import DocumentPart
 from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import pieces, split_text
@@ -33,12 +33,11 @@ from models.tokenizers.tokenizer import Tokenizer
 def corpus_of(documents: list[str], size: int = 1000) -> Corpus:
     """A corpus of these documents, read in parts of so many characters."""
 
-    def read() -> Iterator[DocumentPart]:
-        for document in documents:
-            for at in range(0, max(1, len(document)), size):
-                yield DocumentPart(document[at : at + size], 1, at == 0)
+    def read(text: str) -> Iterator[tuple[str, int]]:
+        return ((text[at : at + size], 1) for at in range(0, len(text), size))
 
-    return Corpus("text", "text", "utf-8", 1, read, file_names=[f"{at}.txt" for at in range(len(documents))])
+    files = [Document(f"{at}.txt", 1, partial(read, text)) for at, text in enumerate(documents)]
+    return Corpus("text", "text", "utf-8", files)
 
 
 def documents_of(corpus: Corpus) -> list[str]:

@@ -26,13 +26,13 @@ def corpus(tmp_path: Path) -> Corpus:
 def readings(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that grows with every reading of the files."""
     counted: list[int] = []
-    read = corpus._read
+    read = corpus._decoded
 
     def counting() -> Iterator[DocumentPart]:
         counted.append(1)
         return read()
 
-    monkeypatch.setattr(corpus, "_read", counting)
+    monkeypatch.setattr(corpus, "_decoded", counting)
     return counted
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data import text_encoding
-from lab.data.corpus import Corpus, preview
-from lab.data.text_chunks import BORDER_WINDOW, CHUNK_CHARACTERS, one_document
+from lab.data.corpus import Corpus, Document, preview
+from lab.data.text_chunks import BORDER_WINDOW, CHUNK_CHARACTERS
 from lab.data.text_source import open_corpus
 
 TEXTS = st.one_of(
@@ -83,7 +83,7 @@ def test_a_preview_reads_no_more_than_it_shows(tmp_path: Path) -> None:
                 yield "The dog ran.\n" * 1000, 0
 
     endless = Endless()
-    corpus = Corpus("endless", "endless", "utf-8", 0, lambda: one_document(endless()))
+    corpus = Corpus("endless", "endless", "utf-8", [Document("endless", 0, endless)])
     assert preview(corpus, 25) == "The dog ran.\nThe dog ran."
     assert endless.read * 13_000 < CHUNK_CHARACTERS + BORDER_WINDOW + 20_000
     assert len(preview(corpus, 600_000)) == 600_000
@@ -151,7 +151,7 @@ def test_an_error_of_the_disk_further_on(tmp_path: Path) -> None:
         yield "hello", 5
         raise OSError(5, "Input/output error")
 
-    corpus = Corpus("bad", "/bad", "utf-8", 10, lambda: one_document(read()))
+    corpus = Corpus("bad", "/bad", "utf-8", [Document("bad", 10, read)])
     with pytest.raises(UserError, match=r"/bad cannot be read \(Input/output error\)"):
         list(corpus.chunks())
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.corpus import Corpus
-from lab.data.text_chunks import one_document
+from lab.data.corpus import Corpus, Document
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import Split, pieces, split_text
@@ -81,7 +80,7 @@ def test_an_error_further_on_in_the_text_is_passed_on(tmp_path: Path) -> None:
         yield "The big dog ran.\n" * 20_000, 1
         raise UserError("the text is damaged.")
 
-    corpus = Corpus("bad", "bad", "utf-8", 10, lambda: one_document(read()))
+    corpus = Corpus("bad", "bad", "utf-8", [Document("bad", 10, read)])
     with pytest.raises(UserError, match="damaged"):
         tokenize_corpus(corpus, Split(9, 8, ((8, 9),), ((8, 9),)), Tokenizer.bytes_(), tmp_path / "tokens.bin")
 

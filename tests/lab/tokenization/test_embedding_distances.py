@@ -11,15 +11,18 @@ from safetensors.numpy import load_file
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.runs.find_runs import open_run
-from lab.runs.run_folder import Run
+from lab.runs.run_folder import Run, tokenizer_of
 from lab.tokenization import vocabulary_facts as module
-from lab.tokenization.token_frequencies import frequencies_in_run
-from lab.tokenization.vocabulary_facts import embedding_distances, like_never_used, map_matrix, nearest_never_used
+from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_in_run
+from lab.tokenization.vocabulary_facts import VocabularyFacts, embedding_distances, map_embedding, rows_of
+from lab.tokenization.vocabulary_index import VocabularyIndex
+from models.tokenizers.tokenizer import Tokenizer
 
 
 def test_the_demos_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run("demo")
-    counts = frequencies_in_run(run).counts
+    frequencies = frequencies_in_run(run)
+    counts = frequencies.counts
     monkeypatch.setattr(module, "ROWS", 100)
     found = embedding_distances(run, counts)
     now = load_file(run.path / "best.safetensors")["wte.weight"]
@@ -33,35 +36,46 @@ def test_the_demos_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.to_never_used is not None
     np.testing.assert_allclose(found.to_never_used, np.linalg.norm(now - now[unused].mean(0), axis=1), rtol=1e-3, atol=1e-5)
     nearest = set(np.argsort(found.to_mean)[: unused.sum()].tolist())
-    assert nearest_never_used(found, counts) == len(nearest & set(np.flatnonzero(unused).tolist()))
-    assert like_never_used(found, counts).sum() == 0
+    facts = VocabularyFacts(VocabularyIndex(tokenizer_of(run)), frequencies, found)
+    both = len(nearest & set(np.flatnonzero(unused).tolist()))
+    assert facts.candidates_sentence.endswith(f" embeddings nearest to the mean, {both} are never used.")
+    assert facts.like_never_used.sum() == 0
 
 
 def test_a_token_like_the_never_used_ones_is_found() -> None:
     counts = np.array([0, 0, 0, 7, 1, 9])
     to_never = np.array([0.1, 0.2, 0.3, 5.0, 0.15, 4.0], np.float32)
     zeros = np.zeros(6, np.float32)
-    found = module.EmbeddingDistances(1, zeros, zeros, None, to_never)
-    assert np.flatnonzero(like_never_used(found, counts)).tolist() == [4]
-    assert like_never_used(module.EmbeddingDistances(1, zeros, zeros, None, None), counts).sum() == 0
+    index, frequencies = VocabularyIndex(Tokenizer.bytes_()), TokenFrequencies(counts, "it")
+    facts = VocabularyFacts(index, frequencies, module.EmbeddingDistances(1, zeros, zeros, None, to_never))
+    assert np.flatnonzero(facts.like_never_used).tolist() == [4]
+    facts = VocabularyFacts(index, frequencies, module.EmbeddingDistances(1, zeros, zeros, None, None))
+    assert facts.like_never_used.sum() == 0
 
 
 @pytest.mark.parametrize(
     ("dtype", "name"),
     [(torch.float32, "F32"), (torch.float16, "F16"), (torch.bfloat16, "BF16"), (torch.float64, "F64")],
 )
-def test_a_matrix_of_any_floating_type_is_mapped(tmp_path: Path, dtype: torch.dtype, name: str) -> None:
+def test_an_embedding_of_any_floating_type_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, name: str
+) -> None:
     numbers = torch.randn(7, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
     raw = RawTensor(name, (7, 3), numbers.reshape(-1).view(torch.uint8).numpy().data)
     other = RawTensor("F32", (1,), memoryview(np.zeros(1, "<f4").tobytes()))
-    write_tensors(tmp_path / "a.safetensors", {"first": other, "wte.weight": raw}, {"step": "4"})
-    matrix, header = map_matrix(tmp_path / "a.safetensors", ("x", "wte.weight"))
-    assert (matrix.shape, header.step) == ((7, 3), 4)
-    np.testing.assert_array_equal(matrix.rows(2, 99), numbers[2:].float().numpy())
-    with pytest.raises(DamagedFileError, match="holds no x"):
-        map_matrix(tmp_path / "a.safetensors", ("x",))
+    monkeypatch.setattr(module, "ROWS", 4)
+    path = tmp_path / "a.safetensors"
+    for own in module.NAMES:
+        write_tensors(path, {"first": other, own: raw}, {"step": "4"})
+        matrix, step = map_embedding(path)
+        assert (matrix.shape, step) == ((7, 3), 4)
+        np.testing.assert_array_equal(np.concatenate([rows for _, rows in rows_of(matrix)]), numbers.float().numpy())
+    write_tensors(path, {"first": other}, {"step": "4"})
+    with pytest.raises(DamagedFileError, match="holds no wte"):
+        map_embedding(path)
+    write_tensors(path, {"wte.weight": other}, {"step": "4"})
     with pytest.raises(DamagedFileError, match="other than a matrix"):
-        map_matrix(tmp_path / "a.safetensors", ("first",))
+        map_embedding(path)
 
 
 def test_a_run_without_weights_is_one_sentence(empty_run: Callable[..., Run]) -> None:

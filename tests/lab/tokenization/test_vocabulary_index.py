@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.tokenization.token_frequencies import TokenFrequencies
+from lab.tokenization.vocabulary_facts import EmbeddingDistances, VocabularyFacts
 from lab.tokenization.vocabulary_index import VocabularyIndex, VocabularyQuery, parse_query
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -66,14 +68,18 @@ def test_the_orders() -> None:
     everything = SMALL.search(parse_query(""))
     counts = np.zeros(263, np.int64)
     counts[[97, 256, 3]] = [5, 9, 5]
-    assert SMALL.ordered(everything, "id").tolist() == list(range(263))
-    assert SMALL.ordered(everything, "id", reverse=True)[0] == 262
-    assert SMALL.ordered(everything, "length")[:5].tolist() == [262, 257, 261, 256, 258], "of two as long, the lower id"
-    assert SMALL.ordered(everything, "frequency", counts)[:4].tolist() == [256, 3, 97, 0]
-    assert SMALL.ordered(everything, "frequency").tolist() == list(range(263))
-    assert SMALL.ordered(everything, "embedding").tolist() == list(range(263))
     to_mean = np.abs(np.arange(263) - 7).astype(np.float32)
-    assert SMALL.ordered(everything, "embedding", None, to_mean)[:4].tolist() == [7, 6, 8, 5]
+    plain = VocabularyFacts(SMALL)
+    counted = VocabularyFacts(SMALL, TokenFrequencies(counts, "it"), EmbeddingDistances(1, to_mean, to_mean, None, None))
+    assert plain.orders == ["id", "length"]
+    assert counted.orders == ["id", "length", "frequency", "embedding"]
+    assert plain.ordered(everything, "id").tolist() == list(range(263))
+    assert plain.ordered(everything, "id", reverse=True)[0] == 262
+    assert plain.ordered(everything, "length")[:5].tolist() == [262, 257, 261, 256, 258], "of two as long, the lower id"
+    assert counted.ordered(everything, "frequency")[:4].tolist() == [256, 3, 97, 0]
+    assert plain.ordered(everything, "frequency").tolist() == list(range(263))
+    assert plain.ordered(everything, "embedding").tolist() == list(range(263))
+    assert counted.ordered(everything, "embedding")[:4].tolist() == [7, 6, 8, 5]
 
 
 def test_partial_special_and_unreachable_tokens_and_those_of_one_stem() -> None:
