@@ -12,6 +12,7 @@ import msgspec
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
+from lab.inspect.stages.stage_context import LensName
 from lab.inspect.trace_export import PromptReport
 from lab.training.one_step.step_stages import StepAnswer
 from lab.views.blocks import GuessQuestion, LensPath, ModelFacts, SavedTrace, Token, View
@@ -83,6 +84,8 @@ class ViewParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     layer: int = 0
     head: int = 0
     width_hint: int | None = None
+    lens: LensName = "logit"
+    """Lens of the stage `lens`."""
 
 
 class ExplainParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,6 +26,8 @@ from lab.engine.method_registry import (
     SaveTraceParams,
     ViewParams,
 )
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.lens_distance import fitted_lenses
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import Intervention, describe_interventions, edits_of
@@ -132,6 +134,9 @@ class PromptMethods:
     def view(self, params: ViewParams) -> View:
         """The view of a stage of the forward pass. Raises: UserError."""
         context = trace_prompt(self.models, params)
+        if params.stage == "lens" and params.lens != "logit":
+            fitted_lenses(ExperimentContext(context.opened, self.models.traces))
+            context = dataclasses.replace(context, lens=params.lens)
         return _placed(add_intervention_notes(stage_view(params.stage, context), context, params.interventions), context)
 
     def code(self, params: ViewParams) -> View:

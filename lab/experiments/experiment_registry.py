@@ -13,6 +13,7 @@ from lab.experiments import (  # noqa: F401
     generation,
     induction,
     inference,
+    lens_distance,
     loss,
     neurons,
     probes,

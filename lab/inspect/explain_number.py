@@ -106,7 +106,8 @@ class Explainer(Quantities):
         value = self.value(ref)
         edits = [edit for edit in self.trace.edits if edit.name == at.whole and edit.changes(at.index)]
         answer = edited(self, at, edits) if edits else rule.explain(self, at)
-        return Explanation(ref=ref, title=self._title(at, rule), value=value, **vars(answer))
+        is_held = rule.value is not None or self.has(at.whole)
+        return Explanation(ref=ref, title=self._title(at, rule), value=value, is_held=is_held, **vars(answer))
 
     def _product(self, ref: str) -> Explanation:
         left, _, right = ref.partition(TIMES)
@@ -121,6 +122,7 @@ class Explainer(Quantities):
             operands=factors[:1] if square else factors,
             value=a * b,
             recomputed=a * b,
+            is_held=False,
         )
 
     def _short(self, ref: str) -> str:

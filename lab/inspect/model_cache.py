@@ -25,6 +25,7 @@ from models.unembed import unembed
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lab.inspect.fitted_lenses import FittedLenses
     from models.gpt import GPT
     from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
@@ -45,6 +46,8 @@ class OpenModel:
     """A sentence where these are other weights than were asked for, with the reason."""
     state: Literal["cached", "evicted", "released"] = "cached"
     """Nothing more is computed with a released one; work begun with an evicted one is finished, but not cached."""
+    lenses: "FittedLenses | None" = None
+    """Once they were asked for."""
 
     def refuse_released(self) -> None:
         """Raises: UserError: if it is released."""

@@ -40,6 +40,8 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The model's own value."""
     recomputed: float | None = None
     """Result of the formula for the operands, in float64; None for a weight."""
+    is_held: bool = True
+    """True if the forward pass has the number; else it is worked out here alone, and there is nothing to compare it with."""
     initial: float | None = None
     """A weight's value before training, where that is known."""
     is_sum: bool = False
@@ -67,8 +69,8 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
         blocks += [Paragraph(explanation.note), *_leaf(explanation)]
     else:
         worked_out = significant(explanation.recomputed, FIGURES)
-        check = f"The model has {value}: |Δ| {significant(explanation.delta, 2)}."
-        blocks.append(Paragraph(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
+        check = f"\nThe model has {value}: |Δ| {significant(explanation.delta, 2)}." if explanation.is_held else ""
+        blocks.append(Paragraph(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}{check}"))
         if explanation.strips is not None:
             blocks.append(explanation.strips)
         if explanation.operands:

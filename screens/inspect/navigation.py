@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from textual.binding import Binding
 
 from lab.core.number_format import whole
+from lab.inspect.stages.stage_context import LENSES
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Destination, View
 from screens.about_key import About, described, keyless
@@ -90,6 +91,8 @@ class Navigation(InspectPart):
         About(synonyms="attention patterns thumbnails gallery overview"),
         keyless("do('stage', 'lens')", "inspect.lens_grid", "Logit lens of every token and layer", "Logit lens"),
         About(synonyms="logitlens predictions grid heatmap"),
+        keyless("do('next_lens')", "inspect.next_lens", "Lens of the grid: logit, Jacobian or tuned lens", "Lens"),
+        About(synonyms="belrose translator derivative", needs="the grid of the logit lens"),
         keyless("do('panel')", "inspect.panel", "The next of several matrices, alone; or all side by side", "Panel"),
         About(needs="a view of several matrices"),
         Binding("home", "do('step_end', 0)", "First", id="inspect.first", show=False, tooltip="The first stage"),
@@ -137,12 +140,14 @@ class Navigation(InspectPart):
     def is_enabled(self, action: str) -> bool:
         if action == "another_view":
             return self._view_key() is not None
+        if action == "next_lens":
+            return self._host.selection.shows == "lens"
         return action != "panel" or self._host.view.has_panels
 
     def _view_key(self) -> str | None:
         """The first action for another view that there is here; all heads only from a stage, not from what is opened aside."""
         selection = self._host.selection
-        views = ("against", "other_pane", "panel", *(() if selection.aside or selection.trail else ("all_heads",)))
+        views = ("against", "other_pane", "panel", "next_lens", *(() if selection.aside or selection.trail else ("all_heads",)))
         return next((view for view in views if self._host.check_action("do", (view,))), None)
 
     async def do_another_view(self) -> None:
@@ -178,6 +183,10 @@ class Navigation(InspectPart):
         chosen = selection if found is None else replace(selection, layer=found.layer, head=found.head)
         self._host.focus_steps()
         self._host.selection = replace(chosen, stage="matrix")
+
+    def do_next_lens(self) -> None:
+        selection = self._host.selection
+        self._host.selection = replace(selection, lens=LENSES[(LENSES.index(selection.lens) + 1) % len(LENSES)])
 
     def selection_changed(self, old: Selection, new: Selection) -> None:
         if old.run != new.run:

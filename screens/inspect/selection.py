@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from lab.engine.method_registry import PromptParams
 from lab.experiments.attention_heads import BUILT
 from lab.inspect.interventions import Interventions, still_valid
+from lab.inspect.stages.stage_context import LensName
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import Destination, LensPath, ModelFacts, StageEntry
 from models.config import SamplingSettings
@@ -60,6 +61,8 @@ class Selection:
     """The head built by hand."""
     by_size: bool = True
     """True when the attribution lists its parts by size."""
+    lens: LensName = "logit"
+    """Lens of the grid of every token and layer."""
     trail: tuple[str, ...] = ()
     """The numbers being explained, from the first down to the one in view."""
 
@@ -216,6 +219,8 @@ def after_refusal(selection: Selection, answered: Selection | None) -> Selection
         selection = replace(selection, trail=selection.trail[:-1])
     elif selection.aside:
         selection = selection.on_stage()
+    elif selection.stage == "lens":
+        selection = replace(selection, lens="logit")
     if answered is None or (selection.model, selection.prompt) == (answered.model, answered.prompt):
         return selection
     run, checkpoint = answered.model

@@ -127,7 +127,9 @@ class WritePage(ReadingPage):
         About(rank=82, synonyms="write editor vim code"),
         Binding("x", "anew", "Anew", id="write.anew", tooltip="Take what you wrote away, which is kept; begin anew"),
         About(rank=90, synonyms="reset restart template"),
-        Binding("o", "export", "Export", id="write.export", tooltip="One file of what passes, my_gpt.py, which needs no lab"),
+        Binding(
+            "o", "export", "Export", id="write.export", tooltip="Export: one file of what passes, my_gpt.py, which needs no lab"
+        ),
         About(rank=95, synonyms="my_gpt.py file save"),
     )
 

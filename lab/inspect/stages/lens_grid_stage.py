@@ -1,11 +1,11 @@
-"""Logit-lens grid: for every token of the prompt and every layer, the next token that the model would predict there."""
+"""Lens grid: for every token of the prompt and every layer, the next token that the model would predict there."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab.core.number_format import probability
-from lab.inspect.stages.stage_context import Stage, StageContext
+from lab.inspect.stages.stage_context import LensName, Stage, StageContext
 from lab.views.blocks import Array, Destination, Parity, TextGrid, View
 from lab.views.number_tables import Numbers, around
 from models.unembed import unembed
@@ -15,18 +15,25 @@ if TYPE_CHECKING:
 
 ROWS = 64
 """Most tokens in the grid: those around the position."""
+ASSUMES: dict[LensName, str] = {
+    "logit": "The logit lens assumes that every layer writes as the last one does.",
+    "Jacobian": "The Jacobian lens assumes that the layers to come act as their mean derivative does.",
+    "tuned": "The tuned lens assumes an affine map for each layer, fitted to the predictions on training text.",
+}
 
 
 @Stage(
     "logit lens grid",
     "Every row is a token; each column shows what the model would predict after it if it stopped at that layer.",
+    ("view",),
     code={"gpt.py: GPT.hidden": ("normed",), "gpt.py: GPT.unembed": ("return",)},
 )
 def lens(context: StageContext) -> View:
     """The grid around the position.
 
     Final norm and output head are applied to the residual stream after each layer (nostalgebraist 2020, "interpreting GPT: the
-    logit lens"). After the last layer that is the model's own prediction.
+    logit lens"); with another lens, to what its map of that layer makes of the stream (see `models.lenses`). After the last layer
+    that is the model's own prediction.
     """
     rows = around(len(context.ids), context.position, ROWS)
     layers = range(-1, context.config.layers)
@@ -35,7 +42,7 @@ def lens(context: StageContext) -> View:
     probabilities = np.array([column[1] for column in columns]).T
     following = [context.ids[row + 1] if row + 1 < len(context.ids) else None for row in rows]
     grid = TextGrid(
-        "logit lens",
+        f"{context.lens} lens",
         [context.name(row) for row in rows],
         ["embed", *(f"layer {layer + 1}" for layer in range(context.config.layers))],
         [[context.tokenizer.label(id_) for id_ in row] for row in ids.tolist()],
@@ -52,7 +59,10 @@ def lens(context: StageContext) -> View:
     here = context.position - rows.start
     sentence = _sentence(context, ids[here], probabilities[here])
     parity = _parity(context, probabilities[:, -1], rows)
-    return View("lens", "logit lens · every token, every layer", sentence, [grid], parity)
+    view = View("lens", f"{context.lens} lens · every token, every layer", sentence, [grid], parity)
+    if context.lens != "logit" and context.opened.lenses is not None:
+        view.blocks.append(context.opened.lenses.table("validation text", context.width))
+    return view
 
 
 def _column(context: StageContext, layer: int, rows: range) -> tuple[list[int], list[float]]:
@@ -61,9 +71,13 @@ def _column(context: StageContext, layer: int, rows: range) -> tuple[list[int], 
 
     def column() -> tuple[list[int], list[float]]:
         stream = context.trace["blocks.0.resid_pre" if layer < 0 else f"blocks.{layer}.resid_post"][rows.start : rows.stop]
+        if context.lens != "logit" and layer < context.config.layers - 1:
+            assert context.opened.lenses is not None, "lenses are fitted before they are shown"
+            matrix, bias = context.opened.lenses.maps[context.lens][layer + 1]
+            stream = stream @ matrix.T + bias
         return _most_probable(context, layer_norm(stream, context.opened.model.ln_f))
 
-    return context.traced.get_or_compute(("lens column", layer, rows), 0, column)
+    return context.traced.get_or_compute(("lens column", context.lens, layer, rows), 0, column)
 
 
 def _most_probable(context: StageContext, vectors: "Tensor") -> tuple[list[int], list[float]]:
@@ -92,4 +106,4 @@ def _sentence(context: StageContext, ids: Numbers, probabilities: Numbers) -> st
     if since == len(ids) - 1 and since > 0:
         place = "only after the last layer"
     p = probability(float(probabilities[-1]))
-    return f"After {context.here} the model predicts {token} ({p}); {place} it ranks first. Enter on a cell goes there."
+    return f"{ASSUMES[context.lens]} After {context.here} the model predicts {token} ({p}); {place} it ranks first."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
+
+LensName = Literal["logit", "Jacobian", "tuned"]
+LENSES: tuple[LensName, ...] = get_args(LensName)
 
 MOST_CHARACTERS = 40
 """Of the prompt in a sentence."""
@@ -96,6 +99,8 @@ class StageContext:
     head: int = 0
     width: int | None = None
     """Width of the screen in columns, if known."""
+    lens: LensName = "logit"
+    """Lens of the grid; another than the logit lens reads by the model's fitted `lenses`."""
 
     @property
     def dropped(self) -> int:

@@ -22,7 +22,7 @@ from models.config import SamplingSettings
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import RunChooser
 from screens.inspect.run_hold import read_first_prompt
-from screens.inspect.selection import Prompt
+from screens.inspect.selection import Prompt, after_refusal
 from screens.inspect.widgets.prompt_bar import SettingError, in_short, settings_from
 from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassDrawing, ForwardPassList
@@ -302,6 +302,19 @@ async def test_an_engine_that_dies_or_does_not_answer_is_said_and_the_next_key_o
         assert "thumbnails" in pilot.title
         assert pilot.status.startswith("stage ")
         assert screen.notices.waited == 0.0
+
+
+async def test_v_leads_from_lens_to_lens_in_their_grid_and_one_that_is_refused_leaves_the_logit_lens(
+    inspect: Open, engine: Any
+) -> None:
+    async with inspect() as pilot:
+        await pilot.go("inspect.lens_grid")
+        for lens in ("Jacobian", "tuned", "logit"):
+            await pilot.go("v")
+            assert (pilot.screen.selection.stage, pilot.screen.selection.lens) == ("lens", lens)
+        assert {asked["lens"] for asked in engine.asked("view") if asked["stage"] == "lens"} == {"logit", "Jacobian", "tuned"}
+        chosen = replace(pilot.screen.selection, lens="tuned")
+        assert after_refusal(chosen, chosen) == replace(chosen, lens="logit")
 
 
 async def test_sampling_settings_are_applied_and_kept_or_refused_in_words(inspect: Open, engine: Any) -> None:
