@@ -64,6 +64,8 @@ class Ended(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     seconds: Seconds
     message: Sentence = ""
     """The reason, if it is not finished; else what is to be told of the result."""
+    runs: dict[Word, Word] = {}
+    """Names of the runs of a post-training by their models, where an earlier version wrote the line."""
 
 
 @dataclass
@@ -207,7 +209,7 @@ class Job:
         return time.monotonic()
 
     def settle(self) -> None:
-        """Carry out what a kill left undone. Only while the lock is held."""
+        """Carry out what a kill, or an earlier version, left undone. Only while the lock is held."""
 
     def is_settled(self) -> bool:
         """False if there is something to `settle`."""

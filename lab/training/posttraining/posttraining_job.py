@@ -39,6 +39,8 @@ class PosttrainingJob(Job):
         super().__init__(name, home)
         self.aside_path = self.path / "models"
         """The new models, until they take the places of earlier ones."""
+        self._of_earlier_version = self.path / "progress.jsonl", self.path / "earlier.jsonl"
+        """Names that records had: of the last post-training, and of the one whose models stand where that has not finished."""
 
     def seed(self, request: bytes) -> int:
         return _asked(request).settings.seed
@@ -76,7 +78,8 @@ class PosttrainingJob(Job):
         return message
 
     def is_settled(self) -> bool:
-        return not self.aside_path.exists()
+        progress, earlier = self._of_earlier_version
+        return not (self.aside_path.exists() or progress.exists() or (earlier.exists() and not self.record_path.exists()))
 
     def settle(self) -> None:
         """Give the models made aside their names if their record stands, else drop them.
@@ -84,6 +87,7 @@ class PosttrainingJob(Job):
         Raises:
             UserError: if one cannot have its name now.
         """
+        self._rename_records_of_earlier_version()
         if not self.new_path.exists():
             for model, name in history_of(self.record_path, PosttrainingHistory).saved.items():
                 made = self.aside_path / tuned_name(self.name, model)
@@ -91,6 +95,14 @@ class PosttrainingJob(Job):
                     check_replaceable(self.name, name, self.home)
                     replace_run(Run(self.home / name), made)
         shutil.rmtree(self.aside_path, ignore_errors=True)
+
+    def _rename_records_of_earlier_version(self) -> None:
+        progress, earlier = self._of_earlier_version
+        if progress.exists():
+            ended = history_of(progress, PosttrainingHistory).ended
+            os.replace(progress, self.record_path if ended is not None and ended.is_finished else self.new_path)
+        if earlier.exists() and not self.record_path.exists():
+            os.replace(earlier, self.record_path)
 
     def _earlier_runs(self) -> list[Run]:
         """The runs that are to be replaced. Raises UserError as `check_replaceable`."""

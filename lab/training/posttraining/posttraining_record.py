@@ -192,6 +192,8 @@ class PosttrainingHistory(History):
             self.evaluations[line.model] = line
         elif isinstance(line, Saved):
             self.saved[line.model] = line.run
+        elif isinstance(line, Ended):
+            self.saved.update({model: run for model, run in line.runs.items() if model in MODELS})
 
     def seconds_left(self) -> float | None:
         """Estimate of the time left, from the time of the last rounds; None before there are some."""

@@ -193,6 +193,21 @@ def test_the_first_three_take_no_other_s_places(home: Path, job: PosttrainingJob
     assert shown(job) == ("new", "finished")
 
 
+def test_a_swap_that_an_earlier_version_had_decided_and_not_made_is_made(
+    home: Path, job: PosttrainingJob, make_model: Callable[[Path, str, str], None]
+) -> None:
+    os.rename(job.record_path, job.path / "earlier.jsonl")
+    runs = dict(zip(map(str, MODELS[1:]), NAMES, strict=True))
+    writer = LineWriter(job.path / "progress.jsonl")
+    for line in (started("new"), Ended(is_finished=True, seconds=1.0, runs=runs)):
+        writer.write(line)
+    writer.close()
+    for name in NAMES:
+        make_model(job.aside_path, name, "new")
+    assert shown(job) == ("new", "finished")
+    assert results(home) == dict.fromkeys(NAMES, "new")
+
+
 def test_a_deletion_takes_the_models_and_the_record(home: Path, job: PosttrainingJob, empty_run: EmptyRun) -> None:
     mine = empty_run("mine")
     mine.log_path.write_text("")
@@ -244,10 +259,10 @@ def test_an_earlier_model_that_is_open_stays_and_the_new_ones_get_other_names(
     assert "demo-rl is open in Inspect" in done.err
 
 
-def test_a_killed_swap_in_a_home_that_cannot_be_written_is_shown_or_refused_in_a_sentence(
-    job: PosttrainingJob, make_model: Callable[[Path, str, str], None], llmlab: Call
+def test_a_result_of_an_earlier_llmlab_in_a_home_that_cannot_be_written_is_shown_or_refused_in_a_sentence(
+    job: PosttrainingJob, llmlab: Call
 ) -> None:
-    make_model(job.aside_path, NAMES[0], "new")
+    job.record_path.rename(job.path / "progress.jsonl")
     job.lock_path.unlink(missing_ok=True)
     job.path.chmod(0o555)
     try:
