@@ -29,6 +29,8 @@ MOST_MEMORY = 4 << 30
 MOST_WRITTEN = 1 << 26
 """Bytes of a file that it may write."""
 TRACEBACK_LINES = 8
+PRINTED_LINES, PRINTED_CHARACTERS = 20, 2000
+"""Of what the code prints that is shown."""
 
 
 class NotDefinedError(Exception):
@@ -73,6 +75,12 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def passes(self) -> bool:
         return not self.problem
+
+    @property
+    def what_it_printed(self) -> str:
+        """The first of it, under a title."""
+        shown = "\n".join(self.printed.rstrip().split("\n")[:PRINTED_LINES])[:PRINTED_CHARACTERS]
+        return f"It printed:\n{shown}{'' if shown == self.printed.rstrip() else ' … and more'}"
 
 
 def main() -> None:
@@ -147,8 +155,12 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
             found.append(error)
             results.append(CaseResult(case.name, described(error)))
             continue
-        differs = difference(expected, found[-1])
-        if not differs and not all(map(same, case.arguments, arguments)):
+        try:
+            differs = difference(expected, found[-1])
+            is_same = all(map(same, case.arguments, arguments))
+        except Exception as error:  # of what it returned, which may be an object of any kind
+            return failed(request, error, [*results, CaseResult(case.name, described(error))])
+        if not differs and not is_same:
             differs = "It changes its arguments in place; they have to stay as they are, for the model goes on with them."
         results.append(CaseResult(case.name, differs))
     at, wrong = next(((at, each) for at, each in enumerate(results) if each.sentence), (0, None))

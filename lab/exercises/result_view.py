@@ -29,7 +29,10 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
     blocks: list[Block] = [Paragraph(hint) for hint in reversed(said)]
     sentence = ""
     if result is not None:
-        sentence = " ".join(filter(None, (result.mistake, result.problem))) or f"✓ It passes. “{YOUR_MODEL}” uses it."
+        sentence = (
+            " ".join(filter(None, (result.mistake, result.problem)))
+            or f"✓ It passes. “{YOUR_MODEL}”, last in the list, uses what passes."
+        )
         blocks += _found(result)
     blocks += [Paragraph(f"{words.text} (Lesson: {words.lesson.replace('-', ' ')}.)"), Paragraph(words.asked)]
     return View(stage=words.name, title=f"{words.number}. {words.title}", sentence=sentence, blocks=blocks)
@@ -38,7 +41,7 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
 def _found(result: CheckResult) -> list[Block]:
     blocks: list[Block] = [_panels(result.apart)] if result.apart is not None else []
     blocks += [Paragraph("\n".join(result.traceback))] if result.traceback else []
-    blocks += [Paragraph(f"It printed:\n{result.printed.rstrip()}")] if result.printed else []
+    blocks += [Paragraph(result.what_it_printed)] if result.printed else []
     if len(result.cases) > 1:
         rows = [[Cell("✗" if case.sentence else "✓"), Cell(case.name, note=case.sentence)] for case in result.cases]
         blocks.append(Table([Column("", "left"), Column("checked on", "left")], rows))

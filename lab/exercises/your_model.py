@@ -49,11 +49,13 @@ class YourModel(msgspec.Struct, frozen=True):
     """Of each step of a small model's training, by theirs and by the lab's own trainer's functions."""
     untrained: str = ""
     """Why there is no training, in a sentence."""
+    cannot_train: bool = False
+    """True if that is because of the learner's functions."""
 
     @property
     def is_equal(self) -> bool:
         """True if it predicts, trains and writes as the lab's does."""
-        trains = all(abs(one - other) < EQUAL_LOSS for one, other in self.losses[:COMPARED])
+        trains = not self.cannot_train and all(abs(one - other) < EQUAL_LOSS for one, other in self.losses[:COMPARED])
         return (
             trains and self.written[0] == self.written[1] and self.parity.max_delta <= TOLERANCE * max(1.0, self.parity.largest)
         )
@@ -136,7 +138,7 @@ def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function
     parity = Parity("model", float((logits - expected).abs().max()), expected.numel(), float(expected.abs().max()))
     lab = {name: task_of(name).reference for name in NAMES}
     written = [written_by(each, material) for each in (functions, lab)]
-    losses, untrained = list[tuple[float, float]](), ""
+    losses, untrained, cannot_train = list[tuple[float, float]](), "", False
     if not material.run.tokens_path.exists():
         untrained = "It does not train here: this model has no text beside it."
     elif {"cross_entropy", "adamw"} & set(mine):
@@ -144,11 +146,12 @@ def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function
             with torch.enable_grad():
                 losses = train(functions, material)
         except (RuntimeError, TypeError) as error:  # numpy in the forward pass
-            untrained = f"It cannot train with your functions: {error}. Gradients go through torch's operations alone."
+            cannot_train = True
+            untrained = f"It cannot train with your functions, for gradients go through torch's operations alone: {error}"
     else:
         untrained = "It trains once 12 or 13 passes."
     names = [name for name in NAMES if name in used]
-    return YourModel(list(mine), names, parity, predictions, material.prompt, written, losses, untrained)
+    return YourModel(list(mine), names, parity, predictions, material.prompt, written, losses, untrained, cannot_train)
 
 
 def written_by(functions: Mapping[str, Function], material: "Material") -> str:

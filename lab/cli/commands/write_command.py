@@ -160,4 +160,4 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         for line in result.traceback:
             click.echo(f"  {visible(line)}")
         if result.printed:
-            click.echo(f"It printed:\n{result.printed.rstrip()}")
+            click.echo(result.what_it_printed)

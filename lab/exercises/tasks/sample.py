@@ -27,4 +27,5 @@ def cases(material: Material) -> list[Case]:
         Case("all three", (logits * 0.5, 0.97, 1.5, 20, 0.8)),
         Case("a top-p that keeps one token", (logits * 2, 0.99, 1.0, 0, 0.01)),
         Case("u = 0", (logits, 0.0)),
+        Case("u = 0, and the first ids are not kept", (torch.tensor([0.0, 1.0, 2.0]), 0.0, 1.0, 1)),
     ]

@@ -120,6 +120,7 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
         ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
         ("import subprocess; subprocess.Popen(['sleep', '987654'])", ""),
         ("import subprocess; subprocess.Popen(['sleep', '987654'], start_new_session=True)", ""),
+        ("return type('O', (), {'__array__': lambda *_, **__: 1 / 0})()", "ZeroDivisionError: division by zero"),
         ("x -= 1", "The scores of head 1.1 at your prompt: It changes its arguments in place"),
     ],
 )
