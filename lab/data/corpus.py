@@ -247,10 +247,18 @@ class Corpus:
         """The name of every document, in order, without files that turned out not to be one."""
         return tuple(name for number, name in enumerate(self._file_names) if number not in self._undecodable)
 
-    def document_parts(self) -> Iterator[DocumentPart]:
-        """The whole text as it is read, in parts of no certain size.
+    def document_parts(self, meter: FunnelMeter | None = None) -> Iterator[DocumentPart]:
+        """The whole text as it is read, in parts of no certain size. `meter` measures what cleaning takes.
         Raises UserError where the file cannot be read or decoded."""
-        return self._reading(None)
+        spool = self._text_spool
+        if spool and spool.whole and meter is None:
+            yield from spool.parts()
+            return
+        try:
+            parts = clean_documents(self._decoded(), self.cleaning, meter)
+            yield from spool.record(parts) if spool else parts
+        except OSError as error:
+            raise unreadable(self.source, error) from error
 
     @property
     def files(self) -> tuple[CorpusFile, ...]:
@@ -261,20 +269,9 @@ class Corpus:
     def _numbered(self, meter: FunnelMeter | None = None) -> Iterator[tuple[int, DocumentPart]]:
         """The parts, each with the number of its document, from 1."""
         number = 0
-        for part in self._reading(meter):
+        for part in self.document_parts(meter):
             number += part.starts
             yield number, part
-
-    def _reading(self, meter: FunnelMeter | None) -> Iterator[DocumentPart]:
-        spool = self._text_spool
-        if spool and spool.whole and meter is None:
-            yield from spool.parts()
-            return
-        try:
-            parts = clean_documents(self._decoded(), self.cleaning, meter)
-            yield from spool.record(parts) if spool else parts
-        except OSError as error:
-            raise unreadable(self.source, error) from error
 
     def _decoded(self) -> Iterator[DocumentPart]:
         """The text before any rule. Raises UndecodableError where none of the documents can be decoded."""
