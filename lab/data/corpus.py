@@ -7,8 +7,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +16,7 @@ from lab.data.builtin_texts import BUILTINS
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.rule_registry import clean_documents
 from lab.data.find_text_files import describe_left_out
-from lab.data.text_chunks import DocumentPart, TextSpool, split_into_chunks
+from lab.data.text_chunks import DocumentPart, TextSpool, by_document, split_into_chunks
 from lab.data.text_encoding import UndecodableError
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
 from lab.runs.schema_parts import LAST_TENTH
@@ -153,9 +151,9 @@ class Corpus:
     def document_chunks(self) -> Iterator[DocumentChunk]:
         """As `chunks`, with the borders between documents. No chunk holds text of two; documents without text are left out.
         Raises UserError where the file cannot be read or decoded."""
-        for _, parts in groupby(self._numbered(), key=itemgetter(0)):
+        for document in by_document(self.document_parts()):
             starts = True
-            for text in split_into_chunks(part.text for _, part in parts):
+            for text in split_into_chunks(part.text for part in document):
                 yield DocumentChunk(text, starts)
                 starts = False
 
@@ -181,8 +179,8 @@ class Corpus:
             sizes: list[int] = []
             count = characters = 0
             meter = meter or FunnelMeter(self.cleaning)
-            for number, part in self._numbered(meter):
-                if number > len(sizes):
+            for part in self.document_parts(meter):
+                if part.starts:
                     sizes.append(0)
                 encoded = part.text.encode()
                 if encoded and count and not sizes[-1]:
@@ -247,25 +245,9 @@ class Corpus:
         """The name of every document, in order, without files that turned out not to be one."""
         return tuple(name for number, name in enumerate(self._file_names) if number not in self._undecodable)
 
-    def document_parts(self) -> Iterator[DocumentPart]:
-        """The whole text as it is read, in parts of no certain size.
+    def document_parts(self, meter: FunnelMeter | None = None) -> Iterator[DocumentPart]:
+        """The whole text as it is read, in parts of no certain size. `meter` measures what cleaning takes.
         Raises UserError where the file cannot be read or decoded."""
-        return self._reading(None)
-
-    @property
-    def files(self) -> tuple[CorpusFile, ...]:
-        """Name and size of every document, in order; the sizes add up to `bytes`."""
-        sizes = self.measure().document_bytes  # first, as it tells which files are documents
-        return tuple(map(CorpusFile, self.file_names, sizes))
-
-    def _numbered(self, meter: FunnelMeter | None = None) -> Iterator[tuple[int, DocumentPart]]:
-        """The parts, each with the number of its document, from 1."""
-        number = 0
-        for part in self._reading(meter):
-            number += part.starts
-            yield number, part
-
-    def _reading(self, meter: FunnelMeter | None) -> Iterator[DocumentPart]:
         spool = self._text_spool
         if spool and spool.whole and meter is None:
             yield from spool.parts()
@@ -275,6 +257,12 @@ class Corpus:
             yield from spool.record(parts) if spool else parts
         except OSError as error:
             raise unreadable(self.source, error) from error
+
+    @property
+    def files(self) -> tuple[CorpusFile, ...]:
+        """Name and size of every document, in order; the sizes add up to `bytes`."""
+        sizes = self.measure().document_bytes  # first, as it tells which files are documents
+        return tuple(map(CorpusFile, self.file_names, sizes))
 
     def _decoded(self) -> Iterator[DocumentPart]:
         """The text before any rule. Raises UndecodableError where none of the documents can be decoded."""

@@ -5,6 +5,7 @@ import re
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -90,6 +91,18 @@ class DocumentPart(NamedTuple):
     """Bytes of the whole source that have been read so far, as they lie in its files."""
     starts: bool
     """True for the first part of a document. Each document has one such part, which may be empty."""
+
+
+def by_document(parts: Iterable[DocumentPart]) -> Iterator[Iterator[DocumentPart]]:
+    """The parts of each document in turn."""
+    number = 0
+
+    def number_of(part: DocumentPart) -> int:
+        nonlocal number
+        number += part.starts
+        return number
+
+    return (document for _, document in groupby(parts, number_of))
 
 
 HEAD = struct.Struct("<q?I")

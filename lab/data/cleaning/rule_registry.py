@@ -20,7 +20,7 @@ from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.cleaning.gutenberg import Gutenberg
 from lab.data.cleaning.line_filters import LongLines, ShortLines, SymbolLines
 from lab.data.cleaning.personal_data import Emails, PhoneNumbers
-from lab.data.text_chunks import DocumentPart
+from lab.data.text_chunks import DocumentPart, by_document
 from lab.runs.run_schema import DEFAULT_RULES
 
 
@@ -225,23 +225,16 @@ def clean_documents(
     Raises UserError if there is no rule of a name.
     """
     cleaners = [BY_NAME[name].cleaner() for name in in_order(rules)]
-    begun = False
-    starts = True
-    read = 0
-    for part in parts:
-        if part.starts and begun:
-            yield DocumentPart(_through(cleaners, "", meter, last=True), read, starts)
-        if part.starts:
-            begun = starts = True
-            if meter:
-                meter.begin_document()
-        read = part.read
-        text = _through(cleaners, part.text, meter, last=False)
-        if text or not starts:
-            yield DocumentPart(text, read, starts)
-            starts = False
-    if begun:
-        yield DocumentPart(_through(cleaners, "", meter, last=True), read, starts)
+    for document in by_document(parts):
+        if meter:
+            meter.begin_document()
+        starts = True
+        for part in document:
+            text = _through(cleaners, part.text, meter, last=False)
+            if text or not starts:
+                yield DocumentPart(text, part.read, starts)
+                starts = False
+        yield DocumentPart(_through(cleaners, "", meter, last=True), part.read, starts)
     if meter:
         meter.notes = tuple(note for cleaner in cleaners for note in cleaner.notes())
 

@@ -110,8 +110,7 @@ def line_lengths_table(lengths: LineLengths) -> Table:
 def length_bins(lengths: LineLengths) -> list[tuple[str, int]]:
     """Lines by length: empty ones, then ranges of one width, and all that are longer than the last of these."""
     counts = lengths.counts
-    longer = sum(number for _, number in lengths.longer)
-    total = sum(counts) + longer
+    total = sum(counts) + lengths.longer
     if not total:
         return []
     covered, last = 0, len(counts) - 1
@@ -127,7 +126,7 @@ def length_bins(lengths: LineLengths) -> list[tuple[str, int]]:
         end = min(start + width - 1, LONGEST_COUNTED - 1)
         bins.append((f"{whole(start)}–{whole(end)}" if end > start else whole(start), sum(counts[start : end + 1])))
         start = end + 1
-    rest = sum(counts[start:]) + longer
+    rest = sum(counts[start:]) + lengths.longer
     if rest:
         bins.append((f"{whole(start)}–{whole(lengths.longest)}", rest))
     return bins

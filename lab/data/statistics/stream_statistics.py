@@ -14,7 +14,7 @@ from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, HashCounts, Hashes
 MOST_LINES = 1 << 21
 """Distinct lines that are counted exactly, in about 64 MB."""
 LONGEST_COUNTED = 1 << 13
-"""Line lengths up to this are counted each by itself, longer ones by powers of two."""
+"""Line lengths below this are counted each by itself."""
 TOP_LINES = 40
 LINE_CHARACTERS = 200
 """Characters kept of a line that is shown."""
@@ -33,9 +33,8 @@ class LineCounts:
         self.characters = 0
         """Characters of all lines, without their newlines."""
         self.longest = 0
-        self.lengths: NDArray[np.int64] = np.zeros(LONGEST_COUNTED, np.int64)
-        self.longer: NDArray[np.int64] = np.zeros(64, np.int64)
-        """Number of longer lines by the bits of their length."""
+        self.lengths: NDArray[np.int64] = np.zeros(LONGEST_COUNTED + 1, np.int64)
+        """Number of lines of each length, and last of all longer ones."""
         self.table = HashCounts(most, TOP_LINES, least=2)
         self._start = 0
         self._start_prefix = np.uint64(0)
@@ -78,10 +77,7 @@ class LineCounts:
         self.lines += len(lengths)
         self.characters += int(lengths.sum())
         self.longest = max(self.longest, int(lengths.max()))
-        short = lengths < LONGEST_COUNTED
-        self.lengths += np.bincount(lengths[short], minlength=LONGEST_COUNTED)
-        for length in lengths[~short].tolist():
-            self.longer[length.bit_length()] += 1
+        self.lengths += np.bincount(lengths.clip(max=LONGEST_COUNTED), minlength=LONGEST_COUNTED + 1)
         full = lengths > 0
         self.empty += len(lengths) - int(full.sum())
         places = np.flatnonzero(full)
@@ -154,12 +150,11 @@ RARE_CHARACTERS = 40
 
 @dataclass(frozen=True)
 class LineLengths:
-    """Line lengths in characters: how many lines have each length below `LONGEST_COUNTED`, and longer ones by their bits."""
+    """Line lengths in characters: how many lines have each length below `LONGEST_COUNTED`, and how many are longer."""
 
     counts: tuple[int, ...]
     """Number of lines of 0, 1, 2 ... characters, up to the longest or `LONGEST_COUNTED`."""
-    longer: tuple[tuple[int, int], ...]
-    """(b, lines) of 2^(b−1) to 2^b − 1 characters, for those that are longer."""
+    longer: int
     longest: int
     median: int | None
     """None where it is not below `LONGEST_COUNTED`."""
@@ -294,7 +289,7 @@ class _Pass:
             word_error=words.table.error,
             lengths=LineLengths(
                 tuple(lines.lengths[:longest].tolist()),
-                tuple((int(bits), int(lines.longer[bits])) for bits in np.flatnonzero(lines.longer)),
+                int(lines.lengths[-1]),
                 lines.longest,
                 lines.median,
                 lines.characters / lines.lines if lines.lines else 0.0,

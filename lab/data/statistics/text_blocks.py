@@ -1,6 +1,5 @@
 """A text in blocks whose borders depend on the text alone, with its line endings counted and made "\\n"."""
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -63,44 +62,35 @@ class TextBlocks:
         return at + 1 if at > 0 else latest
 
     def _unified(self) -> Iterator[str]:
-        newlines = io.IncrementalNewlineDecoder(None, translate=True)
-        last = ""
+        held = last = ""
         for text, read, starts in self._parts:
             self.read = read
             if starts:
                 self.document_bytes.append(0)
-                if rest := newlines.decode("", final=True):
-                    yield rest
+                if held:
+                    yield self._with_newlines(held)
                 if last and last not in "\r\n":
                     self.added += 1
                     yield "\n"
-                last = ""
+                held = last = ""
             if not text:
                 continue
-            self._count_endings(text, last)
             size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
             self.bytes += size
             self.document_bytes[-1] += size
             last = text[-1]
-            yield newlines.decode(text)
-        if rest := newlines.decode("", final=True):
-            yield rest
+            text = held + text
+            held = "\r" if last == "\r" else ""  # which may go with the next part's \n
+            yield self._with_newlines(text.removesuffix("\r"))
+        if held:
+            yield self._with_newlines(held)
 
-    def _count_endings(self, text: str, before: str) -> None:
-        newlines = text.count("\n")
-        if "\r" not in text and before != "\r":
-            self.endings.lf += newlines
-            return
+    def _with_newlines(self, text: str) -> str:
         pairs = text.count("\r\n")
-        if before == "\r" and text[0] == "\n":  # the pair lies across two parts
-            pairs += 1
-            self.endings.cr -= 1
-            returns = text.count("\r") - pairs + 1
-        else:
-            returns = text.count("\r") - pairs
         self.endings.crlf += pairs
-        self.endings.lf += newlines - pairs
-        self.endings.cr += returns
+        self.endings.lf += text.count("\n") - pairs
+        self.endings.cr += text.count("\r") - pairs
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 Hashes = NDArray[np.uint64]

@@ -39,23 +39,23 @@ def readings(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_later_readings_come_from_the_spool_and_are_the_same(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = list(corpus._reading(None))
+    expected = list(corpus.document_parts())
     counted = readings(corpus, monkeypatch)
     (tmp_path / "spool").mkdir()
     corpus.read_once(TextSpool(tmp_path / "spool"))
     next(corpus.chunks())  # a reading that does not reach the end is not kept
     size = corpus.measure()
-    one, other = corpus._reading(None), corpus._reading(None)
+    one, other = corpus.document_parts(), corpus.document_parts()
     assert list(zip(one, other, strict=True)) == list(zip(expected, expected, strict=True))
     assert len(counted) == 2
-    assert sum(len(part.text.encode()) for part in corpus._reading(None)) == size.bytes
+    assert sum(len(part.text.encode()) for part in corpus.document_parts()) == size.bytes
     assert os.listdir(tmp_path / "spool") == []
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_reading(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = list(corpus._reading(None))
+    expected = list(corpus.document_parts())
     counted = readings(corpus, monkeypatch)
     corpus.read_once(TextSpool(tmp_path))
 
@@ -64,9 +64,9 @@ def test_a_full_disk_ends_the_recording_and_not_the_reading(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
-        assert list(corpus._reading(None)) == expected
+        assert list(corpus.document_parts()) == expected
     for _ in range(3):
-        assert list(corpus._reading(None)) == expected
+        assert list(corpus.document_parts()) == expected
     assert len(counted) == 2  # the second one was recorded
 
 

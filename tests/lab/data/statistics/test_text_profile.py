@@ -128,13 +128,13 @@ def test_a_sample_is_the_text_at_its_place(folder: Path) -> None:
 def test_the_bins_of_line_lengths_hold_every_line() -> None:
     counts = [0] * 101
     counts[0], counts[1], counts[30], counts[100] = 5, 10, 100, 1
-    bins = statistics_view.length_bins(LineLengths(tuple(counts), ((14, 2),), 10_000, 30, 30.0))
+    bins = statistics_view.length_bins(LineLengths(tuple(counts), 2, 10_000, 30, 30.0))
     assert sum(number for _, number in bins) == 118
     assert bins[0] == ("empty", 5)
     assert bins[1] == ("1–10", 10)
     assert dict(bins)["21–30"] == 100
     assert bins[-2:] == [("91–100", 1), ("101–10,000", 2)]
-    assert statistics_view.length_bins(LineLengths((), (), 0, 0, 0.0)) == []
+    assert statistics_view.length_bins(LineLengths((), 0, 0, 0, 0.0)) == []
 
 
 def test_tables_sum_to_the_whole_and_hide_no_character(tmp_path: Path) -> None:
