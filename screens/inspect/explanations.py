@@ -8,7 +8,7 @@ from lab.views.blocks import View
 from lab.views.number_refs import next_token
 from screens.about_key import About, described, keyless
 from screens.blocks.view_layout import CellCursor
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_destination, toggled_aside
 
 NO_FORMULA = "No formula here; move to another number."
@@ -68,6 +68,9 @@ class Explanations(InspectPart):
         if action == "climb":
             return bool(selection.trail)
         return action == "aside" or (selection.aside == "attribution" and not selection.trail)
+
+    def actions(self) -> Actions:
+        return self.do_enter_view, self.do_explain, self.do_climb, self.do_aside, self.do_against, self.do_order
 
     def do_enter_view(self) -> None:
         self._host.focus_numbers()

@@ -11,7 +11,7 @@ from lab.engine.method_registry import GUESS, GuessParams
 from lab.inspect.stages.stage_registry import LAYER
 from lab.views.blocks import HeadAttention, LensPath, ModelFacts, TextGrid, View
 from screens.about_key import About, described, keyless
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, at_position, position_in
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
@@ -168,6 +168,9 @@ class Guessing(InspectPart):
         if self._state == "open":
             return OPEN_HINT if self._guess.is_open else WAITING_HINT
         return REVEALED_HINT if self._state == "revealed" else ""
+
+    def actions(self) -> Actions:
+        return (self.do_guess,)
 
     def do_guess(self) -> None:
         """Ask about the place in view; where a guess is open or revealed, about another one."""

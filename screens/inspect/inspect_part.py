@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -19,6 +19,9 @@ from screens.inspect.engine_session import EngineSession
 from screens.inspect.selection import Selection
 
 R = TypeVar("R")
+
+Actions = tuple[Callable[..., Any], ...]
+"""Methods of a part: `do('switch')` is the action of the screen that calls `do_switch`."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class InspectHost(LabScreen):
 
 
 class InspectPart:
-    """A part with keys of its own. `do('switch')` is the action of the screen that calls its method `do_switch`."""
+    """A part with keys of its own."""
 
     BINDINGS: ClassVar[Sequence[BindingType]] = ()
 
@@ -118,6 +121,10 @@ class InspectPart:
         """Name of the number under the cursor; "" where there is none."""
         spot = self._host.view.spot
         return spot.ref if spot is not None else ""
+
+    def actions(self) -> Actions:
+        """The part's actions; none by default."""
+        return ()
 
     def is_enabled(self, action: str) -> bool:
         """True where one of the part's actions is possible now."""

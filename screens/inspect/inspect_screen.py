@@ -143,7 +143,7 @@ class InspectScreen(InspectHost):
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
         about_model = (self._explanations, self._interventions, self._second)
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
-        self._actions = {name: part for part in self._parts for name in dir(part) if name.startswith("do_")}
+        self._actions = {act.__name__.removeprefix("do_"): (part, act) for part in self._parts for act in part.actions()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
         answers = Callbacks(*take, self._second.take_answer, self.notices.show_progress)
         self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
@@ -211,7 +211,7 @@ class InspectScreen(InspectHost):
             return
         for part in self._parts:
             part.before_action(name)
-        done = getattr(self._actions[f"do_{name}"], f"do_{name}")(*arguments)
+        done = self._actions[name][1](*arguments)
         if isawaitable(done):
             await done
 
@@ -235,7 +235,7 @@ class InspectScreen(InspectHost):
             return action in ("back", "more_keys")
         if action == "restart_engine":
             return self.notices.may_restart
-        return action != "do" or self._actions[f"do_{parameters[0]}"].is_enabled(str(parameters[0]))
+        return action != "do" or self._actions[str(parameters[0])][0].is_enabled(str(parameters[0]))
 
     def screen_state(self) -> ScreenState:
         return super().screen_state() if isinstance(self.model, Starting) else state_of(self.selection, self.model)

@@ -27,7 +27,7 @@ from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
 from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
 from screens.inspect.widgets.inspect_columns import InspectColumns
 from screens.widgets.token_strip import TokenStrip
@@ -233,6 +233,12 @@ class InterventionKeys(InspectPart):
             self._is_new = True
             self._keep_for_undo()
             self._host.selection = replace(self._host.selection, interventions=interventions, trail=())
+
+    def actions(self) -> Actions:
+        return (
+            *(self.do_switch, self.do_interventions, self.do_effect, self.do_mean, self.do_scale, self.do_attend_only),
+            *(self.do_patch, self.do_all_on),
+        )
 
     def do_switch(self) -> None:
         found = self._target()

@@ -13,7 +13,7 @@ from lab.views.blocks import Destination, View
 from screens.about_key import About, described, keyless
 from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
-from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import target
 from screens.inspect.selection import Selection, at_destination, at_position, at_step, in_head, in_layer, index_of, position_in
 from screens.messages import RunChosen
@@ -119,6 +119,13 @@ class Navigation(InspectPart):
         self._is_head_chosen = False
         """True once a head of this run has been chosen; until then all heads begin at the one worth a look."""
         self._looks_for_head = self._has_found_head = False
+
+    def actions(self) -> Actions:
+        return (
+            *(self.do_step, self.do_step_end, self.do_another_view, self.do_panel, self.do_position, self.do_head),
+            *(self.do_all_heads, self.do_next_lens, self.do_layer, self.do_stage, self.do_checkpoint, self.do_page),
+            self.do_choose_run,
+        )
 
     def do_step(self, by: int) -> None:
         if steps := self._list.steps:

@@ -14,7 +14,7 @@ from lab.views.number_refs import next_token
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
 from screens.dialogs.ask import AskText, RunChooser
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, toggled_aside
 from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -46,6 +46,9 @@ class PromptEditing(InspectPart):
         bar.edited, bar.form.applied = self.apply_prompt, self.apply_settings
         bar.form.refused = lambda sentence: host.say(sentence, error=True)
         self._opened_with, self._opened_for = "", Prompt()
+
+    def actions(self) -> Actions:
+        return self.do_edit, self.do_build, self.do_settings
 
     async def do_edit(self) -> None:
         if (aside := self._host.selection.aside) in EDITS:
@@ -171,6 +174,9 @@ class SecondPrompt(InspectPart):
         if self._host.selection.aside == "patches":
             return "e chooses the two tokens · c the step again"
         return f"v shows prompt {1 if self._host.has_class('-other') else 2} · c differences" if self._is_one_pane else ""
+
+    def actions(self) -> Actions:
+        return self.do_compare, self.do_second, self.do_metric, self.do_other_pane
 
     def do_compare(self) -> None:
         """The first comparison that there is, the next one, and then the step again; where there is none, ask for a prompt."""

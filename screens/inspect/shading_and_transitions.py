@@ -15,7 +15,7 @@ from lab.core.preferences import AnimationSpeed
 from lab.core.terminal import is_remote
 from lab.views.blocks import HeadAttention, LensPath, View
 from screens.about_key import About, described, keyless
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -53,6 +53,9 @@ class AttentionShading(InspectPart):
         """The selection that `_attention` belongs to."""
         self._shading: tuple[tuple[HeadAttention, str, Direction], Shading | None] | None = None
         """The shading made last, and of what: the tokens are not drawn again for the same."""
+
+    def actions(self) -> Actions:
+        return (self.do_shading,)
 
     def do_shading(self) -> None:
         self._direction = NEXT[self._direction]

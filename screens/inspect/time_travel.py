@@ -10,7 +10,7 @@ from textual.worker import Worker
 from lab.analysis.training_timeline import TimelineStop, ViewAtStep, describe_number, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
 from screens.about_key import About, described
-from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Loading, Starting
 from screens.inspect.selection import Selection
 from screens.inspect.widgets.time_slider import TimeSlider
 
@@ -59,6 +59,9 @@ class TimeTravel(InspectPart):
     @property
     def is_open(self) -> bool:
         return self._came_from is not None
+
+    def actions(self) -> Actions:
+        return (self.do_time,)
 
     def do_time(self) -> None:
         if self.is_open:

@@ -11,7 +11,7 @@ from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import SAMPLE, SampleParams
 from models.config import SamplingSettings
 from screens.about_key import About, described, keyless
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
 from screens.inspect.widgets.prompt_bar import in_short
 
@@ -97,6 +97,9 @@ class TokenSampling(InspectPart):
         if changes:
             self.do_pace(PACE_KEYS[key])
         return changes
+
+    def actions(self) -> Actions:
+        return self.do_sampling, self.do_sample, self.do_undo, self.do_auto, self.do_pace
 
     def do_sampling(self) -> None:
         seed = self._host.selection.sampling.seed + 1

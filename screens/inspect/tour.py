@@ -12,7 +12,7 @@ from lab.inspect.interventions import describe_interventions
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.about_key import About, described
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.intervention_keys import changed_groups
 from screens.inspect.selection import Selection, at_step, index_of
 from screens.inspect.token_sampling import PACE_KEYS
@@ -67,6 +67,9 @@ class Tour(InspectPart):
         step = model.path.steps[index_of(selection, model.path.steps)]
         sentence = tour_sentence(step, selection, model.facts, model.path)
         return " · ".join(filter(None, (sentence, self._place, "+ faster - slower, any other key stops")))
+
+    def actions(self) -> Actions:
+        return (self.do_tour,)
 
     def do_tour(self) -> None:
         if not isinstance(self._host.model, Ready):

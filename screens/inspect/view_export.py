@@ -14,7 +14,7 @@ from lab.views.blocks import View
 from screens.about_key import About, described
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
 from screens.dialogs.export_menu import screenshot, short_path
-from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 from screens.terminal.clipboard import copy
 
@@ -44,6 +44,9 @@ class ViewExport(InspectPart):
         """The view in sight and the model that it is of."""
         model, view = self._host.model, self._host.view.view
         return (model, view) if isinstance(model, Ready) and view is not None else None
+
+    def actions(self) -> Actions:
+        return (self.do_export,)
 
     def do_export(self) -> None:
         if self._in_sight() is not None:
