@@ -106,6 +106,8 @@ async def test_a_job_given_up_while_another_is_served_inside_it_ends_after_that(
         inner = asyncio.create_task(client.call(OTHER_JOB, Params(text="inner", n=2, until="go on")))
         await log_of(tmp_path, "part 0 of inner")
         outer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await outer
         await client.call(ECHO, Params(text="go on"))
         assert await inner == "inner"
         assert await client.call(ECHO, Params(text="next")) == "next"

@@ -71,7 +71,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setattr(f"{module}.{function}", lambda *args, name=name, **more: pytest.fail(f"{name} is called again"))
 
 
-READING = ("lab.data.corpus.Corpus._numbered", "lab.planning.prepare_text.split_text")
+READING = ("lab.data.corpus.Corpus._decoded", "lab.planning.prepare_text.split_text")
 LEARNING = ("lab.planning.prepare_text.train_tokenizer",)
 ENCODING = ("lab.planning.prepare_text.tokenize_corpus",)
 
