@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from models.check import check
+from models.lenses import ridge
 
 FOLDS = 5
-RIDGE = 1e-3
-"""Added to the diagonal of the vectors' correlations."""
 
 
 class ProbeScores(NamedTuple):
@@ -49,16 +48,8 @@ def majority(classes: Tensor, folds: Tensor) -> list[float]:
 
 
 def fit(vectors: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Weights (C, classes) and bias (classes,) of a probe of vectors (N, C) whose largest output is the class.
-
-    With X the vectors about their mean, over their standard deviation: (XᵀX / N + λ)⁻¹ Xᵀ Y / N, Y one-hot about its mean.
-    """
-    mean, deviation = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
-    x = (vectors - mean) / deviation
-    y = one_hot(classes, count).to(x.dtype)
-    gram = x.T @ x / len(x) + RIDGE * torch.eye(x.shape[1], dtype=x.dtype)
-    weights = torch.linalg.solve(gram, x.T @ (y - y.mean(0)) / len(x)) / deviation[:, None]
-    return weights, y.mean(0) - mean @ weights
+    """Weights (C, classes) and bias (classes,) of a probe of vectors (N, C) whose largest output is the class."""
+    return ridge(vectors, one_hot(classes, count).to(vectors.dtype))
 
 
 def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor) -> ProbeScores:
