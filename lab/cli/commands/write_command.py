@@ -34,7 +34,7 @@ SECONDS = Within(Limit(0.1, 3600), whole=False)
 @click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all its files; a table.")
 @click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
 @click.option("--use", is_flag=True, help="Put what passes into a model: its logits beside the lab's, its training, a text.")
-@click.option("--export", "target", metavar="FILE", help="Write one file of what passes, such as my_gpt.py; it needs no lab.")
+@click.option("--export", "target", metavar="FILE", help="Write one file of what passes, my_gpt.py; numbered if it exists.")
 @click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
 @click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt whose numbers it is checked on. [default: the run's first prompt]")
@@ -95,11 +95,11 @@ def write(
         _tell([used], as_json=as_json, every=False)
         return 0 if used.passes and used.model is not None and used.model.is_equal else FAILED
     if target is not None:
-        from lab.exchange.export_files import write_text
+        from lab.exchange.export_files import write_new_text
         from lab.exercises.export import my_gpt
 
-        write_text(Path(target), my_gpt(passing(folder)))
-        click.echo(f"{visible(target)} is written: python {visible(target)} TEXT")
+        written = visible(str(write_new_text(Path(target), my_gpt(passing(folder)))[0]))
+        click.echo(f"{written} is written: python {written} TEXT")
         return 0
     if exercise is None:
         _list(folder)
