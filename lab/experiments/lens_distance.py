@@ -46,17 +46,19 @@ def fitted_lenses(context: ExperimentContext) -> "FittedLenses":
 
 @experiment
 def lens_distance(context: ExperimentContext) -> ExperimentResult:
-    """Measures: `streams`, the number of layers before the last (of a model with one layer, 1: its embeddings, layer 0);
-    `tuned_closer` and `jacobian_closer`, after how many of them every fold of that lens is closer to the final prediction than
-    every fold of the logit lens and of the constant; `layer`, the one after which the tuned lens gains most on the logit lens,
-    there `logit` and `tuned` with `logit_low`, `logit_high`, `tuned_low`, `tuned_high`, and `constant`; `first_logit`,
-    `first_jacobian`, `first_tuned`: the mean layer from which on the final token is first; `places`, `part`.
+    """Measures: `streams`, the number of layers before the last; `tuned_closer` and `jacobian_closer`, after how many of them
+    every fold of that lens is closer to the final prediction than every fold of the logit lens and of the constant; `layer`, the
+    one after which the tuned lens gains most on the logit lens, there `logit` and `tuned` with `logit_low`, `logit_high`,
+    `tuned_low`, `tuned_high`, and `constant`; `first_logit`, `first_jacobian`, `first_tuned`: the mean layer from which on the
+    final token is first; `places`, `part`.
 
-    Raises: UserError: as `fitted_lenses`.
+    Raises: UserError: as `fitted_lenses`; if no layer is before the last.
     """
+    if context.config.layers == 1:
+        raise UserError(f"{context.run_name} has one layer, and no stream between it and the embeddings to judge a lens on.")
     found = fitted_lenses(context)
     logit, jacobian, tuned = (found.distances[name] for name in ("logit", "Jacobian", "tuned"))
-    layers = range(min(1, len(logit) - 1), len(logit))  # the logit lens of the embeddings can only repeat the token
+    layers = range(1, len(logit))  # the logit lens of the embeddings can only repeat the token
 
     def closer(lens: list[list[float]]) -> int:
         return sum(max(lens[at]) < min(*logit[at], *found.constant) for at in layers)

@@ -60,6 +60,11 @@ def test_a_run_without_text_or_with_too_little_is_told_so(text_run: MakeTextRun,
         measure("lens_distance", run)
 
 
+def test_a_model_with_one_layer_has_no_stream_to_judge(text_run: MakeTextRun, measure: Measure) -> None:
+    with pytest.raises(UserError, match="has one layer"):
+        measure("lens_distance", text_run(layers=1, width=8, context=16))
+
+
 def test_the_grid_reads_by_the_lens_that_is_chosen_and_ends_in_the_prediction(
     text_run: MakeTextRun, engine: InProcessEngine
 ) -> None:
