@@ -21,6 +21,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.lessons.translation import language, read_in_language
+
 if TYPE_CHECKING:
     from lab.exercises.material import Material
 
@@ -113,16 +115,20 @@ CHECK_SECONDS = 2.0
 """Seconds of processor time that a check may take where the exercise does not say."""
 
 
-@cache
 def words_of(name: str) -> Words:
-    """The words of an exercise. Raises ValueError for a file of another form."""
-    found = FORM.fullmatch((TASKS / f"{name}.md").read_text(encoding="utf-8"))
-    hints = tuple(hint.strip() for hint in found["hints"].split("## Hint\n")[1:]) if found else ()
+    """The words of an exercise, in the language in use. Raises ValueError for a file of another form."""
+    return _words_in(language(), name)
+
+
+@cache
+def _words_in(_: str, name: str) -> Words:
+    found = FORM.fullmatch(read_in_language(TASKS / f"{name}.md", TASKS, "exercises"))
+    older, *hints = map(str.strip, re.split(r"(?m)^## .+\n", found["hints"])) if found else ("",)
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
     seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
-    words = (found["title"], found["lesson"], seconds, found["text"], found["template"])
-    return Words(number, name, *words, hints, found["source"] or "", found["solution"], found["mistakes"])
+    words = (found["title"], found["lesson"], seconds, f"{found['text']} {older}".strip(), found["template"])
+    return Words(number, name, *words, tuple(hints), found["source"] or "", found["solution"], found["mistakes"])
 
 
 def source_lines(places: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Languages: what learners read is Markdown, and a language is a folder of the same files. The screens speak English.
 
-A folder of `lab/translations`, such as `de`, has its files where the English ones lie in `lab/lessons`, and `language.md`: its
-own name for itself, then for each word before a paragraph its own. A section names the English one that it was made from:
+A folder of `lab/translations`, such as `de`, has its files where the English ones lie in `lab/lessons`, those of exercises in
+`exercises`, and `language.md`: its own name for itself, then for each word before a paragraph its own. A section names the
+English one that it was made from:
 
     ## Erst Bytes, dann Paare <!-- Bytes first, then merges · 5d0a4c1e -->
 
@@ -81,12 +82,12 @@ def problem_of_language(environ: Mapping[str, str]) -> str:
     return f"{LANGUAGE} asks for the language {visible(asked)}, which the lab does not have; it has {there}."
 
 
-def read_in_language(path: Path) -> str:
-    """The text of a file of `lab/lessons`, with its words in the language in use. Raises UserError as `read_lesson_file`."""
+def read_in_language(path: Path, folder: Path = LESSONS, place: str = "") -> str:
+    """The text of a file of a folder, in the language in use, whose folder has it in `place`. Raises as `read_lesson_file`."""
     english = read_lesson_file(path)
-    if _in_use == ENGLISH or not path.is_relative_to(LESSONS):
+    if _in_use == ENGLISH or not path.is_relative_to(folder):
         return english
-    own = TRANSLATIONS / _in_use / path.relative_to(LESSONS)
+    own = TRANSLATIONS / _in_use / place / path.relative_to(folder)
     text = read_lesson_file(own) if own.is_file() else ""
     for word, other in own_words(_in_use).items():
         text = text.replace(word, other)
@@ -94,18 +95,19 @@ def read_in_language(path: Path) -> str:
 
 
 def overlaid(english: str, own: str) -> str:
-    """The English text with the sections of a translation in place of theirs."""
-    translated = {}
+    """The English text with the sections of a translation in place of theirs; sections of one heading go by their order."""
+    translated: dict[str, list[tuple[str, str, str]]] = {}
     for section in sections(own):
         heading, _, body = section.partition("\n")
         if match := _MADE_FROM.search(heading):
             level = heading.partition(" ")[0]
-            translated[f"{level} {match['english']}"] = (heading[: match.start()], body, match["version"])
+            found = (heading[: match.start()], body, match["version"])
+            translated.setdefault(f"{level} {match['english']}", []).append(found)
     text = ""
     for section in sections(english):
         heading, _, body = section.partition("\n")
-        if heading in translated:
-            title, words, version = translated[heading]
+        if translated.get(heading):
+            title, words, version = translated[heading].pop(0)
             older = "" if version == version_of(section) else OLDER
             merged = f"{title}\n{_in_words(body, words, older)}"
             section = merged if marks_of(merged) == marks_of(section) else section

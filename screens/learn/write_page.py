@@ -174,6 +174,7 @@ class WritePage(ReadingPage):
         self.query_one(WriteList).add_options([Option(title) for title in (*titles, f"    {YOUR_MODEL}")])
         self.query_one(WriteList).highlighted = 0
         self.set_interval(WATCH_SECONDS, self._look_for_change)
+        self.watch(self.app, "language", self._follow_language, init=False)
 
     @latest("watch")
     async def _look_for_change(self) -> None:
@@ -190,6 +191,10 @@ class WritePage(ReadingPage):
     def watch_is_shown(self, is_shown: bool) -> None:
         if is_shown and self.is_mounted:
             self._list()
+
+    def _follow_language(self) -> None:
+        self._list()
+        self._show()
 
     @latest("list")
     async def _list(self) -> None:

@@ -1,5 +1,6 @@
 """Lessons, claims, quiz and glossary in other languages: only words differ, and what a language does not have is English."""
 
+import ast
 import re
 import warnings
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from lab.exercises.exercise import NAMES, TASKS, words_of
 from lab.lessons import translation
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
@@ -56,14 +58,17 @@ def test_a_language_that_is_not_there_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TRANSLATIONS)))
 def test_each_section_is_made_from_one_of_the_english_file_and_those_that_are_older_are_listed(path: Path) -> None:
-    source = LESSONS.joinpath(*path.relative_to(TRANSLATIONS).parts[1:])
-    english = {each.partition("\n")[0]: each for each in sections(source.read_text("utf-8"))}
+    place = path.relative_to(TRANSLATIONS).parts[1:]
+    source = TASKS / path.name if place[0] == "exercises" else LESSONS.joinpath(*place)
+    english: dict[str, list[str]] = {}
+    for section in sections(source.read_text("utf-8")):
+        english.setdefault(section.partition("\n")[0], []).append(version_of(section))
     for section in sections(path.read_text("utf-8")):
         heading = section.partition("\n")[0]
         made = MADE_FROM.fullmatch(heading)
         assert made, f"{heading} names no English section"
-        version = version_of(english.get(f"{made[1]} {made[2]}", ""))
-        if made[3] != version:
+        versions = english.get(f"{made[1]} {made[2]}") or [""]
+        if made[3] != (version := versions.pop(0)):
             warnings.warn(f"{path.relative_to(TRANSLATIONS)}: {heading} is older than the English, {version}", stacklevel=1)
 
 
@@ -106,6 +111,28 @@ def test_a_file_over_itself_is_the_same_and_one_of_another_version_says_so(path:
     same = "".join(made(each, version_of(each)) for each in sections(english))
     assert " ".join(overlaid(english, same).split()) == " ".join(english.split())
     assert overlaid(english, made(english, "0")).count(OLDER) == len(headings)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_exercise_differs_in_words_only(code: str, use: Callable[[str], None]) -> None:
+    english = {name: words_of(name) for name in NAMES}
+    use(code)
+    for name, same in english.items():
+        words = words_of(name)
+        assert (words.lesson, words.solution, words.faults) == (same.lesson, same.solution, same.faults), name
+        assert code_of(words.template) == code_of(same.template), name
+        assert [Counter(MARKS.findall(hint)) for hint in words.told] == [Counter(MARKS.findall(hint)) for hint in same.told], name
+        assert (words.text != same.text) is (TRANSLATIONS / code / "exercises" / f"{name}.md").is_file(), name
+        assert all(len(line) <= 130 for line in words.template.split("\n")), name
+
+
+def code_of(template: str) -> str:
+    """The code of a template without what its function says of itself."""
+    tree = ast.parse(template)
+    function = tree.body[-1]
+    assert isinstance(function, ast.FunctionDef)
+    del function.body[0]
+    return ast.unparse(tree)
 
 
 ONE = "# Title\n\nWords with {figure}.\n\n## Next\n\n- [x] yes\n- [ ] no\n"
