@@ -3,6 +3,7 @@ position only."""
 
 import math
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,12 +151,9 @@ def generate(
     model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings, halves: HalfMatrices | None = None
 ) -> Iterator[SampledToken]:
     """Sample n tokens one after the other after ids, each seeing at most the last `context` tokens; see `generate_batch`."""
-    batch = generate_batch(model, ids, n, [sampling], halves)
-    try:
+    with closing(generate_batch(model, ids, n, [sampling], halves)) as batch:
         for (drawn,) in batch:
             yield drawn
-    finally:
-        batch.close()
 
 
 def generate_batch(

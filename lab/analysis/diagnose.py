@@ -131,18 +131,16 @@ def warming_up(run: DiagnosedRun) -> Diagnosis | None:
         over, until = last.seconds >= end, f"over the first {end:.0f} seconds"
     if over:
         return None
-    halved = f" ({train.lr:g} was set; {rollbacks_text(len(run.rollbacks))})" if run.rollbacks else ""
-    if run.phase not in ACTIVE:
-        evidence = (
-            f"the run ended at step {whole(last.step)} with a learning rate of {significant(last.lr, 2)}, which was to rise to "
-            f"{short_lr(run.peak_lr)} {until}{halved}."
-        )
-        return Diagnosis("too early to tell", evidence, "The loss says little before then.")
-    evidence = (
-        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {short_lr(run.peak_lr)} "
-        f"{until}{halved}."
+    verdict: Verdict = "warming up"
+    now, evidence = (
+        significant(last.lr, 2),
+        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises",
     )
-    return Diagnosis("warming up", evidence, "The loss says little before then.")
+    if run.phase not in ACTIVE:
+        verdict = "too early to tell"
+        evidence = f"the run ended at step {whole(last.step)} with a learning rate of {now}, which was to rise"
+    halved = f" ({train.lr:g} was set; {rollbacks_text(len(run.rollbacks))})" if run.rollbacks else ""
+    return Diagnosis(verdict, f"{evidence} to {short_lr(run.peak_lr)} {until}{halved}.", "The loss says little before then.")
 
 
 def rolled_back(run: DiagnosedRun) -> Diagnosis | None:
