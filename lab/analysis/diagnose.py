@@ -32,7 +32,6 @@ RISING_EVALUATIONS = 3
 ABOVE_UNIFORM = 0.05
 """Excess of a diverged smoothed loss over the uniform baseline, as a fraction."""
 FEWEST_STEPS = 20
-"""Fewest steps to judge by."""
 FEWEST_EVALUATIONS = 3
 STEPS_WITHOUT_EVALUATIONS = 50
 """Fewest steps of a plateau with fewer evaluations than that."""
@@ -229,20 +228,16 @@ def diverged(run: DiagnosedRun) -> Diagnosis | None:
     """Diverged: the smoothed loss is out of bounds, after enough steps that this is no accident of the beginning."""
     if len(run.steps) < FEW_STEPS or run.steps[-1] - run.start < FEWEST_STEPS:
         return None
-    now = run.recent_loss
+    now, at, unit = run.recent_loss, f"at step {step_text(run.steps[-1])}", run.unit.train
     if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
-        evidence = (
-            f"at step {step_text(run.steps[-1])} the smoothed training loss is {run.unit.train(now)} {run.unit.name}, "
-            f"above the uniform baseline ({run.unit.train(run.uniform_baseline)})."
-        )
-        return Diagnosis("diverged", evidence, run.lower_lr_advice())
-    if lowest := run.lowest_before_rise():
-        evidence = (
-            f"the smoothed training loss had fallen to {run.unit.train(lowest[0])} at step {step_text(lowest[1])} and is "
-            f"{run.unit.train(now)} at step {step_text(run.steps[-1])}."
-        )
-        return Diagnosis("diverged", evidence, run.lower_lr_advice())
-    return None
+        baseline = f"above the uniform baseline ({unit(run.uniform_baseline)})"
+        evidence = f"{at} the smoothed training loss is {unit(now)} {unit.name}, {baseline}."
+    elif lowest := run.lowest_before_rise():
+        fell = f"the smoothed training loss had fallen to {unit(lowest[0])} at step {step_text(lowest[1])}"
+        evidence = f"{fell} and is {unit(now)} {at}."
+    else:
+        return None
+    return Diagnosis("diverged", evidence, run.lower_lr_advice())
 
 
 STILL_FALLING = "It ended while its loss was still falling: a run with more steps may well go lower."

@@ -36,10 +36,8 @@ ANY_LENGTH = 1 << 30
 BATCH, LR = 16, 2e-3
 STEPS, HELD_OUT, POINTS = 120, 20, 6
 """Steps of each training, conversations that are not trained on, and measurements."""
-SHOWN = 3
-"""Conversations whose answers are shown."""
-LONGEST = 50
-"""Characters of an answer that are shown."""
+SHOWN, LONGEST = 3, 50
+"""Conversations whose answers are shown, and characters of one."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +89,8 @@ class Chats:
     def _about(self, pair: QuestionPair) -> Conversation:
         """The two questions, in the order that the drawn name gives: neither can be answered by its place alone."""
         names = [name for _, name in NAMED.findall(pair.story)]
-        (first, one), (second, other) = (
-            zip(QUESTIONS, names, strict=True)
-            if pair.name == names[0]
-            else (
-                (QUESTIONS[1], names[1]),
-                (QUESTIONS[0], names[0]),
-            )
-        )
+        asked = list(zip(QUESTIONS, names, strict=True))
+        (first, one), (second, other) = asked if pair.name == names[0] else reversed(asked)
         return Conversation((f"{pair.story} {first}", second), (one, other))
 
     def document(self, chat: Conversation, answers: int = 2, *, has_end: bool) -> tuple[list[int], list[bool]]:

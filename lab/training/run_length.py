@@ -93,21 +93,19 @@ class RunLength:
 
     def __init__(self, config: RunConfig, state: TrainerState, clock: Clock, throughput: Throughput) -> None:
         self._config, self._train = config, config.train
-        self._state = state
-        self._clock = clock
-        self._throughput = throughput
+        self._state, self.clock, self.throughput = state, clock, throughput
         self._limit = (self._train.minutes or 0.0) * 60
         self._most_steps = most_steps(config)
 
     @property
     def lr(self) -> float:
         """Learning rate of the step about to be taken."""
-        return lr_of_next_step(self._config, self._state, self._state.step, self._clock.seconds(), self._throughput.step_seconds)
+        return lr_of_next_step(self._config, self._state, self._state.step, self.clock.seconds(), self.throughput.step_seconds)
 
     def is_over(self) -> bool:
         """True at the last step, at the time limit, and after early stopping."""
         steps = self._train.steps
-        reached = self._state.step >= steps if steps is not None else self._clock.seconds() >= self._limit
+        reached = self._state.step >= steps if steps is not None else self.clock.seconds() >= self._limit
         return reached or self._state.step >= self._most_steps or bool(self.early_stop_message())
 
     def early_stop_message(self) -> str:
@@ -128,8 +126,8 @@ class RunLength:
             "steps would memorize the text."
         )
 
-    def progress(self) -> float:
-        """Fraction of the run that is done, 0 to 1."""
+    def tenths_done(self) -> int:
+        """Tenths of the run that are done, 0 to 10."""
         steps = self._train.steps
-        done = self._state.step / steps if steps is not None else self._clock.seconds() / self._limit
-        return min(1.0, max(done, self._state.step / self._most_steps))
+        done = self._state.step / steps if steps is not None else self.clock.seconds() / self._limit
+        return math.floor(10 * min(1.0, max(done, self._state.step / self._most_steps)) + 1e-9)

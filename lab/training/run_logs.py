@@ -59,7 +59,7 @@ class RunLogs:
             waited += " It stops as soon as there is room." if stopping else ""
             self._clock.stop()
             self._board.update("paused", message=waited, no_room=True, stopping=stopping)
-            self._inbox.wait(RETRY_SECONDS, "resume")
+            self._inbox.wait(RETRY_SECONDS)
         if waited:
             if was_running:
                 self._clock.start()

@@ -22,7 +22,7 @@ from lab.runs.run_control import Command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.weights_file import NotFiniteError
-from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
+from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
 from lab.training.compute_setup import ComputeSetup, meter_of
 from lab.training.distributed.one_rank import OneRank, RankLostError
@@ -69,14 +69,13 @@ class Training:
         self.clock = Clock(self.state.seconds)
         self.throughput = Throughput(self.state.step_seconds)
         self.length = RunLength(self.config, self.state, self.clock, self.throughput)
-        self.snapshot_schedule = SnapshotSchedule(self.length)
         self.over = self.length.is_over()
         self.inbox = CommandInbox(run.control_path, signals)
         saved_step = self.state.step if setup.loaded else None
         truncate_logs(run, -1 if saved_step is None else saved_step)
         self.logs = RunLogs(run, self.state, self.clock, board, self.inbox, saved_step)
         self.rollback = Rollback(setup, self._report_rollback)
-        self.saver = CheckpointSchedule(setup, self.average, self.rollback, self.logs, self.clock, self.throughput)
+        self.saver = CheckpointSchedule(setup, self.average, self.rollback, self.logs, self.length)
         prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
         self.gpu_meter = meter_of(setup.device, self.config.model, self.state.precision)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
@@ -217,8 +216,7 @@ class Training:
             elif message := self.length.early_stop_message():
                 self.logs.event("early_stop", message)
             self.over = self.length.is_over()
-        if self.snapshot_schedule.is_due(step, over=self.over):
-            self.saver.save_snapshot(step)
+        self.saver.save_snapshot_if_due(step, over=self.over)
         if self.saver.is_due(step):
             self.saver.save()
 
@@ -239,7 +237,7 @@ class Training:
     def _handle_commands(self) -> None:
         """Carry out the commands in control/. Raises StopRequestedError if one asks for the end."""
         while command := self.inbox.next():
-            with self.average.hidden():
+            with self.average.shown(is_shown=False):
                 if command.name == "pause":
                     self._pause()
                 else:
