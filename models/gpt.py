@@ -6,13 +6,14 @@ In the comments B is the batch, T the tokens, C the width, H the heads, D = C / 
 """
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from models.attention_kernels import Dropout, causal_attention
 from models.chunked_cross_entropy import ChunkLoss, chunked_cross_entropy, loss_and_gradient
@@ -225,6 +226,19 @@ class GPT(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear) or module is self.wte:
                 module.to(torch.bfloat16)
+
+
+@contextmanager
+def in_evaluation(model: nn.Module, hooks: Iterable[RemovableHandle] = ()) -> Iterator[None]:
+    """Context in which the model is in evaluation mode, and after which it is as it was, without these hooks."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:

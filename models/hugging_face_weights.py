@@ -7,7 +7,6 @@ its older files carry causal masks as buffers.
 import re
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor
 
 PREFIX = "transformer."
@@ -20,28 +19,12 @@ BUFFERS = (".attn.bias", ".attn.masked_bias")
 WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model)\.){0,4}")
 """Prefixes of models that were saved inside DistributedDataParallel, torch.compile or a trainer's own module."""
 
-UNTIED = "the model's output head is not its token embedding, so it is no GPT-2."
-
 
 def to_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the state of a `models.gpt.GPT` to the form that `transformers.GPT2LMHeadModel` loads, head included."""
     converted = {PREFIX + name: turned(name, weight) for name, weight in state.items()}
     converted[HEAD] = state[EMBEDDING]
     return converted
-
-
-def from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert the state of a Hugging Face GPT-2, under any prefix of `own_names`, to that of a `models.gpt.GPT`.
-
-    Raises:
-        ValueError: if the head is not the token embedding, as in a model that was trained with the two untied; if the state has
-            no token embedding, or a tensor that no GPT-2 has.
-    """
-    names = own_names(state)
-    own = {own: state[name] for name, own in names.items()}
-    if HEAD in own and not torch.equal(own[HEAD], own[EMBEDDING]):
-        raise ValueError(UNTIED)
-    return {name: turned(name, weight) for name, weight in own.items() if name != HEAD}
 
 
 def own_names(names: Iterable[str]) -> dict[str, str]:

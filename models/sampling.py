@@ -3,6 +3,7 @@ position only."""
 
 import math
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from models.config import SamplingSettings
 from models.decoding import HalfMatrices, OneTokenDecoder, supports_decode
-from models.gpt import GPT, KVCache
+from models.gpt import GPT, KVCache, in_evaluation
 
 Numbers = NDArray[np.float64]
 
@@ -150,12 +151,9 @@ def generate(
     model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings, halves: HalfMatrices | None = None
 ) -> Iterator[SampledToken]:
     """Sample n tokens one after the other after ids, each seeing at most the last `context` tokens; see `generate_batch`."""
-    batch = generate_batch(model, ids, n, [sampling], halves)
-    try:
+    with closing(generate_batch(model, ids, n, [sampling], halves)) as batch:
         for (drawn,) in batch:
             yield drawn
-    finally:
-        batch.close()
 
 
 def generate_batch(
@@ -181,9 +179,7 @@ def generate_batch(
     cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
     halves = None if any(sampling.repetition_penalty != 1.0 for sampling in samplings) else halves
     one_by_one, decoder = supports_decode(model, len(samplings)), None
-    was_training = model.training
-    model.eval()
-    try:
+    with in_evaluation(model):
         for length in range(len(ids), len(ids) + n):
             if length > context:
                 cache = None
@@ -203,8 +199,6 @@ def generate_batch(
             for sequence, token in zip(sequences, drawn, strict=True):
                 sequence.append(token.id)
             yield drawn
-    finally:
-        model.train(was_training)
 
 
 def _draw_one(logits: Tensor, sampling: SamplingSettings, window: Sequence[int], position: int) -> SampledToken:

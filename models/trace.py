@@ -29,8 +29,8 @@ An edited value has two names: the plain one after the edit, and with `.before` 
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ from torch.nn import functional
 from models.attention_kernels import causal_mask
 from models.check import alone, check
 from models.gelu import gelu
-from models.gpt import EPSILON, GPT, Block
+from models.gpt import EPSILON, GPT, in_evaluation
 from models.trace_edits import Edit
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post")
@@ -72,19 +72,8 @@ class Trace:
         ValueError: if there are no ids, more of them than the context, or an edit that cannot be made.
     """
 
-    def __init__(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> None:
-        self._begin(model, ids, edits)
-        while self.advance():
-            check()
-
-    @classmethod
-    def begun(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Self:
-        """A trace without any layer yet: `advance` computes one after the other."""
-        trace = cls.__new__(cls)
-        trace._begin(model, ids, edits)
-        return trace
-
-    def _begin(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit]) -> None:
+    def __init__(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = (), *, at_once: bool = True) -> None:
+        """Unless `at_once`, without any layer yet: `advance` computes one after the other."""
         self.config = model.config
         self.ids = list(ids)
         self.edits = tuple(edits)
@@ -104,6 +93,8 @@ class Trace:
         """Number of layers whose residual streams are computed."""
         self._streams["embed"] = self._embedding[self.ids]
         self._streams["pos_embed"] = model.wpe.weight.detach().float()[: len(self.ids)]
+        while at_once and self.advance():
+            check()
 
     @torch.no_grad()
     def advance(self) -> bool:
@@ -166,7 +157,7 @@ class Trace:
         Summed over the heads, and with the output bias, this is `attn_out` (unless that itself was edited).
         """
         heads, width = self.config.heads, self.config.head_width
-        output = self._block(layer).attn.c_proj.weight.detach().double()  # (C, H*D)
+        output = self._model.blocks[layer].attn.c_proj.weight.detach().double()  # (C, H*D)
         z = self._inside_of(layer)["attn.z"]  # (H, T, D)
         z = z if positions is None else z[:, list(positions)]
         return z.double() @ output.T.view(heads, width, -1)  # (H, n, D) @ (H, D, C)
@@ -174,27 +165,19 @@ class Trace:
     @torch.no_grad()
     def pattern_and_values(self, layer: int) -> tuple[Tensor, Tensor]:
         """Pattern (H, T, T) and values (H, T, D) of a layer, without computing the rest of it or releasing another layer."""
-        made = self._insides.get(layer) or self._attention(layer, self._entering(layer))
+        made = self._insides.get(layer) or self._attention(layer, self._streams[f"blocks.{layer}.resid_pre"])
         return made["attn.pattern"], made["attn.v"]
 
     def release(self) -> None:
         """Release the insides of the kept layers; they are computed again on access."""
         self._insides.clear()
 
-    def _entering(self, layer: int) -> Tensor:
-        return self._streams[f"blocks.{layer}.resid_pre"]
-
-    def _block(self, layer: int) -> Block:
-        block = self._model.h[layer]
-        assert isinstance(block, Block)
-        return block
-
     def _inside_of(self, layer: int) -> dict[str, Tensor]:
         if layer not in self._insides:
             size = sum(value.numel() for value in next(iter(self._insides.values()), {}).values())
             while len(self._insides) >= self.kept_layers and (len(self._insides) + 1) * size > KEPT:
                 self._insides.popitem(last=False)  # release an old layer before computing the new one
-            made = self._layer(layer, self._entering(layer))
+            made = self._layer(layer, self._streams[f"blocks.{layer}.resid_pre"])
             for norm, stream in (("ln1", "resid_pre"), ("ln2", "resid_mid")):
                 made[f"{norm}.scale"], made[f"{norm}.normalized"] = scale_and_normalized(made[stream])
             self._insides[layer] = made
@@ -203,7 +186,7 @@ class Trace:
 
     def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
         """All of LAYER_NAMES but the norms' scale and normalized, from the (edited) residual stream (T, C) that enters."""
-        block = self._block(layer)
+        block = self._model.blocks[layer]
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = self._attention(layer, resid_pre)
         made["attn.z"] = self._edited(layer, "attn.z", made["attn.pattern"] @ made["attn.v"], made)  # (H, T, D)
@@ -220,7 +203,7 @@ class Trace:
 
     def _attention(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
         """Values of LAYER_NAMES up to the pattern, but the scale and normalized."""
-        block = self._block(layer)
+        block = self._model.blocks[layer]
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = {"resid_pre": resid_pre}
 
@@ -298,23 +281,13 @@ def hidden_with_patterns(model: GPT, ids: Tensor, each: Callable[[int, Tensor], 
         return hook
 
     hooks = [block.attn.c_attn.register_forward_hook(keep(layer)) for layer, block in enumerate(model.blocks)]
-    was_training = model.training
-    model.eval()
-    try:
+    with in_evaluation(model, hooks):
         return model.hidden(ids)
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
 
 
-class ParitySite(NamedTuple):
-    """The hook of one activation: a module, its input or output (`side`), and for q, k and v which `third` of it."""
-
-    name: str
-    module: nn.Module
-    side: str
-    third: int | None = None
+INPUTS = {"resid_pre": "", "attn.z": "attn.c_proj", "resid_mid": "ln_2", "mlp.post": "mlp.c_proj"}
+OUTPUTS = {"ln1.out": "ln_1", "attn_out": "attn", "ln2.out": "ln_2", "mlp.pre": "mlp.c_fc", "mlp_out": "mlp", "resid_post": ""}
+"""The module of a block whose input or output is the value of this name; "" is the block itself."""
 
 
 @torch.no_grad()
@@ -327,51 +300,32 @@ def fast_tensors(model: GPT, ids: Sequence[int], names: Collection[str] | None =
     Raises:
         ValueError: if the ids are more than the context.
     """
-    kept: dict[str, Tensor] = {}
-    wanted = [place for place in _places(model) if names is None or place.name in names]
-    hooks = [_hook(place, kept, (model.config.heads, model.config.head_width)) for place in wanted]
-    hooks += [part.register_forward_pre_hook(lambda *_: check()) for block in model.blocks for part in (block.attn, block.mlp)]
-    was_training = model.training
-    model.eval()
-    try:
-        with alone():  # a pass that were let in would call the hooks, too
-            x = model.hidden(torch.tensor([list(ids)], device=model.wte.weight.device))
-            if names is None or "logits" in names:
-                kept["logits"] = model.unembed(x)[0]
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return kept
+    kept, by_head = dict[str, Tensor](), (model.config.heads, model.config.head_width)
+    hooks = [part.register_forward_pre_hook(lambda *_: check()) for block in model.blocks for part in (block.attn, block.mlp)]
 
+    def watch(name: str, module: nn.Module, *, output: bool = True, third: int | None = None) -> None:
+        def keep(value: Tensor) -> None:
+            # z's (T, C), and for q, k and v (T, 3*C), to (T, H, D)
+            kept[name] = value if third is None else value.reshape(len(value), -1, *by_head)[:, third]
 
-def _places(model: GPT) -> Iterator[ParitySite]:
-    yield ParitySite("embed", model.wte, "out")
-    block: Any
-    for layer, block in enumerate(model.h):
-        prefix = f"blocks.{layer}."
-        yield ParitySite(prefix + "resid_pre", block, "in")
-        yield ParitySite(prefix + "ln1.out", block.ln_1, "out")
+        if names is not None and name not in names:
+            return
+        if output:
+            hooks.append(module.register_forward_hook(lambda _, __, value: keep(value[0])))
+        else:
+            hooks.append(module.register_forward_pre_hook(lambda _, inputs: keep(inputs[0][0])))
+
+    watch("embed", model.wte)
+    for layer, block in enumerate(model.blocks):
+        for name, module in INPUTS.items():
+            watch(f"blocks.{layer}.{name}", block.get_submodule(module), output=False, third=0 if name == "attn.z" else None)
+        for name, module in OUTPUTS.items():
+            watch(f"blocks.{layer}.{name}", block.get_submodule(module))
         for third, part in enumerate("qkv"):
-            yield ParitySite(f"{prefix}attn.{part}", block.attn.c_attn, "out", third)
-        yield ParitySite(prefix + "attn.z", block.attn.c_proj, "in", 0)
-        yield ParitySite(prefix + "attn_out", block.attn, "out")
-        yield ParitySite(prefix + "resid_mid", block.ln_2, "in")
-        yield ParitySite(prefix + "ln2.out", block.ln_2, "out")
-        yield ParitySite(prefix + "mlp.pre", block.mlp.c_fc, "out")
-        yield ParitySite(prefix + "mlp.post", block.mlp.c_proj, "in")
-        yield ParitySite(prefix + "mlp_out", block.mlp, "out")
-        yield ParitySite(prefix + "resid_post", block, "out")
-    yield ParitySite("ln_final.out", model.ln_f, "out")
-
-
-def _hook(place: ParitySite, kept: dict[str, Tensor], split: tuple[int, int]) -> torch.utils.hooks.RemovableHandle:
-    def keep(value: Tensor) -> None:
-        value = value[0]
-        if place.third is not None:  # (T, 3*C), or z's (T, C), to (T, H, D)
-            value = value.reshape(len(value), -1, *split)[:, place.third]
-        kept[place.name] = value
-
-    if place.side == "in":
-        return place.module.register_forward_pre_hook(lambda _, inputs: keep(inputs[0]))
-    return place.module.register_forward_hook(lambda _, __, output: keep(output))
+            watch(f"blocks.{layer}.attn.{part}", block.attn.c_attn, third=third)
+    watch("ln_final.out", model.ln_f)
+    with in_evaluation(model, hooks), alone():  # a pass that were let in would call the hooks, too
+        x = model.hidden(torch.tensor([list(ids)], device=model.wte.weight.device))
+        if names is None or "logits" in names:
+            kept["logits"] = model.unembed(x)[0]
+    return kept

@@ -65,14 +65,6 @@ class BigramCounts:
         tokens, firsts = (np.bincount(part, minlength=vocab_size) for part in (ids, first))
         return cls(vocab_size, tokens, firsts, found, counts)
 
-    def unigram_entropy(self) -> float:
-        """H(token) in nats."""
-        return entropy_of_counts(self.tokens)
-
-    def bigram_entropy(self) -> float:
-        """H(next | this) = H(this, next) − H(this) in nats."""
-        return max(0.0, entropy_of_counts(self.pair_counts) - entropy_of_counts(self.first))
-
     def unigram_losses(self) -> Array:
         """−ln p of each token (V), in nats; every count is raised by one, so that p > 0."""
         return np.asarray(-np.log((self.tokens + 1) / (self.tokens.sum() + self.vocab_size)))
@@ -191,7 +183,8 @@ def text_entropy(ids: Array, end: Array, vocab_size: int, evaluated: Ranges = ()
     validation = validation_text(ids, end[:MOST_TOKENS], counts)
     if validation is not None and any(start < stop for start, stop in evaluated):
         validation = replace(validation, evaluated=losses_in(end, evaluated, counts))
-    return TextEntropy(counts.unigram_entropy(), counts.bigram_entropy(), validation)
+    bigram = max(0.0, entropy_of_counts(counts.pair_counts) - entropy_of_counts(counts.first))  # H(this, next) − H(this)
+    return TextEntropy(entropy_of_counts(counts.tokens), bigram, validation)
 
 
 def run_entropy(run: Run) -> TextEntropy | None:

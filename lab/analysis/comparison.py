@@ -50,20 +50,20 @@ def results(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
         return ComparisonRow(label, tuple(NONE if value is None else write(value) for value in values), winner)
 
     latest = [run.history.latest for run in runs]
-    rows = [ComparisonRow("state", tuple(run.phase for run in runs))]
-    losses = row("best val loss", [score(each, bits=False) for each in best], fixed, best=all_compare and same_tokens(runs))
-    rows.append(losses)
-    rows.append(row("… in bits/byte", [score(each, bits=True) for each in best], fixed, best=all_compare))
-    rows.append(row("… at step", [each.step if each else None for each in best], whole))
     shares = [share_of(run, end) for run, end in zip(runs, ends, strict=True)]
-    rows.append(ComparisonRow("… evaluated on", tuple(share.in_short if share else NONE for share in shares)))
     copied = [f"{probability(found.share)}{copied_error(found)}" if (found := run.copied) else NONE for run in runs]
-    rows += [ComparisonRow("… in training", tuple(copied))] * any(run.copied for run in runs)
-    rows.append(row("steps done", [run.status.step for run in runs], whole))
-    rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
-    rows.append(row("time training", [run.status.seconds or None for run in runs], duration))
-    rows.append(row("parameters", [parameter_count(run.config.model) for run in runs], count))
-    return rows
+    return [
+        ComparisonRow("state", tuple(run.phase for run in runs)),
+        row("best val loss", [score(each, bits=False) for each in best], fixed, best=all_compare and same_tokens(runs)),
+        row("… in bits/byte", [score(each, bits=True) for each in best], fixed, best=all_compare),
+        row("… at step", [each.step if each else None for each in best], whole),
+        ComparisonRow("… evaluated on", tuple(share.in_short if share else NONE for share in shares)),
+        *[ComparisonRow("… in training", tuple(copied))] * any(run.copied for run in runs),
+        row("steps done", [run.status.step for run in runs], whole),
+        row("tokens seen", [metric.tokens if metric else None for metric in latest], count),
+        row("time training", [run.status.seconds or None for run in runs], duration),
+        row("parameters", [parameter_count(run.config.model) for run in runs], count),
+    ]
 
 
 def differences(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:

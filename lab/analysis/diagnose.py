@@ -32,7 +32,6 @@ RISING_EVALUATIONS = 3
 ABOVE_UNIFORM = 0.05
 """Excess of a diverged smoothed loss over the uniform baseline, as a fraction."""
 FEWEST_STEPS = 20
-"""Fewest steps to judge by."""
 FEWEST_EVALUATIONS = 3
 STEPS_WITHOUT_EVALUATIONS = 50
 """Fewest steps of a plateau with fewer evaluations than that."""
@@ -131,18 +130,16 @@ def warming_up(run: DiagnosedRun) -> Diagnosis | None:
         over, until = last.seconds >= end, f"over the first {end:.0f} seconds"
     if over:
         return None
-    halved = f" ({train.lr:g} was set; {rollbacks_text(len(run.rollbacks))})" if run.rollbacks else ""
-    if run.phase not in ACTIVE:
-        evidence = (
-            f"the run ended at step {whole(last.step)} with a learning rate of {significant(last.lr, 2)}, which was to rise to "
-            f"{short_lr(run.peak_lr)} {until}{halved}."
-        )
-        return Diagnosis("too early to tell", evidence, "The loss says little before then.")
-    evidence = (
-        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {short_lr(run.peak_lr)} "
-        f"{until}{halved}."
+    verdict: Verdict = "warming up"
+    now, evidence = (
+        significant(last.lr, 2),
+        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises",
     )
-    return Diagnosis("warming up", evidence, "The loss says little before then.")
+    if run.phase not in ACTIVE:
+        verdict = "too early to tell"
+        evidence = f"the run ended at step {whole(last.step)} with a learning rate of {now}, which was to rise"
+    halved = f" ({train.lr:g} was set; {rollbacks_text(len(run.rollbacks))})" if run.rollbacks else ""
+    return Diagnosis(verdict, f"{evidence} to {short_lr(run.peak_lr)} {until}{halved}.", "The loss says little before then.")
 
 
 def rolled_back(run: DiagnosedRun) -> Diagnosis | None:
@@ -231,20 +228,16 @@ def diverged(run: DiagnosedRun) -> Diagnosis | None:
     """Diverged: the smoothed loss is out of bounds, after enough steps that this is no accident of the beginning."""
     if len(run.steps) < FEW_STEPS or run.steps[-1] - run.start < FEWEST_STEPS:
         return None
-    now = run.recent_loss
+    now, at, unit = run.recent_loss, f"at step {step_text(run.steps[-1])}", run.unit.train
     if now > run.uniform_baseline * (1 + ABOVE_UNIFORM):
-        evidence = (
-            f"at step {step_text(run.steps[-1])} the smoothed training loss is {run.unit.train(now)} {run.unit.name}, "
-            f"above the uniform baseline ({run.unit.train(run.uniform_baseline)})."
-        )
-        return Diagnosis("diverged", evidence, run.lower_lr_advice())
-    if lowest := run.lowest_before_rise():
-        evidence = (
-            f"the smoothed training loss had fallen to {run.unit.train(lowest[0])} at step {step_text(lowest[1])} and is "
-            f"{run.unit.train(now)} at step {step_text(run.steps[-1])}."
-        )
-        return Diagnosis("diverged", evidence, run.lower_lr_advice())
-    return None
+        baseline = f"above the uniform baseline ({unit(run.uniform_baseline)})"
+        evidence = f"{at} the smoothed training loss is {unit(now)} {unit.name}, {baseline}."
+    elif lowest := run.lowest_before_rise():
+        fell = f"the smoothed training loss had fallen to {unit(lowest[0])} at step {step_text(lowest[1])}"
+        evidence = f"{fell} and is {unit(now)} {at}."
+    else:
+        return None
+    return Diagnosis("diverged", evidence, run.lower_lr_advice())
 
 
 STILL_FALLING = "It ended while its loss was still falling: a run with more steps may well go lower."

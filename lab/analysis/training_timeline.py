@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from numpy import ndindex
+
 from lab.core.errors import UserError
 from lab.core.number_format import probability, probability_change, significant, whole
 from lab.runs.run_folder import Run
@@ -73,12 +75,8 @@ def _element_of(block: Strip | Matrix, ref: str) -> float | None:
     if not block.ref or ref.partition("[")[0] != block.ref.partition("[")[0]:
         return None
     values = block.values.numpy()
-    if isinstance(block, Strip):
-        values = values.reshape(-1)
-        places: list[tuple[int, ...]] = [(index,) for index in range(values.size)]
-    else:
-        places = [(row, column) for row in range(values.shape[0]) for column in range(values.shape[1])]
-    found = next((float(values[place]) for place in places if element(block.ref, *place) == ref), None)
+    values = values.reshape(-1) if isinstance(block, Strip) else values
+    found = next((float(values[place]) for place in ndindex(values.shape) if element(block.ref, *place) == ref), None)
     return None if found is None or found != found else found
 
 

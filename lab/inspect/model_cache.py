@@ -151,7 +151,7 @@ class UnfinishedTrace:
         from models.trace import Trace
 
         try:
-            self._trace = Trace.begun(model, ids, edits)
+            self._trace = Trace(model, ids, edits, at_once=False)
         except ValueError as error:
             raise UserError(f"This cannot be traced: {error}") from error
         if 2 * 4 * _layer_size(model.config, len(ids)) <= SHARE_OF_MEMORY * available_memory():

@@ -20,11 +20,10 @@ from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
 from lab.studies.study_job import Record
-from lab.training.posttraining.answers import greedy_answers
+from lab.training.posttraining.answers import greedy_answers, masked_batch
 from lab.training.posttraining.question_pairs import NAMED, PairSource, QuestionPair
 from lab.training.posttraining.sft_and_rl import WARMUP, train
 from models.chat import Chat, Template, Turn
-from models.chunked_cross_entropy import IGNORE_INDEX
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -37,10 +36,8 @@ ANY_LENGTH = 1 << 30
 BATCH, LR = 16, 2e-3
 STEPS, HELD_OUT, POINTS = 120, 20, 6
 """Steps of each training, conversations that are not trained on, and measurements."""
-SHOWN = 3
-"""Conversations whose answers are shown."""
-LONGEST = 50
-"""Characters of an answer that are shown."""
+SHOWN, LONGEST = 3, 50
+"""Conversations whose answers are shown, and characters of one."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +89,8 @@ class Chats:
     def _about(self, pair: QuestionPair) -> Conversation:
         """The two questions, in the order that the drawn name gives: neither can be answered by its place alone."""
         names = [name for _, name in NAMED.findall(pair.story)]
-        (first, one), (second, other) = (
-            zip(QUESTIONS, names, strict=True)
-            if pair.name == names[0]
-            else (
-                (QUESTIONS[1], names[1]),
-                (QUESTIONS[0], names[0]),
-            )
-        )
+        asked = list(zip(QUESTIONS, names, strict=True))
+        (first, one), (second, other) = asked if pair.name == names[0] else reversed(asked)
         return Conversation((f"{pair.story} {first}", second), (one, other))
 
     def document(self, chat: Conversation, answers: int = 2, *, has_end: bool) -> tuple[list[int], list[bool]]:
@@ -160,14 +151,8 @@ def fine_tune(model: GPT, chats: Chats, training: Sequence[Conversation], varian
 
 
 def batch_of(documents: Sequence[tuple[list[int], list[bool]]], *, on_all: bool) -> tuple[Tensor, Tensor]:
-    """Ids and targets (B, T), padded at the end; tokens that are not learned have the target `IGNORE_INDEX`."""
-    width = max(len(ids) for ids, _ in documents) - 1
-    ids, targets = torch.zeros(len(documents), width, dtype=torch.long), torch.full((len(documents), width), IGNORE_INDEX)
-    for row, (tokens, written) in enumerate(documents):
-        size, mask = len(tokens) - 1, torch.tensor(written[1:]) | on_all
-        ids[row, :size] = torch.tensor(tokens[:-1])
-        targets[row, :size] = torch.where(mask, torch.tensor(tokens[1:]), IGNORE_INDEX)
-    return ids, targets
+    """Ids and targets (B, T); tokens that are not learned are no targets."""
+    return masked_batch([(ids, [on_all or by for by in written]) for ids, written in documents])
 
 
 def answers_of(model: GPT, chats: Chats, tests: Sequence[Conversation], variant: Variant) -> list[str]:

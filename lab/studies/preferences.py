@@ -18,7 +18,7 @@ from torch.nn.functional import logsigmoid
 
 from lab.studies.study_job import Record
 from lab.training.posttraining.answers import Example, answer_batch, decode
-from lab.training.posttraining.sft_and_rl import answer_tokens, descend, kl_per_answer, policy_loss, train
+from lab.training.posttraining.sft_and_rl import descend, policy_step, train
 from models.chunked_cross_entropy import IGNORE_INDEX
 from models.config import ModelConfig
 from models.gpt import GPT
@@ -104,7 +104,7 @@ class RewardModel(nn.Module):
 
     def forward(self, examples: Sequence[Example]) -> Tensor:
         """Scores (B,) as they were learned."""
-        ids, targets = answer_batch(list(examples))
+        ids, targets = answer_batch(examples)
         is_answer = (targets != IGNORE_INDEX).float()  # (B, T)
         scores: Tensor = self.head(self.gpt.hidden(ids))[..., 0]  # (B, T)
         return (scores * is_answer).sum(1) / is_answer.sum(1)
@@ -223,14 +223,8 @@ def _train_policy(
         animals = [animal for animal in chance.choices(ANIMALS, k=sizes.prompts) for _ in range(GROUP)]
         examples = sample(policy, animals, generator)
         rewards = reward.scores(examples)
-        ids, targets = answer_batch(examples)
-        with torch.no_grad():
-            reference = answer_tokens(start, ids, targets)
-        current = answer_tokens(policy, ids, targets)
-        block.append(
-            (float(kl_per_answer(current, reference).detach().mean()), float(rewards.mean()), fmean(map(judged, examples)))
-        )
-        descend(policy_loss(current, reference, rewards, beta, GROUP), policy, optimizer)
+        kl = policy_step(policy, start, examples, rewards, beta, GROUP, optimizer)
+        block.append((kl, float(rewards.mean()), fmean(map(judged, examples))))
         if number % BLOCK == 0:
             kl, score, quality = (fmean(column) for column in zip(*block, strict=True))
             record.point("KL", f"score, {name}", kl, score)

@@ -111,7 +111,12 @@ def study(record: Record, sizes: Sizes = Sizes()) -> None:  # noqa: B008
                             record.point(views[question], way.name, step.number * sizes.batch, right)
                 record.done((at + step.number / sizes.steps) / len(ways))
     _show_answers(record, held[:SHOWN], ways, models)
-    _measure(record, shares, baseline, _spelling(ways[-1], models[SPELLED], held))
+    spelled_right, right_if_spelled = _spelling(ways[-1], models[SPELLED], held)
+    record.measure(spelled_right=spelled_right, right_if_spelled=right_if_spelled)
+    for question, kind in PLAIN.items():
+        by_bytes, by_bpe, spelled = (shares[way, question] for way in WAYS)
+        record.measure(**{f"bytes_{kind}": by_bytes, f"bpe_{kind}": by_bpe, f"spelled_{kind}": spelled})
+        record.measure(**{f"{kind}_lead": by_bytes - by_bpe, f"baseline_{kind}": baseline[question]})
 
 
 def _spelling(way: Way, model: GPT, words: Sequence[str]) -> tuple[float, float]:
@@ -148,13 +153,3 @@ def _show_answers(record: Record, words: Sequence[str], ways: Sequence[Way], mod
     written = [way.answers(models[way.name], words, LETTER) for way in ways]
     rows = [(ways[1].pieces(word), right_answer(word, LETTER), *each) for word, *each in zip(words, *written, strict=True)]
     record.table("answers", "the third letter of some new words", ["word", "right", *WAYS], rows)
-
-
-def _measure(record: Record, shares: Shares, baseline: dict[str, float], spelling: tuple[float, float]) -> None:
-    """The measures of the words kept out."""
-    record.measure(spelled_right=spelling[0], right_if_spelled=spelling[1])
-    for question in QUESTIONS:
-        kind = PLAIN[question]
-        by_bytes, by_bpe, spelled = (shares[way, question] for way in WAYS)
-        record.measure(**{f"bytes_{kind}": by_bytes, f"bpe_{kind}": by_bpe, f"spelled_{kind}": spelled})
-        record.measure(**{f"{kind}_lead": by_bytes - by_bpe, f"baseline_{kind}": baseline[question]})

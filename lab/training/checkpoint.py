@@ -72,8 +72,7 @@ def save_checkpoint(
         NotFiniteError: if a tensor holds NaN or infinity.
     """
     state = msgspec.structs.replace(state, config_checksum=config_checksum(run))
-    tensors = {MODEL_PREFIX + name: weight for name, weight in model.state_dict().items()}
-    tensors |= {OPTIMIZER_PREFIX + name: value for name, value in optimizer_tensors(model, optimizer).items()}
+    tensors = named_tensors(model, optimizer_tensors(model, optimizer))
     tensors |= {ROLLBACK_PREFIX + name: value for name, value in (rollback_tensors or {}).items()}
     last, previous = run.path / "last.safetensors", run.path / "previous.safetensors"
     temporary = temporary_beside(last)
@@ -194,6 +193,12 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tenso
         for name, weight in model.named_parameters()
         for key, value in optimizer.state.get(weight, {}).items()
     }
+
+
+def named_tensors(model: nn.Module, of_optimizer: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's weights and these `optimizer_tensors` by their names in a checkpoint."""
+    tensors = {MODEL_PREFIX + name: weight for name, weight in model.state_dict().items()}
+    return tensors | {OPTIMIZER_PREFIX + name: value for name, value in of_optimizer.items()}
 
 
 def load_optimizer(model: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -1,6 +1,5 @@
 """What is kept of a run, and when: checkpoints in intervals, the best weights, snapshots. A full disk is waited for."""
 
-import math
 import time
 from collections.abc import Callable
 
@@ -8,7 +7,7 @@ from lab.runs import weights_file
 from lab.runs.weights_file import NotFiniteError
 from lab.training import checkpoint
 from lab.training.rollback import Rollback
-from lab.training.run_length import Clock, RunLength, Throughput
+from lab.training.run_length import RunLength
 from lab.training.run_logs import RunLogs
 from lab.training.training_setup import TrainingSetup
 from lab.training.weight_average import WeightAverage
@@ -19,39 +18,15 @@ SAVE_SHARE = 0.05
 """Share of the time that saving may take; a model whose checkpoint takes long is saved less often."""
 
 
-class SnapshotSchedule:
-    """Snapshots at the start, at powers of two in the first tenth of the run, where most happens, at every tenth, and the end."""
-
-    def __init__(self, length: RunLength) -> None:
-        self._length = length
-        self._tenths = self._tenths_done()
-
-    def is_due(self, step: int, *, over: bool) -> bool:
-        """True if a snapshot is due; to be called once after each step."""
-        before, self._tenths = self._tenths, self._tenths_done()
-        return step == 0 or over or self._tenths > before or (self._tenths == 0 and step & (step - 1) == 0)
-
-    def _tenths_done(self) -> int:
-        return math.floor(10 * self._length.progress() + 1e-9)
-
-
 class CheckpointSchedule:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
     def __init__(
-        self,
-        setup: TrainingSetup,
-        average: WeightAverage,
-        rollback: Rollback,
-        logs: RunLogs,
-        clock: Clock,
-        throughput: Throughput,
+        self, setup: TrainingSetup, average: WeightAverage, rollback: Rollback, logs: RunLogs, length: RunLength
     ) -> None:
         self._run, self._trained, self._state = setup.run, setup.trained, setup.state
-        self._average, self._rollback = average, rollback
-        self._logs = logs
-        self._clock = clock
-        self._throughput = throughput
+        self._average, self._rollback, self._logs, self._length = average, rollback, logs, length
+        self._tenths = length.tenths_done()
         self._saved_at = time.monotonic()
         self._took = 0.0
 
@@ -92,8 +67,12 @@ class CheckpointSchedule:
         self._logs.event("best")
         return True
 
-    def save_snapshot(self, step: int) -> None:
-        self._write("keep a snapshot", lambda: weights_file.save_snapshot(self._run, self._trained.model, step))
+    def save_snapshot_if_due(self, step: int, *, over: bool) -> None:
+        """Keep a snapshot at the start, at powers of two in the first tenth of the run, where most happens, at every tenth, and
+        at the end. To be called once after each step."""
+        before, self._tenths = self._tenths, self._length.tenths_done()
+        if step == 0 or over or self._tenths > before or (self._tenths == 0 and step & (step - 1) == 0):
+            self._write("keep a snapshot", lambda: weights_file.save_snapshot(self._run, self._trained.model, step))
 
     def _write(self, what: str, action: Callable[[], None]) -> bool:
         try:
@@ -106,7 +85,7 @@ class CheckpointSchedule:
     def _save(self) -> None:
         started = time.monotonic()
         state = self._state
-        state.seconds, state.step_seconds = self._clock.seconds(), self._throughput.step_seconds
+        state.seconds, state.step_seconds = self._length.clock.seconds(), self._length.throughput.step_seconds
         state.rollback_step, state.rollback_losses, tensors = self._rollback.to_save()
         self._logs.sync()
         checkpoint.save_checkpoint(self._run, self._trained.model, self._trained.optimizer, state, tensors)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from lab.runs.run_control import Command, CommandName, take_commands
+from lab.runs.run_control import Command, take_commands
 
 TWICE_SECONDS = 5.0
 """Time in which one signal may reach a rank twice: from the terminal or the cluster, and from the launcher that hands it on."""
@@ -93,22 +93,18 @@ class CommandInbox:
         self.poll()
         return self._waiting.pop(0) if self._waiting else None
 
-    def wait(self, seconds: float, until: CommandName) -> bool:
-        """Wait for a command, which is removed; True if it came, False when the time is up or something new asks for the end.
+    def wait(self, seconds: float) -> None:
+        """Wait until the time is up, the command to resume comes, which is removed, or something new asks for the end.
 
         Raises:
             StopRequestedError: at the command to discard what is not saved. Nothing else ends the training from here.
         """
-        deadline = time.monotonic() + seconds
-        before = self.stop_requested_by
-        while True:
+        deadline, before = time.monotonic() + seconds, self.stop_requested_by
+        while time.monotonic() < deadline and self.stop_requested_by == before:
             self._fetch()
             if any(command.name == "discard" for command in self._waiting):
                 raise StopRequestedError("stop", save=False)
-            for command in self._waiting:
-                if command.name == until:
-                    self._waiting.remove(command)
-                    return True
-            if time.monotonic() >= deadline or self.stop_requested_by != before:
-                return False
+            if resume := next((command for command in self._waiting if command.name == "resume"), None):
+                self._waiting.remove(resume)
+                return
             time.sleep(POLL_SECONDS)

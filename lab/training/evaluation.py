@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 
@@ -28,12 +27,6 @@ TOKENS_AT_ONCE = 4096
 """Tokens of one forward pass, about: large enough to keep the cores busy, small enough to take commands in between."""
 
 
-class Evaluation(NamedTuple):
-    val_loss: float
-    """Nats per token."""
-    bits_per_byte: float
-
-
 class Evaluator:
     """Evaluator on a fixed set of tokens, in fp32 whatever the precision of training."""
 
@@ -53,32 +46,33 @@ class Evaluator:
         """Tokens predicted in one evaluation."""
         self.bytes = sum(count_bytes(tokens, token_bytes, start, stop) for start, stop in ranges)
 
-    def evaluate(self, model: GPT, between: Callable[[], None] = lambda: None) -> Evaluation:
-        """Loss and bits per byte, on fewer windows at once where memory does not suffice.
+    def evaluate(self, model: GPT, step: int, between: Callable[[], None]) -> FinalEvaluation:
+        """Loss and bits per byte of the weights of a step, on fewer windows at once where memory does not suffice.
 
         `between` is called after each batch, and may raise to break off; the model is in training mode again afterwards.
         """
         while True:
             try:
-                return self._evaluate(model, between)
+                return self._evaluate(model, step, between)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._windows.halve():
                     raise
             free_memory(model.wte.weight.device)  # only here the exception, and with it what the attempt had allocated, is gone
 
-    def _evaluate(self, model: GPT, between: Callable[[], None]) -> Evaluation:
+    def _evaluate(self, model: GPT, step: int, between: Callable[[], None]) -> FinalEvaluation:
         device = model.wte.weight.device
         total = 0.0
         try:
             for ids, targets in self._windows:
                 model.eval()
                 with torch.inference_mode(), full_precision():
-                    loss = model.loss(torch.from_numpy(ids).to(device), torch.from_numpy(targets).to(device))
-                total += float(loss) * counted_targets(targets)
+                    mean = model.loss(torch.from_numpy(ids).to(device), torch.from_numpy(targets).to(device))
+                total += float(mean) * counted_targets(targets)
                 between()
         finally:
             model.train()
-        return Evaluation(total / self.tokens, total / math.log(2) / self.bytes)
+        loss, bits = finite_or_none(total / self.tokens, 6), finite_or_none(total / math.log(2) / self.bytes, 6)
+        return FinalEvaluation(step=step, tokens=self.tokens, bytes=self.bytes, val_loss=loss, bits_per_byte=bits)
 
 
 def evaluated_ranges(config: RunConfig) -> Ranges:
@@ -114,7 +108,7 @@ def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Ca
     evaluator = Evaluator(run.config, setup.tokens, token_lengths(setup.tokenizer), final=True)
     share = "all" if evaluator.bytes == run.config.data.val_bytes else "a large sample"
     board.update(message=f"Training is done; the weights are evaluated on {share} of the validation part.")
-    last = _evaluate(evaluator, setup.trained.model, state.step, between)
+    last = evaluator.evaluate(setup.trained.model, state.step, between)
     best: FinalEvaluation | None = last
     if state.best_step not in (None, state.step):
         try:
@@ -124,15 +118,9 @@ def evaluate_final_weights(setup: TrainingSetup, board: StatusBoard, between: Ca
             best = None
         else:
             model.set_attention_kernel(state.attention)
-            best = _evaluate(evaluator, model, step, between) if step == state.best_step else None  # its file is missing
+            best = evaluator.evaluate(model, step, between) if step == state.best_step else None  # its file is missing
     board.update(final=last, final_best=best)
     keep_outcome(run.config, board.status, run.path.parent)
-
-
-def _evaluate(evaluator: Evaluator, model: GPT, step: int, between: Callable[[], None]) -> FinalEvaluation:
-    found = evaluator.evaluate(model, between)
-    loss, bits = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
-    return FinalEvaluation(step=step, tokens=evaluator.tokens, bytes=evaluator.bytes, val_loss=loss, bits_per_byte=bits)
 
 
 TEMPERATURE = 0.8

@@ -183,10 +183,10 @@ class GradientAccumulator:
         own: int = rows.stop - rows.start
         return min(-(-self.micro_batches // self._ranks.count), own)
 
-    @property
-    def largest_micro_batch(self) -> int:
-        """Windows of the largest micro-batch."""
-        return -(-self._batches.batch // self.micro_batches)
+    def describe_parts(self) -> str:
+        """`4 parts of 2 windows`, those of the largest micro-batch."""
+        windows = -(-self._batches.batch // self.micro_batches)
+        return f"{self.micro_batches} parts of {windows} window{'s' if windows > 1 else ''}"
 
     def compile(self) -> None:
         """Compile a step's parts now, for each size of its micro-batches. If that fails, the steps are computed without."""
@@ -206,6 +206,24 @@ class GradientAccumulator:
             self.report_fall_back(sentence)
         return bool(sentence)
 
+    def fits(self, windows: int) -> bool:
+        """Try so many windows. True if memory suffices for them and, on a card, for what later steps hold and a margin, too."""
+        is_on_card = self._device.type == "cuda"
+        if is_on_card:
+            torch.cuda.reset_peak_memory_stats(self._device)
+        try:
+            self.try_out(windows)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            if not is_on_card:
+                return True
+            available = torch.cuda.memory_reserved(self._device) + torch.cuda.mem_get_info(self._device)[0]
+            return has_room(torch.cuda.max_memory_allocated(self._device), available, later_bytes(self._model.config))
+        free_memory(self._device)  # only here the exception, and with it what the attempt had allocated, is gone
+        return False
+
     def try_out(self, windows: int) -> None:
         """Compute the gradient of so many windows of the first step, and forget it."""
         ids, targets = (part[:windows] for part in self._feed.at(0))
@@ -218,14 +236,11 @@ class GradientAccumulator:
 
     def split_message(self, step: int) -> str:
         """A sentence about the micro-batches that memory made necessary at this step."""
-        windows = self.largest_micro_batch
+        masks = "which draw other dropout masks than the whole would"
+        result = masks if self._model.config.dropout else "with the same result but for rounding"
         return (
             f"A step of {self._batches.batch} windows did not fit into memory; since step {step} it is computed in "
-            f"{self.micro_batches} parts of {windows} window{'s' if windows > 1 else ''}, "
-        ) + (
-            "which draw other dropout masks than the whole would."
-            if self._model.config.dropout
-            else "with the same result but for rounding."
+            f"{self.describe_parts()}, {result}."
         )
 
 
@@ -253,9 +268,6 @@ MARGIN = 0.1
 OPTIMIZER_COPIES = 2
 """Numbers that AdamW keeps for each weight; Muon keeps one."""
 
-Try = Callable[[int], None]
-"""Compute the gradient of so many windows, and forget it."""
-
 
 def micro_batches_that_fit(batch: int, fits: Callable[[int], bool]) -> int:
     """Micro-batches of a step of so many windows: the largest micro-batch is found by doubling. Where not even one window fits,
@@ -277,32 +289,6 @@ def has_room(peak: int, available: int, later: int) -> bool:
     return peak + later <= (1 - MARGIN) * available
 
 
-def fits_into_cuda(attempt: Try, device: torch.device, later: int) -> Callable[[int], bool]:
-    """A function that tries so many windows on the card, and says if they fit."""
-
-    def fits(windows: int) -> bool:
-        torch.cuda.reset_peak_memory_stats(device)
-        if not try_windows(attempt, windows, device):
-            return False
-        available = torch.cuda.memory_reserved(device) + torch.cuda.mem_get_info(device)[0]
-        return has_room(torch.cuda.max_memory_allocated(device), available, later)
-
-    return fits
-
-
-def try_windows(attempt: Try, windows: int, device: torch.device) -> bool:
-    """Try so many windows. False if memory ran out; none of it is held afterwards."""
-    try:
-        attempt(windows)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    else:
-        return True
-    free_memory(device)  # only here the exception, and with it what the attempt had allocated, is gone
-    return False
-
-
 def prepare_steps(setup: TrainingSetup, gradient: GradientAccumulator, clock: Clock, logs: RunLogs, *, alone: bool) -> None:
     """Find the micro-batches of a run that begins on a CUDA card, and compile a run that is to be compiled.
 
@@ -314,23 +300,20 @@ def prepare_steps(setup: TrainingSetup, gradient: GradientAccumulator, clock: Cl
         return
     clock.stop()
     if searching:
-        fits = fits_into_cuda(gradient.try_out, setup.device, later_bytes(setup.run.config.model))
-        find_micro_batches(setup, gradient, fits, logs)
+        find_micro_batches(setup, gradient, logs)
     if compiling:
         gradient.compile()
     clock.start()
 
 
-def find_micro_batches(setup: TrainingSetup, gradient: GradientAccumulator, fits: Callable[[int], bool], logs: RunLogs) -> None:
-    """Compute a step in as many micro-batches as `fits` makes necessary, if those are more than were asked for; report it."""
-    found = micro_batches_that_fit(setup.batches.batch, fits)
+def find_micro_batches(setup: TrainingSetup, gradient: GradientAccumulator, logs: RunLogs) -> None:
+    """Compute a step in as many micro-batches as memory makes necessary, if those are more than were asked for; report it."""
+    found = micro_batches_that_fit(setup.batches.batch, gradient.fits)
     if found <= gradient.micro_batches:
         return
-    gradient.micro_batches = found
-    setup.state.micro_batches = found
-    windows = gradient.largest_micro_batch
+    gradient.micro_batches = setup.state.micro_batches = found
     logs.event(
         "micro_batch",
-        f"A step of {setup.batches.batch} windows is computed in {found} parts of {windows} window{'s' if windows > 1 else ''}: "
-        "more would not fit into the GPU's memory with room to spare.",
+        f"A step of {setup.batches.batch} windows is computed in {gradient.describe_parts()}: more would not fit into the GPU's "
+        "memory with room to spare.",
     )

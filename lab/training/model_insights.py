@@ -76,46 +76,6 @@ GIVEN = 24
 SHOWN_AFTER = 8
 
 
-class MeasuredPlaces:
-    """Places spread evenly over `ids`, the validation tokens that are searched."""
-
-    def __init__(self, ids: Ids, context: int, letters: set[int], name: Callable[[int], str]) -> None:
-        """`name` gives a token as it is shown."""
-        given = min(context, GIVEN)
-        stops = spread_places(ids, given, PLACES, letters)
-        self._given = torch.tensor([ids[stop - given : stop].tolist() for stop in stops], dtype=torch.long)  # (places, given)
-        self._truths = [int(ids[stop]) for stop in stops]
-        self._name = name
-        self._texts = [
-            ([self._name(id) for id in ids[stop - given : stop].tolist()], [self._name(id) for id in after.tolist()])
-            for stop in stops
-            for after in (ids[stop + 1 : stop + 1 + SHOWN_AFTER],)
-        ]
-
-    def measure(self, model: GPT, top: int) -> list[Place]:
-        """The predictions of these weights, each with its `top` most probable tokens; none where an output is NaN/inf."""
-        if not self._truths:
-            return []
-        hidden = hidden_with_patterns(model, self._given.to(model.wte.weight.device), lambda _, __: None)  # (places, given, C)
-        with torch.inference_mode():
-            probabilities = model.unembed(hidden[:, -1]).cpu().double().softmax(-1)  # (places, V); MPS has no float64
-        if not bool(torch.isfinite(probabilities).all()):
-            return []
-        best = probabilities.topk(min(top, probabilities.shape[1]), -1)
-        return [
-            Place(
-                before,
-                self._name(truth),
-                after,
-                short_float(float(row[truth])),
-                [(self._name(id), short_float(p)) for id, p in zip(ids, values, strict=True)],
-            )
-            for (before, after), truth, row, ids, values in zip(
-                self._texts, self._truths, probabilities, best.indices.tolist(), best.values.tolist(), strict=True
-            )
-        ]
-
-
 def spread_places(ids: Ids, given: int, count: int, letters: set[int]) -> list[int]:
     """Indices of at most `count` tokens of `letters`, spread evenly, each with `given` tokens before it."""
     places: list[int] = []
@@ -152,8 +112,13 @@ class ModelInsights:
         letters = {id for id in np.unique(ids).tolist() if tokenizer.token_bytes(id).decode(errors="replace").strip().isalpha()}
         start, stop = probe_place(ids, min(context, PROBE_TOKENS), letters)
         self._probe, self._truth = ids[start:stop], int(ids[stop])
-        self._names = tokenizer
-        self._places = MeasuredPlaces(ids, context, letters, self._name)
+        self._tokenizer = tokenizer
+        given = min(context, GIVEN)
+        self._places = [
+            (ids[stop - given : stop], int(ids[stop]), ids[stop + 1 : stop + 1 + SHOWN_AFTER])
+            for stop in spread_places(ids, given, PLACES, letters)
+        ]
+        """The tokens before each, its own, and those after."""
 
     def measure(self, model: GPT, step: int, parts: list[PartUpdate]) -> Insight:
         """One line of insights.jsonl. `parts` are from the `UpdateNorms` of the step that led here."""
@@ -164,27 +129,37 @@ class ModelInsights:
             if bool(torch.isfinite(scores).all()):
                 insight.repeated = self._repeats.shape[1] // 2
                 insight.previous, insight.duplicate, insight.induction = (_rounded(each) for each in scores)
-        self._measure_probe(model, insight)
-        insight.places = self._places.measure(model, TOP)
+        rows: list[Tensor] = []
+        p = _next_tokens(model, self._probe[None], lambda _, pattern: rows.append(pattern[0, :, -1].cpu()))
+        if p is not None:
+            insight.probe, insight.truth = self._names(self._probe), self._name(self._truth)
+            insight.truth_probability, insight.top = short_float(float(p[0, self._truth])), self._most_probable(p[0])
+            insight.pattern = [_rounded(each) for each in rows]
+        p = _next_tokens(model, np.array([before for before, _, _ in self._places])) if self._places else None
+        if p is not None:
+            for (before, id, after), row in zip(self._places, p, strict=True):
+                texts = self._names(before), self._name(id), self._names(after)
+                insight.places.append(Place(*texts, short_float(float(row[id])), self._most_probable(row)))
         insight.took = round(time.perf_counter() - started, 4)
         return insight
 
-    def _measure_probe(self, model: GPT, insight: Insight) -> None:
-        rows: list[Tensor] = []
-        ids = torch.from_numpy(self._probe)[None].to(model.wte.weight.device)
-        hidden = hidden_with_patterns(model, ids, lambda _, pattern: rows.append(pattern[0, :, -1].cpu()))
-        with torch.inference_mode():
-            probabilities = model.unembed(hidden[0, -1]).cpu().double().softmax(-1)  # MPS has no float64
-        if not bool(torch.isfinite(probabilities).all()):
-            return
+    def _most_probable(self, probabilities: Tensor) -> list[tuple[str, float]]:
         top = probabilities.topk(min(TOP, len(probabilities)))
-        insight.probe = [self._name(id) for id in self._probe.tolist()]
-        insight.truth, insight.truth_probability = self._name(self._truth), short_float(float(probabilities[self._truth]))
-        insight.top = [(self._name(id), short_float(p)) for id, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
-        insight.pattern = [_rounded(each) for each in rows]
+        return [(self._name(id), short_float(p)) for id, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
 
     def _name(self, id: int) -> str:
-        return printable(self._names.token_bytes(id))
+        return printable(self._tokenizer.token_bytes(id))
+
+    def _names(self, ids: Ids) -> list[str]:
+        return [self._name(id) for id in ids.tolist()]
+
+
+def _next_tokens(model: GPT, ids: Ids, each: Callable[[int, Tensor], None] = lambda _, __: None) -> Tensor | None:
+    """Probabilities (B, V) of the token after ids (B, T); None where one is NaN/inf. `each` gets each layer and its pattern."""
+    hidden = hidden_with_patterns(model, torch.from_numpy(ids).to(model.wte.weight.device), each)
+    with torch.inference_mode():
+        probabilities = model.unembed(hidden[:, -1]).cpu().double().softmax(-1)  # (B, V); MPS has no float64
+    return probabilities if bool(torch.isfinite(probabilities).all()) else None
 
 
 def repeats(occurring: Ids, context: int, seed: int, sequences: int = SEQUENCES) -> Ids | None:

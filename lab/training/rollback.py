@@ -10,7 +10,7 @@ from lab.core.number_format import significant
 from lab.planning.default_hyperparameters import describe_lowered_lr, lower_lr
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint
-from lab.training.checkpoint import ShardedState, load_optimizer, optimizer_tensors
+from lab.training.checkpoint import ShardedState, load_optimizer, named_tensors, optimizer_tensors
 from lab.training.trainer_state import SpikeDetector
 from lab.training.training_setup import TrainingSetup
 
@@ -53,9 +53,8 @@ class Rollback:
             return False
         self._tensors, self._step = {}, None
         try:
-            kept = {MODEL_PREFIX + name: weight.detach().clone() for name, weight in self._trained.model.state_dict().items()}
-            moments = optimizer_tensors(self._trained.model, self._trained.optimizer)
-            kept |= {OPTIMIZER_PREFIX + name: value.clone() for name, value in moments.items()}
+            now = named_tensors(self._trained.model, optimizer_tensors(self._trained.model, self._trained.optimizer))
+            kept = {name: value.detach().clone() for name, value in now.items()}
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

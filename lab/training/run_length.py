@@ -64,19 +64,6 @@ def is_evaluation_due(train: TrainConfig, step: int) -> bool:
     return step % train.eval_every == 0 or step == train.steps
 
 
-def is_stopped_early(patience: int | None, state: TrainerState) -> bool:
-    """True if the validation loss has not improved for `patience` evaluations."""
-    return patience is not None and state.evals_without_improvement >= patience
-
-
-def early_stop_message(patience: int | None, state: TrainerState) -> str:
-    """The reason for an early end; empty if there is none."""
-    if not is_stopped_early(patience, state):
-        return ""
-    best = f"; the best weights are those of step {state.best_step}" if state.best_step is not None else ""
-    return f"Ended early: no better validation loss in {state.evals_without_improvement} evaluations in a row{best}."
-
-
 MOST_STEPS, MANY_EPOCHS = 1.5, 3.0
 """Steps over those that were planned after which a run by minutes ends, if the plan reads its text so many times: planned on a
 busy machine, a quick one would memorize the text with too large a model and too little dropout."""
@@ -106,35 +93,41 @@ class RunLength:
 
     def __init__(self, config: RunConfig, state: TrainerState, clock: Clock, throughput: Throughput) -> None:
         self._config, self._train = config, config.train
-        self._state = state
-        self._clock = clock
-        self._throughput = throughput
+        self._state, self.clock, self.throughput = state, clock, throughput
         self._limit = (self._train.minutes or 0.0) * 60
         self._most_steps = most_steps(config)
 
     @property
     def lr(self) -> float:
         """Learning rate of the step about to be taken."""
-        return lr_of_next_step(self._config, self._state, self._state.step, self._clock.seconds(), self._throughput.step_seconds)
+        return lr_of_next_step(self._config, self._state, self._state.step, self.clock.seconds(), self.throughput.step_seconds)
 
     def is_over(self) -> bool:
         """True at the last step, at the time limit, and after early stopping."""
         steps = self._train.steps
-        reached = self._state.step >= steps if steps is not None else self._clock.seconds() >= self._limit
-        reached = reached or self._state.step >= self._most_steps
-        return reached or is_stopped_early(self._train.patience, self._state)
+        reached = self._state.step >= steps if steps is not None else self.clock.seconds() >= self._limit
+        return reached or self._state.step >= self._most_steps or bool(self.early_stop_message())
+
+    def early_stop_message(self) -> str:
+        """The reason for an end since the validation loss has not improved for the run's patience; empty if there is none."""
+        patience, state = self._train.patience, self._state
+        if patience is None or state.evals_without_improvement < patience:
+            return ""
+        best = f"; the best weights are those of step {state.best_step}" if state.best_step is not None else ""
+        return f"Ended early: no better validation loss in {state.evals_without_improvement} evaluations in a row{best}."
 
     def end_message(self) -> str:
-        """The reason why a run ended before its minutes; empty if it did not, or for another reason."""
-        if self._state.step < self._most_steps:
-            return ""
+        """The reason why a run ended before its steps or minutes; empty if it did not."""
+        early = self.early_stop_message()
+        if early or self._state.step < self._most_steps:
+            return early
         return (
             f"Ended after {MOST_STEPS:g} times the planned steps: the machine was quicker than when it was planned, and more "
             "steps would memorize the text."
         )
 
-    def progress(self) -> float:
-        """Fraction of the run that is done, 0 to 1."""
+    def tenths_done(self) -> int:
+        """Tenths of the run that are done, 0 to 10."""
         steps = self._train.steps
-        done = self._state.step / steps if steps is not None else self._clock.seconds() / self._limit
-        return min(1.0, max(done, self._state.step / self._most_steps))
+        done = self._state.step / steps if steps is not None else self.clock.seconds() / self._limit
+        return math.floor(10 * min(1.0, max(done, self._state.step / self._most_steps)) + 1e-9)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from lab.core.atomic_io import is_disk_full, os_error_in_words
 from lab.runs import weights_file
@@ -58,7 +59,7 @@ class RunLogs:
             waited += " It stops as soon as there is room." if stopping else ""
             self._clock.stop()
             self._board.update("paused", message=waited, no_room=True, stopping=stopping)
-            self._inbox.wait(RETRY_SECONDS, "resume")
+            self._inbox.wait(RETRY_SECONDS)
         if waited:
             if was_running:
                 self._clock.start()
@@ -80,6 +81,11 @@ class RunLogs:
     def event(self, kind: EventKind, text: str = "") -> None:
         event = self._event(kind, text, self._state.step)
         self.write("write the events", lambda: self._events.write(event))
+
+    def report(self, kind: EventKind, message: str, **changes: Any) -> None:
+        """Log an event, and show its sentence in the status, with these changes."""
+        self.event(kind, message)
+        self._board.update(message=message, **changes)
 
     def last_event(self, text: str, step: int) -> None:
         """Append the event that training stopped, without waiting for room on the disk."""

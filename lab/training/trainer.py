@@ -47,21 +47,14 @@ def end_line(run: Run, status: Status) -> str:
     """The end of a training that has not failed: its losses, or the step that is saved and how to go on."""
     message = f" {status.message}" if status.message else ""
     if status.phase == "finished":
-        return f"{run.name} has finished its {status.step} steps{_losses(run, status)}.{message}"
+        last, final = run.last_metric(), status.final
+        losses = {"loss": last and last.loss, "validation loss": final and final.val_loss}
+        words = ", ".join(f"{name} {fixed(value)}" for name, value in losses.items() if value is not None)
+        return f"{run.name} has finished its {status.step} steps{f': {words}' if words else ''}.{message}"
     saved = any(file.name == "last" and file.step == status.step for file in run.checkpoints())
     how = f"stopped at step {status.step} and saved" if saved else "stopped"
     go_on = f"The same command goes on, or `llmlab resume {shlex.quote(run.name)}`."
     return f"{run.name} is {how}.{message} {go_on}"
-
-
-def _losses(run: Run, status: Status) -> str:
-    last, final = run.last_metric(), status.final
-    figures = [
-        ("loss", last.loss if last is not None else None),
-        ("validation loss", final.val_loss if final is not None else None),
-    ]
-    words = [f"{name} {fixed(value)}" for name, value in figures if value is not None]
-    return f": {', '.join(words)}" if words else ""
 
 
 NICENESS = 10

@@ -20,18 +20,18 @@ from lab.core.errors import UserError, is_out_of_memory
 from lab.data.token_file import token_lengths
 from lab.runs.run_control import Command
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric
+from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.weights_file import NotFiniteError
-from lab.training.checkpoint_schedule import CheckpointSchedule, SnapshotSchedule
+from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
 from lab.training.compute_setup import ComputeSetup, meter_of
 from lab.training.distributed.one_rank import OneRank, RankLostError
-from lab.training.evaluation import Evaluation, Evaluator, evaluate_final_weights, full_precision, write_samples
+from lab.training.evaluation import Evaluator, evaluate_final_weights, full_precision, write_samples
 from lab.training.gradient_accumulation import GradientAccumulator, prepare_steps
 from lab.training.loss_scaling import LossScaler
 from lab.training.model_insights import ModelInsights, UpdateNorms
 from lab.training.rollback import Rollback
-from lab.training.run_length import Clock, RunLength, Throughput, early_stop_message, is_evaluation_due
+from lab.training.run_length import Clock, RunLength, Throughput, is_evaluation_due
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.status_file import StatusBoard
 from lab.training.training_setup import out_of_memory_message, set_up_training
@@ -61,7 +61,7 @@ class Training:
         self.compute = ComputeSetup(self.config.train, self.state, setup.device, self.ranks.local_count)
         self.scaler = LossScaler(self.state, self.model, self.optimizer)
         self.gradient = GradientAccumulator(setup.trained, setup.batches, self.state, self.compute.autocast, self.ranks)
-        self.gradient.report_fall_back = self._report_fall_back
+        self.gradient.report_fall_back = lambda message: self.logs.report("computing", message, computed=self.compute.describe())
         self.average = WeightAverage(setup.trained)
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
@@ -69,14 +69,13 @@ class Training:
         self.clock = Clock(self.state.seconds)
         self.throughput = Throughput(self.state.step_seconds)
         self.length = RunLength(self.config, self.state, self.clock, self.throughput)
-        self.snapshot_schedule = SnapshotSchedule(self.length)
         self.over = self.length.is_over()
         self.inbox = CommandInbox(run.control_path, signals)
         saved_step = self.state.step if setup.loaded else None
         truncate_logs(run, -1 if saved_step is None else saved_step)
         self.logs = RunLogs(run, self.state, self.clock, board, self.inbox, saved_step)
         self.rollback = Rollback(setup, self._report_rollback)
-        self.saver = CheckpointSchedule(setup, self.average, self.rollback, self.logs, self.clock, self.throughput)
+        self.saver = CheckpointSchedule(setup, self.average, self.rollback, self.logs, self.length)
         prepare_steps(setup, self.gradient, self.clock, self.logs, alone=self.ranks.count == 1)
         self.gpu_meter = meter_of(setup.device, self.config.model, self.state.precision)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
@@ -113,7 +112,7 @@ class Training:
             self.model.zero_grad(set_to_none=True)
             with self.average.shown():
                 evaluate_final_weights(self.setup, self.board, self._handle_commands)
-            message = early_stop_message(self.config.train.patience, self.state) or self.length.end_message()
+            message = self.length.end_message()
             self.board.update("finished", message=message or self.rollback.lr_message())
         except StopRequestedError as request:
             self._stop(request)
@@ -173,9 +172,7 @@ class Training:
             self.board.update(computed=self.compute.describe())
         if self.gradient.micro_batches != micro_batches:
             state.micro_batches = self.gradient.micro_batches
-            message = self.gradient.split_message(step)
-            self.logs.event("micro_batch", message)
-            self.board.update(message=message)
+            self.logs.report("micro_batch", self.gradient.split_message(step))
         if bad:
             what = f"a loss of {loss:.2f}" if math.isfinite(loss) and math.isfinite(grad_norm) else "a loss of NaN or infinity"
             self.logs.event("bad_step", f"Step {step} had {what}, so its update was not applied.")
@@ -184,12 +181,7 @@ class Training:
 
     def _report_rollback(self, message: str) -> None:
         self.ranks.share_state(self.model, self.optimizer, self.state)
-        self.logs.event("back", message)
-        self.board.update(message=message)
-
-    def _report_fall_back(self, message: str) -> None:
-        self.logs.event("computing", message)
-        self.board.update(computed=self.compute.describe(), message=message)
+        self.logs.report("back", message)
 
     def _close_step(self) -> None:
         """Finish a step: evaluate if that is due, write its line in metrics.jsonl, and save what is due.
@@ -205,8 +197,8 @@ class Training:
         evaluated = self.over or is_evaluation_due(train, step)
         if evaluated:
             with self.average.shown():
-                found = self._evaluate()
-            metric.val_loss, metric.bits_per_byte = finite_or_none(found.val_loss, 6), finite_or_none(found.bits_per_byte, 6)
+                found = self._evaluate(step)
+            metric.val_loss, metric.bits_per_byte = found.val_loss, found.bits_per_byte
         metric.seconds = round(self.clock.seconds(), 3)
         self.logs.metric(metric)
         self.state.pending = None
@@ -221,22 +213,21 @@ class Training:
                 self._write_samples(train.prompts)
             if self.saver.save_if_best(step, metric.val_loss):
                 self.board.update(best_val_loss=metric.val_loss, best_step=step)
-            elif message := early_stop_message(train.patience, self.state):
+            elif message := self.length.early_stop_message():
                 self.logs.event("early_stop", message)
             self.over = self.length.is_over()
-        if self.snapshot_schedule.is_due(step, over=self.over):
-            self.saver.save_snapshot(step)
+        self.saver.save_snapshot_if_due(step, over=self.over)
         if self.saver.is_due(step):
             self.saver.save()
 
-    def _evaluate(self) -> Evaluation:
+    def _evaluate(self, step: int) -> FinalEvaluation:
         started = time.monotonic()
 
         def cancel() -> None:
             if time.monotonic() - started > CANCEL_SECONDS:
                 self.inbox.poll()
 
-        return self.evaluator.evaluate(self.model, cancel)
+        return self.evaluator.evaluate(self.model, step, cancel)
 
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
         with full_precision(), suppress(LogitsError):  # the model's output is NaN, as the loss shows
@@ -246,7 +237,7 @@ class Training:
     def _handle_commands(self) -> None:
         """Carry out the commands in control/. Raises StopRequestedError if one asks for the end."""
         while command := self.inbox.next():
-            with self.average.hidden():
+            with self.average.shown(is_shown=False):
                 if command.name == "pause":
                     self._pause()
                 else:

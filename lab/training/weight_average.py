@@ -6,7 +6,7 @@ checkpoints and rollbacks hold it.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -37,18 +37,11 @@ class WeightAverage:
                 state[KEY] = weight.clone()
         torch._foreach_lerp_([state[KEY] for state in states], latest, min(1.0, EVERY / (self._share * step)))
 
-    def shown(self) -> AbstractContextManager[None]:
-        """Context in which the model's weights are the average."""
-        return self._exchanged(to_average=True)
-
-    def hidden(self) -> AbstractContextManager[None]:
-        """Context in which they are the latest again, within that of `shown`."""
-        return self._exchanged(to_average=False)
-
     @contextmanager
-    def _exchanged(self, *, to_average: bool) -> Iterator[None]:
+    def shown(self, *, is_shown: bool = True) -> Iterator[None]:
+        """Context in which the model's weights are the average or, with `is_shown` false, the latest again within such a one."""
         has_none = not self._share or not any(KEY in state for state in self._trained.optimizer.state.values())
-        if has_none or to_average == self._is_shown:
+        if has_none or is_shown == self._is_shown:
             yield
             return
         self._exchange()

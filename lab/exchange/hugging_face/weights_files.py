@@ -190,11 +190,12 @@ def to_own_state(read: "dict[str, Tensor]", config: ModelConfig, shown: str) -> 
     Raises UserError if one holds NaN or infinity, or the head is not the token embedding."""
     import torch
 
-    from models.hugging_face_weights import EMBEDDING, HEAD, UNTIED, turned
+    from models.hugging_face_weights import EMBEDDING, HEAD, turned
 
     head = read.pop(HEAD, None)
     if head is not None and not torch.equal(head.float(), read[EMBEDDING].float()):
-        raise UserError(f"The weights in {shown} cannot be imported: {UNTIED}")
+        untied = "the model's output head is not its token embedding, so it is no GPT-2."
+        raise UserError(f"The weights in {shown} cannot be imported: {untied}")
     state = {}
     for weight in inventory(config):
         if weight.tied_to is None:

@@ -247,7 +247,7 @@ def join_all(watch: RankWatch, signals: StopSignals, seconds: float, report: Cal
 
 
 def _name_ranks(ranks: list[int]) -> str:
-    return f"rank {ranks[0]}" if len(ranks) == 1 else f"{counted(len(ranks), 'rank')}"
+    return f"rank {ranks[0]}" if len(ranks) == 1 else counted(len(ranks), "rank")
 
 
 def _rank_of(process: psutil.Process) -> int | None:

@@ -19,7 +19,7 @@ from lab.core.machine import memory
 from lab.planning.device import training_memory
 from lab.runs.run_schema import RunConfig
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
-from lab.training.checkpoint import load_optimizer, optimizer_tensors
+from lab.training.checkpoint import load_optimizer, named_tensors, optimizer_tensors
 from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.rank_group import RankGroup, TensorFacts, facts_of
 from lab.training.gradient_accumulation import MARGIN
@@ -116,8 +116,7 @@ class _Header(msgspec.Struct):
 def send_state(group: RankGroup, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:
     """Send what rank 0 has just loaded to the others."""
     moments = optimizer.take_loaded() if isinstance(optimizer, ShardedOptimizer) else optimizer_tensors(model, optimizer)
-    tensors = {MODEL_PREFIX + name: weight for name, weight in model.state_dict().items()}
-    tensors |= {OPTIMIZER_PREFIX + name: value for name, value in moments.items()}
+    tensors = named_tensors(model, moments)
     group.send_json(_Header(state, facts_of(tensors)))
     for tensor in tensors.values():
         group.send_tensor(tensor)

@@ -41,19 +41,18 @@ def open_checkpoint(run: Run) -> OpenCheckpoint:
             f"One step of its base, {run.config.tuning.base}, can be watched."
         )
     config = run.config
+    trained = ModelAsTrained(config.model, config.train)
     for name in ("last", "previous"):
         path = run.path / f"{name}.safetensors"
         try:
             state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
         except (FileNotFoundError, DamagedFileError):
             continue
-        trained = ModelAsTrained(config.model, config.train)
         load_tensors(run, path, trained.model, trained.optimizer, tensors)
         break
     else:
         name = "best"
         weights, step = load_weights(run, name)
-        trained = ModelAsTrained(config.model, config.train)
         trained.model.load_state_dict(weights)
         state = TrainerState(step=step, precision=choose_precision(config.train.precision, torch.device("cpu")))
     trained.set_arithmetic(state.precision, state.attention)

@@ -112,10 +112,7 @@ class StepContext:
 
     def logit(self, applied: int) -> float:
         """Logit of the chosen token after a number of steps."""
-        hidden = self.step.snapshots[applied].hidden
-        assert hidden is not None
-        vector = self.step.head_at(applied)[self.target : self.target + 1]
-        return float(self.step.logits_of(hidden[self.row : self.row + 1], vector))
+        return float(self._logits(applied)[self.target])
 
     @cached_property
     def text_before(self) -> str:

@@ -33,17 +33,20 @@ Example = tuple[list[int], list[int]]
 """Ids of a prompt and of the answer to it."""
 
 
-def answer_batch(examples: list[Example]) -> tuple[Tensor, Tensor]:
-    """Ids and targets (B, T) of prompts with their answers, padded at the end. Only an answer's tokens are targets: at all other
-    places the target is `IGNORE_INDEX`, so that the loss is on the answers alone."""
-    width = max(len(prompt) + len(answer) for prompt, answer in examples) - 1
-    ids = torch.zeros(len(examples), width, dtype=torch.long)
-    targets = torch.full((len(examples), width), IGNORE_INDEX)
-    for row, (prompt, answer) in enumerate(examples):
-        whole = torch.tensor([*prompt, *answer])
-        ids[row, : len(whole) - 1] = whole[:-1]
-        targets[row, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
-    return ids, targets
+def answer_batch(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Ids and targets (B, T) of prompts with their answers; only an answer's tokens are targets."""
+    return masked_batch([([*prompt, *answer], [False] * len(prompt) + [True] * len(answer)) for prompt, answer in examples])
+
+
+def masked_batch(documents: Sequence[tuple[list[int], list[bool]]]) -> tuple[Tensor, Tensor]:
+    """Ids and targets (B, T) of documents, padded at the end. Only marked tokens are targets: at all other places the target is
+    `IGNORE_INDEX`, so that the loss is on the marked ones alone."""
+    width = max(len(ids) for ids, _ in documents) - 1
+    inputs, targets = torch.zeros(len(documents), width, dtype=torch.long), torch.full((len(documents), width), IGNORE_INDEX)
+    for row, (ids, is_target) in enumerate(documents):
+        inputs[row, : len(ids) - 1] = torch.tensor(ids[:-1])
+        targets[row, : len(ids) - 1] = torch.where(torch.tensor(is_target[1:]), torch.tensor(ids[1:]), IGNORE_INDEX)
+    return inputs, targets
 
 
 class Answerer:
@@ -58,7 +61,7 @@ class Answerer:
         """True if the question and the longest answer have room in the context."""
         return len(self.tokenizer.encode(pair.prompt)) + self.most_tokens <= self.context
 
-    def example(self, pair: QuestionPair) -> tuple[list[int], list[int]]:
+    def example(self, pair: QuestionPair) -> Example:
         """Ids of the prompt, and of the answer to learn."""
         return self.tokenizer.encode(pair.prompt), self.tokenizer.encode(pair.target)
 
@@ -102,11 +105,11 @@ class Answerer:
 
 
 @torch.no_grad()
-def masked_loss(model: GPT, examples: Sequence[tuple[list[int], list[int]]]) -> float:
+def masked_loss(model: GPT, examples: Sequence[Example]) -> float:
     """Mean loss of the answers' tokens, in nats per token."""
     total, count = 0.0, 0
     for start in range(0, len(examples), ROWS):
-        ids, targets = answer_batch(list(examples[start : start + ROWS]))
+        ids, targets = answer_batch(examples[start : start + ROWS])
         tokens = int((targets != IGNORE_INDEX).sum())
         total += float(model.loss(ids, targets)) * tokens
         count += tokens

@@ -86,6 +86,19 @@ def policy_loss(policy: AnswerTokens, reference: AnswerTokens, rewards: Tensor, 
     return -(advantages * policy.per_answer(policy.chosen)).mean()
 
 
+def policy_step(
+    model: GPT, reference: GPT, examples: list[Example], rewards: Tensor, beta: float, group: int, optimizer: Optimizer
+) -> float:
+    """Make one step up the gradient of J on these answers of the model; return its mean KL from the reference before the step."""
+    ids, targets = answer_batch(examples)
+    with torch.no_grad():
+        of_reference = answer_tokens(reference, ids, targets)
+    policy = answer_tokens(model, ids, targets)
+    kl = float(kl_per_answer(policy, of_reference).detach().mean())
+    descend(policy_loss(policy, of_reference, rewards, beta, group), model, optimizer)
+    return kl
+
+
 WARMUP = 0.08
 """Share of the steps over which the learning rate rises: AdamW's first steps are of full size whatever the gradient."""
 FINAL_LR = 0.1
@@ -191,17 +204,11 @@ def reinforce(
     for number, asked in enumerate(questions, 1):
         examples, texts, rights = _sampled(model, answerer, asked, settings, number)
         rewards = torch.tensor([answers.reward(text, right) for text, right in zip(texts, rights, strict=True)])
-        ids, targets = answer_batch(examples)
-        with torch.no_grad():
-            before = answer_tokens(reference, ids, targets)
-        policy = answer_tokens(model, ids, targets)
-        with torch.no_grad():
-            kl = float(kl_per_answer(policy, before).mean())
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, number / WARMUP_ROUNDS)
         measured = number % STORY_EVERY == 1 or number == rounds
         story_loss = answerer.story_loss(model, stories) if measured else None
-        descend(policy_loss(policy, before, rewards, beta, settings.group), model, optimizer)
+        kl = policy_step(model, reference, examples, rewards, beta, settings.group, optimizer)
         yield Round(
             model=name,
             round=number,

@@ -41,8 +41,8 @@ def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=200))
 def test_both_entropies_are_those_of_the_definition(ids: list[int]) -> None:
-    found = BigramCounts.of(np.array(ids, "<u2"), 7)
-    assert (found.unigram_entropy(), found.bigram_entropy()) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
+    found = text_entropy(np.array(ids, "<u2"), np.array([], "<u2"), 7)
+    assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
 
 
 def validation_of(ids: list[int], end: list[int], vocab: int, evaluated: Ranges = ()) -> ValidationText:

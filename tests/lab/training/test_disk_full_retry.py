@@ -50,9 +50,9 @@ def while_it_waits(monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[], No
     """Has these happen, one each time that the trainer begins to wait; gives those that have not happened yet."""
     left, wait = list(happenings), CommandInbox.wait
 
-    def happen(self: CommandInbox, *arguments: object) -> bool:
+    def happen(self: CommandInbox, *arguments: object) -> None:
         left.pop(0)()
-        return wait(self, *arguments)  # type: ignore[arg-type]
+        wait(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(CommandInbox, "wait", happen)
     monkeypatch.setattr("lab.training.run_logs.RETRY_SECONDS", 0.2)

@@ -14,7 +14,7 @@ from lab.runs.run_control import Command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import ValidationSegments
 from lab.runs.weights_file import load_model
-from lab.training import evaluation
+from lab.training import evaluation, training_loop
 from lab.training.evaluation import Evaluator
 from lab.training.model_insights import ModelInsights
 from lab.training.training_loop import Training
@@ -138,7 +138,7 @@ def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
     status = train_here(stopped, until=10)
     assert (status.phase, status.step, status.final) == ("stopped", 10, None)
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(training_loop, "evaluate_final_weights", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train_here(killed)
     for broken in (stopped, killed):

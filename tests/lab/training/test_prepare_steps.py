@@ -1,6 +1,7 @@
 """Preparing for a GPU: the micro-batch that fits, batches copied ahead, and the meter of its use."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -16,12 +17,13 @@ from lab.training.compute_setup import GPU_SECONDS, GpuMeter, meter_of
 from lab.training.gradient_accumulation import (
     Batch,
     BatchFeed,
+    GradientAccumulator,
     find_micro_batches,
     has_room,
     later_bytes,
     micro_batches_that_fit,
-    try_windows,
 )
+from lab.training.training_setup import set_up_training
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
 from screens.train.run_header import computed_sentence
@@ -71,8 +73,7 @@ def test_a_run_is_computed_in_what_fits_and_resumes_so(
         """The search of a card, on this CPU."""
         prepare(setup, gradient, clock, logs, alone=alone)  # type: ignore[arg-type]
         if setup.loaded is None:  # type: ignore[attr-defined]
-            fits = lambda windows: try_windows(gradient.try_out, windows, setup.device)  # type: ignore[attr-defined] # noqa: E731
-            find_micro_batches(setup, gradient, fits, logs)  # type: ignore[arg-type]
+            find_micro_batches(setup, gradient, logs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training_loop, "prepare_steps", on_a_gpu)
     settings = {"batch": 7, "steps": 3, "eval_every": 100, "dropout": 0.0, "precision": "fp32"}
@@ -92,12 +93,14 @@ def test_a_run_is_computed_in_what_fits_and_resumes_so(
     assert [metric.loss for metric in run.metrics().read()] == [metric.loss for metric in asked.metrics().read()]
 
 
-def test_an_attempt_that_fails_for_another_reason_is_not_hidden() -> None:
-    def attempt(windows: int) -> None:
-        raise RuntimeError("expected scalar type Long")
-
+def test_an_attempt_that_fails_for_another_reason_is_not_hidden(
+    tiny_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = set_up_training(tiny_run())
+    gradient = GradientAccumulator(setup.trained, setup.batches, setup.state, nullcontext)
+    short_of_memory(monkeypatch, 0, RuntimeError("expected scalar type Long"))
     with pytest.raises(RuntimeError, match="expected scalar type Long"):
-        try_windows(attempt, 1, torch.device("cpu"))
+        gradient.fits(1)
 
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")

@@ -44,7 +44,7 @@ def test_the_average_is_that_of_its_formula_and_the_weights_come_back(optimizer:
     assert not holds(expected)
     with average.shown():
         assert holds(expected)
-        with average.hidden():
+        with average.shown(is_shown=False):
             assert holds(latest)
         assert holds(expected)
     with pytest.raises(KeyError), average.shown():

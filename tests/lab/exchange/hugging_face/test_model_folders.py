@@ -18,7 +18,7 @@ from lab.exchange.hugging_face.import_run import import_run
 from lab.exchange.hugging_face.model_folder import open_model_folder
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model
-from models.hugging_face_weights import from_hugging_face
+from models.hugging_face_weights import HEAD, own_names, turned
 from tests.fixture_types import MakeFolder
 
 
@@ -32,8 +32,8 @@ def refused(folder: Path, home: Path, words: str, **options: Any) -> None:
 
 
 def has_weights(run: Run, weights: dict[str, Tensor]) -> bool:
-    loaded = load_model(run)[0].state_dict()
-    return all(torch.equal(loaded[name], weight) for name, weight in from_hugging_face(weights).items())
+    loaded, names = load_model(run)[0].state_dict(), own_names(weights)
+    return all(torch.equal(loaded[own], turned(own, weights[name])) for name, own in names.items() if own != HEAD)
 
 
 def shards(folder: Path, weights: dict[str, Tensor], kind: str = "model.safetensors") -> tuple[dict[str, str], Path]:
