@@ -133,7 +133,8 @@ class Server:
 
 
 def _reply(request: Request, implementation: AnyImplementation | None) -> bytes:
-    """The frame of the answer to a request. Raises: Cancelled."""
+    """The frame of the answer to a request. A user's mistake is told as it is; anything else is a bug, whose traceback goes to
+    the log and whose name to the user. Raises: Cancelled."""
     if implementation is None:
         return frame(Reply(request.id, error=Failure("bug", f"The engine knows no method called {request.method}.")))
     method = implementation.method
@@ -141,15 +142,10 @@ def _reply(request: Request, implementation: AnyImplementation | None) -> bytes:
         result = implementation.function(msgspec.msgpack.decode(request.params, type=method.params))
         return frame(Reply(request.id, result=msgspec.Raw(msgspec.msgpack.encode(result))))
     except Exception as error:  # also a result longer than a frame may be
-        return _failure_frame(request.id, method.name, error)
-
-
-def _failure_frame(id_: int, method: str, error: Exception) -> bytes:
-    """A user's mistake as it is; anything else is a bug, whose traceback goes to the log and whose name to the user."""
-    if isinstance(error, msgspec.ValidationError) and isinstance(error.__cause__, ConfigError):
-        error = error.__cause__
-    if isinstance(error, UserError | ConfigError):
-        return frame(Reply(id_, error=Failure("user", str(error))))
-    traceback.print_exception(error)
-    sentence = f"The engine failed on {method}: {name_error(error)}. See its log."
-    return frame(Reply(id_, error=Failure("bug", sentence)))
+        told = error.__cause__ if isinstance(error, msgspec.ValidationError) else error
+        if isinstance(told, UserError | ConfigError):
+            failure = Failure("user", str(told))
+        else:
+            traceback.print_exception(error)
+            failure = Failure("bug", f"The engine failed on {method.name}: {name_error(error)}. See its log.")
+        return frame(Reply(request.id, error=failure))
