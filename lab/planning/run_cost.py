@@ -85,9 +85,7 @@ def is_similar(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
     """True if a run's speed here predicts that of the planned one; those of scaling, at low priority, predict none."""
     if other.is_bundled or other.owner or other.is_of_scaling or other.step < FEWEST_STEPS or not other.mean_speed:
         return False
-    if other.model is None or other.train is None:
-        return False
-    if other.train.optimizer != run.train.optimizer:
+    if other.model is None or other.train is None or other.train.optimizer != run.train.optimizer:
         return False
     ratios = (
         other.flops_per_token / flops_per_token(run.model),
