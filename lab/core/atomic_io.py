@@ -135,26 +135,19 @@ def folder_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     with suppress(OSError):  # whoever reads or writes there says what is wrong with it
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if descriptor is not None:
-            _acquire(descriptor, timeout)
+        give_up = time.monotonic() + timeout
+        while descriptor is not None and time.monotonic() < give_up:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(LOCK_POLL_SECONDS)
+            except OSError:
+                break  # the disk has no such locks
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _acquire(descriptor: int, timeout: float) -> None:
-    """Lock the folder of this descriptor until it is closed."""
-    give_up = time.monotonic() + timeout
-    while time.monotonic() < give_up:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(LOCK_POLL_SECONDS)
-        except OSError:
-            return  # the disk has no such locks
-        else:
-            return
 
 
 def keep_entries(path: Path, entries: Callable[[], object], timeout: float = LOCK_TIMEOUT) -> None:
