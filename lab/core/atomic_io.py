@@ -72,8 +72,8 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name[:30]}.{owner()}.tmp")
 
 
-def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
-    """Write and fsync a file; remove it again if that fails.
+def write_synced(path: Path, chunks: Iterable[Chunk], *, is_lasting: bool = True) -> None:
+    """Write a file, and fsync it unless a power cut may take it (`is_lasting`); remove it again if that fails.
 
     Raises:
         OSError: as the system says.
@@ -84,7 +84,8 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
         try:
             for chunk in chunks:
                 write_all(descriptor, chunk)
-            os.fsync(descriptor)
+            if is_lasting:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -98,14 +99,15 @@ def write_atomic(path: Path, contents: bytes) -> None:
     replace_atomic(path, [contents])
 
 
-def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
-    """`write_atomic` of contents that come in parts. A file that was there keeps its permissions."""
+def replace_atomic(path: Path, chunks: Iterable[Chunk], *, is_lasting: bool = True) -> None:
+    """`write_atomic` of contents that come in parts, without fsync if a power cut may take them. A file that was there keeps its
+    permissions."""
     temporary, mode = temporary_beside(path), None
     with suppress(FileNotFoundError):
         if stat.S_ISREG(found := path.lstat().st_mode):
             mode = stat.S_IMODE(found)
             temporary.touch(0o600)  # nobody else reads it meanwhile
-    write_synced(temporary, chunks)
+    write_synced(temporary, chunks, is_lasting=is_lasting)
     try:
         if mode is not None:
             temporary.chmod(mode)
@@ -113,7 +115,8 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)  # the next one has another name, and would lie beside it
         raise
-    sync_folder(path.parent)
+    if is_lasting:
+        sync_folder(path.parent)
 
 
 def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:

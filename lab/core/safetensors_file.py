@@ -172,16 +172,14 @@ def _opened(path: Path) -> BinaryIO:
 def _read_header(path: Path, file: BinaryIO) -> Header:
     """The header, with the file left standing where the tensors' bytes begin."""
     try:
-        header, problem = _parsed(file), ""
+        return _parsed(file)
     except struct.error:
         problem = "is too short for a file of weights"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = f"is not a file of weights, or its header is damaged ({shortened(str(error), 100)})"
     except ValueError as error:
         problem = str(error)
-    if problem:
-        raise DamagedFileError(path, problem)
-    return header
+    raise DamagedFileError(path, problem)
 
 
 def _parsed(file: BinaryIO) -> Header:

@@ -141,7 +141,7 @@ def plan_for_minutes(
     """
     assert request.minutes is not None, "is_planned"
     corrected = correction(outcomes, text.source)
-    runs = [_regularized(run, *each) for run, each in product(_runs(request, text, speed), _regularization(request))]
+    runs = [each for run in _runs(request, text, speed) for each in _regularized(run, request)]
     speed = speed.among((run.model, run.train) for run in runs)
     timed = [(run, speed.seconds((run.model, run.train)), speed.is_measured((run.model, run.train))) for run in runs]
 
@@ -189,18 +189,17 @@ def _learning(run: ResolvedRun, steps: float) -> Learning:
     return learning_of(run.model, run.train, steps, train_tokens(text, vocabulary), unique_bytes, text.pilot)
 
 
-def _regularization(asked: RunRequest) -> list[tuple[float, float]]:
-    """Pairs of dropout and weight decay, each once, with what was asked for in them."""
-    dropout, decay = asked.dropout, asked.weight_decay
-    pairs = [(known if dropout is None else dropout, usual if decay is None else decay) for known, usual in REGULARIZATION]
-    return list(dict.fromkeys(pairs))
-
-
-def _regularized(run: ResolvedRun, dropout: float, decay: float) -> ResolvedRun:
-    request = msgspec.structs.replace(run.request, dropout=dropout, weight_decay=decay)
-    train = msgspec.structs.replace(run.train, weight_decay=decay)
+def _regularized(run: ResolvedRun, asked: RunRequest) -> Iterator[ResolvedRun]:
+    """The run with each pair of dropout and weight decay, with what was asked for in them."""
+    asked_drop, asked_decay = asked.dropout, asked.weight_decay
     reasons = run.reasons | dict.fromkeys(CHOSEN, "the lowest expected loss for the minutes")
-    return replace(run, request=request, model=replace(run.model, dropout=dropout), train=train, reasons=reasons)
+    for dropout, decay in dict.fromkeys(
+        (drop if asked_drop is None else asked_drop, decay if asked_decay is None else asked_decay)
+        for drop, decay in REGULARIZATION
+    ):
+        request = msgspec.structs.replace(run.request, dropout=dropout, weight_decay=decay)
+        train = msgspec.structs.replace(run.train, weight_decay=decay)
+        yield replace(run, request=request, model=replace(run.model, dropout=dropout), train=train, reasons=reasons)
 
 
 def _runs(asked: RunRequest, text: TextSize, speed: StepSpeed) -> Iterator[ResolvedRun]:
