@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from lab.core.machine import machine
-from lab.core.number_format import bytes_, count, counted, duration, fixed, whole
+from lab.core.number_format import bytes_, counted, duration, fixed, whole
 from lab.planning.expected_loss import LAW, SMALLEST, Learning, learning_of
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
-from lab.planning.run_cost import SECONDS_AROUND, evaluation_share
+from lab.planning.run_cost import SECONDS_AROUND, epochs_in_words, evaluation_share
 from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import StepSpeed, StepTimer, known_times, step_key
 from lab.planning.text_difficulty import Correction, Outcome, correction, known_outcomes
@@ -296,7 +296,7 @@ def describe_plan(plan: MinutesPlan) -> str:
     Its epochs are told once its steps were timed, and the pilot is known, which may end the run early."""
     model, train, text = plan.best.run.model, plan.best.run.train, plan.best.run.text
     is_known = text.bytes is not None and not plan.awaits_pilot and (plan.best.is_measured or train.steps is not None)
-    read = f", {_times_read(plan.best.epochs)}" if is_known else ""
+    read = f", {epochs_in_words(plan.best.epochs)}" if is_known else ""
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
@@ -326,13 +326,9 @@ def describe_end(plan: MinutesPlan) -> str:
     if plan.best.minutes >= plan.minutes or plan.awaits_pilot:
         return ""
     return (
-        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, "
-        "and more time would gain nothing but memorization"
+        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for "
+        f"{epochs_in_words(plan.best.epochs)}, and more time would gain nothing but memorization"
     )
-
-
-def _times_read(epochs: float) -> str:
-    return f"{fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
 
 
 def minutes_in_words(minutes: float) -> str:

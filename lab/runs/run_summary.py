@@ -286,16 +286,16 @@ class RunsWatcher:
 
 
 def _figures(run: Run, status: Status, latest: Metric | None) -> FinalEvaluation | Metric | None:
-    """The evaluation of the weights that are opened: the best, or the last where the file of these is missing."""
+    """The evaluation of the weights that are opened: the best, or the last where the file of these is missing.
+
+    Before the end that of the best is made from the latest: all are on the same text, so that their bits per byte are as their
+    losses.
+    """
     opened = weights_path(run, "best").stem
     if status.best_step is not None and not run.is_watched and opened != "best":
         return (status.final or latest) if opened == "last" else None
-    return status.final_best or status.final or _best_so_far(latest, status)
-
-
-def _best_so_far(latest: Metric | None, status: Status) -> Metric | None:
-    """The evaluation of the best weights, from the latest one: all are on the same text, so that their bits per byte are as their
-    losses."""
+    if final := status.final_best or status.final:
+        return final
     best = status.best_val_loss
     if latest is None or status.best_step is None or best is None or not latest.val_loss or best >= latest.val_loss:
         return latest
