@@ -131,7 +131,7 @@ class EngineClient:
         finally:
             del self._pending[id_]
         if reply.error is not None:
-            raise EngineError(reply.error.sentence)
+            raise EngineError(reply.error)
         return msgspec.msgpack.decode(reply.result, type=method.result)
 
     async def close(self) -> None:

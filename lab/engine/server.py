@@ -14,7 +14,7 @@ import msgspec
 
 from lab.core.errors import UserError, name_error
 from lab.engine.method_registry import EngineMethod
-from lab.engine.protocol import Failure, Message, Reply, Request, WireError, frame, read_frame
+from lab.engine.protocol import Message, Reply, Request, WireError, frame, read_frame
 from models.check import checked_by
 from models.config import ConfigError
 
@@ -136,7 +136,7 @@ def _reply(request: Request, implementation: AnyImplementation | None) -> bytes:
     """The frame of the answer to a request. A user's mistake is told as it is; anything else is a bug, whose traceback goes to
     the log and whose name to the user. Raises: Cancelled."""
     if implementation is None:
-        return frame(Reply(request.id, error=Failure("bug", f"The engine knows no method called {request.method}.")))
+        return frame(Reply(request.id, error=f"The engine knows no method called {request.method}."))
     method = implementation.method
     try:
         result = implementation.function(msgspec.msgpack.decode(request.params, type=method.params))
@@ -144,8 +144,6 @@ def _reply(request: Request, implementation: AnyImplementation | None) -> bytes:
     except Exception as error:  # also a result longer than a frame may be
         told = error.__cause__ if isinstance(error, msgspec.ValidationError) else error
         if isinstance(told, UserError | ConfigError):
-            failure = Failure("user", str(told))
-        else:
-            traceback.print_exception(error)
-            failure = Failure("bug", f"The engine failed on {method.name}: {name_error(error)}. See its log.")
-        return frame(Reply(request.id, error=failure))
+            return frame(Reply(request.id, error=str(told)))
+        traceback.print_exception(error)
+        return frame(Reply(request.id, error=f"The engine failed on {method.name}: {name_error(error)}. See its log."))
