@@ -51,7 +51,7 @@ class FollowedRun:
         self.status = self.run.status()
         metrics = self._reader.read()
         if self._reader.restarted:
-            self.history.clear()
+            self.history = LossHistory()
         lines = []
         for metric in metrics:
             self.history.add([metric])
@@ -64,7 +64,7 @@ class FollowedRun:
         """An evaluation on one line, with the latest training loss and speed; every figure with its name."""
         steps = self.run.config.train.steps
         training = self.history.last_training
-        left = self.seconds_left()
+        left = time_left(self.run.config, self.status, self.history)
         words = [
             f"step {evaluation.step}/{steps}" if steps else f"step {evaluation.step}",
             f"loss {number_format.fixed(training.loss)}" if training and training.loss is not None else "",
@@ -74,10 +74,6 @@ class FollowedRun:
             f"{number_format.duration(left)} left" if left else "",
         ]
         return "  ".join(word for word in words if word)
-
-    def seconds_left(self) -> float | None:
-        """Training time left in seconds; None while it cannot be estimated."""
-        return time_left(self.run.config, self.status, self.history)
 
     def updates(self) -> Iterator[tuple[list[str], list[str]]]:
         """Lines of new evaluations and new messages, again and again until the training has ended."""
@@ -129,7 +125,7 @@ def _follow_with_a_bar(followed: FollowedRun) -> None:
                 bar.console.print(visible(line), markup=False, highlight=False)
             training, evaluation = followed.history.last_training, followed.history.last_evaluation
             losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
-            left = followed.seconds_left()
+            left = time_left(followed.run.config, followed.status, followed.history)
             phase = followed.status.phase
             bar.update(
                 task,

@@ -76,9 +76,6 @@ class LabProcess(AppService):
         with contextlib.suppress(ConnectionResetError):  # the link is lost
             await (self.page.send_str(data) if isinstance(data, str) else self.page.send_bytes(data))
 
-    async def type(self, text: str) -> None:
-        await self.send_bytes(bounded_input(text).encode("utf-8", "replace"))
-
     async def end(self) -> None:
         """Ask the lab to quit, and kill it if it still lives `SECONDS_TO_QUIT` later, or if this is cancelled."""
         process = self._process
@@ -251,7 +248,7 @@ async def _pass_on(message: str, lab: LabProcess, page: web.WebSocketResponse) -
         return
     match said:
         case ["stdin", str(text)]:
-            await lab.type(text)
+            await lab.send_bytes(bounded_input(text).encode("utf-8", "replace"))
         case ["resize", {"width": int(width), "height": int(height)}]:
             await lab.set_terminal_size(_cells(width, 80), _cells(height, 24))
         case ["ping", str(value)]:

@@ -4,7 +4,7 @@ text's length; and those of a vocabulary, for `llmlab tokenize --vocabulary`."""
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
@@ -52,69 +52,46 @@ class Totals:
             self.special = min((each for each in specials if each in text), key=text.index, default="")
 
     @property
+    def a_token(self) -> tuple[float, ...]:
+        """Bytes and characters a token; empty where there is none."""
+        return (self.bytes / self.tokens, self.characters / self.tokens) if self.tokens else ()
+
+    @property
     def figures(self) -> dict[str, object]:
-        return {
-            "token_count": self.tokens,
-            "text_bytes": self.bytes,
-            "characters": self.characters,
-            "bytes_per_token": self.bytes / self.tokens if self.tokens else None,
-            "characters_per_token": self.characters / self.tokens if self.tokens else None,
-        }
+        bytes, characters = self.a_token or (None, None)
+        counts = {"token_count": self.tokens, "text_bytes": self.bytes, "characters": self.characters}
+        return counts | {"bytes_per_token": bytes, "characters_per_token": characters}
 
     @property
     def sentence(self) -> str:
         words = f"{self.tokens} tokens, {self.bytes} bytes, {self.characters} characters"
-        if not self.tokens:
-            return words
-        return f"{words}: {self.bytes / self.tokens:.2f} bytes and {self.characters / self.tokens:.2f} characters a token"
+        return words + (": {:.2f} bytes and {:.2f} characters a token".format(*self.a_token) if self.tokens else "")
 
 
-class TokenRows:
-    """A tokenizer's tokens as lines of the table or of JSON; each token's line is made once."""
+def _id_width(tokenizer: "Tokenizer") -> int:
+    return max(2, len(str(tokenizer.vocab_size - 1)))
 
-    def __init__(self, tokenizer: "Tokenizer", *, as_json: bool) -> None:
-        self._tokenizer = tokenizer
-        self._make = self._json if as_json else self._line
-        self._made: dict[int, str] = {}
-        self._id_width = max(2, len(str(tokenizer.vocab_size - 1)))
 
-    @property
-    def header(self) -> str:
-        return f"{'id':>{self._id_width}}  {'merge':>7}  {'bytes':<{BYTES_WIDTH}}  token"
+def _table_line(tokenizer: "Tokenizer", id: int) -> str:
+    rank = tokenizer.merge_rank(id)
+    merge = str(rank + 1) if rank is not None else tokenizer.kind_of(id)
+    bytes = tokenizer.token_bytes(id).hex(" ")
+    return f"{id:>{_id_width(tokenizer)}}  {merge:>7}  {bytes:<{BYTES_WIDTH}}  {tokenizer.label(id)}"
 
-    def of(self, ids: Sequence[int]) -> list[str]:
-        """The lines of these tokens."""
-        made = self._made
-        for id in set(ids) - made.keys():
-            made[id] = self._make(id)
-        return [made[id] for id in ids]
 
-    def _line(self, id: int) -> str:
-        tokenizer = self._tokenizer
-        rank = tokenizer.merge_rank(id)
-        merge = str(rank + 1) if rank is not None else tokenizer.kind_of(id)
-        return f"{id:>{self._id_width}}  {merge:>7}  {tokenizer.token_bytes(id).hex(' '):<{BYTES_WIDTH}}  {tokenizer.label(id)}"
-
-    def _json(self, id: int) -> str:
-        tokenizer = self._tokenizer
-        return json_line(
-            {
-                "id": id,
-                "bytes": tokenizer.token_bytes(id).hex(),
-                "label": tokenizer.label(id),
-                "merge_rank": tokenizer.merge_rank(id),
-            }
-        )
+def _token_facts(tokenizer: "Tokenizer", id: int) -> dict[str, object]:
+    facts = {"id": id, "bytes": tokenizer.token_bytes(id).hex(), "label": tokenizer.label(id)}
+    return facts | {"merge_rank": tokenizer.merge_rank(id)}
 
 
 def print_tokens(chunks: Chunks, name: str, tokenizer: "Tokenizer", *, special: bool, counts_only: bool) -> None:
     """One tokenizer's tokens as a table, a line each, and their number and compression."""
-    rows, totals = TokenRows(tokenizer, as_json=False), Totals()
+    line, totals = cache(partial(_table_line, tokenizer)), Totals()
     if not counts_only:
-        click.echo(rows.header)
+        click.echo(f"{'id':>{_id_width(tokenizer)}}  {'merge':>7}  {'bytes':<{BYTES_WIDTH}}  token")
     for ids in _encoded(chunks, tokenizer, special, totals):
         if ids and not counts_only:
-            write_raw("\n".join(rows.of(ids)) + "\n")
+            write_raw("\n".join(map(line, ids)) + "\n")
     click.echo(("" if counts_only else "\n") + wrapped(totals.sentence))
     _say_special(name, tokenizer, totals, special)
 
@@ -124,21 +101,15 @@ def print_side_by_side(chunks: Chunks, tokenizers: Mapping[str, "Tokenizer"], *,
     totals = {name: Totals() for name in tokenizers}
     if not counts_only:
         click.echo("  ".join(map(_padded, tokenizers)).rstrip())
-    pieces = SharedPieces(list(tokenizers.values()))
+    lines = _shared_lines(list(tokenizers.values()))
     encoded = [_encoded(chunks, tokenizer, special, totals[name]) for name, tokenizer in tokenizers.items()]
     for ids in zip(*encoded, strict=True):
         if not counts_only and any(ids):
-            write_raw("".join(f"{line}\n" for line in pieces.lines(ids)))
+            write_raw("".join(f"{line}\n" for line in lines(ids)))
     if not counts_only:
         click.echo()
     figures = [
-        [
-            name,
-            f"{tokenizers[name].vocab_size:,}",
-            f"{total.tokens:,}",
-            f"{total.bytes / total.tokens:.2f}" if total.tokens else "",
-            f"{total.characters / total.tokens:.2f}" if total.tokens else "",
-        ]
+        [name, f"{tokenizers[name].vocab_size:,}", f"{total.tokens:,}", *([f"{each:.2f}" for each in total.a_token] or ["", ""])]
         for name, total in totals.items()
     ]
     click.echo(table(["tokenizer", "vocabulary", "tokens", "bytes a token", "characters a token"], figures, (1, 2, 3, 4)))
@@ -154,9 +125,10 @@ def write_tokens_as_json(chunks: Chunks, tokenizers: Mapping[str, "Tokenizer"], 
     for number, (name, tokenizer) in enumerate(tokenizers.items(), 1):
         head = {"tokenizer": name, "vocab_size": tokenizer.vocab_size, "special": special}
         click.echo(json_line(head)[:-1] + ("" if counts_only else ', "tokens": ['))
-        rows, totals = TokenRows(tokenizer, as_json=True), Totals()
+        totals = Totals()
+        item = cache(lambda id, tokenizer=tokenizer: json_line(_token_facts(tokenizer, id)))
         parts = _encoded(chunks, tokenizer, special, totals)
-        _write_items([] if counts_only else rows.of(ids) for ids in parts)
+        _write_items([] if counts_only else list(map(item, ids)) for ids in parts)
         note = special_sentence(tokenizer, totals.special, special) if totals.special else None
         end = "" if counts_only else "\n]"
         click.echo(f"{end}, {json_line(totals.figures | {'note': note})[1:]}" + ("," if number < len(tokenizers) else ""))
@@ -188,36 +160,31 @@ def _encoded(chunks: Chunks, tokenizer: "Tokenizer", special: bool, totals: Tota
         yield ids
 
 
-class SharedPieces:
-    """Lines of the tokens between two borders that all tokenizers have; the cell of a word that comes again is made once."""
+def _shared_lines(tokenizers: Sequence["Tokenizer"]) -> Callable[[Sequence[list[int]]], Iterator[str]]:
+    """A function that gives the lines of a chunk as each tokenizer encodes it: the tokens between two borders that all have.
+    End-of-text tokens before it get a line of their own; the cell of a word that comes again is made once."""
+    sizes = [[len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)] for tokenizer in tokenizers]
+    labels = [tokenizer.label for tokenizer in tokenizers]
+    cell = lru_cache(maxsize=CELLS_KEPT)(lambda which, ids: _padded(BORDER.join(map(labels[which], ids))))
 
-    def __init__(self, tokenizers: Sequence["Tokenizer"]) -> None:
-        self._sizes = [[len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)] for tokenizer in tokenizers]
-        labels = [tokenizer.label for tokenizer in tokenizers]
-        self._cell = lru_cache(maxsize=CELLS_KEPT)(lambda which, ids: _padded(BORDER.join(map(labels[which], ids))))
+    def line(ids: Sequence[list[int]], starts: Sequence[int], stops: Sequence[int]) -> str:
+        cells = (cell(which, tuple(ids[which][starts[which] : stops[which]])) for which in range(len(ids)))
+        return "  ".join(cells).rstrip()
 
-    def lines(self, ids: Sequence[list[int]]) -> Iterator[str]:
-        """The lines of a chunk as each tokenizer encodes it. End-of-text tokens before it get a line of their own."""
-        ends = [list(accumulate(map(sizes.__getitem__, each))) for sizes, each in zip(self._sizes, ids, strict=True)]
-        totals = [each[-1] for each in ends]
+    def lines(ids: Sequence[list[int]]) -> Iterator[str]:
+        ends = [list(accumulate(map(each.__getitem__, tokens))) for each, tokens in zip(sizes, ids, strict=True)]
+        totals, at = [each[-1] for each in ends], [0] * len(ids)
         if min(totals) < max(totals):  # some have an end-of-text token for the border between two documents, and others have none
             border = [int(total == max(totals)) for total in totals]
-            yield self._line(ids, [0] * len(ids), border)
-            ends = [
-                [end - each[0] for end in each] if has_border else each for each, has_border in zip(ends, border, strict=True)
-            ]
-        else:
-            border = [0] * len(ids)
-        at = border
+            yield line(ids, at, border)
+            at, ends = border, [[end - skipped * each[0] for end in each] for skipped, each in zip(border, ends, strict=True)]
         places = [{end: place + 1 for place, end in enumerate(each)} for each in ends]
-        for end in sorted(set.intersection(*(set(each) for each in places)) - {0}):
+        for end in sorted(set.intersection(*map(set, places)) - {0}):
             stops = [each[end] for each in places]
-            yield self._line(ids, at, stops)
+            yield line(ids, at, stops)
             at = stops
 
-    def _line(self, ids: Sequence[list[int]], starts: Sequence[int], stops: Sequence[int]) -> str:
-        cells = [self._cell(which, tuple(ids[which][starts[which] : stops[which]])) for which in range(len(ids))]
-        return "  ".join(cells).rstrip()
+    return lines
 
 
 def _padded(text: str) -> str:
@@ -290,7 +257,7 @@ def _facts(named: NamedTokenizer, corpus: Corpus | None) -> tuple[VocabularyFact
 
 def _write_table(facts: VocabularyFacts, ids: Iterator[int], found: int) -> None:
     index, frequencies = facts.index, facts.frequencies
-    id_width = max(2, len(str(len(index) - 1)))
+    id_width = _id_width(index.tokenizer)
     count_width = max(5, len(f"{int(frequencies.counts.max()):,}")) if frequencies is not None else 0
     counted = f"  {'count':>{count_width}}" if frequencies is not None else ""
     click.echo(f"{'id':>{id_width}}{counted}  {'bytes':<{BYTES_WIDTH}}  token = merge of")
@@ -326,14 +293,10 @@ def _write_json(facts: VocabularyFacts, name: str, ids: Iterator[int], found: in
     like_never_used, moved = facts.like_never_used, distances.moved if distances is not None else None
 
     def token(id: int) -> str:
-        tokenizer = index.tokenizer
         return json_line(
-            {
-                "id": id,
-                "bytes": index.tokens[id].hex(),
-                "label": tokenizer.label(id),
-                "merge_rank": tokenizer.merge_rank(id),
-                "merge_of": tokenizer.parents(id),
+            _token_facts(index.tokenizer, id)
+            | {
+                "merge_of": index.tokenizer.parents(id),
                 "count": int(frequencies.counts[id]) if frequencies is not None else None,
                 "special": bool(index.special[id]),
                 "whole_characters": not index.partial[id],

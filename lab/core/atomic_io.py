@@ -72,8 +72,8 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name[:30]}.{owner()}.tmp")
 
 
-def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
-    """Write and fsync a file; remove it again if that fails.
+def write_synced(path: Path, chunks: Iterable[Chunk], *, is_lasting: bool = True) -> None:
+    """Write a file, and fsync it unless a power cut may take it (`is_lasting`); remove it again if that fails.
 
     Raises:
         OSError: as the system says.
@@ -84,7 +84,8 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
         try:
             for chunk in chunks:
                 write_all(descriptor, chunk)
-            os.fsync(descriptor)
+            if is_lasting:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -98,14 +99,15 @@ def write_atomic(path: Path, contents: bytes) -> None:
     replace_atomic(path, [contents])
 
 
-def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
-    """`write_atomic` of contents that come in parts. A file that was there keeps its permissions."""
+def replace_atomic(path: Path, chunks: Iterable[Chunk], *, is_lasting: bool = True) -> None:
+    """`write_atomic` of contents that come in parts, without fsync if a power cut may take them. A file that was there keeps its
+    permissions."""
     temporary, mode = temporary_beside(path), None
     with suppress(FileNotFoundError):
         if stat.S_ISREG(found := path.lstat().st_mode):
             mode = stat.S_IMODE(found)
             temporary.touch(0o600)  # nobody else reads it meanwhile
-    write_synced(temporary, chunks)
+    write_synced(temporary, chunks, is_lasting=is_lasting)
     try:
         if mode is not None:
             temporary.chmod(mode)
@@ -113,7 +115,8 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)  # the next one has another name, and would lie beside it
         raise
-    sync_folder(path.parent)
+    if is_lasting:
+        sync_folder(path.parent)
 
 
 def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:
@@ -135,26 +138,19 @@ def folder_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     with suppress(OSError):  # whoever reads or writes there says what is wrong with it
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if descriptor is not None:
-            _acquire(descriptor, timeout)
+        give_up = time.monotonic() + timeout
+        while descriptor is not None and time.monotonic() < give_up:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(LOCK_POLL_SECONDS)
+            except OSError:
+                break  # the disk has no such locks
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _acquire(descriptor: int, timeout: float) -> None:
-    """Lock the folder of this descriptor until it is closed."""
-    give_up = time.monotonic() + timeout
-    while time.monotonic() < give_up:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(LOCK_POLL_SECONDS)
-        except OSError:
-            return  # the disk has no such locks
-        else:
-            return
 
 
 def keep_entries(path: Path, entries: Callable[[], object], timeout: float = LOCK_TIMEOUT) -> None:

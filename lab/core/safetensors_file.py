@@ -110,8 +110,9 @@ def read_header(path: Path) -> Header:
         FileNotFoundError: if there is none.
         DamagedFileError: if it cannot be used, with what is wrong.
     """
-    with _opened(path) as file:
-        return _read_header(path, file)
+    with opened_with_header(path) as (_, header):
+        pass
+    return header
 
 
 def check_whole(path: Path) -> Header:
@@ -119,21 +120,26 @@ def check_whole(path: Path) -> Header:
 
     Raises what `read_header` does.
     """
-    with _opened(path) as file:
-        header = _read_header(path, file)
+    with opened_with_header(path) as (file, header):
         if CHECKSUM in header.metadata:
             checksum = 0
             while piece := file.read(CHUNK_BYTES):
                 checksum = zlib.crc32(piece, checksum)
             if f"{checksum:08x}" != header.metadata[CHECKSUM]:
                 raise DamagedFileError(path, "is damaged (its checksum does not fit)")
-        return header
+    return header
 
 
 @contextmanager
 def opened_with_header(path: Path) -> Iterator[tuple[BinaryIO, Header]]:
     """The file, left standing where the tensors' bytes begin, and its header. Raises what `read_header` does."""
-    with _opened(path) as file:
+    try:
+        opened = open_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedFileError(path, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
+    with opened as file:
         yield file, _read_header(path, file)
 
 
@@ -160,28 +166,17 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return open_regular(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DamagedFileError(path, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
-
-
 def _read_header(path: Path, file: BinaryIO) -> Header:
     """The header, with the file left standing where the tensors' bytes begin."""
     try:
-        header, problem = _parsed(file), ""
+        return _parsed(file)
     except struct.error:
         problem = "is too short for a file of weights"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = f"is not a file of weights, or its header is damaged ({shortened(str(error), 100)})"
     except ValueError as error:
         problem = str(error)
-    if problem:
-        raise DamagedFileError(path, problem)
-    return header
+    raise DamagedFileError(path, problem)
 
 
 def _parsed(file: BinaryIO) -> Header:

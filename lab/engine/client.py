@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import msgspec
@@ -33,9 +32,6 @@ LOW_PRIORITY = "--low-priority"
 
 SECONDS_TO_END = 2.0
 """Seconds to end by itself before the engine is killed."""
-
-LOG_LIMIT = 1 << 20
-"""Bytes of a log beyond which it is started anew."""
 
 
 class EngineError(Exception):
@@ -65,12 +61,11 @@ class _RunningEngine:
 class EngineClient:
     """One engine process, started at the first call.
 
-    `log` is the file for the engine's standard error (appended; None: a temporary one). `starts` counts the processes
-    started so far: a screen that sees it rise knows that the engine was replaced.
+    `starts` counts the processes started so far: a screen that sees it rise knows that the engine was replaced. Standard error
+    of each is its log, a temporary file.
     """
 
-    def __init__(self, log: Path | None = None, command: Sequence[str] = COMMAND) -> None:
-        self._log_path = log
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = tuple(command)
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Reply]] = {}
@@ -93,8 +88,7 @@ class EngineClient:
         async with self._starting:
             if self._running is not None:
                 return
-            log = self._open_log()
-            log_start = os.fstat(log.fileno()).st_size
+            log = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - the reading task closes it
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self._command,
@@ -109,7 +103,7 @@ class EngineClient:
             except OSError as error:
                 raise EngineDied(f"The engine could not be started: {error.strerror or error}.") from error
             self.starts += 1
-            reading = asyncio.create_task(self._read(process, log, log_start), name="engine replies")
+            reading = asyncio.create_task(self._read(process, log), name="engine replies")
             self._running = _RunningEngine(process, reading)
 
     async def call(self, method: EngineMethod[P, R], params: P) -> R:
@@ -131,7 +125,7 @@ class EngineClient:
         finally:
             del self._pending[id_]
         if reply.error is not None:
-            raise EngineError(reply.error.sentence)
+            raise EngineError(reply.error)
         return msgspec.msgpack.decode(reply.result, type=method.result)
 
     async def close(self) -> None:
@@ -159,7 +153,7 @@ class EngineClient:
             running.stdin.write(data)
             await running.stdin.drain()
 
-    async def _read(self, process: asyncio.subprocess.Process, log: BinaryIO, log_start: int) -> None:
+    async def _read(self, process: asyncio.subprocess.Process, log: BinaryIO) -> None:
         assert process.stdout is not None
         decoder = msgspec.msgpack.Decoder(Reply)
         garbage: str | None = None
@@ -175,23 +169,14 @@ class EngineClient:
         except (WireError, msgspec.DecodeError) as error:
             garbage = str(error)
         code = await _exit_code(process, SECONDS_TO_END if garbage is None else 0.0)
-        if self._running is not None and self._running.process is process:
-            self._running = None
-        line = garbage or last_text_line(log, log_start)
+        self._running = None
+        line = garbage or last_text_line(log)
         log.close()
         end = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         died = EngineDied(f"The engine {end}{'; its last line: ' + line if line else ''}.")
         for pending in self._pending.values():
             if not pending.done():
                 pending.set_exception(died)
-
-    def _open_log(self) -> BinaryIO:
-        if self._log_path is None:
-            return cast(BinaryIO, tempfile.TemporaryFile())
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
-        if self._log_path.exists() and self._log_path.stat().st_size > LOG_LIMIT:
-            self._log_path.unlink()
-        return self._log_path.open("a+b")
 
 
 async def _exit_code(process: asyncio.subprocess.Process, seconds: float) -> int:

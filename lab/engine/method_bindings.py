@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
-from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
@@ -142,10 +141,24 @@ def _answer(params: OneStepParams, held: HeldStep) -> StepAnswer:
         step.preview()
     context = _context(params, step, held.tokenizer)
     if params.stage in ("backward", "losses", "logits_gradient") or (params.stage == "after" and step.applied):
-        context = replace(context, inspect_hidden=_inspect_hidden(context))
+        trace = Trace(step.model, context.ids[:-1])  # of Inspect's forward pass of the window
+        hidden = layer_norm(trace[f"blocks.{step.model.config.layers - 1}.resid_post"], step.model.ln_f)  # (T, C)
+        context = replace(context, inspect_hidden=hidden)
+    facts = StepFacts(
+        run=step.run.name,
+        checkpoint=step.checkpoint.name,
+        step=step.state.step,
+        batch=step.batch.step,
+        windows=len(step.batch.ids),
+        applied=step.applied,
+        losses=[snapshot.mean for snapshot in step.snapshots],
+        lr=step.lr,
+    )
+    given = [None, *context.given().tolist()]
+    tokens = [Token(id_, context.label(index), p) for index, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
     picture = backward_pass(context) if params.stage == "backward" else None
     view = weight_update_view(context, params.weight) if params.stage == "weight" else VIEWS[params.stage](context)
-    return StepAnswer(_facts(step), _tokens(context), context.window, context.position, view, picture)
+    return StepAnswer(facts, tokens, context.window, context.position, view, picture)
 
 
 def _batch(params: OneStepParams, checkpoint: OpenCheckpoint, tokenizer: Tokenizer) -> StepBatch:
@@ -160,31 +173,6 @@ def _context(params: OneStepParams, step: TrainingStep, tokenizer: Tokenizer) ->
     first = StepContext(step, tokenizer, window, 1)
     position = int(first.losses(0).argmax()) + 1 if params.position is None else params.position
     return StepContext(step, tokenizer, window, max(1, min(position, first.width)))
-
-
-def _inspect_hidden(context: StepContext) -> Tensor:
-    """(T, C) hidden states after the final norm in Inspect's forward pass of the window."""
-    model = context.step.model
-    trace = Trace(model, context.ids[:-1])
-    return layer_norm(trace[f"blocks.{model.config.layers - 1}.resid_post"], model.ln_f)
-
-
-def _facts(step: TrainingStep) -> StepFacts:
-    return StepFacts(
-        run=step.run.name,
-        checkpoint=step.checkpoint.name,
-        step=step.state.step,
-        batch=step.batch.step,
-        windows=len(step.batch.ids),
-        applied=step.applied,
-        losses=[snapshot.mean for snapshot in step.snapshots],
-        lr=step.lr,
-    )
-
-
-def _tokens(context: StepContext) -> list[Token]:
-    given = [None, *context.given().tolist()]
-    return [Token(id_, context.label(index), p) for index, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
 
 
 VIEWS: dict[str, Callable[[StepContext], View]] = {

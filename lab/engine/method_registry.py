@@ -5,7 +5,7 @@ implementation to `lab.engine.method_bindings`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -33,8 +33,6 @@ class EngineMethod(Generic[P, R]):
     is_job: bool = False
     """It may take seconds, and its checks let in the requests that wait."""
 
-
-AnyMethod = EngineMethod[Any, Any]
 
 CheckpointName = str
 """"best", "last", or the step of a snapshot in decimal digits."""

@@ -7,7 +7,7 @@ Requests are stateless: each carries the run, the checkpoint and the prompt. An 
 as one that has been running for hours, only slower the first time.
 """
 
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import msgspec
 
@@ -36,20 +36,12 @@ class Cancel(msgspec.Struct, tag="cancel"):
 
 Message = Request | Cancel
 
-ErrorKind = Literal["user", "bug"]
-
-
-class Failure(msgspec.Struct):
-    """Failure instead of a result. `sentence` is for the user; a "bug" also leaves its traceback in the engine's log."""
-
-    kind: ErrorKind
-    sentence: str
-
 
 class Reply(msgspec.Struct, omit_defaults=True):
     id: int
     result: msgspec.Raw = NOTHING
-    error: Failure | None = None
+    error: str | None = None
+    """A sentence for the user, instead of a result."""
 
 
 def frame(message: Message | Reply) -> bytes:

@@ -14,7 +14,7 @@ import msgspec
 
 from lab.core.errors import UserError, name_error
 from lab.engine.method_registry import EngineMethod
-from lab.engine.protocol import Failure, Message, Reply, Request, WireError, frame, read_frame
+from lab.engine.protocol import Message, Reply, Request, WireError, frame, read_frame
 from models.check import checked_by
 from models.config import ConfigError
 
@@ -133,23 +133,17 @@ class Server:
 
 
 def _reply(request: Request, implementation: AnyImplementation | None) -> bytes:
-    """The frame of the answer to a request. Raises: Cancelled."""
+    """The frame of the answer to a request. A user's mistake is told as it is; anything else is a bug, whose traceback goes to
+    the log and whose name to the user. Raises: Cancelled."""
     if implementation is None:
-        return frame(Reply(request.id, error=Failure("bug", f"The engine knows no method called {request.method}.")))
+        return frame(Reply(request.id, error=f"The engine knows no method called {request.method}."))
     method = implementation.method
     try:
         result = implementation.function(msgspec.msgpack.decode(request.params, type=method.params))
         return frame(Reply(request.id, result=msgspec.Raw(msgspec.msgpack.encode(result))))
     except Exception as error:  # also a result longer than a frame may be
-        return _failure_frame(request.id, method.name, error)
-
-
-def _failure_frame(id_: int, method: str, error: Exception) -> bytes:
-    """A user's mistake as it is; anything else is a bug, whose traceback goes to the log and whose name to the user."""
-    if isinstance(error, msgspec.ValidationError) and isinstance(error.__cause__, ConfigError):
-        error = error.__cause__
-    if isinstance(error, UserError | ConfigError):
-        return frame(Reply(id_, error=Failure("user", str(error))))
-    traceback.print_exception(error)
-    sentence = f"The engine failed on {method}: {name_error(error)}. See its log."
-    return frame(Reply(id_, error=Failure("bug", sentence)))
+        told = error.__cause__ if isinstance(error, msgspec.ValidationError) else error
+        if isinstance(told, UserError | ConfigError):
+            return frame(Reply(request.id, error=str(told)))
+        traceback.print_exception(error)
+        return frame(Reply(request.id, error=f"The engine failed on {method.name}: {name_error(error)}. See its log."))

@@ -73,7 +73,7 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
         text_facts=text_facts(config, judged.copied),
         model_facts=model_facts(config),
         training_facts=training_facts(config),
-        prompt=None if prompt is None else prompt_section(prompt, LEVELS),
+        prompt=None if prompt is None else prompt_section(prompt),
         data=_data(charts, prompt),
         version=_version(),
         date=time.strftime("%Y-%m-%d"),
@@ -176,14 +176,14 @@ class ShownToken:
     probability: str
 
 
-def prompt_section(prompt: PromptReport, levels: int) -> dict[str, Any]:
-    """The section as text; the lens cells have a level from 0 to `levels` − 1."""
+def prompt_section(prompt: PromptReport) -> dict[str, Any]:
+    """The section as text; the lens cells have a level from 0 to `LEVELS` − 1."""
     tokens = [
         ShownToken(visible(token.label), token.id, index + 1, "" if token.probability is None else probability(token.probability))
         for index, token in enumerate(prompt.tokens)
     ][prompt.first :]
     rows = [
-        (_stream(row.name), [_lens_cell(_stream(row.name), tokens[at], cell, levels) for at, cell in enumerate(row.cells)])
+        (_stream(row.name), [_lens_cell(_stream(row.name), tokens[at], cell) for at, cell in enumerate(row.cells)])
         for row in prompt.lens
     ]
     notes = []
@@ -222,10 +222,10 @@ def _bars(predictions: Sequence[Prediction]) -> list[tuple[str, str, float]]:
     return [(visible(each.label), probability(each.probability), round(100 * each.probability, 2)) for each in predictions]
 
 
-def _lens_cell(stream: str, token: ShownToken, cell: Sequence[Prediction], levels: int) -> tuple[str, int, str]:
+def _lens_cell(stream: str, token: ShownToken, cell: Sequence[Prediction]) -> tuple[str, int, str]:
     """Label, level and title."""
     listed = ", ".join(f"“{visible(each.label)}” {probability(each.probability)}" for each in cell)
-    level = round(cell[0].probability * (levels - 1))
+    level = round(cell[0].probability * (LEVELS - 1))
     return visible(cell[0].label), level, f"{stream}, after “{token.label}” (position {token.number}): {listed}"
 
 

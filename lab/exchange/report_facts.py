@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.core.number_format import MINUS, bytes_, count, duration, fixed, significant, whole
+from lab.core.number_format import bytes_, count, duration, fixed, signed_bytes, significant, whole
 from lab.core.visible_text import shortened, visible
 from lab.data.statistics.copied_share import describe_copied
 from lab.runs.run_history import LossHistory
@@ -73,8 +73,7 @@ def text_facts(config: RunConfig, copied: CopiedShare | None = None) -> list[Fac
 def describe_cleaning(data: DataConfig) -> str:
     """The cleaning rules, and how much each took or added: `line-endings, boilerplate (−812 B), emails (+6 B)`."""
     changes = {step.rule: step.bytes_out - step.bytes_in for step in data.funnel}
-    signs = {rule: f" ({MINUS if change < 0 else '+'}{bytes_(abs(change))})" for rule, change in changes.items() if change}
-    words = [f"{rule}{signs.get(rule, '')}" for rule in data.cleaning]
+    words = [f"{rule} ({signed_bytes(changes[rule])})" if changes.get(rule) else rule for rule in data.cleaning]
     return shown(", ".join(words), 1000) or "none"
 
 

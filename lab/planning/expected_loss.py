@@ -90,18 +90,8 @@ def learning_of(
 
 @functools.lru_cache(maxsize=64)
 def _learning_of_pilot(pilot: Pilot) -> Learning:
-    shape = pilot_shape(VOCABULARY, CONTEXT)
-    return Learning(
-        parameters=parameter_count(shape) - shape.vocab_size * shape.width,
-        vocabulary=VOCABULARY,
-        context=CONTEXT,
-        tokens=STEPS * BATCH * CONTEXT,
-        unique_tokens=pilot.tokens,
-        unique_bytes=pilot.bytes,
-        dropout=0.0,
-        weight_decay=WEIGHT_DECAY,
-        pilot=None,
-    )
+    train = TrainConfig(batch=BATCH, weight_decay=WEIGHT_DECAY)
+    return learning_of(pilot_shape(VOCABULARY, CONTEXT), train, STEPS, pilot.tokens, pilot.bytes, None)
 
 
 class LossLaw(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):

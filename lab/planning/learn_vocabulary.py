@@ -8,7 +8,6 @@ wait for seconds.
 import contextlib
 import json
 import logging
-import queue
 import re
 import struct
 import subprocess
@@ -41,11 +40,9 @@ def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[fl
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
     ):
-        lines: queue.Queue[bytes | None] = queue.Queue()
         assert process.stdin
-        assert process.stdout
-        reader = threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True)
-        reader.start()
+        output = _Output(process)
+        output.start()
         try:
             try:
                 for text in texts:
@@ -56,44 +53,39 @@ def learn_in_process(texts: Iterable[str], vocab_size: int, report: Callable[[fl
                 process.stdin.close()
             except BrokenPipeError:
                 pass  # it has ended, and its last line says why
-            learned = _follow(lines, report)
+            is_learning = True
+            while is_learning:
+                output.join(SECONDS_BETWEEN_REPORTS)
+                is_learning = output.is_alive()
+                report(output.share)
             process.wait()
         finally:
             process.kill()
             process.wait()
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()  # what waits to be sent goes nowhere
-            reader.join()
+            output.join()
         errors.seek(0)
         if process.returncode:
             raise UserError(f"The vocabulary could not be learned: {_reason(process.returncode, errors.read())}.")
-    return Tokenizer.loads(learned, "the learned vocabulary")
+    return Tokenizer.loads(output.learned, "the learned vocabulary")
 
 
-def _read_lines(stream: Iterable[bytes], lines: "queue.Queue[bytes | None]") -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
+class _Output(threading.Thread):
+    """Reads the share of the merges made from the process, then what it has learned."""
 
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        super().__init__(daemon=True)
+        assert process.stdout
+        self._stream = process.stdout
+        self.share, self.learned = 0.0, b""
 
-def _follow(lines: "queue.Queue[bytes | None]", report: Callable[[float], None]) -> bytes:
-    """The lines after those of progress, together."""
-    share, rest = 0.0, b""
-    while True:
-        report(share)
-        try:
-            line = lines.get(timeout=SECONDS_BETWEEN_REPORTS)
-        except queue.Empty:
-            continue
-        if line is None:
-            return rest
-        if match := _PROGRESS.fullmatch(line):
-            share = int(match[1]) / int(match[2])
-            continue
-        rest += line
-        while (line := lines.get()) is not None:
-            rest += line
-        return rest
+    def run(self) -> None:
+        for line in self._stream:
+            if match := _PROGRESS.fullmatch(line):
+                self.share = int(match[1]) / int(match[2])
+            else:
+                self.learned = line + self._stream.read()
 
 
 def _reason(status: int, errors: bytes) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from lab.core.machine import machine
-from lab.core.number_format import bytes_, count, counted, duration, fixed, whole
+from lab.core.number_format import bytes_, counted, duration, fixed, whole
 from lab.planning.expected_loss import LAW, SMALLEST, Learning, learning_of
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
-from lab.planning.run_cost import SECONDS_AROUND, evaluation_share
+from lab.planning.run_cost import SECONDS_AROUND, epochs_in_words, evaluation_share
 from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import StepSpeed, StepTimer, known_times, step_key
 from lab.planning.text_difficulty import Correction, Outcome, correction, known_outcomes
@@ -141,7 +141,7 @@ def plan_for_minutes(
     """
     assert request.minutes is not None, "is_planned"
     corrected = correction(outcomes, text.source)
-    runs = [_regularized(run, *each) for run, each in product(_runs(request, text, speed), _regularization(request))]
+    runs = [each for run in _runs(request, text, speed) for each in _regularized(run, request)]
     speed = speed.among((run.model, run.train) for run in runs)
     timed = [(run, speed.seconds((run.model, run.train)), speed.is_measured((run.model, run.train))) for run in runs]
 
@@ -189,18 +189,17 @@ def _learning(run: ResolvedRun, steps: float) -> Learning:
     return learning_of(run.model, run.train, steps, train_tokens(text, vocabulary), unique_bytes, text.pilot)
 
 
-def _regularization(asked: RunRequest) -> list[tuple[float, float]]:
-    """Pairs of dropout and weight decay, each once, with what was asked for in them."""
-    dropout, decay = asked.dropout, asked.weight_decay
-    pairs = [(known if dropout is None else dropout, usual if decay is None else decay) for known, usual in REGULARIZATION]
-    return list(dict.fromkeys(pairs))
-
-
-def _regularized(run: ResolvedRun, dropout: float, decay: float) -> ResolvedRun:
-    request = msgspec.structs.replace(run.request, dropout=dropout, weight_decay=decay)
-    train = msgspec.structs.replace(run.train, weight_decay=decay)
+def _regularized(run: ResolvedRun, asked: RunRequest) -> Iterator[ResolvedRun]:
+    """The run with each pair of dropout and weight decay, with what was asked for in them."""
+    asked_drop, asked_decay = asked.dropout, asked.weight_decay
     reasons = run.reasons | dict.fromkeys(CHOSEN, "the lowest expected loss for the minutes")
-    return replace(run, request=request, model=replace(run.model, dropout=dropout), train=train, reasons=reasons)
+    for dropout, decay in dict.fromkeys(
+        (drop if asked_drop is None else asked_drop, decay if asked_decay is None else asked_decay)
+        for drop, decay in REGULARIZATION
+    ):
+        request = msgspec.structs.replace(run.request, dropout=dropout, weight_decay=decay)
+        train = msgspec.structs.replace(run.train, weight_decay=decay)
+        yield replace(run, request=request, model=replace(run.model, dropout=dropout), train=train, reasons=reasons)
 
 
 def _runs(asked: RunRequest, text: TextSize, speed: StepSpeed) -> Iterator[ResolvedRun]:
@@ -297,7 +296,7 @@ def describe_plan(plan: MinutesPlan) -> str:
     Its epochs are told once its steps were timed, and the pilot is known, which may end the run early."""
     model, train, text = plan.best.run.model, plan.best.run.train, plan.best.run.text
     is_known = text.bytes is not None and not plan.awaits_pilot and (plan.best.is_measured or train.steps is not None)
-    read = f", {_times_read(plan.best.epochs)}" if is_known else ""
+    read = f", {epochs_in_words(plan.best.epochs)}" if is_known else ""
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
     held_back = f", dropout {model.dropout:g}" if model.dropout else ""
     held_back += f", weight decay {train.weight_decay:g}"
@@ -327,13 +326,9 @@ def describe_end(plan: MinutesPlan) -> str:
     if plan.best.minutes >= plan.minutes or plan.awaits_pilot:
         return ""
     return (
-        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for {_times_read(plan.best.epochs)}, "
-        "and more time would gain nothing but memorization"
+        f"ends after {minutes_in_words(plan.best.minutes)}: by then the text has been read for "
+        f"{epochs_in_words(plan.best.epochs)}, and more time would gain nothing but memorization"
     )
-
-
-def _times_read(epochs: float) -> str:
-    return f"{fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
 
 
 def minutes_in_words(minutes: float) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -19,7 +19,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 import numpy as np
 
-from lab.core.atomic_io import temporary_beside, write_all
+from lab.core.atomic_io import replace_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import JSON_ERRORS, LARGEST_TOKENIZER, is_real_folder, open_regular, open_to_replace, read_regular
 from lab.core.unfinished_folder import remove_abandoned_files
@@ -130,7 +130,7 @@ class PreparationCache:
                     report(source.tell() / max(1, size))
 
             if self._make_room(size):
-                self._replace(self._path("tokens", key, "bin"), blocks())
+                replace_atomic(self._path("tokens", key, "bin"), blocks(), is_lasting=False)
                 self._keep("tokens", key, msgspec.json.encode(facts))
 
     def size(self) -> int:
@@ -175,23 +175,9 @@ class PreparationCache:
 
     def _keep(self, kind: str, key: str, contents: bytes) -> None:
         with suppress(OSError, UserError):
-            if self._make_room(len(contents)):
-                self._replace(self._path(kind, key, "json"), [hashlib.sha256(contents).hexdigest().encode() + b"\n", contents])
-
-    def _replace(self, path: Path, chunks: Iterable[bytes]) -> None:
-        """Write a file under a temporary name and rename it. It is not synced: its checksum tells whether it is whole."""
-        temporary = temporary_beside(path)
-        descriptor = open_to_replace(temporary)
-        try:
-            try:
-                for chunk in chunks:
-                    write_all(descriptor, chunk)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            if self._make_room(len(contents)):  # not synced: its checksum tells whether it is whole
+                chunks = [hashlib.sha256(contents).hexdigest().encode() + b"\n", contents]
+                replace_atomic(self._path(kind, key, "json"), chunks, is_lasting=False)
 
     def _make_room(self, size: int) -> bool:
         """Make the folder, and remove leftovers and the files unused for longest, until `size` more bytes fit. False if they

@@ -85,9 +85,7 @@ def is_similar(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
     """True if a run's speed here predicts that of the planned one; those of scaling, at low priority, predict none."""
     if other.is_bundled or other.owner or other.is_of_scaling or other.step < FEWEST_STEPS or not other.mean_speed:
         return False
-    if other.model is None or other.train is None:
-        return False
-    if other.train.optimizer != run.train.optimizer:
+    if other.model is None or other.train is None or other.train.optimizer != run.train.optimizer:
         return False
     ratios = (
         other.flops_per_token / flops_per_token(run.model),
@@ -175,6 +173,10 @@ def _describe_memory(run: ResolvedRun, machine: Machine) -> str:
     return f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
 
 
+def epochs_in_words(epochs: float) -> str:
+    return f"{fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
+
+
 def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool, is_planned: bool) -> str:
     about = "" if is_settled else "about "
     epochs = tokens / (run.text.tokens * run.text.training_share) if run.text.tokens is not None else 0.0
@@ -182,11 +184,7 @@ def _describe_tokens(tokens: float, run: ResolvedRun, *, is_settled: bool, is_pl
     words = f"{about}{count(tokens)} tokens{repeats}, {tokens / run.parameters:.1f} per parameter"
     if run.text.tokens is None or run.text.train_tokens is None:
         return words
-    words += (
-        f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
-        if epochs >= 1
-        else f"; {probability(epochs, 0)} of the training part"
-    )
+    words += f"; {epochs_in_words(epochs)}" if epochs >= 1 else f"; {probability(epochs, 0)} of the training part"
     if is_planned or epochs <= memorizing_epochs(run.model, run.text.train_tokens):
         return words
     if run.model.dropout == 0:

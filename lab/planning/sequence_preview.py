@@ -116,14 +116,10 @@ class TrainingTokens:
     ids: tuple[int, ...]
     text: TextSplit
 
-    @property
-    def is_exact(self) -> bool:
-        return self.text.is_whole
-
     @cached_property
     def train_tokens(self) -> int:
-        """Tokens of the whole training part, estimated where `is_exact` is False."""
-        return len(self.ids) if self.is_exact else round(len(self.ids) * self.text.split / max(1, self.text.sample_bytes))
+        """Tokens of the whole training part, estimated where the sample is not all of it."""
+        return len(self.ids) if self.text.is_whole else round(len(self.ids) * self.text.split / max(1, self.text.sample_bytes))
 
     def window(self, index: int, context: int) -> tuple[int, ...]:
         """`context` tokens and the one after them, from `index * context` on."""

@@ -281,10 +281,8 @@ def defaults(
     chosen = run.request.vocab if settings.preset == AUTO else None  # not that of a text with no more pairs to merge
     decided["vocab"] = chosen or vocabulary_size(request, TextSize(text.source, bytes=text.bytes))
     decided["length"] = f"{DEFAULT_MINUTES:g} min"
-    return {setting.name: _placeholder(setting, decided[setting.name]) for setting in FORM if setting.kind != "choice"}
-
-
-def _placeholder(setting: Setting, value: Any) -> str:
-    if value is None:
-        return setting.default
-    return f"{value:g}" if setting.kind == "real" else str(value)
+    return {
+        each.name: each.default if (value := decided[each.name]) is None else f"{value:g}" if each.kind == "real" else str(value)
+        for each in FORM
+        if each.kind != "choice"
+    }

@@ -135,11 +135,7 @@ class Setting:
         return VOCABULARY if self.name == "vocab" else LIMITS[self.name]
 
 
-def _by_name(*settings: Setting) -> dict[str, Setting]:
-    return {setting.name: setting for setting in settings}
-
-
-SETTINGS = _by_name(
+_ROWS = (
     Setting(
         "preset",
         "Shape of the model; auto chooses all that decides the loss for the minutes",
@@ -228,6 +224,7 @@ SETTINGS = _by_name(
     Setting("eval_every", "Steps between evaluations", "100", in_form=False),
     Setting("log_to", "tensorboard: the run's folder has the metrics for TensorBoard, too", "files", in_form=False),
 )
+SETTINGS = {setting.name: setting for setting in _ROWS}
 """By name, in the order of the form and of the command line's help."""
 
 FORM = tuple(setting for setting in SETTINGS.values() if setting.in_form)

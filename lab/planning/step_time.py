@@ -49,11 +49,6 @@ def _here() -> str:
     return f"{processor()}, {cores()} cores, {gpu()}, torch {version('torch')}"
 
 
-def known_step_seconds(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
-    """Seconds of a step as measured before, or None."""
-    return known_times(home).get(step_key(model, train))
-
-
 def known_times(home: Path) -> dict[str, float]:
     """Seconds of every step that was measured before, by `step_key`."""
     return dict(read_entries(home / FILE, dict[str, Any], tuple[str, StepSeconds]))

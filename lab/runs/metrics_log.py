@@ -50,20 +50,18 @@ class LineReader(Generic[MetricLine]):
         self._offset = 0
         self._file_id = (0, 0)
 
-    def read(self, most: int | None = None) -> list[MetricLine]:
-        """New lines since the last call, from at most `most` bytes of the file; empty where there are none."""
-        if most is not None:
-            return self._read(most)
-        lines, before = self._read(LARGEST_LINE), -1
-        restarted = self.restarted
+    def read(self) -> list[MetricLine]:
+        """New lines since the last call; empty where there are none."""
+        return [line for part in self.parts() for line in part]
+
+    def parts(self, most: int = LARGEST_LINE) -> Iterator[list[MetricLine]]:
+        """The new lines in parts, at least one, each from at most `most` bytes of the file."""
+        self.restarted, before = False, -1
         while self._offset != before:
             before = self._offset
-            lines += self._read(LARGEST_LINE)
-        self.restarted = restarted
-        return lines
+            yield self._read(most)
 
     def _read(self, most: int) -> list[MetricLine]:
-        self.restarted = False
         try:
             with open_regular(self.path, LARGEST_LINES) as file:
                 facts = os.fstat(file.fileno())
@@ -74,7 +72,7 @@ class LineReader(Generic[MetricLine]):
                 file.seek(self._offset)
                 new = file.read(most)
         except (OSError, DamagedFileError):
-            self.restarted, self._offset = self._offset > 0, 0
+            self.restarted, self._offset = self.restarted or self._offset > 0, 0
             return []
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)

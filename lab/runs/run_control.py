@@ -42,14 +42,21 @@ def acquire_now(lock: "filelock.BaseFileLock") -> "filelock.AcquireReturnProxy[f
 
 def trainer_lock_is_held(path: Path) -> bool:
     """True if some process holds the lock. Tries a shared lock, so that concurrent checks do not disturb each other."""
+    return _is_refused(path, fcntl.LOCK_SH, without_locks=True)
+
+
+def _is_refused(path: Path, lock: int, *, without_locks: bool) -> bool:
+    """True if the file cannot be locked now, since some process holds it; `without_locks` on a disk that has no such locks."""
     try:
         descriptor = open_for_lock(path)
     except (OSError, DamagedFileError):
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:
+        return without_locks
     finally:
         os.close(descriptor)
     return False
@@ -78,19 +85,7 @@ def hold_inspect_lock(folder: Path) -> int | None:
 
 def inspect_lock_is_held(folder: Path) -> bool:
     """True if an engine holds the run, of this lab or of another."""
-    try:
-        descriptor = open_for_lock(folder / "config.json")
-    except (OSError, DamagedFileError):
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
+    return _is_refused(folder / "config.json", fcntl.LOCK_EX, without_locks=False)
 
 
 CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]

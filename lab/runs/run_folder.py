@@ -198,8 +198,7 @@ class Run:
         found = []
         for name in ("best", "last", "previous"):
             path = self.path / f"{name}.safetensors"
-            step = step_of(read_metadata(path))
-            size = _size_of(path)
+            step, size = step_of(read_metadata(path)), _size_of(path)
             if step is not None and size is not None:
                 found.append(CheckpointFile(name, path, step, size))
         return found + self.snapshots()

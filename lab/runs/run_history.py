@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, overload
 
 import numpy as np
@@ -78,10 +79,6 @@ class LossHistory:
     """
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget everything, for another run or a file that began anew."""
         self.steps = Column()
         self.losses = Column()
         self.smooth = Column()
@@ -111,11 +108,9 @@ class LossHistory:
         if not lines:
             return False
         self.latest = lines[-1]
-        trained = [line for line in lines if line.loss is not None]
-        evaluated = [line for line in lines if line.val_loss is not None]
-        if trained:
+        if trained := [line for line in lines if line.loss is not None]:
             self._add_trained(trained)
-        if evaluated:
+        if evaluated := [line for line in lines if line.val_loss is not None]:
             self._add_evaluated(evaluated)
         self.version += 1
         return True
@@ -385,24 +380,20 @@ class RunFollower:
             self._settings = settings
             self._begin(Run(self.run.path))
         config = self.run.config
-        metrics, samples, events = self._metrics.read(READ_BYTES), self._samples.read(), self._events.read()
-        history = None
+        parts = self._metrics.parts(READ_BYTES)
+        metrics, history = next(parts), None
         if self._first or self._metrics.restarted:
             history = LossHistory()
-            while metrics:
-                history.add(metrics)
-                metrics = self._metrics.read(READ_BYTES)
+            for part in chain([metrics], parts):
+                history.add(part)
+            metrics = []
         else:
-            while more := self._metrics.read(READ_BYTES):
-                metrics += more
-        inside = InsightHistory()
-        insights = self._insights.read(READ_BYTES)
-        insights_restarted = self._first or self._insights.restarted
-        while insights:
-            inside.add(insights)
-            insights = self._insights.read(READ_BYTES)
-        samples_restarted, events_restarted = (self._first or reader.restarted for reader in (self._samples, self._events))
-        self._first = False
+            metrics += chain.from_iterable(parts)
+        insights = InsightHistory()
+        for measured in self._insights.parts(READ_BYTES):
+            insights.add(measured)
+        samples, events = self._samples.read(), self._events.read()
+        first, self._first = self._first, False
         status = self.run.status()
         phase = self.run.phase_of(status)
         return RunUpdate(
@@ -412,10 +403,10 @@ class RunFollower:
             history,
             metrics,
             samples,
-            samples_restarted,
-            inside,
-            insights_restarted,
+            first or self._samples.restarted,
+            insights,
+            first or self._insights.restarted,
             events,
-            events_restarted,
+            first or self._events.restarted,
             unresponsive_reason(self.run, status, phase),
         )

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
@@ -175,8 +176,7 @@ class _CachedRun:
     config_stamp: Stamp | None
     paths: tuple[str, str]
     """Its status.json and metrics.jsonl, as text: making a `Path` takes longer than a stat."""
-    status_stamp: Stamp | None = None
-    metrics_stamp: Stamp | None = None
+    stamps: tuple[Stamp | None, Stamp | None] = (None, None)
     status: Status | None = None
     problem: str = ""
     metrics_problem: str = ""
@@ -204,52 +204,46 @@ class RunsWatcher:
         shipped = {str(path): name for name in BUNDLED if is_run(path := bundled(name))}
         folders = [os.path.abspath(path) for path in run_folders(self.where or runs_home())]
         for folder in folders:
-            cached = self._cached(folder)
-            if cached.damaged is not None:
-                found.append((0.0, cached.run.name, cached.damaged))
-                continue
-            try:
-                found.append((-cached.run.config.created, cached.run.name, self._summary(cached)))
-            except DamagedFileError as error:
-                cached.damaged = cached.summary = damaged(cached.run, error)
-                found.append((0.0, cached.run.name, cached.damaged))
-            except UserError:
-                continue
+            with suppress(UserError):  # no config.json: no run, or one that was renamed or deleted just now
+                cached = self._cached(folder)
+                created = 0.0 if cached.damaged else cached.run.config.created
+                found.append((-created, cached.run.name, cached.damaged or self._summary(cached)))
         for folder in self._cache.keys() - {*folders, *shipped}:
             del self._cache[folder]
         summaries = [said for _, _, said in sorted(found, key=itemgetter(0, 1))]
         return summaries + [self._summary(self._cached(path), bundled_as=name) for path, name in shipped.items()]
 
     def _cached(self, folder: str) -> _CachedRun:
-        """The cache of a run, emptied where its settings have changed."""
+        """The cache of a run, emptied where its settings have changed. Raises UserError where it has none."""
         stamp = file_stamp(f"{folder}/config.json")
         cached = self._cache.get(folder)
         if cached is None or cached.config_stamp != stamp:
             run = Run(Path(folder))
-            cached = self._cache[folder] = _CachedRun(run, stamp, (str(run.status_path), str(run.metrics_path)))
+            cached = _CachedRun(run, stamp, (str(run.status_path), str(run.metrics_path)))
+            try:
+                _ = run.config
+            except DamagedFileError as error:
+                problem = f"{error.path.name} {error.reason}"
+                cached.damaged = RunSummary(run.name, run.path, text="", phase="damaged", plan="", problem=problem)
+            self._cache[folder] = cached
         return cached
-
-    def summary(self, run: Run) -> RunSummary:
-        """One run as it is now. Raises UserError if its settings cannot be read."""
-        return self._summary(self._cached(str(run.path)))
 
     def _summary(self, cached: _CachedRun, *, bundled_as: str = "") -> RunSummary:
         run = cached.run
         config = run.config
         stamps = file_stamp(cached.paths[0]), file_stamp(cached.paths[1])
-        status, problem = cached.status, cached.problem
-        if status is None or stamps[0] != cached.status_stamp:
+        status, problem, (status_before, before) = cached.status, cached.problem, cached.stamps
+        if status is None or stamps[0] != status_before:
             status, problem = run.read_status()
-        elif stamps[1] == cached.metrics_stamp and cached.summary is not None and status.phase not in ACTIVE:
+        elif stamps[1] == before and cached.summary is not None and status.phase not in ACTIVE:
             return cached.summary
-        if stamps[1] != cached.metrics_stamp:
-            before, now = cached.metrics_stamp, stamps[1]
+        if (now := stamps[1]) != before:
             is_longer = before is not None and now is not None and before[0] == now[0] and before[1] <= now[1]
             searched = before[1] if before is not None and is_longer else 0  # of a file that was replaced or cut, nothing
             training, evaluation, cached.speed, cached.metrics_problem = _read_latest(run.metrics_path, searched)
             cached.training = training or (cached.training if searched else None)
             cached.evaluation = evaluation or (cached.evaluation if searched else None)
-        cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
+        cached.status, cached.problem, cached.stamps = status, problem, stamps
         problem = problem or cached.metrics_problem
         training, figures = cached.training, _figures(run, status, cached.evaluation)
         evaluated = at_the_end(config.data, status.final) if status.final else during_training(config.data, status)
@@ -292,27 +286,21 @@ class RunsWatcher:
 
 
 def _figures(run: Run, status: Status, latest: Metric | None) -> FinalEvaluation | Metric | None:
-    """The evaluation of the weights that are opened: the best, or the last where the file of these is missing."""
+    """The evaluation of the weights that are opened: the best, or the last where the file of these is missing.
+
+    Before the end that of the best is made from the latest: all are on the same text, so that their bits per byte are as their
+    losses.
+    """
     opened = weights_path(run, "best").stem
     if status.best_step is not None and not run.is_watched and opened != "best":
         return (status.final or latest) if opened == "last" else None
-    return status.final_best or status.final or _best_so_far(latest, status)
-
-
-def _best_so_far(latest: Metric | None, status: Status) -> Metric | None:
-    """The evaluation of the best weights, from the latest one: all are on the same text, so that their bits per byte are as their
-    losses."""
+    if final := status.final_best or status.final:
+        return final
     best = status.best_val_loss
     if latest is None or status.best_step is None or best is None or not latest.val_loss or best >= latest.val_loss:
         return latest
     bits = latest.bits_per_byte and round(latest.bits_per_byte * best / latest.val_loss, 6)
     return msgspec.structs.replace(latest, step=status.best_step, val_loss=best, bits_per_byte=bits)
-
-
-def damaged(run: Run, error: DamagedFileError) -> RunSummary:
-    return RunSummary(
-        name=run.name, path=run.path, text="", phase="damaged", plan="", problem=f"{error.path.name} {error.reason}"
-    )
 
 
 def origin_of(config: RunConfig) -> str:

@@ -264,8 +264,8 @@ class Job:
             raise os_error_in_words(error, f"start the {self.words}") from error
 
         def has_begun() -> bool:
-            begun = LineReader(self.new_path, Begun).read(START_BYTES) or LineReader(self.record_path, Begun).read(START_BYTES)
-            return bool(begun) and begun[0].pid == process.pid
+            begun = (next(LineReader(path, Begun).parts(START_BYTES)) for path in (self.new_path, self.record_path))
+            return next((lines[0].pid == process.pid for lines in begun if lines), False)
 
         process.wait_for_start(has_begun, f"The {self.words}")
 

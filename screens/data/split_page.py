@@ -92,7 +92,7 @@ def documents_line(of: TextSplit, width: int) -> PieceLine:
 def size_lines(tokens: TrainingTokens, preset: str, width: int) -> list[PieceLine]:
     """Tokens, windows and parameters, and the tokens per parameter on a scale with Chinchilla's."""
     config = tokens.model(preset)
-    about = "" if tokens.is_exact else "about "
+    about = "" if tokens.text.is_whole else "about "
     parameters = parameter_count(config)
     windows = windows_per_epoch(tokens.train_tokens, config.context)
     ratio = tokens.train_tokens / parameters
@@ -131,7 +131,7 @@ def ratio_scale(ratio: float, width: int) -> PieceLine:
 
 def window_title(tokens: TrainingTokens, index: int, context: int) -> str:
     shown = tokens.windows_to_show(context)
-    of = whole(shown) if tokens.is_exact else f"the first {whole(shown)}"
+    of = whole(shown) if tokens.text.is_whole else f"the first {whole(shown)}"
     start = index * context
     return (
         f"window {whole(index + 1)} of {of} ←/→ · tokens {whole(start + 1)} to {whole(start + context)} · position t predicts t+1"

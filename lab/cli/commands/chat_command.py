@@ -148,7 +148,5 @@ def chat(
     The conversation is one document, which the model continues. A base model was not taught to answer: it is stopped where it
     writes the user's turn. ctrl+c stops an answer, ctrl+d ends the conversation.
     """
-    from models.config import SamplingSettings
-
     sampling = SamplingSettings(**settings)
     ChatSession(load_prompt(run, None, checkpoint), system, stops, sampling, tokens, shows_tokens=show_tokens).converse()

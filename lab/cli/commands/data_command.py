@@ -75,21 +75,19 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     with passing_bar(sys.stderr, is_shown=redraws(sys.stderr)) as show:
         words = f"cleaning {corpus.name}"
         funnel = funnel_of(corpus, lambda done, total: show(words, done / max(total, 1)))
-    with passing_bar(sys.stderr, is_shown=redraws(sys.stderr)) as show:
 
         def check(fraction: float) -> bool:
             show(f"counting what is in {corpus.name}", fraction)
             return False
 
         *_, profile = profile_of(raw, check, asked=encoding is not None)
-    if profile.statistics.bytes != funnel.raw_bytes:
-        raise TextChangedError(corpus.source)
-    copied = None
-    if not funnel.nothing_left:
-        with passing_bar(sys.stderr, is_shown=redraws(sys.stderr)) as show:
-            words = f"looking for the validation part of {corpus.name} in its training part"
-            split = split_text(corpus, lambda done, total: show(words, done / max(total, 1)))
-            copied = copied_in_corpus(corpus, split, lambda share: show(words, share))
+        if profile.statistics.bytes != funnel.raw_bytes:
+            raise TextChangedError(corpus.source)
+        copied = None
+        if not funnel.nothing_left:
+            searching = f"looking for the validation part of {corpus.name} in its training part"
+            split = split_text(corpus, lambda done, total: show(searching, done / max(total, 1)))
+            copied = copied_in_corpus(corpus, split, lambda share: show(searching, share))
     saved = save_text(corpus, Path(save), replace=force) if save and not funnel.nothing_left else None
     if as_json:
         write_json({**_as_json(corpus, profile, funnel, save if saved else None), "validation": copied})

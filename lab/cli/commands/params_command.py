@@ -1,7 +1,5 @@
 """`llmlab params`: the parameters of a model, tensor by tensor."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from lab.cli.command_registry import Within
@@ -10,9 +8,6 @@ from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
 from lab.planning.default_hyperparameters import VOCABULARY_SIZES
 from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS
-
-if TYPE_CHECKING:
-    from models.config import ModelConfig
 
 
 @click.command(short_help="Count the parameters of a model, tensor by tensor.")
@@ -42,9 +37,10 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
     else:
         name = preset or DEFAULT_PRESET
         config = PRESETS[name].config(vocab or (FIXED_VOCABULARY_SIZES.get(name) or VOCABULARY_SIZES[name]))
-    if as_json:
-        from models.parameter_count import by_part, inventory, parameter_count
+    from models.parameter_count import by_part, flops_per_token, inventory, parameter_count
 
+    total, parts = parameter_count(config), by_part(config)
+    if as_json:
         write_json(
             {
                 "name": name,
@@ -53,18 +49,11 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
                     {key: getattr(weight, key) for key in ("name", "part", "shape", "count", "tied_to")}
                     for weight in inventory(config)
                 ],
-                "parts": by_part(config),
-                "total": parameter_count(config),
+                "parts": parts,
+                "total": total,
             }
         )
         return
-    click.echo(describe(name, config))
-
-
-def describe(name: str, config: "ModelConfig") -> str:
-    from models.parameter_count import by_part, flops_per_token, inventory, parameter_count
-
-    total = parameter_count(config)
     weights = [
         (
             weight.name,
@@ -74,18 +63,12 @@ def describe(name: str, config: "ModelConfig") -> str:
         )
         for weight in inventory(config)
     ]
-    parts = [(part, whole(number), f"{number / total:.1%}") for part, number in by_part(config).items()]
-    return "\n".join(
-        [
-            f"{name}: {counted(config.layers, 'layer')}, {counted(config.heads, 'head')}, "
-            f"width {config.width}, context {config.context}, "
-            f"vocabulary {whole(config.vocab_size)}",
-            "",
-            table(("weight", "part", "shape", "count"), weights, right=(2, 3)),
-            "",
-            table(("part", "count", "share"), [*parts, ("total", whole(total), "100.0%")], right=(1, 2)),
-            "",
-            f"{count(total)} parameters, {bytes_(total * 4)} as 32-bit numbers; "
-            f"{count(flops_per_token(config))} floating-point operations to train on one token.",
-        ]
+    shares = [(part, whole(number), f"{number / total:.1%}") for part, number in parts.items()]
+    click.echo(
+        f"{name}: {counted(config.layers, 'layer')}, {counted(config.heads, 'head')}, width {config.width}, "
+        f"context {config.context}, vocabulary {whole(config.vocab_size)}\n\n"
+        f"{table(('weight', 'part', 'shape', 'count'), weights, right=(2, 3))}\n\n"
+        f"{table(('part', 'count', 'share'), [*shares, ('total', whole(total), '100.0%')], right=(1, 2))}\n\n"
+        f"{count(total)} parameters, {bytes_(total * 4)} as 32-bit numbers; "
+        f"{count(flops_per_token(config))} floating-point operations to train on one token."
     )

@@ -2,18 +2,22 @@
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from lab.cli.output import table, write_json
 from lab.core import number_format
-from lab.core.errors import DamagedFileError, UserError
+from lab.core.errors import UserError
 from lab.runs.run_folder import Run, stand_in_sentence, unresponsive_reason
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.schema_parts import CopiedShare, RankHeartbeat, describe_ranks
+
+if TYPE_CHECKING:
+    from lab.runs.run_summary import RunSummary
 
 PART = "~"
 """Prefix of figures measured on a part of the validation text only."""
@@ -62,16 +66,17 @@ class RunEntry(msgspec.Struct, kw_only=True):
     message: str = ""
 
 
-def entry(run: Run) -> RunEntry:
-    from lab.runs.run_summary import RunsWatcher
-
-    summary = RunsWatcher().summary(run)
+def entry(summary: "RunSummary") -> RunEntry:
+    """The entry of a run. Raises UserError if it was renamed or deleted just now."""
+    run = Run(summary.path)
+    if summary.model is None:
+        return RunEntry(name=summary.name, path=str(run.path), phase=summary.phase, alive=run.is_alive(), message=summary.problem)
     config, status, evaluated = run.config, run.status(), summary.evaluated
     evaluated_bytes = evaluated.part if evaluated is not None and evaluated.unit == "bytes" else None
     if evaluated is not None and evaluated.is_whole:
         evaluated_bytes = config.data.val_bytes
     return RunEntry(
-        name=run.name,
+        name=summary.name,
         path=str(run.path),
         phase=summary.phase,
         alive=run.is_alive(),
@@ -111,22 +116,20 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
     FILTER: words of the name, text, tokenizer or state, and conditions in quotes, such as `llmlab runs stories 'loss<2.5'`.
     """
     from lab.analysis.run_filter import run_filter
-    from lab.runs.find_runs import list_runs
-    from lab.runs.home_folder import BUNDLED, bundled, home
+    from lab.runs.home_folder import home
     from lab.runs.run_summary import RunsWatcher
 
     matches = run_filter(" ".join(terms))
-    names = {run.name for run in RunsWatcher().read() if matches(run)}
-    found = list(_entries(run for run in list_runs() if run.name in names))
+    found, shipped = list[RunEntry](), list[RunEntry]()
+    for summary in filter(matches, RunsWatcher().read()):
+        with suppress(UserError):  # renamed or deleted just now
+            (shipped if summary.is_bundled else found).append(entry(summary))
     if as_json:
         write_json(found)
         return
     now = time.time()
     rows = [_row(run, number_format.ago(now - run.created) if run.created else "") for run in found]
-    for name in (each for each in BUNDLED if each in names):
-        shipped = entry(Run(bundled(name)))
-        shipped.name = name
-        rows.append(_row(shipped, "ships with the lab"))
+    rows += [_row(run, "ships with the lab") for run in shipped]
     header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
     if rows:
         click.echo(table(header, rows, right=(2, 3, 4, 5), optional=(5, 4, 7, 6)))
@@ -147,17 +150,6 @@ def runs(terms: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"No run matches {' '.join(terms)}; llmlab runs lists them all.")
     elif not terms and not found:
         click.echo(f"No runs of yours yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
-
-
-def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
-    for run in found:
-        try:
-            yield entry(run)
-        except DamagedFileError as error:
-            reason = f"{error.path.name} {error.reason}"
-            yield RunEntry(name=run.name, path=str(run.path), phase="damaged", alive=run.is_alive(), message=reason)
-        except UserError:
-            continue  # renamed or deleted just now
 
 
 def _row(run: RunEntry, made: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -91,24 +92,13 @@ def open_model_folder(path: Path) -> ModelFolder:
 
 def newest_snapshot(repository: Path) -> Path | None:
     """The snapshot with a model of a repository's folder in the cache: that of its branch `main`, else the newest; or None."""
-    complete, main = [path for path in _snapshots(repository) if has_model(path)], _main(repository)
-    return next((path for path in complete if path.name == main), complete[0] if complete else None)
-
-
-def _snapshots(repository: Path) -> list[Path]:
-    """The newest first."""
-    try:
-        return sorted((repository / "snapshots").iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True)
-    except OSError:
-        return []
-
-
-def _main(repository: Path) -> str:
-    """The name of the snapshot that the branch `main` is at; empty if the file that says so is missing or cannot be used."""
-    try:
-        return read_regular(repository / "refs" / "main", LARGEST_REF).decode("ascii", "replace").strip()
-    except (OSError, DamagedFileError):
-        return ""
+    main, complete = "", list[Path]()
+    with suppress(OSError, DamagedFileError):
+        main = read_regular(repository / "refs" / "main", LARGEST_REF).decode("ascii", "replace").strip()
+    with suppress(OSError):
+        complete = [path for path in (repository / "snapshots").iterdir() if has_model(path)]
+        complete.sort(key=lambda path: (path.name == main, path.lstat().st_mtime), reverse=True)
+    return complete[0] if complete else None
 
 
 def has_model(path: Path) -> bool:

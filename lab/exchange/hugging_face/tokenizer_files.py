@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import LARGEST_CONFIG, LARGEST_TOKENIZER, read_json, read_regular
+from lab.core.safe_open import LARGEST_CONFIG, LARGEST_TOKENIZER, decode_json, read_json, read_regular
 from lab.core.visible_text import quoted
 from lab.exchange.hugging_face.model_folder import ModelFolder
 from lab.tokenization.token_facts import has_plain_ids
@@ -81,12 +81,9 @@ class _Kind(msgspec.Struct):
     type: str = "BPE"
 
 
-class _KindOfModel(msgspec.Struct):
-    model: _Kind
-
-
 class _TokenizerJson(msgspec.Struct):
-    model: _BPE
+    model: msgspec.Raw
+    """A `_BPE`, or a model of another `_Kind`."""
     added_tokens: Annotated[list[_Added], Meta(max_length=MOST_ADDED)] = []
     normalizer: dict[str, Any] | None = None
     pre_tokenizer: _Part | None = None
@@ -153,11 +150,11 @@ class _OtherKindError(Exception):
 
 
 def _from_whole(path: Path, added: list[_Added], rows: int) -> Tokenizer:
-    kind = read_json(path, _KindOfModel, LARGEST_TOKENIZER).model.type
+    content = read_json(path, _TokenizerJson, LARGEST_TOKENIZER)
+    kind = decode_json(path, content.model, _Kind).type
     if kind != "BPE":
         raise _OtherKindError(f"it is a {quoted(kind, 40)}, not byte-level BPE")
-    content = read_json(path, _TokenizerJson, LARGEST_TOKENIZER)
-    model, pre, post = content.model, content.pre_tokenizer, content.post_processor
+    model, pre, post = decode_json(path, content.model, _BPE), content.pre_tokenizer, content.post_processor
     if pre is None or pre.type != "ByteLevel" or not pre.use_regex:
         raise _OtherKindError("it does not split text as GPT-2's does (its pre_tokenizer is not ByteLevel alone)")
     if pre.add_prefix_space:

@@ -61,13 +61,13 @@ def test_wrong_usage_is_one_line(llmlab: Call, home: Path, arguments: list[str],
 
 
 def test_an_error_of_the_labs_own_keeps_its_traceback(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.find_runs.list_runs", lambda: 1 // 0)
+    monkeypatch.setattr("lab.runs.run_summary.RunsWatcher.read", lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         llmlab("runs")
 
 
 def test_ctrl_c_is_quiet(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.find_runs.list_runs", lambda: signal.raise_signal(signal.SIGINT) or [])
+    monkeypatch.setattr("lab.runs.run_summary.RunsWatcher.read", lambda _: signal.raise_signal(signal.SIGINT) or [])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test before this one may have left another
     try:
         done = llmlab("runs")

@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +27,14 @@ from tests.models.oracle import Oracle
 
 TEXT = "The big dog ran fast. The small cat ran home. The big cat sat. "
 PROMPT = "The big dog ran fast. The cat"
+
+
+@pytest.fixture
+def engine_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The log of the engines that a client starts, which is else a file without a name."""
+    path = tmp_path / "engine.log"
+    monkeypatch.setattr("lab.engine.client.tempfile", SimpleNamespace(TemporaryFile=lambda: path.open("a+b")))
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ FAKE = (sys.executable, "-P", str(Path(__file__).with_name("fake_engine.py")))
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[EngineClient]:
-    engine = EngineClient(log=tmp_path / "engine.log", command=FAKE)
+async def client() -> AsyncIterator[EngineClient]:
+    engine = EngineClient(FAKE)
     yield engine
     await engine.close()
 
@@ -44,9 +44,9 @@ async def test_it_starts_once_and_answers_in_order_what_is_still_wanted(client: 
     assert client.starts == 1
 
 
-async def log_of(tmp_path: Path, words: str) -> None:
+async def log_of(log: Path, words: str) -> None:
     """Wait until the engine's log has these words, without asking the engine."""
-    while words not in (tmp_path / "engine.log").read_text():
+    while words not in log.read_text():
         await asyncio.sleep(0.01)
 
 
@@ -68,12 +68,12 @@ async def test_a_job_lets_in_what_waits_questions_and_other_jobs(client: EngineC
     assert log.index("the end") < log.index("part 19 of long")
 
 
-async def test_a_question_lets_nobody_in(client: EngineClient, tmp_path: Path) -> None:
+async def test_a_question_lets_nobody_in(client: EngineClient, engine_log: Path) -> None:
     async with asyncio.timeout(60):
         await client.start(low_priority=True)
         assert psutil.Process(client.pid).cmdline()[-1] == LOW_PRIORITY
         asked = asyncio.create_task(client.call(QUESTION, Params(text="asked", n=5, seconds=0.02)))
-        await log_of(tmp_path, "part 0 of asked")
+        await log_of(engine_log, "part 0 of asked")
         await client.call(ECHO, Params(text="after"))
         assert await asked == "asked"
     log = await client.call(LOG, Params())
@@ -82,12 +82,12 @@ async def test_a_question_lets_nobody_in(client: EngineClient, tmp_path: Path) -
 
 @pytest.mark.parametrize("method", [QUESTION, JOB])
 async def test_what_is_given_up_stops_at_its_next_check(
-    method: EngineMethod[Params, str], client: EngineClient, tmp_path: Path
+    method: EngineMethod[Params, str], client: EngineClient, engine_log: Path
 ) -> None:
     async with asyncio.timeout(60):
         await client.start()
         unwanted = asyncio.create_task(client.call(method, Params(text="unwanted", n=1000, seconds=0.01)))
-        await log_of(tmp_path, "part 1 of unwanted")
+        await log_of(engine_log, "part 1 of unwanted")
         unwanted.cancel()
         with pytest.raises(asyncio.CancelledError):
             await unwanted
@@ -98,13 +98,13 @@ async def test_what_is_given_up_stops_at_its_next_check(
     assert client.starts == 1
 
 
-async def test_a_job_given_up_while_another_is_served_inside_it_ends_after_that(client: EngineClient, tmp_path: Path) -> None:
+async def test_a_job_given_up_while_another_is_served_inside_it_ends_after_that(client: EngineClient, engine_log: Path) -> None:
     async with asyncio.timeout(60):
         await client.start()
         outer = asyncio.create_task(client.call(JOB, Params(text="outer", n=1000, seconds=0.01)))
-        await log_of(tmp_path, "part 1 of outer")
+        await log_of(engine_log, "part 1 of outer")
         inner = asyncio.create_task(client.call(OTHER_JOB, Params(text="inner", n=2, until="go on")))
-        await log_of(tmp_path, "part 0 of inner")
+        await log_of(engine_log, "part 0 of inner")
         outer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await outer
@@ -115,7 +115,7 @@ async def test_a_job_given_up_while_another_is_served_inside_it_ends_after_that(
     assert not [entry for entry in log[log.index("part 0 of inner") :] if entry.endswith("of outer")]
 
 
-async def test_mistakes_bugs_and_prints_do_not_end_it(client: EngineClient, tmp_path: Path) -> None:
+async def test_mistakes_bugs_and_prints_do_not_end_it(client: EngineClient, engine_log: Path) -> None:
     for method, params, sentence in (
         (REFUSE, Params(), r"^There is no run called x; did you mean y\?$"),
         (FAIL, Params(), r"failed on fail: ZeroDivisionError: division by zero\. See its log"),
@@ -127,7 +127,7 @@ async def test_mistakes_bugs_and_prints_do_not_end_it(client: EngineClient, tmp_
     assert await client.call(POLLUTE, Params()) == "clean"
     assert await client.call(ECHO, Params(text="alive")) == "alive"
     assert client.starts == 1
-    text = (tmp_path / "engine.log").read_text()
+    text = engine_log.read_text()
     assert all(words in text for words in ("Traceback", "python print", "native print", "print of a child"))
 
 

@@ -77,14 +77,14 @@ async def take_steps(client: EngineClient) -> None:
 
 
 async def test_the_engine_serves_a_run_survives_mistakes_and_takes_steps(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_log: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     for name in ("models", "lab"):
         (elsewhere / name).mkdir(parents=True)
         (elsewhere / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')\n")
     monkeypatch.chdir(elsewhere)
-    client = EngineClient(log=tmp_path / "engine.log")
+    client = EngineClient()
     prompt: dict[str, Any] = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
 
     place = table.LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7))
@@ -126,7 +126,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_takes_steps(
     await client.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert (tmp_path / "engine.log").read_text() == ""
+    assert engine_log.read_text() == ""
 
 
 async def test_the_engine_dies_with_its_parent(tiny: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from lab.engine import method_registry, protocol
 from lab.engine.method_bindings import implementations
 from lab.engine.method_registry import EngineMethod
-from lab.engine.protocol import Cancel, Failure, Message, Reply, Request, body_length, frame, read_frame
+from lab.engine.protocol import Cancel, Message, Reply, Request, body_length, frame, read_frame
 from lab.engine.server import RequestQueue
 from lab.inspect.model_cache import ModelCache
 
@@ -34,7 +34,7 @@ def test_messages_survive_the_frame_whose_length_is_little_endian() -> None:
         got = msgspec.msgpack.decode(body, type=Message)
         assert msgspec.msgpack.encode(got) == msgspec.msgpack.encode(message)
     assert read_frame(pipe) is None
-    for reply in (Reply(3, result=msgspec.Raw(b"\x2a")), Reply(4, error=Failure("user", "No.")), Reply(5)):
+    for reply in (Reply(3, result=msgspec.Raw(b"\x2a")), Reply(4, error="No."), Reply(5)):
         got = msgspec.msgpack.decode(frame(reply)[4:], type=Reply)
         assert (got.id, got.error, got.result) == (reply.id, reply.error, reply.result)
     for cut in (1, 3, 4, 9):

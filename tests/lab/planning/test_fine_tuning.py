@@ -52,7 +52,7 @@ def test_it_begins_with_the_weights_shape_and_tokenizer_of_its_base(text: Path, 
     theirs = load_model(demo)[0].state_dict()
     for ours in (set_up_training(run).trained.model.state_dict(), load_model(run, "0")[0].state_dict()):
         assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
-    summary = RunsWatcher(run.path.parent).summary(run)
+    summary = next(each for each in RunsWatcher(run.path.parent).read() if each.name == run.name)
     assert summary.origin == "Began with the weights of demo (step 6000)."
     assert hidden_settings(config)["start"] == "demo", "and so does a run with its settings"
 

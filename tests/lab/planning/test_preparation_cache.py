@@ -176,7 +176,7 @@ def test_a_full_disk_is_no_error_and_cancelling_leaves_nothing(
     def full(descriptor: int, chunk: bytes) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr("lab.planning.preparation_cache.write_all", full)
+    monkeypatch.setattr("lab.core.atomic_io.write_all", full)
     cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
     cache.keep_text(KEY, TEXT)
     assert os.listdir(cache.folder) == []

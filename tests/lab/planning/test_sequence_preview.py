@@ -46,7 +46,7 @@ def test_tokens_and_border_are_those_of_a_run(source: str, tmp_path: Path, kind:
 
     assert (shown.bytes, shown.split) == (corpus.bytes, split.split)
     assert shown.starts == (0, (tmp_path / "one.txt").stat().st_size)
-    assert tokens.is_exact
+    assert tokens.text.is_whole
     assert list(tokens.ids) == ids[: facts.split].tolist()
     assert tokens.tokenizer.end_of_text in tokens.ids
     text = b"".join(chunk.encode() for chunk in corpus.chunks())
@@ -60,12 +60,12 @@ def test_windows_share_a_token_and_a_longer_text_is_estimated(source: str, monke
     assert len(first) == len(second) == 65
     assert first[-1] == second[0]
     assert len(tokens.window(tokens.windows_to_show(64) - 1, 64)) == 65
-    assert tokens.is_exact
+    assert tokens.text.is_whole
     assert tokens.windows_to_show(64) == windows_per_epoch(tokens.train_tokens, 64), "one number on one page"
     exact = tokenize_start(read_split(source, None), "bytes", "nano")
     monkeypatch.setattr("lab.planning.sequence_preview.SAMPLE_BYTES", 100)
     tokens = tokenize_start(read_split(source, None), "bytes", "nano")
-    assert not tokens.is_exact
+    assert not tokens.text.is_whole
     assert len(tokens.ids) < len(exact.ids)
     assert tokens.train_tokens == pytest.approx(exact.train_tokens, rel=0.01)
 
