@@ -69,15 +69,12 @@ Nothing changes on disk. The rules go with the text to Train, and a run keeps th
 
         rule: str
 
-    @dataclass
     class Selected(Message):
         """Another rule is selected."""
 
-        index: int
-
     def watch_selected(self, index: int) -> None:
         self.show_line(index + FIRST_RULE, 1)
-        self.post_message(self.Selected(index))
+        self.post_message(self.Selected())
 
     def action_select(self, by: int) -> None:
         self.selected = max(0, min(len(RULES) - 1, self.selected + by))
@@ -212,8 +209,7 @@ class CleanPage(DataPage):
     def _switch(self, message: RuleList.Switched) -> None:
         message.stop()
         self._shows_largest = False
-        on = set(self.rules)
-        self.rules = in_order(on ^ {message.rule})
+        self.rules = in_order({*self.rules} ^ {message.rule})
 
     def action_all(self) -> None:
         self._shows_largest = True

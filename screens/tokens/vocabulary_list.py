@@ -98,13 +98,9 @@ class VocabularyList(LineScrollView):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    @dataclass
     class Moved(Message):
         """Another token was chosen."""
 
-        id: int | None
-
-    @dataclass
     class Asked(Message):
         """The chosen token was clicked on again."""
 
@@ -145,7 +141,7 @@ class VocabularyList(LineScrollView):
         self.set_extent(0 if ids is None else len(ids))
         self.show_line(at, 1)
         self.refresh()
-        self.post_message(self.Moved(self.chosen))
+        self.post_message(self.Moved())
 
     def on_resize(self) -> None:
         self._forget_rows()
@@ -165,7 +161,7 @@ class VocabularyList(LineScrollView):
         self.show_line(after)
         if self.top == top:
             self.refresh(*(Region(0, 1 + line - top, self.content_size.width, 1) for line in (before, after)))
-        self.post_message(self.Moved(self.chosen))
+        self.post_message(self.Moved())
 
     def action_move(self, by: int) -> None:
         self.cursor += by

@@ -293,15 +293,15 @@ class VocabularyPage(TokensPage):
         self.query_one("#vocabulary-facts", StatusLine).left = words
 
     @on(VocabularyList.Moved)
-    def _token_chosen(self, message: VocabularyList.Moved) -> None:
+    def _token_chosen(self) -> None:
         from lab.tokenization.vocabulary_facts import token_view
         from lab.views.blocks import View
 
-        view = self.query_one(BlockView)
-        if self._facts is None or message.id is None:
+        view, chosen = self.query_one(BlockView), self.query_one(VocabularyList).chosen
+        if self._facts is None or chosen is None:
             view.show(View("vocabulary-token", "no token", "", []))
         else:
-            view.show(token_view(self._facts, message.id))
+            view.show(token_view(self._facts, chosen))
 
     @on(VocabularyList.Asked)
     def _details_asked(self) -> None:
