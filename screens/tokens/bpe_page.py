@@ -164,12 +164,11 @@ class BpePage(TokensPage):
             self.playing = False
         self._open()
 
-    def watch_text(self) -> None:
-        self._text_changed()
-
     def _text_changed(self) -> None:
         if self.source is not None:
             self._open()
+
+    watch_text = _text_changed
 
     def _text_chosen(self) -> None:
         if self.source is not None and self.lab.text_source:

@@ -239,9 +239,6 @@ class TokensScreen(PagedScreen):
         self.source = event.source
 
     @on(TextArea.Changed, "#tokens-text")
-    def _typed(self) -> None:
-        self._give_text()
-
     def _give_text(self) -> None:
         text = self.box.text
         self.text_changed()

@@ -114,15 +114,6 @@ class VocabularyPage(TokensPage):
         for name in ("text_source", "text_encoding", "text_cleaning", "run_name"):
             self.watch(self.app, name, self._ask, init=False)
 
-    def watch_named(self) -> None:
-        self._ask()
-
-    def watch_is_shown(self) -> None:
-        self._ask()
-
-    def on_resize(self) -> None:
-        self._place_details()
-
     def _ask(self) -> None:
         if not self.is_shown:
             return
@@ -136,6 +127,8 @@ class VocabularyPage(TokensPage):
         if asked != self._asked:
             self._asked, self._is_counting = asked, True
             self._count(asked)
+
+    watch_named = watch_is_shown = _ask
 
     def _stop(self) -> None:
         self.workers.cancel_group(self, "vocabulary")
@@ -233,6 +226,7 @@ class VocabularyPage(TokensPage):
         known = [each for each in FILTERS if each != "never used" or self._is_counted]
         self.filter = known[(known.index(self.filter) + 1) % len(known)] if self.filter in known else known[0]
 
+    @on(VocabularyList.Asked)
     def action_details(self) -> None:
         self.details = not self.has_class("-detailed")
         self._place_details()
@@ -245,19 +239,18 @@ class VocabularyPage(TokensPage):
         self._list()
         self._say_facts()
 
-    @on(Input.Changed)
-    def _typed(self) -> None:
-        self._list()
-
     def _place_details(self) -> None:
         beside = self.size.width >= BESIDE
         self.set_class(not beside, "-under")
         self.set_class(beside if self.details is None else self.details, "-detailed")
 
+    on_resize = _place_details
+
     def _show(self) -> None:
         self._say_facts()
         self._list()
 
+    @on(Input.Changed)
     def _list(self) -> None:
         if not self.is_mounted:
             return
@@ -302,7 +295,3 @@ class VocabularyPage(TokensPage):
             view.show(View("vocabulary-token", "no token", "", []))
         else:
             view.show(token_view(self._facts, chosen))
-
-    @on(VocabularyList.Asked)
-    def _details_asked(self) -> None:
-        self.action_details()
