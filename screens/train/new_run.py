@@ -119,12 +119,6 @@ class NewRun(Widget):
 
         name: str
 
-    @dataclass
-    class Refused(Message):
-        """The run could not be prepared, or not started."""
-
-        sentence: str
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._text = TextSize(FIRST_TEXT)
@@ -491,10 +485,9 @@ class NewRun(Widget):
             self._text_problem = ("validation" if key.text.holdout.source else "", str(error))
         self.plan_again()
 
-    @work(thread=True, group="make", exclusive=True, exit_on_error=True)
-    def _make(self, request: RunRequest) -> None:
-        last = 0.0
-        stage = ""
+    @work(group="make", exclusive=True, exit_on_error=True)
+    async def _make(self, request: RunRequest) -> None:
+        last, stage = 0.0, ""
 
         def report(progress: PrepareProgress) -> None:
             nonlocal last, stage
@@ -507,19 +500,25 @@ class NewRun(Widget):
         def waiting() -> None:
             report(PrepareProgress("encoding", "starting the trainer", 0.0))
 
-        run: Run | None = None
-        try:
+        def make() -> str:
             run = prepare_run(request, report)
-            waiting()
-            start_trainer(run, waiting=waiting)
-        except CancelledError:
-            if run is not None:
+            try:
+                waiting()
+                start_trainer(run, waiting=waiting)
+            except CancelledError:
                 delete_run(run)
-            self.post_message(self.Refused("The preparation was cancelled; there is no new run."))
+                raise
+            return run.name
+
+        try:
+            name = await in_thread(make)
+        except CancelledError:
+            self._refuse("The preparation was cancelled; there is no new run.")
         except UserError as error:
-            self.post_message(self.Refused(str(error)))
+            self._refuse(str(error))
         else:
-            self.post_message(self.Begun(run.name))
+            self.preparing, self._kept = False, self.form.settings
+            self.post_message(self.Begun(name))
 
     @on(Prepared)
     def _show_progress(self, message: Prepared) -> None:
@@ -528,15 +527,9 @@ class NewRun(Widget):
         before = [stage for stage in preparation.stages if stage[0] != words]
         preparation.stages = (*before, (words, fraction))
 
-    @on(Refused)
-    def _refused(self, message: Refused) -> None:
+    def _refuse(self, sentence: str) -> None:
         self.preparing = False
-        self._preparation_problem = ("", message.sentence)
+        self._preparation_problem = ("", sentence)
         self.plan_again()
         if self.screen.focused is None and self.display:
             self.form.focus_start()
-
-    @on(Begun)
-    def _begun(self) -> None:
-        self.preparing = False
-        self._kept = self.form.settings
