@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Input
 from textual.worker import get_current_worker
@@ -77,14 +75,6 @@ class VocabularyPage(TokensPage):
         About(synonyms="frequency corpus recount again"),
     )
 
-    @dataclass
-    class Counting(Message):
-        """So much has been counted: bytes of text, or tokens of a total."""
-
-        asked: CountRequest
-        done: int
-        total: int
-
     filter: var[VocabularyFilter] = var["VocabularyFilter"]("all")
 
     def __init__(self) -> None:
@@ -148,7 +138,7 @@ class VocabularyPage(TokensPage):
                 raise asyncio.CancelledError
             if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
                 told = time.monotonic()
-                self.post_message(self.Counting(asked, done, total))
+                self.call_later(self._show_progress, asked, done, total)
 
         def counted() -> VocabularyFacts:
             facts.index.prepare()
@@ -167,13 +157,13 @@ class VocabularyPage(TokensPage):
         self._is_counting = False
         self._show()
 
-    @on(Counting)
-    def _show_progress(self, message: Counting) -> None:
+    def _show_progress(self, asked: CountRequest, done: int, total: int) -> None:
+        """So much has been counted: bytes of text, or tokens of a total."""
         from lab.core.number_format import bytes_, probability
 
-        if self._is_counting and message.asked == self._asked:
-            done = probability(message.done / message.total, 0) if message.total else bytes_(message.done)
-            self._say(f"counting its tokens in the text: {done} · Esc stops")
+        if self._is_counting and asked == self._asked:
+            so_far = probability(done / total, 0) if total else bytes_(done)
+            self._say(f"counting its tokens in the text: {so_far} · Esc stops")
 
     def go_back(self) -> bool:
         if self._is_counting:

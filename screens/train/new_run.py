@@ -108,12 +108,6 @@ class NewRun(Widget):
     runs: reactive[tuple[RunSummary, ...]] = reactive(())
 
     @dataclass
-    class Prepared(Message):
-        """Progress of the preparation."""
-
-        progress: PrepareProgress
-
-    @dataclass
     class Begun(Message):
         """The run exists and its trainer runs."""
 
@@ -495,7 +489,7 @@ class NewRun(Widget):
                 raise CancelledError
             if progress.stage != stage or time.monotonic() - last > SECONDS_BETWEEN_PROGRESS:
                 last, stage = time.monotonic(), progress.stage
-                self.post_message(self.Prepared(progress))
+                self.call_later(self._show_progress, progress)
 
         def waiting() -> None:
             report(PrepareProgress("encoding", "starting the trainer", 0.0))
@@ -520,12 +514,10 @@ class NewRun(Widget):
             self.preparing, self._kept = False, self.form.settings
             self.post_message(self.Begun(name))
 
-    @on(Prepared)
-    def _show_progress(self, message: Prepared) -> None:
+    def _show_progress(self, progress: PrepareProgress) -> None:
         preparation = self.query_one(Preparation)
-        words, fraction = message.progress.words, message.progress.fraction
-        before = [stage for stage in preparation.stages if stage[0] != words]
-        preparation.stages = (*before, (words, fraction))
+        before = [stage for stage in preparation.stages if stage[0] != progress.words]
+        preparation.stages = (*before, (progress.words, progress.fraction))
 
     def _refuse(self, sentence: str) -> None:
         self.preparing = False
