@@ -111,7 +111,6 @@ class VocabularyList(LineScrollView):
         self.shows_distance = False
         """Distances of the embeddings to their mean in place of the merges."""
         self.if_empty = ""
-        self._shown_distance = False
         self._columns = columns_for(80, 256, counted=False)
         self._largest = 0
         self._rows: dict[int, tuple[str, str, str]] = {}
@@ -124,16 +123,13 @@ class VocabularyList(LineScrollView):
     def window(self) -> int:
         return max(1, self.content_size.height - 1)
 
-    def show(self, facts: VocabularyFacts | None, ids: Ids | None) -> None:
+    def show(self, facts: VocabularyFacts | None, ids: Ids | None, *, shows_distance: bool = False) -> None:
         """Show these tokens in this order, from the first; new facts of the same tokens leave the cursor on its token."""
         before = self.chosen if facts is not self.facts else None
-        if facts is not self.facts:
-            self.facts = facts
+        if facts is not self.facts or shows_distance is not self.shows_distance:
+            self.facts, self.shows_distance = facts, shows_distance
             frequencies = facts.frequencies if facts is not None else None
             self._largest = int(frequencies.counts.max()) if frequencies is not None else 0
-            self._forget_rows()
-        if self.shows_distance is not self._shown_distance:
-            self._shown_distance = self.shows_distance
             self._forget_rows()
         self.ids = ids
         at = _place_of(ids, before) if ids is not None and before is not None and self.cursor else 0  # the first stays first

@@ -258,9 +258,8 @@ class VocabularyPage(TokensPage):
         escape = "outside the field clears the search" if query else "shows all tokens"
         listed.if_empty = f"No such token: Esc {escape}."
         marks = facts.index.search(parse_query(query)) & facts.marks(self.filter)
-        listed.shows_distance = order == "embedding"
         ids = facts.ordered(marks, order, reverse=self.reverse)
-        listed.show(facts, ids)
+        listed.show(facts, ids, shows_distance=order == "embedding")
         kept = "" if self.filter == "all" else f"{self.filter} · "
         first = DIRECTIONS[order][self.reverse]
         listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first"
