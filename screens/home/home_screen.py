@@ -257,15 +257,13 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         table.list_runs()
 
     def action_back(self) -> None:
-        if any(field.display for field in self.query("#run-filter")):
-            self._clear_filter()
+        shown = [field for field in self.query("#run-filter").results(Input) if field.display]
+        for field in shown:
+            field.value, field.display = "", False
+        if shown:
+            self.query_one(RunTable).focus()
         else:
             super().action_back()
-
-    def _clear_filter(self) -> None:
-        for field in self.query("#run-filter").results(Input):
-            field.value, field.display = "", False
-        self.query_one(RunTable).focus()
 
     @on(RunRenamed)
     def _keep_mark(self, message: RunRenamed) -> None:

@@ -123,9 +123,7 @@ class TokensScreen(PagedScreen):
     @property
     def is_settled(self) -> bool:
         """True if the current tokenizer has been read or refused, and the page has answered."""
-        if not self.is_mounted:
-            return False
-        return self._is_read and self.current.is_settled
+        return self.is_mounted and self._is_read and self.current.is_settled
 
     @property
     def is_ready(self) -> bool:

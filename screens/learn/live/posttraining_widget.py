@@ -115,6 +115,7 @@ class PosttrainingWidget(JobWidget):
     """Option: `view`, one of `VIEWS`, to begin with. Without one it follows the post-training."""
 
     OPTIONS = ("view",)
+    names = VIEWS
     HELP = "**Post-training.** Started here, it goes on while you are elsewhere."
     BINDINGS = [
         Binding("right_square_bracket,left_square_bracket", "model", "Model", id="posttraining.model", tooltip="Another model"),
@@ -175,10 +176,6 @@ class PosttrainingWidget(JobWidget):
         base = self._base.name if self._base is not None else DEMO
         names = {*(tuned_name(base, model) for model in MODELS[1:]), *self.history.saved.values()}
         return sorted(names & {run.name for run in self.lab.runs})
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return VIEWS
 
     @property
     def view_name(self) -> str:
