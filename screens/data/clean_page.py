@@ -306,12 +306,10 @@ class CleanPage(DataPage):
         request = FunnelRequest(text.source, text.encoding or None, rules, str(path.absolute()), replace)
         try:
             reply = await still_wanted(run_funnel_process(request, self._tell_progress))
+            self._say(f"saved {bytes_(reply.saved or 0)} as {path}")
         except UserError as error:
-            self.is_saving = False
             self._say(str(error), error=True)
-            return
         self.is_saving = False
-        self._say(f"saved {bytes_(reply.saved or 0)} as {path}")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)

@@ -111,7 +111,7 @@ class LessonsPage(ReadingPage):
     def on_mount(self) -> None:
         self._read_progress()
         self.watch(self, "run", self._follow_run)
-        self.watch(self.reader, "live_only", lambda live_only: self.set_class(live_only, "-live-only"))
+        self.watch(self.reader, "live_only", self._make_room)
         self.watch(self.app, "language", self._follow_language, init=False)
 
     def on_resize(self) -> None:
@@ -183,6 +183,9 @@ class LessonsPage(ReadingPage):
         names = [each.name for each in self.lessons]
         name = progress.ahead(names) or progress.last
         return names.index(name) if name in names else 0
+
+    def _make_room(self, live_only: bool) -> None:
+        self.set_class(live_only, "-live-only")
 
     @latest("model")
     async def _follow_run(self, name: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from textual.binding import Binding
 from textual.reactive import var
-from textual.worker import Worker
 
 from lab.core.errors import UserError
 from lab.core.number_format import date_and_time, duration
@@ -168,9 +167,9 @@ class PosttrainingWidget(JobWidget):
         seed = 1 + max((each.settings.seed for each in started), default=0)
         start_posttraining(self._base, home(), PosttrainSettings(seed=seed))
 
-    def action_start(self) -> Worker[None]:
+    def action_start(self) -> None:
         self.chosen, self.opens = "", None
-        return super().action_start()
+        super().action_start()
 
     def made_runs(self) -> list[str]:
         base = self._base.name if self._base is not None else DEMO
