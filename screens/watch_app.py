@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lab.runs.run_mirror import RunMirror
 
 OF_OWN_RUNS = {
-    *("clone", "fine_tune", "import_model", "rename", "delete", "app.mode('data')"),
+    *("act('clone')", "fine_tune", "import_model", "act('rename')", "act('delete')", "app.mode('data')"),
     *("start", "base", "command('pause')", "resume", "stop", "new"),
 }
 """Actions of Home and Train that change runs or lead to a new one."""

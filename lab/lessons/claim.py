@@ -22,6 +22,7 @@ place of an experiment and conditions.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +54,7 @@ SECTIONS: dict[str, Verdict | Literal["instead"]] = {
 """Headings of a file, and what each holds."""
 
 _FIELD = re.compile(r"([a-z][a-z ]*?):\s+(.+)")
-_INPUT = "input "
+_FIELDS, _INPUT = ("experiment", "verdict", "true if", "limit if", "prompt", "source"), "input "
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,6 @@ class Claim:
     sources: tuple[str, ...] = ()
     said: Verdict = "unchecked"
     """The verdict of the sources, where there is no experiment."""
-
-    @property
-    def names(self) -> set[str]:
-        """Names of all measures that the verdict and the text need."""
-        texts = (self.explanation, *self.by_verdict.values(), self.instead)
-        return set[str]().union(*(each.names for each in self.conditions.values()), *(names_in(text) for text in texts))
 
 
 def parse_claim(path: Path, text: str) -> Claim:
@@ -133,25 +128,19 @@ def parse_claim(path: Path, text: str) -> Claim:
 def _fields(path: Path, text: str) -> tuple[dict[str, str], tuple[str, ...], str]:
     """The fields, the sources, and the text after them."""
     lines = text.strip().splitlines()
+    head = [line.strip() for line in takewhile(str.strip, lines)]
     fields: dict[str, str] = {}
     sources: list[str] = []
-    at = 0
-    while at < len(lines) and lines[at].strip():
-        match = _FIELD.fullmatch(lines[at].strip())
-        known = match and (
-            match[1] in ("experiment", "verdict", "true if", "limit if", "prompt", "source") or match[1].startswith(_INPUT)
-        )
-        if match is None or not known or match[1] in fields:
-            allowed = (
-                "experiment, verdict, true if, limit if, prompt, source and input NAME, a colon and a value; source may repeat"
-            )
-            raise UserError(f"The claim {path} has a line {lines[at].strip()!r} before its text, where each is one of {allowed}.")
+    for line in head:
+        match = _FIELD.fullmatch(line)
+        if match is None or match[1] in fields or not (match[1] in _FIELDS or match[1].startswith(_INPUT)):
+            allowed = f"{', '.join(_FIELDS)} and input NAME, a colon and a value; source may repeat"
+            raise UserError(f"The claim {path} has a line {line!r} before its text, where each is one of {allowed}.")
         if match[1] == "source":
             sources.append(match[2])
         else:
             fields[match[1]] = match[2]
-        at += 1
-    return fields, tuple(sources), "\n".join(lines[at:])
+    return fields, tuple(sources), "\n".join(lines[len(head) :])
 
 
 def _sections(path: Path, text: str) -> dict[str, str]:

@@ -233,11 +233,6 @@ class ExperimentGuess:
     whys: tuple[str, ...]
     """The reason for each choice, where it is the right one."""
 
-    @property
-    def names(self) -> set[str]:
-        needed = set[str]().union(*(each.names for each in self.conditions if each is not None))
-        return needed.union(*map(names_in, (self.answer, *self.whys)))
-
     def right(self, result: ExperimentResult) -> tuple[int, ...]:
         """Indices of the right choices. Raises: UserError: if a measure is missing, or compared with one of another kind."""
         try:
@@ -285,12 +280,10 @@ def parse_experiment_guess(options: Mapping[str, str]) -> ExperimentGuess:
     stray = [part + letter for part in (RIGHT, WHY) for letter in LETTERS if part + letter in options and letter not in letters]
     if stray:
         raise UserError(f"The option {stray[0]} belongs to no choice.")
-    conditions: list[Condition | None] = []
     whys = tuple(options.get(WHY + letter, options.get("why", "")) for letter in letters)
     try:
-        for letter in letters:
-            text = options.get(RIGHT + letter)
-            conditions.append(parse_condition(text) if text is not None else None)
+        rights = (options.get(RIGHT + letter) for letter in letters)
+        conditions = tuple(None if text is None else parse_condition(text) for text in rights)
         for text in (options["answer"], *whys):
             names_in(text)
     except ValueError as error:
@@ -301,7 +294,7 @@ def parse_experiment_guess(options: Mapping[str, str]) -> ExperimentGuess:
         options["experiment"],
         options["question"],
         tuple(options[CHOICE + letter] for letter in letters),
-        tuple(conditions),
+        conditions,
         options["answer"],
         whys,
     )

@@ -26,8 +26,6 @@ from lab.core.visible_text import visible
 LARGEST_PROGRESS = 1 << 18
 MOST_STEPS = 1000
 Name = Annotated[str, msgspec.Meta(max_length=100)]
-
-
 Step = Annotated[int, msgspec.Meta(ge=0, le=MOST_STEPS)]
 
 
@@ -183,19 +181,11 @@ class Score:
         return sum(each.chance for each in self.counted)
 
     @property
-    def sure(self) -> int:
-        """Those of which the learner was sure."""
-        return sum(each.is_sure for each in self.counted)
-
-    @property
-    def sure_and_wrong(self) -> int:
-        return sum(each.is_sure and not each.is_right for each in self.counted)
-
-    @property
     def text(self) -> str:
         """`predictions: 7 of 12 right, 3.40 by chance; sure of 5, 1 of them wrong`; "" while there are none."""
-        name = "prediction" if self.total == 1 else "predictions"
-        sure = f"; sure of {whole(self.sure)}, {whole(self.sure_and_wrong)} of them wrong" if self.sure else ""
+        name, sure_of = "prediction" if self.total == 1 else "predictions", [each for each in self.counted if each.is_sure]
+        wrong = sum(not each.is_right for each in sure_of)
+        sure = f"; sure of {whole(len(sure_of))}, {whole(wrong)} of them wrong" if sure_of else ""
         by_chance = f"{fixed(self.chance, 2)} by chance"
         return f"{name}: {whole(self.right)} of {whole(self.total)} right, {by_chance}{sure}" if self.total else ""
 
@@ -370,13 +360,9 @@ def _in_markdown(created: float, place: str, text: str) -> str:
     return f"## {date_and_time(created)} · {heading}\n\n{body}\n"
 
 
-def _earlier_folder(home: Path) -> Path:
-    return learner_folder(home) / "notes"
-
-
 def _earlier_notes(home: Path) -> list[str]:
     """The notes of an earlier llmlab as Markdown, oldest first."""
-    paths = sorted(path for path in _earlier_folder(home).glob("*.md") if not path.name.startswith("."))
+    paths = sorted(path for path in (learner_folder(home) / "notes").glob("*.md") if not path.name.startswith("."))
     notes = sorted(map(_earlier_note, paths), key=lambda note: note[0])
     return [_in_markdown(*note) for note in notes]
 

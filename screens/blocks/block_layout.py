@@ -53,6 +53,11 @@ def bar(fraction: float, width: int) -> str:
     return "█" * full + (EIGHTHS_ACROSS[rest] if rest else "")
 
 
+def eighths_up(fraction: float) -> str:
+    """A bar of `fraction` (0 to 1) of the height of a line, in eighths. Anything above zero shows."""
+    return EIGHTHS_UP[min(8, max(round(fraction * 8), fraction > 0))]
+
+
 def signed_bar(fraction: float, width: int) -> str:
     """A bar of `fraction` (−1 to 1) from an axis in the middle of `width` cells: right and solid if positive, left and shaded if
     negative. Anything but 0 shows."""

@@ -68,12 +68,7 @@ class BlockView(BlockPieceView):
     class SpotChanged(Message):
         """The cursor moved to another number, or to none."""
 
-        view: "BlockView"
         spot: Spot | None
-
-        @property
-        def control(self) -> "BlockView":
-            return self.view
 
     @dataclass
     class WidthChanged(Message):
@@ -263,7 +258,7 @@ class BlockView(BlockPieceView):
         if (spot := self.spot) is not None:
             self._reveal(spot)
         self.refresh()
-        self.post_message(self.SpotChanged(self, spot))
+        self.post_message(self.SpotChanged(spot))
 
     def _open_at(self, followed: CellCursor) -> None:
         """Show the view from the top. Without matrices it is scrolled to the selected cell where that, or enough of the first

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from lab.core.number_format import probability
 from lab.views.blocks import Cell, IntervalBar, Table, TextGrid
-from screens.blocks.block_layout import Laid, Line, Spot, bar, heading, merged, signed_bar
+from screens.blocks.block_layout import Laid, Line, Spot, bar, eighths_up, heading, merged, signed_bar
 from screens.colour import LEAST_INK, LEAST_SIGNED_INK, MASKED_LEVEL, ColouredPiece, Heat, heat, legend_bar, level_of
 from screens.widgets.text_fitting import Piece, fit
 
@@ -188,13 +188,6 @@ NARROWEST, NARROW, WIDEST = 6, 8, 18
 fits a grid whole, the least of one that scrolls, and the most."""
 NUMBER = 5
 """Room for a percentage and a space before it."""
-LEVELS = " ▁▂▃▄▅▆▇█"
-"""The probability in eighths, for terminals without colours."""
-
-
-def level(value: float) -> str:
-    """The block for a probability, in eighths; anything but 0 shows."""
-    return LEVELS[min(len(LEVELS) - 1, max(round(value * 8), value > 0))]
 
 
 @dataclass
@@ -217,7 +210,7 @@ class LaidTextGrid(Laid):
         if self.paints:
             scale += legend_bar("sequential", "0%", "100%", 12)
         elif not self.numbers:
-            scale.append((f"blank 0%  {level(0.5)} 50%  {level(1.0)} 100%", "dim"))
+            scale.append((f"blank 0%  {eighths_up(0.5)} 50%  {eighths_up(1.0)} 100%", "dim"))
         words = "   ".join(filter(None, (self.grid.legend, self.grid.marked_legend)))
         labels = self.grid.column_labels
         if any(cell_len(label) + 2 > self.cell_width for label in labels):
@@ -238,7 +231,7 @@ class LaidTextGrid(Laid):
             shown = fit(words, min(cell_len(words), self.cell_width - 2))
             rest = self.cell_width - 1 - cell_len(shown)
             pieces += [
-                (" " if self.numbers or self.paints else level(value), plain),
+                (" " if self.numbers or self.paints else eighths_up(value), plain),
                 (shown, plain._replace(role="selected") if marked else plain),
                 (fit(probability(value, 0), rest - 1, "right") + " " if self.numbers else " " * rest, plain),
             ]

@@ -69,15 +69,12 @@ Nothing changes on disk. The rules go with the text to Train, and a run keeps th
 
         rule: str
 
-    @dataclass
     class Selected(Message):
         """Another rule is selected."""
 
-        index: int
-
     def watch_selected(self, index: int) -> None:
         self.show_line(index + FIRST_RULE, 1)
-        self.post_message(self.Selected(index))
+        self.post_message(self.Selected())
 
     def action_select(self, by: int) -> None:
         self.selected = max(0, min(len(RULES) - 1, self.selected + by))
@@ -212,8 +209,7 @@ class CleanPage(DataPage):
     def _switch(self, message: RuleList.Switched) -> None:
         message.stop()
         self._shows_largest = False
-        on = set(self.rules)
-        self.rules = in_order(on ^ {message.rule})
+        self.rules = in_order({*self.rules} ^ {message.rule})
 
     def action_all(self) -> None:
         self._shows_largest = True
@@ -310,12 +306,10 @@ class CleanPage(DataPage):
         request = FunnelRequest(text.source, text.encoding or None, rules, str(path.absolute()), replace)
         try:
             reply = await still_wanted(run_funnel_process(request, self._tell_progress))
+            self._say(f"saved {bytes_(reply.saved or 0)} as {path}")
         except UserError as error:
-            self.is_saving = False
             self._say(str(error), error=True)
-            return
         self.is_saving = False
-        self._say(f"saved {bytes_(reply.saved or 0)} as {path}")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)

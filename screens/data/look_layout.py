@@ -11,7 +11,7 @@ from lab.core.number_format import probability, whole
 from lab.data.statistics import statistics_view
 from lab.data.statistics.text_profile import TextProfile, TextSample
 from lab.views.blocks import Table
-from screens.blocks.block_layout import EIGHTHS_UP
+from screens.blocks.block_layout import eighths_up
 from screens.blocks.table_layout import lay_table
 from screens.colour import ColouredPiece
 from screens.widgets.piece_lines import wrap_pieces
@@ -85,8 +85,7 @@ def _add_map(picture: LookPicture, profile: TextProfile, width: int) -> None:
         picture.lines.append([("mapped once all of the text has been read", "dim")])
     else:
         cells = max(8, width - 2)
-        shares = resampled(found.repeats.density, cells)
-        bars = "".join(EIGHTHS_UP[0 if share <= 0 else max(1, round(share * 8))] for share in shares)
+        bars = "".join(map(eighths_up, resampled(found.repeats.density, cells)))
         picture.map_lines = range(len(picture.lines), len(picture.lines) + 1)
         picture.map_cells = range(1, 1 + cells)
         picture.lines.append([("▕", "dim"), (bars, "bar"), ("▏", "dim")])

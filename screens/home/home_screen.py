@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -37,7 +37,7 @@ IMPORT_HINT = "GPT-2 itself: {key_import}, imports its weights as a run."
 
 A_RUN = "a run under the cursor"
 
-OF_A_RUN = ("choose", "compare", "clone", "fine_tune", "rename", "delete")
+OF_A_RUN = ("choose", "compare", "fine_tune", "act")
 
 
 class HomeScreen(LabScreen):
@@ -67,13 +67,13 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         About("Runs", synonyms="difference side by side runs", needs=A_RUN),
         Binding("v", "group", "By text", id="home.group", tooltip="View the runs by their text, or by age"),
         About("Runs", synonyms="group sort order texts"),
-        Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text"),
+        Binding("a", "act('clone')", "Clone", id="home.clone", tooltip="A new run with this run's settings and text"),
         About("Runs", synonyms="copy duplicate repeat again same settings train longer other learning rate steps", needs=A_RUN),
         Binding("f", "fine_tune", "Fine-tune", id="home.fine_tune", tooltip="A new run that begins with this run's weights"),
         About("Runs", synonyms="finetune finetuning from pretrained weights continue train on start base", needs=A_RUN),
-        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run"),
+        Binding("r", "act('rename')", "Rename", id="home.rename", tooltip="Rename this run"),
         About("Runs", synonyms="name title", needs=A_RUN),
-        Binding("x,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
+        Binding("x,delete", "act('delete')", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
         About("Runs", synonyms="remove erase disk", needs=A_RUN),
         keyless("choose('train')", "home.watch", "Watch this run's training", "Watch"),
         About(needs=A_RUN, synonyms="progress plot samples resume pause stop training export report"),
@@ -257,15 +257,13 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         table.list_runs()
 
     def action_back(self) -> None:
-        if any(field.display for field in self.query("#run-filter")):
-            self._clear_filter()
+        shown = [field for field in self.query("#run-filter").results(Input) if field.display]
+        for field in shown:
+            field.value, field.display = "", False
+        if shown:
+            self.query_one(RunTable).focus()
         else:
             super().action_back()
-
-    def _clear_filter(self) -> None:
-        for field in self.query("#run-filter").results(Input):
-            field.value, field.display = "", False
-        self.query_one(RunTable).focus()
 
     @on(RunRenamed)
     def _keep_mark(self, message: RunRenamed) -> None:
@@ -309,17 +307,9 @@ run by `ctrl+p`, then `gpt2`; `f` trains on from a run's weights with a text of 
         if self.selected is not None:
             self.post_message(FineTune(self.selected.name))
 
-    def action_clone(self) -> None:
+    def action_act(self, action: Literal["clone", "rename", "delete"]) -> None:
         if self.selected is not None:
-            self.post_message(ActOnRun("clone", self.selected))
-
-    def action_rename(self) -> None:
-        if self.selected is not None:
-            self.post_message(ActOnRun("rename", self.selected))
-
-    def action_delete(self) -> None:
-        if self.selected is not None:
-            self.post_message(ActOnRun("delete", self.selected))
+            self.post_message(ActOnRun(action, self.selected))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action not in OF_A_RUN or self.selected is not None

@@ -193,23 +193,16 @@ class RunTable(ScrollView, can_focus=True):
         self.virtual_size = Size(0, len(runs) + 1)  # the rows are as wide as there is room
         self.cursor = next((at for at, run in enumerate(runs) if run.name == name), near)
         self.post_message(self.Moved())
-        self.refresh()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         self.post_message(self.Moved())
 
-    def on_resize(self) -> None:
-        self._scroll_to_cursor()
-        self.post_message(self.Moved())
-
-    def _scroll_to_cursor(self) -> None:
-        self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
-
     def watch_cursor(self) -> None:
-        self._scroll_to_cursor()
+        self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
         self.post_message(self.Moved())
-        self.refresh()
+
+    on_resize = watch_cursor
 
     def watch_marked(self) -> None:
         self.post_message(self.Moved())

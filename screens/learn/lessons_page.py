@@ -127,6 +127,7 @@ class LessonsPage(ReadingPage):
         if is_shown:
             self._read_score()
 
+    @on(GuessView.Scored)
     @latest("score")
     async def _read_score(self) -> None:
         predictions, _ = await in_thread(read_predictions, home())
@@ -146,10 +147,6 @@ class LessonsPage(ReadingPage):
         line.update(Text(words))
         line.set_class(bool(words), "-known")
         self.refresh_bindings()
-
-    @on(GuessView.Scored)
-    def _follow_score(self) -> None:
-        self._read_score()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "guess_again" or (bool(self._again) and not self.has_class("-reading"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from rich.cells import cell_len
@@ -296,13 +298,7 @@ def with_cursor(line: Sequence[PlotCell], column: int) -> list[Piece]:
 
 def joined(cells: Sequence[PlotCell]) -> list[Piece]:
     """Neighbours of one role as one piece."""
-    pieces: list[Piece] = []
-    start = 0
-    for at in range(1, len(cells) + 1):
-        if at == len(cells) or cells[at][1] != cells[start][1]:
-            pieces.append(("".join([sign for sign, _ in cells[start:at]]), cells[start][1]))
-            start = at
-    return pieces
+    return [("".join([sign for sign, _ in run]), role) for role, run in groupby(cells, key=itemgetter(1))]
 
 
 def _limits(curves: Sequence[tuple[Series, list[float], list[float]]], figure: Figure) -> tuple[float, float, float, float]:

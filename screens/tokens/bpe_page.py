@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.reactive import reactive, var
 from textual.timer import Timer
 
@@ -96,13 +94,6 @@ class BpePage(TokensPage):
     wanted = 0
     """Number of the newest text asked for."""
 
-    @dataclass
-    class Reading(Message):
-        """The share of the text that has been read."""
-
-        number: int
-        share: float
-
     source: var[Source | None] = var[Source | None](None)
     """The text that is learned from; None until the page is opened."""
     playing: var[bool] = var(False)
@@ -164,12 +155,11 @@ class BpePage(TokensPage):
             self.playing = False
         self._open()
 
-    def watch_text(self) -> None:
-        self._text_changed()
-
     def _text_changed(self) -> None:
         if self.source is not None:
             self._open()
+
+    watch_text = _text_changed
 
     def _text_chosen(self) -> None:
         if self.source is not None and self.lab.text_source:
@@ -223,16 +213,15 @@ class BpePage(TokensPage):
         event.stop()
         self.source = event.source
 
-    @on(Reading)
-    def _show_share(self, message: Reading) -> None:
-        if self._reading and message.number == self.wanted:
-            self.query_one("#bpe-counts", StatusLine).say(f"counting the words of the text: {message.share:.0%}")
+    def _show_share(self, number: int, share: float) -> None:
+        if self._reading and number == self.wanted:
+            self.query_one("#bpe-counts", StatusLine).say(f"counting the words of the text: {share:.0%}")
 
     @latest("bpe-open")
     async def _read(self, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
         """Count the words of a text, and read the vocabulary that the run learned from it."""
         number = self.wanted
-        report = paced(lambda share: self.post_message(self.Reading(number, share)))
+        report = paced(lambda share: self.call_later(self._show_share, number, share))
 
         def read() -> tuple[BpeSession, tuple[bytes, ...]]:
             from lab.tokenization.bpe_session import BpeSession

@@ -142,7 +142,6 @@ class MergeList(LineScrollView):
 
     def watch_cursor(self) -> None:
         self.show_line(self.cursor)
-        self.refresh()
         self.post_message(self.Chosen(self.parts))
 
     def draw(self, line: int) -> Strip:

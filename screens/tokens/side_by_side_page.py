@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
@@ -124,14 +126,8 @@ class AlignedView(CachedLinesView):
             return [Segment(fit(DIFFER if marks else "", width), name), Segment(marks, self.style_of("aligned--mark"))]
         palette, base = palette_of(self), self.style_of("")
         segments = [Segment(fit(self._titles[which], width - 1) + " ", name)]
-        cells = aligned.cells(which, row)
-        at = 0
-        while at < len(cells):
-            token, end = cells[at][1], at
-            while end < len(cells) and cells[end][1] == token:
-                end += 1
-            segments.append(Segment("".join(text for text, _ in cells[at:end]), base + cycle_style(palette, token)))
-            at = end
+        for token, run in groupby(aligned.cells(which, row), key=itemgetter(1)):
+            segments.append(Segment("".join(text for text, _ in run), base + cycle_style(palette, token)))
         return segments
 
 

@@ -87,12 +87,6 @@ class TextPage(TokensPage):
     def is_settled(self) -> bool:
         return not self._busy and self._answered == self._number
 
-    def watch_text(self) -> None:
-        self.ask()
-
-    def watch_is_shown(self) -> None:
-        self.ask()
-
     def ask(self) -> None:
         job = self.job() if self.is_shown and self.is_mounted else None
         if job is None:
@@ -108,6 +102,8 @@ class TextPage(TokensPage):
         else:
             self._busy = True
             self._answer_in_thread(self._number, self.text, job)
+
+    watch_text = watch_is_shown = ask
 
     @work(group="tokenize")
     async def _answer_in_thread(self, number: int, text: str, job: Any) -> None:

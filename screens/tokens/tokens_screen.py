@@ -123,9 +123,7 @@ class TokensScreen(PagedScreen):
     @property
     def is_settled(self) -> bool:
         """True if the current tokenizer has been read or refused, and the page has answered."""
-        if not self.is_mounted:
-            return False
-        return self._is_read and self.current.is_settled
+        return self.is_mounted and self._is_read and self.current.is_settled
 
     @property
     def is_ready(self) -> bool:
@@ -239,9 +237,6 @@ class TokensScreen(PagedScreen):
         self.source = event.source
 
     @on(TextArea.Changed, "#tokens-text")
-    def _typed(self) -> None:
-        self._give_text()
-
     def _give_text(self) -> None:
         text = self.box.text
         self.text_changed()

@@ -98,13 +98,9 @@ class VocabularyList(LineScrollView):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    @dataclass
     class Moved(Message):
         """Another token was chosen."""
 
-        id: int | None
-
-    @dataclass
     class Asked(Message):
         """The chosen token was clicked on again."""
 
@@ -115,7 +111,6 @@ class VocabularyList(LineScrollView):
         self.shows_distance = False
         """Distances of the embeddings to their mean in place of the merges."""
         self.if_empty = ""
-        self._shown_distance = False
         self._columns = columns_for(80, 256, counted=False)
         self._largest = 0
         self._rows: dict[int, tuple[str, str, str]] = {}
@@ -128,16 +123,13 @@ class VocabularyList(LineScrollView):
     def window(self) -> int:
         return max(1, self.content_size.height - 1)
 
-    def show(self, facts: VocabularyFacts | None, ids: Ids | None) -> None:
+    def show(self, facts: VocabularyFacts | None, ids: Ids | None, *, shows_distance: bool = False) -> None:
         """Show these tokens in this order, from the first; new facts of the same tokens leave the cursor on its token."""
         before = self.chosen if facts is not self.facts else None
-        if facts is not self.facts:
-            self.facts = facts
+        if facts is not self.facts or shows_distance is not self.shows_distance:
+            self.facts, self.shows_distance = facts, shows_distance
             frequencies = facts.frequencies if facts is not None else None
             self._largest = int(frequencies.counts.max()) if frequencies is not None else 0
-            self._forget_rows()
-        if self.shows_distance is not self._shown_distance:
-            self._shown_distance = self.shows_distance
             self._forget_rows()
         self.ids = ids
         at = _place_of(ids, before) if ids is not None and before is not None and self.cursor else 0  # the first stays first
@@ -145,7 +137,7 @@ class VocabularyList(LineScrollView):
         self.set_extent(0 if ids is None else len(ids))
         self.show_line(at, 1)
         self.refresh()
-        self.post_message(self.Moved(self.chosen))
+        self.post_message(self.Moved())
 
     def on_resize(self) -> None:
         self._forget_rows()
@@ -165,7 +157,7 @@ class VocabularyList(LineScrollView):
         self.show_line(after)
         if self.top == top:
             self.refresh(*(Region(0, 1 + line - top, self.content_size.width, 1) for line in (before, after)))
-        self.post_message(self.Moved(self.chosen))
+        self.post_message(self.Moved())
 
     def action_move(self, by: int) -> None:
         self.cursor += by

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Input
 from textual.worker import get_current_worker
@@ -77,14 +75,6 @@ class VocabularyPage(TokensPage):
         About(synonyms="frequency corpus recount again"),
     )
 
-    @dataclass
-    class Counting(Message):
-        """So much has been counted: bytes of text, or tokens of a total."""
-
-        asked: CountRequest
-        done: int
-        total: int
-
     filter: var[VocabularyFilter] = var["VocabularyFilter"]("all")
 
     def __init__(self) -> None:
@@ -114,15 +104,6 @@ class VocabularyPage(TokensPage):
         for name in ("text_source", "text_encoding", "text_cleaning", "run_name"):
             self.watch(self.app, name, self._ask, init=False)
 
-    def watch_named(self) -> None:
-        self._ask()
-
-    def watch_is_shown(self) -> None:
-        self._ask()
-
-    def on_resize(self) -> None:
-        self._place_details()
-
     def _ask(self) -> None:
         if not self.is_shown:
             return
@@ -136,6 +117,8 @@ class VocabularyPage(TokensPage):
         if asked != self._asked:
             self._asked, self._is_counting = asked, True
             self._count(asked)
+
+    watch_named = watch_is_shown = _ask
 
     def _stop(self) -> None:
         self.workers.cancel_group(self, "vocabulary")
@@ -155,7 +138,7 @@ class VocabularyPage(TokensPage):
                 raise asyncio.CancelledError
             if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
                 told = time.monotonic()
-                self.post_message(self.Counting(asked, done, total))
+                self.call_later(self._show_progress, asked, done, total)
 
         def counted() -> VocabularyFacts:
             facts.index.prepare()
@@ -174,13 +157,13 @@ class VocabularyPage(TokensPage):
         self._is_counting = False
         self._show()
 
-    @on(Counting)
-    def _show_progress(self, message: Counting) -> None:
+    def _show_progress(self, asked: CountRequest, done: int, total: int) -> None:
+        """So much has been counted: bytes of text, or tokens of a total."""
         from lab.core.number_format import bytes_, probability
 
-        if self._is_counting and message.asked == self._asked:
-            done = probability(message.done / message.total, 0) if message.total else bytes_(message.done)
-            self._say(f"counting its tokens in the text: {done} · Esc stops")
+        if self._is_counting and asked == self._asked:
+            so_far = probability(done / total, 0) if total else bytes_(done)
+            self._say(f"counting its tokens in the text: {so_far} · Esc stops")
 
     def go_back(self) -> bool:
         if self._is_counting:
@@ -233,6 +216,7 @@ class VocabularyPage(TokensPage):
         known = [each for each in FILTERS if each != "never used" or self._is_counted]
         self.filter = known[(known.index(self.filter) + 1) % len(known)] if self.filter in known else known[0]
 
+    @on(VocabularyList.Asked)
     def action_details(self) -> None:
         self.details = not self.has_class("-detailed")
         self._place_details()
@@ -245,19 +229,18 @@ class VocabularyPage(TokensPage):
         self._list()
         self._say_facts()
 
-    @on(Input.Changed)
-    def _typed(self) -> None:
-        self._list()
-
     def _place_details(self) -> None:
         beside = self.size.width >= BESIDE
         self.set_class(not beside, "-under")
         self.set_class(beside if self.details is None else self.details, "-detailed")
 
+    on_resize = _place_details
+
     def _show(self) -> None:
         self._say_facts()
         self._list()
 
+    @on(Input.Changed)
     def _list(self) -> None:
         if not self.is_mounted:
             return
@@ -275,9 +258,8 @@ class VocabularyPage(TokensPage):
         escape = "outside the field clears the search" if query else "shows all tokens"
         listed.if_empty = f"No such token: Esc {escape}."
         marks = facts.index.search(parse_query(query)) & facts.marks(self.filter)
-        listed.shows_distance = order == "embedding"
         ids = facts.ordered(marks, order, reverse=self.reverse)
-        listed.show(facts, ids)
+        listed.show(facts, ids, shows_distance=order == "embedding")
         kept = "" if self.filter == "all" else f"{self.filter} · "
         first = DIRECTIONS[order][self.reverse]
         listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first"
@@ -293,16 +275,12 @@ class VocabularyPage(TokensPage):
         self.query_one("#vocabulary-facts", StatusLine).left = words
 
     @on(VocabularyList.Moved)
-    def _token_chosen(self, message: VocabularyList.Moved) -> None:
+    def _token_chosen(self) -> None:
         from lab.tokenization.vocabulary_facts import token_view
         from lab.views.blocks import View
 
-        view = self.query_one(BlockView)
-        if self._facts is None or message.id is None:
+        view, chosen = self.query_one(BlockView), self.query_one(VocabularyList).chosen
+        if self._facts is None or chosen is None:
             view.show(View("vocabulary-token", "no token", "", []))
         else:
-            view.show(token_view(self._facts, message.id))
-
-    @on(VocabularyList.Asked)
-    def _details_asked(self) -> None:
-        self.action_details()
+            view.show(token_view(self._facts, chosen))

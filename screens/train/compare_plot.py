@@ -7,7 +7,6 @@ from itertools import takewhile
 
 import numpy as np
 from rich.cells import cell_len
-from textual import events
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -139,14 +138,13 @@ class RunColumns(ScrollView, can_focus=False):
         self._lay = lay
         self._lay_out()
 
-    def on_resize(self, event: events.Resize) -> None:
-        self._lay_out()
-
     def _lay_out(self) -> None:
         width = max(1, self.scrollable_content_region.width)
         self.lines = self._lay(width)
         self.virtual_size = Size(width, len(self.lines))
         self.refresh()
+
+    on_resize = _lay_out
 
     def render_line(self, y: int) -> Strip:
         row = y if y < self._titles else y + self.scroll_offset.y

@@ -108,22 +108,10 @@ class NewRun(Widget):
     runs: reactive[tuple[RunSummary, ...]] = reactive(())
 
     @dataclass
-    class Prepared(Message):
-        """Progress of the preparation."""
-
-        progress: PrepareProgress
-
-    @dataclass
     class Begun(Message):
         """The run exists and its trainer runs."""
 
         name: str
-
-    @dataclass
-    class Refused(Message):
-        """The run could not be prepared, or not started."""
-
-        sentence: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -491,10 +479,9 @@ class NewRun(Widget):
             self._text_problem = ("validation" if key.text.holdout.source else "", str(error))
         self.plan_again()
 
-    @work(thread=True, group="make", exclusive=True, exit_on_error=True)
-    def _make(self, request: RunRequest) -> None:
-        last = 0.0
-        stage = ""
+    @work(group="make", exclusive=True, exit_on_error=True)
+    async def _make(self, request: RunRequest) -> None:
+        last, stage = 0.0, ""
 
         def report(progress: PrepareProgress) -> None:
             nonlocal last, stage
@@ -502,41 +489,39 @@ class NewRun(Widget):
                 raise CancelledError
             if progress.stage != stage or time.monotonic() - last > SECONDS_BETWEEN_PROGRESS:
                 last, stage = time.monotonic(), progress.stage
-                self.post_message(self.Prepared(progress))
+                self.call_later(self._show_progress, progress)
 
         def waiting() -> None:
             report(PrepareProgress("encoding", "starting the trainer", 0.0))
 
-        run: Run | None = None
-        try:
+        def make() -> str:
             run = prepare_run(request, report)
-            waiting()
-            start_trainer(run, waiting=waiting)
-        except CancelledError:
-            if run is not None:
+            try:
+                waiting()
+                start_trainer(run, waiting=waiting)
+            except CancelledError:
                 delete_run(run)
-            self.post_message(self.Refused("The preparation was cancelled; there is no new run."))
+                raise
+            return run.name
+
+        try:
+            name = await in_thread(make)
+        except CancelledError:
+            self._refuse("The preparation was cancelled; there is no new run.")
         except UserError as error:
-            self.post_message(self.Refused(str(error)))
+            self._refuse(str(error))
         else:
-            self.post_message(self.Begun(run.name))
+            self.preparing, self._kept = False, self.form.settings
+            self.post_message(self.Begun(name))
 
-    @on(Prepared)
-    def _show_progress(self, message: Prepared) -> None:
+    def _show_progress(self, progress: PrepareProgress) -> None:
         preparation = self.query_one(Preparation)
-        words, fraction = message.progress.words, message.progress.fraction
-        before = [stage for stage in preparation.stages if stage[0] != words]
-        preparation.stages = (*before, (words, fraction))
+        before = [stage for stage in preparation.stages if stage[0] != progress.words]
+        preparation.stages = (*before, (progress.words, progress.fraction))
 
-    @on(Refused)
-    def _refused(self, message: Refused) -> None:
+    def _refuse(self, sentence: str) -> None:
         self.preparing = False
-        self._preparation_problem = ("", message.sentence)
+        self._preparation_problem = ("", sentence)
         self.plan_again()
         if self.screen.focused is None and self.display:
             self.form.focus_start()
-
-    @on(Begun)
-    def _begun(self) -> None:
-        self.preparing = False
-        self._kept = self.form.settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.text import Text
@@ -130,11 +130,8 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
     problems: reactive[tuple[tuple[str, str], ...]] = reactive((), init=False)
     """A sentence for each wrong field, by name; "" stands for no field."""
 
-    @dataclass
     class Changed(Message):
         """A setting was changed."""
-
-        settings: Settings
 
     def compose(self) -> ComposeResult:
         rest = [setting for setting in shown_settings(gpu_count()) if setting.name not in IN_SIGHT]
@@ -315,4 +312,4 @@ its tokenizer stay; the learning rate is low, so that the weights keep what they
             return
         self.settings = replace(self.settings, **{name: value})
         self._lock()
-        self.post_message(self.Changed(self.settings))
+        self.post_message(self.Changed())

@@ -174,30 +174,17 @@ class GuessView(PieceLinesView):
         Binding("a", "sure", "Sure", id="guess.sure", tooltip="Say that you are sure, or not, before you guess"),
     ]
 
-    @dataclass
     class Revealed(Message):
         """A choice was made, and the answer is in sight."""
-
-        view: GuessView
-        question: GuessQuestion
-
-        @property
-        def control(self) -> GuessView:
-            return self.view
 
     @dataclass
     class Scored(Message):
         """The guess is recorded. `problem` says why it could not be."""
 
-        view: GuessView
         identity: str
         score: Score
         counts: bool
         problem: str
-
-        @property
-        def control(self) -> GuessView:
-            return self.view
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -275,7 +262,7 @@ class GuessView(PieceLinesView):
         self.top = 0
         self._is_recorded = False
         self._record(self.state.question, chosen, self.state.is_sure)
-        self.post_message(self.Revealed(self, self.state.question))
+        self.post_message(self.Revealed())
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
@@ -308,12 +295,10 @@ class GuessView(PieceLinesView):
             record_prediction(home(), made)
         except UserError as error:
             problem = str(error)
-        self.post_message(self.Scored(self, question.identity, score_of([*before, made]), counts(before, made), problem))
+        self.post_message(self.Scored(question.identity, score_of([*before, made]), counts(before, made), problem))
 
     @on(Scored)
     def _tell_score(self, message: Scored) -> None:
-        if message.view is not self:
-            return
         self._is_recorded = True
         if message.problem:
             self.notify(message.problem, severity="warning", markup=False)

@@ -128,9 +128,6 @@ class LineScrollView(Widget, can_focus=True):
     def validate_left(self, left: int) -> int:
         return max(0, min(left, self.extent[1] - self.room))
 
-    def watch_top(self) -> None:
-        self._update_border()
-
     def on_resize(self) -> None:
         self.lay_out()
         self.set_extent(*self.extent)
@@ -143,6 +140,8 @@ class LineScrollView(Widget, can_focus=True):
         words = self.border_words(self.top, below)
         if words != (self.border_subtitle or ""):
             self.border_subtitle = Text(words)  # no markup: a token may hold brackets
+
+    watch_top = _update_border
 
     def border_words(self, above: int, below: int) -> str:
         """The words in the lower border, for so many lines out of sight."""

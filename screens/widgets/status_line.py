@@ -48,11 +48,6 @@ class StatusLine(Widget):
         """The text at the left was clicked on, at this character cell of its first line."""
 
         at: int
-        line: StatusLine
-
-        @property
-        def control(self) -> StatusLine:
-            return self.line
 
     left: reactive[str] = reactive("")
     mark: reactive[str] = reactive("")
@@ -110,4 +105,4 @@ class StatusLine(Widget):
                 self.post_message(self.Clicked(part, self))
                 return
             end -= cell_len(part) + len(GAP)
-        self.post_message(self.TextClicked(offset.x, self))
+        self.post_message(self.TextClicked(offset.x))

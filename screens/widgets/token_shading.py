@@ -7,10 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from screens.blocks.block_layout import EIGHTHS_UP
 from screens.colour import level_of
 
-BARS = " ▁▂▃▄▅▆▇█"
-"""A bar beside each token, in eighths of the largest number."""
 MOST_ARCS = 6
 """Arcs drawn at once, those of the largest numbers."""
 LEAST_ARC = 0.15
@@ -55,7 +54,7 @@ class Shading:
     def bar(self, index: int) -> str:
         """The bar beside a token; blank where it has no number."""
         share = self.share(index)
-        return " " if share != share else BARS[max(1, round(share * (len(BARS) - 1)))]
+        return " " if share != share else EIGHTHS_UP[max(1, round(share * 8))]
 
     @cached_property
     def top(self) -> int | None:

@@ -57,7 +57,7 @@ def seen(pilot: object) -> str:
     return "\n".join(rows_of(pilot))  # type: ignore[arg-type]
 
 
-OF_HOME = {"choose('inspect')", "clone", "fine_tune", "import_model", "rename", "delete"}
+OF_HOME = {"choose('inspect')", "act('clone')", "fine_tune", "import_model", "act('rename')", "act('delete')"}
 OF_TRAIN = (OF_OWN_RUNS | OF_WEIGHTS) - OF_HOME - {"mode('inspect')", "app.mode('data')"}
 
 

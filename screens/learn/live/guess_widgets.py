@@ -222,10 +222,9 @@ class MeasuredGuess(EngineGuess):
             self.add_class("-revealed")
             self._share_room()
 
-    def on_resize(self) -> None:
-        self._share_room()
-
     def _share_room(self) -> None:
         """Give the picture its least height first, then the answer what it needs."""
         answer = max(LEAST_ANSWER, min(MOST_ANSWER, self.size.height - LEAST_PICTURE))
         self.guess.styles.height = answer if self.has_class("-revealed") else "1fr"
+
+    on_resize = _share_room

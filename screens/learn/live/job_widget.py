@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,28 +187,30 @@ class JobWidget(LiveWidget):
         self.chosen = self.names[(self.names.index(self.view_name) + by) % len(self.names)]
 
     @work(exclusive=True, group="job", exit_on_error=True)
-    async def action_start(self) -> None:
-        """Have this lab let go of the runs that will be replaced, then start the process."""
-        self.is_starting = True
-        self.show()
+    async def _carry_out(self, command: Coroutine[Any, Any, None]) -> None:
         try:
-            await let_go(self.lab, self.made_runs())
-            await in_thread(self.start)
+            await command
         except UserError as error:
             self.say(str(error), error=True)
         finally:
             self.is_starting = False
         self.show()
 
-    @work(exclusive=True, group="job", exit_on_error=True)
-    async def action_stop(self) -> None:
+    def action_start(self) -> None:
+        self.is_starting = True
+        self.show()
+        self._carry_out(self._start())
+
+    async def _start(self) -> None:
+        """Have this lab let go of the runs that will be replaced, then start the process."""
+        await let_go(self.lab, self.made_runs())
+        await in_thread(self.start)
+
+    def action_stop(self) -> None:
         assert self.follower is not None
         self._is_stopping = True
         self.show()
-        try:
-            await in_thread(self.follower.job.stop)
-        except UserError as error:
-            self.say(str(error), error=True)
+        self._carry_out(in_thread(self.follower.job.stop))
 
     def action_delete(self) -> None:
         assert self.follower is not None
@@ -216,16 +218,9 @@ class JobWidget(LiveWidget):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._delete(job)
+                self._carry_out(delete_job(self.lab, job, self.made_runs()))
 
         self.app.push_screen(deletion_dialog(job, self.made_runs()), answered)
-
-    @work(exclusive=True, group="job", exit_on_error=True)
-    async def _delete(self, job: Job) -> None:
-        try:
-            await delete_job(self.lab, job, self.made_runs())
-        except UserError as error:
-            self.say(str(error), error=True)
 
 
 def deletion_dialog(job: Job, runs: Sequence[str]) -> ConfirmDialog:

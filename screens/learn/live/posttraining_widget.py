@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from textual.binding import Binding
 from textual.reactive import var
-from textual.worker import Worker
 
 from lab.core.errors import UserError
 from lab.core.number_format import date_and_time, duration
@@ -115,6 +114,7 @@ class PosttrainingWidget(JobWidget):
     """Option: `view`, one of `VIEWS`, to begin with. Without one it follows the post-training."""
 
     OPTIONS = ("view",)
+    names = VIEWS
     HELP = "**Post-training.** Started here, it goes on while you are elsewhere."
     BINDINGS = [
         Binding("right_square_bracket,left_square_bracket", "model", "Model", id="posttraining.model", tooltip="Another model"),
@@ -167,18 +167,14 @@ class PosttrainingWidget(JobWidget):
         seed = 1 + max((each.settings.seed for each in started), default=0)
         start_posttraining(self._base, home(), PosttrainSettings(seed=seed))
 
-    def action_start(self) -> Worker[None]:
+    def action_start(self) -> None:
         self.chosen, self.opens = "", None
-        return super().action_start()
+        super().action_start()
 
     def made_runs(self) -> list[str]:
         base = self._base.name if self._base is not None else DEMO
         names = {*(tuned_name(base, model) for model in MODELS[1:]), *self.history.saved.values()}
         return sorted(names & {run.name for run in self.lab.runs})
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return VIEWS
 
     @property
     def view_name(self) -> str:

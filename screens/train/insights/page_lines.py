@@ -36,11 +36,11 @@ def evaluation_label(insights: InsightHistory, at: int) -> str:
     return f"step {whole(insights.points[at].step)}   {at + 1}/{len(insights.points)} ←/→"
 
 
-def groups(insights: InsightHistory, width: int) -> tuple[list[int], int, int]:
-    """The evaluations in so many cells: the last of each group, the size of a group, and the cells of one."""
+def groups(insights: InsightHistory, width: int, most: int = MOST_CELLS) -> tuple[list[int], int, int]:
+    """The evaluations in so many cells: the last of each group, the size of a group, and the cells of one, at most so many."""
     number = len(insights.points)
     each = max(1, math.ceil(number / max(1, width)))
-    return [min(number, start + each) - 1 for start in range(0, number, each)], each, max(1, min(MOST_CELLS, width // number))
+    return [min(number, start + each) - 1 for start in range(0, number, each)], each, max(1, min(most, width // number))
 
 
 def step_axis(insights: InsightHistory, width: int, mark: str = "", at: int = 0) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
@@ -12,7 +11,7 @@ from lab.core.number_format import counted, probability
 from lab.runs.run_history import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.block_layout import POSITIVE_SHADES, bar
 from screens.colour import ColouredPiece, heat, legend_bar
-from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, step_axis, words_lines
+from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, groups, shade_sign, step_axis, words_lines
 from screens.widgets.text_fitting import Piece, fit, tail
 
 MOST_BARS = 9
@@ -156,26 +155,23 @@ class _Grid:
 
     def __init__(self, insights: InsightHistory, at: int, width: int, paints: bool) -> None:
         self.insights, self.at, self.paints = insights, at, paints
-        count = len(insights.points)
         room = width - LABEL - NUMBER - 5
-        strip = max(1, min(int(room * STRIP_SHARE), count * WIDEST_CELL))
-        self.each = max(1, math.ceil(count / strip))
-        """Evaluations of a cell."""
-        self.wide = max(1, min(WIDEST_CELL, strip // count))
-        self.cells = math.ceil(count / self.each)
-        self.bar = room - self.cells * self.wide
+        strip = max(1, min(int(room * STRIP_SHARE), len(insights.points) * WIDEST_CELL))
+        self._ends, self._each, self._wide = groups(insights, strip, WIDEST_CELL)
+        self._strip_width = len(self._ends) * self._wide
+        self.bar = room - self._strip_width
 
     def head(self, title: str, words: str) -> Sequence[ColouredPiece]:
         """The line above the rows; a caret marks the evaluation shown."""
         start = LABEL + NUMBER + 5 + self.bar
-        before = start + self.wide * (self.at // self.each)
+        before = start + self._wide * (self.at // self._each)
         text = fit(f"{title} · {words}", start - 1) + " "
-        axis = step_axis(self.insights, self.cells * self.wide, "▾" * self.wide, before - start)
+        axis = step_axis(self.insights, self._strip_width, "▾" * self._wide, before - start)
         return [(text, "title"), (axis, "title")]
 
     def legend(self) -> Sequence[ColouredPiece]:
         if self.paints:
-            return legend_bar("sequential", "0", "100%", max(1, min(LEGEND, self.cells * self.wide - len("0  100%"))))
+            return legend_bar("sequential", "0", "100%", max(1, min(LEGEND, self._strip_width - len("0  100%"))))
         return [(f"{POSITIVE_SHADES} 25% each", "dim")]
 
     def bar_row(self, label: str, now: float, full: float, over_time: OverTime, lit: bool = False) -> Sequence[ColouredPiece]:
@@ -193,14 +189,12 @@ class _Grid:
         ]
 
     def _strip(self, over_time: OverTime) -> list[ColouredPiece]:
-        points = self.insights.points
         pieces: list[ColouredPiece] = []
-        for cell in range(self.cells):
-            value = over_time(points[min(len(points), (cell + 1) * self.each) - 1])
+        for value in (over_time(self.insights.points[end]) for end in self._ends):
             if value is None:
-                pieces.append((UNKNOWN * self.wide, "dim"))
+                pieces.append((UNKNOWN * self._wide, "dim"))
             elif self.paints:
-                pieces.append((" " * self.wide, heat("sequential", value)))
+                pieces.append((" " * self._wide, heat("sequential", value)))
             else:
-                pieces.append((shade_sign(value) * self.wide, "history"))
+                pieces.append((shade_sign(value) * self._wide, "history"))
         return pieces

@@ -8,6 +8,7 @@ from lab.data.default_prompts import first_prompt
 from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.claim import CheckedClaim, Claim, check_claim, load_claims, parse_claim
+from lab.lessons.conditions import names_in
 from lab.lessons.lesson import claim_titles
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
@@ -36,10 +37,16 @@ def parsed(text: str) -> Claim:
     return parse_claim(Path("01-water.md"), text)
 
 
+def names_of(claim: Claim) -> set[str]:
+    """Names of all measures that the verdict and the text need."""
+    texts = (claim.explanation, *claim.by_verdict.values(), claim.instead)
+    return set[str]().union(*(each.names for each in claim.conditions.values()), *map(names_in, texts))
+
+
 def test_a_file_is_read() -> None:
     claim = parsed(GOOD)
     assert (claim.name, claim.number, claim.title, claim.sources) == ("water", 1, "Water is wet", ("a book",))
-    assert claim.names == {"own_vocabulary", "own_merges", "gone"}
+    assert names_of(claim) == {"own_vocabulary", "own_merges", "gone"}
     assert claim.instead == "Water."
 
 
@@ -120,7 +127,7 @@ def test_every_measure_of_a_claim_is_measured_on_the_demo(claim: Claim, shared_e
     params = ExperimentParams(run="demo", text=prompt, name=claim.experiment, inputs=dict(claim.inputs))
     found = shared_engine.experiment(params)
     optional = {"times_whole", "times_split"}  # of a word that the text does not have
-    assert found.missing or claim.names <= found.measures.keys() | optional
+    assert found.missing or names_of(claim) <= found.measures.keys() | optional
     checked = check_claim(claim, found)
     assert found.missing or checked.verdict != "unchecked"
     assert "{" not in checked.explanation() + checked.instead()

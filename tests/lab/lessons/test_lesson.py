@@ -6,7 +6,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.experiments.experiment_registry import EXPERIMENTS
 from lab.inspect.stages.stage_registry import STAGES
-from lab.lessons.conditions import parse_experiment_guess
+from lab.lessons.conditions import names_in, parse_experiment_guess
 from lab.lessons.lesson import FOLDER, Lesson, Live, lessons, lessons_and_problems, parse_lesson
 from lab.studies.study_job import RECORDED, StudyHistory
 from lab.training.job import history_of
@@ -87,7 +87,8 @@ def test_the_live_blocks_name_what_there_is(lesson: Lesson) -> None:
             case "predict-study":
                 study = live.options["study"]
                 guess = parse_experiment_guess({**live.options, "experiment": study})
-                assert guess.names <= recorded(study).measures.keys()
+                needed = set[str]().union(*(each.names for each in guess.conditions if each is not None))
+                assert needed.union(*map(names_in, (guess.answer, *guess.whys))) <= recorded(study).measures.keys()
 
 
 def recorded(study: str) -> StudyHistory:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lab.views.blocks import Array, Cell, Column, Destination, Table, TextGrid, View
-from screens.blocks.table_layout import lay_text_grid, level
+from screens.blocks.block_layout import eighths_up
+from screens.blocks.table_layout import lay_text_grid
 from screens.blocks.view_layout import lay_view
 from screens.colour import Heat
 from tests.screens.blocks.conftest import drawn, text_of
@@ -67,7 +68,7 @@ def test_paper_is_the_probability_marks_need_no_colour_and_a_cell_leads_to_its_t
 
 
 def test_anything_but_zero_shows() -> None:
-    assert (level(0.0), level(0.001), level(1.0)) == (" ", "▁", "█")
+    assert (eighths_up(0.0), eighths_up(0.001), eighths_up(1.0)) == (" ", "▁", "█")
 
 
 def test_a_view_follows_the_selected_cell_of_the_grid_that_it_begins_with() -> None:

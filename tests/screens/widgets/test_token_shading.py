@@ -3,7 +3,7 @@
 import math
 
 from screens.colour import LEVELS
-from screens.widgets.token_shading import BARS, LEAST_ARC, MOST_ARCS, Shading, arc_lines
+from screens.widgets.token_shading import LEAST_ARC, MOST_ARCS, Shading, arc_lines
 
 MASKED = math.nan
 
@@ -14,7 +14,7 @@ def shading(*values: float, at: int = 0, inward: bool = False) -> Shading:
 
 def test_bars_are_eighths_of_the_largest_number() -> None:
     found = shading(0.5, 0.25, 0.001, MASKED)
-    assert [found.bar(index) for index in range(5)] == [BARS[8], BARS[4], BARS[1], " ", " "]
+    assert [found.bar(index) for index in range(5)] == ["█", "▄", "▁", " ", " "]
     assert (found.limit, found.top) == (0.5, 0)
     assert (shading().limit, shading(MASKED).top) == (0.0, None)
 
