@@ -20,7 +20,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.safe_open import read_regular, refuse_link
 from lab.core.visible_text import visible
-from lab.exercises.check_process import CheckRequest, CheckResult
+from lab.exercises.check_process import CaseResult, CheckRequest, CheckResult
 from lab.exercises.exercise import NAMES, words_of
 
 START_SECONDS = 60.0
@@ -186,14 +186,18 @@ class _Process:
             process.stdout.close()
             os.close(answers)
         printed = visible(self._printed.decode(errors="replace"), keep="\n\t")
-        begun, _, encoded = self._answer.partition(b"\n")
+        *told, last = self._answer.split(b"\n")
         try:
-            result = msgspec.json.decode(encoded, type=CheckResult)
+            return msgspec.structs.replace(msgspec.json.decode(last, type=CheckResult), printed=printed)
         except msgspec.MsgspecError:
-            if not problem and not begun and b"\n" not in self._answer:
+            if not problem and not told:
                 raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}") from None
-            return CheckResult(self._request.name, problem or self._end_in_words(code), printed=printed)
-        return msgspec.structs.replace(result, printed=printed)
+        problem = problem or self._end_in_words(code)
+        cases = list[CaseResult]()
+        with suppress(msgspec.MsgspecError):  # the code has written there itself
+            cases = msgspec.json.decode(told[-1] if told else b"[]", type=list[CaseResult])
+        cases[-1:] = [CaseResult(each.name, problem) for each in cases[-1:]]
+        return CheckResult(self._request.name, problem, cases=cases, printed=printed)
 
     def _end_in_words(self, code: int) -> str:
         if -code in (signal.SIGXCPU, signal.SIGKILL):

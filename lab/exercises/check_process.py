@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,14 @@ def main() -> None:
     cases = task.cases(material) if task else []
     right = [plain(task.reference(*copied(case))) for case in cases] if task else [material.trace]
     _limit(request.seconds)
-    to_asker.write(b"\n")  # from here on the time counts
-    to_asker.flush()
+
+    def tell(so_far: list[CaseResult]) -> None:
+        to_asker.write(msgspec.json.encode(so_far) + b"\n")
+        to_asker.flush()
+
+    tell([])  # from here on the time counts
     if task is not None:
-        result = check(request, task, cases, right)
+        result = check(request, task, cases, right, tell)
     else:
         try:
             result = CheckResult("", model=your_model(request.mine, executed, material))
@@ -138,14 +142,17 @@ def copied(case: Case) -> tuple[Any, ...]:
     return copy.deepcopy(case.arguments)
 
 
-def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: list[Any]) -> CheckResult:
-    """Load the learner's function, and call it for each case."""
+def check(
+    request: CheckRequest, task: Task, cases: Sequence[Case], right: list[Any], tell: Callable[[list[CaseResult]], None]
+) -> CheckResult:
+    """Load the learner's function, and call it for each case. `tell` gets the results before each call, with its own to come."""
     try:
         function = load(request.name, Path(request.file), request.mine)
     except BaseException as error:  # whatever the learner's code raises, sys.exit included, is what is to be told
         return failed(request, error, [])
     results, found = list[CaseResult](), list[Any]()
     for case, expected in zip(cases, right, strict=True):
+        tell([*results, CaseResult(case.name)])
         try:
             arguments = copied(case)
             found.append(plain(function(*arguments)))
@@ -169,7 +176,7 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
     return CheckResult(
         request.name,
         problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
-        mistake=known_mistake(task, list(cases), found),
+        mistake=known_mistake(task, cases, found),
         cases=results,
         apart=apart(right[at], found[at]),
     )
@@ -182,7 +189,7 @@ def same(one: Any, other: Any) -> bool:
     return bool((one == other).all()) if hasattr(one, "detach") else one == other
 
 
-def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
+def known_mistake(task: Task, cases: Sequence[Case], found: list[Any]) -> str:
     """The sentence on the wrong version that returns the same in all cases; "" where none does."""
 
     def returns_same(version: Callable[..., Any]) -> bool:

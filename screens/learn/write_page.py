@@ -93,10 +93,16 @@ class CodeBox(TextArea):
         """The user has done with it."""
 
     def on_key(self, event: events.Key) -> None:
+        if event.key not in ("escape", "enter"):
+            return
+        event.stop()
+        event.prevent_default()
         if event.key == "escape":
-            event.stop()
-            event.prevent_default()
             self.post_message(self.Left())
+        else:  # a line as deep as the one before
+            start, end = sorted(self.selection)
+            before = self.document.get_line(start[0])[: start[1]]
+            self.replace("\n" + before[: len(before) - len(before.lstrip())], start, end, maintain_selection_offset=False)
 
 
 class WritePage(ReadingPage):

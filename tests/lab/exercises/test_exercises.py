@@ -112,6 +112,7 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
     [
         ("print('\\x1b[31mhi'); x.zero_() if False else None", ""),
         ("while True: pass", "It took longer than "),
+        ("while x.dim() == 3: pass", "It took longer than "),
         ("import sys; sys.exit()", "It called sys.exit."),
         ("import os; os._exit(3)", "Your code ended Python itself, with exit code 3."),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 5 s by the clock: a loop"),
@@ -131,6 +132,8 @@ def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path
     assert result.problem.startswith(problem)
     assert result.passes == (not problem)
     assert "\x1b" not in result.printed
+    if source.startswith("while x.dim"):
+        assert [bool(case.sentence) for case in result.cases] == [False, False, True], "those before it stand"
     if "sleep" in source:
         deadline = time.monotonic() + 20
         while any("987654" in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):

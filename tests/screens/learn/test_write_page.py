@@ -110,14 +110,16 @@ async def test_without_an_editor_it_is_written_in_a_box_and_anew_keeps_what_was_
         await until(pilot, lambda: "⏎ check" not in rows_of(pilot)[-1])  # there enter begins a line
         template = file.read_text()
         await pilot.press("x", "(")
+        await pilot.press("enter", "space", "space", "a", "enter", "b")
         assert page(app).would_be_lost() == "what you have written"
         await pilot.press("escape")
         await until(pilot, lambda: "head" in page(app).results and page(app).is_settled)
         await pilot.pause()
-        assert file.read_text() == f"x({template}"
+        written = f"x(\n  a\n  b{template}"  # a line begins as deep as the one before
+        assert file.read_text() == written
         assert "is no Python" in "\n".join(rows_of(pilot))
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("x")
         await until(pilot, lambda: file.read_text() == template)
-        assert [each.read_text() for each in file.parent.glob("08_head*") if each != file] == [f"x({template}"]
+        assert [each.read_text() for each in file.parent.glob("08_head*") if each != file] == [written]
