@@ -20,7 +20,7 @@ import numpy as np
 
 from lab.exercises.comparison import Apart, apart, difference, plain
 from lab.exercises.exercise import Case, Task, task_of
-from lab.exercises.your_model import YourModel, assembled, your_model
+from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""
@@ -48,6 +48,9 @@ class CheckRequest(msgspec.Struct, frozen=True):
     run: str
     prompt: str
     seconds: float
+    ids: tuple[int, ...] = ()
+    """Tokens in place of the prompt, for a forward pass alone."""
+    checkpoint: str = "best"
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -69,8 +72,11 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     printed: str = ""
     apart: Apart | None = None
     """The first result that differs, beside the right one."""
+    number: str = ""
+    """What Inspect calls the right one of the first number that differs; "" where it does not explain it."""
     model: YourModel | None = None
     """What came of the model that uses the learner's functions."""
+    forward_pass: ForwardPass | None = None
 
     @property
     def passes(self) -> bool:
@@ -94,7 +100,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    material = Material(Run(Path(request.run)), request.prompt)
+    material = Material(Run(Path(request.run)), request.prompt, request.ids, request.checkpoint)
     task = task_of(request.name) if request.name else None
     cases = task.cases(material) if task else []
     right = [plain(task.reference(*copied(case))) for case in cases] if task else [material.trace]
@@ -109,7 +115,12 @@ def main() -> None:
         result = check(request, task, cases, right, tell)
     else:
         try:
-            result = CheckResult("", model=your_model(request.mine, executed, material))
+            if request.ids:
+                used = set[str]()
+                functions = assembled(request.mine, executed, used.add)
+                result = CheckResult("", forward_pass=your_forward_pass(functions, used, material)[1])
+            else:
+                result = CheckResult("", model=your_model(request.mine, executed, material))
         except BaseException as error:  # as in `check`
             result = failed(request, error, [])
     sys.stdout.flush()
@@ -173,12 +184,14 @@ def check(
     at, wrong = next(((at, each) for at, each in enumerate(results) if each.sentence), (0, None))
     if wrong is None:
         return CheckResult(request.name, cases=results)
+    differ = apart(right[at], found[at])
     return CheckResult(
         request.name,
         problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
         mistake=known_mistake(task, cases, found),
         cases=results,
-        apart=apart(right[at], found[at]),
+        apart=differ,
+        number=cases[at].number.format(*differ.index) if differ is not None else "",
     )
 
 

@@ -43,6 +43,8 @@ class Case:
 
     name: str
     arguments: tuple[Any, ...]
+    number: str = ""
+    """What Inspect calls a number of the result, with {0}, {1} … in place of its indices; "" where it explains none of them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Words:
     title: str
     lesson: str
     """Name of the lesson that explains it."""
+    stages: tuple[str, ...]
+    """Stages of Inspect that the function computes."""
     seconds: float
     """Processor time that a check may take."""
     text: str
@@ -102,7 +106,8 @@ class Task:
 
 
 FORM = re.compile(
-    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(source: (?P<source>[^\n]+)\n)?(seconds: (?P<seconds>[^\n]+)\n)?\n"
+    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(stages: (?P<stages>[^\n]+)\n)?(source: (?P<source>[^\n]+)\n)?"
+    r"(seconds: (?P<seconds>[^\n]+)\n)?\n"
     r"(?P<text>.+?)\n+"
     r"```python\n(?P<template>.+?)```\n(?P<hints>.+?)\n"
     r"## Solution\n\n```python\n(?P<solution>.+?)```\n\n## Mistakes\n(?P<mistakes>.+)",
@@ -121,7 +126,8 @@ def words_of(name: str) -> Words:
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
     seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
-    words = (found["title"], found["lesson"], seconds, found["text"], found["template"])
+    stages = tuple((found["stages"] or "").split())
+    words = (found["title"], found["lesson"], stages, seconds, found["text"], found["template"])
     return Words(number, name, *words, hints, found["source"] or "", found["solution"], found["mistakes"])
 
 
