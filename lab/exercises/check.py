@@ -1,6 +1,5 @@
-"""Check of a learner's file in a process of its own, with limits; and the learner's folder, a file for each exercise."""
+"""Check of a learner's file, and use of those that pass, in a process of its own with limits."""
 
-import hashlib
 import os
 import selectors
 import signal
@@ -8,20 +7,20 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.child_process import torch_environment
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
-from lab.core.safe_open import read_regular, refuse_link
+from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
-from lab.exercises.check_process import CheckRequest, CheckResult
-from lab.exercises.exercise import NAMES, words_of
+from lab.exercises.check_process import CaseResult, CheckRequest, CheckResult
+from lab.exercises.exercise import words_of
+from lab.exercises.learner_files import LARGEST_FILE, checksum, file_of, remember, write_folder
 
 START_SECONDS = 60.0
 """Seconds that torch and the run's weights may take to load."""
@@ -33,82 +32,12 @@ MOST_PRINTED = 1 << 16
 """Bytes of what the code prints that are kept."""
 MOST_OUTPUT = 16_000_000
 """Bytes after which code that prints without end is ended."""
-LARGEST_FILE = 1 << 20
 MOST_ROUNDS = 50
 """Times that processes which have left the group of a check are looked for; those that fork are faster than one look."""
 
 ENDLESS = "a loop without an end, or too slow a way"
 MARK = "LLMLAB_CHECK"
 """Environment variable by which the processes of a check are known, in whatever session they are."""
-
-PASSED = "passed.json"
-"""Name of the file in the learner's folder that says which of their files pass: their checksums by exercise."""
-
-
-def file_of(folder: Path, name: str) -> Path:
-    return folder / words_of(name).file_name
-
-
-def changed_at(file: Path) -> float:
-    """When a file was last changed, in seconds since 1970; 0 where there is none."""
-    with suppress(OSError):
-        return file.stat().st_mtime
-    return 0.0
-
-
-def begin(folder: Path, name: str) -> Path:
-    """The learner's file of an exercise, made from the template where there is none. Raises UserError."""
-    file = file_of(folder, name)
-    refuse_link(folder.parent)
-    refuse_link(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(file):
-            write_atomic(file, words_of(name).template.encode())
-    except OSError as error:
-        raise os_error_in_words(error, f"write {file}") from error
-    return file
-
-
-def begin_anew(folder: Path, name: str) -> Path | None:
-    """Make the file anew. Returns where what it held is kept, beside it under a name that was free; None where there was none.
-    Raises UserError as the system says."""
-    file, number = file_of(folder, name), 1
-    while os.path.lexists(kept := file.with_name(f"{file.stem}.earlier-{number}.py")):
-        number += 1
-    try:
-        if is_there := os.path.lexists(file):
-            os.rename(file, kept)
-    except OSError as error:
-        raise os_error_in_words(error, f"keep {file}") from error
-    begin(folder, name)
-    return kept if is_there else None
-
-
-def passing(folder: Path) -> dict[str, Path]:
-    """The learner's files that pass, by exercise: those that are as they were when they were checked last."""
-    try:
-        known = msgspec.json.decode((folder / PASSED).read_bytes(), type=dict[str, str])
-    except (OSError, msgspec.MsgspecError):
-        return {}
-    files = {name: file_of(folder, name) for name in NAMES if name in known}
-    return {name: file for name, file in files.items() if _checksum(file) == known[name]}
-
-
-def _checksum(file: Path) -> str:
-    try:
-        return hashlib.sha256(read_regular(file, LARGEST_FILE)).hexdigest()
-    except (OSError, UserError):
-        return ""
-
-
-def remember(folder: Path, name: str, *, passes: bool) -> None:
-    """Keep whether the file of an exercise passes, as it is now."""
-    known = {each: _checksum(file) for each, file in passing(folder).items() if each != name}
-    if passes:
-        known[name] = _checksum(file_of(folder, name))
-    with suppress(OSError):  # a folder that cannot be written to: it is checked again
-        write_atomic(folder / PASSED, msgspec.json.encode(known))
 
 
 def check_file(
@@ -121,8 +50,8 @@ def check_file(
     seconds: float | None = None,
     waiting: Callable[[], object] = bool,
 ) -> CheckResult:
-    """Check a file as that exercise, on a run and a prompt. `mine` are files of other exercises that pass, which it may import.
-    `waiting` is called again and again, and ends the check by raising.
+    """Check a file as that exercise, on a run and a prompt; of the learner's own, keep whether it passes. `mine` are files of
+    other exercises that pass, which it may import. `waiting` is called again and again, and ends the check by raising.
 
     Raises:
         UserError: if the file cannot be read, or the run not be opened.
@@ -133,7 +62,11 @@ def check_file(
         raise UserError(f"There is no file {visible(str(file))}; `llmlab write {words_of(name).number}` begins yours.") from error
     others = {each: str(path) for each, path in (mine or {}).items() if each != name}
     request = CheckRequest(name, str(file.absolute()), others, str(run), prompt, seconds or words_of(name).seconds)
-    return _Process(request, waiting).result()
+    checked = checksum(file)  # of before: a file that is changed meanwhile does not pass
+    result = _Process(request, waiting).result()
+    if file == file_of(folder := write_folder(), name):
+        remember(folder, name, checked if result.passes else "")
+    return result
 
 
 def use_passing(
@@ -142,6 +75,14 @@ def use_passing(
     """Put the files that pass into a model, and let it predict, train and write; the rest as `check_file`."""
     files = {name: str(path) for name, path in mine.items()}
     return _Process(CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS), waiting).result()
+
+
+def forward_pass(
+    mine: dict[str, Path], run: Path, checkpoint: str, ids: Sequence[int], waiting: Callable[[], object]
+) -> CheckResult:
+    """A forward pass of tokens by the files that pass, beside the model's own; the rest as `check_file`."""
+    files = {name: str(path) for name, path in mine.items()}
+    return _Process(CheckRequest("", "", files, str(run), "", USE_SECONDS, tuple(ids), checkpoint), waiting).result()
 
 
 class _Process:
@@ -186,14 +127,18 @@ class _Process:
             process.stdout.close()
             os.close(answers)
         printed = visible(self._printed.decode(errors="replace"), keep="\n\t")
-        begun, _, encoded = self._answer.partition(b"\n")
+        *told, last = self._answer.split(b"\n")
         try:
-            result = msgspec.json.decode(encoded, type=CheckResult)
+            return msgspec.structs.replace(msgspec.json.decode(last, type=CheckResult), printed=printed)
         except msgspec.MsgspecError:
-            if not problem and not begun and b"\n" not in self._answer:
+            if not problem and not told:
                 raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}") from None
-            return CheckResult(self._request.name, problem or self._end_in_words(code), printed=printed)
-        return msgspec.structs.replace(result, printed=printed)
+        problem = problem or self._end_in_words(code)
+        cases = list[CaseResult]()
+        with suppress(msgspec.MsgspecError):  # the code has written there itself
+            cases = msgspec.json.decode(told[-1] if told else b"[]", type=list[CaseResult])
+        cases[-1:] = [CaseResult(each.name, problem) for each in cases[-1:]]
+        return CheckResult(self._request.name, problem, cases=cases, printed=printed)
 
     def _end_in_words(self, code: int) -> str:
         if -code in (signal.SIGXCPU, signal.SIGKILL):

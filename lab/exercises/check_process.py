@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 
 from lab.exercises.comparison import Apart, apart, difference, plain
 from lab.exercises.exercise import Case, Task, task_of
-from lab.exercises.your_model import YourModel, assembled, your_model
+from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""
@@ -48,6 +48,9 @@ class CheckRequest(msgspec.Struct, frozen=True):
     run: str
     prompt: str
     seconds: float
+    ids: tuple[int, ...] = ()
+    """Tokens in place of the prompt, for a forward pass alone."""
+    checkpoint: str = "best"
 
 
 class CaseResult(msgspec.Struct, frozen=True):
@@ -69,8 +72,11 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     printed: str = ""
     apart: Apart | None = None
     """The first result that differs, beside the right one."""
+    number: str = ""
+    """What Inspect calls the right one of the first number that differs; "" where it does not explain it."""
     model: YourModel | None = None
     """What came of the model that uses the learner's functions."""
+    forward_pass: ForwardPass | None = None
 
     @property
     def passes(self) -> bool:
@@ -94,18 +100,27 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    material = Material(Run(Path(request.run)), request.prompt)
+    material = Material(Run(Path(request.run)), request.prompt, request.ids, request.checkpoint)
     task = task_of(request.name) if request.name else None
     cases = task.cases(material) if task else []
     right = [plain(task.reference(*copied(case))) for case in cases] if task else [material.trace]
     _limit(request.seconds)
-    to_asker.write(b"\n")  # from here on the time counts
-    to_asker.flush()
+
+    def tell(so_far: list[CaseResult]) -> None:
+        to_asker.write(msgspec.json.encode(so_far) + b"\n")
+        to_asker.flush()
+
+    tell([])  # from here on the time counts
     if task is not None:
-        result = check(request, task, cases, right)
+        result = check(request, task, cases, right, tell)
     else:
         try:
-            result = CheckResult("", model=your_model(request.mine, executed, material))
+            if request.ids:
+                used = set[str]()
+                functions = assembled(request.mine, executed, used.add)
+                result = CheckResult("", forward_pass=your_forward_pass(functions, used, material)[1])
+            else:
+                result = CheckResult("", model=your_model(request.mine, executed, material))
         except BaseException as error:  # as in `check`
             result = failed(request, error, [])
     sys.stdout.flush()
@@ -138,14 +153,17 @@ def copied(case: Case) -> tuple[Any, ...]:
     return copy.deepcopy(case.arguments)
 
 
-def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: list[Any]) -> CheckResult:
-    """Load the learner's function, and call it for each case."""
+def check(
+    request: CheckRequest, task: Task, cases: Sequence[Case], right: list[Any], tell: Callable[[list[CaseResult]], None]
+) -> CheckResult:
+    """Load the learner's function, and call it for each case. `tell` gets the results before each call, with its own to come."""
     try:
         function = load(request.name, Path(request.file), request.mine)
     except BaseException as error:  # whatever the learner's code raises, sys.exit included, is what is to be told
         return failed(request, error, [])
     results, found = list[CaseResult](), list[Any]()
     for case, expected in zip(cases, right, strict=True):
+        tell([*results, CaseResult(case.name)])
         try:
             arguments = copied(case)
             found.append(plain(function(*arguments)))
@@ -166,12 +184,14 @@ def check(request: CheckRequest, task: Task, cases: "list[Case] | Any", right: l
     at, wrong = next(((at, each) for at, each in enumerate(results) if each.sentence), (0, None))
     if wrong is None:
         return CheckResult(request.name, cases=results)
+    differ = apart(right[at], found[at])
     return CheckResult(
         request.name,
         problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
-        mistake=known_mistake(task, list(cases), found),
+        mistake=known_mistake(task, cases, found),
         cases=results,
-        apart=apart(right[at], found[at]),
+        apart=differ,
+        number=cases[at].number.format(*differ.index) if differ is not None else "",
     )
 
 
@@ -182,7 +202,7 @@ def same(one: Any, other: Any) -> bool:
     return bool((one == other).all()) if hasattr(one, "detach") else one == other
 
 
-def known_mistake(task: Task, cases: list[Case], found: list[Any]) -> str:
+def known_mistake(task: Task, cases: Sequence[Case], found: list[Any]) -> str:
     """The sentence on the wrong version that returns the same in all cases; "" where none does."""
 
     def returns_same(version: Callable[..., Any]) -> bool:

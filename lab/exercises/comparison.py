@@ -187,6 +187,8 @@ class Apart(msgspec.Struct, frozen=True):
     """Row and column of the first number of the part."""
     at: tuple[int, int]
     """Row and column, in the part, of the first number that differs."""
+    index: tuple[int, ...]
+    """Its index in the whole result."""
 
 
 ROWS, COLUMNS = 32, 64
@@ -203,9 +205,11 @@ def apart(right: Any, found: Any) -> Apart | None:
             yours, wanted = (np.atleast_2d(each) for each in (other, right.astype(np.float64)))
             if not (differ := differing(wanted, yours)).any():
                 return None
-            *outer, row, column = (int(each) for each in np.argwhere(differ)[0])
+            index = tuple(int(each) for each in np.argwhere(differ)[0])
+            *outer, row, column = index
             top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
             rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
             yours, wanted = (each[tuple(outer)][rows, columns] for each in (yours, wanted))
-            return Apart(Values.of(yours), Values.of(wanted), (top, left), (row - top, column - left))
+            at = row - top, column - left
+            return Apart(Values.of(yours), Values.of(wanted), (top, left), at, index[-right.ndim :])
     return None

@@ -45,6 +45,8 @@ class Case:
 
     name: str
     arguments: tuple[Any, ...]
+    number: str = ""
+    """What Inspect calls a number of the result, with {0}, {1} … in place of its indices; "" where it explains none of them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Words:
     title: str
     lesson: str
     """Name of the lesson that explains it."""
+    stages: tuple[str, ...]
+    """Stages of Inspect that the function computes."""
     seconds: float
     """Processor time that a check may take."""
     text: str
@@ -104,7 +108,8 @@ class Task:
 
 
 FORM = re.compile(
-    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(source: (?P<source>[^\n]+)\n)?(seconds: (?P<seconds>[^\n]+)\n)?\n"
+    r"# (?P<title>[^\n]+)\nlesson: (?P<lesson>[^\n]+)\n(stages: (?P<stages>[^\n]+)\n)?(source: (?P<source>[^\n]+)\n)?"
+    r"(seconds: (?P<seconds>[^\n]+)\n)?\n"
     r"(?P<text>.+?)\n+"
     r"```python\n(?P<template>.+?)```\n(?P<hints>.+?)\n"
     r"## Solution\n\n```python\n(?P<solution>.+?)```\n\n## Mistakes\n(?P<mistakes>.+)",
@@ -127,7 +132,8 @@ def _words_in(_: str, name: str) -> Words:
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")
     seconds, number = float(found["seconds"] or CHECK_SECONDS), NAMES.index(name) + 1
-    words = (found["title"], found["lesson"], seconds, f"{found['text']} {older}".strip(), found["template"])
+    stages = tuple((found["stages"] or "").split())
+    words = (found["title"], found["lesson"], stages, seconds, f"{found['text']} {older}".strip(), found["template"])
     return Words(number, name, *words, tuple(hints), found["source"] or "", found["solution"], found["mistakes"])
 
 

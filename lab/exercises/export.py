@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
-from lab.exercises.check import LARGEST_FILE
 from lab.exercises.exercise import NAMES, training_code, words_of
+from lab.exercises.learner_files import LARGEST_FILE
 
 HEAD = '''"""A GPT-2 in one file. It needs torch (and what its functions import):
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from lab.data.token_file import TokenFile, token_dtype
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.weights_file import load_model
+from models.gpt import GPT
 from models.trace import Trace
 
 TEXT_TOKENS = 4096
@@ -20,15 +20,19 @@ class Material:
 
     run: Run
     prompt: str
+    given: tuple[int, ...] = ()
+    """Tokens in place of the prompt."""
+    checkpoint: str = "best"
 
     @cached_property
-    def model(self) -> "torch.nn.Module":
-        return load_model(self.run)[0]
+    def loaded(self) -> tuple[GPT, int]:
+        """The model, and the step of its weights."""
+        return load_model(self.run, self.checkpoint)
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
         """The weights by GPT-2's names; matrices are (out, in), as `x @ w.T + b` uses them."""
-        return {name: weight.detach() for name, weight in self.model.named_parameters()}
+        return {name: weight.detach() for name, weight in self.loaded[0].named_parameters()}
 
     @property
     def heads(self) -> int:
@@ -37,7 +41,7 @@ class Material:
     @cached_property
     def ids(self) -> list[int]:
         """The prompt's tokens, as many as fit into the context."""
-        found: list[int] = tokenizer_of(self.run).encode(self.prompt)
+        found = list(self.given) or tokenizer_of(self.run).encode(self.prompt)
         return found[-self.run.config.model.context :]
 
     @cached_property
@@ -62,7 +66,7 @@ class Material:
     @cached_property
     def trace(self) -> Trace:
         """The forward pass of the prompt."""
-        return Trace(self.model, self.ids)  # type: ignore[arg-type]
+        return Trace(self.loaded[0], self.ids)
 
     def vectors(self, name: str, layer: int = 0) -> Tensor:
         """A value of the prompt's forward pass by its name in the layer, such as `attn.q`."""

@@ -9,6 +9,7 @@ from lab.exercises.check_process import CheckResult
 from lab.exercises.comparison import Apart
 from lab.exercises.exercise import YOUR_MODEL, Words
 from lab.exercises.your_model import BATCH, COMPARED, CONTEXT, YourModel
+from lab.lessons.lesson import FOLDER, titles
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 
 INDENT = re.compile(r"(?m)^ +")
@@ -34,7 +35,7 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
             or f"✓ It passes. “{YOUR_MODEL}”, last in the list, uses what passes."
         )
         blocks += _found(result)
-    blocks += [Paragraph(f"{words.text} (Lesson: {words.lesson.replace('-', ' ')}.)"), Paragraph(words.asked)]
+    blocks += [Paragraph(f"{words.text} (Lesson: {titles(FOLDER)[words.lesson]}.)"), Paragraph(words.asked)]
     return View(stage=words.name, title=f"{words.number}. {words.title}", sentence=sentence, blocks=blocks)
 
 

@@ -4,7 +4,7 @@ import random
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from lab.exercises.exercise import NAMES, Function, defined, task_of, training_c
 from lab.views.blocks import Parity
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lab.exercises.material import Material
 
 STEPS, COMPARED, BATCH, CONTEXT = 200, 20, 4, 32
@@ -29,6 +31,17 @@ FLOATS = (np.float32, np.float64)
 MERGES, VOCABULARY_TEXT = 64, 3000
 """Of the small model's vocabulary, and the bytes that it is learned from."""
 WRITTEN, TEMPERATURE, TOP_K = 60, 0.8, 40
+
+
+class ForwardPass(msgspec.Struct, frozen=True):
+    """A forward pass by the learner's functions beside the model's own."""
+
+    used: list[str]
+    """Exercises whose functions were called."""
+    parity: Parity
+    """Of the logits."""
+    step: int
+    """Of the model's weights."""
 
 
 class YourModel(msgspec.Struct, frozen=True):
@@ -125,17 +138,29 @@ def _told(name: str, function: Function, called: Callable[[str], object]) -> Fun
     return told
 
 
+def your_forward_pass(
+    functions: Mapping[str, Function], used: Collection[str], material: "Material"
+) -> tuple["Tensor", ForwardPass]:
+    """The logits of the prompt by these functions, and how far they are from the model's. Raises whatever they raise."""
+    import torch
+
+    logits = torch.as_tensor(functions["gpt"](torch.tensor(material.ids), dict(material.weights), material.heads))
+    if not logits.isfinite().all():
+        raise ValueError("the logits are NaN or infinite")
+    expected = material.trace["logits"]
+    parity = Parity("model", float((logits - expected).abs().max()), expected.numel(), float(expected.abs().max()))
+    return logits, ForwardPass([name for name in NAMES if name in used], parity, material.loaded[1])
+
+
 def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function], material: "Material") -> YourModel:
     """The model put together, and what it does at the prompt. Raises whatever the learner's code raises."""
     import torch
 
     used = set[str]()
     functions = assembled(mine, executed, used.add)
-    logits = torch.as_tensor(functions["gpt"](torch.tensor(material.ids), dict(material.weights), material.heads))
-    expected = material.trace["logits"]
-    shares = [each[-1].double().softmax(-1) for each in (logits, expected)]
+    logits, first = your_forward_pass(functions, used, material)
+    shares = [each[-1].double().softmax(-1) for each in (logits, material.trace["logits"])]
     predictions = [(material.decoded([int(each.argmax())]), float(each.max())) for each in shares]
-    parity = Parity("model", float((logits - expected).abs().max()), expected.numel(), float(expected.abs().max()))
     lab = {name: task_of(name).reference for name in NAMES}
     written = [written_by(each, material) for each in (functions, lab)]
     losses, untrained, cannot_train = list[tuple[float, float]](), "", False
@@ -151,7 +176,7 @@ def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function
     else:
         untrained = "It trains once 12 or 13 passes."
     names = [name for name in NAMES if name in used]
-    return YourModel(list(mine), names, parity, predictions, material.prompt, written, losses, untrained, cannot_train)
+    return YourModel(list(mine), names, first.parity, predictions, material.prompt, written, losses, untrained, cannot_train)
 
 
 def written_by(functions: Mapping[str, Function], material: "Material") -> str:

@@ -157,7 +157,7 @@ def _lesson(path: Path) -> Lesson:
     return replace(own, steps=tuple(steps))
 
 
-def claim_titles(folder: Path = CLAIMS) -> dict[str, str]:
-    """The claims by name, without their experiments, which take longer to import."""
+def titles(folder: Path) -> dict[str, str]:
+    """The titles of the lessons or the claims in a folder by name; those of claims without their experiments, which are slow."""
     first_lines = {path.stem: read_in_language(path).partition("\n")[0] for path in folder.rglob("*.md")}
     return {stem.partition("-")[2]: line.removeprefix("# ").strip() for stem, line in first_lines.items()}

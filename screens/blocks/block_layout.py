@@ -108,7 +108,8 @@ class Spot:
     """Row and column in words."""
     ref: str
     value: float | None
-    masked: bool = False
+    masked: str = ""
+    """The word for what is no number; "" where there is one."""
     height: int = 1
     """Lines to keep in sight, from its own."""
     note: str = ""
@@ -125,7 +126,7 @@ class Spot:
         name = f"zero-indexed: {self.ref}" if any(each.isdecimal() for each in self.ref) else self.ref
         words = [word for word in (self.label, name) if word]
         if self.masked:
-            words.append("masked: a token cannot attend to later ones")
+            words.append("masked: a token cannot attend to later ones" if self.masked == "masked" else self.masked)
         elif self.value is not None:
             words.append(f"= {self.value:.9g}".replace("-", MINUS))
         return "  ".join(words)

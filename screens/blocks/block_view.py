@@ -11,6 +11,7 @@ from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.reactive import reactive
 from textual.strip import Strip
 
 from lab.core.number_format import whole
@@ -75,6 +76,9 @@ class BlockView(BlockPieceView):
         """The width of the view changed."""
 
         width: int
+
+    remark: reactive[str] = reactive("", repaint=False)
+    """Words in the lower border, behind the parity."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -149,11 +153,15 @@ class BlockView(BlockPieceView):
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
 
     def border_words(self, above: int, below: int) -> str:
-        parity, rest = self.view.parity if self.view is not None else None, out_of_sight(above, below)
+        parity = self.view.parity if self.view is not None else None
+        rest = " · ".join(filter(None, (self.remark, out_of_sight(above, below))))
         if parity is None:
             return rest
         words, short = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
         return words if cell_len(words) <= self.room else short
+
+    def watch_remark(self) -> None:
+        self._update_border()
 
     def _lay_blocks(self) -> None:
         self._laid_for = self.room

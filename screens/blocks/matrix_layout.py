@@ -167,7 +167,7 @@ class LaidMatrix(Laid):
         if self.format is not None and self.format.words:
             parts.append(self.format.words)
         if bool(np.isnan(self.values).any()):
-            parts.append(f"{MASKED} masked")
+            parts.append(f"{MASKED} {self.matrix.masked}")
         return "   ".join(parts)
 
     @cached_property
@@ -243,7 +243,7 @@ class LaidMatrix(Laid):
 
     def spot(self, row: int, column: int) -> Spot:
         value = float(self.values[row, column])
-        masked = math.isnan(value)
+        masked = self.matrix.masked * math.isnan(value)
         label = f"{self.matrix.row_labels[row].strip()} → {self.matrix.column_labels[column].strip()}"
         start = self.pinned + column * self.cell_width
         name = element(self.matrix.ref, row, column)

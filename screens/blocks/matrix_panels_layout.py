@@ -139,7 +139,7 @@ class LaidMatrixPanels(Laid):
     def _readout(self, index: int) -> str:
         value = float(self.values[index][self.place])
         if math.isnan(value):
-            return self._that_fits(index, "masked", MASKED)
+            return self._that_fits(index, self.matrices[index].masked, MASKED)
         if self._is_share(index):
             return self._that_fits(index, probability(value), probability(value, 0))
         return self._that_fits(index, significant(value, 4), significant(value, 2))
@@ -201,7 +201,7 @@ class LaidMatrixPanels(Laid):
         ]
         label = f"{self.matrices[0].row_labels[row].strip()} → {self.matrices[0].column_labels[column].strip()}"
         value = float(self.values[largest][row, column])
-        masked = math.isnan(value)
+        masked = self.matrices[largest].masked * math.isnan(value)
         name = element(self.matrices[largest].ref, row, column)
         others = tuple(span for index, span in enumerate(spans) if index != largest)
         part: CellPart = "cell" if self.paints else "text"

@@ -109,7 +109,8 @@ class LaidTable(Laid):
         label = cells[self.shown[0]].text.strip()
         words = " · ".join(word for word in (label if column else "", title) if word)
         line = len(self.head) + row + (1 if is_total else 0)
-        return Spot(line, start, self.widths[column], words, cell.ref, cell.value, masked=cell.style == "masked", note=cell.note)
+        masked = "masked" if cell.style == "masked" else ""
+        return Spot(line, start, self.widths[column], words, cell.ref, cell.value, masked, note=cell.note)
 
     def start(self) -> tuple[int, int]:
         row = self.table.selected or 0

@@ -20,7 +20,7 @@ from textual.widgets.option_list import Option
 from lab.core.visible_text import shortened, visible
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
 from lab.lessons.glossary import Term, find_terms, glossary
-from lab.lessons.lesson import Lesson, claim_titles, lessons_and_problems
+from lab.lessons.lesson import CLAIMS, Lesson, lessons_and_problems, titles
 from lab.lessons.translation import language
 from lab.training.one_step.step_stages import STAGES as STEP_STAGES
 from lab.views.screen_state import ScreenState
@@ -128,7 +128,7 @@ def lessons_in(language: str) -> tuple[Lesson, ...]:
 @cache
 def claims_in(language: str) -> dict[str, str]:
     """The titles of the claims by name, in the language in use."""
-    return claim_titles()
+    return titles(CLAIMS)
 
 
 def _run(state: ScreenState) -> Iterator[str]:

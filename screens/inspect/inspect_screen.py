@@ -37,6 +37,7 @@ from screens.inspect.view_export import ViewExport
 from screens.inspect.widgets.inspect_columns import InspectColumns, InterventionList, SecondPromptBar
 from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.time_slider import TimeSlider
+from screens.inspect.your_functions import YourFunctions
 from screens.messages import Arrived
 from screens.terminal.textual_internals import is_being_removed
 from screens.widgets.forward_pass_list import ForwardPassList
@@ -63,7 +64,8 @@ HELP = (
     "Without interventions `c` asks for that prompt, and compares with it; there `e` edits it.\n\n"
     "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, "
     "`build` builds a head by hand, `guess` hides the next token, or at an attention step the most attended one, until you "
-    "have guessed it. Learn shows your score.\n\n"
+    "have guessed it. Learn shows your score. Stages that a function of yours computes, which passes in Learn, are marked; "
+    "`yours` compares a forward pass by such functions with the model's.\n\n"
     "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
 )
 
@@ -105,7 +107,7 @@ class InspectScreen(InspectHost):
     BINDINGS = described(
         *TimeTravel.BINDINGS,
         *TokenSampling.BINDINGS,
-        *Explanations.BINDINGS,
+        *(*Explanations.BINDINGS, *YourFunctions.BINDINGS),
         *ViewExport.BINDINGS,
         *InterventionKeys.BINDINGS,
         *SecondPrompt.BINDINGS,
@@ -141,7 +143,7 @@ class InspectScreen(InspectHost):
         self._tour = Tour(self, self._steps)
         drawing = AttentionShading(self, self._bar), ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling)
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
-        about_model = (self._explanations, self._interventions, self._second)
+        about_model = (self._explanations, self._interventions, self._second, YourFunctions(self, self._steps))
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._actions = {act.__name__.removeprefix("do_"): (part, act) for part in self._parts for act in part.actions()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)

@@ -122,7 +122,7 @@ def restored(selection: Selection, state: ScreenState) -> Selection:
         position=selection.position if state.position is None else state.position,
         candidate=None,
         against=None,
-        trail=(),
+        trail=(state.explained,) if state.explained else (),
     )
 
 

@@ -19,40 +19,27 @@ from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
 from lab.data.default_prompts import first_prompt
 from lab.exchange.export_files import make_exports_folder, write_new_text
-from lab.exercises.check import (
-    LARGEST_FILE,
-    begin,
-    begin_anew,
-    changed_at,
-    check_file,
-    file_of,
-    passing,
-    remember,
-    use_passing,
-)
+from lab.exercises.check import check_file, use_passing
 from lab.exercises.check_process import CheckResult
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 from lab.exercises.export import my_gpt
+from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, changed_at, file_of, passing, write_folder
 from lab.exercises.result_view import exercise_view, model_view
-from lab.lessons.learner import learner_folder
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
+from lab.views.screen_state import ScreenState
 from screens.about_key import About, described
 from screens.background import ends_with_worker, in_thread, is_working, latest
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask import ConfirmDialog
 from screens.learn.editor import edit, editor_command
 from screens.learn.learn_page import ReadingPage, run_in_words
+from screens.messages import OpenState
 from screens.widgets.status_line import StatusLine
 from screens.widgets.top_bars import PageLink
 
 WATCH_SECONDS = 1.0
 """Seconds between two looks at the file of the exercise."""
-
-
-def folder() -> Path:
-    """The folder of the learner's files."""
-    return learner_folder(home()) / "write"
 
 
 class WriteList(OptionList):
@@ -93,10 +80,16 @@ class CodeBox(TextArea):
         """The user has done with it."""
 
     def on_key(self, event: events.Key) -> None:
+        if event.key not in ("escape", "enter"):
+            return
+        event.stop()
+        event.prevent_default()
         if event.key == "escape":
-            event.stop()
-            event.prevent_default()
             self.post_message(self.Left())
+        else:  # a line as deep as the one before
+            start, end = sorted(self.selection)
+            before = self.document.get_line(start[0])[: start[1]]
+            self.replace("\n" + before[: len(before) - len(before.lstrip())], start, end, maintain_selection_offset=False)
 
 
 class WritePage(ReadingPage):
@@ -123,6 +116,8 @@ class WritePage(ReadingPage):
         About(rank=80),
         Binding("v", "panel", "Matrices", id="write.panel", tooltip="Yours, the right one and the difference, one at a time"),
         About(needs="a result that differs from the right one"),
+        Binding("i", "inspect", "Inspect", id="write.inspect", tooltip="Inspect the right number: its formula, down to a weight"),
+        About(rank=81, needs="a number of the model's own that yours differs from", synonyms="explain formula why"),
         Binding("e", "edit", "Edit", id="write.edit", tooltip="Edit your file, in your editor where one is named"),
         About(rank=82, synonyms="write editor vim code"),
         Binding("x", "anew", "Anew", id="write.anew", tooltip="Take what you wrote away, which is kept; begin anew"),
@@ -137,6 +132,8 @@ class WritePage(ReadingPage):
         super().__init__()
         self.results: dict[str, CheckResult] = {}
         """What the checks since the lab was opened have found, by exercise; that of the model under its title."""
+        self._checked_on: dict[str, str] = {}
+        """Their runs."""
         self._hints: dict[str, int] = {}
         self._passing: dict[str, Path] = {}
         self._read = ""
@@ -183,7 +180,7 @@ class WritePage(ReadingPage):
         if not self.is_shown or name == YOUR_MODEL or self.has_class("-editing"):
             self._seen = None
             return
-        seen = (name, await in_thread(changed_at, file_of(folder(), name)))
+        seen = (name, await in_thread(changed_at, file_of(write_folder(), name)))
         if self._seen is not None and self._seen[0] == name and self._seen != seen:
             self.action_check()
         self._seen = seen
@@ -199,8 +196,8 @@ class WritePage(ReadingPage):
     @latest("list")
     async def _list(self) -> None:
         """Mark in the list what passes and what was begun."""
-        self._passing = await in_thread(passing, folder())
-        begun = await in_thread(lambda: {name for name in NAMES if file_of(folder(), name).exists()})
+        self._passing = await in_thread(passing, write_folder())
+        begun = await in_thread(lambda: {name for name in NAMES if file_of(write_folder(), name).exists()})
         choices = self.query_one(WriteList)
         for at, name in enumerate(NAMES):
             mark = "✓" if name in self._passing else "✗" if name in self.results else "·" if name in begun else " "
@@ -216,7 +213,7 @@ class WritePage(ReadingPage):
             self._say(f"with the weights of {run_in_words(self.run, self.lab)}")
         else:
             self.view.show(exercise_view(words_of(name), result, self._hints.get(name, 0)))
-            where = visible(str(file_of(folder(), name)))
+            where = visible(str(file_of(write_folder(), name)))
             self._say(f"{where} · checked when it is saved, on {run_in_words(self.run, self.lab)}")
         self.refresh_bindings()
 
@@ -236,28 +233,29 @@ class WritePage(ReadingPage):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.has_class("-editing"):
-            return action not in ("check", "panel", "edit", "anew", "export")  # the box takes the keys
+            return action not in ("check", "panel", "inspect", "edit", "anew", "export")  # the box takes the keys
         if action == "panel":
             return self.view.has_panels
+        if action == "inspect":
+            return self.chosen in self.results and bool(self.results[self.chosen].number)
         return self.chosen != YOUR_MODEL or action not in ("edit", "anew")
 
     @latest("check")
     async def action_check(self) -> None:
         """Check the file of the exercise on the run of Learn, or use what passes."""
-        name, waiting = self.chosen, ends_with_worker()
+        name, run_name, folder, waiting = self.chosen, self.run, write_folder(), ends_with_worker()
 
         def checked() -> CheckResult:
-            run = open_run(self.run)
-            mine = passing(folder())
+            run = open_run(run_name)
             if name == YOUR_MODEL:
-                return use_passing(mine, run.path, first_prompt(run), waiting=waiting)
-            result = check_file(name, begin(folder(), name), run.path, first_prompt(run), mine=mine, waiting=waiting)
-            remember(folder(), name, passes=result.passes)
-            return result
+                return use_passing(passing(folder), run.path, first_prompt(run), waiting=waiting)
+            file = begin(folder, name)
+            return check_file(name, file, run.path, first_prompt(run), mine=passing(folder), waiting=waiting)
 
         self.view.wait(True)
         try:
             self.results[name] = await in_thread(checked)
+            self._checked_on[name] = run_name
         except UserError as error:
             self.notify(visible(str(error)), severity="error", markup=False)
             self.view.wait(False)
@@ -278,12 +276,35 @@ class WritePage(ReadingPage):
     def action_panel(self) -> None:
         self.view.next_panel()
 
+    @work(group="inspect", exclusive=True, exit_on_error=True)
+    async def action_inspect(self) -> None:
+        """Explain in Inspect the number that the first one that differs has to be, on the weights that it was checked on."""
+        name = self.chosen
+        run = self._checked_on[name]
+        number, apart = self.results[name].number, self.results[name].apart
+        assert apart is not None, "it is what the number is of"
+        prompt = await in_thread(lambda: first_prompt(open_run(run)))
+        *head, position = apart.index[:-1] or (None,)
+        layer = int(number.split(".")[1]) if number.startswith("blocks.") else None
+        place = ScreenState(
+            mode="inspect",
+            run=run,
+            checkpoint="best",
+            prompt=prompt,
+            stage=words_of(name).stages[0],
+            layer=layer,
+            head=head[0] if head else 0,
+            position=position,
+            explained=number,
+        )
+        self.post_message(OpenState(place))
+
     @work(group="edit", exclusive=True, exit_on_error=True)
     async def action_edit(self) -> None:
         """Open the file in the user's editor, and check it where it has changed; without an editor, in a box."""
         name = self.chosen
         try:
-            path = await in_thread(begin, folder(), name)
+            path = await in_thread(begin, write_folder(), name)
             before = await in_thread(read_regular, path, LARGEST_FILE)
             if not editor_command():
                 self._open_box(before.decode())
@@ -319,9 +340,9 @@ class WritePage(ReadingPage):
         text = self.query_one(CodeBox).text
         try:
             if text != self._read:
-                if file_of(folder(), self.chosen).read_text(encoding="utf-8") != self._read:
-                    begin_anew(folder(), self.chosen)  # it was changed elsewhere meanwhile: that is kept, too
-                write_atomic(file_of(folder(), self.chosen), text.encode())
+                if file_of(write_folder(), self.chosen).read_text(encoding="utf-8") != self._read:
+                    begin_anew(write_folder(), self.chosen)  # it was changed elsewhere meanwhile: that is kept, too
+                write_atomic(file_of(write_folder(), self.chosen), text.encode())
                 self.action_check()
         except (OSError, UserError) as error:
             self.notify(visible(str(error)), severity="error", markup=False)
@@ -333,7 +354,7 @@ class WritePage(ReadingPage):
     @work(group="export", exclusive=True, exit_on_error=True)
     async def action_export(self) -> None:
         def written() -> Path:
-            return write_new_text(make_exports_folder(home()) / "my_gpt.py", my_gpt(passing(folder())))[0]
+            return write_new_text(make_exports_folder(home()) / "my_gpt.py", my_gpt(passing(write_folder())))[0]
 
         try:
             path = await in_thread(written)
@@ -349,7 +370,7 @@ class WritePage(ReadingPage):
         dialog = ConfirmDialog(f"begin {words_of(name).title} anew?", words, key="x", yes="begin anew")
         if await self.app.push_screen_wait(dialog):
             try:
-                kept = await in_thread(begin_anew, folder(), name)
+                kept = await in_thread(begin_anew, write_folder(), name)
             except UserError as error:
                 self.notify(visible(str(error)), severity="error", markup=False)
                 return

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import ClassVar
 
+from msgspec.structs import replace as replace_fields
 from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
@@ -87,6 +88,8 @@ class ForwardPassList(PieceView):
     current: reactive[int] = reactive(0, repaint=False)
     origin: reactive[str] = reactive("", repaint=False)
     """Where the model's weights come from, in the border: `began with gpt2 (step 0)`; empty for random ones."""
+    yours: reactive[frozenset[str]] = reactive(frozenset(), repaint=False)
+    """Stages that functions of the learner compute."""
     veiled: reactive[bool] = reactive(False, repaint=False)
     """True to show no logit lens."""
 
@@ -103,7 +106,7 @@ class ForwardPassList(PieceView):
     def watch_steps(self) -> None:
         self.lay_out()
 
-    watch_origin = watch_current = watch_veiled = watch_steps
+    watch_origin = watch_current = watch_veiled = watch_yours = watch_steps
 
     def unpainted_style(self, kind: Heat) -> Style:
         return self.style_of("steps--current" if kind.role == "selected" else "steps--name")
@@ -128,8 +131,13 @@ class ForwardPassList(PieceView):
         self.set_lines([self._pieces(line, line == here) for line in range(len(self._rows))])
         self.show_line(here, margin=1)
 
+    @property
+    def _marked(self) -> list[StageEntry]:
+        """The steps, those by functions of the learner with a mark."""
+        return [replace_fields(each, title=f"yours: {each.title}") if each.stage in self.yours else each for each in self.steps]
+
     def _set_rows(self) -> None:
-        rows = rows_of(list(self.steps), self.current)
+        rows = rows_of(self._marked, self.current)
         self._rows = [replace(row, lens=None, rank=None) for row in rows] if self.veiled else rows
 
     def _current_row(self) -> int:
@@ -250,7 +258,7 @@ class ForwardPassDrawing(ForwardPassList):
             super().lay_out()
             return
         self._set_rows()
-        parts = parts_of(self.steps, self._notes(), self.changed)
+        parts = parts_of(self._marked, self._notes(), self.changed)
         self._drawing = new = drawing_of(parts, self.current, self.room, self.window)
         self.set_lines([line.pieces for line in new.lines])
         self.show_line(new.current, margin=1)

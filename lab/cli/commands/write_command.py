@@ -61,12 +61,11 @@ def write(
     check is 1 where it fails.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember, use_passing
-    from lab.lessons.learner import learner_folder
+    from lab.exercises.check import check_file, use_passing
+    from lab.exercises.learner_files import begin, begin_anew, file_of, passing, write_folder
     from lab.runs.find_runs import open_run
-    from lab.runs.home_folder import home
 
-    folder = learner_folder(home()) / "write"
+    folder = write_folder()
     if every and (not source or exercise is not None):
         raise click.UsageError("--all checks a folder: `llmlab write --all --check FOLDER`.")
     if source is not None:
@@ -74,19 +73,18 @@ def write(
             raise click.UsageError("Say which exercise it is: `llmlab write N --check FILE`; or --all and a folder.")
         run = open_run(run_name)
         text = first_prompt(run) if prompt is None else prompt
-        results: list[CheckResult] = []
-        mine = {} if every else passing(folder)
-        for name in NAMES if exercise is None else (NAMES[exercise - 1],):
-            file = file_of(Path(source) if every else folder, name) if every or not source else Path(source)
-            if every and not file.exists():
-                continue
-            results.append(check_file(name, file, run.path, text, mine=mine, seconds=seconds))
-            if every and results[-1].passes:
-                mine[name] = file
-            if file == file_of(folder, name):
-                remember(folder, name, passes=results[-1].passes)
-        if not results:
-            raise UserError(f"{visible(source)} has no file of an exercise, such as {words_of(NAMES[0]).file_name}.")
+        if exercise is not None:
+            name = NAMES[exercise - 1]
+            file = Path(source) if source else file_of(folder, name)
+            results = [check_file(name, file, run.path, text, mine=passing(folder), seconds=seconds)]
+        else:
+            results, mine = [], dict[str, Path]()
+            for name in NAMES:
+                if (file := file_of(Path(source), name)).exists():
+                    results.append(check_file(name, file, run.path, text, mine=mine, seconds=seconds))
+                    mine |= {name: file} if results[-1].passes else {}
+            if not results:
+                raise UserError(f"{visible(source)} has no file of an exercise, such as {words_of(NAMES[0]).file_name}.")
         _tell(results, as_json=as_json, every=every)
         return 0 if all(result.passes for result in results) else FAILED
     if use:
@@ -117,7 +115,7 @@ def write(
 
 
 def _list(folder: Path) -> None:
-    from lab.exercises.check import file_of, passing
+    from lab.exercises.learner_files import file_of, passing
 
     passed = passing(folder)
     rows = []

@@ -22,7 +22,7 @@ def cases(material: Material) -> list[Case]:
     generator = torch.Generator().manual_seed(1)
     small = [torch.randn(shape, generator=generator) for shape in ((5, 6), (18, 6), (18,), (6, 6), (6,))]
     return [
-        Case(f"layer {layer + 1} at your prompt", (x, *weights, material.heads)),
+        Case(f"layer {layer + 1} at your prompt", (x, *weights, material.heads), f"blocks.{layer}.attn_out[{{0}},{{1}}]"),
         Case("one token", (x[:1], *weights, material.heads)),
         Case("three heads, width 6, random numbers", (*small, 3)),
         Case("one head", (*small, 1)),

@@ -33,7 +33,7 @@ def _model(config: ModelConfig) -> GPT:
 
 def cases(material: Material) -> list[Case]:
     return [
-        Case("your prompt", (torch.tensor(material.ids), material.weights, material.heads)),
+        Case("your prompt", (torch.tensor(material.ids), material.weights, material.heads), "logits[{0},{1}]"),
         Case("one token", (torch.tensor(material.ids[:1]), material.weights, material.heads)),
         Case("a full context", (torch.tensor(material.full), material.weights, material.heads)),
     ]

@@ -17,7 +17,7 @@ def cases(material: Material) -> list[Case]:
     q, k, v = (material.vectors(f"attn.{name}", layer)[:, 0] for name in "qkv")
     full = torch.Generator().manual_seed(1)
     return [
-        Case(f"head {layer + 1}.1 at your prompt", (q, k, v)),
+        Case(f"head {layer + 1}.1 at your prompt", (q, k, v), f"blocks.{layer}.attn.z[{{0}},0,{{1}}]"),
         Case("one token", (q[:1], k[:1], v[:1])),
         Case("two tokens", (q[:2], k[:2], v[:2])),
         Case("large scores", (q * 30, k * 30, v)),

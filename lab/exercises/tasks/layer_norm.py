@@ -16,7 +16,7 @@ def cases(material: Material) -> list[Case]:
     gain, bias = material.weights["h.0.ln_1.weight"], material.weights["h.0.ln_1.bias"]
     stream = material.vectors("resid_pre")
     return [
-        Case("the stream before layer 1 at your prompt", (stream, gain, bias)),
+        Case("the stream before layer 1 at your prompt", (stream, gain, bias), "blocks.0.ln1.out[{0},{1}]"),
         Case("one token", (stream[:1], gain, bias)),
         Case("a batch of two", (torch.stack((stream, stream + 1)), gain, bias)),
         Case("vectors of very small numbers, where eps counts", (stream * 1e-2, gain, bias)),

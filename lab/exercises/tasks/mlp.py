@@ -16,7 +16,7 @@ def cases(material: Material) -> list[Case]:
     weights, x = material.of_layer("mlp"), material.vectors("ln2.out")
     wide = torch.linspace(-6, 6, 4 * x.shape[1])
     return [
-        Case("layer 1 at your prompt", (x, *weights)),
+        Case("layer 1 at your prompt", (x, *weights), "blocks.0.mlp_out[{0},{1}]"),
         Case("one token", (x[:1], *weights)),
         Case("neurons from −6 to 6", (x, weights[0], wide, *weights[2:])),
     ]

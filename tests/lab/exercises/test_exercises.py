@@ -14,13 +14,15 @@ import psutil
 import pytest
 
 from lab.core.errors import UserError
-from lab.exercises.check import begin, begin_anew, check_file, file_of, passing, remember, use_passing
+from lab.exercises.check import check_file, forward_pass, use_passing
 from lab.exercises.check_process import copied, known_mistake
 from lab.exercises.comparison import difference, plain
 from lab.exercises.exercise import NAMES, defined, task_of, words_of
 from lab.exercises.export import my_gpt
+from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember
 from lab.exercises.material import Material
 from lab.exercises.your_model import STEPS
+from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
 
@@ -71,6 +73,7 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
     for name in NAMES:
         words = words_of(name)
         assert words.lesson in known
+        assert set(words.stages) <= set(STAGES)
         assert len(words.hints) == 3
         assert f"def {name}(" in words.template
         compile(words.template, name, "exec")
@@ -112,6 +115,7 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
     [
         ("print('\\x1b[31mhi'); x.zero_() if False else None", ""),
         ("while True: pass", "It took longer than "),
+        ("while x.dim() == 3: pass", "It took longer than "),
         ("import sys; sys.exit()", "It called sys.exit."),
         ("import os; os._exit(3)", "Your code ended Python itself, with exit code 3."),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 5 s by the clock: a loop"),
@@ -131,6 +135,8 @@ def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path
     assert result.problem.startswith(problem)
     assert result.passes == (not problem)
     assert "\x1b" not in result.printed
+    if source.startswith("while x.dim"):
+        assert [bool(case.sentence) for case in result.cases] == [False, False, True], "those before it stand"
     if "sleep" in source:
         deadline = time.monotonic() + 20
         while any("987654" in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):
@@ -161,7 +167,7 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
     file = begin(folder, "softmax")
     file.write_text("mine")
     assert begin(folder, "softmax").read_text() == "mine"
-    remember(folder, "softmax", passes=True)
+    remember(folder, "softmax", checksum(file))
     assert passing(folder) == {"softmax": file}
     begin_anew(folder, "softmax")
     assert passing(folder) == {}
@@ -190,6 +196,10 @@ def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_
     assert result.model.is_equal
     assert len(result.model.losses) == STEPS
     assert result.model.losses[-1][0] < result.model.losses[0][0] - 1
+    found = forward_pass(files, open_run("demo").path, "last", [1, 2, 3], bool).forward_pass
+    assert found is not None
+    assert found.used == ["embed", "softmax", "layer_norm", "head", "attention", "mlp", "gpt"]
+    assert found.parity.max_delta < 1e-4
 
 
 def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.claim import CheckedClaim, Claim, check_claim, load_claims, parse_claim
 from lab.lessons.conditions import names_in
-from lab.lessons.lesson import claim_titles
+from lab.lessons.lesson import CLAIMS, titles
 from lab.runs.find_runs import open_run
 from lab.views.blocks import View
 from tests.lab.engine.conftest import InProcessEngine
@@ -139,4 +139,4 @@ def test_the_claims_have_sources_and_their_titles_are_read_alone() -> None:
     claims = {claim.name: claim for claim in load_claims()}
     assert "Radford et al. 2019" in claims["training-tokens"].sources[0]
     assert claims["parameters"].sources
-    assert claim_titles() == {claim.name: claim.title for claim in load_claims()}
+    assert titles(CLAIMS) == {claim.name: claim.title for claim in load_claims()}

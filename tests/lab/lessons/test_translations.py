@@ -16,7 +16,7 @@ from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
 from lab.lessons.glossary import _glossary, glossary
 from lab.lessons.learner import QUIZ, LearnerPrediction
-from lab.lessons.lesson import claim_titles, lessons
+from lab.lessons.lesson import CLAIMS, lessons, titles
 from lab.lessons.quiz import FILE, quiz, results_of, source_of
 from lab.lessons.translation import (
     LESSONS,
@@ -183,7 +183,7 @@ def test_claims_and_terms_are_in_the_language_and_found_by_both_names(folder: Pa
     assert (own.title, own.instead) == ("Titel", f"{{vocabulary}} {{single_bytes}} {{merges}} {{special}}: besser.\n\n{OLDER}")
     assert (own.experiment, own.conditions, own.sources) == (same.experiment, same.conditions, same.sources)
     assert claims == english
-    assert claim_titles()["vocabulary"] == "Titel"
+    assert titles(CLAIMS)["vocabulary"] == "Titel"
     term = next(term for term in glossary() if term.name == "Wert")
     assert term.text == f"Der Wert eines Tokens. {OLDER}"
     assert {"logit", "logits"} <= set(term.also)

@@ -56,7 +56,7 @@ def test_every_number_is_drawn_where_its_spot_says_in_its_colour(width: int, siz
             spot = laid.spot(row, column)
             assert spot.ref == f"blocks.0.attn.pattern[1,{row},{column}]"
             value = float(shown[row // down, column // across])
-            assert spot.masked == math.isnan(values[row, column])
+            assert bool(spot.masked) == math.isnan(values[row, column])
             assert spot.masked or spot.value == values[row, column]
             cells = cells or cells_of(laid, spot.line)
             kind = cells[spot.start - laid.pinned][1]

@@ -95,6 +95,9 @@ def test_cursor_stands_on_the_same_place_of_all_and_each_reads_its_number_out() 
     laid.point((2, 8))
     assert text_of(laid.line(2)).split() == ["3", "→", "9", "12.00", "masked", "masked"], "raw scores are not masked"
     assert laid.spot(2, 8).masked
+    laid.matrices[2].masked = "NaN"
+    assert (text_of(laid.line(2)).split()[-1], laid.spot(2, 8).description.split()[-1]) == ("NaN", "NaN"), "another word for it"
+    laid.matrices[2].masked = "masked"
     laid.point((5, 2))
     assert laid.at(HEAD - 1, spot.start) is None
     assert laid.at(spot.line, 0) is None

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import pytest
 from textual.widgets import OptionList
 
-from lab.exercises.check import file_of
+from lab.exercises.check_process import CheckResult
 from lab.exercises.exercise import NAMES, words_of
-from lab.lessons.learner import learner_folder
+from lab.exercises.learner_files import begin, file_of, write_folder
 from lab.views.blocks import MatrixPanels
 from screens.app import LabApp
 from screens.dialogs.ask import ConfirmDialog
+from screens.inspect.inspect_screen import InspectScreen
 from screens.learn.learn_screen import LearnScreen
 from screens.learn.write_page import CodeBox, WritePage
 from tests.fixture_types import Until
@@ -68,7 +69,7 @@ async def test_a_mistake_is_named_above_its_picture_and_what_passes_is_used_by_y
     app: LearnOnATerminal, home: Path, tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
-    file = file_of(learner_folder(home) / "write", "head")
+    file = file_of(write_folder(), "head")
     async with app.run_test(size=(80, 24)) as pilot:
         await open_exercise(pilot, until)
 
@@ -96,13 +97,40 @@ async def test_a_mistake_is_named_above_its_picture_and_what_passes_is_used_by_y
         assert page(app).view.view.parity.max_delta < 1e-5  # type: ignore[union-attr]
 
 
+async def test_the_right_one_of_the_first_number_that_differs_is_explained_in_inspect(
+    app: LearnOnATerminal, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.engine.client.EngineClient", SilentEngine)
+    file = begin(write_folder(), "head")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_exercise(pilot, until)
+
+        async def checked(text: str) -> CheckResult:
+            file.write_text(text)
+            page(app).results.pop("head", None)
+            await pilot.press("enter")
+            await until(pilot, lambda: "head" in page(app).results and page(app).is_settled)
+            return page(app).results["head"]
+
+        assert not (await checked(words_of("head").template)).number
+        await pilot.press("i")
+        assert app.current_mode == "learn", "nothing differs"
+        result = await checked(f"import torch\n{WRONG}")
+        assert result.problem.endswith("differ.")
+        assert result.number == "blocks.3.attn.z[1,0,0]"
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.selection.trail == (result.number,))
+        selection = app.screen.selection  # type: ignore[attr-defined]
+        assert (selection.stage, selection.layer, selection.head, selection.position) == ("matrix", 3, 0, 1)
+
+
 async def test_without_an_editor_it_is_written_in_a_box_and_anew_keeps_what_was_there(
     app: LearnOnATerminal, home: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.delenv("EDITOR", raising=False)
     monkeypatch.setenv("PATH", "")
-    file = file_of(learner_folder(home) / "write", "head")
+    file = file_of(write_folder(), "head")
     async with app.run_test(size=(80, 24)) as pilot:
         await open_exercise(pilot, until)
         await pilot.press("e")
@@ -110,14 +138,16 @@ async def test_without_an_editor_it_is_written_in_a_box_and_anew_keeps_what_was_
         await until(pilot, lambda: "⏎ check" not in rows_of(pilot)[-1])  # there enter begins a line
         template = file.read_text()
         await pilot.press("x", "(")
+        await pilot.press("enter", "space", "space", "a", "enter", "b")
         assert page(app).would_be_lost() == "what you have written"
         await pilot.press("escape")
         await until(pilot, lambda: "head" in page(app).results and page(app).is_settled)
         await pilot.pause()
-        assert file.read_text() == f"x({template}"
+        written = f"x(\n  a\n  b{template}"  # a line begins as deep as the one before
+        assert file.read_text() == written
         assert "is no Python" in "\n".join(rows_of(pilot))
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("x")
         await until(pilot, lambda: file.read_text() == template)
-        assert [each.read_text() for each in file.parent.glob("08_head*") if each != file] == [f"x({template}"]
+        assert [each.read_text() for each in file.parent.glob("08_head*") if each != file] == [written]
