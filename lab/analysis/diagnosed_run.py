@@ -94,10 +94,10 @@ def rollbacks_text(number: int) -> str:
     return f"{number or 'no'} rollback{'' if number == 1 else 's'}"
 
 
-def from_to(unit: LossUnit, before: float, now: float) -> str:
-    """`from 1.92 to 1.71`, with as many decimals, from two to four, as tell them apart."""
+def from_to(unit: LossUnit, before: float, now: float, steps: tuple[str, str] = ("", "")) -> str:
+    """`from 1.92 to 1.71`, with as many decimals, from two to four, as tell them apart; each may have its step behind it."""
     decimals = next((number for number in (2, 3) if unit(before, number) != unit(now, number)), 4)
-    return f"from {unit(before, decimals)} to {unit(now, decimals)}"
+    return f"from {unit(before, decimals)}{steps[0]} to {unit(now, decimals)}{steps[1]}"
 
 
 def moved(unit: LossUnit, before: float, now: float) -> str:
@@ -115,9 +115,8 @@ def moved_at(unit: LossUnit, first: Evaluation, last: Evaluation, verb: str) -> 
         return f"is still {unit(first.loss)} (step {step_text(first.step)})"
     if not differs_visibly(unit, first.loss, last.loss):
         return f"stayed at {unit(last.loss, 4)} (steps {step_text(first.step)} to {step_text(last.step)})"
-    decimals = next((number for number in (2, 3) if unit(first.loss, number) != unit(last.loss, number)), 4)
-    before, now = (f"{unit(each.loss, decimals)} (step {step_text(each.step)})" for each in (first, last))
-    return f"{verb}from {before} to {now}"
+    steps = f" (step {step_text(first.step)})", f" (step {step_text(last.step)})"
+    return verb + from_to(unit, first.loss, last.loss, steps)
 
 
 @dataclass(frozen=True)

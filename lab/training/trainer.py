@@ -48,7 +48,7 @@ def end_line(run: Run, status: Status) -> str:
     message = f" {status.message}" if status.message else ""
     if status.phase == "finished":
         last, final = run.last_metric(), status.final
-        losses = {"loss": last and last.loss, "validation loss": final and final.val_loss}
+        losses = {"loss": last.loss if last else None, "validation loss": final.val_loss if final else None}
         words = ", ".join(f"{name} {fixed(value)}" for name, value in losses.items() if value is not None)
         return f"{run.name} has finished its {status.step} steps{f': {words}' if words else ''}.{message}"
     saved = any(file.name == "last" and file.step == status.step for file in run.checkpoints())

@@ -36,30 +36,22 @@ def logits_gradient_view(context: StepContext) -> View:
     top = np.argsort(-p, kind="stable")[:TOP].tolist()
     if target not in top:
         top = [*top[:-1], target]
-    *listed, (rest, rest_of_target, rest_of_error) = context.at_logits(top)
-    total = sum(error for _, _, error in listed) + rest_of_error
-    decimals = 5
-    rows = [
-        [
-            Cell(context.tokenizer.label(id_), style="strong" if id_ == target else ""),
-            number(own, decimals),
-            Cell(f"{share:.4g}", share),
-            Cell(fixed(error, decimals, sign=True), error, bar=error),
-            figures(error / count, 3),
-        ]
-        for id_, (own, share, error) in zip(top, listed, strict=True)
-    ]
-    others = len(p) - len(top)
-    if others:
-        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, decimals, style="dim")]
-        cells.append(Cell(f"{rest_of_target:.4g}", style="dim"))
-        cells.append(Cell(fixed(rest_of_error, decimals, sign=True), rest_of_error, style="dim", bar=rest_of_error))
-        rows.append([*cells, figures(rest_of_error / count, 3)])
+    found = context.at_logits(top)
+    total, decimals, others = sum(error for _, _, error in found), 5, len(p) - len(top)
+    labels = [Cell(context.tokenizer.label(id_), style="strong" if id_ == target else "") for id_ in top]
+    labels += [Cell(f"{whole(others)} others", style="dim")] * bool(others)
+    rows = []
+    for label, (own, share, error) in zip(labels, found, strict=False):
+        is_rest = label.style == "dim"
+        dim = "dim" if is_rest else ""
+        cells = [number(own, decimals, style=dim), Cell(f"{share:.4g}", None if is_rest else share, style=dim)]
+        cells.append(Cell(fixed(error, decimals, sign=True), error, style=dim, bar=error))
+        rows.append([label, *cells, figures(error / count, 3)])
     rounded = 0.0 if abs(total) < 1e-9 else total
     columns = [Column("token", align="left"), Column("p"), Column(name), Column(f"p − {name}")]
     sums = [Cell("Σ"), number(float(p.sum()), decimals), Cell("1"), Cell(fixed(rounded, decimals), total), Cell("0")]
     columns.append(Column(f"÷ {whole(count)}", optional=1))
-    own, share, error = listed[top.index(target)]
+    own, share, error = found[top.index(target)]
     formula = Paragraph(
         f"∂loss/∂logit of {came} = (p − {share:.4g}) ÷ N\n= ({significant(own, 5)} − {share:.4g}) ÷ {whole(count)}\n"
         f"= {significant(error / count, 5)}"

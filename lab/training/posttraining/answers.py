@@ -41,12 +41,12 @@ def answer_batch(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
 def masked_batch(documents: Sequence[tuple[list[int], list[bool]]]) -> tuple[Tensor, Tensor]:
     """Ids and targets (B, T) of documents, padded at the end. Only marked tokens are targets: at all other places the target is
     `IGNORE_INDEX`, so that the loss is on the marked ones alone."""
-    width = max(len(ids) for ids, _ in documents) - 1
-    inputs, targets = torch.zeros(len(documents), width, dtype=torch.long), torch.full((len(documents), width), IGNORE_INDEX)
-    for row, (ids, is_target) in enumerate(documents):
-        inputs[row, : len(ids) - 1] = torch.tensor(ids[:-1])
-        targets[row, : len(ids) - 1] = torch.where(torch.tensor(is_target[1:]), torch.tensor(ids[1:]), IGNORE_INDEX)
-    return inputs, targets
+    longest, rows = max(len(ids) for ids, _ in documents), list[tuple[list[int], list[int]]]()
+    for ids, is_target in documents:
+        targets = [id if counts else IGNORE_INDEX for id, counts in zip(ids[1:], is_target[1:], strict=True)]
+        padding = longest - len(ids)
+        rows.append((ids[:-1] + [0] * padding, targets + [IGNORE_INDEX] * padding))
+    return torch.tensor([row for row, _ in rows]), torch.tensor([row for _, row in rows])
 
 
 class Answerer:
