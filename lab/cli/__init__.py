@@ -21,7 +21,9 @@ def main() -> int:
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)
-        _open_closed_streams()
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+            if getattr(sys, name) is None:  # closed: no file of a run may get its descriptor
+                setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
         if os.getpid() == 1:
             from lab.cli.container_init import run_below_process_one
 
@@ -36,13 +38,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
         os._exit(130)
     signal.default_int_handler(number, frame)
-
-
-def _open_closed_streams() -> None:
-    """Open the null device in the place of closed standard streams, so that no file of a run gets their descriptors."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _main(arguments: list[str]) -> int:

@@ -57,19 +57,12 @@ def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def warm_up_at_low_priority() -> None:
+def warm_up() -> None:
     """Import what the engine needs, and answer about the demo once, in a thread of low priority, which Linux gives each thread:
     the engine's own stays normal."""
-
-    def load() -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-
-        answer_once()
-
-    loading = threading.Thread(target=load, name="warm-up")
-    loading.start()
-    loading.join()
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    answer_once()
 
 
 def main() -> None:
@@ -81,7 +74,9 @@ def main() -> None:
     reader.start()
 
     if LOW_PRIORITY in sys.argv:
-        warm_up_at_low_priority()
+        loading = threading.Thread(target=warm_up, name="warm-up")
+        loading.start()
+        loading.join()
     import torch
 
     # Never in TF32, whatever the environment allows: a trace equals the model's own numbers.

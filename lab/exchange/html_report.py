@@ -26,6 +26,7 @@ from lab.core.colour_scales import RGB, colour, ink_on
 from lab.core.number_format import fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.exchange.report_facts import (
+    FRAME,
     Chart,
     chart,
     model_facts,
@@ -67,6 +68,7 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         charts=charts,
+        frame=FRAME,
         evaluations=[(whole(int(step)), fixed(loss)) for step, loss in evaluations],
         samples=samples_over_time(read.samples),
         result_facts=result_facts(config, status, read.phase, history),
@@ -106,9 +108,7 @@ def _data(charts: list[Chart], prompt: PromptReport | None) -> dict[str, Any]:
         "charts": [
             {
                 "x": each.x,
-                "left": each.left,
-                "right": each.right,
-                "width": each.width,
+                **{name: FRAME[name] for name in ("left", "right", "width")},
                 "lines": [
                     {"name": line.name, "points": [(int(x), float(f"{y:.5g}")) for x, y in line.points]} for line in each.lines
                 ],

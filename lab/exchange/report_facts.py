@@ -137,6 +137,7 @@ WIDTH, HEIGHT = 860, 300
 """Size of a chart in its own units, the labels' place included."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 14, 34
 """Space around the plot for the labels."""
+FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 
 WIDE_RANGE = 5
 """Ratio of the largest to the smallest number from which on a logarithmic axis shows more of a curve."""
@@ -187,12 +188,6 @@ class Chart:
     x_ticks: list[tuple[str, float]]
     """Text and place of each."""
     y_ticks: list[tuple[str, float]]
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = RIGHT
-    top: int = TOP
-    bottom: int = BOTTOM
 
 
 def thinned(xs: Numbers, ys: Numbers, buckets: int = MOST_BUCKETS) -> list[Point]:

@@ -253,13 +253,8 @@ def course_of(config: RunConfig, history: "LossHistory") -> Course | None:
         if before.steps > SLOWER * steps:
             slowed = _by_law(config, steps) / _by_law(config, before.steps)
             costs = before.bits_per_byte * (slowed - 1)
-            expected = ExpectedLoss(
-                bits_per_byte=before.bits_per_byte * slowed,
-                low=before.low * slowed,
-                high=before.high * slowed,
-                by_law=before.by_law,
-                steps=before.steps,
-            )
+            scaled = {name: getattr(before, name) * slowed for name in ("bits_per_byte", "low", "high")}
+            expected = msgspec.structs.replace(before, **scaled)
     return Course(_corrected(config, history, expected), steps, costs)
 
 
@@ -314,4 +309,4 @@ def _corrected(config: RunConfig, history: "LossHistory", before: ExpectedLoss) 
     center = math.exp((math.log(before.bits_per_byte) * weight + own * own_weight) / (weight + own_weight))
     factor = math.exp((weight + own_weight) ** -0.5)
     low = min(center, max(center / factor, floor))
-    return ExpectedLoss(bits_per_byte=center, low=low, high=center * factor, by_law=before.by_law, steps=before.steps)
+    return msgspec.structs.replace(before, bits_per_byte=center, low=low, high=center * factor)

@@ -298,11 +298,10 @@ def describe_plan(plan: MinutesPlan) -> str:
     is_known = text.bytes is not None and not plan.awaits_pilot and (plan.best.is_measured or train.steps is not None)
     read = f", {epochs_in_words(plan.best.epochs)}" if is_known else ""
     kind = "BPE" if plan.best.run.request.tokenizer == "bpe" else plan.best.run.request.tokenizer
-    held_back = f", dropout {model.dropout:g}" if model.dropout else ""
-    held_back += f", weight decay {train.weight_decay:g}"
+    dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     return (
         f"{counted(model.layers, 'layer')} × width {model.width}, {kind} {whole(model.vocab_size)}, context {model.context}, "
-        f"batch {train.batch}{read}{held_back}, {bytes_(BYTES * parameter_count(model))}"
+        f"batch {train.batch}{read}{dropout}, weight decay {train.weight_decay:g}, {bytes_(BYTES * parameter_count(model))}"
     )
 
 
@@ -347,7 +346,9 @@ def other_minutes(plan: MinutesPlan) -> str:
 
 def plan_picture(plan: MinutesPlan) -> list[str]:
     """A line for each size of model: what it would reach in these minutes, as a point on a scale from the lowest loss."""
-    shown = _about(plan)
+    at = next((index for index, each in enumerate(plan.by_shape) if each is plan.best), 0)
+    first = max(0, min(at - ROWS // 2, len(plan.by_shape) - ROWS))
+    shown = plan.by_shape[first : first + ROWS]
     losses = [each.bits_per_byte for each in shown]
     low, high = min(losses), max(losses)
     lines = []
@@ -357,12 +358,6 @@ def plan_picture(plan: MinutesPlan) -> list[str]:
         scale = "·" * at + "●" + " " * (COLUMNS - 1 - at)
         lines.append(f"{mark}{shape_in_words(each.run.model):>8} {scale} {fixed(each.bits_per_byte, 2)}")
     return lines
-
-
-def _about(plan: MinutesPlan) -> tuple[Candidate, ...]:
-    at = next((index for index, each in enumerate(plan.by_shape) if each is plan.best), 0)
-    first = max(0, min(at - ROWS // 2, len(plan.by_shape) - ROWS))
-    return plan.by_shape[first : first + ROWS]
 
 
 def plan_facts(plan: MinutesPlan) -> tuple[tuple[str, str], ...]:

@@ -192,8 +192,17 @@ def check_request(request: RunRequest) -> None:
     if request.validation is not None and (request.val_share is not None or request.split_seed is not None):
         sentence = "A text of its own for validation is used whole: give no share of the text and no seed of its split with it."
         raise SettingError("validation", sentence)
-    _check_vocabulary(request)
-    smallest = FIXED_VOCABULARY_SIZES.get(request.tokenizer) or request.vocab or SMALLEST_VOCABULARY
+    fixed = FIXED_VOCABULARY_SIZES.get(request.tokenizer)
+    if request.vocab is not None and fixed is None:
+        if request.vocab < SMALLEST_VOCABULARY:
+            sentence = f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small."
+            raise SettingError("vocab", sentence)
+        if problem := VOCABULARY.problem(request.vocab):
+            raise SettingError("vocab", f"vocab must {problem}, not {request.vocab}.")
+    elif request.vocab not in (None, fixed):
+        sentence = f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
+        raise SettingError("vocab", sentence)
+    smallest = fixed or request.vocab or SMALLEST_VOCABULARY
     run = resolve(request, TextSize(request.text, vocab_size=smallest), machine())
     for prompt in request.prompts:
         if any("\ud800" <= character <= "\udfff" for character in prompt):
@@ -210,17 +219,3 @@ def check_new_name(request: RunRequest) -> None:
     Raises UserError if it cannot be a run's name, or is taken."""
     if request.name is not None and os.path.lexists((request.home or home()) / check_name(request.name)):
         raise SettingError("name", f"There is a run called {request.name} already; choose another name.")
-
-
-def _check_vocabulary(request: RunRequest) -> None:
-    if request.vocab is None:
-        return
-    if request.tokenizer == "bpe":
-        if request.vocab < SMALLEST_VOCABULARY:
-            sentence = f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small."
-            raise SettingError("vocab", sentence)
-        if problem := VOCABULARY.problem(request.vocab):
-            raise SettingError("vocab", f"vocab must {problem}, not {request.vocab}.")
-    elif request.vocab != (fixed := FIXED_VOCABULARY_SIZES[request.tokenizer]):
-        sentence = f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
-        raise SettingError("vocab", sentence)

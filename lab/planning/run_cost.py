@@ -155,22 +155,18 @@ def run_cost(
     time_range = " to ".join(times)
     if is_timing:
         source = f"{source.partition(':')[0]} until its steps have been timed"
-    time = f"about {time_range}, {source}"
-    time = time if by_steps else time_range
+    time = f"about {time_range}, {source}" if by_steps else time_range
+    memory = f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
+    if machine.trains_in_main_memory(run.train.device):
+        memory = f"about {bytes_(run.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"
     return (
         *facts,
         ("parameters", f"{whole(run.parameters)}: {parts}"),
-        ("memory", _describe_memory(run, machine)),
+        ("memory", memory),
         ("a step", _describe_step(run)),
         ("in all", _describe_tokens(tokens, run, is_settled=by_steps, is_planned=is_planned)),
         ("time", time),
     )
-
-
-def _describe_memory(run: ResolvedRun, machine: Machine) -> str:
-    if machine.trains_in_main_memory(run.train.device):
-        return f"about {bytes_(run.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"
-    return f"about {bytes_(run.memory)} on the GPU; where it has less, a step is computed in parts"
 
 
 def epochs_in_words(epochs: float) -> str:

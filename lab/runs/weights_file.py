@@ -183,11 +183,8 @@ def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
     path = run.snapshots_path / f"{step:08d}.safetensors"
     temporary = temporary_beside(path)
     state = model.state_dict()
-    write_weights(
-        temporary,
-        state if step == 0 else {name: weight.to(torch.bfloat16) for name, weight in state.items()},
-        {"step": str(step)},
-    )
+    kept = state if step == 0 else {name: weight.to(torch.bfloat16) for name, weight in state.items()}
+    write_weights(temporary, kept, {"step": str(step)})
     os.replace(temporary, path)
     thin_snapshots(run)
 

@@ -17,6 +17,7 @@ from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.planning.device import generation_device
 from models.chat import begun_stop
+from models.config import SamplingSettings
 from models.parameter_count import BYTES
 
 ACTIVATIONS = 16
@@ -61,8 +62,6 @@ def generate(
 
     Beyond the context the model sees a window of the last tokens.
     """
-    from models.config import SamplingSettings
-
     sampling = SamplingSettings(**settings)
     loaded = load_prompt(run, prompt, checkpoint)
     import torch
