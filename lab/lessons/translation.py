@@ -83,7 +83,7 @@ def problem_of_language(environ: Mapping[str, str]) -> str:
 
 
 def read_in_language(path: Path, folder: Path = LESSONS, place: str = "") -> str:
-    """The text of a file of a folder, in the language in use, whose folder has it in `place`. Raises as `read_lesson_file`."""
+    """The text of a file of `folder` in the language in use, which has it in its own `place`. Raises as `read_lesson_file`."""
     english = read_lesson_file(path)
     if _in_use == ENGLISH or not path.is_relative_to(folder):
         return english
