@@ -36,6 +36,7 @@ MOST_ROUNDS = 50
 """Times that processes which have left the group of a check are looked for; those that fork are faster than one look."""
 
 ENDLESS = "a loop without an end, or too slow a way"
+ENDED = "Your code ended Python itself, or closed what its result goes through"
 MARK = "LLMLAB_CHECK"
 """Environment variable by which the processes of a check are known, in whatever session they are."""
 
@@ -116,8 +117,10 @@ class _Process:
                 process.stdin.flush()
             problem = self._follow(answers, process.stdout.fileno())
             if not problem:
-                with suppress(subprocess.TimeoutExpired):  # it ends by itself, which its exit code tells
-                    process.wait(1)
+                try:
+                    process.wait(1)  # it ends by itself, which its exit code tells
+                except subprocess.TimeoutExpired:
+                    problem = f"{ENDED}."
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -141,11 +144,12 @@ class _Process:
         return CheckResult(self._request.name, problem, cases=cases, printed=printed)
 
     def _end_in_words(self, code: int) -> str:
-        if -code in (signal.SIGXCPU, signal.SIGKILL):
+        if code == -signal.SIGXCPU:
             return f"It took longer than {self._request.seconds:g} s of processor time: {ENDLESS}."
-        if code < 0:
-            return f"Your code ended Python itself ({signal.Signals(-code).name})."
-        return f"Your code ended Python itself, with exit code {code}."
+        if code == -signal.SIGKILL:
+            return f"It was killed: by itself, by the system for its memory, or after {self._request.seconds:g} s."
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{ENDED} ({how})."
 
     def _follow(self, answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -91,7 +92,8 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def main() -> None:
     to_asker = os.fdopen(int(sys.argv[1]), "wb")
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=CheckRequest)
+    request, output = msgspec.json.decode(sys.stdin.buffer.readline(), type=CheckRequest), sys.stdout
+    sys.stdin = open(os.devnull)  # noqa: SIM115 - what the code asks for is not answered
     threading.Thread(target=_end_with_asker, daemon=True).start()
     import torch
 
@@ -123,14 +125,14 @@ def main() -> None:
                 result = CheckResult("", model=your_model(request.mine, executed, material))
         except BaseException as error:  # as in `check`
             result = failed(request, error, [])
-    sys.stdout.flush()
+    output.flush()
     to_asker.write(msgspec.json.encode(result))
     to_asker.close()
     os._exit(0)  # threads that the code has started do not keep it
 
 
 def _end_with_asker() -> None:
-    while os.read(sys.stdin.fileno(), 1):
+    while os.read(0, 1):
         pass
     os.killpg(0, signal.SIGKILL)
 
@@ -143,7 +145,7 @@ def _limit(seconds: float) -> None:
         limits[resource.RLIMIT_DATA] = int(taken.split()[1]) * 1024 + MOST_MEMORY
     for kind, most in limits.items():
         with suppress(ValueError, OSError):  # a lower limit holds already
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, (most, most + (kind == resource.RLIMIT_CPU)))  # SIGXCPU, and a second later SIGKILL
 
 
 def copied(case: Case) -> tuple[Any, ...]:
@@ -248,11 +250,19 @@ def described(error: BaseException) -> str:
         return f"Line {error.lineno} is no Python: {error.msg}." if error.lineno else f"It is no Python: {error.msg}."
     if isinstance(error, SystemExit):
         return "It called sys.exit."
-    if isinstance(error, MemoryError) or "memory" in str(error):
+    if isinstance(error, EOFError | BdbQuit):
+        return "It asks for input, as a debugger does, and a check has nobody who answers."
+    try:
+        message = str(error).strip() or "no message"
+    except Exception:  # of the learner's own class
+        message = "its message cannot be made"
+    if isinstance(error, MemoryError) or "memory" in message:
         return "It asked for more memory than it may have."
     if isinstance(error, RecursionError):
         return "It calls itself without an end."
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+    if "does not require grad" in message:
+        return "It asks torch for gradients, which are switched off in a check: compute them by hand."
+    return f"{type(error).__name__}: {message}".encode("utf-8", "backslashreplace").decode()
 
 
 def failed(request: CheckRequest, error: BaseException, cases: list[CaseResult]) -> CheckResult:

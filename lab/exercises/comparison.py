@@ -101,12 +101,17 @@ def _of_lists(right: list[Any], found: Any) -> str:
     at = next((at for at, (a, b) in enumerate(zip(right, other, strict=False)) if a != b), min(len(right), len(other)))
     if at < min(len(right), len(other)):
         return f"Item {at} is {other[at]!r}, and has to be {right[at]!r}; those before it are right."
-    return f"It has {counted(len(other), 'item')}, and has to have {len(right)}; the first {at} are right."
+    rest = f"; {'the first is' if at == 1 else f'the first {at} are'} right" if at else ""
+    return f"It has {counted(len(other), 'item')}, and has to have {len(right)}{rest}."
 
 
 def _of_arrays(right: Array, found: Any) -> str:
     try:
+        if isinstance(found, list) and any(getattr(each, "ndim", 0) for each in found):
+            raise NotComparableError("It returned a list of arrays, and has to return one: torch.stack puts them together.")
         other = np.asarray(found)
+        if right.dtype.kind in "iu" and other.dtype.kind == "f":
+            raise NotComparableError("It has to return whole numbers; these are floats, by which no row can be looked up.")
         other = other.astype(np.float64) if other.dtype.kind in "biuf" else other
     except (TypeError, ValueError) as error:
         raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.") from error
@@ -155,15 +160,16 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     if share.sum() > 1:
         ratios = other[share] / right[share]
         ratio = float(np.median(ratios))
-        if abs(ratio) > TOLERANCE and np.abs(ratios - ratio).max() < STEADY * abs(ratio):
+        is_ratio = np.allclose(other, ratio * right, rtol=STEADY, atol=1e-6 * float(np.abs(other).max()))
+        if is_ratio and abs(ratio) > TOLERANCE and abs(ratio - 1) > STEADY:
             return (
                 " Every number has the opposite sign."
                 if math.isclose(ratio, -1, rel_tol=STEADY)
-                else (f" Every number is {ratio:.3g} times the right one.")
+                else f" Every number is {ratio:.3g} times the right one."
             )
         shifts = other - right
-        if np.ptp(shifts) < STEADY * max(1.0, float(np.abs(shifts).max())):
-            return f" Every number is {abs(shifts.flat[0]):.3g} too {'high' if shifts.flat[0] > 0 else 'low'}."
+        if np.ptp(shifts) < STEADY * float(np.abs(shifts).max()):
+            return f" Every number is {significant(abs(float(shifts.flat[0])))} too {'high' if shifts.flat[0] > 0 else 'low'}."
     if right.ndim > 1:
         rows = np.flatnonzero(apart.reshape(len(right), -1).any(1))
         if len(rows) < len(right) and np.array_equal(rows, np.arange(rows[0], len(right))):
