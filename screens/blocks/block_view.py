@@ -154,10 +154,12 @@ class BlockView(BlockPieceView):
 
     def border_words(self, above: int, below: int) -> str:
         parity = self.view.parity if self.view is not None else None
-        rest = " · ".join(filter(None, (self.remark, out_of_sight(above, below))))
+        rest = [word for word in (self.remark, out_of_sight(above, below)) if word]
         if parity is None:
-            return rest
-        words, short = (" · ".join(filter(None, (parity_badge(parity, short=each), rest))) for each in (False, True))
+            return " · ".join(rest)
+        words, short = (" · ".join((parity_badge(parity, short=each), *rest)) for each in (False, True))
+        if self.remark and cell_len(short) > self.room:
+            return f"{parity_badge(parity, short=True)} · {self.remark}"
         return words if cell_len(words) <= self.room else short
 
     def watch_remark(self) -> None:
