@@ -1,0 +1,387 @@
+"""Features: a sparse autoencoder of the residual stream after a layer, fitted to a run's training text, kept in the run's folder
+and measured on other text; where a feature is active, what it does to the logits, and what it costs to take it out.
+
+The first position of a window has no part in any of it: its stream is often far longer than all others.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, NamedTuple
+
+import msgspec
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from lab.core.atomic_io import sync_folder, temporary_beside
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.number_format import probability, whole
+from lab.core.safetensors_file import check_whole, read_header
+from lab.experiments.context_window import standard_error
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.steering import AT_ONCE, chance_directions, stream_after, window_losses
+from lab.runs.run_folder import Run
+from lab.runs.weights_file import read_weights, write_weights
+from lab.views.blocks import Cell, Column, Table, View
+from models.check import check
+from models.gpt import GPT
+from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit, twins
+
+FILE = "features.safetensors"
+MOST_FEATURES = 16384
+VECTORS, NUMBERS = 200_000, 40_000_000
+"""Most stream vectors that are kept for the fit, and most numbers of them: 160 MB."""
+JUDGED, FOLDS = 8192, 5
+"""Most tokens of text on which the result is measured, and the parts of it that tell the spread."""
+PLACES, AROUND, LOGITS = 8, 12, 6
+"""Strongest places that are shown, tokens before each, and tokens whose logits rise or fall most."""
+TWIN, SEEDS, TWIN_STEPS = 0.9, 3, 300
+"""Cosine from which on two features count as the same one; fits that are compared, and steps of each."""
+
+Real = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Count = Annotated[int, Meta(ge=0, le=1 << 40)]
+Spread = tuple[Real, Real]
+"""A mean over windows, and its standard error."""
+
+
+class FeaturesRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How the autoencoder was fitted, and what it can and cannot do on other text."""
+
+    layer: Annotated[int, Meta(ge=1, le=1 << 16)]
+    """1-based."""
+    features: Annotated[int, Meta(ge=1, le=MOST_FEATURES)]
+    active: Annotated[int, Meta(ge=1, le=MOST_FEATURES)]
+    seed: Count
+    step: Count
+    """Training step of the model's weights."""
+    vectors: Count
+    """Stream vectors of the training text that it was fitted to."""
+    part: Annotated[str, Meta(max_length=40)]
+    """The text that it is judged on."""
+    places: Count
+    dead: Count
+    """Features that are never active there."""
+    per_token: Real
+    """Features that are active at a place, on average."""
+    explained: tuple[Real, Real, Real]
+    """Share of the variance: on all places, of the lowest fold and of the highest."""
+    explained_by_chance: Real
+    """The same with as many random directions."""
+    loss: Spread
+    costs: dict[Annotated[str, Meta(max_length=40)], Spread]
+    """Nats that it adds to the loss to put something else in the stream's place: its reconstruction and the controls."""
+
+
+class Features(NamedTuple):
+    autoencoder: SparseAutoencoder
+    record: FeaturesRecord
+
+    @property
+    def layer(self) -> int:
+        """0-based."""
+        return self.record.layer - 1
+
+
+@contextmanager
+def replaced(model: GPT, layer: int, make: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """The model with `make` of the stream (B, T − 1, C) after a layer, 0-based, in its place, but at the first position."""
+
+    def hook(_: object, __: object, stream: Tensor) -> Tensor:
+        return torch.cat([stream[:, :1], make(stream[:, 1:])], 1)
+
+    handle = model.blocks[layer].register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def later_stream(model: GPT, ids: Tensor, layer: int) -> Tensor:
+    """The stream (B, T − 1, C) after a layer, 0-based, of windows (B, T), without the first position."""
+    at_once, parts = max(1, AT_ONCE // ids.shape[1]), list[Tensor]()
+    for start in range(0, len(ids), at_once):
+        parts.append(stream_after(model, ids[start : start + at_once], layer)[:, 1:].clone())
+        check()
+    return torch.cat(parts)
+
+
+def fitting_vectors(context: ExperimentContext, layer: int, most: int = VECTORS) -> Tensor:
+    """Stream vectors (N, C) from all over the run's training text. Raises: UserError: if it cannot be read, or is too short."""
+    size = context.config
+    windows, _ = context.windows(max(1, min(most, NUMBERS // size.width) // size.context), training=True)
+    if windows.shape[1] < 3:
+        raise UserError(f"The text of {context.run_name} is too short for features: a window needs two tokens before the last.")
+    return later_stream(context.model, torch.from_numpy(windows[:, :-1]), layer).flatten(0, 1)
+
+
+def fit_features(
+    context: ExperimentContext,
+    layer: int,
+    features: int,
+    active: int,
+    seed: int = 0,
+    told: Callable[[float], None] = lambda share: None,
+) -> Features:
+    """Fit an autoencoder after a layer, 0-based, round it as its file does, and measure it. `told` gets the share that is done.
+
+    Raises: UserError: if there is no such layer, or no text.
+    """
+    if not 0 <= layer < context.config.layers:
+        raise UserError(f"{context.run_name} has no layer {layer + 1}; its layers are 1 to {context.config.layers}.")
+    if active > features:
+        raise UserError(f"{active} of {features} features cannot be active; choose fewer.")
+    vectors = fitting_vectors(context, layer)
+    found = fit(vectors, features, active, seed, told=told)
+    parts = (found.encoder, found.encoder_bias, found.decoder, found.bias)
+    rounded = SparseAutoencoder(*(each.half().float() for each in parts), active)
+    return Features(rounded, measured(context, layer, rounded, vectors, seed))
+
+
+@torch.no_grad()
+def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, vectors: Tensor, seed: int) -> FeaturesRecord:
+    """The record of an autoencoder that was fitted to `vectors`, on the run's validation text."""
+    model, size, mean = context.model, context.config, vectors.mean(0)
+    windows, part = context.windows(max(FOLDS, context.affordable(JUDGED, 10) // size.context))
+    stream = later_stream(model, torch.from_numpy(windows[:, :-1]), layer)
+    x = stream.flatten(0, 1)
+    made, (values, chosen) = found.reconstruct(x), found.encode(x)
+    folds = [explained(x[rows], made[rows], mean) for rows in torch.arange(len(x)).tensor_split(min(FOLDS, len(x)))]
+    chance = by_chance(vectors[:: max(1, len(vectors) // JUDGED)], len(found.decoder), found.active, seed)
+    loss, costs = window_losses(model, windows), dict[str, Spread]()
+    instead: dict[str, Callable[[Tensor], Tensor]] = {
+        "features": found.reconstruct,
+        "random directions": chance.reconstruct,
+        "mean": mean.expand_as,
+        "zero": torch.zeros_like,
+    }
+    for name, make in instead.items():
+        with replaced(model, layer, make):
+            costs[name] = _spread(window_losses(model, windows) - loss)
+    return FeaturesRecord(
+        layer=layer + 1,
+        features=len(found.decoder),
+        active=found.active,
+        seed=seed,
+        step=context.opened.step,
+        vectors=len(vectors),
+        part=part,
+        places=len(x),
+        dead=len(found.decoder) - len(chosen[values > 0].unique()),
+        per_token=float((values > 0).sum(1).double().mean()),
+        explained=(explained(x, made, mean), min(folds), max(folds)),
+        explained_by_chance=explained(x, chance.reconstruct(x), mean),
+        loss=_spread(loss),
+        costs=costs,
+    )
+
+
+def _spread(losses: Tensor) -> Spread:
+    return float(losses.mean()), standard_error(losses.numpy()) if len(losses) > 1 else 0.0
+
+
+def save_features(run: Run, found: Features) -> Path:
+    """Replace the run's file of features. Raises OSError as the system says."""
+    path, model = run.path / FILE, found.autoencoder
+    tensors = {"encoder": model.encoder, "encoder_bias": model.encoder_bias, "decoder": model.decoder, "bias": model.bias}
+    temporary = temporary_beside(path)
+    write_weights(
+        temporary, {name: each.half() for name, each in tensors.items()}, {"features": msgspec.json.encode(found.record).decode()}
+    )
+    os.replace(temporary, path)
+    sync_folder(run.path)
+    return path
+
+
+def load_features(context: ExperimentContext) -> Features | None:
+    """The features in the run's folder; None where there are none.
+
+    Raises: UserError: if the file cannot be used, or they are of other weights.
+    """
+    run, path, width = context.opened.run, context.opened.run.path / FILE, context.config.width
+    try:
+        header = read_header(path)
+    except FileNotFoundError:
+        return None
+    try:
+        record = msgspec.json.decode(header.metadata.get("features", ""), type=FeaturesRecord)
+    except msgspec.DecodeError as error:
+        raise DamagedFileError(path, "does not say how its features were fitted") from error
+    count = record.features
+    shapes = {"encoder": (count, width), "encoder_bias": (count,), "decoder": (count, width), "bias": (width,)}
+    held = {name: entry.shape for name, entry in header.tensors.items()}
+    if held != shapes or {entry.dtype for entry in header.tensors.values()} != {"F16"}:
+        raise DamagedFileError(path, f"does not hold {whole(count)} features of a stream of width {width}")
+    if record.active > count or record.layer > context.config.layers:
+        raise DamagedFileError(path, "has more active features than features, or is of a layer that the model lacks")
+    if record.step != context.opened.step:
+        raise UserError(
+            f"The features of {run.name} were fitted to its weights of step {record.step}, and these are of step "
+            f"{context.opened.step}; `llmlab features {run.name} --fit` fits them anew."
+        )
+    check_whole(path)
+    tensors = read_weights(path)
+    return Features(SparseAutoencoder(*(tensors[name].float() for name in shapes), record.active), record)
+
+
+class Activity(NamedTuple):
+    """Where features are active in windows of text the autoencoder was not fitted to, if the run has such a text."""
+
+    ids: Tensor
+    """(B, T)"""
+    activations: Tensor
+    """(B, T − 1, k), of the places after the first."""
+    chosen: Tensor
+    """(B, T − 1, k): the features that they are of."""
+
+    def shares(self, features: int) -> Tensor:
+        """The share (F,) of places where each feature is active."""
+        active = (self.activations > 0).flatten().float()
+        return torch.zeros(features).index_add(0, self.chosen.flatten(), active) / self.chosen[..., 0].numel()
+
+    def of(self, feature: int) -> Tensor:
+        """The activations (B, T) of one feature; 0 at the first position."""
+        values = (self.activations * (self.chosen == feature)).sum(-1)
+        return torch.cat([torch.zeros(len(values), 1), values], 1)
+
+
+@torch.no_grad()
+def activity(context: ExperimentContext, found: Features) -> Activity:
+    windows, _ = context.windows(max(FOLDS, context.affordable(2 * JUDGED) // context.config.context))
+    ids = torch.from_numpy(windows[:, :-1])
+    stream = later_stream(context.model, ids, found.layer)
+    values, chosen = found.autoencoder.encode(stream.flatten(0, 1))
+    return Activity(ids, values.view(*stream.shape[:2], -1), chosen.view(*stream.shape[:2], -1))
+
+
+def logit_effects(model: GPT, direction: Tensor) -> Tensor:
+    """(V,): what a direction (C,) of the stream, 1 long, would add to the logits if nothing but the final norm's gain came after
+    it; only their order means something, as the norm's scale is left out."""
+    return (direction - direction.mean()) * model.ln_f.weight @ model.wte.weight.T
+
+
+@torch.no_grad()
+def ablation(context: ExperimentContext, found: Features, feature: int, seen: Activity) -> tuple[Spread, Spread]:
+    """What it adds to the loss, over windows in which the feature is active, to take its part out of the stream, and the control:
+    what is as long in a direction by chance. Both 0 where it never is."""
+    rows = (seen.of(feature) > 0).any(1).nonzero()[:64, 0]
+    if not len(rows):
+        return (0.0, 0.0), (0.0, 0.0)
+    windows, model = seen.ids[rows].numpy(), found.autoencoder
+    loss, costs = window_losses(context.model, windows), list[Spread]()
+    stream = later_stream(context.model, seen.ids[rows], found.layer)
+    for direction in (model.decoder[feature], chance_directions(stream, context.sampling.seed)[0]):
+
+        def without(x: Tensor, direction: Tensor = direction) -> Tensor:
+            values, chosen = model.encode(x.flatten(0, 1))
+            return x - (values * (chosen == feature)).sum(-1).view(*x.shape[:2], 1) * direction
+
+        with replaced(context.model, found.layer, without):
+            costs.append(_spread(window_losses(context.model, windows) - loss))
+    return costs[0], costs[1]
+
+
+class Place(NamedTuple):
+    """A place where a feature is strong: its activation, and the text up to the token, the token, and the text after it."""
+
+    activation: float
+    before: str
+    token: str
+    after: str
+
+
+class FeatureCard(NamedTuple):
+    feature: int
+    active: float
+    """Share of places."""
+    strongest: list[Place]
+    raises: list[str]
+    lowers: list[str]
+    """The tokens whose logits its direction raises and lowers most."""
+    ablated: Spread
+    ablated_by_chance: Spread
+    """Nats; see `ablation`."""
+
+
+def feature_card(context: ExperimentContext, found: Features, seen: Activity, feature: int) -> FeatureCard:
+    """What a feature is about. Its strongest places are of windows apart, so that one passage does not fill the list."""
+    values, strongest, decode = seen.of(feature), list[Place](), context.tokenizer.decode
+    best, at = values.max(1)
+    for row in best.argsort(descending=True)[:PLACES].tolist():
+        if best[row] > 0:
+            here, ids = int(at[row]), seen.ids[row].tolist()
+            texts = (ids[max(0, here - AROUND) : here], [ids[here]], ids[here + 1 : here + 1 + AROUND // 2])
+            strongest.append(Place(float(best[row]), *(decode(each).replace("\n", "⏎") for each in texts)))
+    effects, label = logit_effects(context.model, found.autoencoder.decoder[feature]).detach(), context.tokenizer.label
+    most = min(LOGITS, len(effects))
+    raises, lowers = ([label(id_) for id_ in effects.topk(most, largest=up).indices.tolist()] for up in (True, False))
+    own, chance = ablation(context, found, feature, seen)
+    return FeatureCard(feature, float((values[:, 1:] > 0).double().mean()), strongest, raises, lowers, own, chance)
+
+
+class TokenParts(NamedTuple):
+    """The stream at one place as features: each one's share of it, which with the error's add up to 1."""
+
+    features: list[tuple[int, float, float]]
+    """Number, activation, share, from the strongest down."""
+    error: float
+
+
+@torch.no_grad()
+def token_parts(found: Features, stream: Tensor) -> TokenParts:
+    """The shares of a stream vector (C,), less the bias: of each part its projection on it, over its squared length."""
+    values, chosen = found.autoencoder.encode(stream[None])
+    whole_ = stream - found.autoencoder.bias
+    shares = values[0] * (found.autoencoder.decoder[chosen[0]] @ whole_) / whole_.square().sum().clamp(min=1e-12)
+    active = [each for each in zip(chosen[0].tolist(), values[0].tolist(), shares.tolist(), strict=True) if each[1] > 0]
+    return TokenParts(active, 1 - sum(each[2] for each in active))
+
+
+@experiment
+def feature_twins(context: ExperimentContext) -> ExperimentResult:
+    """Measures whether features after `layer` are found again with another seed: the share of those that are ever active with a
+    twin, a feature of another fit with a cosine above 0.9, `twins`, over pairs of three seeds from `twins_low` to `twins_high`.
+    The control, `noise_high`: the highest share with a twin in a fit to Gaussian noise of the stream's mean and covariance.
+
+    Raises: UserError: if the run's text cannot be read.
+    """
+    vectors = fitting_vectors(context, context.layer, context.affordable(VECTORS, 2))
+    mean, count, active = vectors.mean(0), 4 * context.config.width, min(8, context.config.width)
+    draws = torch.Generator().manual_seed(context.sampling.seed)
+    scale, axes = torch.linalg.eigh(torch.cov(vectors.T))
+    noise = torch.randn(vectors.shape, generator=draws) * scale.clamp(min=0).sqrt() @ axes.T + mean
+    fits = [fit(vectors, count, active, seed, TWIN_STEPS) for seed in range(SEEDS)]
+    control = fit(noise, count, active, SEEDS, TWIN_STEPS)
+    with torch.no_grad():
+        used = list[Tensor]()
+        for each in fits:
+            values, chosen = each.encode(vectors[:JUDGED])
+            used.append(chosen[values > 0].unique())
+    rows, shares, controls = list[list[Cell]](), list[float](), list[float]()
+    for at, one in enumerate(fits):
+        of_noise = float((twins(one, control)[used[at]] > TWIN).float().mean())
+        pairs = [float((twins(one, fits[other])[used[at]] > TWIN).float().mean()) for other in range(SEEDS) if other != at]
+        shares += pairs
+        controls.append(of_noise)
+        rows.append([Cell(str(at)), Cell(whole(len(used[at]))), share(fmean(pairs)), share(of_noise)])
+    measures: dict[str, Measure] = {
+        "layer": context.layer + 1,
+        "features": count,
+        "used": min(map(len, used)),
+        "twins": fmean(shares),
+        "twins_low": min(shares),
+        "twins_high": max(shares),
+        "noise_high": max(controls),
+    }
+    low, mid, high, other = (probability(float(measures[name]), 0) for name in ("twins_low", "twins", "twins_high", "noise_high"))
+    sentence = (
+        f"Of the features that are active after layer {context.layer + 1}, {mid} have a twin in a fit with another seed "
+        f"({low} to {high} over the pairs), and at most {other} in a fit to noise of the same covariance."
+    )
+    columns = [*map(Column, ("seed", "active", "with a twin", "in noise"))]
+    table = Table(columns, rows, title=f"{whole(count)} features, {active} active; a twin: cosine above {TWIN}")
+    return ExperimentResult(View("feature_twins", "found again?", sentence, [table]), measures)
