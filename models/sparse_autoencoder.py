@@ -101,11 +101,6 @@ def by_chance(vectors: Tensor, features: int, active: int, seed: int) -> SparseA
     return SparseAutoencoder(directions * factor, plain.encoder_bias, directions, plain.bias, active)
 
 
-def twins(one: SparseAutoencoder, other: SparseAutoencoder) -> Tensor:
-    """The cosine (F,) of each direction of one autoencoder with the nearest of another."""
-    return (one.decoder @ other.decoder.T).amax(1)
-
-
 def explained(x: Tensor, made: Tensor, mean: Tensor) -> float:
     """Share of the variance of vectors (N, C) about `mean` that a reconstruction explains; below 0 where it is worse than it."""
     share = 1 - float((x - made).double().square().sum() / (x - mean).double().square().sum().clamp(min=1e-30))

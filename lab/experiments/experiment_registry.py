@@ -10,7 +10,6 @@ from lab.experiments import (  # noqa: F401
     attention_heads,
     changed_attention,
     context_window,
-    features,
     generation,
     induction,
     inference,

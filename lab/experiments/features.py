@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -18,29 +17,25 @@ from torch import Tensor
 
 from lab.core.atomic_io import sync_folder, temporary_beside
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.number_format import probability, whole
+from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
 from lab.experiments.steering import AT_ONCE, chance_directions, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
-from lab.views.blocks import Cell, Column, Table, View
 from models.check import check
 from models.gpt import GPT
-from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit, twins
+from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
 FILE = "features.safetensors"
 MOST_FEATURES = 16384
-VECTORS, NUMBERS = 200_000, 40_000_000
+VECTORS, NUMBERS = 100_000, 40_000_000
 """Most stream vectors that are kept for the fit, and most numbers of them: 160 MB."""
 JUDGED, FOLDS = 8192, 5
 """Most tokens of text on which the result is measured, and the parts of it that tell the spread."""
 PLACES, AROUND, LOGITS = 8, 12, 6
 """Strongest places that are shown, tokens before each, and tokens whose logits rise or fall most."""
-TWIN, SEEDS, TWIN_STEPS = 0.9, 3, 300
-"""Cosine from which on two features count as the same one; fits that are compared, and steps of each."""
 
 Real = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=1 << 40)]
@@ -339,49 +334,3 @@ def token_parts(found: Features, stream: Tensor) -> TokenParts:
     shares = values[0] * (found.autoencoder.decoder[chosen[0]] @ whole_) / whole_.square().sum().clamp(min=1e-12)
     active = [each for each in zip(chosen[0].tolist(), values[0].tolist(), shares.tolist(), strict=True) if each[1] > 0]
     return TokenParts(active, 1 - sum(each[2] for each in active))
-
-
-@experiment
-def feature_twins(context: ExperimentContext) -> ExperimentResult:
-    """Measures whether features after `layer` are found again with another seed: the share of those that are ever active with a
-    twin, a feature of another fit with a cosine above 0.9, `twins`, over pairs of three seeds from `twins_low` to `twins_high`.
-    The control, `noise_high`: the highest share with a twin in a fit to Gaussian noise of the stream's mean and covariance.
-
-    Raises: UserError: if the run's text cannot be read.
-    """
-    vectors = fitting_vectors(context, context.layer, context.affordable(VECTORS, 2))
-    mean, count, active = vectors.mean(0), 4 * context.config.width, min(8, context.config.width)
-    draws = torch.Generator().manual_seed(context.sampling.seed)
-    scale, axes = torch.linalg.eigh(torch.cov(vectors.T))
-    noise = torch.randn(vectors.shape, generator=draws) * scale.clamp(min=0).sqrt() @ axes.T + mean
-    fits = [fit(vectors, count, active, seed, TWIN_STEPS) for seed in range(SEEDS)]
-    control = fit(noise, count, active, SEEDS, TWIN_STEPS)
-    with torch.no_grad():
-        used = list[Tensor]()
-        for each in fits:
-            values, chosen = each.encode(vectors[:JUDGED])
-            used.append(chosen[values > 0].unique())
-    rows, shares, controls = list[list[Cell]](), list[float](), list[float]()
-    for at, one in enumerate(fits):
-        of_noise = float((twins(one, control)[used[at]] > TWIN).float().mean())
-        pairs = [float((twins(one, fits[other])[used[at]] > TWIN).float().mean()) for other in range(SEEDS) if other != at]
-        shares += pairs
-        controls.append(of_noise)
-        rows.append([Cell(str(at)), Cell(whole(len(used[at]))), share(fmean(pairs)), share(of_noise)])
-    measures: dict[str, Measure] = {
-        "layer": context.layer + 1,
-        "features": count,
-        "used": min(map(len, used)),
-        "twins": fmean(shares),
-        "twins_low": min(shares),
-        "twins_high": max(shares),
-        "noise_high": max(controls),
-    }
-    low, mid, high, other = (probability(float(measures[name]), 0) for name in ("twins_low", "twins", "twins_high", "noise_high"))
-    sentence = (
-        f"Of the features that are active after layer {context.layer + 1}, {mid} have a twin in a fit with another seed "
-        f"({low} to {high} over the pairs), and at most {other} in a fit to noise of the same covariance."
-    )
-    columns = [*map(Column, ("seed", "active", "with a twin", "in noise"))]
-    table = Table(columns, rows, title=f"{whole(count)} features, {active} active; a twin: cosine above {TWIN}")
-    return ExperimentResult(View("feature_twins", "found again?", sentence, [table]), measures)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit, twins
+from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
 
 def test_directions_that_were_planted_are_found_and_dead_features_revived() -> None:
@@ -36,4 +36,3 @@ def test_the_formulas_equal_those_in_numpy() -> None:
     assert np.abs(model.reconstruct(x).double().numpy() - made).max() < 1e-5
     share = 1 - ((v - made) ** 2).sum() / ((v - v.mean(0)) ** 2).sum()
     assert abs(explained(x, model.reconstruct(x), x.mean(0)) - share) < 1e-5
-    assert torch.allclose(twins(model, model), torch.ones(12))

@@ -47,6 +47,9 @@ def features(
     What was fitted stays in the run's folder and is shown the next time at once; --fit fits anew. It is fitted to the run's
     training text and judged on its validation text.
     """
+    import torch
+
+    from lab.core.machine import cores
     from lab.experiments.experiment_context import ExperimentContext
     from lab.experiments.features import (
         activity,
@@ -58,10 +61,12 @@ def features(
         token_parts,
     )
     from lab.inspect.model_cache import ModelCache
+    from lab.planning.device import generation_threads
     from lab.runs.find_runs import open_run
 
     models = ModelCache()
     opened = models.model(run, told_weights(open_run(run), checkpoint))
+    torch.set_num_threads(generation_threads(opened.model.config, cores()))
     context = ExperimentContext(opened, models.traces)
     found = None if fits else load_features(context)
     if found is None:
@@ -120,8 +125,8 @@ def _show_record(record: "FeaturesRecord") -> None:
     click.echo(
         wrapped(
             f"They explain {p(mean, 1)} of the variance there (folds {p(low, 1)} to {p(high, 1)}); as many random directions "
-            f"{p(max(0.0, record.explained_by_chance), 1)}. The loss is {fixed(record.loss[0], 3)} nats. Added to it, with this in "
-            "the stream instead:"
+            f"{p(max(0.0, record.explained_by_chance), 1)}. The loss is {fixed(record.loss[0], 3)} nats. Added to it, with "
+            "this in the stream instead:"
         )
     )
     rows = [[name, fixed(cost, 3, sign=True), f"± {fixed(error, 3)}"] for name, (cost, error) in record.costs.items()]

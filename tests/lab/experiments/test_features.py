@@ -24,7 +24,7 @@ from lab.inspect.model_cache import OpenModel, TraceCache
 from models.sparse_autoencoder import SparseAutoencoder
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import PROMPT, TinyRun
-from tests.lab.experiments.conftest import MakeTextRun, Measure
+from tests.lab.experiments.conftest import MakeTextRun
 from tests.models.oracle import Oracle
 
 
@@ -103,9 +103,3 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(text_run: MakeTextRun
     (tiny.run.path / FILE).write_bytes(b"no")
     with pytest.raises(UserError, match="too short"):
         load_features(context)
-
-
-def test_seeds_of_one_text_have_more_twins_than_noise_gives(text_run: MakeTextRun, measure: Measure) -> None:
-    found = measure("feature_twins", text_run(width=16, context=16)).measures
-    assert found["twins_low"] <= found["twins"] <= found["twins_high"]
-    assert found["twins_high"] > found["noise_high"]
