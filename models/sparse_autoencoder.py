@@ -22,6 +22,8 @@ REVIVE_EVERY, REVIVE_UNTIL = 100, 0.6
 
 @dataclass(frozen=True)
 class SparseAutoencoder:
+    active: int
+    """k"""
     encoder: Tensor
     """(F, C)"""
     encoder_bias: Tensor
@@ -30,8 +32,6 @@ class SparseAutoencoder:
     """(F, C): the directions, each of length 1."""
     bias: Tensor
     """(C,)"""
-    active: int
-    """k"""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The activations (N, k), from the largest down, none negative, and the features (N, k) that they are of."""
@@ -57,7 +57,7 @@ def fit(
     decoder = normalize(torch.randn(features, vectors.shape[1], generator=draws))
     weights = [decoder.clone(), torch.zeros(features), decoder, torch.zeros(vectors.shape[1])]
     with torch.enable_grad():
-        model = SparseAutoencoder(*(each.requires_grad_() for each in weights), active)
+        model = SparseAutoencoder(active, *(each.requires_grad_() for each in weights))
         adam = torch.optim.Adam(weights, LR, betas=(0.9, 0.99))
         is_used = torch.zeros(features, dtype=torch.bool)
         for step in range(1, steps + 1):
@@ -65,7 +65,7 @@ def fit(
             values, chosen = model.encode(x)
             errors = x - model.decode(values, chosen)
             adam.zero_grad()
-            errors.square().mean().backward()
+            errors.square().mean().backward()  # type: ignore[no-untyped-call]
             adam.param_groups[0]["lr"] = LR * min(1.0, (steps - step + 1) / (DECAY * steps))
             adam.step()
             with torch.no_grad():
@@ -78,7 +78,7 @@ def fit(
             check()
             told(step / steps)
     encoder, encoder_bias, decoder, bias = (each.detach() for each in weights)
-    return SparseAutoencoder(encoder, encoder_bias * scale, decoder, mean + bias * scale, active)
+    return SparseAutoencoder(active, encoder, encoder_bias * scale, decoder, mean + bias * scale)
 
 
 def _revive(model: SparseAutoencoder, adam: torch.optim.Adam, dead: Tensor, errors: Tensor) -> None:
@@ -95,10 +95,10 @@ def _revive(model: SparseAutoencoder, adam: torch.optim.Adam, dead: Tensor, erro
 def by_chance(vectors: Tensor, features: int, active: int, seed: int) -> SparseAutoencoder:
     """The control: as many directions drawn by chance, with the one factor on activations that fits vectors (N, C) best."""
     directions = normalize(torch.randn(features, vectors.shape[1], generator=torch.Generator().manual_seed(seed)))
-    plain = SparseAutoencoder(directions, torch.zeros(features), directions, vectors.mean(0), active)
+    plain = SparseAutoencoder(active, directions, torch.zeros(features), directions, vectors.mean(0))
     made, wanted = plain.reconstruct(vectors) - plain.bias, vectors - plain.bias
     factor = float((made * wanted).sum() / made.square().sum().clamp(min=1e-12))
-    return SparseAutoencoder(directions * factor, plain.encoder_bias, directions, plain.bias, active)
+    return SparseAutoencoder(active, directions * factor, plain.encoder_bias, directions, plain.bias)
 
 
 def explained(x: Tensor, made: Tensor, mean: Tensor) -> float:

@@ -4,6 +4,7 @@ and measured on other text; where a feature is active, what it does to the logit
 The first position of a window has no part in any of it: its stream is often far longer than all others.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
 from lab.experiments.context_window import standard_error
-from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.steering import AT_ONCE, chance_directions, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
@@ -34,6 +35,8 @@ VECTORS, NUMBERS = 100_000, 40_000_000
 """Most stream vectors that are kept for the fit, and most numbers of them: 160 MB."""
 JUDGED, FOLDS = 8192, 5
 """Most tokens of text on which the result is measured, and the parts of it that tell the spread."""
+LOGITS_AT_ONCE = 8_000_000
+"""Logits that are held at one time."""
 PLACES, AROUND, LOGITS = 8, 12, 6
 """Strongest places that are shown, tokens before each, and tokens whose logits rise or fall most."""
 
@@ -41,6 +44,16 @@ Real = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=1 << 40)]
 Spread = tuple[Real, Real]
 """A mean over windows, and its standard error."""
+
+
+FEATURES, NOISE = "features", "noise as long as their error"
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What it adds to the loss to have something else in the stream, and the KL divergence of the predictions; in nats."""
+
+    cost: Spread
+    kl: Spread
 
 
 class FeaturesRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +80,14 @@ class FeaturesRecord(msgspec.Struct, frozen=True, kw_only=True):
     explained_by_chance: Real
     """The same with as many random directions."""
     loss: Spread
-    costs: dict[Annotated[str, Meta(max_length=40)], Spread]
-    """Nats that it adds to the loss to put something else in the stream's place: its reconstruction and the controls."""
+    effects: dict[Annotated[str, Meta(max_length=40)], Effect]
+    """Of something else in the stream's place: its reconstruction (`FEATURES`), and the controls."""
+
+    @property
+    def beats_noise(self) -> bool:
+        """True if the reconstruction changes predictions clearly less than noise as long as its error."""
+        (own, error), (noise, other) = self.effects[FEATURES].kl, self.effects[NOISE].kl
+        return own + 2 * math.hypot(error, other) < noise
 
 
 class Features(NamedTuple):
@@ -133,7 +152,7 @@ def fit_features(
     vectors = fitting_vectors(context, layer)
     found = fit(vectors, features, active, seed, told=told)
     parts = (found.encoder, found.encoder_bias, found.decoder, found.bias)
-    rounded = SparseAutoencoder(*(each.half().float() for each in parts), active)
+    rounded = SparseAutoencoder(active, *(each.half().float() for each in parts))
     return Features(rounded, measured(context, layer, rounded, vectors, seed))
 
 
@@ -147,16 +166,21 @@ def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, v
     made, (values, chosen) = found.reconstruct(x), found.encode(x)
     folds = [explained(x[rows], made[rows], mean) for rows in torch.arange(len(x)).tensor_split(min(FOLDS, len(x)))]
     chance = by_chance(vectors[:: max(1, len(vectors) // JUDGED)], len(found.decoder), found.active, seed)
-    loss, costs = window_losses(model, windows), dict[str, Spread]()
+    draws = torch.Generator().manual_seed(seed)
+
+    def noisy(x: Tensor) -> Tensor:
+        noise, errors = torch.randn(x.shape, generator=draws), x - found.reconstruct(x)
+        changed: Tensor = x + noise * (errors.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True))
+        return changed
+
     instead: dict[str, Callable[[Tensor], Tensor]] = {
-        "features": found.reconstruct,
+        FEATURES: found.reconstruct,
+        NOISE: noisy,
         "random directions": chance.reconstruct,
         "mean": mean.expand_as,
         "zero": torch.zeros_like,
     }
-    for name, make in instead.items():
-        with replaced(model, layer, make):
-            costs[name] = _spread(window_losses(model, windows) - loss)
+    effects = {name: effect(model, layer, windows, make) for name, make in instead.items()}
     return FeaturesRecord(
         layer=layer + 1,
         features=len(found.decoder),
@@ -166,13 +190,29 @@ def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, v
         vectors=len(vectors),
         part=part,
         places=len(x),
-        dead=len(found.decoder) - len(chosen[values > 0].unique()),
+        dead=int((torch.bincount(chosen[values > 0], minlength=len(found.decoder)) == 0).sum()),
         per_token=float((values > 0).sum(1).double().mean()),
         explained=(explained(x, made, mean), min(folds), max(folds)),
         explained_by_chance=explained(x, chance.reconstruct(x), mean),
-        loss=_spread(loss),
-        costs=costs,
+        loss=_spread(window_losses(model, windows)),
+        effects=effects,
     )
+
+
+@torch.no_grad()
+def effect(model: GPT, layer: int, windows: Ids, make: Callable[[Tensor], Tensor]) -> Effect:
+    """The effect, over windows (B, T + 1), of `make` of the stream after a layer, 0-based, in its place."""
+    costs, divergences = list[Tensor](), list[Tensor]()
+    at_once = max(1, min(AT_ONCE, LOGITS_AT_ONCE // model.config.vocab_size) // windows.shape[1])
+    for start in range(0, len(windows), at_once):
+        rows = torch.from_numpy(windows[start : start + at_once])
+        own = model(rows[:, :-1]).log_softmax(-1)
+        with replaced(model, layer, make):
+            other = model(rows[:, :-1]).log_softmax(-1)
+        costs.append((own - other).gather(-1, rows[:, 1:, None]).squeeze(-1).mean(1))
+        divergences.append((own.exp() * (own - other)).sum(-1).mean(1))
+        check()
+    return Effect(_spread(torch.cat(costs).double()), _spread(torch.cat(divergences).double()))
 
 
 def _spread(losses: Tensor) -> Spread:
@@ -220,7 +260,7 @@ def load_features(context: ExperimentContext) -> Features | None:
         )
     check_whole(path)
     tensors = read_weights(path)
-    return Features(SparseAutoencoder(*(tensors[name].float() for name in shapes), record.active), record)
+    return Features(SparseAutoencoder(record.active, *(tensors[name].float() for name in shapes)), record)
 
 
 class Activity(NamedTuple):

@@ -27,7 +27,7 @@ def test_the_formulas_equal_those_in_numpy() -> None:
     draws = torch.Generator().manual_seed(3)
     encoder, decoder = torch.randn(12, 6, generator=draws), normalize(torch.randn(12, 6, generator=draws))
     bias_of_features, bias = torch.randn(12, generator=draws) - 1, torch.randn(6, generator=draws)
-    model, x = SparseAutoencoder(encoder, bias_of_features, decoder, bias, 3), torch.randn(40, 6, generator=draws)
+    model, x = SparseAutoencoder(3, encoder, bias_of_features, decoder, bias), torch.randn(40, 6, generator=draws)
     e, d, b, c, v = (each.double().numpy() for each in (encoder, decoder, bias_of_features, bias, x))
     made = np.empty_like(v)
     for row, vector in enumerate(v):

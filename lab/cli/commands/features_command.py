@@ -129,8 +129,24 @@ def _show_record(record: "FeaturesRecord") -> None:
             "this in the stream instead:"
         )
     )
-    rows = [[name, fixed(cost, 3, sign=True), f"± {fixed(error, 3)}"] for name, (cost, error) in record.costs.items()]
-    click.echo(table(["instead", "nats", "standard error"], rows, [1, 2]))
+    rows = [
+        [
+            name,
+            fixed(each.cost[0], 3, sign=True),
+            f"± {fixed(each.cost[1], 3)}",
+            fixed(each.kl[0], 4),
+            f"± {fixed(each.kl[1], 4)}",
+        ]
+        for name, each in record.effects.items()
+    ]
+    click.echo(table(["instead", "loss", "", "KL divergence", ""], rows, [1, 2, 3, 4]))
+    if not record.beats_noise:
+        click.echo(
+            wrapped(
+                "Their reconstruction does not change the predictions clearly less than noise as long as its error: that the "
+                "loss stays says only that little is missing, not that these features are what the model uses."
+            )
+        )
 
 
 def _show_card(card: "FeatureCard") -> None:

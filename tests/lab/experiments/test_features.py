@@ -8,9 +8,11 @@ import torch
 from lab.core.errors import UserError
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import (
+    FEATURES,
     FILE,
     Features,
     activity,
+    effect,
     feature_card,
     fit_features,
     load_features,
@@ -36,7 +38,7 @@ def context_of(tiny: TinyRun, step: int = 100) -> ExperimentContext:
 def drawn(width: int, features: int = 24) -> SparseAutoencoder:
     draws = torch.Generator().manual_seed(5)
     directions = torch.nn.functional.normalize(torch.randn(features, width, generator=draws))
-    return SparseAutoencoder(directions * 0.7, torch.zeros(features), directions, torch.randn(width, generator=draws) * 0.1, 4)
+    return SparseAutoencoder(4, directions * 0.7, torch.zeros(features), directions, torch.randn(width, generator=draws) * 0.1)
 
 
 def test_the_loss_with_a_reconstruction_equals_that_of_a_second_implementation(text_run: MakeTextRun) -> None:
@@ -46,18 +48,25 @@ def test_the_loss_with_a_reconstruction_equals_that_of_a_second_implementation(t
     e, d, c = (each.double().numpy() for each in (model.encoder, model.decoder, model.bias))
     with replaced(context.model, 0, model.reconstruct):
         found = window_losses(context.model, windows).numpy()
+    plain, total, divergence = (
+        window_losses(context.model, windows).numpy(),
+        effect(context.model, 0, windows, model.reconstruct),
+        0.0,
+    )
     for row, loss in zip(windows, found, strict=True):
         ids = row[:-1].tolist()
         state = tiny.model.state_dict()
-        edits = list[Edit]()
-        for at, vector in enumerate(Oracle(state, tiny.model.config, ids).values["blocks.0.resid_post"]):
+        edits, own = list[Edit](), Oracle(state, tiny.model.config, ids).values
+        for at, vector in enumerate(own["blocks.0.resid_post"]):
             before = e @ (vector - c)
             made = c + sum(max(before[of], 0.0) * d[of] for of in np.argsort(-before)[:4])
             if at:
                 edits.append(Edit("blocks.0.resid_post", "patch", position=at, value=tuple(made)))
-        logits = Oracle(state, tiny.model.config, ids, tuple(edits)).values["logits"]
-        log_sum = np.log(np.exp(logits).sum(1))
-        assert abs((log_sum - logits[np.arange(len(ids)), row[1:]]).mean() - loss) < 1e-5
+        p = Oracle(state, tiny.model.config, ids, tuple(edits)).values["probability"]
+        assert abs(-np.log(p[np.arange(len(ids)), row[1:]]).mean() - loss) < 1e-5
+        divergence += (own["probability"] * np.log(own["probability"] / p)).sum(1).mean() / len(windows)
+    assert abs(total.cost[0] - (found - plain).mean()) < 1e-5
+    assert abs(total.kl[0] - divergence) < 1e-5
 
 
 def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextRun) -> None:
@@ -68,7 +77,7 @@ def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextR
     record = found.record
     assert record.explained[1] <= record.explained[0] <= record.explained[2] <= 1
     assert record.explained[0] > record.explained_by_chance
-    assert abs(record.costs["features"][0]) < abs(record.costs["zero"][0])
+    assert 0 < record.effects[FEATURES].kl[0] < record.effects["zero"].kl[0]
     save_features(tiny.run, found)
     again = load_features(context)
     assert again is not None
