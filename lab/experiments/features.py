@@ -251,6 +251,8 @@ def load_features(context: ExperimentContext) -> Features | None:
     held = {name: entry.shape for name, entry in header.tensors.items()}
     if held != shapes or {entry.dtype for entry in header.tensors.values()} != {"F16"}:
         raise DamagedFileError(path, f"does not hold {whole(count)} features of a stream of width {width}")
+    if not {FEATURES, NOISE} <= record.effects.keys():
+        raise DamagedFileError(path, "does not say what its features miss")
     if record.active > count or record.layer > context.config.layers:
         raise DamagedFileError(path, "has more active features than features, or is of a layer that the model lacks")
     if record.step != context.opened.step:

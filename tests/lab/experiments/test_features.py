@@ -1,5 +1,7 @@
 """Features of a tiny run: their measures against a second implementation, their file, and what is refused."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -101,11 +103,13 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(text_run: MakeTextRun
     context, model = context_of(tiny), drawn(16)
     vectors = torch.randn(50, 16, generator=torch.Generator().manual_seed(1))
     record = measured(context, 0, model, vectors, 0)
-    for wrong, words in (
+    wrongs: list[tuple[dict[str, Any], str]] = [
         ({"features": 25}, "does not hold 25 features"),
         ({"active": 99}, "more active"),
         ({"layer": 40}, "of a layer"),
-    ):
+        ({"effects": {}}, "what its features miss"),
+    ]
+    for wrong, words in wrongs:
         save_features(tiny.run, Features(model, msgspec.structs.replace(record, **wrong)))
         with pytest.raises(UserError, match=words):
             load_features(context)
