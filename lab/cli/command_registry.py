@@ -33,6 +33,7 @@ COMMANDS = (
     "trace",
     "report",
     "claims",
+    "features",
     "write",
     "scaling",
     "data",

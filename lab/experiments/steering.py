@@ -129,7 +129,7 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     for alpha in (*STRENGTHS, None):
         added, without = (level, vector) if alpha is None else (alpha * length * vector, None)
         with steered(model, layer, added, without):
-            loss, (after, text) = fmean(_losses(model, windows).tolist()), _written(context, ids)
+            loss, (after, text) = fmean(window_losses(model, windows).tolist()), _written(context, ids)
         if alpha is not None:
             losses[alpha], nexts[alpha] = loss, after
         name = "out" if alpha is None else fixed(alpha, 1, sign=True) if alpha else "0"
@@ -137,7 +137,7 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     others = []
     for other in chance_directions(stream, context.sampling.seed):
         with steered(model, layer, length * other):
-            others.append(fmean(_losses(model, windows).tolist()))
+            others.append(fmean(window_losses(model, windows).tolist()))
     raised, label = int((nexts[1.0] - nexts[0.0]).argmax()), context.tokenizer.label
     tops = {alpha: int(after.argmax()) for alpha, after in nexts.items()}
     measures: dict[str, Measure] = {
@@ -187,14 +187,14 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
     model, layers = context.model, context.config.layers
     task = probe_task(context, "space next", passes=2, training=True)
     windows, part = context.windows(max(2, context.affordable(TEXT, (CHANCE + 2) * layers) // context.config.context))
-    loss = _losses(model, windows)
+    loss = window_losses(model, windows)
     scores, costs, errors = list[ProbeScores](), list[tuple[float, float, float]](), list[float]()
     for name, stream in streams(model, task.ids):
         if name.startswith("MLP"):
             changes = list[Tensor]()
             for vector in (*class_directions(task, stream, 1), *chance_directions(stream, context.sampling.seed)):
                 with steered(model, len(scores), (stream @ vector).mean() * vector, vector):
-                    changes.append(_losses(model, windows) - loss)
+                    changes.append(window_losses(model, windows) - loss)
             of_probe, of_means, *of_chance = (float(each.mean()) for each in changes)
             costs.append((of_probe, of_means, max(of_chance)))
             errors.append(standard_error(changes[0].numpy()))
@@ -235,7 +235,7 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
 
 
 @torch.no_grad()
-def _losses(model: GPT, windows: Ids) -> Tensor:
+def window_losses(model: GPT, windows: Ids) -> Tensor:
     """Mean −ln p of the tokens of each window, (n,)."""
     losses, at_once = list[Tensor](), max(1, AT_ONCE // windows.shape[1])
     for start in range(0, len(windows), at_once):

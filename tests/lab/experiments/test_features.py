@@ -1,0 +1,118 @@
+"""Features of a tiny run: their measures against a second implementation, their file, and what is refused."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.features import (
+    FEATURES,
+    FILE,
+    Features,
+    activity,
+    effect,
+    feature_card,
+    fit_features,
+    load_features,
+    measured,
+    replaced,
+    save_features,
+    token_parts,
+)
+from lab.experiments.steering import window_losses
+from lab.inspect.model_cache import OpenModel, TraceCache
+from models.sparse_autoencoder import SparseAutoencoder
+from models.trace_edits import Edit
+from tests.lab.engine.conftest import PROMPT, TinyRun
+from tests.lab.experiments.conftest import MakeTextRun
+from tests.models.oracle import Oracle
+
+
+def context_of(tiny: TinyRun, step: int = 100) -> ExperimentContext:
+    opened = OpenModel(tiny.run, "best", step, tiny.model.eval(), tiny.tokenizer, (str(tiny.run.path), 0, 0, 0))
+    return ExperimentContext(opened, TraceCache(), tiny.tokenizer.encode(PROMPT))
+
+
+def drawn(width: int, features: int = 24) -> SparseAutoencoder:
+    draws = torch.Generator().manual_seed(5)
+    directions = torch.nn.functional.normalize(torch.randn(features, width, generator=draws))
+    return SparseAutoencoder(4, directions * 0.7, torch.zeros(features), directions, torch.randn(width, generator=draws) * 0.1)
+
+
+def test_the_loss_with_a_reconstruction_equals_that_of_a_second_implementation(text_run: MakeTextRun) -> None:
+    tiny = text_run(width=16, context=16)
+    context, model = context_of(tiny), drawn(16)
+    windows = context.windows(3)[0]
+    e, d, c = (each.double().numpy() for each in (model.encoder, model.decoder, model.bias))
+    with replaced(context.model, 0, model.reconstruct):
+        found = window_losses(context.model, windows).numpy()
+    plain, total, divergence = (
+        window_losses(context.model, windows).numpy(),
+        effect(context.model, 0, windows, model.reconstruct),
+        0.0,
+    )
+    for row, loss in zip(windows, found, strict=True):
+        ids = row[:-1].tolist()
+        state = tiny.model.state_dict()
+        edits, own = list[Edit](), Oracle(state, tiny.model.config, ids).values
+        for at, vector in enumerate(own["blocks.0.resid_post"]):
+            before = e @ (vector - c)
+            made = c + sum(max(before[of], 0.0) * d[of] for of in np.argsort(-before)[:4])
+            if at:
+                edits.append(Edit("blocks.0.resid_post", "patch", position=at, value=tuple(made)))
+        p = Oracle(state, tiny.model.config, ids, tuple(edits)).values["probability"]
+        assert abs(-np.log(p[np.arange(len(ids)), row[1:]]).mean() - loss) < 1e-5
+        divergence += (own["probability"] * np.log(own["probability"] / p)).sum(1).mean() / len(windows)
+    assert abs(total.cost[0] - (found - plain).mean()) < 1e-5
+    assert abs(total.kl[0] - divergence) < 1e-5
+
+
+def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextRun) -> None:
+    tiny = text_run(width=16, context=16)
+    context = context_of(tiny)
+    assert load_features(context) is None
+    found = fit_features(context, 0, 32, 4)
+    record = found.record
+    assert record.explained[1] <= record.explained[0] <= record.explained[2] <= 1
+    assert record.explained[0] > record.explained_by_chance
+    assert 0 < record.effects[FEATURES].kl[0] < record.effects["zero"].kl[0]
+    save_features(tiny.run, found)
+    again = load_features(context)
+    assert again is not None
+    assert again.record == record
+    assert torch.equal(again.autoencoder.decoder, found.autoencoder.decoder)
+    seen = activity(context, found)
+    used = int(seen.shares(32).argmax())
+    card = feature_card(context, found, seen, used)
+    assert card.strongest[0].activation == pytest.approx(float(seen.of(used).max()))
+    assert card.active == pytest.approx(float(seen.shares(32)[used]))
+    parts = token_parts(found, context.trace(context.ids, ()).trace["blocks.0.resid_post"][-1])
+    assert sum(each[2] for each in parts.features) + parts.error == pytest.approx(1)
+    with pytest.raises(UserError, match="fitted to its weights of step 100"):
+        load_features(context_of(tiny, step=7))
+    with pytest.raises(UserError, match="has no layer 9"):
+        fit_features(context, 8, 32, 4)
+
+
+def test_a_file_that_does_not_fit_is_refused_in_a_sentence(text_run: MakeTextRun) -> None:
+    tiny = text_run(width=16, context=16)
+    context, model = context_of(tiny), drawn(16)
+    vectors = torch.randn(50, 16, generator=torch.Generator().manual_seed(1))
+    record = measured(context, 0, model, vectors, 0)
+    wrongs: list[tuple[dict[str, Any], str]] = [
+        ({"features": 25}, "does not hold 25 features"),
+        ({"active": 99}, "more active"),
+        ({"layer": 40}, "of a layer"),
+        ({"effects": {}}, "what its features miss"),
+    ]
+    for wrong, words in wrongs:
+        save_features(tiny.run, Features(model, msgspec.structs.replace(record, **wrong)))
+        with pytest.raises(UserError, match=words):
+            load_features(context)
+    (tiny.run.path / FILE).write_bytes(b"no")
+    with pytest.raises(UserError, match="too short"):
+        load_features(context)
