@@ -68,18 +68,18 @@ def test_every_snapshot_answers_with_its_own_weights(
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Number of forward passes, on the fast path or traced."""
     counted: Counter[str] = Counter()
-    hidden, begin = GPT.hidden, Trace._begin
+    hidden, begin = GPT.hidden, Trace.__init__
 
     def count_hidden(self: GPT, *args: Any, **kwargs: Any) -> torch.Tensor:
         counted["fast"] += 1
         return hidden(self, *args, **kwargs)
 
-    def count_trace(self: Trace, *args: Any) -> None:
+    def count_trace(self: Trace, *args: Any, **kwargs: Any) -> None:
         counted["traced"] += 1
-        begin(self, *args)
+        begin(self, *args, **kwargs)
 
     monkeypatch.setattr(GPT, "hidden", count_hidden)
-    monkeypatch.setattr(Trace, "_begin", count_trace)
+    monkeypatch.setattr(Trace, "__init__", count_trace)
     return counted
 
 
