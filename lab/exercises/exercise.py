@@ -126,8 +126,8 @@ def words_of(name: str) -> Words:
 
 
 @cache
-def _words_in(_: str, name: str) -> Words:
-    found = FORM.fullmatch(read_in_language(TASKS / f"{name}.md", TASKS, "exercises"))
+def _words_in(code: str, name: str) -> Words:
+    found = FORM.fullmatch(read_in_language(TASKS / f"{name}.md", TASKS, "exercises", code))
     older, *hints = map(str.strip, re.split(r"(?m)^## .+\n", found["hints"])) if found else ("",)
     if found is None or len(hints) != 3:
         raise ValueError(f"{name}.md has to have a title, its lesson, words, a template and three hints.")

@@ -105,13 +105,13 @@ def neuron_concepts(context: ExperimentContext) -> ExperimentResult:
         shares_of[name] = torch.cat(shared, 1).float().mean(1).tolist()  # of each fold
         measures |= {name: fmean(shares_of[name]), f"{name}_low": min(shares_of[name]), f"{name}_high": max(shares_of[name])}
     measures["is_special"] = min(shares_of["shared"]) > max(*shares_of["mixed"], *shares_of["shuffled"])
-    own_share, low, high, of_mixed, of_shuffled = (
-        probability(float(measures[name]), 0) for name in ("shared", "shared_low", "shared_high", "mixed", "shuffled")
-    )
+    keys = ("shared", "shared_low", "shared_high", "mixed", "mixed_low", "mixed_high", "shuffled")
+    own_share, low, high, of_mixed, mixed_low, mixed_high, of_shuffled = (probability(float(measures[name]), 0) for name in keys)
+    clearly = "That is more in every fold" if measures["is_special"] else "That is not clearly more"
     count = whole(int(measures["neurons"]))
     sentence = (
-        f"Of {count} neurons, the strongest places of {own_share} share a property (folds {low} to {high}); of random mixtures "
-        f"those of {of_mixed}, with shuffled places {of_shuffled}. What the others stand for, these properties do not tell."
+        f"Of {count} neurons, the strongest places of {own_share} share a property (folds {low} to {high}), of random mixtures those "
+        f"of {of_mixed} ({mixed_low} to {mixed_high}), with shuffled places {of_shuffled}. {clearly}."
     )
     columns = [*map(Column, ("layer", "neurons", "mixtures", "shuffled")), Column("most often", "left", optional=1)]
     title = f"{SHARED} of {STRONGEST} strongest places share a property; {whole(ids.size)} of the {part}"

@@ -202,4 +202,6 @@ def _sentence(name: str, measures: dict[str, Measure]) -> str:
         added = f"from the embeddings in {tokens}: {clearly}"
     if not measures["is_found"]:
         return f"{read}; {others}. That is not clearly above the majority: the probe finds nothing."
-    return f"{read}; {added}. {others.capitalize()}."
+    as_easy = not measures["is_added"] and float(measures["best_low"]) <= float(measures["control"])
+    remembered = ": what it reads it may only remember" if as_easy else ""
+    return f"{read}; {added}. {others.capitalize()}{remembered}."

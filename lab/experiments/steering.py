@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy, normalize
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability
-from lab.core.visible_text import shortened
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
@@ -55,7 +54,7 @@ def steered(model: GPT, layer: int, added: Tensor | None = None, without: Tensor
 def direction(context: ExperimentContext) -> tuple[Tensor, str]:
     """The direction that the input `toward` asks for, (C,) of length 1 in the stream after the layer at hand, and where it comes
     from, in words: `A | B`, from the last token of prompt B to that
-    of A; `token A`, its embedding; `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME:
+    of A; `token A`, its embedding (of “ A” with its space where that is one token); `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME:
     CLASS`, from the mean of all other places to that of the class.
 
     Raises: UserError: if it asks for none of these.
@@ -63,7 +62,8 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
     toward = context.inputs.get("toward", USUAL).strip()
     kind, _, rest = toward.partition(" ")
     if kind == "token":
-        id_ = context.encode(rest)[-1]
+        word = context.tokenizer.encode(f" {rest}")
+        id_ = word[0] if len(word) == 1 else context.encode(rest)[-1]
         vector, words = context.model.wte.weight[id_].detach(), f"the embedding of “{context.tokenizer.label(id_)}”"
     elif kind in ("probe", "mean"):
         name, _, class_ = (part.strip() for part in rest.partition(":"))
@@ -133,7 +133,7 @@ def steering(context: ExperimentContext) -> ExperimentResult:
         if alpha is not None:
             losses[alpha], nexts[alpha] = loss, after
         name = "out" if alpha is None else fixed(alpha, 1, sign=True) if alpha else "0"
-        rows.append([Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(shortened(text, LONGEST))])
+        rows.append([Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")])
     others = []
     for other in chance_directions(stream, context.sampling.seed):
         with steered(model, layer, length * other):

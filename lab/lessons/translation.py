@@ -82,14 +82,17 @@ def problem_of_language(environ: Mapping[str, str]) -> str:
     return f"{LANGUAGE} asks for the language {visible(asked)}, which the lab does not have; it has {there}."
 
 
-def read_in_language(path: Path, folder: Path = LESSONS, place: str = "") -> str:
-    """The text of a file of `folder` in the language in use, which has it in its own `place`. Raises as `read_lesson_file`."""
-    english = read_lesson_file(path)
-    if _in_use == ENGLISH or not path.is_relative_to(folder):
+def read_in_language(path: Path, folder: Path = LESSONS, place: str = "", code: str = "") -> str:
+    """The text of a file of `folder` in a language, by default that in use, which has it in its own `place`.
+
+    Raises: as `read_lesson_file`.
+    """
+    english, code = read_lesson_file(path), code or language()
+    if code == ENGLISH or not path.is_relative_to(folder):
         return english
-    own = TRANSLATIONS / _in_use / place / path.relative_to(folder)
+    own = TRANSLATIONS / code / place / path.relative_to(folder)
     text = read_lesson_file(own) if own.is_file() else ""
-    for word, other in own_words(_in_use).items():
+    for word, other in own_words(code).items():
         text = text.replace(word, other)
     return overlaid(english, text)
 
