@@ -110,8 +110,8 @@ def neuron_concepts(context: ExperimentContext) -> ExperimentResult:
     clearly = "That is more in every fold" if measures["is_special"] else "That is not clearly more"
     count = whole(int(measures["neurons"]))
     sentence = (
-        f"Of {count} neurons, the strongest places of {own_share} share a property (folds {low} to {high}), of random mixtures those "
-        f"of {of_mixed} ({mixed_low} to {mixed_high}), with shuffled places {of_shuffled}. {clearly}."
+        f"Of {count} neurons, the strongest places of {own_share} share a property (folds {low} to {high}), of random mixtures "
+        f"those of {of_mixed} ({mixed_low} to {mixed_high}), with shuffled places {of_shuffled}. {clearly}."
     )
     columns = [*map(Column, ("layer", "neurons", "mixtures", "shuffled")), Column("most often", "left", optional=1)]
     title = f"{SHARED} of {STRONGEST} strongest places share a property; {whole(ids.size)} of the {part}"

@@ -53,9 +53,9 @@ def steered(model: GPT, layer: int, added: Tensor | None = None, without: Tensor
 
 def direction(context: ExperimentContext) -> tuple[Tensor, str]:
     """The direction that the input `toward` asks for, (C,) of length 1 in the stream after the layer at hand, and where it comes
-    from, in words: `A | B`, from the last token of prompt B to that
-    of A; `token A`, its embedding (of “ A” with its space where that is one token); `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME:
-    CLASS`, from the mean of all other places to that of the class.
+    from, in words: `A | B`, from the last token of prompt B to that of A; `token A`, its embedding, or that of “ A”, with a space,
+    where that is one token; `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME: CLASS`, from
+    the mean of all other places to that of the class.
 
     Raises: UserError: if it asks for none of these.
     """
@@ -133,7 +133,8 @@ def steering(context: ExperimentContext) -> ExperimentResult:
         if alpha is not None:
             losses[alpha], nexts[alpha] = loss, after
         name = "out" if alpha is None else fixed(alpha, 1, sign=True) if alpha else "0"
-        rows.append([Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")])
+        shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+        rows.append([Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(shown)])
     others = []
     for other in chance_directions(stream, context.sampling.seed):
         with steered(model, layer, length * other):
