@@ -53,9 +53,9 @@ def steered(model: GPT, layer: int, added: Tensor | None = None, without: Tensor
 
 def direction(context: ExperimentContext) -> tuple[Tensor, str]:
     """The direction that the input `toward` asks for, (C,) of length 1 in the stream after the layer at hand, and where it comes
-    from, in words: `A | B`, from the last token of prompt B to that of A; `token A`, its embedding, or that of “ A”, with a space,
-    where that is one token; `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME: CLASS`, from
-    the mean of all other places to that of the class.
+    from, in words: `A | B`, from the last token of prompt B to that of A; `token A`, its embedding, or that of “ A”, with a
+    space, where that is one token; `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME:
+    CLASS`, from the mean of all other places to that of the class.
 
     Raises: UserError: if it asks for none of these.
     """
