@@ -20,7 +20,7 @@ from lab.views.number_tables import number
 from models.check import check
 from models.gpt import GPT
 
-STRENGTHS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+STRENGTHS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0)
 """α: the length of what is added, in mean lengths of the stream at that layer."""
 USUAL = "mean space next: space"
 """The direction where none is asked for."""
@@ -110,7 +110,7 @@ def stream_after(model: GPT, ids: Tensor, layer: int) -> Tensor:
 
 @experiment
 def steering(context: ExperimentContext) -> ExperimentResult:
-    """Measures of the direction that the input `toward` names, added after `layer` with seven strengths α: for α = 1, 0, −1 the
+    """Measures of the direction that the input `toward` names, added after `layer` with six strengths α: for α = 1, 0, −1 the
     most probable next token, `top_plus`, `top` and `top_minus`; the token that α = 1 raises most, `raised`, from `raised_before`
     to `raised_after`; the loss on ordinary text, `loss`, with α = 1 `loss_plus`, with the direction held at its mean, `loss_out`,
     and with α = 1 of directions by chance, the control, `loss_other`, from `loss_other_low` to `loss_other_high`; `cost_plus`
@@ -163,11 +163,11 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     went = f"stays “{measures['top']}”, from {before} to" if tops[0.0] == tops[1.0] else f"becomes “{measures['top_plus']}” with"
     costs = [fixed(each, 2) for each in (losses[0.0], losses[1.0], min(others), max(others))]
     sentence = (
-        f"With α = 1 the most probable next token {went} {plus}. On ordinary text the loss goes from {costs[0]} "
-        f"to {costs[1]} nats; with directions by chance, as long, to between {costs[2]} and {costs[3]}."
+        f"With α = 1 the most probable next token {went} {plus}. The loss on ordinary text goes from {costs[0]} to {costs[1]} "
+        f"nats, with directions by chance, as long, to {costs[2]} to {costs[3]}."
     )
     columns = [Column("α"), Column("loss"), Column("p"), Column("next token, and what follows", "left")]
-    title = f"after layer {layer + 1}; α = 1 is as long as the stream there; loss in nats on the {part}"
+    title = f"after layer {layer + 1}; α = 1 is as long as the stream; loss on the {part}"
     table = Table(columns, rows, title=title, selected=STRENGTHS.index(0.0))
     return ExperimentResult(View("steering", f"steered: {origin}", sentence, [table]), measures)
 
