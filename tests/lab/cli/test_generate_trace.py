@@ -84,7 +84,7 @@ def test_bf16_is_for_those_who_ask_for_it(llmlab: Call, run: Run, monkeypatch: p
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
     assert held == [True]
     monkeypatch.setattr("lab.planning.device.LARGER_THAN_CACHES", 10)
-    monkeypatch.setattr("lab.planning.device._cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr("lab.planning.device.is_bf16_quicker", lambda: True)
     for arguments in ([], ["--greedy"], ["--samples", "2"]):
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
     assert held == [True], "also of a large model on a processor that multiplies bf16"

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.device._cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr("lab.planning.device.is_bf16_quicker", lambda: True)
     monkeypatch.setattr(compute_choice, "cores", lambda: 2)
 
 
