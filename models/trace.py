@@ -252,12 +252,8 @@ def apply(edit: Edit, value: Tensor) -> Tensor:
         result[place] *= edit.scale
     elif edit.action == "mean":
         result[place] = value.mean(-2, keepdim=True)[place[:-1]]
-    elif edit.action in ("patch", "add", "without"):
-        vector = torch.tensor(edit.value, dtype=value.dtype, device=value.device)
-        if edit.action == "patch":
-            result[place] = vector
-        else:
-            result[place] += vector if edit.action == "add" else -(value[place] @ vector)[..., None] * vector
+    elif edit.action == "patch":
+        result[place] = torch.tensor(edit.value, dtype=value.dtype, device=value.device)
     elif edit.action == "hide" and edit.key is not None:
         result[heads, slice(max(edit.key + 1, rows.start or 0), rows.stop), edit.key] = -math.inf
     elif edit.key is not None:

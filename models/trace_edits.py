@@ -1,4 +1,4 @@
-"""Edits of a forward pass, as plain data: ablate a head, scale an MLP, force attention, patch a vector, steer.
+"""Edits of a forward pass, as plain data: ablate a head, scale an MLP, force attention, patch a vector.
 
 Nothing here needs torch. `models.trace.apply` carries them out, in the given order.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 from models.config import ModelConfig
 
-Action = Literal["scale", "mean", "attend", "hide", "patch", "add", "without"]
+Action = Literal["scale", "mean", "attend", "hide", "patch"]
 
 _NAME = re.compile(r"blocks\.(\d+)\.(attn\.z|attn\.attn_scores|attn\.pattern|attn_out|mlp_out|resid_pre|resid_mid|resid_post)")
 
@@ -29,8 +29,6 @@ class Edit:
         "hide"    on `attn.attn_scores`: no query after position `key` sees it, its score being -inf: the softmax
                   redistributes its weight. The token still sees itself: a query always has one key.
         "patch"   replaces the vector at `position` by `value`: `width` numbers, on `attn.z` of one head `head_width`.
-        "add"     adds `value`, `width` numbers, to the vector (Turner et al. 2023).
-        "without" takes what lies along `value`, of length 1, out of the vector.
     `position` limits the edit to one position (one query, for "attend" and "hide"); None is all of them.
 
     A patched `resid_post` is what the next layer starts from.
@@ -64,14 +62,12 @@ class Edit:
             )
         if self.action == "attend" and not (self.key is not None and 0 <= self.key <= self._last_query(tokens)):
             raise ValueError(f"a query at position {self._last_query(tokens)} cannot attend to position {self.key}.")
-        if self.action == "patch" and (self.position is None or (per_head and self.head is None)):
-            raise ValueError(f"a patch of {self.name} needs a position{' and a head' * per_head}.")
-        if self.action in ("patch", "add", "without"):
+        if self.action == "patch":
             width = config.head_width if per_head else config.width
-            if per_head and self.action != "patch":
-                raise ValueError(f"{self.action} is no edit of {self.name}.")
+            if self.position is None or (per_head and self.head is None):
+                raise ValueError(f"a patch of {self.name} needs a position{' and a head' * per_head}.")
             if self.value is None or len(self.value) != width:
-                raise ValueError(f"the {self.action} of {self.name} needs {width} numbers.")
+                raise ValueError(f"a patch of {self.name} needs {width} numbers.")
 
     def changes(self, index: Sequence[int]) -> bool:
         """True if it changes a number at these indices of its value, as in the trace; trailing indices left out may be any."""

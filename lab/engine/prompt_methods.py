@@ -30,7 +30,7 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.lens_distance import fitted_lenses
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Effect, effect
-from lab.inspect.interventions import BORROWED, Intervention, describe_interventions, edits_of
+from lab.inspect.interventions import Intervention, describe_interventions, edits_of
 from lab.inspect.logit_attribution import attribution
 from lab.inspect.measured_effects import patches_view
 from lab.inspect.model_cache import ModelCache, OpenModel
@@ -93,8 +93,6 @@ def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -
             raise UserError(f"{opened.run.name} has no {each.object}: it has {has}.")
         if each.how == "patch":
             vectors[each] = _source_vector(models, opened, each)
-        elif each.how in BORROWED:
-            vectors[each] = _direction(models, opened, each, token_ids(opened, params.text, params.ids))
     return (*params.edits, *edits_of(params.interventions, config.layers, vectors.__getitem__))
 
 
@@ -107,22 +105,6 @@ def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -
     value = traced.trace[f"blocks.{patch.layer}.{patch.part}"]
     at = value[source.position]
     return (at[patch.head] if value.dim() == 3 else at).tolist()
-
-
-def _direction(models: ModelCache, opened: OpenModel, steering: Intervention, prompt: list[int]) -> list[float]:
-    """The direction of an intervention; to steer, times its factor and the mean length of the prompt's stream, without that of
-    the first position, which is often far longer, if there are others."""
-    from lab.experiments.features import named_direction
-
-    key = (steering.layer, steering.toward)
-    if key not in opened.directions:
-        context = ExperimentContext(opened, models.traces, layer=steering.layer, inputs={"toward": steering.toward})
-        opened.directions[key] = named_direction(context)[0]
-    if steering.how == "without":
-        return opened.directions[key].tolist()
-    traced = models.traces.trace(opened, prompt[-opened.model.config.context :])
-    lengths = traced.trace[f"blocks.{steering.layer}.resid_post"].norm(dim=-1)
-    return (steering.factor * lengths[min(1, len(lengths) - 1) :].mean() * opened.directions[key]).tolist()
 
 
 def token_ids(opened: OpenModel, text: str, given: Sequence[int] | None) -> list[int]:

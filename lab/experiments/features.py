@@ -22,7 +22,7 @@ from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.steering import AT_ONCE, chance_directions, direction, stream_after, window_losses
+from lab.experiments.steering import AT_ONCE, chance_directions, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
 from models.check import check
@@ -265,24 +265,6 @@ def load_features(context: ExperimentContext) -> Features | None:
     return Features(SparseAutoencoder(record.active, *(tensors[name].float() for name in shapes)), record)
 
 
-def named_direction(context: ExperimentContext) -> tuple[Tensor, str]:
-    """As `steering.direction`, and for `feature N` the direction of a feature of the run's, which is after the layer at hand.
-
-    Raises: UserError: as `steering.direction`, or if there is no such feature there.
-    """
-    kind, _, number = context.inputs.get("toward", "").strip().partition(" ")
-    if kind != "feature":
-        return direction(context)
-    found = load_features(context)
-    if found is None:
-        raise UserError(f"{context.run_name} has no features yet; `llmlab features {context.run_name}` fits them.")
-    if found.layer != context.layer:
-        raise UserError(f"The features of {context.run_name} are after layer {found.record.layer}; go to a step of that layer.")
-    if not number.isdecimal() or int(number) >= found.record.features:
-        raise UserError(f"There is no feature {number!r}; they are 0 to {found.record.features - 1}.")
-    return found.autoencoder.decoder[int(number)], f"feature {number}"
-
-
 class Activity(NamedTuple):
     """Where features are active in windows of text the autoencoder was not fitted to, if the run has such a text."""
 
@@ -329,9 +311,9 @@ def ablation(context: ExperimentContext, found: Features, feature: int, seen: Ac
     windows, model = seen.ids[rows].numpy(), found.autoencoder
     loss, costs = window_losses(context.model, windows), list[Spread]()
     stream = later_stream(context.model, seen.ids[rows], found.layer)
-    for taken in (model.decoder[feature], chance_directions(stream, context.sampling.seed)[0]):
+    for direction in (model.decoder[feature], chance_directions(stream, context.sampling.seed)[0]):
 
-        def without(x: Tensor, direction: Tensor = taken) -> Tensor:
+        def without(x: Tensor, direction: Tensor = direction) -> Tensor:
             values, chosen = model.encode(x.flatten(0, 1))
             return x - (values * (chosen == feature)).sum(-1).view(*x.shape[:2], 1) * direction
 

@@ -72,14 +72,6 @@ def edited(numbers: Quantities, at: NumberLocation, edits: Sequence[Edit]) -> An
         return Answer("−∞ for a token that is hidden", "−∞", [before], -math.inf, HIDDEN)
     if len(edits) > 1:
         return Answer("", "", [], None, f"Changed by {len(edits)} interventions, one after the other.")
-    if edit.action in ("add", "without"):
-        vector = torch.tensor(edit.value, dtype=torch.float64)
-        if edit.action == "without":
-            vector = -(numbers.trace[at.whole + BEFORE][at.index[0]].double() @ vector) * vector
-        change = float(vector[at.index[1]])
-        operands = [before, Operand("added by the intervention", change)]
-        written = f"{number(before.value)} + {bracketed(change)}"
-        return Answer("value before + what is added", written, operands, before.value + change, CHANGED)
     if edit.action == "scale":
         written = f"{number(before.value)} × {bracketed(edit.scale)}"
         operands = [before, Operand("factor of the intervention", edit.scale)]

@@ -1,8 +1,7 @@
-"""Interventions: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt, a stream steered.
+"""Interventions: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt.
 
 Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.trace_edits`); a vector
-of a patch is named by its prompt and position, one to steer along by its words, and only the engine has its numbers. Nothing
-here needs torch.
+of a patch is named by its prompt and position, and only the engine has its numbers. Nothing here needs torch.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ import msgspec
 from lab.core.number_format import MINUS
 from models.trace_edits import Edit
 
-How = Literal["off", "mean", "scale", "attend", "hide", "patch", "steer", "without"]
+How = Literal["off", "mean", "scale", "attend", "hide", "patch"]
 
 ModelPart = Literal["attn.z", "attn_out", "mlp_out", "tokens", "resid_pre", "resid_mid", "resid_post"]
 """The changed value, by its name in the trace; `tokens` is one token as all later ones see it."""
@@ -38,8 +37,6 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         "attend"  the head attends only to the token at `position`, from there on
         "hide"    no later token sees the token at `position`, in any head of any layer
         "patch"   at `position`, the vector of `source`
-        "steer"   plus `factor` times the direction `toward`, which is as long as the prompt's stream there on average
-        "without" what lies along the direction `toward` is taken out
     """
 
     part: ModelPart
@@ -53,8 +50,6 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     token: str = ""
     """Printable form of the token at `position`."""
     source: Source | None = None
-    toward: str = ""
-    """A direction in words, as `lab.experiments.features.named_direction` reads it."""
 
     @property
     def target(self) -> tuple[str, int, int, int | None]:
@@ -85,13 +80,9 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             case "patch":
                 there = f"{self.source.position + 1} “{self.source.token}”" if self.source is not None else ""
                 return f"{self.object} at {token} from prompt 2, {there}"
-            case "steer":
-                return f"{self.object} + {self.factor:.4g} × ({self.toward})".replace("+ -", f"{MINUS} ")
-            case "without":
-                return f"{self.object} without ({self.toward})"
 
     def edits(self, layers: int, value: Sequence[float] | None = None) -> tuple[Edit, ...]:
-        """The edits it takes in a model of so many layers; `value` is the vector of a patch, or of a direction."""
+        """The edits it takes in a model of so many layers; `value` is the vector of a patch."""
         name = f"blocks.{self.layer}.{self.part}"
         head = self.head if self.part == "attn.z" else None
         match self.how:
@@ -101,8 +92,6 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
                 return (Edit(f"blocks.{self.layer}.attn.pattern", "attend", head=head, key=self.position),)
             case "patch":
                 return (Edit(name, "patch", head=head, position=self.position, value=tuple(value or ())),)
-            case "steer" | "without":
-                return (Edit(name, "add" if self.how == "steer" else "without", value=tuple(value or ())),)
             case "mean":
                 return (Edit(name, "mean", head=head),)
             case _:
@@ -110,9 +99,6 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
 
 Interventions = tuple[Intervention, ...]
-
-BORROWED = ("patch", "steer", "without")
-"""Those whose vector the engine has."""
 
 
 def name_of(part: str, layer: int, head: int, token: str = "") -> str:
@@ -166,6 +152,6 @@ def describe_interventions(made: Iterable[Intervention]) -> str:
 
 
 def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
-    """The edits of all, patches last, so that they win at their position; `borrow` gives the vector of those with one."""
+    """The edits of all, patches last, so that they win at their position; `borrow` gives a patch's vector."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
-    return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how in BORROWED else None))
+    return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how == "patch" else None))

@@ -28,7 +28,7 @@ from lab.views.softmax_table import softmax
 from models.check import check
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.trace import BEFORE, Trace, apply
+from models.trace import Trace
 from models.trace_edits import Edit
 
 FINAL_BIAS = "final norm's bias"
@@ -60,16 +60,12 @@ class Contributor:
     weights: dict[int, float]
     """Weight of its output at each position: 1 at the position itself, unless there are interventions."""
     source: Callable[[int, int], str] | None
-    """Reference of its output at a position and dimension; None for an intervention, whose numbers the model does not make."""
-
-
-ADDED = {"patch": "patched", "add": "steered", "without": "direction out"}
-"""Edits that put a term of their own into the residual stream, and their word."""
+    """Reference of its output at a position and dimension; None for a patch, whose numbers are another prompt's."""
 
 
 def patches(edits: Sequence[Edit]) -> list[Edit]:
-    """Edits with a term of their own in the residual stream."""
-    return [edit for edit in edits if edit.action in ADDED and not edit.name.endswith(".attn.z")]
+    """Edits that patch the residual stream."""
+    return [edit for edit in edits if edit.action == "patch" and not edit.name.endswith(".attn.z")]
 
 
 def final_bias_at(config: ModelConfig) -> int:
@@ -84,9 +80,8 @@ def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
     if index == final_bias_at(config):
         return FINAL_BIAS
     if index > final_bias_at(config):
-        edit = patches(edits)[index - final_bias_at(config) - 1]
-        _, layer, part = edit.name.split(".", 2)
-        return f"{name_of(part, int(layer), 0)} ({ADDED[edit.action]})"
+        _, layer, part = patches(edits)[index - final_bias_at(config) - 1].name.split(".", 2)
+        return f"{name_of(part, int(layer), 0)} (patched)"
     layer_, inside = divmod(index - 2, config.heads + 3)
     names = [*(f"head {head + 1}" for head in range(config.heads)), "attention bias", "mlp", "mlp bias"]
     return f"layer {layer_ + 1} {names[inside]}"
@@ -107,7 +102,7 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
 
     def through(name: str, weights: Tensor) -> Tensor:
         """Weights of the value called `name` before its edits."""
-        return _before(trace, name, weights, patched)
+        return _before([edit for edit in trace.edits if edit.name == name], weights, patched)
 
     def add(written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
         """Add what was `written`: (n, C) at the n positions whose weight is not 0, or (C,) if the same at every position."""
@@ -155,15 +150,10 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
     return result
 
 
-def _before(trace: Trace, name: str, weights: Tensor, patched: dict[Edit, Tensor]) -> Tensor:
-    """Weights of the values called `name` before their edits, from `weights` (T,) of those after them; `patched` gets the terms
-    of edits that have one."""
-    weights, made = weights.clone(), list[tuple[Edit, Tensor]]()
-    value = trace[name + BEFORE] if trace.is_edited(name) else weights
-    for edit in (edit for edit in trace.edits if edit.name == name):
-        made.append((edit, value))
-        value = apply(edit, value)
-    for edit, before in reversed(made):
+def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor]) -> Tensor:
+    """Weights of the values before the edits, from `weights` (T,) of those after them; `patched` gets the patches' terms."""
+    weights = weights.clone()
+    for edit in reversed(edits):
         rows = slice(None) if edit.position is None else slice(edit.position, edit.position + 1)
         if edit.action == "scale":
             weights[rows] *= edit.scale
@@ -174,11 +164,6 @@ def _before(trace: Trace, name: str, weights: Tensor, patched: dict[Edit, Tensor
         elif edit.action == "patch" and edit.value is not None:
             patched[edit] = weights[rows].sum() * torch.tensor(edit.value, dtype=torch.float64)
             weights[rows] = 0.0
-        elif edit.action == "add" and edit.value is not None:
-            patched[edit] = weights[rows].sum() * torch.tensor(edit.value, dtype=torch.float64)
-        elif edit.action == "without" and edit.value is not None:
-            direction = torch.tensor(edit.value, dtype=torch.float64)
-            patched[edit] = -(weights[rows] @ (before[rows].double() @ direction)) * direction
     return weights
 
 

@@ -48,8 +48,6 @@ class OpenModel:
     """Nothing more is computed with a released one; work begun with an evicted one is finished, but not cached."""
     lenses: "FittedLenses | None" = None
     """Once they were asked for."""
-    directions: dict[tuple[int, str], "Tensor"] = field(default_factory=dict)
-    """Directions of the stream after a layer, 0-based, by their words, once they were asked for."""
 
     def refuse_released(self) -> None:
         """Raises: UserError: if it is released."""

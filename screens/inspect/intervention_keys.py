@@ -5,12 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from msgspec.structs import replace as replace_fields
 from textual.actions import parse
 from textual.binding import Binding
 
-from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_registry import EFFECT, LensParams
 from lab.inspect.intervention_effect import Effect, in_short
 from lab.inspect.interventions import (
     Intervention,
@@ -136,12 +133,6 @@ GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "m
 """Part of a layer that an intervention changes, by the value that it replaces."""
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
-DIRECTIONS = (
-    "Which direction? Two prompts with | between: from the stream at the end of the second to that of the first. Or token and a "
-    "word; feature and its number; probe or mean, a property: its class, as in probe space next: space."
-)
-OUT = "out"
-STRENGTH = f"1 adds as much as this prompt's stream is long, −1 the contrary, 0 nothing; `{OUT}` takes the direction out instead."
 A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
 
 
@@ -173,8 +164,6 @@ class InterventionKeys(InspectPart):
         About(synonyms="ablation zero", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
         keyless("do('scale')", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale"),
         About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
-        keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer", "Steer"),
-        About(synonyms="steering vector activation addition direction add project out alpha"),
         keyless(
             "do('attend_only')", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force"
         ),
@@ -247,8 +236,8 @@ class InterventionKeys(InspectPart):
 
     def actions(self) -> Actions:
         return (
-            *(self.do_switch, self.do_interventions, self.do_effect, self.do_mean, self.do_scale, self.do_steer),
-            *(self.do_attend_only, self.do_patch, self.do_all_on),
+            *(self.do_switch, self.do_interventions, self.do_effect, self.do_mean, self.do_scale, self.do_attend_only),
+            *(self.do_patch, self.do_all_on),
         )
 
     def do_switch(self) -> None:
@@ -297,33 +286,6 @@ class InterventionKeys(InspectPart):
             self._change(set_intervention(interventions, new))
         elif old is not None:
             self._change(remove_intervention(interventions, old))
-
-    def do_steer(self) -> None:
-        self._host.start(self._steer(self._host.selection.layer), "scale")
-
-    async def _steer(self, layer: int) -> None:
-        """Ask for a direction and how much of it, try it, and let it stand if the engine knows it."""
-        at = Intervention(part="resid_post", how="steer", layer=layer)
-        old = find_intervention(self._host.selection.interventions, at.target)
-        toward = await self._host.ask(AskText(f"steer after layer {layer + 1}", DIRECTIONS, old.toward if old else "token the"))
-        if toward is None:
-            return
-        words = f"How much of it? {STRENGTH}"
-        before = f"{old.factor:.4g}" if old and old.how == "steer" else "0.5"
-        answer = await self._host.ask(AskText(f"steer after layer {layer + 1}", words, before, refuse=_no_strength, select=True))
-        if answer is None:
-            return
-        new = replace_fields(at, toward=toward.strip(), how="without") if answer.strip() == OUT else None
-        new = new or replace_fields(at, toward=toward.strip(), factor=_factor(answer))
-        selection = self._host.selection
-        others = remove_intervention(selection.interventions, old) if old is not None else selection.interventions
-        made = others if new.how == "steer" and not new.factor else set_intervention(others, new)
-        try:
-            await self._host.session.engine.call(EFFECT, replace(selection, interventions=made).params(LensParams))
-        except EngineError as error:
-            self._host.fail(str(error), isinstance(error, EngineDied))
-        else:
-            self._change(made)
 
     def do_attend_only(self) -> None:
         found, model, selection = self._target(), self._host.model, self._host.selection
@@ -424,10 +386,6 @@ def changed_groups(interventions: Interventions) -> frozenset[str]:
 
 def _factor(text: str) -> float:
     return float(text.strip().replace(",", ".").replace("−", "-"))
-
-
-def _no_strength(text: str) -> str:
-    return "" if text.strip() == OUT else _no_factor(text)
 
 
 def _no_factor(text: str) -> str:

@@ -71,10 +71,6 @@ class Oracle:
                         rows[t] = sum(olds) / len(olds)
                     elif edit.action == "patch":
                         rows[t] = edit.value
-                    elif edit.action == "add":
-                        rows[t] = olds[t] + edit.value
-                    elif edit.action == "without":
-                        rows[t] = olds[t] - (olds[t] @ edit.value) * np.array(edit.value)
                     elif edit.action == "hide" and edit.key is not None and t > edit.key:
                         rows[t, edit.key] = -np.inf
                     elif edit.action == "attend" and edit.key is not None and t >= edit.key:

@@ -66,7 +66,6 @@ def oracle_of(model: GPT, edits: Sequence[Edit] = ()) -> Oracle:
 
 HIDDEN = [Edit(f"blocks.{layer}.attn.attn_scores", "hide", key=4) for layer in range(3)]
 VECTOR = tuple((-1.0) ** i * i / 16 for i in range(32))
-UNIT = (0.6, -0.8, *(0.0,) * 30)
 DOUBLE, MEAN = Edit("blocks.0.mlp_out", "scale", scale=2.0, position=4), Edit("blocks.0.mlp_out", "mean", position=3)
 EDITS: list[list[Edit]] = [
     [],
@@ -80,12 +79,6 @@ EDITS: list[list[Edit]] = [
     [Edit("blocks.0.attn.pattern", "attend", position=9, key=7)],
     [Edit("blocks.1.attn.z", "patch", head=2, position=6, value=VECTOR[:8])],
     *([Edit(f"blocks.1.{name}", "patch", position=6, value=VECTOR)] for name in ("attn_out", "mlp_out", *STREAMS)),
-    [Edit("blocks.1.resid_post", "add", value=VECTOR)],
-    [Edit("blocks.1.resid_post", "without", value=UNIT)],
-    [
-        Edit("blocks.1.resid_post", "without", position=6, value=UNIT),
-        Edit("blocks.1.resid_post", "patch", position=3, value=VECTOR),
-    ],
     [DOUBLE, MEAN],
     [MEAN, DOUBLE],
     HIDDEN,
@@ -190,8 +183,6 @@ def test_a_prompt_of_no_tokens_or_too_many_is_refused(model: GPT, ids: list[int]
         (Edit("blocks.0.resid_mid", "patch", value=(0.0,) * 32), "needs a position"),
         (Edit("blocks.0.attn.z", "patch", position=0, value=(0.0,) * 8), "needs a position and a head"),
         (Edit("blocks.0.attn.z", "patch", head=0, position=0, value=(0.0,) * 32), "needs 8 numbers"),
-        (Edit("blocks.0.resid_post", "add", value=(0.0,) * 8), "needs 32 numbers"),
-        (Edit("blocks.0.attn.z", "add", value=(0.0,) * 8), "add is no edit of"),
         (Edit("blocks.0.attn.attn_scores", "hide", key=19), "position 19 cannot be hidden from later queries"),
         (Edit("blocks.0.attn.attn_scores", "hide"), "position None cannot be hidden"),
         (Edit("blocks.0.attn.attn_scores", "hide", key=3, position=3), "position 3 cannot be hidden from itself"),

@@ -182,30 +182,6 @@ def test_compare_draws_patterns_and_streams_with_their_difference(tiny: Any, eng
     assert said.startswith("Prompt 1 has ")
 
 
-@pytest.mark.parametrize("made", [{"how": "steer", "factor": -0.5}, {"how": "without"}])
-def test_steering_is_what_a_hook_does_and_its_share_of_a_logit_is_its_own(made: Any, tiny: Any, engine: InProcessEngine) -> None:
-    ids, steering = tiny.tokenizer.encode(PROMPT), Intervention(part="resid_post", toward=f"{PROMPT} | {OTHER}", **made)
-    ends = [engine.trace("blocks.0.resid_post", text=text)["blocks.0.resid_post"] for text in (PROMPT, OTHER)]
-    direction = torch.from_numpy(ends[0][-1] - ends[1][-1])
-    direction /= direction.norm()
-    length = float(np.linalg.norm(ends[0][1:], axis=-1).mean())
-
-    def hook(_: Any, __: Any, stream: torch.Tensor) -> torch.Tensor:
-        if made["how"] == "steer":
-            return stream + made["factor"] * length * direction
-        return stream - (stream @ direction)[..., None] * direction
-
-    with tiny.model.blocks[0].register_forward_hook(hook):
-        expected = tiny.model(torch.tensor([ids]))[0].detach().numpy()
-    np.testing.assert_allclose(engine.trace("logits", interventions=(steering,))["logits"], expected, atol=1e-5)
-    view = engine.attribution(interventions=(steering,), candidate=7)
-    *rows, leftover = next(block for block in view.blocks if isinstance(block, Table)).rows
-    assert any("stream after mlp 1 (" in row[0].text for row in rows)
-    assert leftover[1].value == pytest.approx(0.0, abs=1e-4)
-    explained = engine.explain(ref="blocks.0.resid_post[3,2]", interventions=(steering,))
-    assert explained.recomputed == pytest.approx(explained.value, abs=1e-5)
-
-
 @pytest.mark.parametrize(
     ("intervention", "words"),
     [
@@ -213,8 +189,6 @@ def test_steering_is_what_a_hook_does_and_its_share_of_a_logit_is_its_own(made: 
         (Intervention(part="tokens", how="hide", position=99), "position 99 cannot be hidden"),
         (Intervention(part="mlp_out", how="patch", position=0), "no such token to take mlp 1 from"),
         (Intervention(part="mlp_out", how="patch", position=0, source=Source(text="a", position=5)), "no such token"),
-        (Intervention(part="resid_post", how="steer", toward="up"), r"Type two prompts with \| between"),
-        (Intervention(part="resid_post", how="without", toward="feature 3"), "tiny has no features yet"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: InProcessEngine) -> None:
