@@ -17,7 +17,7 @@ import numpy as np
 
 from lab.analysis.loss_curve import Evaluations
 from lab.core.number_format import date_and_time, duration
-from lab.planning.step_time import known_times, step_key
+from lab.planning.step_time import TIMES, step_key
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, RunConfig
 from lab.training.scaling.scaling_experiment import ScalingExperiment
@@ -131,7 +131,7 @@ def _curve(run: Run, number: int, evaluations: list[Metric]) -> SizeCurve:
             if metric.val_loss
         ),
         step_seconds=last.seconds / last.step if last and config.train.minutes_of_steps else None,
-        timed_step=known_times(run.path.parent).get(step_key(config.model, config.train)),
+        timed_step=dict(TIMES.known(run.path.parent)).get(step_key(config.model, config.train)),
         floor=_floor(config, last) if last else None,
     )
 
