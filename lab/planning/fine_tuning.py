@@ -121,7 +121,7 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
                 if name == POSITIONS and len(shape) == 2 and shape[0] > context:
                     end -= (end - start) // shape[0] * (shape[0] - context)
                     shape = (context, width)
-                tensors[name] = RawTensor(entry.dtype, shape, memoryview(data[start:end]))
+                tensors[name] = RawTensor(entry.dtype, shape, data[start:end].data)
             if broken := next((name for name, tensor in tensors.items() if not tensor.is_finite), ""):
                 raise UserError(f"{base.name} cannot be begun with: its weights hold NaN or infinity, in {broken}.")
             write_tensors(run.snapshots_path / "00000000.safetensors", tensors, {"format": "pt", "step": "0"})
