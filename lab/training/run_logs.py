@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lab.core.atomic_io import is_disk_full, os_error_in_words
@@ -18,6 +19,15 @@ RETRY_SECONDS = 5.0
 """Interval between tries to write while the disk is full."""
 
 
+LogLine = Metric | Sample | Insight | Event
+WORDS: dict[type[LogLine], str] = {Metric: "the metrics", Sample: "a sample", Insight: "the insights", Event: "the events"}
+
+
+def log_paths(run: Run) -> dict[type[LogLine], Path]:
+    """The log of each kind of line."""
+    return {Metric: run.metrics_path, Sample: run.samples_path, Insight: run.insights_path, Event: run.events_path}
+
+
 class RunLogs:
     """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
 
@@ -29,10 +39,7 @@ class RunLogs:
         """Step of the last checkpoint on disk, which the message about a full disk names."""
         self._state = state
         self._clock, self._board, self._inbox = clock, board, inbox
-        self._metrics = LineWriter(run.metrics_path)
-        self._samples = LineWriter(run.samples_path)
-        self._insights = LineWriter(run.insights_path)
-        self._events = LineWriter(run.events_path)
+        self._writers = {kind: LineWriter(path) for kind, path in log_paths(run).items()}
         to_tensorboard = run.config.train.log_to == "tensorboard"
         self._tensorboard = TensorBoardLog(run.path / "tensorboard", saved_step) if to_tensorboard else None
 
@@ -67,20 +74,14 @@ class RunLogs:
             self.event("pause", waited)
             self.event("resume")
 
-    def metric(self, metric: Metric) -> None:
-        self.write("write the metrics", lambda: self._metrics.write(metric))
-        if (tensorboard := self._tensorboard) is not None:
-            self.write("write TensorBoard's events", lambda: tensorboard.write(metric))
-
-    def sample(self, sample: Sample) -> None:
-        self.write("write a sample", lambda: self._samples.write(sample))
-
-    def insight(self, insight: Insight) -> None:
-        self.write("write the insights", lambda: self._insights.write(insight))
+    def add(self, line: LogLine) -> None:
+        """Append a line to the log of its kind; a metric also for TensorBoard, if that was asked for."""
+        self.write(f"write {WORDS[type(line)]}", lambda: self._writers[type(line)].write(line))
+        if isinstance(line, Metric) and (tensorboard := self._tensorboard) is not None:
+            self.write("write TensorBoard's events", lambda: tensorboard.write(line))
 
     def event(self, kind: EventKind, text: str = "") -> None:
-        event = self._event(kind, text, self._state.step)
-        self.write("write the events", lambda: self._events.write(event))
+        self.add(self._event(kind, text, self._state.step))
 
     def report(self, kind: EventKind, message: str, **changes: Any) -> None:
         """Log an event, and show its sentence in the status, with these changes."""
@@ -90,7 +91,7 @@ class RunLogs:
     def last_event(self, text: str, step: int) -> None:
         """Append the event that training stopped, without waiting for room on the disk."""
         try:
-            self._events.write(self._event("stop", text, step))
+            self._writers[Event].write(self._event("stop", text, step))
         except OSError as error:
             if not is_disk_full(error):
                 raise os_error_in_words(error, "write the events") from error
@@ -100,9 +101,8 @@ class RunLogs:
 
     def sync(self) -> None:
         """Flush the logs to disk before a checkpoint."""
-        self._metrics.sync()
-        self._samples.sync()
-        self._insights.sync()
+        for writer in self._writers.values():
+            writer.sync()
 
     def last_saved(self) -> str:
         """A sentence about the last checkpoint."""
@@ -119,10 +119,8 @@ def truncate_logs(run: Run, step: int) -> None:
         UserError: if a file cannot be written.
     """
     try:
-        keep_lines_up_to(run.metrics_path, Metric, step)
-        keep_lines_up_to(run.samples_path, Sample, step)
-        keep_lines_up_to(run.events_path, Event, step)
-        keep_lines_up_to(run.insights_path, Insight, step)
+        for kind, path in log_paths(run).items():
+            keep_lines_up_to(path, kind, step)
         weights_file.drop_snapshots_after(run, step if run.config.start is None else max(step, 0))
     except OSError as error:
         raise os_error_in_words(error, f"resume {run.name}") from error
