@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from lab.core.atomic_io import is_disk_full, os_error_in_words
@@ -23,11 +22,6 @@ LogLine = Metric | Sample | Insight | Event
 WORDS: dict[type[LogLine], str] = {Metric: "the metrics", Sample: "a sample", Insight: "the insights", Event: "the events"}
 
 
-def log_paths(run: Run) -> dict[type[LogLine], Path]:
-    """The log of each kind of line."""
-    return {Metric: run.metrics_path, Sample: run.samples_path, Insight: run.insights_path, Event: run.events_path}
-
-
 class RunLogs:
     """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
 
@@ -39,7 +33,12 @@ class RunLogs:
         """Step of the last checkpoint on disk, which the message about a full disk names."""
         self._state = state
         self._clock, self._board, self._inbox = clock, board, inbox
-        self._writers = {kind: LineWriter(path) for kind, path in log_paths(run).items()}
+        self._writers: dict[type[LogLine], LineWriter] = {
+            Metric: LineWriter(run.metrics_path),
+            Sample: LineWriter(run.samples_path),
+            Insight: LineWriter(run.insights_path),
+            Event: LineWriter(run.events_path),
+        }
         to_tensorboard = run.config.train.log_to == "tensorboard"
         self._tensorboard = TensorBoardLog(run.path / "tensorboard", saved_step) if to_tensorboard else None
 
@@ -119,8 +118,10 @@ def truncate_logs(run: Run, step: int) -> None:
         UserError: if a file cannot be written.
     """
     try:
-        for kind, path in log_paths(run).items():
-            keep_lines_up_to(path, kind, step)
+        keep_lines_up_to(run.metrics_path, Metric, step)
+        keep_lines_up_to(run.samples_path, Sample, step)
+        keep_lines_up_to(run.events_path, Event, step)
+        keep_lines_up_to(run.insights_path, Insight, step)
         weights_file.drop_snapshots_after(run, step if run.config.start is None else max(step, 0))
     except OSError as error:
         raise os_error_in_words(error, f"resume {run.name}") from error
