@@ -55,13 +55,9 @@ class BatchFeed:
 
     def _read(self, step: int) -> Batch:
         """The batch. Its copy to a GPU begins behind what is computed there, some microseconds of a step."""
-        ids, targets = map(torch.from_numpy, self._batches.at(step))
-        if self._device.type == "cuda":
-            ids, targets = ids.pin_memory(), targets.pin_memory()
-        return (
-            ids.to(self._device, non_blocking=ids.is_pinned()),
-            targets.to(self._device, non_blocking=targets.is_pinned()),
-        )
+        to_card = self._device.type == "cuda"
+        ids, targets = (part.pin_memory() if to_card else part for part in map(torch.from_numpy, self._batches.at(step)))
+        return ids.to(self._device, non_blocking=to_card), targets.to(self._device, non_blocking=to_card)
 
 
 class GradientAccumulator:
