@@ -31,8 +31,6 @@ MOST_PAIRS = 1_000_000
 """Pairs of the validation part whose loss is measured: looking one up in a long text takes about a microsecond."""
 CONTROLS = 9
 """Most blocks of the training part that are held beside the validation part."""
-MOST_COUNTERS = 1 << 22
-"""Up to so many possible pairs each has its counter, which is quicker than sorting the pairs that occur."""
 
 Array = np.ndarray[Any, Any]
 
@@ -55,13 +53,7 @@ class BigramCounts:
     def of(cls, ids: Array, vocab_size: int) -> Self:
         """Count; each id is below `vocab_size`."""
         first = ids[:-1].astype(np.int64)
-        pairs = first * vocab_size + ids[1:]
-        if vocab_size**2 <= MOST_COUNTERS:
-            counters = np.bincount(pairs)
-            found = np.flatnonzero(counters)
-            counts = counters[found]
-        else:
-            found, counts = np.unique(pairs, return_counts=True)
+        found, counts = np.unique(first * vocab_size + ids[1:], return_counts=True)
         tokens, firsts = (np.bincount(part, minlength=vocab_size) for part in (ids, first))
         return cls(vocab_size, tokens, firsts, found, counts)
 

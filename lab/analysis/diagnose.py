@@ -21,7 +21,7 @@ from lab.analysis.diagnosed_run import (
     short_lr,
     step_text,
 )
-from lab.core.number_format import count, fixed, significant, whole
+from lab.core.number_format import count, fixed, listed, significant, whole
 from lab.data.statistics.copied_share import describe_copied
 from lab.planning.default_hyperparameters import FEWEST_TOKENS_PER_PARAMETER
 from lab.runs.run_folder import ACTIVE
@@ -190,7 +190,7 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
         if run.config.expected is not None:  # whose size was chosen for the lowest loss on so little text
             advice = f"{longer} may help."
         else:
-            advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
+            advice = f"{listed([longer, 'a smaller model', *remedies], 'or')} may help."
         return Diagnosis("text too small", evidence, f"{kept}; {advice}" if overfits else advice[0].upper() + advice[1:])
     if not overfits:
         return None
@@ -201,12 +201,8 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     )
     if run.phase in ("training", "paused"):
         kept += ", so that the run can be stopped, as a patience of 3 does"
-    advice = f"{kept}; {_either(['a longer text', 'a smaller model', 'more dropout', *remedies])} may help."
+    advice = f"{kept}; {listed(['a longer text', 'a smaller model', 'more dropout', *remedies], 'or')} may help."
     return Diagnosis("overfitting", evidence, advice)
-
-
-def _either(choices: list[str]) -> str:
-    return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
 def gave_up(run: DiagnosedRun) -> Diagnosis | None:

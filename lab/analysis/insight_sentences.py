@@ -15,7 +15,7 @@ end of the first half, where nothing has been repeated yet.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.core.number_format import MINUS, fixed, probability, whole
+from lab.core.number_format import fixed, probability, scientific, whole
 from lab.runs.run_schema import HEAD_SCORES, HeadScore, PartUpdate
 from models.config import OptimizerName
 
@@ -97,12 +97,6 @@ FAR = 10.0
 """Factor above or below from which on a ratio is mentioned."""
 
 
-def power(ratio: float) -> str:
-    """`1.2e−3`: a ratio in scientific notation, since ratios differ by powers of ten."""
-    mantissa, _, exponent = f"{ratio:.1e}".partition("e")
-    return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
-
-
 def describe_part(part: str) -> str:
     """A part in a sentence: `layer 1's attention` for `1 attention`."""
     number, _, kind = part.partition(" ")
@@ -118,13 +112,13 @@ def updates_sentence(step: int, parts: Sequence[PartUpdate], optimizer: Optimize
         why = "it was not applied, or training ended before an evaluation was due"
         return f"The update at step {whole(step)} was not measured: {why}."
     (low, least), (high, most) = min(ratios), max(ratios)
-    words = f"The update at step {whole(step)} changes {describe_part(most)} most, by {power(high)} of its size, "
-    words += f"{describe_part(least)} least, by {power(low)}"
+    words = f"The update at step {whole(step)} changes {describe_part(most)} most, by {scientific(high)} of its size, "
+    words += f"{describe_part(least)} least, by {scientific(low)}"
     total = sum(part.grad_norm**2 for part in parts)
     if total:
         largest = max(parts, key=lambda part: part.grad_norm)
         words += f"; {probability(largest.grad_norm**2 / total, 0)} of the squared gradient is in {describe_part(largest.part)}"
-    about = power(USUAL[optimizer]).replace(".0", "")
+    about = scientific(USUAL[optimizer]).replace(".0", "")
     usual = f"With Muon about {about} is usual" if optimizer == "muon" else f"A healthy ratio is about {about}"
     if high > FAR * USUAL[optimizer]:
         usual += ", this is far more: usual in the first steps, later a sign of too high a learning rate"

@@ -7,7 +7,7 @@ are averaged, so that a run of a million steps costs no more than one of a thous
 import functools
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,27 +42,6 @@ class LossCurve:
     losses: tuple[float, ...] = ()
 
 
-@dataclass
-class LossCurves:
-    """Curves by the path of their metrics.jsonl, read again only where the file has changed. Not thread-safe."""
-
-    _kept: dict[str, tuple[Stamp, LossCurve]] = field(default_factory=dict)
-
-    def read(self, path: Path) -> LossCurve:
-        """The curve as it is on disk now; an empty one where the file cannot be read. The same object where nothing changed."""
-        stamp = file_stamp(path)
-        if stamp is None:
-            self._kept.pop(str(path), None)
-            return NO_CURVE
-        kept = self._kept.pop(str(path), None)
-        if kept is None or kept[0] != stamp:
-            kept = stamp, read_loss_curve(path)
-        self._kept[str(path)] = kept
-        while len(self._kept) > CURVES_KEPT:
-            del self._kept[next(iter(self._kept))]
-        return kept[1]
-
-
 NO_CURVE = LossCurve()
 
 
@@ -87,7 +66,15 @@ class Evaluations:
 
 
 def read_loss_curve(path: Path) -> LossCurve:
-    """The curve of a metrics.jsonl; empty if the file is missing or cannot be used."""
+    """The curve of a metrics.jsonl as it is now; empty if the file is missing or cannot be used. The same object where nothing
+    changed."""
+    stamp = file_stamp(path)
+    return NO_CURVE if stamp is None else _read_curve(path, stamp)
+
+
+@functools.lru_cache(maxsize=CURVES_KEPT)
+def _read_curve(path: Path, stamp: Stamp) -> LossCurve:
+    """The curve of a file with this stamp."""
     try:
         with open_regular(path, LARGEST_LINES) as file:
             size = os.fstat(file.fileno()).st_size

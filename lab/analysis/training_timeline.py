@@ -1,14 +1,16 @@
 """Training timeline: the weights of a run by step, and the change of a prediction or number between two steps. No torch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from numpy import ndindex
+from numpy import ndenumerate
 
 from lab.core.errors import UserError
 from lab.core.number_format import probability, probability_change, significant, whole
 from lab.runs.run_folder import Run
-from lab.views.blocks import Array, IntervalBar, LensPath, Matrix, MatrixPanels, StackedStrips, Strip, Table, View
+from lab.views.blocks import Block, IntervalBar, LensPath, Matrix, MatrixPanels, StackedStrips, Strip, Table, View
 from lab.views.number_refs import element, is_token_id
+from lab.views.number_tables import Numbers
 
 
 @dataclass(frozen=True)
@@ -50,34 +52,29 @@ def stop_index(stops: list[TimelineStop], checkpoint: str, step: int | None) -> 
 
 def value_of(view: View, ref: str) -> float | None:
     """The number with this reference; None if the view does not show it."""
-    for block in view.blocks:
-        if isinstance(block, Table):
-            listed = [*block.rows, *([block.total] if block.total else [])]
-            found = next((cell.value for row in listed for cell in row if cell.ref == ref and cell.value is not None), None)
-        elif isinstance(block, IntervalBar):
-            found = next((part.high - part.low for part in block.parts if part.ref == ref), None)
-        elif isinstance(block, Strip | Matrix):
-            found = _element_of(block, ref)
-        elif isinstance(block, MatrixPanels):
-            found = next((number for each in block.matrices if (number := _element_of(each, ref)) is not None), None)
-        elif isinstance(block, StackedStrips):
-            rows = zip(block.refs, block.values.numpy(), strict=True)
-            each = (_element_of(Strip("", Array.of(values), name), ref) for name, values in rows)
-            found = next((value for value in each if value is not None), None)
-        else:
-            found = None
-        if found is not None:
-            return found
-    return None
+    name = ref.partition("[")[0]
+    numbers = (number for block in view.blocks for number in _numbers(block, name))
+    return next((value for found, value in numbers if found == ref and value is not None and value == value), None)
 
 
-def _element_of(block: Strip | Matrix, ref: str) -> float | None:
-    if not block.ref or ref.partition("[")[0] != block.ref.partition("[")[0]:
-        return None
-    values = block.values.numpy()
-    values = values.reshape(-1) if isinstance(block, Strip) else values
-    found = next((float(values[place]) for place in ndindex(values.shape) if element(block.ref, *place) == ref), None)
-    return None if found is None or found != found else found
+def _numbers(block: Block, name: str) -> Iterator[tuple[str, float | None]]:
+    """Reference and value of each number of a block; of a strip or matrix only where its reference begins with this name."""
+    arrays: list[tuple[str, Numbers]] = []
+    match block:
+        case Table():
+            yield from ((cell.ref, cell.value) for row in (*block.rows, block.total or []) for cell in row)
+        case IntervalBar():
+            yield from ((part.ref, part.high - part.low) for part in block.parts)
+        case MatrixPanels():
+            arrays = [(each.ref, each.values.numpy()) for each in block.matrices]
+        case StackedStrips():
+            arrays = list(zip(block.refs, block.values.numpy(), strict=True))
+        case Strip() | Matrix():
+            values = block.values.numpy()
+            arrays = [(block.ref, values.reshape(-1) if isinstance(block, Strip) else values)]
+    for ref, values in arrays:
+        if ref and ref.partition("[")[0] == name:
+            yield from ((element(ref, *place), float(value)) for place, value in ndenumerate(values))
 
 
 @dataclass(frozen=True)

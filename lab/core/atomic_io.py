@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from lab.core.errors import UserError
 from lab.core.safe_open import open_to_replace
 from lab.core.unfinished_folder import owner
@@ -151,23 +149,6 @@ def folder_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def keep_entries(path: Path, entries: Callable[[], object], timeout: float = LOCK_TIMEOUT) -> None:
-    """Replace a file that `safe_open.read_entries` reads by what `entries` returns once no other process writes it.
-    Raises OSError as the system says."""
-    with folder_lock(path.parent, timeout):
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(entries()), indent=1))
-
-
-def forget_file(path: Path, count: int) -> int:
-    """Remove a file that holds so many things that were measured. Returns the number. Raises UserError if the system refuses."""
-    try:
-        with folder_lock(path.parent):
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise os_error_in_words(error, f"remove {quoted(str(path))}") from error
-    return count
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -201,6 +201,17 @@ def speed(tokens_per_second: float) -> str:
     return f"{fixed(tokens_per_second, 1) if slow else count(tokens_per_second)} tokens/s"
 
 
+def scientific(x: float) -> str:
+    """`x` to two figures with a power of ten, such as 3.4e12 or 1.2e−3."""
+    digits, _, exponent = f"{x:.1e}".partition("e")
+    return _minus(f"{digits}e{int(exponent)}")
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`; "" of none."""
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def perplexity(loss: float) -> str:
     """Perplexity e^loss: the number of equally likely tokens whose choice is as uncertain as `loss` nats."""
     value = math.exp(min(loss, 700.0))

@@ -8,10 +8,10 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -226,22 +226,6 @@ def read_json(path: Path, kind: type[T], most: int) -> T:
         DamagedFileError: if it is no regular file, larger than `most` bytes, or no JSON of this type within its bounds.
     """
     return decode_json(path, read_regular(path, most), kind)
-
-
-def read_entries(path: Path, container: type[Any], kind: type[T]) -> list[T]:
-    """Entries of a JSON list, or pairs of an object, that are of this type and within its bounds; none where it cannot be read.
-
-    For files whose loss costs nothing but time: what they hold was measured, and is measured again.
-    """
-    try:
-        entries = read_json(path, container, LARGEST_CONFIG)
-    except (OSError, DamagedFileError):
-        return []
-    kept = []
-    for entry in entries.items() if isinstance(entries, dict) else entries:
-        with suppress(msgspec.ValidationError):
-            kept.append(msgspec.convert(entry, kind))
-    return kept
 
 
 def decode_json(path: Path, raw: bytes, kind: type[T]) -> T:

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_
+from lab.core.number_format import bytes_, listed
 from lab.core.visible_text import quoted, shortened, visible
 from lab.data.text_encoding import encoding_of_head, read_head
 
@@ -115,9 +115,9 @@ def describe_left_out(left_out: Iterable[str], named: Mapping[str, Sequence[str]
     for reason in filter(counts.__getitem__, REASONS):
         names = [shortened(visible(name), NAME_CHARACTERS) for name in (named or {}).get(reason, ())]
         more = [f"{len(names) - MOST_NAMED:,} more"] if len(names) > MOST_NAMED else []
-        listed = ", ".join(names[:MOST_NAMED] + more) + (advice if reason == "undecodable" else "")
-        parts.append(f"{counts[reason]:,} {REASONS[reason][counts[reason] > 1]}{f' ({listed})' if listed else ''}")
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+        told = ", ".join(names[:MOST_NAMED] + more) + (advice if reason == "undecodable" else "")
+        parts.append(f"{counts[reason]:,} {REASONS[reason][counts[reason] > 1]}{f' ({told})' if told else ''}")
+    return listed(parts)
 
 
 def _unescaped(path: str, replacement: str) -> str:

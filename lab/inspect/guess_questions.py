@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from lab.core.number_format import fixed, probability, significant, whole
+from lab.core.number_format import fixed, listed, probability, significant, whole
 from lab.inspect.stages.all_heads_stage import HeadSummary, most_bits, summary_of
 from lab.inspect.stages.attention_scores_stage import rows_and_columns
 from lab.inspect.stages.stage_context import StageContext
@@ -69,11 +69,6 @@ def tokens_before(context: StageContext) -> tuple[str, ...]:
     """Labels of the tokens up to the position."""
     first = max(0, context.position + 1 - TOKENS_SHOWN)
     return tuple(context.label(index) for index in range(first, context.position + 1))
-
-
-def listed(labels: Sequence[str]) -> str:
-    """`“a”`, `“a” and “b”`, `“a”, “b” and “c”`."""
-    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
 
 
 TOKEN_CHOICES = 5

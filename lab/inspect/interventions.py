@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from lab.core.number_format import MINUS
+from lab.core.number_format import MINUS, listed
 from models.trace_edits import Edit
 
 How = Literal["off", "mean", "scale", "attend", "hide", "patch"]
@@ -147,8 +147,7 @@ def still_valid(made: Interventions, same: int) -> Interventions:
 
 def describe_interventions(made: Iterable[Intervention]) -> str:
     """`head 2.1 off and mlp 3 × 0.5`."""
-    words = [each.description for each in made]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return listed([each.description for each in made])
 
 
 def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:

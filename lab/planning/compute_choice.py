@@ -10,22 +10,20 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from lab.core.atomic_io import keep_entries
+from lab.core.errors import UserError
+from lab.core.kept_entries import KeptEntries
 from lab.core.machine import cores, processor
 from lab.core.number_format import counted
-from lab.core.safe_open import read_entries
 from lab.planning.device import card_precision, choose_precision, describe_card, is_short_step, training_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import AttentionKernel, ModelConfig, Precision
 
 if TYPE_CHECKING:
     import torch
-
-FILE = ".speed.json"
 
 ROUNDS = 5
 SECONDS = 1.5
@@ -35,6 +33,8 @@ TOKENS = 1024
 
 Candidate = tuple[Precision, AttentionKernel]
 Seconds = Annotated[float, msgspec.Meta(ge=1e-6, le=1e5)]
+SPEEDS = KeptEntries[tuple[str, list[float]]](".speed.json", tuple[str, list[Seconds]])
+"""Seconds of each candidate by machine and shape."""
 
 
 class ComputeChoice(msgspec.Struct, frozen=True):
@@ -92,16 +92,12 @@ def _times(model: ModelConfig, batch: int, candidates: list[Candidate], home: Pa
         return dict.fromkeys(candidates, 1.0)
     shape = f"{counted(model.heads, 'head')}, width {model.width}, context {model.context}, {_windows(model, batch)} windows"
     key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(candidate) for candidate in candidates)}"
-    times = _known_times(home).get(key, [])
+    times = dict(SPEEDS.known(home)).get(key, [])
     if len(times) != len(candidates):
         times = [max(1e-6, round(seconds, 6)) for seconds in measure(candidates, _layer(model, batch)).values()]
-        with contextlib.suppress(OSError):  # on a full disk, say: the next run measures again
-            keep_entries(home / FILE, lambda: _known_times(home) | {key: times})
+        with contextlib.suppress(UserError):  # on a full disk, say: the next run measures again
+            SPEEDS.keep(home, (key, times), "the times of a layer")
     return dict(zip(candidates, times, strict=True))
-
-
-def _known_times(home: Path) -> dict[str, list[float]]:
-    return dict(read_entries(home / FILE, dict[str, Any], tuple[str, list[Seconds]]))
 
 
 def measure(candidates: list[Candidate], layer: Callable[[Candidate], None]) -> dict[Candidate, float]:

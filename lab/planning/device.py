@@ -128,9 +128,6 @@ def choose_precision(precision: str, device: "torch.device") -> Precision:
     On a CUDA card without bf16 that is fp16, see `card_precision`, and on a CPU without it fp32. On a CPU with AVX512-BF16 bf16
     is 1.2 (nano) to 1.8 (micro) times as fast. Weights and optimizer are fp32 either way.
     """
-
-    if device.type == "cuda":
-        return card_precision(describe_card(device), precision)[0]
     if precision in ("bf16", "fp16"):
         return "bf16" if precision == "bf16" else "fp16"
     if precision == "auto" and device.type == "cpu":

@@ -1,6 +1,5 @@
 """Training that begins with the weights of another run: its shape and tokenizer, and settings for trained weights. No torch."""
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +104,8 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
         UserError: if there are none, or their file is damaged.
         OSError: as the system says.
     """
+    import numpy as np
+
     source = base.path / WEIGHTS
     width = base.config.model.width
     try:
@@ -112,22 +113,18 @@ def copy_start(base: Run, run: Run, context: int) -> StartConfig:
         run.snapshots_path.mkdir(run.path.stat().st_mode & 0o777)
         with opened_with_header(source) as (file, header):
             step, begin = header.step, file.tell()
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-                tensors = {}
-                for name, entry in header.tensors.items():
-                    start, end = (begin + offset for offset in entry.data_offsets)
-                    shape = entry.shape
-                    if name == POSITIONS and len(shape) == 2 and shape[0] > context:
-                        end -= (end - start) // shape[0] * (shape[0] - context)
-                        shape = (context, width)
-                    tensors[name] = RawTensor(entry.dtype, shape, data[start:end])
-                try:
-                    if broken := next((name for name, tensor in tensors.items() if not tensor.is_finite), ""):
-                        raise UserError(f"{base.name} cannot be begun with: its weights hold NaN or infinity, in {broken}.")
-                    write_tensors(run.snapshots_path / "00000000.safetensors", tensors, {"format": "pt", "step": "0"})
-                finally:
-                    for tensor in tensors.values():
-                        tensor.data.release()  # a map that is looked at cannot be closed
+            data = np.memmap(file, np.uint8, "r")
+            tensors = {}
+            for name, entry in header.tensors.items():
+                start, end = (begin + offset for offset in entry.data_offsets)
+                shape = entry.shape
+                if name == POSITIONS and len(shape) == 2 and shape[0] > context:
+                    end -= (end - start) // shape[0] * (shape[0] - context)
+                    shape = (context, width)
+                tensors[name] = RawTensor(entry.dtype, shape, data[start:end].data)
+            if broken := next((name for name, tensor in tensors.items() if not tensor.is_finite), ""):
+                raise UserError(f"{base.name} cannot be begun with: its weights hold NaN or infinity, in {broken}.")
+            write_tensors(run.snapshots_path / "00000000.safetensors", tensors, {"format": "pt", "step": "0"})
     except FileNotFoundError as error:
         raise UserError(_no_weights(base.name)) from error
     return StartConfig(base=base.name, base_step=step)

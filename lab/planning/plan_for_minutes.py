@@ -17,8 +17,8 @@ from lab.planning.expected_loss import LAW, SMALLEST, Learning, learning_of
 from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun, TextSize, resolve
 from lab.planning.run_cost import SECONDS_AROUND, epochs_in_words, evaluation_share
 from lab.planning.settings_table import AUTO, RunRequest, SettingError
-from lab.planning.step_time import StepSpeed, StepTimer, known_times, step_key
-from lab.planning.text_difficulty import Correction, Outcome, correction, known_outcomes
+from lab.planning.step_time import TIMES, StepSpeed, StepTimer, step_key
+from lab.planning.text_difficulty import OUTCOMES, Correction, Outcome, correction
 from lab.runs.schema_parts import ExpectedLoss
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
@@ -265,7 +265,7 @@ TIMING_SHARE = 0.3
 def measured_plan(request: RunRequest, text: TextSize, home: Path, passed: float, waiting: Callable[[], None]) -> MinutesPlan:
     """The plan, `passed` seconds after the run was asked for. `waiting` is called while steps are timed, and cancels by raising.
     Raises UserError where the steps cannot be computed, SettingError if there can be no such run."""
-    times, outcomes, begun = known_times(home), known_outcomes(home), time.monotonic()
+    times, outcomes, begun = dict(TIMES.known(home)), OUTCOMES.known(home), time.monotonic()
     for turn in range(MOST_TIMED + 1):
         now = passed + time.monotonic() - begun
         before = seconds_counted(now, request.minutes or 0.0)

@@ -27,7 +27,6 @@ from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts, token_dtype
 from lab.data.train_val_split import Split
 from models.config import TokenizerError
-from models.tokenizers.tokenizer import Tokenizer
 
 FOLDER = ".prepared"
 FORMAT = 1
@@ -77,27 +76,44 @@ class PreparationCache:
         self.folder = home / FOLDER
         self._most = most
 
-    def text(self, key: str) -> KeptText | None:
-        """The text with this key, if it is kept."""
-        return self._read("text", key, lambda raw: msgspec.json.decode(raw, type=KeptText))
+    def read(self, kind: str, key: str, decode: Callable[[bytes], T]) -> T | None:
+        """The entry of this kind with this key, if it is kept and can be decoded."""
+        if not self._is_ours():
+            return None
+        path = self._path(kind, key, "json")
+        try:
+            raw = read_regular(path, max(LARGEST_ENTRY, LARGEST_TOKENIZER))
+        except FileNotFoundError:
+            return None
+        except (OSError, UserError):
+            raw = b""
+        checksum, rest = raw[:65], raw[65:]
+        try:
+            if not _CHECKSUM.fullmatch(checksum) or hashlib.sha256(rest).hexdigest().encode() != checksum[:64]:
+                raise ValueError("damaged")
+            found = decode(rest)
+        except (ValueError, TokenizerError, *JSON_ERRORS):
+            self.remove(kind, key)
+            return None
+        for suffix in ("json", "bin"):
+            with suppress(OSError):
+                os.utime(self._path(kind, key, suffix))
+        return found
 
-    def keep_text(self, key: str, text: KeptText) -> None:
-        self._keep("text", key, msgspec.json.encode(text))
+    def keep(self, kind: str, key: str, contents: bytes) -> None:
+        with suppress(OSError, UserError):
+            if self._make_room(len(contents)):  # not synced: its checksum tells whether it is whole
+                chunks = [hashlib.sha256(contents).hexdigest().encode() + b"\n", contents]
+                replace_atomic(self._path(kind, key, "json"), chunks, is_lasting=False)
 
-    def forget_text(self, key: str) -> None:
-        self._remove("text", key)
-
-    def vocabulary(self, key: str) -> Tokenizer | None:
-        """The learned tokenizer with this key, if it is kept."""
-        return self._read("vocabulary", key, lambda raw: Tokenizer.loads(raw, "the kept vocabulary"))
-
-    def keep_vocabulary(self, key: str, tokenizer: Tokenizer) -> None:
-        self._keep("vocabulary", key, tokenizer.dumps().encode())
+    def remove(self, kind: str, key: str) -> None:
+        for suffix in ("json", "bin"):
+            _unlink(self._path(kind, key, suffix))
 
     def tokens(self, key: str, path: Path, vocab_size: int, report: Report) -> TokenFileFacts | None:
         """Copy the file of tokens with this key to `path`, if it is kept, and return its facts.
         Raises OSError if `path` cannot be written."""
-        facts = self._read("tokens", key, lambda raw: msgspec.json.decode(raw, type=TokenFileFacts))
+        facts = self.read("tokens", key, lambda raw: msgspec.json.decode(raw, type=TokenFileFacts))
         if facts is None:
             return None
         dtype = token_dtype(vocab_size)
@@ -105,7 +121,7 @@ class PreparationCache:
         try:
             source = open_regular(self._path("tokens", key, "bin"), size)
         except (OSError, UserError):
-            self._remove("tokens", key)
+            self.remove("tokens", key)
             return None
         with source, os.fdopen(open_to_replace(path), "wb") as target:
             for block in _blocks(source):
@@ -115,7 +131,7 @@ class PreparationCache:
                 target.write(block)
                 report(done / max(1, size))
         if done != size or digest.hexdigest() != facts.sha256 or highest >= vocab_size:
-            self._remove("tokens", key)
+            self.remove("tokens", key)
             return None
         return facts
 
@@ -131,7 +147,7 @@ class PreparationCache:
 
             if self._make_room(size):
                 replace_atomic(self._path("tokens", key, "bin"), blocks(), is_lasting=False)
-                self._keep("tokens", key, msgspec.json.encode(facts))
+                self.keep("tokens", key, msgspec.json.encode(facts))
 
     def size(self) -> int:
         """Bytes of all entries, and of what killed processes left of some."""
@@ -149,35 +165,6 @@ class PreparationCache:
 
     def _path(self, kind: str, key: str, suffix: str) -> Path:
         return self.folder / f"{kind}-{key}.{suffix}"
-
-    def _read(self, kind: str, key: str, decode: Callable[[bytes], T]) -> T | None:
-        if not self._is_ours():
-            return None
-        path = self._path(kind, key, "json")
-        try:
-            raw = read_regular(path, max(LARGEST_ENTRY, LARGEST_TOKENIZER))
-        except FileNotFoundError:
-            return None
-        except (OSError, UserError):
-            raw = b""
-        checksum, rest = raw[:65], raw[65:]
-        try:
-            if not _CHECKSUM.fullmatch(checksum) or hashlib.sha256(rest).hexdigest().encode() != checksum[:64]:
-                raise ValueError("damaged")
-            found = decode(rest)
-        except (ValueError, TokenizerError, *JSON_ERRORS):
-            self._remove(kind, key)
-            return None
-        for suffix in ("json", "bin"):
-            with suppress(OSError):
-                os.utime(self._path(kind, key, suffix))
-        return found
-
-    def _keep(self, kind: str, key: str, contents: bytes) -> None:
-        with suppress(OSError, UserError):
-            if self._make_room(len(contents)):  # not synced: its checksum tells whether it is whole
-                chunks = [hashlib.sha256(contents).hexdigest().encode() + b"\n", contents]
-                replace_atomic(self._path(kind, key, "json"), chunks, is_lasting=False)
 
     def _make_room(self, size: int) -> bool:
         """Make the folder, and remove leftovers and the files unused for longest, until `size` more bytes fit. False if they
@@ -222,10 +209,6 @@ class PreparationCache:
                 facts = path.lstat()
                 if not stat.S_ISDIR(facts.st_mode):
                     yield path, facts
-
-    def _remove(self, kind: str, key: str) -> None:
-        for suffix in ("json", "bin"):
-            _unlink(self._path(kind, key, suffix))
 
 
 def _unlink(path: Path) -> None:

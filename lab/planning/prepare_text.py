@@ -97,7 +97,7 @@ class TextPreparation:
         started, stamp = time.time(), text_stamp(corpus)
         key = key_of("text", stamp.key) if stamp else ""
         other = corpus.validation
-        if stamp and (kept := self.cache.text(key)):
+        if stamp and (kept := self.cache.read("text", key, msgspec.json.Decoder(KeptText).decode)):
             corpus.remember(kept.size)
             if other is not None and kept.validation is not None:
                 other.remember(kept.validation)
@@ -113,7 +113,8 @@ class TextPreparation:
                 raise UserError(problem)
         split = split_text(corpus, lambda done, total: report(MEASURING, 1 - MEASURING, done, total))
         if stamp and size.bytes >= self.least and stamp.settled(started) and text_stamp(corpus) == stamp:
-            self.cache.keep_text(key, KeptText(size, split, other.measure() if other is not None else None))
+            kept = KeptText(size, split, other.measure() if other is not None else None)
+            self.cache.keep("text", key, msgspec.json.encode(kept))
         return split
 
     def tokenizer(self, kind: TokenizerKind, vocab_size: int, split: Split) -> Tokenizer:
@@ -127,13 +128,13 @@ class TextPreparation:
             return train_tokenizer(kind, vocab_size, self.corpus, split, report)
         what = self.corpus.sha256, split.split, split.held, self.corpus.has_end_of_text
         key = key_of("vocabulary", what, vocab_size, version("rustbpe"))
-        if kept := self.cache.vocabulary(key):
+        if kept := self.cache.read("vocabulary", key, lambda raw: Tokenizer.loads(raw, "the kept vocabulary")):
             report(1.0)
             return kept
         with self._forgotten_if_changed():
             learned = train_tokenizer(kind, vocab_size, self.corpus, split, report)
         if self.corpus.bytes >= self.least:
-            self.cache.keep_vocabulary(key, learned)
+            self.cache.keep("vocabulary", key, learned.dumps().encode())
         return learned
 
     def tokens(self, split: Split, tokenizer: Tokenizer, path: Path) -> TokenFileFacts:
@@ -168,7 +169,7 @@ class TextPreparation:
             yield
         except TextChangedError:
             if stamp := text_stamp(self.corpus):
-                self.cache.forget_text(key_of("text", stamp.key))
+                self.cache.remove("text", key_of("text", stamp.key))
             raise
 
 

@@ -6,24 +6,22 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from lab.core.atomic_io import forget_file, keep_entries, os_error_in_words
 from lab.core.child_process import MeasuringProcess
+from lab.core.kept_entries import KeptEntries
 from lab.core.machine import Machine, cores, gpu, processor
-from lab.core.safe_open import read_entries
 from lab.planning.default_hyperparameters import QUICK_FLOPS_PER_CORE, QUICK_FLOPS_PER_GPU, QUICKEST_GPU_STEP
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token
 
-FILE = ".steps.json"
-"""File of measured step times, in the folder of runs."""
-
 StepSeconds = Annotated[float, msgspec.Meta(ge=1e-5, le=1e5)]
 """Bounds of a step's time that can be true: ten microseconds, and a day."""
+TIMES = KeptEntries[tuple[str, float]](".steps.json", tuple[str, StepSeconds])
+"""Seconds of every step that was measured before, by `step_key`."""
 
 
 class TimingJob(msgspec.Struct, frozen=True):
@@ -49,16 +47,6 @@ def _here() -> str:
     return f"{processor()}, {cores()} cores, {gpu()}, torch {version('torch')}"
 
 
-def known_times(home: Path) -> dict[str, float]:
-    """Seconds of every step that was measured before, by `step_key`."""
-    return dict(read_entries(home / FILE, dict[str, Any], tuple[str, StepSeconds]))
-
-
-def forget_times(home: Path) -> int:
-    """Forget them all; returns their number. Raises UserError if the system refuses."""
-    return forget_file(home / FILE, len(known_times(home)))
-
-
 class StepTimer:
     """One measurement, which another thread may cancel."""
 
@@ -80,16 +68,13 @@ class StepTimer:
         Raises UserError if the steps cannot be computed, with the reason, or the time cannot be kept.
         """
         home, key = Path(self._job.home), step_key(self._job.model, self._job.train)
-        if seconds := known_times(home).get(key):
+        if seconds := dict(TIMES.known(home)).get(key):
             return seconds
-        try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            output = self._process.run(msgspec.json.encode(self._job), waiting, after)
-            if output is None or self.held_up:
-                return float(output) if output is not None else None
-            keep_entries(home / FILE, lambda: known_times(home) | {key: float(output)})
-        except OSError as error:
-            raise os_error_in_words(error, f"keep the time of a step in {home}") from error
+        output = self._process.run(msgspec.json.encode(self._job), waiting, after)
+        if output is None:
+            return None
+        if not self.held_up:
+            TIMES.keep(home, (key, float(output)), "the time of a step")
         return float(output)
 
 

@@ -10,13 +10,13 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from lab.core.atomic_io import forget_file, keep_entries, os_error_in_words
 from lab.core.child_process import MeasuringProcess
-from lab.core.safe_open import read_entries
+from lab.core.errors import UserError
+from lab.core.kept_entries import KeptEntries
 from lab.core.visible_text import shortened, visible
 from lab.data.corpus import Corpus
 from lab.data.statistics.text_sample import text_sample
@@ -53,9 +53,7 @@ def pilot_shape(vocabulary: int, context: int) -> ModelConfig:
     return ModelConfig(layers=LAYERS, heads=HEADS, width=WIDTH, vocab_size=vocabulary, context=context)
 
 
-PILOTS = ".pilots.json"
-MOST_PILOTS = 200
-"""Pilots that are kept, the latest."""
+PILOTS = KeptEntries[tuple[str, Pilot]](".pilots.json", tuple[str, Pilot], most=200)
 VERSION = 1
 """Of what a pilot is: others are trained anew."""
 
@@ -79,32 +77,16 @@ class PilotTrainer:
         if sample is None:
             return None
         key = hashlib.sha256(repr((VERSION, len(sample.seen))).encode() + sample.seen + sample.held).hexdigest()
-        if known := known_pilots(home).get(key):
+        if known := dict(PILOTS.known(home)).get(key):
             return known
         output = self._process.run(msgspec.json.encode(sample), waiting, after)
         if not output:
             return None
         pilot = msgspec.structs.replace(msgspec.json.decode(output, type=Pilot), entropy=corpus.entropy_bits_per_byte)
-        try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            keep_entries(home / PILOTS, lambda: dict(list((known_pilots(home) | {key: pilot}).items())[-MOST_PILOTS:]))
-        except OSError as error:
-            raise os_error_in_words(error, f"keep the pilot of a text in {home}") from error
+        PILOTS.keep(home, (key, pilot), "the pilot of a text")
         return pilot
 
 
-def known_pilots(home: Path) -> dict[str, Pilot]:
-    return dict(read_entries(home / PILOTS, dict[str, Any], tuple[str, Pilot]))
-
-
-def forget_pilots(home: Path) -> int:
-    """Forget them all; returns their number. Raises UserError if the system refuses."""
-    return forget_file(home / PILOTS, len(known_pilots(home)))
-
-
-OUTCOMES = ".outcomes.json"
-MOST_OUTCOMES = 100
-"""Outcomes that are kept, the latest."""
 LOCK_TIMEOUT = 60.0
 """Seconds that a run waits for others that end at once: nobody waits for it."""
 AS_PLANNED = 0.8
@@ -125,6 +107,9 @@ class Outcome(msgspec.Struct, frozen=True):
     """Its bits per byte over those of the law alone. At three times the law a model has learned nothing of most texts."""
 
 
+OUTCOMES = KeptEntries[Outcome](".outcomes.json", Outcome, most=100, is_list=True)
+
+
 class Correction(msgspec.Struct, frozen=True):
     """A factor on the loss that the law expects, and the runs on the same text that it is from."""
 
@@ -140,10 +125,6 @@ class Correction(msgspec.Struct, frozen=True):
         return f"corrected by {by}: {names}, on the same text, lost {'more' if self.factor > 1 else 'less'} than was expected"
 
 
-def known_outcomes(home: Path) -> list[Outcome]:
-    return read_entries(home / OUTCOMES, list[Any], Outcome)[-MOST_OUTCOMES:]
-
-
 def keep_outcome(config: RunConfig, status: Status, home: Path) -> None:
     """Keep the outcome of a finished run, if anything was expected of it."""
     got = status.final_best.bits_per_byte if status.final_best is not None else None
@@ -152,14 +133,8 @@ def keep_outcome(config: RunConfig, status: Status, home: Path) -> None:
     if status.step < AS_PLANNED * config.expected.steps:
         return  # slower than planned: that is the machine's doing, not the text's
     outcome = {"run": config.name, "source": config.data.source, "ratio": got / config.expected.by_law}
-    with contextlib.suppress(OSError, msgspec.ValidationError):  # a full disk, or a text unlike any other
-        checked = msgspec.convert(outcome, Outcome)
-        keep_entries(home / OUTCOMES, lambda: [*known_outcomes(home), checked][-MOST_OUTCOMES:], LOCK_TIMEOUT)
-
-
-def forget_outcomes(home: Path) -> int:
-    """Forget them all; returns their number. Raises UserError if the system refuses."""
-    return forget_file(home / OUTCOMES, len(known_outcomes(home)))
+    with contextlib.suppress(UserError, msgspec.ValidationError):  # a full disk, or a text unlike any other
+        OUTCOMES.keep(home, msgspec.convert(outcome, Outcome), "the outcome of a run", LOCK_TIMEOUT)
 
 
 def correction(outcomes: Sequence[Outcome], source: str) -> Correction:

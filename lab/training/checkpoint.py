@@ -128,15 +128,19 @@ def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> LoadedC
     return None
 
 
-def load_previous_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> TrainerState | None:
-    """Load the checkpoint before the last into model and optimizer, and return its state; None where none can be read."""
-    path = run.path / "previous.safetensors"
-    try:
-        state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
-    except (FileNotFoundError, DamagedFileError):
-        return None
-    load_tensors(run, path, model, optimizer, tensors)
-    return state
+def load_readable(
+    run: Run, model: nn.Module, optimizer: Optimizer, names: tuple[str, ...] = ("last", "previous")
+) -> tuple[TrainerState, str] | None:
+    """Load the first of these checkpoints that can be read into model and optimizer; return its state and name, or None."""
+    for name in names:
+        path = run.path / f"{name}.safetensors"
+        try:
+            state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
+        except (FileNotFoundError, DamagedFileError):
+            continue
+        load_tensors(run, path, model, optimizer, tensors)
+        return state, name
+    return None
 
 
 def read_checkpoint(

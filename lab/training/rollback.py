@@ -85,8 +85,8 @@ class Rollback:
     @torch.no_grad()
     def _restore(self) -> tuple[int | None, list[float]]:
         if self._step is None:
-            earlier = checkpoint.load_previous_checkpoint(self._run, self._trained.model, self._trained.optimizer)
-            return (earlier.step, earlier.spike_detector.losses) if earlier else (None, [])
+            earlier = checkpoint.load_readable(self._run, self._trained.model, self._trained.optimizer, ("previous",))
+            return (earlier[0].step, earlier[0].spike_detector.losses) if earlier else (None, [])
         self._trained.model.load_state_dict(tensors_under(MODEL_PREFIX, self._tensors))
         own = {name: value.clone() for name, value in tensors_under(OPTIMIZER_PREFIX, self._tensors).items()}
         load_optimizer(self._trained.model, self._trained.optimizer, own)

@@ -18,6 +18,10 @@ RETRY_SECONDS = 5.0
 """Interval between tries to write while the disk is full."""
 
 
+LogLine = Metric | Sample | Insight | Event
+WORDS: dict[type[LogLine], str] = {Metric: "the metrics", Sample: "a sample", Insight: "the insights", Event: "the events"}
+
+
 class RunLogs:
     """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
 
@@ -29,10 +33,12 @@ class RunLogs:
         """Step of the last checkpoint on disk, which the message about a full disk names."""
         self._state = state
         self._clock, self._board, self._inbox = clock, board, inbox
-        self._metrics = LineWriter(run.metrics_path)
-        self._samples = LineWriter(run.samples_path)
-        self._insights = LineWriter(run.insights_path)
-        self._events = LineWriter(run.events_path)
+        self._writers: dict[type[LogLine], LineWriter] = {
+            Metric: LineWriter(run.metrics_path),
+            Sample: LineWriter(run.samples_path),
+            Insight: LineWriter(run.insights_path),
+            Event: LineWriter(run.events_path),
+        }
         to_tensorboard = run.config.train.log_to == "tensorboard"
         self._tensorboard = TensorBoardLog(run.path / "tensorboard", saved_step) if to_tensorboard else None
 
@@ -67,20 +73,14 @@ class RunLogs:
             self.event("pause", waited)
             self.event("resume")
 
-    def metric(self, metric: Metric) -> None:
-        self.write("write the metrics", lambda: self._metrics.write(metric))
-        if (tensorboard := self._tensorboard) is not None:
-            self.write("write TensorBoard's events", lambda: tensorboard.write(metric))
-
-    def sample(self, sample: Sample) -> None:
-        self.write("write a sample", lambda: self._samples.write(sample))
-
-    def insight(self, insight: Insight) -> None:
-        self.write("write the insights", lambda: self._insights.write(insight))
+    def add(self, line: LogLine) -> None:
+        """Append a line to the log of its kind; a metric also for TensorBoard, if that was asked for."""
+        self.write(f"write {WORDS[type(line)]}", lambda: self._writers[type(line)].write(line))
+        if isinstance(line, Metric) and (tensorboard := self._tensorboard) is not None:
+            self.write("write TensorBoard's events", lambda: tensorboard.write(line))
 
     def event(self, kind: EventKind, text: str = "") -> None:
-        event = self._event(kind, text, self._state.step)
-        self.write("write the events", lambda: self._events.write(event))
+        self.add(self._event(kind, text, self._state.step))
 
     def report(self, kind: EventKind, message: str, **changes: Any) -> None:
         """Log an event, and show its sentence in the status, with these changes."""
@@ -90,7 +90,7 @@ class RunLogs:
     def last_event(self, text: str, step: int) -> None:
         """Append the event that training stopped, without waiting for room on the disk."""
         try:
-            self._events.write(self._event("stop", text, step))
+            self._writers[Event].write(self._event("stop", text, step))
         except OSError as error:
             if not is_disk_full(error):
                 raise os_error_in_words(error, "write the events") from error
@@ -100,9 +100,8 @@ class RunLogs:
 
     def sync(self) -> None:
         """Flush the logs to disk before a checkpoint."""
-        self._metrics.sync()
-        self._samples.sync()
-        self._insights.sync()
+        for writer in self._writers.values():
+            writer.sync()
 
     def last_saved(self) -> str:
         """A sentence about the last checkpoint."""

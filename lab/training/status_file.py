@@ -1,6 +1,5 @@
 """status.json: the trainer's phase, step and messages, and a heartbeat once a second."""
 
-import contextlib
 import os
 import threading
 import time
@@ -9,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from lab.core.atomic_io import is_disk_full, is_write_denied, temporary_beside, write_all
-from lab.core.safe_open import open_to_overwrite, open_to_replace
+from lab.core.atomic_io import is_disk_full, is_write_denied, replace_atomic
+from lab.core.safe_open import open_to_overwrite
 from lab.runs.run_folder import STATUS_PADDING
 from lab.runs.run_schema import Phase, Status
 
@@ -70,14 +69,8 @@ class StatusBoard:
             content = msgspec.json.encode(self._status) + b"\n"
             padded = -(-len(content) // STATUS_PADDING) * STATUS_PADDING
             content = content[:-1].ljust(padded - 1) + b"\n"
-            temporary = temporary_beside(self._path)
             try:
-                descriptor = open_to_replace(temporary)
-                try:
-                    write_all(descriptor, content)
-                finally:
-                    os.close(descriptor)
-                os.replace(temporary, self._path)
+                replace_atomic(self._path, [content], is_lasting=False)
             except OSError as error:
                 if not is_disk_full(error) and (first or not is_write_denied(error)):
                     raise
@@ -85,9 +78,6 @@ class StatusBoard:
                     self._write_over(content)
                 except FileNotFoundError:
                     raise error from None
-            finally:
-                with contextlib.suppress(PermissionError):  # then there is none
-                    temporary.unlink(missing_ok=True)
 
     def _write_over(self, content: bytes) -> None:
         """Overwrite the file in place, in one write, on a full disk or in a folder where no file can be made.

@@ -26,17 +26,19 @@ from lab.planning.text_difficulty import (
     Pilot,
     pilot_shape,
 )
+from lab.runs.run_schema import TrainConfig
+from lab.training.model_as_trained import ModelAsTrained
+from lab.training.weight_average import WeightAverage
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.learning_rate import schedule_factor
-from models.optimizers import make_optimizer, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 
 SEED = 1
 AT_ONCE = 32
 """Windows evaluated in one forward pass."""
-AVERAGED, AVERAGED_EVERY = 0.05, 4
-"""Share of the steps so far over which weights are averaged, and the steps between updates: as `lab.training.weight_average`."""
+AVERAGED = 0.05
+"""Share of the steps so far over which weights are averaged."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +65,25 @@ def train(
 ) -> list[float]:
     """Train a model as a run is by default, and evaluate its averaged weights after these steps and at the end.
     Returns held-out losses in bits per byte."""
-    model = GPT(shape, seed=seed).train()
     lr = default_lr(shape.width, DEFAULT_OPTIMIZER)
-    optimizer = make_optimizer(model, lr, weight_decay, (0.9, 0.95), DEFAULT_OPTIMIZER)
-    set_muon_dtype(optimizer, torch.float32)
+    settings = TrainConfig(optimizer=DEFAULT_OPTIMIZER, lr=lr, weight_decay=weight_decay, average=AVERAGED)
+    trained = ModelAsTrained(shape, settings, seed=seed)
+    trained.set_arithmetic("fp32", "auto")
+    model, average = trained.model.train(), WeightAverage(trained)
     windows = _windows(text.train, shape.context, seed)
-    weights = [parameter.detach() for parameter in model.parameters()]
-    average = [weight.clone() for weight in weights]
     losses = []
     torch.manual_seed(seed)
     for step in range(1, steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = lr * schedule_factor("cosine", step / steps, 0.03, 0.1)
+        trained.set_lr(lr * schedule_factor(settings.schedule, step / steps, settings.warmup, settings.final_lr))
         rows = np.stack([text.train[start : start + shape.context + 1] for start in (next(windows) for _ in range(batch))])
         model.loss(torch.from_numpy(rows[:, :-1].copy()), torch.from_numpy(rows[:, 1:].copy())).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if step % AVERAGED_EVERY == 0:
-            torch._foreach_lerp_(average, weights, min(1.0, AVERAGED_EVERY / (AVERAGED * step)))
+        trained.clip_gradients()
+        trained.optimizer.step()
+        trained.optimizer.zero_grad()
+        average.update(step)
         if step in evaluated or step == steps:
-            latest = [weight.clone() for weight in weights]
-            torch._foreach_copy_(weights, average)
-            losses.append(bits_per_byte(model, text))
-            torch._foreach_copy_(weights, latest)
+            with average.shown():
+                losses.append(bits_per_byte(model, text))
     return losses
 
 

@@ -200,7 +200,7 @@ class Training:
                 found = self._evaluate(step)
             metric.val_loss, metric.bits_per_byte = found.val_loss, found.bits_per_byte
         metric.seconds = round(self.clock.seconds(), 3)
-        self.logs.metric(metric)
+        self.logs.add(metric)
         self.state.pending = None
         self.board.update(step=step, seconds=self.clock.seconds())
         if use := self.gpu_meter.measure(self.throughput.per_second() / self.ranks.count):
@@ -209,7 +209,7 @@ class Training:
             with self.average.shown():
                 with full_precision():
                     insight = self.insights.measure(self.model, step, self.state.pending_updates)
-                self.logs.insight(insight)
+                self.logs.add(insight)
                 self._write_samples(train.prompts)
             if self.saver.save_if_best(step, metric.val_loss):
                 self.board.update(best_val_loss=metric.val_loss, best_step=step)
@@ -232,7 +232,7 @@ class Training:
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
         with full_precision(), suppress(LogitsError):  # the model's output is NaN, as the loss shows
             for sample in write_samples(self.model, self.setup.tokenizer, self.config, self.state.step, prompts):
-                self.logs.sample(sample)
+                self.logs.add(sample)
 
     def _handle_commands(self) -> None:
         """Carry out the commands in control/. Raises StopRequestedError if one asks for the end."""

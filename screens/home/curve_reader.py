@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from lab.analysis.loss_curve import NO_CURVE, Evaluations, LossCurve, LossCurves
+from lab.analysis.loss_curve import NO_CURVE, Evaluations, LossCurve, read_loss_curve
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Sample
@@ -32,18 +32,14 @@ class CurveReader:
     """Reads again only what has changed on disk. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._curves = LossCurves()
         self._detailed: tuple[Path, Evaluations, LineReader[Sample]] | None = None
         """The folder of the run whose detail was read last, and its evaluations and samples."""
         self._samples: list[Sample] = []
 
     def read(self, runs: Sequence[RunSummary], detailed: RunSummary | None) -> tuple[dict[Path, LossCurve], RunDetail | None]:
         """The curves of these runs by folder, and the detail of one."""
-        curves = {run.path: self._curve(run) for run in runs}
+        curves = {run.path: _curve(run) for run in runs}
         return curves, None if detailed is None else self._detail(detailed)
-
-    def _curve(self, run: RunSummary) -> LossCurve:
-        return NO_CURVE if run.problem else self._curves.read(Run(run.path).metrics_path)
 
     def _detail(self, run: RunSummary) -> RunDetail:
         import_module("screens.plot.plot_widget")  # The pane's: its numpy would hold up the event loop.
@@ -58,4 +54,8 @@ class CurveReader:
         self._samples = new if samples.restarted else self._samples + new
         written = [sample for sample in reversed(self._samples) if sample.prompt == self._samples[-1].prompt]
         at = {round(number * (len(written) - 1) / (SAMPLES - 1)) for number in range(SAMPLES)} if written else ()
-        return RunDetail(run, self._curve(run), evaluations.read(), tuple(written[each] for each in sorted(at)))
+        return RunDetail(run, _curve(run), evaluations.read(), tuple(written[each] for each in sorted(at)))
+
+
+def _curve(run: RunSummary) -> LossCurve:
+    return NO_CURVE if run.problem else read_loss_curve(Run(run.path).metrics_path)

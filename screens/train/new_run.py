@@ -32,8 +32,8 @@ from lab.planning.run_cost import describe_text, run_cost
 from lab.planning.sequence_preview import SplitRequest, run_split_process
 from lab.planning.settings_form import LOCKED, Plan, defaults, make_plan, parse_settings, settings_of_base
 from lab.planning.settings_table import AUTO, RunRequest, Settings
-from lab.planning.step_time import StepTimer, known_times, step_key
-from lab.planning.text_difficulty import Pilot, PilotTrainer, known_outcomes
+from lab.planning.step_time import TIMES, StepTimer, step_key
+from lab.planning.text_difficulty import OUTCOMES, Pilot, PilotTrainer
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
 from lab.runs.rename_delete import delete_run
@@ -302,8 +302,8 @@ class NewRun(Widget):
         form, base = self.form, self.base
         request, _ = parse_settings(form.settings, self._text)
         text = replace(self._text, pilot=self._pilots.get(_text_key(request)) if base is None else None)
-        times = known_times(home()) | {key: times[0] for key, times in self._step_seconds.items() if times}
-        plan = make_plan(form.settings, text, self._machine, self._hidden, base, times, known_outcomes(home()))
+        times = dict(TIMES.known(home())) | {key: times[0] for key, times in self._step_seconds.items() if times}
+        plan = make_plan(form.settings, text, self._machine, self._hidden, base, times, OUTCOMES.known(home()))
         run, step_seconds = plan.run, self.known_step_seconds(plan)
         form.defaults = defaults(form.settings, self._text, self._machine, run, base)
         form.query_one("#form-model", Static).update("" if run is None else model_picture(run))

@@ -16,14 +16,13 @@ def cache(emptied: bool, as_json: bool) -> None:
     takes more than its bound or a tenth of the free disk.
     """
     from lab.planning.preparation_cache import MOST_BYTES, PreparationCache
-    from lab.planning.step_time import forget_times
-    from lab.planning.text_difficulty import forget_outcomes, forget_pilots
+    from lab.planning.step_time import TIMES
+    from lab.planning.text_difficulty import OUTCOMES, PILOTS
     from lab.runs.home_folder import home
 
     kept = PreparationCache(home())
     freed = kept.empty() if emptied else 0
-    forget = (forget_outcomes, forget_times, forget_pilots) if emptied else ()
-    outcomes, times, pilots = [each(home()) for each in forget] or (0, 0, 0)
+    outcomes, times, pilots = (each.forget(home()) if emptied else 0 for each in (OUTCOMES, TIMES, PILOTS))
     if as_json:
         forgotten = {"outcomes_forgotten": outcomes, "step_times_forgotten": times, "pilots_forgotten": pilots}
         write_json({"path": str(kept.folder), "bytes": kept.size(), "most_bytes": MOST_BYTES, "freed_bytes": freed} | forgotten)

@@ -4,7 +4,6 @@ Tensors of the model go through NCCL on GPUs and Gloo on the CPU; orders and los
 which a rank may wait for as long as rank 0 evaluates, is paused, or waits for room on a disk.
 """
 
-import inspect
 import os
 import re
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import torch
@@ -64,14 +63,8 @@ POLL_SECONDS = 0.0002
 IDLE_SECONDS = 0.02
 """The same once none has come for `BUSY_SECONDS`: while rank 0 evaluates or is paused."""
 BUSY_SECONDS = 1.0
-COALESCED_BYTES = 25 << 20
-"""Gradients that are added up at once after the backward pass, the size of DistributedDataParallel's buckets."""
 LONGEST_REASON = 200
 """Characters of PyTorch's reason for a broken connection that are repeated."""
-NO_SECOND_SYNC: dict[str, Any] = (
-    {"init_sync": False} if "init_sync" in inspect.signature(DistributedDataParallel).parameters else {}
-)
-"""The ranks have the same weights before; torch 2.6 compares and sends them once more."""
 
 
 TYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32)}
@@ -217,29 +210,15 @@ class RankGroup:
             _Loss(model, loss),
             device_ids=[self.device] if self.device.type == "cuda" else None,
             gradient_as_bucket_view=True,
-            **NO_SECOND_SYNC,
         )
         parallel.register_comm_hook(None, _add_up)
         return parallel
 
     def add_up_gradients(self, weights: Iterable[Tensor]) -> None:
-        """Add up gradients after a backward pass without communication."""
-        waiting: list[Tensor] = []
+        """Add up gradients after a backward pass without communication, one by one: so are those of few steps."""
         for weight in weights:
             assert weight.grad is not None
-            waiting.append(weight.grad)
-            if sum(gradient.nbytes for gradient in waiting) >= COALESCED_BYTES:
-                self._add_up(waiting)
-                waiting = []
-        if waiting:
-            self._add_up(waiting)
-
-    @staticmethod
-    def _add_up(gradients: list[Tensor]) -> None:
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
-        for gradient, total in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
-            gradient.copy_(total.view_as(gradient))
+            dist.all_reduce(weight.grad)
 
 
 def broken_connection(error: BaseException) -> str:

@@ -69,7 +69,7 @@ class RankZero(SharedStep):
         return ShardedOptimizer(optimizer, model, self._group, lambda: self._send(Order(Kind.GATHER)), self._together)
 
     def loss_function(self, model: GPT) -> LossFunction:
-        with self._together():  # in torch 2.6 the ranks compare and send their weights here
+        with self._together():  # the ranks compare and send their weights here
             return super().loss_function(model)
 
     def share_state(self, model: GPT, optimizer: Optimizer, state: TrainerState) -> None:

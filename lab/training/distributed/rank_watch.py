@@ -9,6 +9,7 @@ it and notes when it has answered; another judges. Whatever needs an answer wait
 
 import os
 import platform
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -78,9 +79,8 @@ class RankWatch:
         """Time of the store's last answer."""
         self._asking: float | None = None
         """Time since which the store is asked and has not answered."""
-        self._asked, self._looks = 0, 0
-        """Looks that were asked for, and of them those that have been made."""
-        self._looking = threading.Condition()
+        self._asked = queue.SimpleQueue[threading.Event]()
+        """An event for each look that is asked for, set once it has been made."""
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="beats", daemon=True)
         self._judging = threading.Thread(target=self._judge, name="ranks", daemon=True)
@@ -95,7 +95,7 @@ class RankWatch:
         """Stop, and tell the others why if this rank failed."""
         self._own.failure = failure
         self._ended.set()
-        self._ask()
+        self._asked.put(threading.Event())
         for thread in (self._judging, self._beating):
             thread.join(LOOK_SECONDS)
 
@@ -136,30 +136,23 @@ class RankWatch:
     def _beat(self) -> None:
         """Heartbeats. A store that does not answer holds up this thread, and no other."""
         while True:
-            with self._looking:
-                self._looking.wait_for(lambda: self._asked > self._looks, BEAT_SECONDS)
-                asked, ended = self._asked, self._ended.is_set()
+            try:
+                made = self._asked.get(timeout=BEAT_SECONDS)
+            except queue.Empty:
+                made = threading.Event()
+            ended = self._ended.is_set()
             if not ended or self._own.failure:
                 self._look()
-            with self._looking:
-                self._looks = asked
-                self._looking.notify_all()
+            made.set()
             if ended:
                 break
             self._beaten()
 
-    def _ask(self) -> int:
-        """Ask for a look at once; returns its number."""
-        with self._looking:
-            self._asked += 1
-            self._looking.notify_all()
-            return self._asked
-
     def _await_look(self) -> None:
         """Have a heartbeat sent and the others' read now, and wait for that as long as the store may take."""
-        asked = self._ask()
-        with self._looking:
-            self._looking.wait_for(lambda: self._looks >= asked, LOOK_SECONDS)
+        made = threading.Event()
+        self._asked.put(made)
+        made.wait(LOOK_SECONDS)
 
     def _judge(self) -> None:
         """Judge the others by their heartbeats so far, whether or not the store answers."""

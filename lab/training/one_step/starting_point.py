@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lab.core.errors import DamagedFileError, UserError
+from lab.core.errors import UserError
 from lab.data.data_order import TrainingBatches
 from lab.data.token_file import Ids, TokenFile, token_dtype
 from lab.planning.device import choose_precision
 from lab.runs.run_folder import Run
-from lab.runs.weights_file import ROLLBACK_PREFIX, load_weights
-from lab.training.checkpoint import load_tensors, read_checkpoint
+from lab.runs.weights_file import load_weights
+from lab.training.checkpoint import load_readable
 from lab.training.model_as_trained import ModelAsTrained
 from lab.training.trainer_state import TrainerState
 from models.parameter_count import parameter_count
@@ -42,14 +42,8 @@ def open_checkpoint(run: Run) -> OpenCheckpoint:
         )
     config = run.config
     trained = ModelAsTrained(config.model, config.train)
-    for name in ("last", "previous"):
-        path = run.path / f"{name}.safetensors"
-        try:
-            state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
-        except (FileNotFoundError, DamagedFileError):
-            continue
-        load_tensors(run, path, trained.model, trained.optimizer, tensors)
-        break
+    if found := load_readable(run, trained.model, trained.optimizer):
+        state, name = found
     else:
         name = "best"
         weights, step = load_weights(run, name)

@@ -84,15 +84,12 @@ class Answerer:
         greedy = [SamplingSettings(greedy=True)]
         ids = [self.sample(model, pair, greedy)[0] for pair in pairs]
         texts = [self.tokenizer.decode(answer) for answer in ids]
-        answered = list(zip(texts, pairs, strict=True))
+        rights = [pair.right for pair in pairs]
         return Evaluation(
             model=name,
             questions=len(pairs),
-            exact=fmean(is_exact(text, pair.right) for text, pair in answered),
-            rewarded=fmean(reward(text, pair.right) for text, pair in answered),
-            several=fmean(len(animals_named(text)) > 1 for text in texts),
-            well_formed=fmean(map(is_well_formed, texts)),
-            length=fmean(map(len, ids)),
+            rewarded=fmean(map(reward, texts, rights)),
+            **measures(ids, texts, rights),
             answer_loss=masked_loss(model, [self.example(pair) for pair in pairs]),
             story_loss=self.story_loss(model, stories),
             answers=tuple(texts[:SHOWN]),
@@ -134,6 +131,16 @@ def is_well_formed(answer: str) -> bool:
 def animals_named(answer: str) -> list[str]:
     """The different animals whose names are in the answer."""
     return [animal for animal in ANIMALS if animal in answer]
+
+
+def measures(ids: Sequence[Sequence[int]], texts: Sequence[str], rights: Sequence[str]) -> dict[str, float]:
+    """The measures of answers that an `Evaluation` and a `Round` have in common."""
+    return {
+        "exact": fmean(map(is_exact, texts, rights)),
+        "several": fmean(len(animals_named(text)) > 1 for text in texts),
+        "well_formed": fmean(map(is_well_formed, texts)),
+        "length": fmean(map(len, ids)),
+    }
 
 
 @torch.inference_mode()

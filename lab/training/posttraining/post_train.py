@@ -12,10 +12,11 @@ import msgspec
 import torch
 from torch import nn
 
-from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import LARGEST_TOKENIZER, read_regular
 from lab.core.unfinished_folder import unfinished_folder
+from lab.planning.prepare_run import publish
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.run_schema import RunConfig, Status, TrainConfig
 from lab.runs.schema_parts import TuningConfig, tuning_sentence
@@ -195,13 +196,10 @@ def save_tuned_run(base: Run, name: str, where: Path, model: nn.Module, tuning: 
                 except OSError:
                     shutil.copyfile(base.tokens_path, run.tokens_path, follow_symlinks=False)
             write_atomic(run.status_path, msgspec.json.encode(status))
-            write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
             save_best(run, model, steps)
-            os.rename(folder, where / name)
-            sync_folder(where)
+            return publish(run, config, name, "", where)
     except OSError as error:
         raise os_error_in_words(error, f"save {name} in {where}") from error
-    return Run(where / name)
 
 
 def weights_checksum(model: nn.Module) -> str:

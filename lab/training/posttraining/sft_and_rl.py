@@ -17,7 +17,6 @@ Rows are answers, those to one prompt next to each other: G in a group, B in all
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -203,7 +202,7 @@ def reinforce(
     optimizer = make_optimizer(model, lr, weight_decay=0.0)
     for number, asked in enumerate(questions, 1):
         examples, texts, rights = _sampled(model, answerer, asked, settings, number)
-        rewards = torch.tensor([answers.reward(text, right) for text, right in zip(texts, rights, strict=True)])
+        rewards = torch.tensor(list(map(answers.reward, texts, rights)))
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, number / WARMUP_ROUNDS)
         measured = number % STORY_EVERY == 1 or number == rounds
@@ -214,10 +213,7 @@ def reinforce(
             round=number,
             rounds=rounds,
             reward=float(rewards.mean()),
-            exact=fmean(answers.is_exact(text, right) for text, right in zip(texts, rights, strict=True)),
-            several=fmean(len(answers.animals_named(text)) > 1 for text in texts),
-            well_formed=fmean(map(answers.is_well_formed, texts)),
-            length=fmean(len(answer) for _, answer in examples),
+            **answers.measures([answer for _, answer in examples], texts, rights),
             kl=kl,
             story_loss=story_loss,
             question=asked[0].question,

@@ -17,7 +17,7 @@ import numpy as np
 
 from lab.analysis.loss_curve import Evaluations
 from lab.core.number_format import date_and_time, duration
-from lab.planning.step_time import known_times, step_key
+from lab.planning.step_time import TIMES, step_key
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, RunConfig
 from lab.training.scaling.scaling_experiment import ScalingExperiment
@@ -93,8 +93,8 @@ class CurvesReader:
     def __init__(self, experiment: ScalingExperiment) -> None:
         self._experiment = experiment
         self._plan: ScalingPlan | None = None
-        self._readers: dict[str, tuple[float, Evaluations]] = {}
-        """By name of the run, with the time when it was made: another may have its name by now."""
+        self._readers: dict[str, Evaluations] = {}
+        """By name of the run. A file in place of another they read from its beginning."""
 
     def read(self) -> list[SizeCurve]:
         """The curves of the runs that have been made, the smallest model first.
@@ -108,9 +108,8 @@ class CurvesReader:
             if run is None:
                 self._readers.pop(name, None)
                 continue
-            if name not in self._readers or self._readers[name][0] != run.config.created:
-                self._readers[name] = run.config.created, Evaluations(run.metrics_path)
-            curves.append(_curve(run, number, [metric for metric in self._readers[name][1].metrics() if metric.step > 0]))
+            evaluations = self._readers.setdefault(name, Evaluations(run.metrics_path)).metrics()
+            curves.append(_curve(run, number, [metric for metric in evaluations if metric.step > 0]))
         return curves
 
 
@@ -131,7 +130,7 @@ def _curve(run: Run, number: int, evaluations: list[Metric]) -> SizeCurve:
             if metric.val_loss
         ),
         step_seconds=last.seconds / last.step if last and config.train.minutes_of_steps else None,
-        timed_step=known_times(run.path.parent).get(step_key(config.model, config.train)),
+        timed_step=dict(TIMES.known(run.path.parent)).get(step_key(config.model, config.train)),
         floor=_floor(config, last) if last else None,
     )
 

@@ -2,7 +2,7 @@
 
 import math
 
-from lab.core.number_format import count, duration, fixed, probability, significant, whole
+from lab.core.number_format import count, duration, fixed, listed, probability, scientific, significant, whole
 from lab.core.visible_text import visible
 from lab.planning.default_hyperparameters import memorizing_epochs
 from lab.runs.run_folder import ACTIVE
@@ -157,7 +157,7 @@ def _size_row(each: SizeCurve, result: ScalingResult, best: float, highest: floa
         Cell(f"{each.lr:g}"),
         Cell(count(last.tokens) if last else NONE),
         Cell(fixed(each.epochs, 1)),
-        Cell(flops_text(last.flops) if last else NONE),
+        Cell(scientific(last.flops) if last else NONE),
     ]
     if last is None:
         return [*cells, Cell(NONE)]
@@ -178,12 +178,6 @@ def _first_evaluated(each: SizeCurve) -> str:
     return f"{count(each.before_decay[0].tokens)} tokens"
 
 
-def flops_text(flops: float) -> str:
-    """A number of floating-point operations, such as 3.4e12."""
-    digits, _, exponent = f"{flops:.1e}".partition("e")
-    return f"{digits}e{int(exponent)}"
-
-
 def lines_table(result: ScalingResult) -> Table | None:
     """The fitted lines and their tests; None where nothing has been fitted yet."""
     if result.tokens is None:
@@ -191,7 +185,7 @@ def lines_table(result: ScalingResult) -> Table | None:
     of_sizes = f"size {len(result.sizes)}"
     last = result.compute.points[-1][0] if result.compute.points else 0.0
     rows = _line_rows(f"{len(result.parameters.points)} sizes, same tokens", "N", result.parameters, of_sizes)
-    rows += _line_rows("lowest for its compute", "C", result.compute, f"C > {flops_text(TEST_SHARE * last)}")
+    rows += _line_rows("lowest for its compute", "C", result.compute, f"C > {scientific(TEST_SHARE * last)}")
     columns = [
         Column("line through", "left"),
         Column("loss ∝" if result.floor is None else f"loss − {fixed(result.floor)} ∝", "left"),
@@ -250,7 +244,7 @@ def _same_minutes(result: ScalingResult) -> str:
     head = f"After the same {duration(best.seconds)}, {_named(best)} has the lowest loss, {fixed(end.loss)}"
     alike = [each for each, point in ended if each is not best and point.loss - end.loss <= ALIKE * end.loss]
     if alike:
-        head += f"; {_listed([f'size {each.number}' for each in alike])} {'is' if len(alike) == 1 else 'are'} alike"
+        head += f"; {listed([f'size {each.number}' for each in alike])} {'is' if len(alike) == 1 else 'are'} alike"
     if best is largest:
         fewest = all(its_end.tokens < point.tokens for _, point in ended[:-1])
         return f"{head}, although it has seen the fewest tokens, {count(its_end.tokens)}." if fewest else f"{head}."
@@ -282,7 +276,7 @@ def _not_compared(result: ScalingResult, tokens: float) -> str:
     late = [f"size {each.number} after {_first_evaluated(each)}" for each in result.sizes if each.loss_after(tokens) is None]
     if not late:
         return ""
-    return f"Too late for a loss after {count(tokens)} tokens, first evaluated at the full learning rate: {_listed(late)}."
+    return f"Too late for a loss after {count(tokens)} tokens, first evaluated at the full learning rate: {listed(late)}."
 
 
 def _trust(fitted: FittedLaw, name: str, without: str) -> str:
@@ -339,7 +333,7 @@ def _memorized(result: ScalingResult) -> str:
         for each in result.sizes
         if each.last is not None and each.epochs > memorizing_epochs(each.model, round(each.last.tokens / each.epochs))
     ]
-    return f"The text is short: {_listed(many)}. A longer text gives a truer line." if many else ""
+    return f"The text is short: {listed(many)}. A longer text gives a truer line." if many else ""
 
 
 def _busy(result: ScalingResult) -> str:
@@ -364,7 +358,3 @@ def _milliseconds(seconds: float) -> str:
 
 def _named(each: SizeCurve) -> str:
     return f"size {each.number} ({count(each.parameters)} parameters)"
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

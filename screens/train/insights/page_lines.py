@@ -11,8 +11,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.analysis.insight_sentences import USUAL, power, updates_sentence
-from lab.core.number_format import significant, whole
+from lab.analysis.insight_sentences import USUAL, updates_sentence
+from lab.core.number_format import scientific, significant, whole
 from lab.core.visible_text import visible
 from lab.runs.run_history import InsightHistory, InsightPoint
 from models.config import OptimizerName
@@ -146,7 +146,7 @@ def ratios_over_time(
 
 
 def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[ColouredPiece]:
-    low, middle, high = (power(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
+    low, middle, high = (scientific(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
     if paints:
         for above in (f"from {high}, middle: usual ({middle})", f"from {high}"):
             bar = legend_bar("diverging", f"to {low}", above, LEGEND_WIDTH)
@@ -154,7 +154,7 @@ def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[Coloured
             if used <= width:
                 break
         return [*bar, (" " * max(0, width - used), "dim")]
-    third, thrice = (power(usual * factor).replace(".0", "") for factor in (1 / 3, 3.0))
+    third, thrice = (scientific(usual * factor).replace(".0", "") for factor in (1 / 3, 3.0))
     words = f"· <{low}  ░ <{third}  ▒ usual  ▓ >{thrice}  █ >{high}"
     return [(fit(words if len(words) <= width else "▒ usual  ▓█ more  ░· less", width), "dim")]
 
@@ -183,7 +183,7 @@ def updates_lines(
     rows: Lines = []
     for place, part in enumerate(point.parts):
         row: list[ColouredPiece] = [(fit(part.part, LABEL) + " ", "text")]
-        row.append((("·" if part.ratio is None else power(part.ratio)).rjust(8) + "  ", "text"))
+        row.append((("·" if part.ratio is None else scientific(part.ratio)).rjust(8) + "  ", "text"))
         row += ratios_over_time(insights, at, place, strip, usual, paints=paints)
         row.append((f" {significant(part.grad_norm, 3)}".rjust(9) + " ", "text"))
         row.append((fit(bar(part.grad_norm / total if total else 0.0, bar_room), bar_room), "bar"))

@@ -112,13 +112,6 @@ def test_a_validation_text_of_one_token_has_no_bigram_loss() -> None:
     assert found.unigram_loss == pytest.approx(math.log(3))
 
 
-def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
-    counted = text_entropy(ids[:4000], ids[4000:], 300)
-    monkeypatch.setattr(lab.analysis.baselines, "MOST_COUNTERS", 0)
-    assert text_entropy(ids[:4000], ids[4000:], 300) == counted
-
-
 def test_of_a_long_text_the_last_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab.analysis.baselines, "MOST_TOKENS", 100)
     ids, end = np.array([0] * 100 + [1, 2] * 50, "<u2"), np.array([1, 2] * 50 + [0] * 100, "<u2")

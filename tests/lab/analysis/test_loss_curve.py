@@ -11,7 +11,6 @@ from lab.analysis.loss_curve import (
     POINTS,
     Evaluations,
     LossCurve,
-    LossCurves,
     read_loss_curve,
     sparkline,
 )
@@ -68,16 +67,15 @@ def test_a_file_without_a_loss_is_an_empty_curve(tmp_path: Path, contents: bytes
 
 def test_a_curve_is_read_again_only_when_its_file_has_changed_and_of_a_pipe_there_is_none(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    curves = LossCurves()
-    assert curves.read(path) == NO_CURVE
+    assert read_loss_curve(path) == NO_CURVE
     write(path, 20)
-    first = curves.read(path)
-    assert curves.read(path) is first
+    first = read_loss_curve(path)
+    assert read_loss_curve(path) is first
     with path.open("a") as file:
         file.write(line(21, 1.0))
-    assert curves.read(path).steps[-1] == 21
+    assert read_loss_curve(path).steps[-1] == 21
     path.unlink()
-    assert curves.read(path) == NO_CURVE
+    assert read_loss_curve(path) == NO_CURVE
     os.mkfifo(tmp_path / "metrics.jsonl")
     assert read_loss_curve(tmp_path / "metrics.jsonl") == NO_CURVE
     assert Evaluations(tmp_path / "metrics.jsonl").read() == ()

@@ -3,8 +3,9 @@ import dataclasses
 import msgspec
 import pytest
 
-from lab.analysis.insight_sentences import power, updates_sentence
+from lab.analysis.insight_sentences import updates_sentence
 from lab.analysis.run_sentence import run_sentence
+from lab.core.number_format import scientific
 from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation, PartUpdate, Status, ValidationSegments
 from tests.lab.runs.made_up_runs import TRAINING, config, history
@@ -87,4 +88,4 @@ def test_updates_are_told_by_part_with_the_rule_they_are_measured_by() -> None:
     assert "far less" in updates_sentence(9, [PartUpdate("1 MLP", 1.0, 5e-4)], "muon")
     assert updates_sentence(0, []) == "No step had been taken yet."
     assert updates_sentence(7, []).startswith("The update at step 7 was not measured")
-    assert power(0.0123) == "1.2e−2"
+    assert scientific(0.0123) == "1.2e−2"

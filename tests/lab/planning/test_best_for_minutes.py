@@ -35,14 +35,12 @@ from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import StepSpeed, guessed_step_seconds, step_key
 from lab.planning.text_difficulty import (
+    OUTCOMES,
+    PILOTS,
     Outcome,
     Pilot,
     PilotTrainer,
-    forget_outcomes,
-    forget_pilots,
     keep_outcome,
-    known_outcomes,
-    known_pilots,
 )
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.conftest import Call
@@ -326,7 +324,7 @@ def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> 
     pilot = PilotTrainer(home).measure(open_corpus(str(path)))
     assert pilot is not None
     assert 0.98 <= pilot.bits_per_byte <= 1.3
-    assert pilot in known_pilots(home).values()
+    assert pilot in dict(PILOTS.known(home)).values()
     assert PilotTrainer(home).measure(open_corpus(str(path))) == pilot
     path.write_text("All work and no play.\n" * 300)
     another = PilotTrainer(home)
@@ -334,7 +332,7 @@ def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> 
     assert another.measure(open_corpus(str(path))) is None, "it is of another text"
     path.write_bytes(b"Too short.")
     assert PilotTrainer(home).measure(open_corpus(str(path))) is None
-    assert forget_pilots(home) == 1
+    assert PILOTS.forget(home) == 1
 
 
 def test_earlier_outcomes_correct_what_is_expected_until_they_are_forgotten(home: Path) -> None:
@@ -355,19 +353,19 @@ def test_earlier_outcomes_correct_what_is_expected_until_they_are_forgotten(home
     slow = Status(phase="finished", step=steps // 2, final_best=got)
     for status in (Status(phase="training"), slow, Status(phase="finished", step=steps, final_best=got)):
         keep_outcome(config, status, home)
-    assert known_outcomes(home) == [Outcome(config.name, config.data.source, pytest.approx(1.2))]
+    assert OUTCOMES.known(home) == [Outcome(config.name, config.data.source, pytest.approx(1.2))]
     (home / ".outcomes.json").write_bytes(b"{")
-    assert known_outcomes(home) == []
+    assert OUTCOMES.known(home) == []
     keep_outcome(config, Status(phase="finished", step=steps, final_best=got), home)
-    assert forget_outcomes(home) == 1
-    assert known_outcomes(home) == []
+    assert OUTCOMES.forget(home) == 1
+    assert OUTCOMES.known(home) == []
 
 
 def test_outcomes_that_cannot_be_true_are_left_out_alone(home: Path) -> None:
     """Sixteen bits per byte were expected of a text that eight are enough for."""
     rows = ", ".join(f'{{"run": "a", "source": "prose.txt", "ratio": {ratio}}}' for ratio in (-1, 1e-9, 9.5, 1e300, 1.1))
     (home / ".outcomes.json").write_text(f'[{rows}, 7, {{"run": "b"}}]')
-    assert known_outcomes(home) == [Outcome("a", "prose.txt", 1.1)]
+    assert OUTCOMES.known(home) == [Outcome("a", "prose.txt", 1.1)]
 
 
 def test_what_runs_keep_that_end_at_once_is_all_kept_until_the_cache_is_emptied(home: Path, llmlab: Call) -> None:
@@ -381,7 +379,7 @@ def test_what_runs_keep_that_end_at_once_is_all_kept_until_the_cache_is_emptied(
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(known_outcomes(home)) == 40
+    assert len(OUTCOMES.known(home)) == 40
     (home / ".steps.json").write_text('{"a shape": 0.01, "another": -1.0}')
     done = llmlab("cache", "--empty")
     assert done.code == 0

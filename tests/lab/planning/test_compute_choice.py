@@ -54,7 +54,7 @@ def test_the_quickest_way_is_chosen_told_and_found_again(tmp_path: Path, monkeyp
     assert describe_choice(("fp32", "fused"), {("fp32", "fused"): 1.0}, 1).endswith("1 thread")
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
     assert len(asked) == 1
-    (tmp_path / compute_choice.FILE).write_text("spoiled")
+    (tmp_path / compute_choice.SPEEDS.name).write_text("spoiled")
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
     assert len(asked) == 2
 
@@ -101,9 +101,9 @@ def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
 ) -> None:
     asked = measured(monkeypatch, TIMES)
     if trouble == "a folder in the file's place":
-        (tmp_path / compute_choice.FILE).mkdir()
+        (tmp_path / compute_choice.SPEEDS.name).mkdir()
     elif trouble == "a pipe in it":
-        os.mkfifo(tmp_path / compute_choice.FILE)
+        os.mkfifo(tmp_path / compute_choice.SPEEDS.name)
     elif trouble == "a full disk":
 
         def no_room(*_: object) -> None:
@@ -111,6 +111,6 @@ def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
 
         monkeypatch.setattr("lab.core.atomic_io.write_atomic", no_room)
     else:
-        (tmp_path / compute_choice.FILE).write_bytes(b'{"\xff": [1.0]}')
+        (tmp_path / compute_choice.SPEEDS.name).write_bytes(b'{"\xff": [1.0]}')
     assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path).precision == "bf16"
     assert len(asked) == 1

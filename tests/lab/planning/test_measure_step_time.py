@@ -7,7 +7,7 @@ import torch
 
 from lab.core.child_process import MeasuringProcess
 from lab.core.errors import UserError
-from lab.planning.step_time import FILE, StepTimer, TimingJob, known_times, step_key
+from lab.planning.step_time import TIMES, StepTimer, TimingJob, step_key
 from lab.runs.run_schema import TrainConfig
 from lab.training.time_steps import time_steps
 from models.config import ModelConfig
@@ -24,13 +24,13 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypa
     seconds = StepTimer(MODEL, TRAIN, home).measure()
     assert seconds is not None
     assert 1e-5 < seconds < 1.0
-    assert known_times(home)[step_key(MODEL, TRAIN)] == seconds
+    assert dict(TIMES.known(home))[step_key(MODEL, TRAIN)] == seconds
     started = time.monotonic()
     assert StepTimer(MODEL, TRAIN, home).measure(after=60.0) == seconds
     assert time.monotonic() - started < 1.0
-    assert step_key(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN) not in known_times(home)
-    (home / FILE).write_bytes(b"{not json")
-    assert known_times(home) == {}
+    assert step_key(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN) not in dict(TIMES.known(home))
+    (home / TIMES.name).write_bytes(b"{not json")
+    assert dict(TIMES.known(home)) == {}
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
@@ -41,7 +41,7 @@ def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypa
     assert 0 < process.held_up < 1
     monkeypatch.setattr(MeasuringProcess, "run", lambda timer, *_: setattr(timer, "held_up", process.held_up) or b"0.01")
     assert StepTimer(MODEL, TRAIN, tmp_path).measure() == 0.01
-    assert known_times(tmp_path) == {}
+    assert dict(TIMES.known(tmp_path)) == {}
 
 
 def test_what_a_step_depends_on_is_in_its_key() -> None:
@@ -58,10 +58,11 @@ def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path
     started = time.monotonic()
     assert timer.measure(after=after) is None
     assert time.monotonic() - started < 10.0
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / TIMES.name).exists()
 
 
-def test_why_its_time_cannot_be_kept_is_told(tmp_path: Path) -> None:
+def test_why_its_time_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 1.0)
     (tmp_path / "home").write_text("a file")
     with pytest.raises(UserError, match="Cannot keep the time of a step in "):
         StepTimer(MODEL, TRAIN, tmp_path / "home").measure()

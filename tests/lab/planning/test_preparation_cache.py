@@ -3,6 +3,7 @@ import os
 import platform
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -24,6 +25,14 @@ def quiet(share: float) -> None:
     """Shows no progress."""
 
 
+def text_of(cache: PreparationCache, key: str) -> KeptText | None:
+    return cache.read("text", key, msgspec.json.Decoder(KeptText).decode)
+
+
+def vocabulary_of(cache: PreparationCache, key: str) -> Tokenizer | None:
+    return cache.read("vocabulary", key, lambda raw: Tokenizer.loads(raw, "the kept vocabulary"))
+
+
 def facts(path: Path) -> TokenFileFacts:
     from lab.data.source_files import file_sha256
 
@@ -40,19 +49,19 @@ def tokens(tmp_path: Path) -> Path:
 
 def test_everything_kept_is_found_again_and_nothing_else(tmp_path: Path, tokens: Path) -> None:
     cache = PreparationCache(tmp_path / "new" / "home")
-    assert (cache.text(KEY), cache.vocabulary(KEY), cache.tokens(KEY, tmp_path / "copy", 50, quiet)) == (None, None, None)
+    assert (text_of(cache, KEY), vocabulary_of(cache, KEY), cache.tokens(KEY, tmp_path / "copy", 50, quiet)) == (None, None, None)
     assert not cache.folder.parent.exists()
     tokenizer = Tokenizer.train(["The big dog ran"], 260)
-    cache.keep_text(KEY, TEXT)
-    cache.keep_vocabulary(KEY, tokenizer)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
+    cache.keep("vocabulary", KEY, tokenizer.dumps().encode())
     cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
     again = PreparationCache(tmp_path / "new" / "home")
-    assert again.text(KEY) == TEXT
-    assert (found := again.vocabulary(KEY))
+    assert text_of(again, KEY) == TEXT
+    assert (found := vocabulary_of(again, KEY))
     assert found.dumps() == tokenizer.dumps()
     assert again.tokens(KEY, tmp_path / "copy", 50, quiet) == facts(tokens)
     assert (tmp_path / "copy").read_bytes() == tokens.read_bytes()
-    assert again.text(key_of("another key")) is None
+    assert text_of(again, key_of("another key")) is None
     assert oct(cache.folder.stat().st_mode & 0o777) == "0o700"
     assert cache.size() == sum(path.stat().st_size for path in cache.folder.iterdir()) == cache.empty()
     assert cache.size() == 0
@@ -63,7 +72,7 @@ def test_what_a_killed_process_left_is_counted_and_removed_and_nothing_else_is_c
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = PreparationCache(tmp_path)
-    cache.keep_text(KEY, TEXT)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
     kept = cache.size()
     left = cache.folder / f".tokens-{KEY}.bin.{NOBODY}-1@{platform.node()}.tmp"
     left.write_bytes(b"a" * 1000)
@@ -92,17 +101,17 @@ def test_a_damaged_entry_is_removed_and_not_used(tmp_path: Path, tokens: Path, k
     cache = PreparationCache(tmp_path)
 
     def look() -> object:
-        return cache.text(KEY) if kind == "text" else cache.tokens(KEY, tmp_path / "copy", 50, quiet)
+        return text_of(cache, KEY) if kind == "text" else cache.tokens(KEY, tmp_path / "copy", 50, quiet)
 
     for suffix in ("json", "bin") if kind == "tokens" else ("json",):
         size = 65 + 40 if suffix == "json" else 100
         for at in (0, 64, size - 1):
-            cache.keep_text(KEY, TEXT)
+            cache.keep("text", KEY, msgspec.json.encode(TEXT))
             cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
             assert look()
             path = cache.folder / f"{kind}-{KEY}.{suffix}"
             for damaged in (_flipped(path.read_bytes(), at), path.read_bytes()[:at], path.read_bytes() + b"x"):
-                cache.keep_text(KEY, TEXT)
+                cache.keep("text", KEY, msgspec.json.encode(TEXT))
                 cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
                 path.write_bytes(damaged)
                 assert look() is None
@@ -117,30 +126,30 @@ def test_ids_beyond_the_vocabulary_and_impossible_splits_are_not_used(tmp_path: 
     cache = PreparationCache(tmp_path)
     cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
     assert cache.tokens(KEY, tmp_path / "copy", 49, quiet) is None
-    cache._keep("text", KEY, b'{"size":[100,90,"",[100]],"split":{"bytes":100,"split":101,"evaluated":[],"final":[]}}')
-    assert cache.text(KEY) is None
+    cache.keep("text", KEY, b'{"size":[100,90,"",[100]],"split":{"bytes":100,"split":101,"evaluated":[],"final":[]}}')
+    assert text_of(cache, KEY) is None
 
 
 def test_a_link_or_a_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = PreparationCache(tmp_path)
-    cache.keep_text(KEY, TEXT)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
     entry = cache.folder / f"text-{KEY}.json"
     entry.rename(tmp_path / "target")
     entry.symlink_to(tmp_path / "target")
-    assert cache.text(KEY) is None
+    assert text_of(cache, KEY) is None
     assert (tmp_path / "target").exists()
-    cache.keep_text(KEY, TEXT)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
     cache.folder.chmod(0o770)
-    assert cache.text(KEY) is None
+    assert text_of(cache, KEY) is None
     cache.folder.chmod(0o700)
-    assert cache.text(KEY) == TEXT
+    assert text_of(cache, KEY) == TEXT
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert cache.text(KEY) is None
+    assert text_of(cache, KEY) is None
     monkeypatch.undo()
     cache.folder.rename(tmp_path / "elsewhere")
     cache.folder.symlink_to(tmp_path / "elsewhere")
-    assert cache.text(KEY) is None
-    cache.keep_vocabulary(KEY, Tokenizer.bytes_())
+    assert text_of(cache, KEY) is None
+    cache.keep("vocabulary", KEY, Tokenizer.bytes_().dumps().encode())
     assert len(os.listdir(tmp_path / "elsewhere")) == 1
 
 
@@ -178,19 +187,19 @@ def test_a_full_disk_is_no_error_and_cancelling_leaves_nothing(
 
     monkeypatch.setattr("lab.core.atomic_io.write_all", full)
     cache.keep_tokens(KEY, tokens, facts(tokens), quiet)
-    cache.keep_text(KEY, TEXT)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
     assert os.listdir(cache.folder) == []
     (tmp_path / "file").touch()
-    PreparationCache(tmp_path / "file").keep_text(KEY, TEXT)
+    PreparationCache(tmp_path / "file").keep("text", KEY, msgspec.json.encode(TEXT))
 
 
 def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(tmp_path: Path) -> None:
     cache = PreparationCache(tmp_path)
-    cache.keep_text(KEY, TEXT)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
     owners = (f"{NOBODY}-1@{platform.node()}", f"{os.getppid()}-1@{platform.node()}", f"{NOBODY}-1@far")
     names = [f".tokens-{KEY}.bin.{owner}.tmp" for owner in owners]
     for name in names:
         (cache.folder / name).touch()
-    cache.keep_text(KEY, TEXT)
+    cache.keep("text", KEY, msgspec.json.encode(TEXT))
     assert sorted(os.listdir(cache.folder)) == sorted([*names[1:], f"text-{KEY}.json"])
     assert FOLDER.startswith(".")

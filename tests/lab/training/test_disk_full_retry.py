@@ -197,7 +197,7 @@ def test_a_shorter_status_leaves_no_rest_of_a_longer_one_on_a_full_disk(tmp_path
     def full(path: Path) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lab.training.status_file.open_to_replace", full)
+    monkeypatch.setattr("lab.core.atomic_io.open_to_replace", full)
     board.update(message="short")
     assert json.loads(path.read_bytes())["message"] == "short"
     board.update(message="y" * 9000)

@@ -136,13 +136,12 @@ def other_hosts(rank: int) -> None:
 
 
 def ends_before_first_step(rank: int) -> None:
-    """Rank 1 ends once it has the weights, before it is ready for the first step; ranks always compare their weights then."""
-    from lab.training.distributed import rank_group, rank_roles
+    """Rank 1 ends once it has the weights, before it is ready for the first step."""
+    from lab.training.distributed import rank_roles
 
     def killed(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    rank_group.NO_SECOND_SYNC = {}
     if rank == 1:
         rank_roles.ComputeSetup = killed  # type: ignore[assignment, misc]
 

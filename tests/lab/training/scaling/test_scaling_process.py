@@ -13,8 +13,7 @@ import pytest
 from lab import job_process
 from lab.core.child_process import DetachedProcess
 from lab.core.errors import UserError
-from lab.planning.step_time import FILE as STEP_TIMES
-from lab.planning.step_time import step_key
+from lab.planning.step_time import TIMES, step_key
 from lab.runs.find_runs import open_run
 from lab.runs.run_control import trainer_lock
 from lab.runs.run_folder import Run
@@ -71,7 +70,7 @@ def time_no_steps(experiment: ScalingExperiment, plan: ScalingPlan, seconds: flo
     """
     runs = [plan.resolved(at, experiment.home) for at in range(len(plan.sizes))]
     times = {step_key(run.model, run.train): seconds for run in runs}
-    (experiment.home / STEP_TIMES).write_bytes(msgspec.json.encode(times))
+    (experiment.home / TIMES.name).write_bytes(msgspec.json.encode(times))
 
 
 @pytest.mark.parametrize("minutes", [0.1, 0.4, 2.0, 30.0])
@@ -82,7 +81,7 @@ def test_evaluations_take_a_small_share_of_each_run_however_short_it_is_and_slow
     plan = ScalingPlan(minutes=minutes)
     runs = [plan.resolved(at, home) for at in range(len(plan.sizes))]
     keys = [step_key(run.model, run.train) for run in runs]
-    (home / STEP_TIMES).write_bytes(msgspec.json.encode(dict(zip(keys, times, strict=True))))
+    (home / TIMES.name).write_bytes(msgspec.json.encode(dict(zip(keys, times, strict=True))))
     for at, step in enumerate(times):
         every = evaluation_interval(plan, at, home, lambda: None)
         taken = 60 * minutes / step / every * (4 * step + 0.15)
