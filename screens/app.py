@@ -193,7 +193,7 @@ class LabApp(AppState):
             gc.freeze()
             gc.enable()
             gc.set_threshold(*RARE_COLLECTIONS)
-        self.take_all_styles()
+        self.take_styles("lab.tcss")
         if self._preferences_problem:
             self.notify(self._preferences_problem, severity="warning", markup=False)
         self.read_runs()

@@ -83,9 +83,9 @@ class AppState(App[None]):
         self._preferences_refused = False
         """True once the user was told that preferences cannot be kept on this disk."""
 
-    def take_all_styles(self) -> None:
-        """Take the styles that the first paint does without, unless it was done."""
-        path = Path(__file__).with_name("styles") / "lab.tcss"
+    def take_styles(self, name: str) -> None:
+        """Take a file of styles that the first paint does without, unless it was done."""
+        path = Path(__file__).with_name("styles") / name
         if not self.stylesheet.has_source(str(path)):
             self.stylesheet.add_source(path.read_text(encoding="utf-8"), (str(path), ""))
             self.stylesheet.parse()

@@ -90,6 +90,9 @@ class LabScreen(QuickScreen):
     PAGES: ClassVar[tuple[type[Page], ...]] = ()
     """The pages of a `PagedScreen`, in order."""
 
+    STYLES: ClassVar[tuple[str, ...]] = ("lab.tcss",)
+    """Files of styles that it needs besides those of the first paint."""
+
     HEADINGS: ClassVar[tuple[Heading, ...]] = ()
     """Headings under which the help shows its keys; those of no heading are under one of their own."""
 
@@ -144,8 +147,8 @@ class LabScreen(QuickScreen):
             bar.update_keys()
 
     def compose(self) -> ComposeResult:
-        if self.MODE != "home":
-            self.lab.take_all_styles()
+        for name in self.STYLES:
+            self.lab.take_styles(name)
         self._take_classes_of_size()
         yield ModeBar(self.MODE)
         yield from self.compose_body()

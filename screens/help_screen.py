@@ -315,17 +315,6 @@ class HelpScreen(QuickScreen, ModalScreen[None]):
         Binding("pagedown", "move(10)", "Page down", id="help.page_down", show=False),
         Binding("pageup", "move(-10)", "Page up", id="help.page_up", show=False),
     ]
-    DEFAULT_CSS = """
-    HelpScreen {
-        align: center middle; background: $background;
-        &:ansi { background: ansi_default; }
-        #help { max-width: 100%; max-height: 100%; border: round $primary; padding: 0 2; background: $surface; }
-        #help-filter { height: 1; border: none; padding: 0; background: $surface; }
-        #help-words { display: none; height: 1fr; }
-        &.-words #help-words { display: block; }
-        &.-words #help-keys { display: none; }
-    }
-    """
 
     MODE = ""
     """The mode that is explained."""

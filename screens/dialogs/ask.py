@@ -1,6 +1,7 @@
 """Dialogs that ask: a yes-or-no question, a line of text, a run of a list."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -14,6 +15,8 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from screens.widgets.prompt_input import HOW_TO_APPLY, PromptInput, shown
+
+T = TypeVar("T")
 
 
 class ConfirmDialog(ModalScreen[bool]):
@@ -118,40 +121,46 @@ class Choices(OptionList):
     ]
 
 
-class RunChooser(ModalScreen[str | None]):
-    """Returns the name of the chosen run, or None on escape."""
+class ListDialog(ModalScreen[T]):
+    """A list over the screen, with the cursor on one of its lines; a subclass says what a choice does."""
 
-    BINDINGS = [Binding("escape,q", "dismiss", "Close", id="runs.close", tooltip="Cancel")]
+    LIST: ClassVar[type[OptionList]] = Choices
     DEFAULT_CSS = """
-    RunChooser {
+    ListDialog {
         align: center middle;
         OptionList { width: 64; max-width: 100%; height: auto; max-height: 80%; border: round $primary; background: $surface; }
     }
     """
 
-    def __init__(self, names: list[tuple[str, str]], current: str, title: str = "choose a run") -> None:
-        """`names` are pairs of a run's name and its description."""
+    def __init__(self, lines: Iterable[str], title: str, words: str, at: int = 0) -> None:
+        """`words` stand in the lower border."""
         super().__init__()
-        self._names = names
-        self._current = current
-        self._title = title
+        self._lines, self._title, self._words, self._at = lines, title, words, at
 
     def compose(self) -> ComposeResult:
-        width = max((cell_len(name) for name, _ in self._names), default=0)
-        options = [
-            Option(f"{'▸' if name == self._current else ' '} {name}{' ' * (width - cell_len(name))}  {words}", id=str(index))
-            for index, (name, words) in enumerate(self._names)
-        ]
-        chooser = Choices(*options, markup=False)
-        chooser.border_title = Text(self._title)
-        chooser.border_subtitle = "Enter choose · Esc close"
+        chooser = self.LIST(*map(Option, self._lines), markup=False)
+        chooser.border_title, chooser.border_subtitle = Text(self._title), Text(self._words)
         yield chooser
 
     def on_mount(self) -> None:
         chooser = self.query_one(OptionList)
-        chooser.highlighted = next((i for i, (name, _) in enumerate(self._names) if name == self._current), 0)
+        chooser.highlighted = self._at
         chooser.focus()
+
+
+class RunChooser(ListDialog[str | None]):
+    """Returns the name of the chosen run, or None on escape."""
+
+    BINDINGS = [Binding("escape,q", "dismiss", "Close", id="runs.close", tooltip="Cancel")]
+
+    def __init__(self, runs: list[tuple[str, str]], current: str, title: str = "choose a run") -> None:
+        """`runs` are pairs of a run's name and its description."""
+        self._names = [name for name, _ in runs]
+        width = max(map(cell_len, self._names), default=0)
+        lines = [f"{'▸' if name == current else ' '} {name}{' ' * (width - cell_len(name))}  {words}" for name, words in runs]
+        at = self._names.index(current) if current in self._names else 0
+        super().__init__(lines, title, "Enter choose · Esc close", at)
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._names[event.option_index][0])
+        self.dismiss(self._names[event.option_index])

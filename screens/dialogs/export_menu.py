@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.text import Text
 from textual import on
-from textual.app import App, ComposeResult
+from textual.app import App
 from textual.binding import Binding
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.visible_text import visible
+from screens.dialogs.ask import ListDialog
 
 
 def screenshot(app: App[object]) -> str:
@@ -68,9 +66,10 @@ KINDS = tuple(kind for kind, _ in CHOICES.values())
 OF_A_RUN = ("html", "svg", "png")
 
 
-class ExportMenu(ModalScreen[str | None]):
+class ExportMenu(ListDialog[str | None]):
     """Returns the chosen export, or None on escape."""
 
+    LIST = OptionList
     BINDINGS = [
         Binding("escape,q", "dismiss", "Close", id="export.close", tooltip="Cancel"),
         *(
@@ -78,32 +77,17 @@ class ExportMenu(ModalScreen[str | None]):
             for key, (what, words) in CHOICES.items()
         ),
     ]
-    DEFAULT_CSS = """
-    ExportMenu {
-        align: center middle;
-        OptionList { width: 72; max-width: 100%; height: auto; border: round $primary; background: $surface; }
-    }
-    """
+    DEFAULT_CSS = "ExportMenu OptionList { width: 72; }"
 
     def __init__(self, folder: str, kinds: tuple[str, ...] = KINDS) -> None:
         """`folder` is where the files go, as a user writes it; `kinds` are those of CHOICES that are offered."""
-        super().__init__()
-        self._folder = folder
         self._kinds = kinds
-
-    def compose(self) -> ComposeResult:
-        offered = [(key, what, words) for key, (what, words) in CHOICES.items() if what in self._kinds]
-        menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, what, words in offered), markup=False)
-        menu.border_title = "export"
-        menu.border_subtitle = Text(f"files go to {self._folder}")
-        yield menu
-
-    def on_mount(self) -> None:
-        self.query_one(OptionList).focus()
+        lines = [f"{key}  {words}" for key, (what, words) in CHOICES.items() if what in kinds]
+        super().__init__(lines, "export", f"files go to {folder}")
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option_id)
+        self.dismiss([what for what in KINDS if what in self._kinds][event.option_index])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "choose" or parameters[0] in self._kinds

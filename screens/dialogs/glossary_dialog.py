@@ -153,15 +153,6 @@ class GlossaryDialog(ModalScreen[None]):
         Binding("pagedown", "move('page_down')", "Page down", id="glossary.page_down", show=False, tooltip="A page further"),
         Binding("pageup", "move('page_up')", "Page up", id="glossary.page_up", show=False, tooltip="A page back"),
     ]
-    DEFAULT_CSS = """
-    GlossaryDialog {
-        align: center middle;
-        #glossary { width: 78; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
-        #glossary-list { height: auto; max-height: 12; border: none; background: $surface; padding: 0; margin: 1 0; }
-        &.-tall #glossary-list { max-height: 20; }
-        #glossary-text { height: auto; min-height: 5; padding: 0 1; }
-    }
-    """
 
     def __init__(self, query: str = "", first: Sequence[Term] = ()) -> None:
         """Begin with a query, such as a term; where nothing is typed some terms come first, such as those on the screen."""

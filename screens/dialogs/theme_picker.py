@@ -9,20 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.color import ColorSystem
-from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.color import Color
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from lab.core.colour_scales import contrast as contrast_of
 from lab.core.colour_scales import encoded, luminance
 from screens.app_state import AppState
 from screens.background import DelayedCall
-from screens.dialogs.ask import Choices
+from screens.dialogs.ask import ListDialog
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -154,46 +150,27 @@ SECONDS_UNTIL_PREVIEW = 0.08
 """Delay of the preview, which styles the whole screen anew: a held key passes over many themes."""
 
 
-class ThemePicker(ModalScreen[None]):
+class ThemePicker(ListDialog[None]):
     """Enter keeps the theme under the cursor, escape goes back to the one before."""
 
     BINDINGS = [Binding("escape,q,ctrl+t", "dismiss", "Cancel", id="theme.close", tooltip="Keep the theme there was")]
     DEFAULT_CSS = """
     ThemePicker {
-        align: right middle;
-        background: $background 0%;
-        OptionList {
-            width: 47; max-width: 100%; height: auto; max-height: 80%; margin: 0 2;
-            border: round $primary; background: $surface;
-        }
+        align: right middle; background: $background 0%;
+        OptionList { width: 47; margin: 0 2; }
     }
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._before = ""
-        self._names: list[str] = []
-        self._preview = DelayedCall(self)
-
-    def compose(self) -> ComposeResult:
         app = self.app
-        self._before, self._names = app.theme, offered_themes(app)
-        themes = app.available_themes
-        options = [
-            Option(
-                f"{'▸' if name == self._before else ' '} {name:<22}{_kind(name, themes[name].dark, themes[name].ansi)}", id=name
-            )
+        self._before, self._names, themes = app.theme, offered_themes(app), app.available_themes
+        self._preview = DelayedCall(self)
+        lines = [
+            f"{'▸' if name == self._before else ' '} {name:<22}{_kind(name, themes[name].dark, themes[name].ansi)}"
             for name in self._names
         ]
-        chooser = Choices(*options, markup=False)
-        chooser.border_title = Text("theme · 16 colours" if has_few_colours(app) else "theme")
-        chooser.border_subtitle = "Enter keep · Esc cancel"
-        yield chooser
-
-    def on_mount(self) -> None:
-        chooser = self.query_one(OptionList)
-        chooser.highlighted = self._names.index(self._before) if self._before in self._names else 0
-        chooser.focus()
+        at = self._names.index(self._before) if self._before in self._names else 0
+        super().__init__(lines, "theme · 16 colours" if has_few_colours(app) else "theme", "Enter keep · Esc cancel", at)
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -44,6 +44,7 @@ class HomeScreen(LabScreen):
     """The mode that the lab opens with."""
 
     MODE = "home"
+    STYLES = ()
     HEADINGS = ("Runs",)
     HELP = """
 The pipeline from text to prediction, with the key of the mode that shows each step; below, your runs.

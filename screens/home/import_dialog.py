@@ -209,18 +209,6 @@ class ImportDialog(ModalScreen[None]):
         Binding("escape", "dismiss", "Close", id="import.close", tooltip="Close; an import that is under way goes on"),
         Binding("x", "cancel", "Cancel", id="import.cancel", tooltip="Cancel the import"),
     ]
-    DEFAULT_CSS = """
-    ImportDialog {
-        align: center middle;
-        #import { width: 78; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
-        OptionList, OptionList:focus { height: 5; border: none; background: $surface; padding: 0; margin: 1 0; }
-        #import-path { height: 1; }
-        #import-path Label { width: 8; color: $text-muted; }
-        #import-path Input { width: 1fr; }
-        #import-words { height: auto; min-height: 5; max-height: 11; margin: 1 0 0 0; }
-        #import-words.-wrong { color: $text-error; }
-    }
-    """
 
     def __init__(self, running: ModelImport) -> None:
         super().__init__()

@@ -25,15 +25,6 @@ LONGEST_SAMPLE = 240
 class RunPane(Vertical):
     """Shows a `RunDetail`; a click anywhere opens the run."""
 
-    DEFAULT_CSS = """
-    RunPane {
-        border: round $foreground 30%; padding: 0 1; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%;
-        LinePlot { height: 1fr; min-height: 9; }
-        FactList { margin: 1 0 0 0; }
-        #run-written { height: auto; max-height: 6; margin: 1 0 0 0; }
-    }
-    """
-
     detail: RunDetail | None = None
 
     def compose(self) -> ComposeResult:

@@ -302,7 +302,6 @@ class ChatPage(LearnPage):
     LINK = PageLink("chat", "chat", "Chat with a run: what is said, and the document of tokens beside it", "talk conversation")
     REST = "#chat-bubbles"
     PARTS = (ChatWidget, ChatLines, ChatInput)
-    DEFAULT_CSS = "ChatPage ChatWidget { height: 1fr; }"
 
     def compose(self) -> ComposeResult:
         widget = ChatWidget({}, self.engine)

@@ -134,17 +134,6 @@ class ClaimReader(Vertical):
     """Shows one claim, checked or not yet."""
 
     PARTS = (ClaimText,)
-    DEFAULT_CSS = """
-    ClaimReader {
-        height: 1fr; width: 1fr;
-        & > ClaimText { height: auto; max-height: 50%; }
-        & > BlockView { height: 1fr; }
-        & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
-        &.-text-only > ClaimText { height: 1fr; max-height: 100%; }
-        &.-text-only > BlockView { display: none; }
-        &.-view-only > ClaimText { display: none; }
-    }
-    """
     BINDINGS = [
         Binding("space", "turn(1)", "Next claim", id="claim.next", key_display="space", tooltip="The next claim"),
         Binding("backspace", "turn(-1)", "Back", id="claim.previous", tooltip="The claim before"),

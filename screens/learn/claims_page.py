@@ -69,13 +69,6 @@ class ClaimsPage(ReadingPage):
     LINK = PageLink("claims", "the notes, checked")
     LIST, TEXT = "#claims-list", "#claim-text"
     PARTS = (ClaimList, ClaimReader, ClaimText)
-    DEFAULT_CSS = """
-    ClaimsPage {
-        & ClaimList { width: 44; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
-        & ClaimList { background: $background; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
-        & ClaimList:focus { border: round $accent; }
-    }
-    """
 
     def __init__(self) -> None:
         super().__init__()

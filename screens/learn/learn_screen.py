@@ -31,23 +31,10 @@ class LearnScreen(PagedScreen):
     """One page at a time, all over one engine."""
 
     MODE = "learn"
+    STYLES = ("lab.tcss", "learn.tcss")
     PAGES = (LessonsPage, ClaimsPage, NotesPage, ChatPage, WritePage, QuizPage)
     HEADINGS = ("Lessons", "Live view")
     HELP = "How a GPT is made and run, a step at a time: short lessons, each computed on a real model."
-    DEFAULT_CSS = """
-    LearnScreen {
-        &.-narrow #learn-list-column { width: 1fr; }
-        &.-narrow #learn-score { display: none; &.-known { display: block; } }
-        &.-narrow LessonReader { display: none; }
-        &.-narrow LessonsPage.-reading #learn-list-column { display: none; }
-        &.-narrow LessonsPage.-reading LessonReader { display: block; }
-        &.-narrow ClaimList, &.-narrow WriteList { width: 1fr; }
-        &.-narrow ClaimReader, &.-narrow WritePage Vertical { display: none; }
-        &.-narrow ClaimsPage.-reading ClaimList, &.-narrow WritePage.-reading WriteList { display: none; }
-        &.-narrow WritePage.-reading Vertical { display: block; }
-        &.-narrow ClaimsPage.-reading ClaimReader { display: block; }
-    }
-    """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-large")]
     BINDINGS = [
         *page_bindings("learn", PAGES),

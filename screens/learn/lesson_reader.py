@@ -106,21 +106,6 @@ class LessonReader(Vertical):
     """Shows `lesson` at `step`; without a model, only its text."""
 
     PARTS = (LessonText,)
-    DEFAULT_CSS = """
-    LessonReader {
-        height: 1fr; width: 1fr;
-        & > LessonText { height: auto; max-height: 50%; }
-        &.-text-only > LessonText { height: 1fr; max-height: 100%; }
-        & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
-        & Markdown > MarkdownBlock:last-child { margin-bottom: 0; }
-        & > #lesson-live { height: 1fr; }
-        &.-text-only > #lesson-live { display: none; }
-        &.-live-only > LessonText { display: none; }
-        &.-beside { layout: horizontal; }
-        &.-beside > LessonText { width: 84; height: 1fr; max-height: 100%; }
-        &.-beside > #lesson-status { dock: bottom; }
-    }
-    """
     BINDINGS = described(
         Binding("space", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
         About("Lessons", words="step of the lesson", also=("lesson.previous",), place=1),

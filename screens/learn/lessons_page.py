@@ -62,16 +62,6 @@ class LessonsPage(ReadingPage):
         *(NextTokenGuess, DrawWidget, PosttrainingWidget, ScalingWidget, FunnelWidget, MergesWidget, StudyWidget),
         ChooseWidget,
     )
-    DEFAULT_CSS = """
-    LessonsPage {
-        & #learn-list-column { width: 44; }
-        &.-reading.-live-only #learn-list-column { display: none; }
-        & #learn-score { height: auto; padding: 0 1; color: $foreground 80%; }
-        & LessonList { width: 1fr; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
-        & LessonList { background: $background; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
-        & LessonList:focus { border: round $accent; }
-    }
-    """
 
     BINDINGS = [
         Binding("a", "guess_again", "Guess again", id="lessons.again", tooltip="A guess that you were sure of and wrong about"),

@@ -35,13 +35,6 @@ class NotesPage(LearnPage):
     LINK = PageLink("notes", "my notes")
     REST = "#notes-text"
     PARTS = (NotesText,)
-    DEFAULT_CSS = """
-    NotesPage {
-        & NotesText { height: 1fr; }
-        & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
-        & MarkdownH1, & MarkdownH2 { content-align: left middle; margin: 1 0; }
-    }
-    """
     BINDINGS = described(
         Binding("e", "edit", "Edit", id="notes.edit", tooltip="Edit your notes in your editor"),
         About(synonyms="change delete write editor vim"),

@@ -40,12 +40,6 @@ class QuizPage(LearnPage):
 
     LINK = PageLink("quiz", "quiz", "A question on each lesson, before them and after: the gain", "test exam score gain")
     PARTS = (QuizQuestionView,)
-    DEFAULT_CSS = """
-    QuizPage {
-        & > GuessView, & > BlockView { height: 1fr; }
-        &.-asking > BlockView { display: none; }
-    }
-    """
     BINDINGS = described(
         Binding("enter", "begin", "Begin", id="quiz.begin", tooltip="Answer all questions; again where you have"),
         About("Lessons", words="begin the quiz"),

@@ -9,17 +9,14 @@ from typing import Literal, get_args
 
 import numpy as np
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from lab.core.number_format import probability
 from lab.runs.run_history import Floats
 from screens.about_key import About, described, keyless
 from screens.base_screen import LabScreen
-from screens.dialogs.ask import Choices
+from screens.dialogs.ask import ListDialog
 from screens.plot.figure import Figure
 from screens.plot.plot_widget import LinePlot
 from screens.widgets.text_fitting import fit
@@ -207,36 +204,25 @@ def plot_bindings(screen: str, *left_out: str) -> list[BindingType]:
     )
 
 
-class PlotMenu(ModalScreen[None]):
+class PlotMenu(ListDialog[None]):
     """Changes the settings of the plot behind it, at once."""
 
-    AUTO_FOCUS = "*"
     BINDINGS = [Binding("escape,q,s", "dismiss", "Close", id="plot.close", tooltip="Close")]
-    DEFAULT_CSS = """
-    PlotMenu {
-        align: center bottom; background: $background 0%;
-        OptionList { width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; }
-    }
-    """
+    DEFAULT_CSS = "PlotMenu { align: center bottom; background: $background 0%; }"
 
     def __init__(self, host: PlotKeys) -> None:
-        super().__init__()
         self._host = host
         self._offered = [each for each in SETTINGS if host.check_action(each[0].partition("(")[0], ())]
+        super().__init__(self._settings(), "plot", "Enter change · Esc close")
 
-    def _lines(self) -> list[str]:
+    def _settings(self) -> list[str]:
         now, figure = self._host.settings, self._host.main_plot.figure or Figure((), version=None)
         return [fit(name, 20) + value_of(id, now, figure) for _, id, name, *_ in self._offered]
-
-    def compose(self) -> ComposeResult:
-        menu = Choices(*map(Option, self._lines()), markup=False)
-        menu.border_title, menu.border_subtitle = "plot", "Enter change · Esc close"
-        yield menu
 
     @on(OptionList.OptionSelected)
     async def _change(self, event: OptionList.OptionSelected) -> None:
         await self.app.run_action(self._offered[event.option_index][0], self._host)
-        for index, line in enumerate(self._lines()):
+        for index, line in enumerate(self._settings()):
             event.option_list.replace_option_prompt_at_index(index, line)
 
 

@@ -84,19 +84,6 @@ class OneStepScreen(LabScreen):
     HEADINGS = ("The step", "Text it learns from")
     AUTO_FOCUS = "#step-stages"
     HELP = HELP
-    DEFAULT_CSS = """
-    OneStepScreen {
-        #step-columns { height: 1fr; }
-        #step-stages { width: 24; height: 1fr; }
-        #step-view, #step-picture { width: 1fr; height: 1fr; }
-        #step-picture { display: none; }
-        #step-editor { display: none; height: 3; border: round $accent; border-title-color: $foreground 90%; }
-        #step-editor { background: $background; }
-        &.-narrow #step-stages { width: 20; }
-        &.-editing #step-tokens, &.-editing #step-facts { display: none; }
-        &.-editing #step-editor { display: block; }
-    }
-    """
     BINDINGS = STEP_KEYS
 
     selected: var[OneStepParams] = var(FIRST)

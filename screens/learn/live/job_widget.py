@@ -79,7 +79,11 @@ class JobWidget(LiveWidget):
         """Of the job in sight, once its record was read."""
         self.about = ""
         """The reason why the job is not of the run at hand, once it was found."""
-        self.is_starting = self._is_stopping = False
+        self.busy = ""
+        """The command that is being carried out, in words; "" if there is none."""
+        self._is_stopping = False
+        self._focus_is_due = False
+        """True while a focus that was asked for has not come yet: the part that it goes to may be hidden before."""
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=2, id="job-state")
@@ -120,7 +124,7 @@ class JobWidget(LiveWidget):
 
     @property
     def is_settled(self) -> bool:
-        return self.follower is not None and not self.is_starting
+        return self.follower is not None and not self.busy
 
     @property
     def is_running(self) -> bool:
@@ -140,7 +144,7 @@ class JobWidget(LiveWidget):
         while True:
             self.show()
             await still_wanted(asyncio.sleep(POLL_SECONDS))
-            while not await in_thread(follower.read):
+            while not (self.screen.is_current and await in_thread(follower.read)):
                 await still_wanted(asyncio.sleep(POLL_SECONDS))
 
     def show(self) -> None:
@@ -148,17 +152,14 @@ class JobWidget(LiveWidget):
         if not self.is_mounted or self.follower is None:
             return
         name = self.view_name
-        at = f"‹ {visible(name)} › v · " if len(self.names) > 1 else ""
-        self._is_stopping = self._is_stopping and self.is_running
-        state = "starting…" if self.is_starting else "stopping…" if self._is_stopping else self.state()
-        self.query_one("#job-state", StatusLine).say(f"{at}{state}")
-        picture, had_focus = self.picture(name) if name else None, self.has_focus_within
+        self.say_state()
+        picture, had_focus = self.picture(name) if name else None, self._focus_is_due or self.has_focus_within
         sentence = self.query_one("#job-sentence", StatusLine)
         sentence.say(picture.sentence if picture is not None else "")
         sentence.display = bool(picture is not None and picture.sentence)
         figures = None if picture is None or isinstance(picture.shown, View) else picture.shown
         self.set_class(figures is not None, "-plotted")
-        if picture is not None and isinstance(picture.shown, View):
+        if picture is not None and isinstance(picture.shown, View) and picture.shown != self.query_one(BlockView).view:
             self.query_one(BlockView).show(picture.shown)
         if figures is not None:
             self.set_class(len(figures) == 1, "-single")
@@ -171,8 +172,16 @@ class JobWidget(LiveWidget):
 
     on_resize = watch_chosen = show
 
+    def say_state(self) -> None:
+        """Show the state of the job, behind the name of the view in sight where there are several."""
+        at = f"‹ {visible(self.view_name)} › v · " if len(self.names) > 1 else ""
+        self._is_stopping = self._is_stopping and self.is_running
+        self.query_one("#job-state", StatusLine).say(at + (self.busy or ("stopping…" if self._is_stopping else self.state())))
+
     def take_focus(self) -> bool:
+        self._focus_is_due = True
         self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
+        self.app.call_later(setattr, self, "_focus_is_due", False)  # behind the focus itself
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -186,20 +195,28 @@ class JobWidget(LiveWidget):
     def action_turn(self, by: int) -> None:
         self.chosen = self.names[(self.names.index(self.view_name) + by) % len(self.names)]
 
-    @work(exclusive=True, group="job", exit_on_error=True)
-    async def _carry_out(self, command: Coroutine[Any, Any, None]) -> None:
-        try:
-            await command
-        except UserError as error:
-            self.say(str(error), error=True)
-        finally:
-            self.is_starting = False
+    def command(self, words: str, command: Coroutine[Any, Any, object]) -> None:
+        """Carry out a command, one at a time."""
+        if self.busy:
+            command.close()
+            return
+        self.busy = words
         self.show()
+        self._carry_out(command)
+
+    @work(group="job", exit_on_error=True)
+    async def _carry_out(self, command: Coroutine[Any, Any, object]) -> None:
+        problem = ""
+        try:
+            await still_wanted(command)
+        except UserError as error:
+            problem = str(error)
+        self.busy = ""
+        self.show()
+        self.say(problem or self.about, error=bool(problem))
 
     def action_start(self) -> None:
-        self.is_starting = True
-        self.show()
-        self._carry_out(self._start())
+        self.command("starting…", self._start())
 
     async def _start(self) -> None:
         """Have this lab let go of the runs that will be replaced, then start the process."""
@@ -209,8 +226,7 @@ class JobWidget(LiveWidget):
     def action_stop(self) -> None:
         assert self.follower is not None
         self._is_stopping = True
-        self.show()
-        self._carry_out(in_thread(self.follower.job.stop))
+        self.command("stopping…", in_thread(self.follower.job.stop))
 
     def action_delete(self) -> None:
         assert self.follower is not None
@@ -218,7 +234,7 @@ class JobWidget(LiveWidget):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._carry_out(delete_job(self.lab, job, self.made_runs()))
+                self.command("deleting…", delete_job(self.lab, job, self.made_runs()))
 
         self.app.push_screen(deletion_dialog(job, self.made_runs()), answered)
 

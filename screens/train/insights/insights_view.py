@@ -38,10 +38,6 @@ NEVER = "No measurements: this run was trained by an older version. New runs hav
 class InsightsView(Vertical):
     """One page at one evaluation."""
 
-    DEFAULT_CSS = """
-    InsightsView { height: 1fr; display: none; }
-    InsightsView LinePlot { height: 9; display: none; }
-    """
     page: var[InsightsPage] = var("heads")
     eval_step: var[float | None] = var(None)
     """Step of the evaluation shown; None follows the newest."""

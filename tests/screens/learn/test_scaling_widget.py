@@ -81,10 +81,9 @@ async def open_lesson(pilot: Pilot[None], until: Any) -> ScalingWidget:
 
 
 def texts(widget: ScalingWidget) -> str:
-    view = widget.query_one(BlockView).view
-    assert view is not None
-    words = [block.text for block in view.blocks if isinstance(block, Paragraph)]
-    rows = [row for block in view.blocks if isinstance(block, Table) for row in block.rows]
+    assert widget.snapshot is not None
+    words = [block.text for block in widget.snapshot.view.blocks if isinstance(block, Paragraph)]
+    rows = [row for block in widget.snapshot.view.blocks if isinstance(block, Table) for row in block.rows]
     return " ".join([*words, *(cell.text for row in rows for cell in row)])
 
 
@@ -115,10 +114,10 @@ async def test_a_prediction_is_made_before_it_starts_the_key_starts_it_once_and_
         await pilot.press("enter", "enter")
         await until(pilot, lambda: widget.phase == "running")
         assert [plan.guess for plan in started] == [2]
-        assert widget.picture == "numbers"
+        assert widget.view_name == "numbers"
         await pilot.press("v")
         await until(pilot, lambda: isinstance(app.focused, PlotPane))
-        await until(pilot, lambda: (plot := widget.query_one("#scaling-compute", LinePlot).figure) and len(plot.series) == 2)
+        await until(pilot, lambda: (plot := widget.query_one("#job-left", LinePlot).figure) and len(plot.series) == 2)
         await pilot.press("v", "v")
         await until(pilot, lambda: isinstance(app.focused, BlockView))
         assert "✓ finished" in texts(widget)
@@ -128,11 +127,13 @@ async def test_a_prediction_is_made_before_it_starts_the_key_starts_it_once_and_
         await until(pilot, lambda: widget.phase == "stopped")
         assert widget.check_action("start", ()) is False
         assert widget.check_action("resume", ())
-        words = widget.query_one("#scaling-state", StatusLine).left
+        words = widget.query_one("#job-state", StatusLine).left
         assert "enter goes on, x deletes it." in words
         assert "Your prediction: size 2" in words
-        titles = [str(plot.border_title) for plot in widget.query(LinePlot)]
-        assert ["FLOPs" in titles[0], "parameters" in titles[1]] == [True, True]
+        plot = widget.query_one("#job-left", LinePlot)
+        for word in ("FLOPs", "parameters"):
+            await pilot.press("v")
+            await until(pilot, lambda word=word: word in str(plot.border_title))
         assert widget.snapshot is not None
         assert "loss − entropy" in widget.snapshot.compute.scale_words
 
@@ -142,7 +143,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
     predictions_path(home).mkdir(parents=True)  # none can be kept now
     async with app.run_test(size=(120, 40)) as pilot:
         widget = await open_lesson(pilot, until)
-        assert widget.picture == "compute"
+        assert widget.view_name == "compute"
         await until(pilot, lambda: isinstance(app.focused, PlotPane))
         assert widget.snapshot is not None
         compute, parameters = widget.snapshot.compute, widget.snapshot.parameters
@@ -161,7 +162,7 @@ async def test_the_result_has_two_plots_sentences_and_a_way_to_each_run(app: Lab
         assert state is not None
         assert (state.mode, state.run) == ("train", "scaling-3")
         await pilot.press("v", "v")
-        await until(pilot, lambda: widget.picture == "numbers" and isinstance(app.focused, BlockView))
+        await until(pilot, lambda: widget.view_name == "numbers" and isinstance(app.focused, BlockView))
         assert "size 2" in texts(widget)
         assert "times fewer" in texts(widget)
         await until(pilot, lambda: len(read_predictions(home)[0]) == 1)
@@ -182,15 +183,16 @@ async def test_one_of_another_name_is_shown_and_named_and_keys_act_on_the_one_th
     older, newer = make_experiment(home, "older", 5.0), make_experiment(home, "newer", 6.0)
     async with app.run_test(size=(80, 24)) as pilot:
         widget = await open_lesson(pilot, until)
-        state = widget.query_one("#scaling-state", StatusLine)
+        state = widget.query_one("#job-state", StatusLine)
         assert state.left == "newer: All 4 sizes are trained. } shows older. i opens newer-2."
-        assert widget.picture == "compute"
+        assert widget.view_name == "compute"
         await pilot.press("}")
         await until(pilot, lambda: state.left == "older: All 4 sizes are trained. } shows scaling. i opens older-2.")
         with monkeypatch.context() as slow:
-            slow.setattr(widget, "_read", lambda: None)
+            slow.setattr(widget, "follow", lambda: None)
             await pilot.press("}", "enter", "x")
             assert not isinstance(app.screen, ConfirmDialog), "no key acts on an experiment that is not shown yet"
+        widget.follow()
         await until(pilot, lambda: state.left.startswith("scaling: Nothing is trained yet.") and widget.is_settled)
         assert started == []
         await pilot.press("enter")
@@ -225,7 +227,7 @@ async def test_a_recorded_experiment_is_shown_and_said_to_be_until_there_is_one_
         assert "Nothing is trained yet" in widget.snapshot.words, "the guess comes before the result"
         await pilot.press("space", "space")
         found = pilot.app.screen.query(ScalingWidget)
-        await until(pilot, lambda: found and found.first().snapshot and found.first().picture == "compute")
+        await until(pilot, lambda: found and found.first().snapshot and found.first().view_name == "compute")
         widget = found.first()
         words = widget.snapshot.words
         assert "Recorded on one core of an AMD EPYC, 2026-" in words

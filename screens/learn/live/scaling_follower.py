@@ -1,4 +1,4 @@
-"""Snapshot of a scaling experiment for its live widget: state, view and plots. Taken in a thread, for it reads files."""
+"""Follower of a scaling experiment for its live widget: snapshots of its state, view and plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from lab.core.errors import UserError
 from lab.core.number_format import count, duration, fixed
 from lab.lessons.learner import LearnerPrediction, read_predictions, record_prediction
-from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingProgress, experiment_names
+from lab.training.job import JobFollower
+from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingHistory, ScalingProgress, experiment_names
 from lab.training.scaling.scaling_plan import DEFAULT_NAME, ScalingPlan
 from lab.training.scaling.scaling_result import CurvesReader, FittedLaw, Point, ScalingResult, recorded_scaling, scaling_result
 from lab.training.scaling.scaling_view import plan_view, progress_view, scaling_view, state_line
@@ -82,7 +83,6 @@ def _fitted(fitted: FittedLaw, symbol: str, result: ScalingResult) -> list[Serie
 class Snapshot:
     """An experiment at one moment, ready to be shown."""
 
-    experiment: ScalingExperiment
     others: tuple[str, ...]
     """The other experiments, and the one that the lesson starts, in the order in which a key shows them."""
     progress: ScalingProgress
@@ -100,23 +100,38 @@ class Snapshot:
     """The reason why the learner's prediction could not be kept; empty if nothing is wrong."""
 
 
-class SnapshotReader:
-    """Reads an experiment again and again, each time only what is new. Not thread-safe."""
+class ScalingFollower(JobFollower[ScalingHistory]):
+    """Reads an experiment again and again, each time only what is new, or another where it is gone. Not thread-safe."""
 
     def __init__(
         self, experiment: ScalingExperiment, new_plan: Callable[[], ScalingPlan], lesson: str, *, shows_recorded: bool
     ) -> None:
         """`new_plan` gives the plan that would be started, while there is no experiment; `shows_recorded` shows the recorded
         result until then, where it is the usual one."""
-        self._experiment = experiment
+        super().__init__(experiment, ScalingHistory)
+        self.experiment = experiment
+        self.snapshot: Snapshot | None = None
+        """What was read last; None while nothing could be, for the reason in `problem`."""
         self._new_plan = new_plan
         self._lesson, self._shows_recorded = lesson, shows_recorded
         self._curves: CurvesReader | None = None
         self._unkept = ""
 
-    def take(self) -> Snapshot:
+    def read(self) -> bool:
+        before = self.snapshot, self.problem
+        try:
+            if (name := name_to_show(self.name)) != self.name:
+                self.job = self.experiment = ScalingExperiment(name)
+                self._curves = None
+            self.snapshot, self.problem = self._take(), ""
+            self.is_running = self.snapshot.progress.phase == "running"
+        except UserError as error:
+            self.problem = str(error)
+        return before != (self.snapshot, self.problem)
+
+    def _take(self) -> Snapshot:
         """The experiment as it is on disk now. Raises: UserError, where one of its files cannot be read."""
-        progress = self._experiment.progress()
+        progress = self.experiment.progress()
         recorded = None
         if progress.phase == "none":
             self._curves, curves, plan = None, [], self._new_plan()
@@ -124,8 +139,8 @@ class SnapshotReader:
                 recorded = recorded_scaling()
                 curves = list(recorded.curves)
         else:
-            self._curves = self._curves or CurvesReader(self._experiment)
-            curves, plan = self._curves.read(), self._experiment.plan()
+            self._curves = self._curves or CurvesReader(self.experiment)
+            curves, plan = self._curves.read(), self.experiment.plan()
         result = scaling_result(curves, len(plan.sizes))
         if progress.phase == "none":
             view = plan_view(plan) if recorded is None else scaling_view(result)
@@ -142,16 +157,14 @@ class SnapshotReader:
         if others:
             words = f"{self.name}: {words}"
         figures = compute_figure(result), parameters_figure(result)
-        return Snapshot(
-            self._experiment, others, progress, words, view, *figures, names, best, recorded is not None, self._unkept
-        )
+        return Snapshot(others, progress, words, view, *figures, names, best, recorded is not None, self._unkept)
 
     @property
     def name(self) -> str:
-        return self._experiment.name
+        return self.experiment.name
 
     def _others(self) -> tuple[str, ...]:
-        names = sorted({DEFAULT_NAME, self.name, *experiment_names(self._experiment.home)})
+        names = sorted({DEFAULT_NAME, self.name, *experiment_names(self.experiment.home)})
         at = names.index(self.name)
         return (*names[at + 1 :], *names[:at])
 
@@ -161,7 +174,7 @@ class SnapshotReader:
             return "e chooses your prediction." if progress.phase == "none" else ""
         if progress.phase != "finished" or not best:
             return f"Your prediction: size {plan.guess}."
-        experiment = self._experiment
+        experiment = self.experiment
         names = experiment.run_names(plan)
         prediction = LearnerPrediction(
             time=time.time(),
