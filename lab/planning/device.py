@@ -125,8 +125,8 @@ def _has_kernels(device: str) -> bool:
 def choose_precision(precision: str, device: "torch.device") -> Precision:
     """The precision that was asked for; for "auto" the one that the device multiplies in fastest: bf16 where it has it.
 
-    On a CUDA card without bf16 that is fp16, see `card_precision`, and on a CPU without it fp32. On a CPU with AVX512-BF16 bf16
-    is 1.2 (nano) to 1.8 (micro) times as fast. Weights and optimizer are fp32 either way.
+    On a CPU without it that is fp32; of a CUDA card see `card_precision`. On a CPU with AVX512-BF16 bf16 is 1.2 (nano) to 1.8
+    (micro) times as fast. Weights and optimizer are fp32 either way.
     """
     if precision in ("bf16", "fp16"):
         return "bf16" if precision == "bf16" else "fp16"
