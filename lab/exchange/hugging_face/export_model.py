@@ -43,10 +43,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {"id": id, "content": text, **as_it_stands, "special": True}
-            for text, id in tokenizer.special.items()
-        ],
+        "added_tokens": [{"id": id, "content": text, **as_it_stands, "special": True} for text, id in tokenizer.special.items()],
         "normalizer": None,
         "pre_tokenizer": BYTE_LEVEL,
         "post_processor": None,
