@@ -1,7 +1,6 @@
 """What the commands that run a model share: its run loaded and a prompt tokenized, and the options of sampling."""
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +11,7 @@ from lab.core.limits import MIN_P, REPETITION_PENALTY, SAMPLING_SEED, TEMPERATUR
 from lab.runs.run_folder import Run, stand_in_sentence
 
 if TYPE_CHECKING:
-    from models.gpt import GPT
-    from models.tokenizers.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class LoadedPrompt:
-    run: Run
-    checkpoint: str
-    step: int
-    model: "GPT"
-    tokenizer: "Tokenizer"
-    text: str
-    ids: list[int]
-    """The whole prompt, which may be longer than the context."""
-
-    @property
-    def window(self) -> list[int]:
-        """The last tokens of the prompt, as many as fit into the context."""
-        return self.ids[-self.model.config.context :]
+    from lab.inspect.model_cache import OpenModel
 
 
 def checkpoint_option(command: Any) -> Any:
@@ -49,10 +30,24 @@ def told_weights(run: Run, checkpoint: str | None) -> str:
     return which
 
 
-def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> LoadedPrompt:
-    """Open the run, load its weights and tokenize the prompt, or the run's own first prompt if none is given.
+def open_weights(run: Run, checkpoint: str | None) -> "OpenModel":
+    """The run's model and tokenizer, with as many threads as it generates with. Warns as `told_weights`.
+    Raises UserError if there are no weights that can be read."""
+    import torch
 
-    Warns on stderr if the prompt is longer than the context, or other weights stand in for those asked for.
+    from lab.core.machine import cores
+    from lab.inspect.model_cache import load_open_model
+    from lab.planning.device import generation_threads
+
+    torch.set_num_threads(generation_threads(run.config.model, cores()))
+    return load_open_model(run, told_weights(run, checkpoint))
+
+
+def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> tuple["OpenModel", str, list[int]]:
+    """Open the run's model, and tokenize the prompt, or the run's own first prompt if none is given: the model, the text, and its
+    ids, which may be more than the context has room for.
+
+    Warns on stderr if they are, or other weights stand in for those asked for.
     Raises UserError if there is no such run, or no weights that can be read."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy, which reads it when it is loaded, multiplies for small models
     from lab.data.default_prompts import first_prompt
@@ -62,27 +57,15 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
         raise click.UsageError("The prompt is empty: give it at least one character.")
     run = open_run(name)
     text = first_prompt(run) if prompt is None else prompt
-
-    import torch
-
-    from lab.core.machine import cores
-    from lab.planning.device import generation_threads
-    from lab.runs.run_folder import tokenizer_of, weights_name, weights_path
-    from lab.runs.weights_file import load_model
-
-    torch.set_num_threads(generation_threads(run.config.model, cores()))
-    which = told_weights(run, checkpoint)
-    model, step = load_model(run, which)
-    tokenizer = tokenizer_of(run)
-    ids = tokenizer.encode(text)
-    context = model.config.context
+    opened = open_weights(run, checkpoint)
+    ids, context = opened.tokenizer.encode(text), opened.model.config.context
     if len(ids) > context:
         click.echo(
             f"llmlab: the prompt has {len(ids)} tokens and the context of {run.name} is {context}: "
             f"the model sees the last {context}, without the first {len(ids) - context}.",
             err=True,
         )
-    return LoadedPrompt(run, weights_name(weights_path(run, which)), step, model, tokenizer, text, ids)
+    return opened, text, ids
 
 
 option = partial(click.option, show_default=True)

@@ -126,6 +126,24 @@ def keep_damaged(path: Path, tell: Callable[[str], None]) -> None:
         tell(f"The damaged {path.name} is kept as {kept}.")
 
 
+def try_lock(descriptor: int, kind: int, seconds: float = 0.0) -> bool | None:
+    """Lock an open file or folder, shared or exclusive (`kind` of fcntl), within so many seconds.
+
+    True if it is locked; False if others hold it all the time; None on a disk that has no such locks.
+    """
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                return False
+            time.sleep(LOCK_POLL_SECONDS)
+        except OSError:
+            return None
+
+
 @contextmanager
 def folder_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Lock of a folder, in which one thread of one process at a time reads, changes and writes a small file.
@@ -136,15 +154,8 @@ def folder_lock(folder: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     with suppress(OSError):  # whoever reads or writes there says what is wrong with it
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        give_up = time.monotonic() + timeout
-        while descriptor is not None and time.monotonic() < give_up:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(LOCK_POLL_SECONDS)
-            except OSError:
-                break  # the disk has no such locks
+        if descriptor is not None:
+            try_lock(descriptor, fcntl.LOCK_EX, timeout)
         yield
     finally:
         if descriptor is not None:

@@ -19,7 +19,7 @@ import msgspec
 
 from lab.core.atomic_io import Chunk, write_synced
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import open_regular
+from lab.core.safe_open import JSON_ERRORS, open_regular
 from lab.core.visible_text import quoted, shortened
 
 LENGTH = struct.Struct("<Q")
@@ -140,7 +140,16 @@ def opened_with_header(path: Path) -> Iterator[tuple[BinaryIO, Header]]:
     except OSError as error:
         raise DamagedFileError(path, f"cannot be read ({(error.strerror or str(error)).lower()})") from error
     with opened as file:
-        yield file, _read_header(path, file)
+        try:
+            header = _parsed(file)
+        except struct.error as error:
+            raise DamagedFileError(path, "is too short for a file of weights") from error
+        except JSON_ERRORS as error:
+            damage = f"is not a file of weights, or its header is damaged ({shortened(str(error), 100)})"
+            raise DamagedFileError(path, damage) from error
+        except ValueError as error:
+            raise DamagedFileError(path, str(error)) from error
+        yield file, header
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
@@ -166,20 +175,8 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def _read_header(path: Path, file: BinaryIO) -> Header:
-    """The header, with the file left standing where the tensors' bytes begin."""
-    try:
-        return _parsed(file)
-    except struct.error:
-        problem = "is too short for a file of weights"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem = f"is not a file of weights, or its header is damaged ({shortened(str(error), 100)})"
-    except ValueError as error:
-        problem = str(error)
-    raise DamagedFileError(path, problem)
-
-
 def _parsed(file: BinaryIO) -> Header:
+    """The header, with the file left standing where the tensors' bytes begin. Raises ValueError with what is wrong with it."""
     (length,) = LENGTH.unpack(file.read(LENGTH.size))
     if length > LONGEST_HEADER:
         raise ValueError("is not a file of weights: its first bytes are not the length of a header")

@@ -220,16 +220,7 @@ class PromptMethods:
         if params.kind == "npz":
             write_npz(path, context.trace)
         else:
-            opened = context.opened
-            found = summarize(
-                context.trace,
-                opened.tokenizer,
-                run=opened.run.name,
-                checkpoint=opened.checkpoint,
-                step=opened.step,
-                dropped=context.dropped + context.earlier,
-                top=SUMMARY_TOP,
-            )
+            found = summarize(context.opened, context.trace, dropped=context.dropped + context.earlier, top=SUMMARY_TOP)
             write_export(path, [msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"])
         return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -107,10 +106,11 @@ def _data(charts: list[Chart], prompt: PromptReport | None) -> dict[str, Any]:
     return {
         "charts": [
             {
-                "x": each.x,
+                "x": each["x"],
                 **{name: FRAME[name] for name in ("left", "right", "width")},
                 "lines": [
-                    {"name": line.name, "points": [(int(x), float(f"{y:.5g}")) for x, y in line.points]} for line in each.lines
+                    {"name": line["name"], "points": [(int(x), float(f"{y:.5g}")) for x, y in line["points"]]}
+                    for line in each["lines"]
                 ],
             }
             for each in charts
@@ -167,20 +167,16 @@ def _version() -> str:
         return "from a checkout"
 
 
-@dataclass(frozen=True)
-class ShownToken:
-    label: str
-    id: int
-    number: int
-    """Position from 1."""
-    probability: str
-
-
 def prompt_section(prompt: PromptReport) -> dict[str, Any]:
     """The section as text; the lens cells have a level from 0 to `LEVELS` − 1."""
     tokens = [
-        ShownToken(visible(token.label), token.id, index + 1, "" if token.probability is None else probability(token.probability))
-        for index, token in enumerate(prompt.tokens)
+        {
+            "label": visible(token.label),
+            "id": token.id,
+            "number": number,
+            "probability": "" if token.probability is None else probability(token.probability),
+        }
+        for number, token in enumerate(prompt.tokens, 1)
     ][prompt.first :]
     rows = [
         (_stream(row.name), [_lens_cell(_stream(row.name), tokens[at], cell) for at, cell in enumerate(row.cells)])
@@ -222,11 +218,11 @@ def _bars(predictions: Sequence[Prediction]) -> list[tuple[str, str, float]]:
     return [(visible(each.label), probability(each.probability), round(100 * each.probability, 2)) for each in predictions]
 
 
-def _lens_cell(stream: str, token: ShownToken, cell: Sequence[Prediction]) -> tuple[str, int, str]:
+def _lens_cell(stream: str, token: dict[str, Any], cell: Sequence[Prediction]) -> tuple[str, int, str]:
     """Label, level and title."""
     listed = ", ".join(f"“{visible(each.label)}” {probability(each.probability)}" for each in cell)
     level = round(cell[0].probability * (LEVELS - 1))
-    return visible(cell[0].label), level, f"{stream}, after “{token.label}” (position {token.number}): {listed}"
+    return visible(cell[0].label), level, f"{stream}, after “{token['label']}” (position {token['number']}): {listed}"
 
 
 def _stream(name: str) -> str:

@@ -4,7 +4,7 @@ axes, points and SVG paths, with no more points than a reader can tell apart."""
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,47 +147,7 @@ MOST_BUCKETS = 300
 
 Numbers = NDArray[np.floating]
 Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a chart. `points` are numbers of the run, never averages of several."""
-
-    name: str
-    kind: str
-    """CSS class: `faint`, `training`, `validation` or `rate`."""
-    points: list[Point]
-    path: str
-    marks: list[Point]
-    """Places of the points on the picture, for a line whose points are marked."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """A horizontal line with a name, such as the uniform baseline."""
-
-    name: str
-    value: float
-    y: float
-
-    @property
-    def is_low(self) -> bool:
-        """True near the lower edge, where a falling curve leaves room for the name on the left."""
-        return self.y > HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) / 4
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart as its template needs it; `x` are the first and the last step."""
-
-    title: str
-    unit: str
-    x: Point
-    lines: list[Line]
-    levels: list[Level]
-    x_ticks: list[tuple[str, float]]
-    """Text and place of each."""
-    y_ticks: list[tuple[str, float]]
+Chart = dict[str, Any]
 
 
 def thinned(xs: Numbers, ys: Numbers, buckets: int = MOST_BUCKETS) -> list[Point]:
@@ -212,7 +172,12 @@ def chart(
     *,
     from_zero: bool = False,
 ) -> Chart | None:
-    """A chart of (name, kind, x, y) lines and (name, y) levels; None where there is no finite number to draw."""
+    """A chart of (name, kind, x, y) lines and (name, y) levels, as its template needs it; None without a finite number to draw.
+
+    The kind of a line is its CSS class: `faint`, `training`, `validation` or `rate`. `points` are numbers of the run, never
+    averages of several; `marks`, of a line whose points are marked, their places on the picture. `x` are the first and the last
+    step, ticks a text and its place each.
+    """
     series = [(name, kind, thinned(xs, ys)) for name, kind, xs, ys in lines]
     series = [each for each in series if each[2]]
     if not series:
@@ -233,20 +198,26 @@ def chart(
     def y_at(y: float) -> float:
         return round(HEIGHT - BOTTOM - (scaled(y) - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM), 1)
 
-    def line(name: str, kind: str, points: list[Point]) -> Line:
+    def line(name: str, kind: str, points: list[Point]) -> dict[str, Any]:
         places = [(x_at(x), y_at(y)) for x, y in points]
+        marks = places if kind == "validation" and len(places) <= 120 else []
         path = "M" + "L".join(f"{x:g},{y:g}" for x, y in places)
-        return Line(name, kind, points, path, places if kind == "validation" and len(places) <= 120 else [])
+        return {"name": name, "kind": kind, "points": points, "path": path, "marks": marks}
 
-    return Chart(
-        title=title,
-        unit=f"{unit}, logarithmic" if logarithmic else unit,
-        x=(x_low, x_high),
-        lines=[line(*each) for each in series],
-        levels=[Level(name, value, y_at(value)) for name, value in levels],
-        x_ticks=[(count(value), x_at(value)) for value in round_numbers(x_low, x_high, 8)],
-        y_ticks=[(f"{value:g}", y_at(value)) for value in grid],
-    )
+    def level(name: str, value: float) -> dict[str, Any]:
+        y = y_at(value)
+        is_low = y > HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) / 4  # where a falling curve leaves room for the name on the left
+        return {"name": name, "value": value, "y": y, "is_low": is_low}
+
+    return {
+        "title": title,
+        "unit": f"{unit}, logarithmic" if logarithmic else unit,
+        "x": (x_low, x_high),
+        "lines": [line(*each) for each in series],
+        "levels": [level(*each) for each in levels],
+        "x_ticks": [(count(value), x_at(value)) for value in round_numbers(x_low, x_high, 8)],
+        "y_ticks": [(f"{value:g}", y_at(value)) for value in grid],
+    }
 
 
 def round_numbers(low: float, high: float, most: int) -> list[float]:

@@ -15,7 +15,6 @@ from models.unembed import unembed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
 
@@ -61,11 +60,11 @@ class TraceSummary(msgspec.Struct, kw_only=True):
     """For the last token: after the embedding, and after each layer."""
 
 
-def summarize(
-    traced: "Trace", tokenizer: "Tokenizer", *, run: str, checkpoint: str, step: int, dropped: int, top: int
-) -> TraceSummary:
+def summarize(opened: OpenModel, traced: "Trace", *, dropped: int, top: int) -> TraceSummary:
     """Summarize a trace, with the `top` candidates of each prediction."""
     import torch
+
+    tokenizer = opened.tokenizer
 
     def candidates(logits: "Tensor") -> list[Prediction]:
         probabilities = torch.softmax(logits.double(), dim=-1)  # (V,)
@@ -78,9 +77,9 @@ def summarize(
     before = (chosen - logits[:-1].logsumexp(-1)).exp().tolist()
     streams = ["blocks.0.resid_pre", *(f"blocks.{layer}.resid_post" for layer in range(traced.config.layers))]
     return TraceSummary(
-        run=run,
-        checkpoint=checkpoint,
-        step=step,
+        run=opened.run.name,
+        checkpoint=opened.checkpoint,
+        step=opened.step,
         dropped=dropped,
         tokens=[
             TracedToken(id_, tokenizer.token_bytes(id_).hex(), tokenizer.label(id_), p)

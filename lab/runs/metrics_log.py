@@ -76,18 +76,9 @@ class LineReader(Generic[MetricLine]):
             return []
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return decode_lines(self._decoder, _lines_holding(self._holding, whole) if self._holding else whole)
-
-
-def _lines_holding(wanted: bytes, lines: bytes) -> bytes:
-    """The lines that hold these bytes. They are few, and found without cutting all of the lines apart."""
-    found = []
-    at = lines.find(wanted)
-    while at >= 0:
-        start, end = lines.rfind(b"\n", 0, at) + 1, lines.index(b"\n", at) + 1
-        found.append(lines[start:end])
-        at = lines.find(wanted, end)
-    return b"".join(found)
+        if self._holding:
+            whole = b"".join(line for line in whole.splitlines(keepends=True) if self._holding in line)
+        return decode_lines(self._decoder, whole)
 
 
 class LineWriter:

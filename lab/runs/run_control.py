@@ -8,12 +8,11 @@ import contextlib
 import fcntl
 import os
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from lab.core.atomic_io import temporary_beside, write_synced
+from lab.core.atomic_io import temporary_beside, try_lock, write_synced
 from lab.core.errors import DamagedFileError
 from lab.core.safe_open import LARGEST_COMMAND, file_mode, is_real_folder, open_for_lock, read_regular
 
@@ -42,24 +41,19 @@ def acquire_now(lock: "filelock.BaseFileLock") -> "filelock.AcquireReturnProxy[f
 
 def trainer_lock_is_held(path: Path) -> bool:
     """True if some process holds the lock. Tries a shared lock, so that concurrent checks do not disturb each other."""
-    return _is_refused(path, fcntl.LOCK_SH, without_locks=True)
+    return _try(path, fcntl.LOCK_SH) is not True
 
 
-def _is_refused(path: Path, lock: int, *, without_locks: bool) -> bool:
-    """True if the file cannot be locked now, since some process holds it; `without_locks` on a disk that has no such locks."""
+def _try(path: Path, kind: int) -> bool | None:
+    """Try a lock as `try_lock` does, and let go of it; True where there is no such file."""
     try:
         descriptor = open_for_lock(path)
     except (OSError, DamagedFileError):
-        return False
-    try:
-        fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
-    except BlockingIOError:
         return True
-    except OSError:
-        return without_locks
+    try:
+        return try_lock(descriptor, kind)
     finally:
         os.close(descriptor)
-    return False
 
 
 def hold_inspect_lock(folder: Path) -> int | None:
@@ -68,24 +62,15 @@ def hold_inspect_lock(folder: Path) -> int | None:
         descriptor = open_for_lock(folder / "config.json")
     except (OSError, DamagedFileError):
         return None  # whoever opens the run says what is wrong with it
-    give_up = time.monotonic() + LOOK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() < give_up:
-                time.sleep(POLL_SECONDS)
-                continue
-        except OSError:
-            pass  # the disk has no such locks
-        os.close(descriptor)
-        return None
+    if try_lock(descriptor, fcntl.LOCK_SH, LOOK_SECONDS):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def inspect_lock_is_held(folder: Path) -> bool:
     """True if an engine holds the run, of this lab or of another."""
-    return _is_refused(folder / "config.json", fcntl.LOCK_EX, without_locks=False)
+    return _try(folder / "config.json", fcntl.LOCK_EX) is False
 
 
 CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]

@@ -174,9 +174,8 @@ class _CachedRun:
 
     run: Run
     config_stamp: Stamp | None
-    paths: tuple[str, str]
-    """Its status.json and metrics.jsonl, as text: making a `Path` takes longer than a stat."""
     stamps: tuple[Stamp | None, Stamp | None] = (None, None)
+    """Of its status.json and metrics.jsonl."""
     status: Status | None = None
     problem: str = ""
     metrics_problem: str = ""
@@ -219,7 +218,7 @@ class RunsWatcher:
         cached = self._cache.get(folder)
         if cached is None or cached.config_stamp != stamp:
             run = Run(Path(folder))
-            cached = _CachedRun(run, stamp, (str(run.status_path), str(run.metrics_path)))
+            cached = _CachedRun(run, stamp)
             try:
                 _ = run.config
             except DamagedFileError as error:
@@ -231,7 +230,7 @@ class RunsWatcher:
     def _summary(self, cached: _CachedRun, *, bundled_as: str = "") -> RunSummary:
         run = cached.run
         config = run.config
-        stamps = file_stamp(cached.paths[0]), file_stamp(cached.paths[1])
+        stamps = file_stamp(run.status_path), file_stamp(run.metrics_path)
         status, problem, (status_before, before) = cached.status, cached.problem, cached.stamps
         if status is None or stamps[0] != status_before:
             status, problem = run.read_status()

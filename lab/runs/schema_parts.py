@@ -148,7 +148,6 @@ def tuning_sentence(tuning: TuningConfig) -> str:
     return f"{made}, then {tuning.rounds} rounds of reinforcement learning {penalty}."
 
 
-Bytes = Annotated[int, Meta(ge=0, le=1 << 62)]
 Share = Annotated[float, Meta(ge=0, le=10)]
 """Around 0 to 1; a peak may be given too low."""
 
@@ -156,9 +155,9 @@ Share = Annotated[float, Meta(ge=0, le=10)]
 class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     """Use of the GPU of rank 0."""
 
-    memory: Bytes
+    memory: Count
     """The most that the trainer's tensors took at one time."""
-    total: Bytes
+    total: Count
     """Memory of the card."""
     busy: Share | None = None
     """Share of the last moment in which it computed anything; None without nvidia-ml-py."""
@@ -187,8 +186,8 @@ LONGEST_NAME = 40
 class RankHeartbeat(msgspec.Struct, frozen=True, array_like=True):
     """Heartbeat of one of the processes that train a run together, as rank 0 last saw it."""
 
-    host: Annotated[str, Meta(max_length=500)]
-    pid: Annotated[int, Meta(ge=0, le=1 << 62)]
+    host: Word
+    pid: Count
     heartbeat: Annotated[float, Meta(ge=0, le=1e11)]
     """Unix time in seconds."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -32,14 +31,9 @@ def question_at(selection: Selection) -> Question:
 Answer = tuple[object, ...]
 
 
-@lru_cache(maxsize=8)
-def _beginnings(ids: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(accumulate(ids, lambda before, id_: hash((before, id_)), initial=0))[1:]
-
-
-def beginnings(path: LensPath) -> tuple[int, ...]:
+def beginnings(path: LensPath) -> list[int]:
     """A number for the tokens up to each position."""
-    return _beginnings(tuple([token.id for token in path.tokens]))
+    return list(accumulate(path.tokens, lambda before, token: hash((before, token.id)), initial=0))[1:]
 
 
 def answers(

@@ -51,8 +51,6 @@ class AttentionShading(InspectPart):
         self._attention: HeadAttention | None = None
         self._of: Selection | None = None
         """The selection that `_attention` belongs to."""
-        self._shading: tuple[tuple[HeadAttention, str, Direction], Shading | None] | None = None
-        """The shading made last, and of what: the tokens are not drawn again for the same."""
 
     def actions(self) -> Actions:
         return (self.do_shading,)
@@ -78,11 +76,8 @@ class AttentionShading(InspectPart):
         model, found = self._host.model, self._attention
         if not isinstance(model, Ready) or found is None or found.position >= len(model.path.tokens):
             self._bar.shade(None)
-            return
-        of = found, model.path.tokens[found.position].label, self._direction
-        if self._shading is None or self._shading[0] != of:
-            self._shading = of, shading_of(*of)
-        self._bar.shade(self._shading[1])
+        else:
+            self._bar.shade(shading_of(found, model.path.tokens[found.position].label, self._direction))
 
 
 def _place(selection: Selection) -> tuple[object, ...]:

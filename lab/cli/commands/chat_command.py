@@ -6,18 +6,21 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lab.cli.command_registry import Within
-from lab.cli.model_options import LoadedPrompt, checkpoint_option, load_prompt, option, sampling_options
+from lab.cli.model_options import checkpoint_option, load_prompt, option, sampling_options
 from lab.cli.output import write_raw
 from lab.core.limits import WRITTEN_TOKENS
 from lab.core.number_format import counted
 from lab.core.visible_text import visible
 from models.chat import Chat, Turn, template_of, template_sentence
 from models.config import SamplingSettings
+
+if TYPE_CHECKING:
+    from lab.inspect.model_cache import OpenModel
 
 ASK = "> "
 WHYS = {"limit": "It has not ended its turn: it was stopped after {} (--tokens).", "interrupt": "You stopped it."}
@@ -28,7 +31,8 @@ class ChatSession:
 
     def __init__(
         self,
-        loaded: LoadedPrompt,
+        opened: "OpenModel",
+        prompt: str,
         system: str | None,
         stops: Sequence[str],
         sampling: SamplingSettings,
@@ -36,16 +40,17 @@ class ChatSession:
         *,
         shows_tokens: bool,
     ) -> None:
-        self._loaded, self._sampling, self._most, self._shows_tokens = loaded, sampling, tokens, shows_tokens
+        """Without a `system` prompt, that of the `prompt` is taken."""
+        self._opened, self._sampling, self._most, self._shows_tokens = opened, sampling, tokens, shows_tokens
         from models.decoding import half_matrices
 
-        is_tuned = loaded.run.config.tuning is not None
-        template = template_of(loaded.tokenizer, is_tuned=is_tuned)
+        is_tuned = opened.run.config.tuning is not None
+        template = template_of(opened.tokenizer, is_tuned=is_tuned)
         if system is None:
-            system = template.system_of(loaded.text)
-        self._chat = Chat(loaded.tokenizer, template, system, stops=(template.stop, *stops))
+            system = template.system_of(prompt)
+        self._chat = Chat(opened.tokenizer, template, system, stops=(template.stop, *stops))
         self._about = template_sentence(template, self._chat.stops, is_tuned=is_tuned)
-        self._halves = half_matrices(loaded.model)
+        self._halves = half_matrices(opened.model)
         self._told = 0
         """Number of turns of which it has been said that they are left out."""
 
@@ -60,7 +65,7 @@ class ChatSession:
             self._answer(message)
 
     def _answer(self, message: str) -> None:
-        model, halves, shown = self._loaded.model, self._halves, ""
+        model, halves, shown = self._opened.model, self._halves, ""
         self._chat = replace(self._chat, turns=(*self._chat.turns, Turn(message)))
         self._tell_window()
         with suppress(KeyboardInterrupt), closing(self._chat.answers(model, self._sampling, self._most, halves)) as answers:
@@ -80,7 +85,7 @@ class ChatSession:
 
     def _tell_window(self) -> None:
         """Say what has no room in the context any more."""
-        context = self._loaded.model.config.context
+        context = self._opened.model.config.context
         document = self._chat.document(context, self._most)
         if document.left_out > self._told:
             self._told = document.left_out
@@ -93,7 +98,7 @@ class ChatSession:
 
     def _show_tokens(self) -> None:
         """Print the document, one line for the tokens of each author that stand together."""
-        document, label = self._chat.document(self._loaded.model.config.context, self._most), self._loaded.tokenizer.label
+        document, label = self._chat.document(self._opened.model.config.context, self._most), self._opened.tokenizer.label
         for author, tokens in groupby(zip(document.authors, document.ids, strict=True), key=itemgetter(0)):
             write_raw(f"  {author:<6}  {visible('│'.join(label(id) for _, id in tokens))}\n")
 
@@ -149,4 +154,5 @@ def chat(
     writes the user's turn. ctrl+c stops an answer, ctrl+d ends the conversation.
     """
     sampling = SamplingSettings(**settings)
-    ChatSession(load_prompt(run, None, checkpoint), system, stops, sampling, tokens, shows_tokens=show_tokens).converse()
+    opened, prompt, _ = load_prompt(run, None, checkpoint)
+    ChatSession(opened, prompt, system, stops, sampling, tokens, shows_tokens=show_tokens).converse()

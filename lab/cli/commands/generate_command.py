@@ -63,15 +63,15 @@ def generate(
     Beyond the context the model sees a window of the last tokens.
     """
     sampling = SamplingSettings(**settings)
-    loaded = load_prompt(run, prompt, checkpoint)
+    opened, prompt, ids = load_prompt(run, prompt, checkpoint)
     import torch
 
     from models.decoding import half_matrices
     from models.sampling import generate, generate_batch
 
-    where = generation_device(device, loaded.model.config)
+    where = generation_device(device, opened.model.config)
     try:
-        loaded.model.to(where)
+        opened.model.to(where)
     except RuntimeError as error:
         from lab.core.errors import is_out_of_memory
 
@@ -82,13 +82,13 @@ def generate(
             reason = "is in use by another process" if is_taken else "has no room for this model"
             raise UserError(f"{where} {reason}; --device cpu computes without it.") from error
         where = torch.device("cpu")  # a training run may fill the card
-        loaded.model.to(where)
+        opened.model.to(where)
     if precision == "bf16":
-        loaded.model.cast_matrices_to_bf16()
+        opened.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=sampling.seed + number) for number in range(samples)]
         room = int(torch.cuda.mem_get_info(where)[0]) if where.type == "cuda" else memory()
-        model = loaded.model.config
+        model = opened.model.config
         kept = model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size  # and the tokens themselves
         of_one = BYTES * kept + BYTES_OF_TOKEN * tokens
         if samples * of_one > room:
@@ -97,16 +97,16 @@ def generate(
                 f"{bytes_(room)}; write at most {max(1, room // of_one)}, or fewer --tokens."
             )
         written = [array("I") for _ in several]
-        for drawn_by_all in generate_batch(loaded.model, loaded.ids, tokens, several):
-            for ids, token in zip(written, drawn_by_all, strict=True):
-                ids.append(token.id)
-        for one, ids in zip(several, written, strict=True):
-            text = "".join(until_stop([loaded.tokenizer.decode(ids)], stops))
-            write_raw(f"--- seed {one.seed}\n{loaded.text}{text}\n")
+        for drawn_by_all in generate_batch(opened.model, ids, tokens, several):
+            for text_ids, token in zip(written, drawn_by_all, strict=True):
+                text_ids.append(token.id)
+        for one, text_ids in zip(several, written, strict=True):
+            text = "".join(until_stop([opened.tokenizer.decode(text_ids)], stops))
+            write_raw(f"--- seed {one.seed}\n{prompt}{text}\n")
         return
-    write_raw(loaded.text)
-    halves = half_matrices(loaded.model) if precision == "auto" else None
-    drawn = (loaded.tokenizer.token_bytes(each.id) for each in generate(loaded.model, loaded.ids, tokens, sampling, halves))
+    write_raw(prompt)
+    halves = half_matrices(opened.model) if precision == "auto" else None
+    drawn = (opened.tokenizer.token_bytes(each.id) for each in generate(opened.model, ids, tokens, sampling, halves))
     for piece in until_stop(codecs.iterdecode(drawn, "utf-8", errors="replace"), stops):
         write_raw(piece)
     write_raw("\n")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.model_options import checkpoint_option, told_weights
+from lab.cli.model_options import checkpoint_option, open_weights
 from lab.core.number_format import bytes_
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
     found = open_run(run)
     if output is not None:
         check_export(output, replace=force)
-    traced = None if prompt is None else _prompt_report(found, prompt, told_weights(found, checkpoint))
+    traced = None if prompt is None else _prompt_report(found, prompt, checkpoint)
     html = html_report(found, traced)
     if output is None:
         path, size = write_new_text(Path(f"{without_hidden(found.name) or 'run'}-report.html"), html)
@@ -52,16 +52,13 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
     click.echo(f"Wrote {path} ({bytes_(size)}).")
 
 
-def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
+def _prompt_report(run: "Run", prompt: str, checkpoint: str | None) -> "PromptReport":
     import torch
 
-    from lab.core.machine import cores
-    from lab.inspect.model_cache import TraceCache, load_open_model
+    from lab.inspect.model_cache import TraceCache
     from lab.inspect.trace_export import prompt_report
-    from lab.planning.device import generation_threads
 
-    torch.set_num_threads(generation_threads(run.config.model, cores()))
-    opened = load_open_model(run, checkpoint)
+    opened = open_weights(run, checkpoint)
     ids = opened.tokenizer.encode(prompt)
     window = ids[-opened.model.config.context :]
     with torch.no_grad():

@@ -1,7 +1,6 @@
 """`llmlab tokenize`: show a text as tokens."""
 
 import sys
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from lab.data.corpus import Corpus
     from lab.tokenization.named_tokenizer import NamedTokenizer
     from lab.tokenization.vocabulary_index import VocabularyOrder
-
-
-SECONDS_BETWEEN_REPORTS = 0.1
 
 
 def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_json: bool) -> None:
@@ -74,16 +70,9 @@ def _json_line(merge: Merge, learner: BpeLearner) -> str:
 
 def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> LearnableText:
     """The text; on a terminal, the share that has been read is shown meanwhile."""
-    shown = time.monotonic()
-
-    def report(share: float) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= SECONDS_BETWEEN_REPORTS:
-            shown = time.monotonic()
-            show(f"counting words {share:.0%}")
-
+    waits = partial(tell_of_waiting, source)
     with passing_line(sys.stderr) as show:
-        return read_training_part(source, encoding, report, partial(tell_of_waiting, source), cleaning)
+        return read_training_part(source, encoding, lambda share: show(f"counting words {share:.0%}"), waits, cleaning)
 
 
 ORDERS = ("id", "length", "frequency", "embedding")

@@ -38,21 +38,14 @@ def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, t
     """
     if npz is not None:
         check_export(npz, replace=force)
-    loaded = load_prompt(run, prompt, checkpoint)
+    opened, _, ids = load_prompt(run, prompt, checkpoint)
+    window = ids[-opened.model.config.context :]
     from models.trace import Trace
 
-    traced = Trace(loaded.model, loaded.window)
+    traced = Trace(opened.model, window)
     if npz is not None:
         write_npz(npz, traced, replace=force)
-    found = summarize(
-        traced,
-        loaded.tokenizer,
-        run=loaded.run.name,
-        checkpoint=loaded.checkpoint,
-        step=loaded.step,
-        dropped=len(loaded.ids) - len(loaded.window),
-        top=top,
-    )
+    found = summarize(opened, traced, dropped=len(ids) - len(window), top=top)
     if as_json:
         write_json(found)
         return

@@ -38,22 +38,12 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
             merges.append([written[parent] for parent in parents])
     except TokenizerError as error:
         raise UserError(f"The run's tokenizer cannot be exported: {error}") from error
+    as_it_stands = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": id,
-                "content": text,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for text, id in tokenizer.special.items()
-        ],
+        "added_tokens": [{"id": id, "content": text, **as_it_stands, "special": True} for text, id in tokenizer.special.items()],
         "normalizer": None,
         "pre_tokenizer": BYTE_LEVEL,
         "post_processor": None,

@@ -155,10 +155,13 @@ async def run_import_process(request: ImportRequest, progress: Progress, on_word
 def _work(request: ImportRequest, progress: Progress) -> ImportReply:
     signal.signal(signal.SIGTERM, _end)
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    arrived = _Arriving(request.source, progress)
+    is_over = threading.Event()
 
     def on_words(words: str) -> None:
-        arrived.watch(words.startswith("Downloading"))
+        is_over.set()
+        if words.startswith("Downloading") and (name := hub_name(request.source)) is not None:
+            is_over.clear()
+            threading.Thread(target=report_download, args=(HUB_MODELS[name], progress, is_over), daemon=True).start()
         tell(words)
 
     try:
@@ -171,25 +174,12 @@ def _work(request: ImportRequest, progress: Progress) -> ImportReply:
         raise
 
 
-class _Arriving:
-    """Reports how many bytes of a download have arrived, by the sizes of its files."""
-
-    def __init__(self, source: str, progress: Progress) -> None:
-        self._name, self._progress = hub_name(source), progress
-        self._over = threading.Event()
-
-    def watch(self, is_downloading: bool) -> None:
-        """Begin as the download does, and end with the next step."""
-        self._over.set()
-        if is_downloading and self._name is not None:
-            self._over = threading.Event()
-            threading.Thread(target=self._look, args=(self._over, HUB_MODELS[self._name]), daemon=True).start()
-
-    def _look(self, over: threading.Event, model: HubModel) -> None:
-        blobs = cache_entry(model.repositories[0]) / "blobs"
-        before = _size_of(blobs)
-        while not over.wait(SECONDS_BETWEEN_LOOKS):
-            self._progress(min(_size_of(blobs) - before, model.download_bytes), model.download_bytes)
+def report_download(model: HubModel, progress: Progress, is_over: threading.Event) -> None:
+    """Report how many bytes of a download have arrived, by the sizes of its files, until it is over."""
+    blobs = cache_entry(model.repositories[0]) / "blobs"
+    before = _size_of(blobs)
+    while not is_over.wait(SECONDS_BETWEEN_LOOKS):
+        progress(min(_size_of(blobs) - before, model.download_bytes), model.download_bytes)
 
 
 def _size_of(folder: Path) -> int:

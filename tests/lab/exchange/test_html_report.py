@@ -94,8 +94,8 @@ def test_axes_have_round_numbers_and_are_logarithmic_where_that_shows_more() -> 
     assert flat is not None
     assert steep is not None
     assert none is None
-    assert (flat.unit, steep.unit) == ("nats", "nats, logarithmic")
-    heights = [float(y) for y in re.findall(r",([\d.]+)", steep.lines[0].path)]
+    assert (flat["unit"], steep["unit"]) == ("nats", "nats, logarithmic")
+    heights = [float(y) for y in re.findall(r",([\d.]+)", steep["lines"][0]["path"])]
     assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.2)
 
 

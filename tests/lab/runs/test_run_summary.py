@@ -84,7 +84,7 @@ def test_its_validation_loss_is_that_of_the_best_weights_which_are_opened(run: R
     (told,) = watcher.read()
     assert (told.val_loss, told.bits_per_byte, told.val_step) == (4.107, 2.0535, 40)
     listed = entry(told)
-    assert (listed.val_loss, listed.bits_per_byte, listed.val_step) == (4.107, 2.0535, 40)
+    assert (listed["val_loss"], listed["bits_per_byte"], listed["val_step"]) == (4.107, 2.0535, 40)
     assert dict(facts_of(told))["val loss"].startswith("best ")
 
 

@@ -159,13 +159,16 @@ def test_progress_is_what_has_arrived_since_the_download_began(tmp_path: Path, m
             assert looked.wait(10)
             looked.clear()
 
-    total = model_folder.HUB_MODELS["gpt2"].download_bytes
-    arriving = import_run._Arriving("gpt2", progress)
-    arriving.watch(is_downloading=True)
+    model, is_over = model_folder.HUB_MODELS["gpt2"], threading.Event()
+    total = model.download_bytes
+    looking = threading.Thread(target=import_run.report_download, args=(model, progress, is_over), daemon=True)
+    looking.start()
     until(0)
     (blobs / "x.incomplete").write_bytes(bytes(1000))
     until(1000)
-    arriving.watch(is_downloading=False)
+    is_over.set()
+    looking.join(10)
+    assert not looking.is_alive()
 
 
 def test_memory_that_runs_out_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
