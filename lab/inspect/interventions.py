@@ -1,8 +1,7 @@
 """Interventions: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt, the stream steered.
 
 Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.trace_edits`); a vector
-of a patch is named by its prompt and position, a direction by a text, and only the engine has their numbers. Nothing here needs
-torch.
+of a patch is named by its prompt and position, a direction by a text, and only the engine has the numbers. No torch here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +14,6 @@ from lab.core.visible_text import visible
 from models.trace_edits import Edit
 
 How = Literal["off", "mean", "scale", "attend", "hide", "patch", "steer", "without"]
-
-BORROWING = ("patch", "steer", "without")
-"""Those with a vector that only the engine has."""
 
 ModelPart = Literal["attn.z", "attn_out", "mlp_out", "tokens", "resid_pre", "resid_mid", "resid_post"]
 """The changed value, by its name in the trace; `tokens` is one token as all later ones see it."""
@@ -179,4 +175,8 @@ def describe_interventions(made: Iterable[Intervention]) -> str:
 def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
     """The edits of all, patches last, so that they win at their position; `borrow` gives the vector of a patch or direction."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
-    return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how in BORROWING else None))
+    return tuple(
+        edit
+        for each in ordered
+        for edit in each.edits(layers, borrow(each) if each.how in ("patch", "steer", "without") else None)
+    )

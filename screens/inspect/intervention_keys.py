@@ -135,7 +135,6 @@ EMBED, ATTENTION, MLP = "embed + position", "attention", "mlp"
 GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "mlp_out": MLP, "resid_post": MLP}
 """Part of a layer that an intervention changes, by the value that it replaces."""
 
-DIRECTION = "happy | sad"
 DIRECTIONS = """\
 A direction to add to the residual stream at every position:
 A | B              from the end of prompt B to that of A
@@ -337,7 +336,7 @@ class InterventionKeys(InspectPart):
 
     async def _steer(self, layer: int, old: Intervention | None) -> None:
         was = "" if old is None else f"without {old.toward}" if old.how == "without" else old.toward
-        answer = await self._host.ask(AskText(f"steer after layer {layer + 1}", DIRECTIONS, was or DIRECTION))
+        answer = await self._host.ask(AskText(f"steer after layer {layer + 1}", DIRECTIONS, was or "happy | sad"))
         if answer is None:
             return
         word, _, rest = answer.strip().partition(" ")
@@ -352,7 +351,6 @@ class InterventionKeys(InspectPart):
             await self._strength(new)
 
     async def _strength(self, new: Intervention) -> None:
-        """Ask for the strength of a steering."""
         words = "Strength α, in mean lengths of the stream there: 0 adds nothing, −1 steers the other way."
         answer = await self._host.ask(AskText(f"× α: {new.direction}", words, f"{new.factor:g}", refuse=_no_factor, select=True))
         if answer is not None:

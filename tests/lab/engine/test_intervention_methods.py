@@ -179,13 +179,18 @@ def test_another_strength_fits_no_direction_anew(tiny: Any, engine: InProcessEng
     assert len(asked) == 1
 
 
-def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: InProcessEngine) -> None:
+def test_every_stage_can_be_looked_at_with_interventions_on(
+    tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(tiny, monkeypatch)
     made = (
         HEAD,
         Intervention(part="tokens", how="hide", position=1, token="he"),
         Intervention(part="attn.z", how="attend", layer=0, head=1, position=0, token="T"),
         Intervention(part="attn_out", how="mean", layer=0),
         Intervention(part="mlp_out", how="scale", layer=0, factor=-2.0),
+        STEERED,
+        replace(WITHOUT, layer=1),
     )
     for stage in STAGES:
         for layer in range(2):
