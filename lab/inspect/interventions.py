@@ -175,8 +175,5 @@ def describe_interventions(made: Iterable[Intervention]) -> str:
 def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
     """The edits of all, patches last, so that they win at their position; `borrow` gives the vector of a patch or direction."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
-    return tuple(
-        edit
-        for each in ordered
-        for edit in each.edits(layers, borrow(each) if each.how in ("patch", "steer", "without") else None)
-    )
+    vectors = [borrow(each) if each.how in ("patch", "steer", "without") else None for each in ordered]
+    return tuple(edit for each, vector in zip(ordered, vectors, strict=True) for edit in each.edits(layers, vector))
