@@ -107,8 +107,10 @@ def _of_lists(right: list[Any], found: Any) -> str:
 
 def _of_arrays(right: Array, found: Any) -> str:
     try:
-        if isinstance(found, list) and any(getattr(each, "ndim", 0) for each in found):
-            raise NotComparableError("It returned a list of arrays, and has to return one: torch.stack puts them together.")
+        if isinstance(found, list) and (
+            right.dtype.kind == "f" and right.ndim > 1 or any(getattr(each, "ndim", 0) for each in found)
+        ):
+            raise NotComparableError("It returned several parts, and has to return one array: torch.stack makes it of tensors.")
         other = np.asarray(found)
         if right.dtype.kind in "iu" and other.dtype.kind == "f":
             raise NotComparableError("It has to return whole numbers; these are floats, by which no row can be looked up.")
@@ -161,12 +163,9 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
         ratios = other[share] / right[share]
         ratio = float(np.median(ratios))
         is_ratio = np.allclose(other, ratio * right, rtol=STEADY, atol=1e-6 * float(np.abs(other).max()))
-        if is_ratio and abs(ratio) > TOLERANCE and abs(ratio - 1) > STEADY:
-            return (
-                " Every number has the opposite sign."
-                if math.isclose(ratio, -1, rel_tol=STEADY)
-                else f" Every number is {ratio:.3g} times the right one."
-            )
+        if is_ratio and abs(ratio) > TOLERANCE and (times := significant(ratio)) != "1.00":
+            opposite = math.isclose(ratio, -1, rel_tol=STEADY)
+            return " Every number has the opposite sign." if opposite else f" Every number is {times} times the right one."
         shifts = other - right
         if np.ptp(shifts) < STEADY * float(np.abs(shifts).max()):
             return f" Every number is {significant(abs(float(shifts.flat[0])))} too {'high' if shifts.flat[0] > 0 else 'low'}."

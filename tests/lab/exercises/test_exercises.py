@@ -84,7 +84,7 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
     [
         (np.ones((3, 2)), np.ones((2, 3)), "Its shape is (2, 3), and has to be (3, 2). It is the transpose's shape."),
         (np.ones(3), None, "It has to return numbers of shape (3); it returned nothing (is `return` missing?)."),
-        (np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2) * 8, "Every number is 8 times the right one."),
+        (np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2) * 8, "Every number is 8.00 times the right one."),
         (np.arange(6.0), -np.arange(6.0), "Every number has the opposite sign."),
         (np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.5, 4.5]), "Every number is 0.500 too high."),
         (np.array([[0.0, 1], [2, 3], [4, 5]]), np.array([[0.0, 1], [2, 9], [1, 5]]), "Row 0 is right, all from row 1 on"),
@@ -98,8 +98,10 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
         ([1, 2, 3], [1], "It has 1 item, and has to have 3; the first is right."),
         (np.array([0.0, 0.5, 0.5]), np.array([0.1, 0.5, 0.5]), "has to be 0. 1 of 3 numbers differs."),
         (np.array([1.0, 2.0, 3.0]), np.array([1.001, 1.999, 3.001]), "3 of 3 numbers differ."),
+        (np.array([1.0, 2.0, 3.0]), np.array([1.0002, 2.0004, 3.0006]), "is 1.0002, and has to be 1. 3 of 3 numbers differ."),
         (np.array([1, 2]), np.array([1.0, 2.0]), "It has to return whole numbers"),
-        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned a list of arrays"),
+        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned several parts, and has to return one array"),
+        (np.ones((2, 2)), [[1.0, 1.0], [1.0, 1.0]], "It returned several parts, and has to return one array"),
     ],
 )
 def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
