@@ -18,7 +18,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
-from lab.exercises.check_process import CaseResult, CheckRequest, CheckResult
+from lab.exercises.check_process import NOT_REACHED, CaseResult, CheckRequest, CheckResult, problem_of
 from lab.exercises.exercise import words_of
 from lab.exercises.learner_files import LARGEST_FILE, checksum, file_of, remember, write_folder
 
@@ -71,19 +71,20 @@ def check_file(
 
 
 def use_passing(
-    mine: dict[str, Path], run: Path, prompt: str, *, seconds: float | None = None, waiting: Callable[[], object] = bool
+    mine: dict[str, Path],
+    run: Path,
+    prompt: str,
+    *,
+    seconds: float | None = None,
+    waiting: Callable[[], object] = bool,
+    checkpoint: str = "best",
+    ids: Sequence[int] = (),
 ) -> CheckResult:
-    """Put the files that pass into a model, and let it predict, train and write; the rest as `check_file`."""
+    """Put the files that pass into a model, and let it predict, train and write; with `ids`, only a forward pass of these tokens,
+    beside the model's own. The rest as `check_file`."""
     files = {name: str(path) for name, path in mine.items()}
-    return _Process(CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS), waiting).result()
-
-
-def forward_pass(
-    mine: dict[str, Path], run: Path, checkpoint: str, ids: Sequence[int], waiting: Callable[[], object]
-) -> CheckResult:
-    """A forward pass of tokens by the files that pass, beside the model's own; the rest as `check_file`."""
-    files = {name: str(path) for name, path in mine.items()}
-    return _Process(CheckRequest("", "", files, str(run), "", USE_SECONDS, tuple(ids), checkpoint), waiting).result()
+    request = CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS, tuple(ids), checkpoint)
+    return _Process(request, waiting).result()
 
 
 class _Process:
@@ -99,7 +100,7 @@ class _Process:
         mark = uuid.uuid4().hex
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lab.exercises.check_process", str(their_end)],
+                [sys.executable, "-P", "-m", "lab.exercises.check_keeper", str(their_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -140,8 +141,11 @@ class _Process:
         cases = list[CaseResult]()
         with suppress(msgspec.MsgspecError):  # the code has written there itself
             cases = msgspec.json.decode(told[-1] if told else b"[]", type=list[CaseResult])
-        cases[-1:] = [CaseResult(each.name, problem) for each in cases[-1:]]
-        return CheckResult(self._request.name, problem, cases=cases, printed=printed)
+        at = next((at for at, each in enumerate(cases) if each.sentence == NOT_REACHED), len(cases))
+        before, cut = problem_of(cases[:at]), [CaseResult(each.name, problem) for each in cases[at : at + 1]]
+        cases[at : at + 1] = cut
+        said = f"{before} Then, {cut[0].name}: {problem}" if before and cut else problem_of(cases) or problem
+        return CheckResult(self._request.name, said, cases=cases, printed=printed)
 
     def _end_in_words(self, code: int) -> str:
         if code == -signal.SIGXCPU:
@@ -160,8 +164,8 @@ class _Process:
             while answers in selector.get_map():
                 self._waiting()
                 if time.monotonic() > deadline:
-                    too_busy = "The check could not begin: this machine is too busy."
-                    return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else too_busy
+                    late = f"The check did not begin within {START_SECONDS:g} s."
+                    return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else late
                 for key, _ in selector.select(0.05):
                     content = os.read(key.fd, 1 << 16)
                     if not content:

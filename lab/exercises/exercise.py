@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from lab.lessons.translation import language, read_in_language
 
 if TYPE_CHECKING:
-    from lab.exercises.material import Material
+    from lab.exercises.material import Case, Material
 
 NAMES = (
     *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
@@ -37,16 +37,6 @@ YOUR_MODEL = "Your GPT-2"
 """Title of the model that uses the learner's functions."""
 
 Function = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """Arguments to call the function with, and what they are, in words."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    number: str = ""
-    """What Inspect calls a number of the result, with {0}, {1} … in place of its indices; "" where it explains none of them."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ class Task:
     """The code of an exercise."""
 
     reference: Function
-    cases: Callable[["Material"], Sequence[Case]]
+    cases: "Callable[[Material], Sequence[Case]]"
     wrong: Sequence[tuple[str, Function]]
     """Wrong versions, each with the sentence that says what is wrong with it."""
 

@@ -152,7 +152,7 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         for sentence in result.model.in_words() if result.model is not None else ():
             click.echo(wrapped(visible(sentence, keep="\n")))
         for case in result.cases:
-            click.echo(f"  {'✗' if case.sentence else '✓'} {case.name}")
+            click.echo(f"  {case.mark} {case.name}")
         for sentence in filter(None, (result.mistake, result.problem)):
             click.echo(wrapped(visible(sentence)))
         for line in result.traceback:

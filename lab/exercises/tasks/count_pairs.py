@@ -3,8 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 
 Pairs = dict[tuple[int, int], int]
 
@@ -16,6 +15,6 @@ def count_pairs(ids: list[int]) -> Pairs:
 def cases(material: Material) -> list[Case]:
     return [
         Case("the bytes of the text's beginning", (list(material.text[:2000]),)),
-        Case("aaa", ([97, 97, 97],)),
+        Case("the text aaa", ([97, 97, 97],)),
         Case("one byte", ([97],)),
     ]

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from lab.core.errors import UserError
-from lab.exercises.check import check_file, forward_pass, use_passing
+from lab.exercises.check import check_file, use_passing
 from lab.exercises.check_process import copied, known_mistake
 from lab.exercises.comparison import difference, plain
 from lab.exercises.exercise import NAMES, defined, task_of, words_of
@@ -122,13 +123,21 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
     [
         ("print('\\x1b[31mhi'); x.zero_() if False else None", ""),
         ("while True: pass", "It took longer than "),
-        ("while x.dim() == 3: pass", "It took longer than "),
+        ("while x.dim() == 3: pass", "The scores of all heads: It took longer than "),
+        (
+            "if x.dim() == 3:\n        while True: pass\n    return x",
+            "The scores of head 1.1 at your prompt: 36 numbers of 81 are NaN",
+        ),
         ("import sys; sys.exit()", "It called sys.exit."),
         ("import os; os._exit(3)", "Your code ended Python itself, or closed what its result goes through (exit code 3)."),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 5 s by the clock: a loop"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "It was killed: by itself, "),
         ("import os; os.closerange(0, 1024)", "Your code ended Python itself, or closed what its result goes through"),
         ("import sys; sys.stdout = None", ""),
+        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", ""),
+        ("import os, signal; os.kill(0, signal.SIGKILL)", "It was killed: by itself, "),
+        ("if x.dim() == 3: raise ValueError('memory')", "The scores of all heads: ValueError: memory"),
+        ("from head import softmax", "From head only head itself can be imported"),
         ("import os; os.fork() or os._exit(0)", ""),
         ("input()", "It asks for input"),
         ("breakpoint()", "It asks for input"),
@@ -142,7 +151,11 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
         ("import subprocess; subprocess.Popen(['sleep', '987654'])", ""),
         ("import subprocess; subprocess.Popen(['sleep', '987654'], start_new_session=True)", ""),
         ("return type('O', (), {'__array__': lambda *_, **__: 1 / 0})()", "ZeroDivisionError: division by zero"),
-        ("x -= 1", "The scores of head 1.1 at your prompt: It changes its arguments in place"),
+        ("x -= 1", "It changes its arguments in place"),
+        (
+            "x[..., 0] = 0",
+            "The scores of head 1.1 at your prompt: It changes its arguments in place; they have to stay as they are, for ",
+        ),
     ],
 )
 def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path: Path, source: str, problem: str) -> None:
@@ -152,12 +165,30 @@ def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path
     assert result.problem.startswith(problem)
     assert result.passes == (not problem)
     assert "\x1b" not in result.printed
-    if source.startswith("while x.dim"):
-        assert [bool(case.sentence) for case in result.cases] == [False, False, True], "those before it stand"
+    if "x.dim() == 3" in source:
+        marks = "".join(case.mark for case in result.cases)
+        assert re.fullmatch("[✓✗]{2}✗····" if "while" in source else "✓✓✗✓✓✓✓", marks), marks
     if "sleep" in source:
         deadline = time.monotonic() + 20
         while any("987654" in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):
             assert time.monotonic() < deadline
+
+
+def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> None:
+    file = tmp_path / "06_softmax.py"
+    file.write_text(RIGHT.format("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
+    lab = "import sys\nfrom pathlib import Path\nfrom lab.exercises.check import check_file\n"
+    call = f"{lab}check_file('softmax', Path({str(file)!r}), Path({str(open_run('demo').path)!r}), 'The', seconds=50)"
+    asker = subprocess.Popen([sys.executable, "-c", call])
+    started = list[psutil.Process]()
+    deadline = time.monotonic() + 60
+    while not any(each.status() == psutil.STATUS_STOPPED for each in started):
+        assert time.monotonic() < deadline
+        started = psutil.Process(asker.pid).children(recursive=True)
+        time.sleep(0.05)
+    asker.terminate()
+    assert asker.wait(20) == -signal.SIGTERM
+    assert not psutil.wait_procs(started, timeout=20)[1]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +244,7 @@ def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_
     assert result.model.is_equal
     assert len(result.model.losses) == STEPS
     assert result.model.losses[-1][0] < result.model.losses[0][0] - 1
-    found = forward_pass(files, open_run("demo").path, "last", [1, 2, 3], bool).forward_pass
+    found = use_passing(files, open_run("demo").path, "", checkpoint="last", ids=[1, 2, 3]).forward_pass
     assert found is not None
     assert found.used == ["embed", "softmax", "layer_norm", "head", "attention", "mlp", "gpt"]
     assert found.parity.max_delta < 1e-4
