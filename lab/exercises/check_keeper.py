@@ -1,6 +1,7 @@
 """Process between the lab and a check, `python -P -m lab.exercises.check_keeper FD`: what the learner's code has as its parent.
 
-It starts the check and ends as the check does. Once the lab is gone it ends both, which a check that was stopped could not do itself.
+It starts the check and ends as the check does. Once the lab is gone it ends both; a check that was stopped
+could not do so itself.
 """
 
 import os

@@ -77,10 +77,11 @@ def _of_dicts(right: Mapping[Any, Any], found: Any) -> str:
     if dict(found) == dict(right):
         return ""
     missing, extra = [key for key in right if key not in found], [key for key in found if key not in right]
+    more = f"{_count(extra, 'key')} too much, such as {extra[0]!r}." if extra else ""
     if missing:
-        return f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}."
-    if extra:
-        return f"{_count(extra, 'key')} too much, such as {extra[0]!r}."
+        return f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}. {more}".rstrip()
+    if more:
+        return more
     key = next(key for key in right if found[key] != right[key])
     return f"{key!r} is {found[key]}, and has to be {right[key]}."
 
@@ -107,19 +108,17 @@ def _of_lists(right: list[Any], found: Any) -> str:
 
 def _of_arrays(right: Array, found: Any) -> str:
     try:
-        if isinstance(found, list) and (
-            right.dtype.kind == "f" and right.ndim > 1 or any(getattr(each, "ndim", 0) for each in found)
-        ):
+        is_matrix = right.dtype.kind == "f" and right.ndim > 1
+        if isinstance(found, list) and (is_matrix or any(getattr(each, "ndim", 0) for each in found)):
             raise NotComparableError("It returned several parts, and has to return one array: torch.stack makes it of tensors.")
         other = np.asarray(found)
         if right.dtype.kind in "iu" and other.dtype.kind == "f":
             raise NotComparableError("It has to return whole numbers; these are floats, by which no row can be looked up.")
-        other = other.astype(np.float64) if other.dtype.kind in "biuf" else other
+        if other.dtype.kind not in "biuf":
+            raise TypeError("these are no real numbers")
+        other, right = other.astype(np.float64), right.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.") from error
-    if other.dtype.kind != "f":
-        raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.")
-    right = right.astype(np.float64)
     if other.shape != right.shape:
         turned = " It is the transpose's shape." if other.shape == right.shape[::-1] and right.ndim > 1 else ""
         raise NotComparableError(f"Its shape is {_shape(other)}, and has to be {_shape(right)}.{turned}")

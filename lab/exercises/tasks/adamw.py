@@ -5,8 +5,6 @@ from torch import Tensor
 
 from lab.exercises.material import Case, Material
 
-Step = tuple[Tensor, Tensor, Tensor]
-
 
 def adamw(
     w: Tensor,
@@ -19,7 +17,7 @@ def adamw(
     beta2: float = 0.95,
     eps: float = 1e-8,
     decay: float = 0.1,
-) -> Step:
+) -> tuple[Tensor, Tensor, Tensor]:
     weight = torch.nn.Parameter(w.clone())
     weight.grad = g.clone()
     optimizer = torch.optim.AdamW([weight], lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay)

@@ -5,10 +5,8 @@ from itertools import pairwise
 
 from lab.exercises.material import Case, Material
 
-Pairs = dict[tuple[int, int], int]
 
-
-def count_pairs(ids: list[int]) -> Pairs:
+def count_pairs(ids: list[int]) -> dict[tuple[int, int], int]:
     return dict(Counter(pairwise(ids)))
 
 

@@ -6,10 +6,8 @@ from torch import Tensor
 
 from lab.exercises.material import Case, Material
 
-Loss = tuple[Tensor, Tensor]
 
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Loss:
+def cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     wide = logits.detach().clone().requires_grad_()
     with torch.enable_grad():
         loss = F.cross_entropy(wide, targets)

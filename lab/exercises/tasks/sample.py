@@ -1,15 +1,11 @@
 """Sample: the next token's probabilities with temperature, top-k and top-p, and the token that a random number draws."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.exercises.material import Case, Material
 from models.config import SamplingSettings
 from models.sampling import distribution
-
-Drawn = tuple[NDArray[np.float64], int]
 
 
 def sample(logits: Tensor, u: float, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> tuple[Tensor, int]:

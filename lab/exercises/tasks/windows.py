@@ -5,8 +5,6 @@ from torch import Tensor
 
 from lab.exercises.material import Case, Material
 
-Windows = tuple[Tensor, Tensor]
-
 
 def windows(ids: list[int], starts: list[int], context: int) -> tuple[Tensor, Tensor]:
     found = torch.tensor([ids[start : start + context + 1] for start in starts])
