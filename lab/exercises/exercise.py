@@ -4,7 +4,7 @@ One is made of two files in `tasks`. NAME.md has its title, the lesson that expl
 file, three hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and
 below it the changes that make the solution wrong so, or a whole function. NAME.py has
 
-    NAME        the function as the lab computes it
+    NAME        the function as the lab computes it; where there is none, it is the plain solution
     cases       a function that takes a `Material` and gives the `Case`s
 
 To add one, write both and put its name into `NAMES`.
@@ -181,4 +181,5 @@ def task_of(name: str) -> Task:
     module = importlib.import_module(f"lab.exercises.tasks.{name}")
     before = {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
     wrong = [(sentence, defined(name, code, before)) for sentence, code in words_of(name).mistakes]
-    return Task(getattr(module, name), module.cases, wrong)
+    reference = getattr(module, name, None) or defined(name, words_of(name).solution, before)
+    return Task(reference, module.cases, wrong)

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from lab.core.errors import UserError
 from lab.exercises.check import check_file, use_passing
@@ -67,6 +70,22 @@ def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_o
     solution = defined(name, words_of(name).solution, {other: task_of(other).reference for other in NAMES})
     assert not any(map(difference, right, results(solution, cases))), "the plain solution is right"
     assert len(task.wrong) >= (8 if 6 <= words_of(name).number <= 13 else 4)
+
+
+def test_solutions_that_are_the_labs_own_version_do_as_another_code_does(material: Material) -> None:
+    count, learn, encode, windows, embed = (task_of(name).reference for name in NAMES[:5])
+    text = material.text[:500].decode()
+    merges = learn(text.encode(), 20)
+    for new, pair in enumerate(merges, 256):
+        counts = Counter(pairwise(map(ord, text)))
+        assert count(list(map(ord, text))) == counts
+        assert counts.most_common(1)[0][0] == pair
+        text = text.replace("".join(map(chr, pair)), chr(new))
+    assert len(merges) == 20
+    assert encode(material.text[:500], merges) == list(map(ord, text))
+    assert [each.tolist() for each in windows([5, 6, 7, 8], [0, 1], 2)] == [[[5, 6], [6, 7]], [[6, 7], [7, 8]]]
+    wte, wpe = (material.weights[f"{name}.weight"] for name in ("wte", "wpe"))
+    assert embed(torch.tensor(material.ids), wte, wpe).equal(material.vectors("resid_pre"))
 
 
 def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
