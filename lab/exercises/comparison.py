@@ -61,7 +61,7 @@ def _kind(value: Any) -> str:
     if value is None:
         return "nothing (is `return` missing?)"
     if isinstance(value, np.ndarray):
-        return f"numbers of shape {_shape(value)}"
+        return f"{'' if value.dtype.kind in 'biuf' else f'{value.dtype} '}numbers of shape {_shape(value)}"
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {whole(len(value))}"
     return f"a value of type {type(value).__name__}"

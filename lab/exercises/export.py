@@ -49,12 +49,12 @@ def _without_imports(source: str, file_name: str) -> tuple[str, dict[str, str]]:
     """The source without imports of other exercises and without what runs only by itself; its definitions by name."""
     lines, meanings = source.split("\n"), dict[str, str]()
     for node in ast.walk(ast.parse(source)):
-        named = [each.name for each in node.names] if isinstance(node, ast.Import) else []
-        named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        if any(each.split(".")[0] in LAB for each in named):
-            raise UserError(
-                f"{file_name}, line {node.lineno}, imports the lab, which the file has to do without; write it yourself."
-            )
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            named = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            if LAB & {each.split(".")[0] for each in named}:
+                raise UserError(
+                    f"{file_name}, line {node.lineno}, imports the lab, which one file does without; write it yourself."
+                )
     for node in reversed(ast.parse(source).body):
         instead: list[str] | None = None
         if isinstance(node, ast.Import) and any(each.name in NAMES for each in node.names):
