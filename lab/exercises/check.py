@@ -101,6 +101,7 @@ class _Process:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lab.exercises.check_keeper", str(their_end)],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -112,40 +113,37 @@ class _Process:
             os.close(their_end)
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            with suppress(BrokenPipeError):
-                process.stdin.write(msgspec.json.encode(self._request) + b"\n")
-                process.stdin.flush()
-            problem = self._follow(answers, process.stdout.fileno())
-            if not problem:
-                try:
-                    process.wait(1)  # it ends by itself, which its exit code tells
-                except subprocess.TimeoutExpired:
-                    problem = f"{ENDED}."
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            code = process.wait()
-            _end_others(mark)
-            process.stdin.close()
-            process.stdout.close()
-            os.close(answers)
-        printed = visible(self._printed.decode(errors="replace"), keep="\n\t")
-        *told, last = self._answer.split(b"\n")
-        try:
-            return msgspec.structs.replace(msgspec.json.decode(last, type=CheckResult), printed=printed)
-        except msgspec.MsgspecError:
-            if not problem and not told:
-                raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}") from None
-        problem = problem or self._end_in_words(code)
-        cases = list[CaseResult]()
-        with suppress(msgspec.MsgspecError):  # the code has written there itself
-            cases = msgspec.json.decode(told[-1] if told else b"[]", type=list[CaseResult])
-        at = next((at for at, each in enumerate(cases) if each.sentence == NOT_REACHED), len(cases))
-        before, cut = problem_of(cases[:at]), [CaseResult(each.name, problem) for each in cases[at : at + 1]]
-        cases[at : at + 1] = cut
-        said = f"{before} Then, {cut[0].name}: {problem}" if before and cut else problem_of(cases) or problem
-        return CheckResult(self._request.name, said, cases=cases, printed=printed)
+        with process.stdin, process.stdout:
+            try:
+                with suppress(BrokenPipeError):
+                    process.stdin.write(msgspec.json.encode(self._request) + b"\n")
+                problem = self._follow(answers, process.stdout.fileno())
+                if not problem:
+                    try:
+                        process.wait(1)  # it ends by itself, which its exit code tells
+                    except subprocess.TimeoutExpired:
+                        problem = f"{ENDED}."
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                code = process.wait()
+                _end_others(mark)
+                os.close(answers)
+        printed, told = visible(self._printed.decode(errors="replace"), keep="\n\t"), self._answer.splitlines()
+        if not problem and not told:
+            raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}")
+        result = CheckResult(self._request.name, NOT_REACHED)
+        with suppress(msgspec.MsgspecError, IndexError):  # the code may have written there itself
+            result = msgspec.json.decode(told[-1], type=CheckResult)
+        if result.problem == NOT_REACHED:
+            problem = problem or self._end_in_words(code)
+            before = [each for each in result.cases if each.sentence != NOT_REACHED]
+            now, *later = result.cases[len(before) :] or [CaseResult("")]
+            cases = [*before, CaseResult(now.name, problem), *later] if now.name else before
+            first = problem_of(before)
+            said = f"{first} Then, {now.name}: {problem}" if first else problem_of(cases) or problem
+            result = CheckResult(self._request.name, said, cases=cases)
+        return msgspec.structs.replace(result, printed=printed)
 
     def _end_in_words(self, code: int) -> str:
         if code == -signal.SIGXCPU:

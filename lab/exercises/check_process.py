@@ -40,12 +40,15 @@ class NotDefinedError(Exception):
     """Error: a file does not define the function of its exercise."""
 
 
-SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...] = (
+ASKS = "It asks for input, as a debugger does, and a check has nobody who answers."
+NO_MEMORY = "It asked for more memory than it may have."
+SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (
     (NotImplementedError, "", "It is not written yet."),
     (SystemExit, "", "It called sys.exit."),
-    ((EOFError, BdbQuit), "", "It asks for input, as a debugger does, and a check has nobody who answers."),
-    (MemoryError, "", "It asked for more memory than it may have."),
-    (RuntimeError, "tried to allocate", "It asked for more memory than it may have."),
+    (EOFError, "EOF when reading", ASKS),
+    (BdbQuit, "", ASKS),
+    (MemoryError, "", NO_MEMORY),
+    (RuntimeError, "tried to allocate", NO_MEMORY),
     (RecursionError, "", "It calls itself without an end."),
     (RuntimeError, "does not require grad", "It asks torch for gradients, which a check has switched off: compute them by hand."),
 )
@@ -127,11 +130,11 @@ def main() -> None:
     right = [plain(task.reference(*copied(case))) for case in cases] if task else [material.trace]
     _limit(request.seconds)
 
-    def tell(so_far: list[CaseResult]) -> None:
+    def tell(so_far: CheckResult) -> None:
         to_asker.write(msgspec.json.encode(so_far) + b"\n")
         to_asker.flush()
 
-    tell([])  # from here on the time counts
+    tell(CheckResult(request.name, NOT_REACHED))  # from here on the time counts
     if task is not None:
         result = check(request, task, cases, right, tell)
     else:
@@ -145,8 +148,7 @@ def main() -> None:
         except BaseException as error:  # as in `check`
             result = CheckResult("", described(error), traceback=own_lines(request, error))
     output.flush()
-    to_asker.write(msgspec.json.encode(result))
-    to_asker.close()
+    tell(result)
     os._exit(0)  # threads that the code has started do not keep it
 
 
@@ -177,16 +179,16 @@ def problem_of(cases: Sequence[CaseResult]) -> str:
 
 
 def check(
-    request: CheckRequest, task: Task, cases: "Sequence[Case]", right: list[Any], tell: Callable[[list[CaseResult]], None]
+    request: CheckRequest, task: Task, cases: "Sequence[Case]", right: list[Any], tell: Callable[[CheckResult], None]
 ) -> CheckResult:
-    """Load the learner's function, and call it for each case. `tell` gets the results before each call."""
+    """Load the learner's function, and call it for each case. `tell` gets the result so far before each call."""
     try:
         function = load(request.name, Path(request.file), request.mine)
     except BaseException as error:  # whatever the learner's code raises, sys.exit included, is what is to be told
         return CheckResult(request.name, described(error), traceback=own_lines(request, error))
     results, found = [CaseResult(case.name, NOT_REACHED) for case in cases], list[Any]()
     for at, (case, expected) in enumerate(zip(cases, right, strict=True)):
-        tell(results)
+        tell(CheckResult(request.name, NOT_REACHED, cases=results))
         arguments = copied(case)
         try:
             found.append(plain(function(*arguments)))

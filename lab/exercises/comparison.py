@@ -101,7 +101,7 @@ def _of_lists(right: list[Any], found: Any) -> str:
         return ""
     at = next((at for at, (a, b) in enumerate(zip(right, other, strict=False)) if a != b), min(len(right), len(other)))
     if at < min(len(right), len(other)):
-        return f"Item {at} is {other[at]!r}, and has to be {right[at]!r}; those before it are right."
+        return f"Item {at} is {other[at]!r}, and has to be {right[at]!r}{'; those before it are right' if at else ''}."
     rest = f"; {'the first is' if at == 1 else f'the first {at} are'} right" if at else ""
     return f"It has {counted(len(other), 'item')}, and has to have {len(right)}{rest}."
 
@@ -110,7 +110,9 @@ def _of_arrays(right: Array, found: Any) -> str:
     try:
         is_matrix = right.dtype.kind == "f" and right.ndim > 1
         if isinstance(found, list) and (is_matrix or any(getattr(each, "ndim", 0) for each in found)):
-            raise NotComparableError("It returned several parts, and has to return one array: torch.stack makes it of tensors.")
+            raise NotComparableError(
+                "It returned several parts, and has to return one array: torch.stack or torch.tensor makes it."
+            )
         other = np.asarray(found)
         if right.dtype.kind in "iu" and other.dtype.kind == "f":
             raise NotComparableError("It has to return whole numbers; these are floats, by which no row can be looked up.")
