@@ -117,12 +117,10 @@ class _Process:
             try:
                 with suppress(BrokenPipeError):
                     process.stdin.write(msgspec.json.encode(self._request) + b"\n")
-                problem = self._follow(answers, process.stdout.fileno())
+                problem = self._follow(process, answers, process.stdout.fileno())
                 if not problem:
-                    try:
+                    with suppress(subprocess.TimeoutExpired):
                         process.wait(1)  # it ends by itself, which its exit code tells
-                    except subprocess.TimeoutExpired:
-                        problem = f"{ENDED}."
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -153,7 +151,7 @@ class _Process:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"{ENDED} ({how})."
 
-    def _follow(self, answers: int, output: int) -> str:
+    def _follow(self, process: subprocess.Popen[bytes], answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""
         deadline, began, most = time.monotonic() + START_SECONDS, False, WAITS * self._request.seconds
         with selectors.DefaultSelector() as selector:
@@ -164,7 +162,9 @@ class _Process:
                 if time.monotonic() > deadline:
                     late = f"The check did not begin within {START_SECONDS:g} s."
                     return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else late
-                for key, _ in selector.select(0.05):
+                if not (ready := selector.select(0.05)) and process.poll() is not None:
+                    return ""  # a process that it has left holds the pipe
+                for key, _ in ready:
                     content = os.read(key.fd, 1 << 16)
                     if not content:
                         selector.unregister(key.fd)

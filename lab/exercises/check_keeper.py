@@ -13,17 +13,15 @@ from contextlib import suppress
 
 
 def main() -> None:
-    request, answers = sys.stdin.buffer.readline(), int(sys.argv[1])
-    command = [sys.executable, "-P", "-m", "lab.exercises.check_process", str(answers)]
-    check = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(answers,))
-    os.close(answers)
+    request = sys.stdin.buffer.readline()
     threading.Thread(target=_end_with_lab, daemon=True).start()
-    check.communicate(request)
-    if check.returncode < 0:
+    command = [sys.executable, "-P", "-m", "lab.exercises.check_process", sys.argv[1]]
+    code = subprocess.run(command, input=request, pass_fds=(int(sys.argv[1]),), check=False).returncode
+    if code < 0:
         with suppress(OSError):  # SIGKILL has no other meaning
-            signal.signal(-check.returncode, signal.SIG_DFL)
-        os.kill(os.getpid(), -check.returncode)
-    os._exit(check.returncode)
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
 
 
 def _end_with_lab() -> None:
