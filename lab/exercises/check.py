@@ -18,7 +18,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
-from lab.exercises.check_process import CaseResult, CheckRequest, CheckResult
+from lab.exercises.check_process import NOT_REACHED, CaseResult, CheckRequest, CheckResult, problem_of
 from lab.exercises.exercise import words_of
 from lab.exercises.learner_files import LARGEST_FILE, checksum, file_of, remember, write_folder
 
@@ -71,19 +71,20 @@ def check_file(
 
 
 def use_passing(
-    mine: dict[str, Path], run: Path, prompt: str, *, seconds: float | None = None, waiting: Callable[[], object] = bool
+    mine: dict[str, Path],
+    run: Path,
+    prompt: str,
+    *,
+    seconds: float | None = None,
+    waiting: Callable[[], object] = bool,
+    checkpoint: str = "best",
+    ids: Sequence[int] = (),
 ) -> CheckResult:
-    """Put the files that pass into a model, and let it predict, train and write; the rest as `check_file`."""
+    """Put the files that pass into a model, and let it predict, train and write; with `ids`, only a forward pass of these tokens,
+    beside the model's own. The rest as `check_file`."""
     files = {name: str(path) for name, path in mine.items()}
-    return _Process(CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS), waiting).result()
-
-
-def forward_pass(
-    mine: dict[str, Path], run: Path, checkpoint: str, ids: Sequence[int], waiting: Callable[[], object]
-) -> CheckResult:
-    """A forward pass of tokens by the files that pass, beside the model's own; the rest as `check_file`."""
-    files = {name: str(path) for name, path in mine.items()}
-    return _Process(CheckRequest("", "", files, str(run), "", USE_SECONDS, tuple(ids), checkpoint), waiting).result()
+    request = CheckRequest("", "", files, str(run), prompt, seconds or USE_SECONDS, tuple(ids), checkpoint)
+    return _Process(request, waiting).result()
 
 
 class _Process:
@@ -99,7 +100,8 @@ class _Process:
         mark = uuid.uuid4().hex
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lab.exercises.check_process", str(their_end)],
+                [sys.executable, "-P", "-m", "lab.exercises.check_keeper", str(their_end)],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -111,37 +113,35 @@ class _Process:
             os.close(their_end)
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            with suppress(BrokenPipeError):
-                process.stdin.write(msgspec.json.encode(self._request) + b"\n")
-                process.stdin.flush()
-            problem = self._follow(answers, process.stdout.fileno())
-            if not problem:
-                try:
-                    process.wait(1)  # it ends by itself, which its exit code tells
-                except subprocess.TimeoutExpired:
-                    problem = f"{ENDED}."
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            code = process.wait()
-            _end_others(mark)
-            process.stdin.close()
-            process.stdout.close()
-            os.close(answers)
-        printed = visible(self._printed.decode(errors="replace"), keep="\n\t")
-        *told, last = self._answer.split(b"\n")
-        try:
-            return msgspec.structs.replace(msgspec.json.decode(last, type=CheckResult), printed=printed)
-        except msgspec.MsgspecError:
-            if not problem and not told:
-                raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}") from None
-        problem = problem or self._end_in_words(code)
-        cases = list[CaseResult]()
-        with suppress(msgspec.MsgspecError):  # the code has written there itself
-            cases = msgspec.json.decode(told[-1] if told else b"[]", type=list[CaseResult])
-        cases[-1:] = [CaseResult(each.name, problem) for each in cases[-1:]]
-        return CheckResult(self._request.name, problem, cases=cases, printed=printed)
+        with process.stdin, process.stdout:
+            try:
+                with suppress(BrokenPipeError):
+                    process.stdin.write(msgspec.json.encode(self._request) + b"\n")
+                problem = self._follow(process, answers, process.stdout.fileno())
+                if not problem:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(1)  # it ends by itself, which its exit code tells
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                code = process.wait()
+                _end_others(mark)
+                os.close(answers)
+        printed, told = visible(self._printed.decode(errors="replace"), keep="\n\t"), self._answer.splitlines()
+        if not problem and not told:
+            raise UserError(f"The check could not begin: {(printed.strip().splitlines() or ['no message'])[-1]}")
+        result = CheckResult(self._request.name, NOT_REACHED)
+        with suppress(msgspec.MsgspecError, IndexError):  # the code may have written there itself
+            result = msgspec.json.decode(told[-1], type=CheckResult)
+        if result.problem == NOT_REACHED:
+            problem = problem or self._end_in_words(code)
+            before = [each for each in result.cases if each.sentence != NOT_REACHED]
+            now, *later = result.cases[len(before) :] or [CaseResult("")]
+            cases = [*before, CaseResult(now.name, problem), *later] if now.name else before
+            first = problem_of(before)
+            said = f"{first} Then, {now.name}: {problem}" if first else problem_of(cases) or problem
+            result = CheckResult(self._request.name, said, cases=cases)
+        return msgspec.structs.replace(result, printed=printed)
 
     def _end_in_words(self, code: int) -> str:
         if code == -signal.SIGXCPU:
@@ -151,7 +151,7 @@ class _Process:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"{ENDED} ({how})."
 
-    def _follow(self, answers: int, output: int) -> str:
+    def _follow(self, process: subprocess.Popen[bytes], answers: int, output: int) -> str:
         """Read until the answer has come or the process has ended; a sentence where it was cut short."""
         deadline, began, most = time.monotonic() + START_SECONDS, False, WAITS * self._request.seconds
         with selectors.DefaultSelector() as selector:
@@ -160,9 +160,11 @@ class _Process:
             while answers in selector.get_map():
                 self._waiting()
                 if time.monotonic() > deadline:
-                    too_busy = "The check could not begin: this machine is too busy."
-                    return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else too_busy
-                for key, _ in selector.select(0.05):
+                    late = f"The check did not begin within {START_SECONDS:g} s."
+                    return f"It took longer than {most:g} s by the clock: {ENDLESS}." if began else late
+                if not (ready := selector.select(0.05)) and process.poll() is not None:
+                    return ""  # a process that it has left holds the pipe
+                for key, _ in ready:
                     content = os.read(key.fd, 1 << 16)
                     if not content:
                         selector.unregister(key.fd)

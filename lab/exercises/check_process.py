@@ -1,27 +1,29 @@
 """Process that runs a learner's function, `python -P -m lab.exercises.check_process FD`, and writes to FD what came of it.
 
-It is the learner's own code, with their rights. It is held by limits on processor time, memory and the size of files, and by the
-process that asked, which ends it and all that it started. What the code prints goes to this process's standard output.
+It is the learner's own code, with their rights. It is held by limits on processor time, memory and the size of files, by
+`check_keeper`, and by the process that asked, which ends it and all that it started. What the code prints goes to this process's
+standard output.
 """
 
 import os
 import resource
-import signal
 import sys
-import threading
 import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from lab.exercises.comparison import Apart, apart, difference, plain
-from lab.exercises.exercise import Case, Task, task_of
+from lab.exercises.exercise import NAMES, Task, task_of
 from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
+
+if TYPE_CHECKING:
+    from lab.exercises.material import Case
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""
@@ -36,6 +38,24 @@ PRINTED_LINES, PRINTED_CHARACTERS = 20, 2000
 
 class NotDefinedError(Exception):
     """Error: a file does not define the function of its exercise."""
+
+
+ASKS = "It asks for input, as a debugger does, and a check has nobody who answers."
+NO_MEMORY = "It asked for more memory than it may have."
+SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (NotImplementedError, "", "It is not written yet."),
+    (SystemExit, "", "It called sys.exit."),
+    (EOFError, "EOF when reading", ASKS),
+    (BdbQuit, "", ASKS),
+    (MemoryError, "", NO_MEMORY),
+    (RuntimeError, "tried to allocate", NO_MEMORY),
+    (RecursionError, "", "It calls itself without an end."),
+    (RuntimeError, "does not require grad", "It asks torch for gradients, which a check has switched off: compute them by hand."),
+)
+"""What an error means: its type, a part of its message, and the sentence."""
+IN_PLACE = "It changes its arguments in place; they have to stay as they are, for the model goes on with them."
+NOT_REACHED = "It was not reached."
+"""Of a case, where the check ended before."""
 
 
 class CheckRequest(msgspec.Struct, frozen=True):
@@ -58,6 +78,10 @@ class CaseResult(msgspec.Struct, frozen=True):
     name: str
     sentence: str = ""
     """What is wrong; "" where it is right."""
+
+    @property
+    def mark(self) -> str:
+        return "·" if self.sentence == NOT_REACHED else "✗" if self.sentence else "✓"
 
 
 class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,8 +117,6 @@ class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
 def main() -> None:
     to_asker = os.fdopen(int(sys.argv[1]), "wb")
     request, output = msgspec.json.decode(sys.stdin.buffer.readline(), type=CheckRequest), sys.stdout
-    sys.stdin = open(os.devnull)  # noqa: SIM115 - what the code asks for is not answered
-    threading.Thread(target=_end_with_asker, daemon=True).start()
     import torch
 
     from lab.exercises.material import Material
@@ -108,11 +130,11 @@ def main() -> None:
     right = [plain(task.reference(*copied(case))) for case in cases] if task else [material.trace]
     _limit(request.seconds)
 
-    def tell(so_far: list[CaseResult]) -> None:
+    def tell(so_far: CheckResult) -> None:
         to_asker.write(msgspec.json.encode(so_far) + b"\n")
         to_asker.flush()
 
-    tell([])  # from here on the time counts
+    tell(CheckResult(request.name, NOT_REACHED))  # from here on the time counts
     if task is not None:
         result = check(request, task, cases, right, tell)
     else:
@@ -124,17 +146,10 @@ def main() -> None:
             else:
                 result = CheckResult("", model=your_model(request.mine, executed, material))
         except BaseException as error:  # as in `check`
-            result = failed(request, error, [])
+            result = CheckResult("", described(error), traceback=own_lines(request, error))
     output.flush()
-    to_asker.write(msgspec.json.encode(result))
-    to_asker.close()
+    tell(result)
     os._exit(0)  # threads that the code has started do not keep it
-
-
-def _end_with_asker() -> None:
-    while os.read(0, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)
 
 
 def _limit(seconds: float) -> None:
@@ -148,50 +163,51 @@ def _limit(seconds: float) -> None:
             resource.setrlimit(kind, (most, most + (kind == resource.RLIMIT_CPU)))  # SIGXCPU, and a second later SIGKILL
 
 
-def copied(case: Case) -> tuple[Any, ...]:
+def copied(case: "Case") -> tuple[Any, ...]:
     """The arguments anew: code that changes them in place spoils nothing."""
     import copy
 
     return copy.deepcopy(case.arguments)
 
 
+def problem_of(cases: Sequence[CaseResult]) -> str:
+    """What is wrong with the first case that is not right, without its name where all are so; "" where none is."""
+    wrong = next((each for each in cases if each.sentence), None)
+    if wrong is None or all(each.sentence in (wrong.sentence, NOT_REACHED) for each in cases):
+        return wrong.sentence if wrong is not None else ""
+    return f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}"
+
+
 def check(
-    request: CheckRequest, task: Task, cases: Sequence[Case], right: list[Any], tell: Callable[[list[CaseResult]], None]
+    request: CheckRequest, task: Task, cases: "Sequence[Case]", right: list[Any], tell: Callable[[CheckResult], None]
 ) -> CheckResult:
-    """Load the learner's function, and call it for each case. `tell` gets the results before each call, with its own to come."""
+    """Load the learner's function, and call it for each case. `tell` gets the result so far before each call."""
     try:
         function = load(request.name, Path(request.file), request.mine)
     except BaseException as error:  # whatever the learner's code raises, sys.exit included, is what is to be told
-        return failed(request, error, [])
-    results, found = list[CaseResult](), list[Any]()
-    for case, expected in zip(cases, right, strict=True):
-        tell([*results, CaseResult(case.name)])
+        return CheckResult(request.name, described(error), traceback=own_lines(request, error))
+    results, found = [CaseResult(case.name, NOT_REACHED) for case in cases], list[Any]()
+    for at, (case, expected) in enumerate(zip(cases, right, strict=True)):
+        tell(CheckResult(request.name, NOT_REACHED, cases=results))
+        arguments = copied(case)
         try:
-            arguments = copied(case)
             found.append(plain(function(*arguments)))
-        except BaseException as error:
-            if isinstance(error, NotImplementedError) or not results:
-                return failed(request, error, [CaseResult(case.name, described(error))])
-            found.append(error)
-            results.append(CaseResult(case.name, described(error)))
-            continue
-        try:
-            differs = difference(expected, found[-1])
-            is_same = all(map(same, case.arguments, arguments))
-        except Exception as error:  # of what it returned, which may be an object of any kind
-            return failed(request, error, [*results, CaseResult(case.name, described(error))])
-        if not differs and not is_same:
-            differs = "It changes its arguments in place; they have to stay as they are, for the model goes on with them."
-        results.append(CaseResult(case.name, differs))
-    at, wrong = next(((at, each) for at, each in enumerate(results) if each.sentence), (0, None))
-    if wrong is None:
+            differs = difference(expected, found[at])
+            if not all(map(same, case.arguments, arguments)):
+                differs = f"{IN_PLACE} {differs}".strip()
+        except BaseException as error:  # of the code, or of what it returned, which may be an object of any kind
+            found[at:], differs = [error], described(error)
+        results[at] = CaseResult(case.name, differs)
+    at = next((at for at, each in enumerate(results) if each.sentence), -1)
+    if at < 0:
         return CheckResult(request.name, cases=results)
-    differ = apart(right[at], found[at])
+    is_error, differ = isinstance(found[at], BaseException), apart(right[at], found[at])
     return CheckResult(
         request.name,
-        problem=f"{wrong.name[0].upper()}{wrong.name[1:]}: {wrong.sentence}",
+        problem=problem_of(results),
         mistake=known_mistake(task, cases, found),
         cases=results,
+        traceback=own_lines(request, found[at]) if is_error else [],
         apart=differ,
         number=cases[at].number.format(*differ.index) if differ is not None else "",
     )
@@ -204,7 +220,7 @@ def same(one: Any, other: Any) -> bool:
     return bool((one == other).all()) if hasattr(one, "detach") else one == other
 
 
-def known_mistake(task: Task, cases: Sequence[Case], found: list[Any]) -> str:
+def known_mistake(task: Task, cases: "Sequence[Case]", found: list[Any]) -> str:
     """The sentence on the wrong version that returns the same in all cases; "" where none does."""
 
     def returns_same(version: Callable[..., Any]) -> bool:
@@ -244,34 +260,23 @@ def described(error: BaseException) -> str:
     """What an error of the learner's code means, in a sentence."""
     if isinstance(error, NotDefinedError):
         return str(error)
-    if isinstance(error, NotImplementedError):
-        return "It is not written yet."
     if isinstance(error, SyntaxError):
         return f"Line {error.lineno} is no Python: {error.msg}." if error.lineno else f"It is no Python: {error.msg}."
-    if isinstance(error, SystemExit):
-        return "It called sys.exit."
-    if isinstance(error, EOFError | BdbQuit):
-        return "It asks for input, as a debugger does, and a check has nobody who answers."
+    if isinstance(error, ImportError) and error.name in NAMES:
+        return f"From {error.name} only {error.name} itself can be imported; what else you need has to stand in this file, too."
     try:
         message = str(error).strip() or "no message"
     except Exception:  # of the learner's own class
         message = "its message cannot be made"
-    if isinstance(error, MemoryError) or "memory" in message:
-        return "It asked for more memory than it may have."
-    if isinstance(error, RecursionError):
-        return "It calls itself without an end."
-    if "does not require grad" in message:
-        return "It asks torch for gradients, which are switched off in a check: compute them by hand."
-    return f"{type(error).__name__}: {message}".encode("utf-8", "backslashreplace").decode()
+    said = (sentence for kind, part, sentence in SENTENCES if isinstance(error, kind) and part in message)
+    return next(said, f"{type(error).__name__}: {message}".encode("utf-8", "backslashreplace").decode())
 
 
-def failed(request: CheckRequest, error: BaseException, cases: list[CaseResult]) -> CheckResult:
-    """The result where the code raised an error, with the lines of it that are the learner's."""
-    files = {request.file, *request.mine.values()}
+def own_lines(request: CheckRequest, error: BaseException) -> list[str]:
+    """The lines of an error that are the learner's; none where the code is not written yet."""
+    files = {request.file, *request.mine.values()} if not isinstance(error, NotImplementedError) else set()
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
-    lines = [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames][-TRACEBACK_LINES:]
-    is_begun = isinstance(error, NotImplementedError)
-    return CheckResult(request.name, problem=described(error), cases=cases, traceback=[] if is_begun else lines)
+    return [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames][-TRACEBACK_LINES:]
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def _kind(value: Any) -> str:
     if value is None:
         return "nothing (is `return` missing?)"
     if isinstance(value, np.ndarray):
-        return f"numbers of shape {_shape(value)}"
+        return f"{'' if value.dtype.kind in 'biuf' else f'{value.dtype} '}numbers of shape {_shape(value)}"
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of {whole(len(value))}"
     return f"a value of type {type(value).__name__}"
@@ -77,10 +77,11 @@ def _of_dicts(right: Mapping[Any, Any], found: Any) -> str:
     if dict(found) == dict(right):
         return ""
     missing, extra = [key for key in right if key not in found], [key for key in found if key not in right]
+    more = f"{_count(extra, 'key')} too much, such as {extra[0]!r}." if extra else ""
     if missing:
-        return f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}."
-    if extra:
-        return f"{_count(extra, 'key')} too much, such as {extra[0]!r}."
+        return f"{_count(missing, 'key')} missing, such as {missing[0]!r}, which is {right[missing[0]]}. {more}".rstrip()
+    if more:
+        return more
     key = next(key for key in right if found[key] != right[key])
     return f"{key!r} is {found[key]}, and has to be {right[key]}."
 
@@ -100,24 +101,26 @@ def _of_lists(right: list[Any], found: Any) -> str:
         return ""
     at = next((at for at, (a, b) in enumerate(zip(right, other, strict=False)) if a != b), min(len(right), len(other)))
     if at < min(len(right), len(other)):
-        return f"Item {at} is {other[at]!r}, and has to be {right[at]!r}; those before it are right."
+        return f"Item {at} is {other[at]!r}, and has to be {right[at]!r}{'; those before it are right' if at else ''}."
     rest = f"; {'the first is' if at == 1 else f'the first {at} are'} right" if at else ""
     return f"It has {counted(len(other), 'item')}, and has to have {len(right)}{rest}."
 
 
 def _of_arrays(right: Array, found: Any) -> str:
     try:
-        if isinstance(found, list) and any(getattr(each, "ndim", 0) for each in found):
-            raise NotComparableError("It returned a list of arrays, and has to return one: torch.stack puts them together.")
+        is_matrix = right.dtype.kind == "f" and right.ndim > 1
+        if isinstance(found, list) and (is_matrix or any(getattr(each, "ndim", 0) for each in found)):
+            raise NotComparableError(
+                "It returned several parts, and has to return one array: torch.stack or torch.tensor makes it."
+            )
         other = np.asarray(found)
         if right.dtype.kind in "iu" and other.dtype.kind == "f":
             raise NotComparableError("It has to return whole numbers; these are floats, by which no row can be looked up.")
-        other = other.astype(np.float64) if other.dtype.kind in "biuf" else other
+        if other.dtype.kind not in "biuf":
+            raise TypeError("these are no real numbers")
+        other, right = other.astype(np.float64), right.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.") from error
-    if other.dtype.kind != "f":
-        raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.")
-    right = right.astype(np.float64)
     if other.shape != right.shape:
         turned = " It is the transpose's shape." if other.shape == right.shape[::-1] and right.ndim > 1 else ""
         raise NotComparableError(f"Its shape is {_shape(other)}, and has to be {_shape(right)}.{turned}")
@@ -161,12 +164,9 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
         ratios = other[share] / right[share]
         ratio = float(np.median(ratios))
         is_ratio = np.allclose(other, ratio * right, rtol=STEADY, atol=1e-6 * float(np.abs(other).max()))
-        if is_ratio and abs(ratio) > TOLERANCE and abs(ratio - 1) > STEADY:
-            return (
-                " Every number has the opposite sign."
-                if math.isclose(ratio, -1, rel_tol=STEADY)
-                else f" Every number is {ratio:.3g} times the right one."
-            )
+        if is_ratio and abs(ratio) > TOLERANCE and (times := significant(ratio)) != "1.00":
+            opposite = math.isclose(ratio, -1, rel_tol=STEADY)
+            return " Every number has the opposite sign." if opposite else f" Every number is {times} times the right one."
         shifts = other - right
         if np.ptp(shifts) < STEADY * float(np.abs(shifts).max()):
             return f" Every number is {significant(abs(float(shifts.flat[0])))} too {'high' if shifts.flat[0] > 0 else 'low'}."

@@ -4,7 +4,7 @@ One is made of two files in `tasks`. NAME.md has its title, the lesson that expl
 file, three hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and
 below it the changes that make the solution wrong so, or a whole function. NAME.py has
 
-    NAME        the function as the lab computes it
+    NAME        the function as the lab computes it; where there is none, it is the plain solution
     cases       a function that takes a `Material` and gives the `Case`s
 
 To add one, write both and put its name into `NAMES`.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from lab.lessons.translation import language, read_in_language
 
 if TYPE_CHECKING:
-    from lab.exercises.material import Material
+    from lab.exercises.material import Case, Material
 
 NAMES = (
     *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
@@ -37,16 +37,6 @@ YOUR_MODEL = "Your GPT-2"
 """Title of the model that uses the learner's functions."""
 
 Function = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """Arguments to call the function with, and what they are, in words."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    number: str = ""
-    """What Inspect calls a number of the result, with {0}, {1} … in place of its indices; "" where it explains none of them."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ class Task:
     """The code of an exercise."""
 
     reference: Function
-    cases: Callable[["Material"], Sequence[Case]]
+    cases: "Callable[[Material], Sequence[Case]]"
     wrong: Sequence[tuple[str, Function]]
     """Wrong versions, each with the sentence that says what is wrong with it."""
 
@@ -191,4 +181,5 @@ def task_of(name: str) -> Task:
     module = importlib.import_module(f"lab.exercises.tasks.{name}")
     before = {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
     wrong = [(sentence, defined(name, code, before)) for sentence, code in words_of(name).mistakes]
-    return Task(getattr(module, name), module.cases, wrong)
+    reference = getattr(module, name, None) or defined(name, words_of(name).solution, before)
+    return Task(reference, module.cases, wrong)

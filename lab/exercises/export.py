@@ -9,6 +9,7 @@ from lab.core.safe_open import read_regular
 from lab.exercises.exercise import NAMES, training_code, words_of
 from lab.exercises.learner_files import LARGEST_FILE
 
+LAB = {"lab", "models", "screens"}
 HEAD = '''"""A GPT-2 in one file. It needs torch (and what its functions import):
 
     python my_gpt.py TEXT [STEPS]
@@ -23,7 +24,7 @@ def my_gpt(mine: Mapping[str, Path]) -> str:
     """The text of the file: the functions that pass, plain solutions of the others, training and writing.
 
     Raises:
-        UserError: if two of the files give one name two meanings, or one cannot be read or imports a whole exercise.
+        UserError: if two of the files give one name two meanings, or one cannot be read, or imports the lab or a whole exercise.
     """
     defined, parts = dict[str, tuple[str, str]](), list[str]()
     for name in NAMES:
@@ -47,6 +48,13 @@ def my_gpt(mine: Mapping[str, Path]) -> str:
 def _without_imports(source: str, file_name: str) -> tuple[str, dict[str, str]]:
     """The source without imports of other exercises and without what runs only by itself; its definitions by name."""
     lines, meanings = source.split("\n"), dict[str, str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            named = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            if LAB & {each.split(".")[0] for each in named}:
+                raise UserError(
+                    f"{file_name}, line {node.lineno}, imports the lab, which one file does without; write it yourself."
+                )
     for node in reversed(ast.parse(source).body):
         instead: list[str] | None = None
         if isinstance(node, ast.Import) and any(each.name in NAMES for each in node.names):

@@ -44,8 +44,9 @@ def begin(folder: Path, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(file):
             write_atomic(file, words_of(name).template.encode())
+        read_regular(file, LARGEST_FILE)
     except OSError as error:
-        raise os_error_in_words(error, f"write {file}") from error
+        raise os_error_in_words(error, f"begin {file}") from error
     return file
 
 
@@ -79,6 +80,12 @@ def checksums(folder: Path) -> dict[str, str]:
     except (OSError, msgspec.MsgspecError):
         return {}
     return {name: known[name] for name in NAMES if known.get(name) and checksum(file_of(folder, name)) == known[name]}
+
+
+def states(folder: Path) -> dict[str, str]:
+    """Of each exercise whether the learner's file "passes", is "begun" or is not there, ""."""
+    passed = checksums(folder)
+    return {each: "passes" if each in passed else "begun" if file_of(folder, each).is_file() else "" for each in NAMES}
 
 
 def passing(folder: Path) -> dict[str, Path]:

@@ -44,7 +44,7 @@ def _found(result: CheckResult) -> list[Block]:
     blocks += [Paragraph("\n".join(result.traceback))] if result.traceback else []
     blocks += [Paragraph(result.what_it_printed)] if result.printed else []
     if len(result.cases) > 1:
-        rows = [[Cell("✗" if case.sentence else "✓"), Cell(case.name, note=case.sentence)] for case in result.cases]
+        rows = [[Cell(case.mark), Cell(case.name, note=case.sentence)] for case in result.cases]
         blocks.append(Table([Column("", "left"), Column("checked on", "left")], rows))
     return blocks
 

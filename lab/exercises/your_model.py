@@ -199,7 +199,6 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
     """The losses of each step of a small model on the run's text, by these functions and by the lab's, from the same weights."""
     import torch
 
-    from lab.exercises.tasks.windows import windows as lab_windows
     from models.config import ModelConfig
     from models.gpt import GPT
     from models.optimizers import make_optimizer
@@ -217,7 +216,7 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
         chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
         loss = training_step(ids, chosen, weights, averages, step)
         optimizer.zero_grad()
-        inputs, targets = lab_windows(ids, chosen, CONTEXT)
+        inputs, targets = task_of("windows").reference(ids, chosen, CONTEXT)
         right = lab.loss(inputs, targets)
         right.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

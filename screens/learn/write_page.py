@@ -23,7 +23,7 @@ from lab.exercises.check import check_file, use_passing
 from lab.exercises.check_process import CheckResult
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 from lab.exercises.export import my_gpt
-from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, changed_at, file_of, passing, write_folder
+from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, changed_at, file_of, passing, states, write_folder
 from lab.exercises.result_view import exercise_view, model_view
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
@@ -142,7 +142,6 @@ class WritePage(ReadingPage):
         self._checked_on: dict[str, str] = {}
         """Their runs."""
         self._hints: dict[str, int] = {}
-        self._passing: dict[str, Path] = {}
         self._read = ""
         """The text of the file as it was read into the box."""
         self._seen: tuple[str, float] | None = None
@@ -203,13 +202,11 @@ class WritePage(ReadingPage):
     @latest("list")
     async def _list(self) -> None:
         """Mark in the list what passes and what was begun."""
-        self._passing = await in_thread(passing, write_folder())
-        begun = await in_thread(lambda: {name for name in NAMES if file_of(write_folder(), name).exists()})
-        choices = self.query_one(WriteList)
-        for at, name in enumerate(NAMES):
-            mark = "✓" if name in self._passing else "✗" if name in self.results else "·" if name in begun else " "
+        found, choices = await in_thread(states, write_folder()), self.query_one(WriteList)
+        for at, (name, state) in enumerate(found.items()):
+            mark = "✓" if state == "passes" else "✗" if name in self.results else "·" if state else " "
             choices.replace_option_prompt_at_index(at, Text(f"{mark} {at + 1:>2}  {words_of(name).title}"))
-        choices.border_subtitle = f"{len(self._passing)} of {len(NAMES)} pass"
+        choices.border_subtitle = f"{list(found.values()).count('passes')} of {len(NAMES)} pass"
 
     @on(OptionList.OptionHighlighted)
     def _show(self) -> None:
@@ -368,7 +365,7 @@ class WritePage(ReadingPage):
         except UserError as error:
             self.notify(visible(str(error)), severity="error", markup=False)
             return
-        self.notify(visible(f"What passes is in {path}, with plain solutions of the rest: python {path} TEXT"), markup=False)
+        self.notify(visible(f"{path} is written: python {path} TEXT"), markup=False)
 
     @work(group="edit", exclusive=True, exit_on_error=True)
     async def action_anew(self) -> None:

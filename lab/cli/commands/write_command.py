@@ -68,17 +68,19 @@ def write(
     folder = write_folder()
     if every and (not source or exercise is not None):
         raise click.UsageError("--all checks a folder: `llmlab write --all --check FOLDER`.")
-    if source is not None:
-        if exercise is None and not every:
-            raise click.UsageError("Say which exercise it is: `llmlab write N --check FILE`; or --all and a folder.")
+    if source is not None and exercise is None and not every:
+        raise click.UsageError("Say which exercise it is: `llmlab write N --check FILE`; or --all and a folder.")
+    if source is not None or use:
         run = open_run(run_name)
         text = first_prompt(run) if prompt is None else prompt
-        if exercise is not None:
+        results, mine = list["CheckResult"](), dict[str, Path]()
+        if source is None:
+            results = [use_passing(passing(folder), run.path, text, seconds=seconds)]
+        elif exercise is not None:
             name = NAMES[exercise - 1]
             file = Path(source) if source else file_of(folder, name)
             results = [check_file(name, file, run.path, text, mine=passing(folder), seconds=seconds)]
         else:
-            results, mine = [], dict[str, Path]()
             for name in NAMES:
                 if (file := file_of(Path(source), name)).exists():
                     results.append(check_file(name, file, run.path, text, mine=mine, seconds=seconds))
@@ -86,12 +88,7 @@ def write(
             if not results:
                 raise UserError(f"{visible(source)} has no file of an exercise, such as {words_of(NAMES[0]).file_name}.")
         _tell(results, as_json=as_json, every=every)
-        return 0 if all(result.passes for result in results) else FAILED
-    if use:
-        run = open_run(run_name)
-        used = use_passing(passing(folder), run.path, first_prompt(run) if prompt is None else prompt, seconds=seconds)
-        _tell([used], as_json=as_json, every=False)
-        return 0 if used.passes and used.model is not None and used.model.is_equal else FAILED
+        return 0 if all(each.passes and (each.model is None or each.model.is_equal) for each in results) else FAILED
     if target is not None:
         from lab.exchange.export_files import write_new_text
         from lab.exercises.export import my_gpt
@@ -115,17 +112,13 @@ def write(
 
 
 def _list(folder: Path) -> None:
-    from lab.exercises.learner_files import file_of, passing
+    from lab.exercises.learner_files import states
 
-    passed = passing(folder)
-    rows = []
-    for name in NAMES:
-        words, file = words_of(name), file_of(folder, name)
-        state = "✓ passes" if name in passed else "begun" if file.exists() else ""
-        rows.append((str(words.number), words.title, state))
+    found = {words_of(name): state.replace("passes", "✓ passes") for name, state in states(folder).items()}
+    rows = [(str(words.number), words.title, state) for words, state in found.items()]
     click.echo(table(("", "exercise", ""), rows, right=(0,)))
-    begun = next((str(words_of(name).number) for name in NAMES if name not in passed), "")
-    following = f"`llmlab write {begun}` shows the next." if begun else "All pass."
+    number = next((words.number for words, state in found.items() if "✓" not in state), 0)
+    following = f"`llmlab write {number}` shows the next." if number else "All pass."
     click.echo(f"Your files are in {visible(str(folder))}. {following}")
 
 
@@ -152,7 +145,7 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         for sentence in result.model.in_words() if result.model is not None else ():
             click.echo(wrapped(visible(sentence, keep="\n")))
         for case in result.cases:
-            click.echo(f"  {'✗' if case.sentence else '✓'} {case.name}")
+            click.echo(f"  {case.mark} {case.name}")
         for sentence in filter(None, (result.mistake, result.problem)):
             click.echo(wrapped(visible(sentence)))
         for line in result.traceback:

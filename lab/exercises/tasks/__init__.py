@@ -1,1 +1,1 @@
-"""Tasks: for each exercise its template, the lab's own version, the cases that it is checked on, and known wrong versions."""
+"""Tasks: for each exercise its words and known wrong versions, the lab's own version, and the cases that it is checked on."""

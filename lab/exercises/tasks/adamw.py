@@ -3,10 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
-
-Step = tuple[Tensor, Tensor, Tensor]
+from lab.exercises.material import Case, Material
 
 
 def adamw(
@@ -20,7 +17,7 @@ def adamw(
     beta2: float = 0.95,
     eps: float = 1e-8,
     decay: float = 0.1,
-) -> Step:
+) -> tuple[Tensor, Tensor, Tensor]:
     weight = torch.nn.Parameter(w.clone())
     weight.grad = g.clone()
     optimizer = torch.optim.AdamW([weight], lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay)

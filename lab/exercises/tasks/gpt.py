@@ -5,8 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 from models.config import ModelConfig
 from models.gpt import GPT
 

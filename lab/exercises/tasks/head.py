@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 from models.attention_kernels import causal_attention
 
 

@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 from lab.exercises.tasks.gpt import Weights, model_of
 from models.gpt import KVCache
 

@@ -1,16 +1,11 @@
 """Sample: the next token's probabilities with temperature, top-k and top-p, and the token that a random number draws."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 from models.config import SamplingSettings
 from models.sampling import distribution
-
-Drawn = tuple[NDArray[np.float64], int]
 
 
 def sample(logits: Tensor, u: float, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> tuple[Tensor, int]:
@@ -26,6 +21,6 @@ def cases(material: Material) -> list[Case]:
         Case("top-p 0.9", (logits * 0.3, 0.8, 1.0, 0, 0.9)),
         Case("all three", (logits * 0.5, 0.97, 1.5, 20, 0.8)),
         Case("a top-p that keeps one token", (logits * 2, 0.99, 1.0, 0, 0.01)),
-        Case("u = 0", (logits, 0.0)),
-        Case("u = 0, and the first ids are not kept", (torch.tensor([0.0, 1.0, 2.0]), 0.0, 1.0, 1)),
+        Case("the random number 0", (logits, 0.0)),
+        Case("the random number 0, and the first ids are not kept", (torch.tensor([0.0, 1.0, 2.0]), 0.0, 1.0, 1)),
     ]

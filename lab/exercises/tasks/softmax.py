@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
+from lab.exercises.material import Case, Material
 
 
 def softmax(scores: Tensor) -> Tensor:

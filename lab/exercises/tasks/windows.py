@@ -1,17 +1,6 @@
 """Windows: inputs and targets of a training step, the targets one token on."""
 
-import torch
-from torch import Tensor
-
-from lab.exercises.exercise import Case
-from lab.exercises.material import Material
-
-Windows = tuple[Tensor, Tensor]
-
-
-def windows(ids: list[int], starts: list[int], context: int) -> tuple[Tensor, Tensor]:
-    found = torch.tensor([ids[start : start + context + 1] for start in starts])
-    return found[:, :-1], found[:, 1:]
+from lab.exercises.material import Case, Material
 
 
 def cases(material: Material) -> list[Case]:

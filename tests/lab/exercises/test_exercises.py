@@ -3,23 +3,27 @@
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from lab.core.errors import UserError
-from lab.exercises.check import check_file, forward_pass, use_passing
+from lab.exercises.check import check_file, use_passing
 from lab.exercises.check_process import copied, known_mistake
 from lab.exercises.comparison import difference, plain
 from lab.exercises.exercise import NAMES, defined, task_of, words_of
 from lab.exercises.export import my_gpt
-from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember
+from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
 from lab.exercises.material import Material
 from lab.exercises.your_model import STEPS
 from lab.inspect.stages.stage_registry import STAGES
@@ -68,6 +72,22 @@ def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_o
     assert len(task.wrong) >= (8 if 6 <= words_of(name).number <= 13 else 4)
 
 
+def test_solutions_that_are_the_labs_own_version_do_as_another_code_does(material: Material) -> None:
+    count, learn, encode, windows, embed = (task_of(name).reference for name in NAMES[:5])
+    text = material.text[:500].decode()
+    merges = learn(text.encode(), 20)
+    for new, pair in enumerate(merges, 256):
+        counts = Counter(pairwise(map(ord, text)))
+        assert count(list(map(ord, text))) == counts
+        assert counts.most_common(1)[0][0] == pair
+        text = text.replace("".join(map(chr, pair)), chr(new))
+    assert len(merges) == 20
+    assert encode(material.text[:500], merges) == list(map(ord, text))
+    assert [each.tolist() for each in windows([5, 6, 7, 8], [0, 1], 2)] == [[[5, 6], [6, 7]], [[6, 7], [7, 8]]]
+    wte, wpe = (material.weights[f"{name}.weight"] for name in ("wte", "wpe"))
+    assert embed(torch.tensor(material.ids), wte, wpe).equal(material.vectors("resid_pre"))
+
+
 def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
     known = {lesson.name for lesson in lessons()}
     for name in NAMES:
@@ -84,7 +104,7 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
     [
         (np.ones((3, 2)), np.ones((2, 3)), "Its shape is (2, 3), and has to be (3, 2). It is the transpose's shape."),
         (np.ones(3), None, "It has to return numbers of shape (3); it returned nothing (is `return` missing?)."),
-        (np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2) * 8, "Every number is 8 times the right one."),
+        (np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2) * 8, "Every number is 8.00 times the right one."),
         (np.arange(6.0), -np.arange(6.0), "Every number has the opposite sign."),
         (np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.5, 4.5]), "Every number is 0.500 too high."),
         (np.array([[0.0, 1], [2, 3], [4, 5]]), np.array([[0.0, 1], [2, 9], [1, 5]]), "Row 0 is right, all from row 1 on"),
@@ -92,14 +112,17 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
         (np.array([1.0, 2.0]), np.array([1.0, np.nan]), "1 number of 2 is NaN or infinite, the first at [1]."),
         ([np.ones(2), np.zeros(2)], [np.ones(2), np.ones(2)], "In result 2 of 2: "),
         ([np.ones(2), np.zeros(2)], np.ones(2), "It has to return 2 results; it returned numbers of shape (2)."),
-        ({(1, 2): 2}, {}, "1 key is missing, such as (1, 2), which is 2."),
+        ({(1, 2): 2}, {"ab": 2}, "1 key is missing, such as (1, 2), which is 2. 1 key is too much, such as 'ab'."),
         ([1, 2, 3], [1, 5, 3], "Item 1 is 5, and has to be 2; those before it are right."),
+        ([1, 2, 3], [5, 2, 3], "Item 0 is 5, and has to be 1."),
         ([1, 2, 3], [1, 2], "It has 2 items, and has to have 3; the first 2 are right."),
         ([1, 2, 3], [1], "It has 1 item, and has to have 3; the first is right."),
         (np.array([0.0, 0.5, 0.5]), np.array([0.1, 0.5, 0.5]), "has to be 0. 1 of 3 numbers differs."),
         (np.array([1.0, 2.0, 3.0]), np.array([1.001, 1.999, 3.001]), "3 of 3 numbers differ."),
+        (np.array([1.0, 2.0, 3.0]), np.array([1.0002, 2.0004, 3.0006]), "is 1.0002, and has to be 1. 3 of 3 numbers differ."),
         (np.array([1, 2]), np.array([1.0, 2.0]), "It has to return whole numbers"),
-        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned a list of arrays"),
+        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned several parts, and has to return one array"),
+        (np.ones((2, 2)), [[1.0, 1.0], [1.0, 1.0]], "It returned several parts, and has to return one array"),
     ],
 )
 def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
@@ -120,15 +143,21 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
     [
         ("print('\\x1b[31mhi'); x.zero_() if False else None", ""),
         ("while True: pass", "It took longer than "),
-        ("while x.dim() == 3: pass", "It took longer than "),
+        ("while x.dim() == 3: pass", "The scores of all heads: It took longer than "),
+        ("if x.dim() == 3:\n        while True: pass\n    return x", "The scores of head 1.1 at your prompt: 36 numbers"),
         ("import sys; sys.exit()", "It called sys.exit."),
         ("import os; os._exit(3)", "Your code ended Python itself, or closed what its result goes through (exit code 3)."),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 5 s by the clock: a loop"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "It was killed: by itself, "),
         ("import os; os.closerange(0, 1024)", "Your code ended Python itself, or closed what its result goes through"),
         ("import sys; sys.stdout = None", ""),
+        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", ""),
+        ("import os, signal; os.kill(0, signal.SIGKILL)", "It was killed: by itself, "),
+        ("if x.dim() == 3: raise ValueError('memory')", "The scores of all heads: ValueError: memory"),
+        ("from head import softmax", "From head only head itself can be imported"),
         ("import os; os.fork() or os._exit(0)", ""),
         ("input()", "It asks for input"),
+        ("raise EOFError('Ran out of input')", "EOFError: Ran out of input"),
         ("breakpoint()", "It asks for input"),
         ("raise ValueError('\\ud800 x')", "ValueError: \\ud800 x"),
         ("class E(Exception):\n        __str__ = None\n    raise E", "E: its message cannot be made"),
@@ -140,7 +169,8 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
         ("import subprocess; subprocess.Popen(['sleep', '987654'])", ""),
         ("import subprocess; subprocess.Popen(['sleep', '987654'], start_new_session=True)", ""),
         ("return type('O', (), {'__array__': lambda *_, **__: 1 / 0})()", "ZeroDivisionError: division by zero"),
-        ("x -= 1", "The scores of head 1.1 at your prompt: It changes its arguments in place"),
+        ("x -= 1", "It changes its arguments in place"),
+        ("x[..., 0] = 0", "The scores of head 1.1 at your prompt: It changes its arguments in place; they"),
     ],
 )
 def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path: Path, source: str, problem: str) -> None:
@@ -150,12 +180,30 @@ def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path
     assert result.problem.startswith(problem)
     assert result.passes == (not problem)
     assert "\x1b" not in result.printed
-    if source.startswith("while x.dim"):
-        assert [bool(case.sentence) for case in result.cases] == [False, False, True], "those before it stand"
+    if "x.dim() == 3" in source:
+        marks = "".join(case.mark for case in result.cases)
+        assert re.fullmatch("[✓✗]{2}✗····" if "while" in source else "✓✓✗✓✓✓✓", marks), marks
     if "sleep" in source:
         deadline = time.monotonic() + 20
         while any("987654" in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):
             assert time.monotonic() < deadline
+
+
+def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> None:
+    file = tmp_path / "06_softmax.py"
+    file.write_text(RIGHT.format("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
+    lab = "import sys\nfrom pathlib import Path\nfrom lab.exercises.check import check_file\n"
+    call = f"{lab}check_file('softmax', Path({str(file)!r}), Path({str(open_run('demo').path)!r}), 'The', seconds=50)"
+    asker = subprocess.Popen([sys.executable, "-c", call])
+    started = list[psutil.Process]()
+    deadline = time.monotonic() + 60
+    while not any(each.status() == psutil.STATUS_STOPPED for each in started):
+        assert time.monotonic() < deadline
+        started = psutil.Process(asker.pid).children(recursive=True)
+        time.sleep(0.05)
+    asker.terminate()
+    assert asker.wait(20) == -signal.SIGTERM
+    assert not psutil.wait_procs(started, timeout=20)[1]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +241,10 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
     assert sorted(each.read_text() for each in folder.glob("*earlier*")) == ["again", "mine"]
     assert file_of(folder, "head").name == "08_head.py"
     assert os.access(file, os.W_OK)
+    os.mkfifo(file_of(folder, "head"))
+    with pytest.raises(UserError, match="is a named pipe"):
+        begin(folder, "head")
+    assert (states(folder)["softmax"], states(folder)["head"]) == ("begun", "")
     (tmp_path / "linked").symlink_to(folder)
     with pytest.raises(UserError, match="is a link"):
         begin(tmp_path / "linked", "head")
@@ -211,7 +263,7 @@ def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_
     assert result.model.is_equal
     assert len(result.model.losses) == STEPS
     assert result.model.losses[-1][0] < result.model.losses[0][0] - 1
-    found = forward_pass(files, open_run("demo").path, "last", [1, 2, 3], bool).forward_pass
+    found = use_passing(files, open_run("demo").path, "", checkpoint="last", ids=[1, 2, 3]).forward_pass
     assert found is not None
     assert found.used == ["embed", "softmax", "layer_norm", "head", "attention", "mlp", "gpt"]
     assert found.parity.max_delta < 1e-4
@@ -237,4 +289,7 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     assert "# 9. All heads: the lab's plain solution, until yours passes" in file.read_text()
     mine["head"].write_text(f"def softmax(x):\n    return x\n\n\n{words_of('head').solution}")
     with pytest.raises(UserError, match=r"06_softmax\.py and 08_head\.py both define `softmax`"):
+        my_gpt(mine)
+    mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.tasks.softmax import softmax\n    return softmax(x)\n")
+    with pytest.raises(UserError, match=r"06_softmax\.py, line 2, imports the lab"):
         my_gpt(mine)
