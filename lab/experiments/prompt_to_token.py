@@ -8,14 +8,14 @@ from rich.cells import cell_len
 from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.sizes import used_in_unembedding
 from lab.inspect.stages.logit_lens import StreamLens, logit_lens, residual_streams
 from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers, Series, decimals_for, dot_table, figures, number
+from lab.views.number_tables import LEFT, Numbers, Series, by_columns, decimals_for, dot_table, figures, number, share
 from lab.views.softmax_table import softmax
 from models.check import check
 from models.tokenizers.token_labels import printable
@@ -56,13 +56,8 @@ def whole_path(context: ExperimentContext) -> ExperimentResult:
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
         ("→ text", _last(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])), "", width)),
     ]
-    table = Table(
-        [Column("", "left"), Column("", "left")],
-        [
-            [Cell(name, style="strong"), Cell(line if cell_len(line) <= width else _first(line, "…", width, ""))]
-            for name, line in lines
-        ],
-    )
+    fitting = (line if cell_len(line) <= width else _first(line, "…", width, "") for _, line in lines)
+    table = by_columns("", (LEFT, (Cell(name, style="strong") for name, _ in lines)), (LEFT, fitting))
     measures: dict[str, Measure] = {
         "tokens": len(at.ids),
         "width": at.config.width,
@@ -289,22 +284,14 @@ def tied_table(context: ExperimentContext) -> ExperimentResult:
 def _listed(at: StageContext, top: list[int], dots: Numbers) -> Table:
     shares = softmax(at.logits)
     decimals = decimals_for(dots)
-    rows = [
-        [
-            Cell(at.tokenizer.label(id_)),
-            Cell(whole(id_)),
-            number(dots[index], decimals, ref("logits", at.position, id_)),
-            Cell(
-                probability(float(shares[id_]), digits=2),
-                value=float(shares[id_]),
-                ref=ref("probability", at.position, id_),
-                bar=float(shares[id_]),
-            ),
-        ]
-        for index, id_ in enumerate(top)
-    ]
-    columns = [Column("token", "left"), Column("row"), Column("vector · row = logit"), Column("probability")]
-    return Table(columns, rows, title=f"the {len(rows)} largest of {whole(len(shares))}" if len(shares) > len(rows) else "")
+    logits = (number(dot, decimals, ref("logits", at.position, id_)) for dot, id_ in zip(dots, top, strict=True))
+    return by_columns(
+        f"the {len(top)} largest of {whole(len(shares))}" if len(shares) > len(top) else "",
+        (Column("token", "left"), map(at.tokenizer.label, top)),
+        ("row", map(whole, top)),
+        ("vector · row = logit", logits),
+        ("probability", (share(float(shares[id_]), 2, ref("probability", at.position, id_)) for id_ in top)),
+    )
 
 
 def _written_out(at: StageContext, id_: int, vector: Numbers, row: Numbers) -> Table:
