@@ -215,14 +215,8 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
         "weights": weights,
         "doubled": attention / cost(max(1, config.context // 2))[1],
     }
-    columns = [
-        Column("tokens T"),
-        Column("by weights"),
-        Column("by attention"),
-        Column("attention's share"),
-        Column("multiplications", optional=2),
-        Column("T × T", optional=1),
-    ]
+    columns = [*map(Column, ("tokens T", "by weights", "by attention", "attention's share"))]
+    columns += [Column("multiplications", optional=2), Column("T × T", optional=1)]
     sentence = (
         f"{name} predicts one token from its whole context of {whole(config.context)} by {count(total)} multiplications, "
         f"{probability(attention / total)} of them between pairs of tokens. Twice the tokens make that part four times as large."
