@@ -11,10 +11,10 @@ from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.batch_passes import embedded, pattern, patterns, queries_keys_values
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
-from lab.views.number_tables import Numbers, figures, number
+from lab.views.blocks import Array, Block, Column, Matrix, Table, View
+from lab.views.number_tables import Numbers, bars, by_columns, figures, share
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 from models.check import check
 
@@ -110,13 +110,12 @@ def softmax_changes(context: ExperimentContext) -> ExperimentResult:
     weights, added, doubled = softmax(scores), softmax(scores + 1), softmax(2 * scores)
     top = int(scores.argmax())
     order = np.argsort(-scores, kind="stable")[:LISTED].tolist()
-    table = Table(
-        [Column("key", "left"), Column("score"), Column("weight"), Column("all + 1"), Column("all × 2")],
-        [
-            [Cell(at.name(i)), figures(scores[i], 3), *(share(float(each[i])) for each in (weights, added, doubled))]
-            for i in order
-        ],
-        title=f"{at.layer_name}, head {at.head + 1}, query {at.here}",
+    named = {"weight": weights, "all + 1": added, "all × 2": doubled}
+    table = by_columns(
+        f"{at.layer_name}, head {at.head + 1}, query {at.here}",
+        (Column("key", "left"), map(at.name, order)),
+        ("score", (figures(scores[i], 3) for i in order)),
+        *((name, map(share, each[order].tolist())) for name, each in named.items()),
     )
     measures: dict[str, Measure] = {
         "largest_change": float(np.abs(added - weights).max()),
@@ -177,7 +176,11 @@ def causal_mask(context: ExperimentContext) -> ExperimentResult:
             scale="sequential",
             limit=1.0,
         ),
-        _changes(labels, change[-SHOWN:].tolist()),
+        by_columns(
+            "another last token: largest change of a logit",
+            (Column("token", "left"), labels),
+            ("change of its logits", bars(change[-SHOWN:].tolist(), 3)),
+        ),
     ]
     among = "the only pattern" if measures["patterns"] == 1 else f"all {whole(int(measures['patterns']))} patterns"
     largest = float(measures["later_attention"])
@@ -187,14 +190,6 @@ def causal_mask(context: ExperimentContext) -> ExperimentResult:
         f"{significant(float(measures['earlier_change']), 2)}, its own by {significant(float(measures['last_change']), 2)}."
     )
     return ExperimentResult(View("causal_mask", "the causal mask", sentence, blocks), measures)
-
-
-def _changes(labels: list[str], changes: list[float]) -> Table:
-    most = max(changes) or 1.0
-    rows = [[Cell(label), number(value, 3, bar=value / most)] for label, value in zip(labels, changes, strict=True)]
-    return Table(
-        [Column("token", "left"), Column("change of its logits")], rows, title="another last token: largest change of a logit"
-    )
 
 
 FEWEST = 4
@@ -304,28 +299,24 @@ def _doubled(context: ExperimentContext) -> list[Received]:
 
 
 def _doubled_table(received: list[Received]) -> Table:
-    most = max(max(each.before, each.embedding, each.whole) for each in received) or 1.0
-    rows = [
-        [Cell(each.name), *(number(value, 3, bar=value / most) for value in (each.before, each.embedding, each.whole))]
-        for each in received
-    ]
-    columns = [Column("token", "left"), Column("as it is"), Column("2 × embedding", optional=1), Column("2 × whole input")]
-    return Table(columns, rows, title="attention received in layer 1 from later tokens, mean of all heads")
+    most = max(max(each[1:]) for each in received)
+    return by_columns(
+        "attention received in layer 1 from later tokens, mean of all heads",
+        (Column("token", "left"), (each.name for each in received)),
+        ("as it is", bars((each.before for each in received), 3, most)),
+        (Column("2 × embedding", optional=1), bars((each.embedding for each in received), 3, most)),
+        ("2 × whole input", bars((each.whole for each in received), 3, most)),
+    )
 
 
 def _groups_table(lengths: Numbers, received: Numbers) -> Table:
     """Tokens of the text sorted by the length of their embeddings, in groups of one size."""
     order = np.argsort(lengths, kind="stable")
     groups = [group for group in np.array_split(order, GROUPS) if len(group)]
-    means = [float(received[group].mean()) for group in groups]
-    most = max(means) or 1.0
-    rows = [
-        [
-            Cell(f"{fixed(float(lengths[group].min()), 2)} to {fixed(float(lengths[group].max()), 2)}"),
-            Cell(probability(len(group) / len(order))),
-            number(mean, 2, bar=max(0.0, mean / most)),
-        ]
-        for group, mean in zip(groups, means, strict=True)
-    ]
-    columns = [Column("length of the embedding", "left"), Column("tokens", optional=1), Column("attention received")]
-    return Table(columns, rows, title="tokens of the text; 1.00 = uniform attention, mean of all layers and heads")
+    ranges = (f"{fixed(float(lengths[group].min()), 2)} to {fixed(float(lengths[group].max()), 2)}" for group in groups)
+    return by_columns(
+        "tokens of the text; 1.00 = uniform attention, mean of all layers and heads",
+        (Column("length of the embedding", "left"), ranges),
+        (Column("tokens", optional=1), (probability(len(group) / len(order)) for group in groups)),
+        ("attention received", bars((received[group].mean() for group in groups), 2)),
+    )

@@ -9,9 +9,9 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Array, Cell, Column, Destination, Gallery, Matrix, Table, Thumbnail, View
-from lab.views.number_tables import Numbers, number
+from lab.views.number_tables import Numbers, number, share
 from models.check import check
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from lab.core.number_format import fixed, probability, significant, whole
 from lab.experiments.batch_passes import attention_output, embedded, hidden, loss_of, queries_keys_values, straightened
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
-from lab.views.number_tables import number
+from lab.views.number_tables import LEFT, bars, by_columns, number, share
 from models.check import check
 
 KEYS_FROM_EMBEDDINGS_TOKENS = 2048
@@ -30,9 +30,7 @@ def keys_from_embeddings(context: ExperimentContext) -> ExperimentResult:
     Raises: UserError: if the run's text cannot be read.
     """
     model, layers = context.model, context.config.layers
-    tokens = context.affordable(KEYS_FROM_EMBEDDINGS_TOKENS, passes=4)
-    rows, part = context.windows(max(1, tokens // context.config.context), tokens)
-    ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+    ids, targets, part = context.ids_and_targets(KEYS_FROM_EMBEDDINGS_TOKENS, passes=4)
     first = embedded(model, ids)
     from_embeddings = [queries_keys_values(block, first)[1:] for block in model.blocks]
     check()
@@ -92,25 +90,23 @@ def _losses(at: int, loss: float, replaced: float, all_replaced: float, title: s
         f"layer {at + 1}'s from the embeddings": replaced,
         "all layers' from the embeddings": all_replaced,
     }
-    most = max(named.values()) or 1.0
-    rows = [
-        [Cell(name), number(value, 3, bar=value / most), Cell(significant(value - loss, 3, sign=True))]
-        for name, value in named.items()
-    ]
-    return Table([Column("keys and values", "left"), Column("loss"), Column("change", optional=1)], rows, title=title)
+    return by_columns(
+        title,
+        (Column("keys and values", "left"), named),
+        ("loss", bars(named.values(), 3)),
+        (Column("change", optional=1), (significant(value - loss, 3, sign=True) for value in named.values())),
+    )
 
 
 def _distances(distances: list[float]) -> Table:
     shown = distances[:MOST_LAYERS]
     most = max([*shown, 1e-9])
-    rows = [
-        [
-            Cell(f"layer {layer + 1}"),
-            Cell(probability(value) if value < 1 else f"{value * 100:.0f}%", value=value, bar=value / most),
-        ]
-        for layer, value in enumerate(shown)
-    ]
-    return Table([Column("", "left"), Column("|k − k′| / |k|")], rows, title="keys k of the model, k′ from the embeddings")
+    texts = (probability(value) if value < 1 else f"{value * 100:.0f}%" for value in shown)
+    return by_columns(
+        "keys k of the model, k′ from the embeddings",
+        (LEFT, (f"layer {layer + 1}" for layer in range(len(shown)))),
+        ("|k − k′| / |k|", (Cell(text, value, bar=value / most) for text, value in zip(texts, shown, strict=True))),
+    )
 
 
 def _keys(context: ExperimentContext, ids: list[int], keys: Tensor, at: int, words: str) -> Matrix:
@@ -203,19 +199,13 @@ def _sentence(measures: dict[str, Measure]) -> str:
 
 
 def _table(changes: dict[str, float], losses: dict[str, float], measures: dict[str, Measure], part: str) -> Table:
-    most = max(losses.values()) or 1.0
-    rows = [
-        [
-            Cell(f"{name} position embeddings"),
-            share(changes[name]),
-            number(losses[name], 3, bar=losses[name] / most),
-        ]
-        for name in changes
-    ]
     alone = float(measures["first_layer_change"])
-    rows.append([Cell("attention of layer 1 alone, without"), number(alone, 3, bar=min(1.0, alone)), Cell("")])
-    columns = [Column("", "left"), Column("change when reversed"), Column("loss as it is")]
-    return Table(columns, rows, title=f"{measures['windows']} windows of {measures['tokens']} tokens of the {part}")
+    return by_columns(
+        f"{measures['windows']} windows of {measures['tokens']} tokens of the {part}",
+        (LEFT, (*(f"{name} position embeddings" for name in changes), "attention of layer 1 alone, without")),
+        ("change when reversed", (*map(share, changes.values()), number(alone, 3, bar=min(1.0, alone)))),
+        ("loss as it is", (*bars(losses.values(), 3), "")),
+    )
 
 
 LINEAR_PARTS_TOKENS = 1024
@@ -235,9 +225,7 @@ def linear_parts(context: ExperimentContext) -> ExperimentResult:
 
     Raises: UserError: if the run's text cannot be read.
     """
-    tokens = context.affordable(LINEAR_PARTS_TOKENS, passes=2 * len(REPLACED))
-    rows, part = context.windows(max(1, tokens // context.config.context), tokens)
-    ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+    ids, targets, part = context.ids_and_targets(LINEAR_PARTS_TOKENS, passes=2 * len(REPLACED))
     losses: dict[str, float] = {}
     for name in REPLACED:
         normed = straightened(context.model, ids, {"gelu", "exp"} if name == "both" else {name})
@@ -252,11 +240,12 @@ def linear_parts(context: ExperimentContext) -> ExperimentResult:
         "tokens": int(targets.numel()),
         "part": part,
     }
-    cells = [
-        [Cell(REPLACED[name]), number(each, 3), Cell(significant(each - loss, 3, sign=True))] for name, each in losses.items()
-    ]
-    columns = [Column("replaced in every layer", "left"), Column("loss"), Column("change")]
-    table = Table(columns, cells, title=f"loss on {whole(targets.numel())} tokens of the {part}, nats")
+    table = by_columns(
+        f"loss on {whole(targets.numel())} tokens of the {part}, nats",
+        (Column("replaced in every layer", "left"), REPLACED.values()),
+        ("loss", (number(each, 3) for each in losses.values())),
+        ("change", (significant(each - loss, 3, sign=True) for each in losses.values())),
+    )
     sentence = (
         f"The loss is {fixed(loss, 3)}. With a straight line for GELU it is {fixed(losses['gelu'], 3)}, with the scores "
         f"themselves for exp {fixed(losses['exp'], 3)}, with both {fixed(losses['both'], 3)}."
@@ -316,8 +305,11 @@ def same_weights(context: ExperimentContext) -> ExperimentResult:
         "position_parameters": at_position,
         "position_share": at_position / all_of_them,
     }
-    shown = [[Cell(f"layer {layer + 1}"), Cell(significant(value, 2))] for layer, value in enumerate(differences)]
-    table = Table([Column("q, k, v and MLP of one vector", "left"), Column("largest difference at another position")], shown)
+    table = by_columns(
+        "",
+        (Column("q, k, v and MLP of one vector", "left"), (f"layer {layer}" for layer in range(1, len(differences) + 1))),
+        ("largest difference at another position", (significant(value, 2) for value in differences)),
+    )
     exact = "exactly the same" if not largest else f"the same, up to {significant(largest, 2)} of the largest number"
     sentence = (
         f"Of one vector a layer computes {exact}, at whichever position. With the position embeddings of {whole(shift)} "

@@ -12,10 +12,10 @@ from lab.core.errors import UserError
 from lab.core.number_format import count, fixed, probability, whole
 from lab.experiments.batch_passes import affordable_windows, last_probabilities, losses_of
 from lab.experiments.experiment_context import TRAINING, VALIDATION, ExperimentContext, Ids, doubling
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.sizes import OWN, SHAPES, config_of, size_name
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
-from lab.views.number_tables import Numbers, number
+from lab.views.number_tables import LEFT, Numbers, by_columns, number, share
 from models.check import check
 from models.gpt import KVCache
 from models.parameter_count import multiplications
@@ -146,7 +146,14 @@ def reach_of_window(context: ExperimentContext) -> ExperimentResult:
         f"Replacing the last token moves {probability(inside[0])} of the next token's probability{farthest}. The one "
         f"{whole(beyond[0])} back is before the window, so the model never receives it: {probability(outside[0])}."
     )
-    table = _table(context, (*distances, *beyond), changes, part, len(pieces))
+    most, tried = max(changes) or 1.0, dict(zip((*distances, *beyond), changes, strict=True))
+    places = (Cell("in the window" if each <= window else "before it", style="" if tried[each] else "dim") for each in tried)
+    table = by_columns(
+        f"one token replaced, in {whole(len(pieces))} places of the {part}",
+        ("tokens back", map(whole, tried)),
+        (LEFT, places),
+        ("change of the prediction", (Cell(probability(each, digits=2), each, bar=each / most) for each in changes)),
+    )
     return ExperimentResult(View("reach_of_window", "the window's reach", sentence, [table]), measures)
 
 
@@ -171,20 +178,6 @@ def _others(pieces: Ids, distance: int, others: Ids) -> Ids:
     tokens = np.unique(pieces)
     following = tokens[(np.searchsorted(tokens, given) + 1) % len(tokens)]
     return np.where(others == given, following, others)
-
-
-def _table(context: ExperimentContext, distances: Sequence[int], changes: Sequence[float], part: str, pieces: int) -> Table:
-    most = max(changes) or 1.0
-    rows = [
-        [
-            Cell(whole(distance)),
-            Cell("in the window" if distance <= context.config.context else "before it", style="" if change else "dim"),
-            Cell(probability(change, digits=2), value=change, bar=change / most),
-        ]
-        for distance, change in zip(distances, changes, strict=True)
-    ]
-    columns = [Column("tokens back"), Column("", "left"), Column("change of the prediction")]
-    return Table(columns, rows, title=f"one token replaced, in {whole(pieces)} places of the {part}")
 
 
 LENGTHS = 8
@@ -222,14 +215,8 @@ def forward_cost(context: ExperimentContext) -> ExperimentResult:
         "weights": weights,
         "doubled": attention / cost(max(1, config.context // 2))[1],
     }
-    columns = [
-        Column("tokens T"),
-        Column("by weights"),
-        Column("by attention"),
-        Column("attention's share"),
-        Column("multiplications", optional=2),
-        Column("T × T", optional=1),
-    ]
+    columns = [*map(Column, ("tokens T", "by weights", "by attention", "attention's share"))]
+    columns += [Column("multiplications", optional=2), Column("T × T", optional=1)]
     sentence = (
         f"{name} predicts one token from its whole context of {whole(config.context)} by {count(total)} multiplications, "
         f"{probability(attention / total)} of them between pairs of tokens. Twice the tokens make that part four times as large."
@@ -279,10 +266,11 @@ def token_time(context: ExperimentContext) -> ExperimentResult:
     measures |= {"times": TIMES, "middle": float(times[TIMES // 2].sum())}
     measures |= dict(zip(("embedding", "attention", "mlp", "output", "draw"), shares, strict=True))
     labels = ("embeddings", "attention, all layers", "MLPs, all layers", "final norm and logits", "softmax and draw")
-    table = Table(
-        [Column("", "left"), Column("milliseconds"), Column("share")],
-        [[Cell(label), number(float(part), 3), share(of)] for label, part, of in zip(labels, parts, shares, strict=True)],
-        title=f"one token with the KV cache, least of {TIMES} times",
+    table = by_columns(
+        f"one token with the KV cache, least of {TIMES} times",
+        (LEFT, labels),
+        ("milliseconds", (number(part, 3) for part in parts)),
+        ("share", map(share, shares)),
         total=[Cell("all"), number(total, 3), Cell("100%")],
     )
     sentence = (

@@ -16,6 +16,8 @@ from models.config import ModelConfig, SamplingSettings
 from models.trace_edits import Edit
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from models.gpt import GPT
     from models.tokenizers.tokenizer import Tokenizer
 
@@ -173,6 +175,15 @@ class ExperimentContext:
         if length < 1:
             raise UserError(f"The text of {self.run_name} has {whole(len(part))} tokens; an experiment needs at least two.")
         return self.spaced(part, count, length + 1), name
+
+    def ids_and_targets(self, most: int, passes: float = 1.0) -> tuple["Tensor", "Tensor", str]:
+        """Windows of the run's own text (B, T), at most so many tokens and no more than so many passes can afford; what follows
+        each of them (B, T), and the part that they come from. Raises as `windows`."""
+        import torch
+
+        tokens = self.affordable(most, passes)
+        rows, part = self.windows(max(1, tokens // self.config.context), tokens)
+        return torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:]), part
 
     def spaced(self, part: Ids, count: int, length: int) -> Ids:
         """At most `count` evenly spaced pieces of a part of the run's text, (n, length)."""

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from lab.core.number_format import probability
-from lab.views.blocks import Cell, View
+from lab.views.blocks import View
 
 if TYPE_CHECKING:
     from lab.experiments.experiment_context import ExperimentContext
@@ -38,8 +37,3 @@ def experiment(function: Marked) -> Marked:
     """Mark a function as an experiment. Lessons and claims call it by the function's name."""
     MARKED[function.__name__] = function
     return function
-
-
-def share(p: float, digits: int = 0) -> Cell:
-    """A share or probability, with a bar as long; `digits` as those of `probability`."""
-    return Cell(probability(p, digits=digits), value=p, bar=p)

@@ -13,11 +13,11 @@ from torch import Tensor
 from lab.core.number_format import bytes_, fixed, probability, significant, whole
 from lab.experiments.batch_passes import embedded, hidden
 from lab.experiments.experiment_context import ExperimentContext, doubling
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
-from lab.views.number_tables import Numbers, number
+from lab.views.number_tables import LEFT, Numbers, bars, by_columns, number, share
 from models.check import check
 from models.config import SamplingSettings
 from models.gpt import GPT, KVCache
@@ -65,10 +65,8 @@ def greedy_and_sampling(context: ExperimentContext) -> ExperimentResult:
         "distinct": int(np.count_nonzero(counts)),
         "largest_gap_points": 100 * gaps[len(drawn)],
     }
-    most = max(gaps.values()) or 1.0
-    rows = [[Cell(whole(n)), number(gap, 4, bar=gap / most)] for n, gap in gaps.items()]
     title = "|frequency − probability|, the largest of all tokens"
-    gap_table = Table([Column("draws"), Column("largest gap")], rows, title=title)
+    gap_table = by_columns(title, ("draws", map(whole, gaps)), ("largest gap", bars(gaps.values(), 4)))
     blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), gap_table]
     sentence = (
         f"After {at.here} greedy decoding takes “{at.tokenizer.label(top)}” with {probability(greedy)} of {seeds} seeds; "
@@ -103,19 +101,14 @@ def _draws(at: StageContext) -> tuple[Numbers, Numbers]:
 def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, taken: Counter[int]) -> Table:
     order = np.argsort(-after, kind="stable")[:GREEDY_AND_SAMPLING_LISTED].tolist()
     first = np.bincount(drawn[:FEW], minlength=len(after))
-    rows = [
-        [
-            Cell(at.tokenizer.label(id_)),
-            *(
-                share(float(p), digits=2)
-                for p in (after[id_], first[id_] / FEW, counts[id_] / len(drawn), taken[id_] / taken.total())
-            ),
-        ]
-        for id_ in order
-    ]
-    columns = [Column("token", "left"), Column("probability"), Column(f"{FEW} draws", optional=2)]
-    columns += [Column(f"{whole(len(drawn))} draws"), Column("greedy", optional=1)]
-    return Table(columns, rows, title=f"the token after {at.here}")
+    return by_columns(
+        f"the token after {at.here}",
+        (Column("token", "left"), map(at.tokenizer.label, order)),
+        ("probability", (share(float(after[id_]), digits=2) for id_ in order)),
+        (Column(f"{FEW} draws", optional=2), (share(float(first[id_] / FEW), digits=2) for id_ in order)),
+        (f"{whole(len(drawn))} draws", (share(float(counts[id_] / len(drawn)), digits=2) for id_ in order)),
+        (Column("greedy", optional=1), (share(taken[id_] / taken.total(), digits=2) for id_ in order)),
+    )
 
 
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -288,21 +281,18 @@ def _key_difference(context: ExperimentContext, ids: list[int]) -> float:
 
 def _times(timed: list[Timed]) -> Table:
     most = max(way.seconds for each in timed for way in (each.without, each.cached))
-    rows = [
-        [
-            Cell(whole(each.length)),
-            *(
-                Cell(f"{fixed(way.seconds * 1000, 2)} ms", value=way.seconds, bar=way.seconds / most)
-                for way in (each.without, each.cached)
-            ),
-            Cell(f"{whole(each.without.rows)} / {whole(each.cached.rows)}"),
-            Cell(significant(each.difference, 2)),
-        ]
-        for each in timed
-    ]
-    columns = [Column("tokens"), Column("without cache"), Column("with cache"), Column("rows computed", optional=2)]
-    columns.append(Column("max |Δ logit|", optional=1))
-    return Table(columns, rows, title=f"one more token, least of {ROUNDS} times")
+
+    def cell(way: Forward) -> Cell:
+        return Cell(f"{fixed(way.seconds * 1000, 2)} ms", value=way.seconds, bar=way.seconds / most)
+
+    return by_columns(
+        f"one more token, least of {ROUNDS} times",
+        ("tokens", (whole(each.length) for each in timed)),
+        ("without cache", (cell(each.without) for each in timed)),
+        ("with cache", (cell(each.cached) for each in timed)),
+        (Column("rows computed", optional=2), (f"{whole(each.without.rows)} / {whole(each.cached.rows)}" for each in timed)),
+        (Column("max |Δ logit|", optional=1), (significant(each.difference, 2) for each in timed)),
+    )
 
 
 def _contents(context: ExperimentContext, memory: Tensor, tokens: int) -> Table:
@@ -314,7 +304,7 @@ def _contents(context: ExperimentContext, memory: Tensor, tokens: int) -> Table:
         ["per token", f"{config.layers} × {whole(per_layer)}", whole(each), bytes_(each * size)],
         [f"for {whole(tokens)} tokens", f"{whole(tokens)} × {whole(each)}", whole(each * tokens), bytes_(each * tokens * size)],
     ]
-    columns = [Column("", "left"), Column("keys and values"), Column("numbers"), Column("bytes")]
+    columns = [LEFT, Column("keys and values"), Column("numbers"), Column("bytes")]
     return Table(columns, [[Cell(text) for text in row] for row in rows], title="kept in the cache")
 
 
@@ -343,10 +333,13 @@ def filters(context: ExperimentContext) -> ExperimentResult:
     kept = {name: int(each.kept.sum()) for name, each in found.items()}
     shares = {name: 1.0 if each.kept.all() else float(each.before[each.kept].sum()) for name, each in found.items()}
     measures: dict[str, Measure] = {re.sub(r"\W+", "_", name).lower(): kept[name] for name in FILTERS}
-    rows = [
-        [Cell(name), Cell(whole(kept[name])), share(shares[name]), share(float(each.after.max()))] for name, each in found.items()
-    ]
-    columns = [Column("filter", "left"), Column("tokens kept"), Column("their probability at T1"), Column("the first is drawn")]
+    table = by_columns(
+        f"the token after {at.here}; T: temperature",
+        (Column("filter", "left"), FILTERS),
+        ("tokens kept", map(whole, kept.values())),
+        ("their probability at T1", map(share, shares.values())),
+        ("the first is drawn", (share(float(each.after.max())) for each in found.values())),
+    )
     shown = largest(at.logits, 10)
     picture = Matrix(
         "probability to be drawn, the most probable tokens",
@@ -360,5 +353,4 @@ def filters(context: ExperimentContext) -> ExperimentResult:
     top_k, top_p, min_p = (f"{name} keeps {whole(kept[name])}" for name in ("top-k 5", "top-p 0.9", "min-p 0.1"))
     hot_p, hot_min = (whole(kept[name]) for name in ("T2 top-p 0.9", "T2 min-p 0.1"))
     sentence = f"After {at.here} {top_k}, {top_p}, {min_p}. At temperature 2 top-p keeps {hot_p}, min-p {hot_min}."
-    blocks: list[Block] = [picture, Table(columns, rows, title=f"the token after {at.here}; T: temperature")]
-    return ExperimentResult(View("filters", "what each filter keeps", sentence, blocks), measures)
+    return ExperimentResult(View("filters", "what each filter keeps", sentence, [picture, table]), measures)

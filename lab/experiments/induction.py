@@ -15,12 +15,12 @@ from lab.core.number_format import fixed, probability, whole
 from lab.experiments.batch_passes import losses_of
 from lab.experiments.context_window import by_range, standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.runs.run_schema import HEAD_SCORES
 from lab.runs.weights_file import load_model
 from lab.training.model_insights import MOST_REPEATED, head_scores, repeats
 from lab.views.blocks import Cell, Column, Table, View
-from lab.views.number_tables import Numbers, number
+from lab.views.number_tables import Numbers, number, share
 from models.check import check
 from models.gpt import GPT
 

@@ -103,14 +103,8 @@ def memory_bound(context: ExperimentContext) -> ExperimentResult:
         shares.append(1 / seconds / bound)
         sizes = [Cell(bytes_(each), each) for each in (weights + cached, cached)]
         rows.append([Cell(name), *sizes, Cell(speed(bound), bound), cell, Cell(probability(shares[-1], 0), shares[-1])])
-    columns = [
-        Column("fp32", "left"),
-        Column("bytes read"),
-        Column("of these KV cache", optional=1),
-        Column("at most"),
-        TIME,
-        Column("reached"),
-    ]
+    columns = [Column("fp32", "left"), Column("bytes read"), Column("of these KV cache", optional=1), Column("at most")]
+    columns += [TIME, Column("reached")]
     sentence = f"Memory gives {bytes_(bandwidth)} a second here. "
     sentence += f"Of what that allows your model reaches {rows[0][-1].text}, the larger one {rows[1][-1].text}."
     table = Table(columns, rows, title="bytes read for the last token of a full context, and its time")

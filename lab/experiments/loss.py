@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids, doubling
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.sizes import OTHERS, PARTS, count_parameters, part_of
 from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
-from lab.views.number_tables import Numbers, figures, number
+from lab.views.number_tables import LEFT, Numbers, bars, by_columns, figures, number, share
 from models.check import check
 from models.gpt import GPT
 
@@ -51,20 +51,14 @@ def window_losses(context: ExperimentContext) -> ExperimentResult:
         "perplexity": math.exp(min(mean, 50.0)),
     }
     labels = [context.tokenizer.label(id_) for id_ in row.tolist()]
-    most = max(float(found.max()), float(at_random.max()), uniform)
-    table = Table(
-        [Column("reads", "left"), Column("target", "left"), Column("p"), Column("−ln p"), Column("random weights", optional=1)],
-        [
-            [
-                Cell(f"{i + 1:>{len(str(len(found)))}} {labels[i]}"),
-                Cell(labels[i + 1], style="strong"),
-                Cell(probability(math.exp(-found[i]), digits=2)),
-                number(found[i], 2, bar=float(found[i]) / most),
-                number(at_random[i], 2),
-            ]
-            for i in range(len(found))
-        ],
-        title=f"window {chosen % len(rows) + 1} of {len(rows)}, {part}: each row also reads the rows above",
+    most, digits = max(float(found.max()), float(at_random.max()), uniform), len(str(len(found)))
+    table = by_columns(
+        f"window {chosen % len(rows) + 1} of {len(rows)}, {part}: each row also reads the rows above",
+        (Column("reads", "left"), (f"{place:>{digits}} {label}" for place, label in enumerate(labels[:-1], 1))),
+        (Column("target", "left"), (Cell(label, style="strong") for label in labels[1:])),
+        ("p", (probability(math.exp(-each), digits=2) for each in found)),
+        ("−ln p", bars(found, 2, most)),
+        (Column("random weights", optional=1), (number(each, 2) for each in at_random)),
         total=[Cell("mean"), Cell(""), Cell(""), number(mean, 2, bar=mean / most), number(mean_random, 2)],
     )
     return ExperimentResult(View("window_losses", "windows and targets", _sentence(measures, labels, found), [table]), measures)
@@ -101,9 +95,7 @@ def initial_loss(context: ExperimentContext) -> ExperimentResult:
     Raises: UserError: if the run's text cannot be read.
     """
     config = context.config
-    tokens = context.affordable(INITIAL_LOSS_TOKENS, passes=2)
-    rows, part = context.windows(max(1, tokens // config.context), tokens)
-    ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+    ids, targets, part = context.ids_and_targets(INITIAL_LOSS_TOKENS, passes=2)
     fresh = context.fresh_model()
     check()
     with torch.no_grad():
@@ -128,14 +120,11 @@ def initial_loss(context: ExperimentContext) -> ExperimentResult:
         "random weights, before step 1": start,
         f"{context.run_name} at step {whole(context.opened.step)}": now,
     }
-    most = max(named.values()) or 1.0
-    table = Table(
-        [Column("", "left"), Column("loss, nats"), Column("perplexity", optional=1)],
-        [
-            [Cell(name), number(value, 3, bar=value / most), Cell(fixed(math.exp(min(value, 50.0)), 1))]
-            for name, value in named.items()
-        ],
-        title=f"loss on {whole(targets.numel())} tokens of the {part}",
+    table = by_columns(
+        f"loss on {whole(targets.numel())} tokens of the {part}",
+        (LEFT, named),
+        ("loss, nats", bars(named.values(), 3)),
+        (Column("perplexity", optional=1), (fixed(math.exp(min(value, 50.0)), 1) for value in named.values())),
     )
     sentence = (
         f"With random weights the loss is {fixed(start, 3)}; ln of {whole(config.vocab_size)} is {fixed(uniform, 3)}. At step "
@@ -262,7 +251,7 @@ def _parts(before: dict[str, Tensor], moves: dict[str, Tensor]) -> Table:
         weights, move = _length({name: before[name] for name in names}), _length({name: moves[name] for name in names})
         moved = sum(int((moves[name] != 0).sum()) for name in names) / sum(moves[name].numel() for name in names)
         rows.append([Cell(part), number(weights, 2), figures(move, 2), share(moved)])
-    columns = [Column("", "left"), Column("length of the weights"), Column("of the step"), Column("weights moved", optional=1)]
+    columns = [LEFT, Column("length of the weights"), Column("of the step"), Column("weights moved", optional=1)]
     return Table(columns, rows, title="one step, part by part")
 
 
@@ -317,10 +306,10 @@ def loss_floor(context: ExperimentContext) -> ExperimentResult:
     }
     if floors[length] == 0:
         measures["decided"] = length
-    table = Table(
-        [Column("tokens to go on"), Column("least loss")],
-        [[Cell(whole(length)), number(floor, 3, bar=floor / max(floors[1], 1e-9))] for length, floor in floors.items()],
-        title=f"entropy of the next token after the same tokens, nats, in {whole(len(ids))} tokens",
+    table = by_columns(
+        f"entropy of the next token after the same tokens, nats, in {whole(len(ids))} tokens",
+        ("tokens to go on", map(whole, floors)),
+        ("least loss", bars(floors.values(), 3, floors[1])),
         total=[Cell(f"mean of a window of {whole(window)}"), number(total / window, 3)],
     )
     sentence = (

@@ -10,11 +10,12 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.core.number_format import probability, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.linear_probe import FOLDS, folds_of
 from lab.experiments.probes import separate_windows, streams
 from lab.experiments.token_properties import NONE, PROPERTIES, TWO_BACK, labels
 from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import share
 from models.check import check
 from models.gelu import gelu
 

@@ -12,11 +12,12 @@ from lab.core.errors import UserError
 from lab.core.number_format import probability, whole
 from lab.experiments.batch_passes import attention_output, embedded, queries_keys_values
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.linear_probe import FOLDS, ProbeScores, control_classes, folds_of, majority, probe
 from lab.experiments.token_properties import NONE, PATTERN, PROPERTIES, labels
 from lab.runs.weights_file import load_model
 from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_tables import share
 from models.check import check
 from models.gpt import GPT
 

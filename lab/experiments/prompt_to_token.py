@@ -8,14 +8,14 @@ from rich.cells import cell_len
 from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.sizes import used_in_unembedding
-from lab.inspect.stages.logit_lens import StreamLens, logit_lens, residual_streams
+from lab.inspect.stages.logit_lens import logit_lens, residual_streams
 from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers, Series, decimals_for, dot_table, figures, number
+from lab.views.number_tables import LEFT, Numbers, Series, by_columns, decimals_for, dot_table, figures, integer, number, share
 from lab.views.softmax_table import softmax
 from models.check import check
 from models.tokenizers.token_labels import printable
@@ -56,13 +56,8 @@ def whole_path(context: ExperimentContext) -> ExperimentResult:
         ("→ next token", f"“{best}”, the most probable one, with id {top[0]}"),
         ("→ text", _last(printable(at.tokenizer.decode_bytes([*at.ids, top[0]])), "", width)),
     ]
-    table = Table(
-        [Column("", "left"), Column("", "left")],
-        [
-            [Cell(name, style="strong"), Cell(line if cell_len(line) <= width else _first(line, "…", width, ""))]
-            for name, line in lines
-        ],
-    )
+    fitting = (line if cell_len(line) <= width else _first(line, "…", width, "") for _, line in lines)
+    table = by_columns("", (LEFT, (Cell(name, style="strong") for name, _ in lines)), (LEFT, fitting))
     measures: dict[str, Measure] = {
         "tokens": len(at.ids),
         "width": at.config.width,
@@ -110,32 +105,24 @@ def lens_by_layer(context: ExperimentContext) -> ExperimentResult:
     streams = residual_streams(at.config.layers)
     shown = [name for name in streams if halves or not name.endswith("resid_mid")]
     answer = at.tokenizer.label(at.answer)
-    rows = [_row(name, lenses[name], lenses[name].added if halves else lenses[name].norm) for name in shown]
+    read = [lenses[name] for name in shown]
+    tops = (Cell(f"“{each.top.label}”", style="strong" if each.rank == 1 else "") for each in read)
+    norms = (figures(each.added if halves else each.norm, 3) for each in read)
     settled = next((i for i in range(len(shown)) if all(lenses[name].rank == 1 for name in shown[i:])), len(shown) - 1)
-    columns = [
-        Column("after", "left"),
-        Column("top token", "left"),
-        Column("probability"),
-        Column(f"rank of “{answer}”"),
-        Column("norm added" if halves else "norm", optional=1),
-    ]
-    table = Table(columns, rows, title=f"logit lens after {at.here}: position {at.position + 1} predicts token {at.position + 2}")
+    table = by_columns(
+        f"logit lens after {at.here}: position {at.position + 1} predicts token {at.position + 2}",
+        (Column("after", "left"), map(_place, shown)),
+        (Column("top token", "left"), tops),
+        ("probability", (share(each.top.probability) for each in read)),
+        (f"rank of “{answer}”", (integer(each.rank) for each in read)),
+        (Column("norm added" if halves else "norm", optional=1), norms),
+    )
     measures: dict[str, Measure] = {
         "answer": answer,
         "layers": at.config.layers,
         "settled": _layer(shown[settled]),
     }
     return ExperimentResult(View("lens_by_layer", "logit lens", _sentence(at, shown[settled], answer), [table]), measures)
-
-
-def _row(name: str, lens: StreamLens, norm: float) -> list[Cell]:
-    return [
-        Cell(_place(name)),
-        Cell(f"“{lens.top.label}”", style="strong" if lens.rank == 1 else ""),
-        share(lens.top.probability),
-        Cell(whole(lens.rank), value=float(lens.rank)),
-        figures(norm, 3),
-    ]
 
 
 def _layer(name: str) -> int:
@@ -289,22 +276,14 @@ def tied_table(context: ExperimentContext) -> ExperimentResult:
 def _listed(at: StageContext, top: list[int], dots: Numbers) -> Table:
     shares = softmax(at.logits)
     decimals = decimals_for(dots)
-    rows = [
-        [
-            Cell(at.tokenizer.label(id_)),
-            Cell(whole(id_)),
-            number(dots[index], decimals, ref("logits", at.position, id_)),
-            Cell(
-                probability(float(shares[id_]), digits=2),
-                value=float(shares[id_]),
-                ref=ref("probability", at.position, id_),
-                bar=float(shares[id_]),
-            ),
-        ]
-        for index, id_ in enumerate(top)
-    ]
-    columns = [Column("token", "left"), Column("row"), Column("vector · row = logit"), Column("probability")]
-    return Table(columns, rows, title=f"the {len(rows)} largest of {whole(len(shares))}" if len(shares) > len(rows) else "")
+    logits = (number(dot, decimals, ref("logits", at.position, id_)) for dot, id_ in zip(dots, top, strict=True))
+    return by_columns(
+        f"the {len(top)} largest of {whole(len(shares))}" if len(shares) > len(top) else "",
+        (Column("token", "left"), map(at.tokenizer.label, top)),
+        ("row", map(whole, top)),
+        ("vector · row = logit", logits),
+        ("probability", (share(float(shares[id_]), 2, ref("probability", at.position, id_)) for id_ in top)),
+    )
 
 
 def _written_out(at: StageContext, id_: int, vector: Numbers, row: Numbers) -> Table:

@@ -11,9 +11,10 @@ from torch.overrides import TorchFunctionMode
 from lab.core.errors import UserError
 from lab.core.number_format import counted, probability, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.inspect.stages.stage_context import PromptTokens
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
+from lab.views.number_tables import LEFT, by_columns, integer, integers, share
 from models import sampling
 from models.check import check
 from models.config import FIXED_VOCABULARY_SIZES, ModelConfig, SamplingSettings
@@ -79,22 +80,18 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
         measures |= {f"{key}_attention": parts[name]["attention"], f"{key}_mlp": parts[name]["MLP"]}
         measures[f"{key}_embedding"] = parts[name]["token embedding"]
         measures |= {f"{key}_{part}_share": parts[name][label] / totals[name] for part, label in SHARES.items()}
-    largest = max(totals.values())
-    sizes = Table(
-        [Column("", "left"), Column("layers"), Column("heads", optional=1), Column("width"), Column("parameters")],
-        [
-            [
-                Cell(name),
-                *(Cell(whole(n)) for n in (model.config.layers, model.config.heads, model.config.width)),
-                Cell(whole(totals[name]), value=float(totals[name]), bar=totals[name] / largest),
-            ]
-            for name, model in models.items()
-        ],
-        title="parameters, counted",
+    shapes = [model.config for model in models.values()]
+    sizes = by_columns(
+        "parameters, counted",
+        (LEFT, models),
+        ("layers", (whole(each.layers) for each in shapes)),
+        (Column("heads", optional=1), (whole(each.heads) for each in shapes)),
+        ("width", (whole(each.width) for each in shapes)),
+        ("parameters", integers(totals.values())),
     )
     both = ("GPT-2", context.run_name)
     split = Table(
-        [Column("", "left"), *(Column(name) for name in both for _ in range(2))],
+        [LEFT, *(Column(name) for name in both for _ in range(2))],
         [[Cell(part), *(cell for name in both for cell in _counted(parts[name][part], totals[name]))] for part in parts["GPT-2"]],
         title="part by part",
         total=[Cell("all"), *(cell for name in both for cell in (Cell(whole(totals[name])), Cell("100%")))],
@@ -107,7 +104,7 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
 
 
 def _counted(count: int, total: int, digits: int = 0) -> tuple[Cell, Cell]:
-    return Cell(whole(count), value=float(count)), share(count / total, digits)
+    return integer(count), share(count / total, digits)
 
 
 OWN = "your model"
@@ -159,8 +156,8 @@ def parameter_parts(context: ExperimentContext) -> ExperimentResult:
         rows.append(_row(label, model, shaped, sum(counts[weight] for weight in names), total))
     rows.append(_row("final LayerNorm", model, "", int(measures["final_norm"]), total))
     rows.append(_row("unembedding: the token embedding again", model, "", int(measures["head"]), total))
-    columns = [Column("", "left"), Column("matrix", optional=1), Column("parameters"), Column("share")]
-    sums = [Cell("all"), Cell(""), Cell(whole(total), value=float(total)), Cell("100%")]
+    columns = [LEFT, Column("matrix", optional=1), Column("parameters"), Column("share")]
+    sums = [Cell("all"), Cell(""), integer(total), Cell("100%")]
     embeddings = (counts["wte.weight"] + counts["wpe.weight"]) / total
     sentence = (
         f"{name} has {whole(total)} parameters: {probability(embeddings)} are in its two embedding tables and "
@@ -181,19 +178,13 @@ def positions(context: ExperimentContext) -> ExperimentResult:
     models = {"GPT-2": on_meta("GPT-2"), context.run_name: context.model}
     rows = {name: model.wpe.weight.shape[0] for name, model in models.items()}
     longest = {name: longest_taken(model.config, rows[name]) for name, model in models.items()}
-    table = Table(
-        [Column("", "left"), Column("position table"), Column("positions"), Column("tokens taken"), Column("one more", "left")],
-        [
-            [
-                Cell(name),
-                Cell(f"{whole(rows[name])} × {whole(model.config.width)}"),
-                Cell(whole(rows[name]), value=float(rows[name]), bar=rows[name] / max(rows.values())),
-                Cell(whole(longest[name]), value=float(longest[name])),
-                Cell("refused" if longest[name] <= rows[name] else "taken"),
-            ]
-            for name, model in models.items()
-        ],
-        title="a row of the table for each position",
+    table = by_columns(
+        "a row of the table for each position",
+        (LEFT, models),
+        ("position table", (f"{whole(rows[name])} × {whole(model.config.width)}" for name, model in models.items())),
+        ("positions", integers(rows.values())),
+        ("tokens taken", map(integer, longest.values())),
+        (Column("one more", "left"), ("refused" if longest[name] <= rows[name] else "taken" for name in models)),
     )
     sentence = (
         f"GPT-2 has a vector for {whole(rows['GPT-2'])} positions and {context.run_name} for {whole(rows[context.run_name])}: "
@@ -243,11 +234,8 @@ def layer_parts(context: ExperimentContext) -> ExperimentResult:
         rows.append([Cell(f"attention {name}"), *_shape(weight), Cell(matrices)])
     rows += [[Cell(f"MLP {name}"), *_shape(weight), Cell("1 matrix")] for name, weight in mlp]
     rows.append([Cell("output projection"), *_shape(projection), Cell("the embedding's storage" if tied else "its own storage")])
-    table = Table(
-        [Column("", "left"), Column("shape"), Column("numbers"), Column("", "left")],
-        rows,
-        title=f"matrices of layer 1 of {context.config.layers}, and both ends",
-    )
+    title = f"matrices of layer 1 of {context.config.layers}, and both ends"
+    table = Table([LEFT, Column("shape"), Column("numbers"), LEFT], rows, title=title)
     sentence = (
         f"Attention holds {squares:g} matrices of {width} × {width}, stored as {len(attention)} tensors. The output projection "
         f"{'reads the very numbers of the token embedding' if tied else 'has numbers of its own'}."
@@ -281,7 +269,7 @@ def used_in_unembedding(model: GPT) -> Tensor:
 
 
 def _shape(weight: Tensor) -> tuple[Cell, Cell]:
-    return Cell(" × ".join(whole(size) for size in weight.shape)), Cell(whole(weight.numel()), value=float(weight.numel()))
+    return Cell(" × ".join(whole(size) for size in weight.shape)), integer(weight.numel())
 
 
 TOKENS = 64
@@ -323,13 +311,11 @@ def weights_in_use(context: ExperimentContext) -> ExperimentResult:
         "probability_before": chance_before,
         "probability_after": chance_after,
     }
-    named = [("tensors of weights", whole(len(before)), whole(len(after)))]
-    named.append(("of those changed", "", whole(len(changed))))
-    named.append(("most probable next token", probability(chance_before), probability(chance_after)))
-    table = Table(
-        [Column("", "left"), Column("before"), Column("after")],
-        [[Cell(name), Cell(first), Cell(second)] for name, first, second in named],
-        title=f"before and after writing {whole(len(written))} tokens",
+    table = by_columns(
+        f"before and after writing {whole(len(written))} tokens",
+        (LEFT, ("tensors of weights", "of those changed", "most probable next token")),
+        ("before", (whole(len(before)), "", probability(chance_before))),
+        ("after", (whole(len(after)), whole(len(changed)), probability(chance_after))),
     )
     excerpt = Paragraph(f"It wrote: {''.join(context.tokenizer.label(id_) for id_ in written)}")
     sentence = f"Writing {whole(len(written))} tokens changed {whole(len(changed))} of {whole(len(before))} tensors of weights."

@@ -12,11 +12,11 @@ from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.linear_probe import ProbeScores, fit
 from lab.experiments.probes import ProbeTask, probe_task, streams
 from lab.views.blocks import Cell, Column, Table, View
-from lab.views.number_tables import number
+from lab.views.number_tables import number, share
 from models.check import check
 from models.gpt import GPT
 

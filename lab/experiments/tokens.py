@@ -11,9 +11,10 @@ from lab.core.number_format import bytes_, count, counted, fixed, probability, w
 from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME
 from lab.experiments.experiment_context import TRAINING, ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.tokenization.learnable_text import words_of
 from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.number_tables import LEFT, by_columns, integer, integers, number, share
 from models.check import check
 from models.config import END_OF_TEXT, TokenizerError, TokenKind
 from models.tokenizers.token_labels import NO_TOKEN, printable, with_spaces
@@ -66,14 +67,14 @@ def _vocabulary_sentence(counts_by_name: dict[str, list[int]]) -> str:
 
 
 def _vocabulary_table(counts_by_name: dict[str, list[int]]) -> Table:
-    columns = [Column("", "left"), *(Column(name) for name in counts_by_name)]
+    columns = [LEFT, *(Column(name) for name in counts_by_name)]
     largest = max(max(counts) for counts in counts_by_name.values())  # one scale: the same count has the same bar
     rows = [
-        [Cell(part), *(Cell(whole(n[row]), value=float(n[row]), bar=n[row] / largest) for n in counts_by_name.values())]
+        [Cell(part), *(integer(n[row], n[row] / largest) for n in counts_by_name.values())]
         for row, part in enumerate(PARTS.values())
         if part != PARTS["unused"] or any(n[row] for n in counts_by_name.values())
     ]
-    total = [Cell("vocabulary"), *(Cell(whole(sum(counts)), value=float(sum(counts))) for counts in counts_by_name.values())]
+    total = [Cell("vocabulary"), *(integer(sum(counts)) for counts in counts_by_name.values())]
     return Table(columns, rows, title="tokens, counted", total=total)
 
 
@@ -186,22 +187,16 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         **_mean_times("times_whole", [often for word, often in words.items() if token_counts[word] == 1]),
         **_mean_times("times_split", [often for word, often in words.items() if token_counts[word] > 1]),
     }
-    rows = [
-        [
-            Cell(f"{size}{' or more' if size == MOST_PIECES else ''}"),
-            Cell(whole(shares[size]), value=float(shares[size])),
-            share(shares[size] / total),
-        ]
-        for size in range(1, MOST_PIECES + 1)
-    ]
+    sizes = range(1, MOST_PIECES + 1)
     tried = [(word, token_counts.get(word) or len(context.tokenizer.encode(word)), words[word]) for word in _tried(context)]
     measures |= {"tried": len(tried), "tried_whole": sum(size == 1 for _, size, _ in tried)}
     blocks: list[Block] = [
         _examples(context.tokenizer, [(word, often) for word, _, often in tried], "words tried"),
-        Table(
-            [Column("tokens"), Column("words"), Column("share")],
-            rows,
-            title=f"words by their number of tokens, {whole(total)} counted",
+        by_columns(
+            f"words by their number of tokens, {whole(total)} counted",
+            ("tokens", (f"{size}{' or more' if size == MOST_PIECES else ''}" for size in sizes)),
+            ("words", (integer(shares[size]) for size in sizes)),
+            ("share", (share(shares[size] / total) for size in sizes)),
         ),
     ]
     split = [(word, often) for word, often in words.most_common() if token_counts[word] > 1][:LISTED]
@@ -227,11 +222,9 @@ def _tried(context: ExperimentContext) -> list[str]:
 
 
 def _examples(tokenizer: Tokenizer, words: list[tuple[str, int]], title: str) -> Table:
-    rows = [
-        [Cell(word.strip()), Cell(whole(often)), Cell("|".join(tokenizer.label(id_) for id_ in tokenizer.encode(word)))]
-        for word, often in words
-    ]
-    return Table([Column("word", "left"), Column("times"), Column("tokens", "left")], rows, title=title)
+    pieces = ("|".join(map(tokenizer.label, tokenizer.encode(word))) for word, _ in words)
+    names, times = [word.strip() for word, _ in words], (whole(often) for _, often in words)
+    return by_columns(title, (Column("word", "left"), names), ("times", times), (Column("tokens", "left"), pieces))
 
 
 WEBTEXT_BYTES = 40e9
@@ -250,28 +243,21 @@ def training_tokens(context: ExperimentContext) -> ExperimentResult:
     text = context.sample_text(TRAINING_TOKENS_SAMPLE)
     data = text.encode()
     measures: dict[str, Measure] = {"bytes": size, "sample_bytes": len(data)}
-    rows = []
     tokenizers, missing = _own_and_gpt2(context)
-    for prefix, name, tokenizer in reversed(tokenizers):
-        number = len(tokenizer.encode(text))
-        each = len(data) / number
-        measures |= {f"{prefix}bytes_per_token": each, f"{prefix}tokens": size / each, f"{prefix}sample_tokens": number}
-        rows.append((name, number, each))
-    largest = max(size / each for _, _, each in rows)
-    table = Table(
-        [Column("tokenizer", "left"), Column("tokens of the sample"), Column("bytes/token"), Column(f"tokens in {bytes_(size)}")],
-        [
-            [
-                Cell(name),
-                Cell(whole(number), value=float(number)),
-                Cell(fixed(each, 2), value=each),
-                Cell(count(size / each), value=size / each, bar=size / each / largest),
-            ]
-            for name, number, each in rows
-        ],
-        title=f"{bytes_(len(data))} of the text of {context.run_name}",
+    tokenizers.reverse()
+    tokens = [len(tokenizer.encode(text)) for _, _, tokenizer in tokenizers]
+    lengths = [len(data) / each for each in tokens]
+    sizes = [size / each for each in lengths]
+    for (prefix, _, _), *found in zip(tokenizers, tokens, lengths, sizes, strict=True):
+        measures |= dict(zip((f"{prefix}sample_tokens", f"{prefix}bytes_per_token", f"{prefix}tokens"), found, strict=True))
+    table = by_columns(
+        f"{bytes_(len(data))} of the text of {context.run_name}",
+        (Column("tokenizer", "left"), (name for _, name, _ in tokenizers)),
+        ("tokens of the sample", map(integer, tokens)),
+        ("bytes/token", (number(each, 2) for each in lengths)),
+        (f"tokens in {bytes_(size)}", (Cell(count(each), each, bar=each / max(sizes)) for each in sizes)),
     )
-    name, _, each = rows[0]
+    name, each = tokenizers[0][1], lengths[0]
     sentence = (
         f"At {fixed(each, 2)} bytes per token of {name}'s tokenizer, {bytes_(size)} of text are {count(size / each)} tokens."
     )
@@ -299,16 +285,13 @@ def pieces(context: ExperimentContext) -> ExperimentResult:
     for prefix, split in zip(("own", "gpt2"), found.values(), strict=False):
         shared = _shared(split)
         measures |= {prefix: sum(map(len, split)), f"{prefix}_shared": ", ".join(shared), f"{prefix}_shared_tokens": len(shared)}
-    columns = [Column("word", "left"), *(Column(f"tokens of {name}", "left") for name in found)]
-    rows = [
-        [
-            Cell(with_spaces(word.encode())),
-            *(Cell("│".join(split[i]).replace(" ", "␣"), style="strong") for split in found.values()),
-        ]
-        for i, word in enumerate(words)
-    ]
-    total = [Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())]
-    table = Table(columns, rows, title="│ between tokens, ␣ for a space", total=total)
+    cut = {name: (Cell("│".join(each).replace(" ", "␣"), style="strong") for each in split) for name, split in found.items()}
+    table = by_columns(
+        "│ between tokens, ␣ for a space",
+        (Column("word", "left"), (with_spaces(word.encode()) for word in words)),
+        *((Column(f"tokens of {name}", "left"), cells) for name, cells in cut.items()),
+        total=[Cell("all"), *(Cell(whole(sum(map(len, split)))) for split in found.values())],
+    )
     return ExperimentResult(View("pieces", "words as tokens", _pieces_sentence(found), [table]), measures, missing)
 
 
@@ -355,16 +338,12 @@ def rules_alone(context: ExperimentContext) -> ExperimentResult:
         check()
     order = sorted(MEASURED, key=lambda rule: -taken[rule])
     most = BY_NAME[order[0]].title
-    table = Table(
-        [Column("rule", "left"), Column("takes"), Column("of the text")],
-        [
-            [
-                Cell(BY_NAME[rule].title),
-                Cell(bytes_(taken[rule]), value=float(taken[rule])),
-                Cell(probability(taken[rule] / size), value=taken[rule] / size, bar=taken[rule] / max(1, taken[order[0]])),
-            ]
-            for rule in order
-        ],
+    found, largest = [taken[rule] for rule in order], max(1, taken[order[0]])
+    table = by_columns(
+        "",
+        (Column("rule", "left"), (BY_NAME[rule].title for rule in order)),
+        ("takes", (Cell(bytes_(each), float(each)) for each in found)),
+        ("of the text", (Cell(probability(each / size), each / size, bar=each / largest) for each in found)),
     )
     measures: dict[str, Measure] = {rule.replace("-", "_"): taken[rule] for rule in MEASURED}
     measures |= {"most": most, "bytes": size, "share": taken[order[0]] / size}
@@ -423,10 +402,8 @@ def word_vocabulary(context: ExperimentContext) -> ExperimentResult:
     part = TRAINING if len(train) <= MOST_TOKENS else f"beginning of the {TRAINING} ({whole(MOST_TOKENS)} tokens)"
     measures: dict[str, Measure] = {"part": part, "words": words, "distinct": len(known), "distinct_half": half}
     measures["growth"] = len(known) / half
-    table = Table(
-        [Column("first words of the text"), Column("different ones")],
-        [[Cell(whole(n)), Cell(whole(each), value=float(each), bar=each / len(known))] for n, each in distinct.items()],
-    )
+    first_words = ("first words of the text", map(whole, distinct))
+    table = by_columns("", first_words, ("different ones", integers(distinct.values())))
     sentence = f"The {part} has {whole(words)} words, {whole(len(known))} of them different."
     if held:
         measures |= {"held_words": held, "unknown": missed / held}

@@ -15,9 +15,9 @@ from lab.core.number_format import counted, fixed, probability, whole
 from lab.core.visible_text import visible
 from lab.experiments.batch_passes import losses_of
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.experiment_result import ExperimentResult, Measure, experiment, share
+from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
-from lab.views.number_tables import Numbers, number
+from lab.views.number_tables import Numbers, number, share
 from models.check import check
 from models.config import SamplingSettings
 from models.sampling import generate, generate_batch

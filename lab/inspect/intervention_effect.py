@@ -11,6 +11,7 @@ import numpy as np
 from lab.core.number_format import probability, probability_change, significant, whole
 from lab.inspect.interventions import Interventions, describe_interventions
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
+from lab.views.number_tables import integer
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 LISTED = 10
@@ -122,14 +123,7 @@ def kl_sentence(kl: float) -> str:
 
 def effect_view(effect: Effect, made: Interventions) -> View:
     """Probabilities and ranks before and after, side by side."""
-    columns = [
-        Column("token", align="left"),
-        Column("before"),
-        Column("after"),
-        Column("change"),
-        Column("rank"),
-        Column("→ rank"),
-    ]
+    columns = [Column("token", "left"), *map(Column, ("before", "after", "change", "rank", "→ rank"))]
 
     def cells(before: float, after: float, style: str = "") -> list[Cell]:
         was, now, change = probability_change(before, after, digits=SMALL_DIGITS)
@@ -143,8 +137,8 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         [
             Cell(change.label, style="strong" if change is effect.first_after else ""),
             *cells(change.before, change.after),
-            Cell(whole(change.rank_before), float(change.rank_before)),
-            Cell(whole(change.rank_after), float(change.rank_after)),
+            integer(change.rank_before),
+            integer(change.rank_after),
         ]
         for change in effect.changes
     ]

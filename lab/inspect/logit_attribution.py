@@ -23,7 +23,7 @@ from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import decimals_for, term_decimals
+from lab.views.number_tables import decimals_for, figures, term_decimals
 from lab.views.softmax_table import softmax
 from models.check import check
 from models.config import ModelConfig
@@ -298,13 +298,10 @@ def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
 def _candidates(context: StageContext) -> Table:
     """Tokens to attribute next; each number names its token."""
     probabilities = softmax(context.logits)
-    rows = [
-        [
-            Cell(context.tokenizer.label(id_)),
-            Cell(significant(float(context.logits[id_]), 4), float(context.logits[id_]), ref("logits", context.position, id_)),
-            Cell(probability(float(probabilities[id_])), float(probabilities[id_]), ref("probability", context.position, id_)),
-        ]
-        for id_ in largest(context.logits, CANDIDATES)
-    ]
+    rows = []
+    for id_ in largest(context.logits, CANDIDATES):
+        logit, p = float(context.logits[id_]), float(probabilities[id_])
+        shown = Cell(probability(p), p, ref("probability", context.position, id_))
+        rows.append([Cell(context.tokenizer.label(id_)), figures(logit, 4, ref("logits", context.position, id_)), shown])
     columns = [Column("token", align="left"), Column("logit"), Column("probability")]
     return Table(columns, rows, title="candidates: a attributes the one at the cursor, v compares with it")

@@ -14,6 +14,7 @@ from lab.inspect.logit_attribution import check_token
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import share
 from lab.views.softmax_table import softmax
 from models.check import check
 from models.tokenizers.token_labels import printable
@@ -206,7 +207,7 @@ def _counts(context: StageContext, found: Evidence, prompt: Sequence[int], token
                 Cell(_quoted(context, prompt[-each.length :])),
                 Cell(whole(each.occurrences), each.occurrences, note=_counted(found, context, prompt[-each.length :])),
                 Cell(whole(each.candidate), each.candidate, note=_counted(found, context, [*prompt[-each.length :], token])),
-                Cell(probability(frequency), frequency, bar=frequency, note=_divided(each.candidate, each.occurrences)),
+                share(frequency, note=_divided(each.candidate, each.occurrences)),
                 Cell(most, style="dim"),
             ]
         )
@@ -214,15 +215,9 @@ def _counts(context: StageContext, found: Evidence, prompt: Sequence[int], token
     for length in reversed(missing):
         never = [Cell("0", 0), Cell(""), Cell("never", style="dim"), Cell("")]
         rows.insert(0, [Cell(_quoted(context, prompt[-length:]), style="dim"), *never])
-    columns = [
-        Column("after", align="left"),
-        Column("occurrences"),
-        Column(name),
-        Column("frequency"),
-        Column("most frequent", align="left", optional=1),
-    ]
-    model = Cell(probability(p), p, ref("probability", context.position, token), bar=p)
-    total = [Cell("model"), Cell(""), Cell(""), model, Cell("")]
+    columns = [Column("after", "left"), *map(Column, ("occurrences", name, "frequency"))]
+    columns.append(Column("most frequent", "left", optional=1))
+    total = [Cell("model"), Cell(""), Cell(""), share(p, ref=ref("probability", context.position, token)), Cell("")]
     return Table(columns, rows, title=f"in {whole(found.searched)} training tokens", total=total)
 
 
@@ -241,28 +236,16 @@ def _followers(context: StageContext, found: Evidence, chosen: Following, prompt
         [
             Cell(context.tokenizer.label(id_)),
             Cell(whole(count), count, note=_counted(found, context, [*prompt[-chosen.length :], id_])),
-            Cell(
-                probability(count / chosen.occurrences),
-                count / chosen.occurrences,
-                bar=count / chosen.occurrences,
-                note=_divided(count, chosen.occurrences),
-            ),
-            Cell(probability(given[id_]), given[id_], ref("probability", context.position, id_), bar=given[id_]),
+            share(count / chosen.occurrences, note=_divided(count, chosen.occurrences)),
+            share(given[id_], ref=ref("probability", context.position, id_)),
         ]
         for id_, count in chosen.followers
     ]
     rest = chosen.occurrences - sum(count for _, count in chosen.followers)
     if rest:
         p = max(0.0, 1 - sum(given[id_] for id_, _ in chosen.followers))
-        frequency = rest / chosen.occurrences
-        rows.append(
-            [
-                Cell("others", style="dim"),
-                Cell(whole(rest), rest, style="dim"),
-                Cell(probability(frequency), frequency, bar=frequency, style="dim"),
-                Cell(probability(p), p, bar=p, style="dim"),
-            ]
-        )
+        shares = (share(each, style="dim") for each in (rest / chosen.occurrences, p))
+        rows.append([Cell("others", style="dim"), Cell(whole(rest), rest, style="dim"), *shares])
     columns = [Column("next token", align="left"), Column("count"), Column("frequency"), Column("model")]
     return Table(columns, rows, title=f"next tokens in the text after {_quoted(context, prompt[-chosen.length :])}")
 

@@ -10,7 +10,7 @@ from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, StackedStrips, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import around, cosine, norm, number, stacked
+from lab.views.number_tables import LEFT, around, cosine, norm, number, share, stacked
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 TOP = 5
@@ -71,17 +71,13 @@ def _streams(first: StageContext, second: StageContext) -> StackedStrips:
 
 def _next(first: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
     listed = list(dict.fromkeys([*largest(p, TOP), *largest(q, TOP)]))
-
-    def cell(share: float, name: str = "") -> Cell:
-        return Cell(probability(share, digits=SMALL_DIGITS), share, name, share)
-
-    rows = [
-        [Cell(first.tokenizer.label(id_)), cell(float(p[id_]), ref("probability", first.position, id_)), cell(float(q[id_]))]
-        for id_ in listed
-    ]
+    rows = []
+    for id_ in listed:
+        own = share(float(p[id_]), SMALL_DIGITS, ref("probability", first.position, id_))
+        rows.append([Cell(first.tokenizer.label(id_)), own, share(float(q[id_]), SMALL_DIGITS)])
     if rest := len(p) - len(listed):
         others = (float(np.delete(each, listed).sum()) for each in (p, q))
-        rows.append([Cell(f"{rest:,} others", style="dim"), *(Cell(probability(x), x, bar=x) for x in others)])
+        rows.append([Cell(f"{rest:,} others", style="dim"), *map(share, others)])
     columns = [Column("next token", align="left"), Column("prompt 1"), Column("prompt 2")]
     return Table(columns, rows, title="next token")
 
@@ -99,16 +95,8 @@ def _lenses(first: StageContext, second: StageContext) -> Table:
             cells += [Cell(each.label, style="strong" if differ else ""), Cell(probability(each.probability), each.probability)]
         apart = number(norm(vectors[0] - vectors[1]), 2)
         rows.append([*cells, Cell("≠" if differ else "="), number(cosine(*vectors), 3), apart])
-    columns = [
-        Column("after", align="left"),
-        Column("prompt 1", align="left"),
-        Column(""),
-        Column("prompt 2", align="left"),
-        Column(""),
-        Column("", align="left"),
-        Column("cosine"),
-        Column("‖1 − 2‖", optional=1),
-    ]
+    guessed = [column for prompt in (1, 2) for column in (Column(f"prompt {prompt}", "left"), Column(""))]
+    columns = [Column("after", "left"), *guessed, LEFT, Column("cosine"), Column("‖1 − 2‖", optional=1)]
     return Table(columns, rows, title="logit lens; cosine of the residual streams")
 
 
@@ -135,5 +123,5 @@ def _key(context: StageContext, back: int) -> list[Cell]:
     key = context.position - back
     if key < 0:
         return [Cell(""), Cell("")]
-    p = float(context.array(f"{context.block}attn.pattern")[context.head, context.position, key])
-    return [Cell(context.name(key)), Cell(probability(p), p, bar=p)]
+    row = context.array(f"{context.block}attn.pattern")[context.head, context.position]
+    return [Cell(context.name(key)), share(float(row[key]))]

@@ -1,17 +1,19 @@
 """Cells, columns of numbers that align, and sums whose printed terms give the printed total."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from lab.core.number_format import fixed, significant
+from lab.core.number_format import fixed, probability, significant, whole
 from lab.views.blocks import Array, Cell, Column, StackedStrips, Strip, Table
 from lab.views.number_refs import product, ref
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
+LEFT = Column("", "left")
+"""The column of the rows' names."""
 
 DIGITS = 4
 """Significant figures of the largest number of a column."""
@@ -37,6 +39,40 @@ def number(value: float, decimals: int, ref: str = "", style: str = "", bar: flo
 
 def figures(value: float, digits: int, ref: str = "") -> Cell:
     return Cell(significant(float(value), digits), value=float(value), ref=ref)
+
+
+def share(p: float, digits: int = 0, ref: str = "", style: str = "", note: str = "") -> Cell:
+    """A share or probability, with a bar as long; `digits` as those of `probability`."""
+    return Cell(probability(p, digits=digits), p, ref, p, note, style)
+
+
+def integer(value: int, bar: float | None = None) -> Cell:
+    return Cell(whole(value), value=float(value), bar=bar)
+
+
+def integers(values: Iterable[int]) -> list[Cell]:
+    """Whole numbers with bars; that of the largest is full."""
+    shown = list(values)
+    return [integer(value, value / (max(shown) or 1)) for value in shown]
+
+
+def bars(values: Iterable[float], decimals: int, full: float = 0.0) -> list[Cell]:
+    """Numbers with bars; that of `full`, or of the largest of them, is full."""
+    shown = list(map(float, values))
+    most = full or max(shown, default=0.0) or 1.0
+    return [number(value, decimals, bar=value / most) for value in shown]
+
+
+def by_columns(
+    title: str,
+    *columns: tuple[str | Column, Iterable[str | Cell]],
+    total: list[Cell] | None = None,
+    selected: int | None = None,
+) -> Table:
+    """A table from its columns: of each its title, or the column, and its cells or their texts."""
+    heads = [Column(head) if isinstance(head, str) else head for head, _ in columns]
+    cells = ([Cell(cell) if isinstance(cell, str) else cell for cell in each] for _, each in columns)
+    return Table(heads, [list(row) for row in zip(*cells, strict=True)], title, total, selected)
 
 
 def strip(title: str, values: Numbers, ref: str) -> Strip:

@@ -187,20 +187,19 @@ def _source(numbers: Quantities, at: NumberLocation) -> str:
 
 
 def _out(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, i = at.index
-    operands = [
-        numbers.operand("(x − mean) / scale", f"{_norm(at)}.normalized[{position},{i}]"),
-        numbers.operand("gain", f"{_weights(at)}.weight[{i}]"),
-        numbers.operand("bias", f"{_weights(at)}.bias[{i}]"),
-    ]
-    return work_out("(x − mean) / scale × gain + bias", "{} × {:()} + {:()}", operands, lambda x, gain, bias: x * gain + bias)
+    return worked_out(
+        "(x − mean) / scale × gain + bias",
+        "{} × {:()} + {:()}",
+        lambda x, gain, bias: x * gain + bias,
+        ("(x − mean) / scale", "{of}.normalized[{0},{1}]"),
+        ("gain", f"{_weights(at)}.weight[{{1}}]"),
+        ("bias", f"{_weights(at)}.bias[{{1}}]"),
+    )(numbers, at)
 
 
 def _centred(numbers: Quantities, at: NumberLocation) -> Answer:
-    position, i = at.index
-    x = numbers.operand("x, the residual stream", f"{_source(numbers, at)}[{position},{i}]")
-    mean_of_x = numbers.operand("mean of x", f"{_norm(at)}.mean[{position}]")
-    return work_out("x − mean", "{} − {:()}", [x, mean_of_x], operator.sub)
+    x = ("x, the residual stream", f"{_source(numbers, at)}[{{0}},{{1}}]")
+    return worked_out("x − mean", "{} − {:()}", operator.sub, x, ("mean of x", "{of}.mean[{0}]"))(numbers, at)
 
 
 def _mean(numbers: Quantities, at: NumberLocation) -> Answer:

@@ -16,6 +16,7 @@ from lab.views.number_tables import (
     norm,
     number,
     series_table,
+    share,
     stacked,
     strip,
     term_decimals,
@@ -57,21 +58,19 @@ def values(context: StageContext) -> View:
         named = ["" if key is None else _weighted(context, key, d) for d in range(first)]
         return [number(vector[d], places, named[d], style) for d in range(first)]
 
-    rows = []
-    for key in keys:
-        p = float(pattern[key])
-        rows.append(
-            [
-                Cell(context.name(key)),
-                Cell(probability(p), p, ref(f"{block}attn.pattern", head, at, key), p),
-                number(norm(weighted[key]), lengths, ref(f"{block}attn.weighted_v.norm", head, at, key)),
-                *dimensions(weighted[key], "", key),
-            ]
-        )
+    rows = [
+        [
+            Cell(context.name(key)),
+            share(float(pattern[key]), ref=ref(f"{block}attn.pattern", head, at, key)),
+            number(norm(weighted[key]), lengths, ref(f"{block}attn.weighted_v.norm", head, at, key)),
+            *dimensions(weighted[key], "", key),
+        ]
+        for key in keys
+    ]
     if rest:
-        p, vector = float(pattern[rest].sum()), rows_values[-1]
-        label, share = Cell(f"{len(rest)} other keys", style="dim"), Cell(probability(p), p, bar=p, style="dim")
-        rows.append([label, share, number(norm(vector), lengths, style="dim"), *dimensions(vector, "dim", None)])
+        label, vector = Cell(f"{len(rest)} other keys", style="dim"), rows_values[-1]
+        both = share(float(pattern[rest].sum()), style="dim"), number(norm(vector), lengths, style="dim")
+        rows.append([label, *both, *dimensions(vector, "dim", None)])
     total = [
         Cell("Σ = z"),
         Cell("100%", value=1.0),

@@ -10,7 +10,7 @@ from lab.inspect.stages.all_heads_stage import SINK, kind_and_entropy, summary_o
 from lab.inspect.stages.stage_context import HEAD_KEYS, PATTERN_CODE, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, HeadAttention, Matrix, MatrixPanels, Parity, Table, View
 from lab.views.number_refs import product, ref
-from lab.views.number_tables import Numbers, Series, around, dot_table, stacked, strip
+from lab.views.number_tables import Numbers, Series, around, dot_table, share, stacked, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 
 KEYS = 64
@@ -264,20 +264,17 @@ def row_as_bars(context: StageContext, row: Numbers, name: str) -> Table:
     most = ALL[(context.width or 0) >= VERY_WIDE]
     shown, rest = (ranked, []) if len(ranked) <= most else (ranked[:MOST], ranked[MOST:])
 
-    def share(p: float, ref_: str = "", style: str = "") -> Cell:
-        return Cell(probability(p, digits=2), p, ref_, p, style=style)
-
     places = {0: "first", at - 1: "previous", at: "itself"}
     rows = [
         [
             Cell(context.name(key)),
             Cell(places.get(key, ""), style="dim"),
-            *(share(float(p[key]), ref(each, head, at, key)) for each, p in patterns.items()),
+            *(share(float(p[key]), 2, ref(each, head, at, key)) for each, p in patterns.items()),
         ]
         for key in shown
     ]
     if rest:
-        others = (share(float(p[rest].sum()), style="dim") for p in patterns.values())
+        others = (share(float(p[rest].sum()), 2, style="dim") for p in patterns.values())
         rows.append([Cell(f"{len(rest)} other keys", style="dim"), Cell(""), *others])
     titles = ("",) if len(patterns) == 1 else ("before", "after the intervention")
     columns = [Column("", align="left"), Column("", align="left", optional=1), *(Column(title) for title in titles)]

@@ -8,7 +8,7 @@ from lab.core.number_format import fixed, significant, whole
 from lab.inspect.stages.stage_context import TOKEN_KEYS, PromptTokens, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers, around, figures, norm, number, stacked, strip, vectors_table
+from lab.views.number_tables import Numbers, around, by_columns, figures, norm, number, stacked, strip, vectors_table
 from models.check import check
 
 if TYPE_CHECKING:
@@ -115,13 +115,10 @@ def embed(context: StageContext) -> View:
     names = ("embed", "pos_embed", context.before("blocks.0.resid_pre", position))
     vectors = (token, positional, total)
     table = vectors_table(list(zip(("token", "+ position", "= residual stream"), vectors, names, strict=True)), position)
-    norms = Table(
-        [Column("vector", align="left"), Column("norm")],
-        [
-            [Cell(title), figures(norm(vector), 4, ref(f"{name}.norm", position))]
-            for title, name, vector in zip(("token", "position", "residual stream"), names, vectors, strict=True)
-        ],
-        title="norms",
+    norms = by_columns(
+        "norms",
+        (Column("vector", "left"), ("token", "position", "residual stream")),
+        ("norm", (figures(norm(each), 4, ref(f"{name}.norm", position)) for each, name in zip(vectors, names, strict=True))),
     )
     labels = ("token", "+ position", "= stream")
     strips = stacked(

@@ -6,7 +6,7 @@ from lab.core.number_format import bytes_, count, fixed, whole
 from lab.inspect.stages.stage_context import SAMPLING_KEYS, Stage, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers, around, strip
+from lab.views.number_tables import LEFT, Numbers, around, by_columns, strip
 from models.parameter_count import kv_cache_bytes, multiplications
 
 ROWS = 24
@@ -76,26 +76,18 @@ def _layers(context: StageContext, tokens: int, new: int) -> Table:
     config = context.config
     each = kv_cache_bytes(config, tokens) // config.layers
     row = config.heads * config.head_width
-    rows = [
-        [
-            Cell(f"layer {layer + 1}"),
-            Cell(whole(tokens - new)),
-            Cell(f"+ {whole(new)}", style="strong"),
-            Cell(f"2 × {whole(tokens)} × {whole(row)}"),
-            Cell(bytes_(each)),
-        ]
-        for layer in range(config.layers)
-    ]
-    columns = [
-        Column("", "left"),
-        Column("rows kept"),
-        Column("new rows"),
-        Column("numbers: k and v", optional=1),
-        Column("bytes"),
-    ]
     numbers = f"2 × {config.layers} × {whole(tokens)} × {whole(row)}"
     total = [Cell("all"), Cell(""), Cell(""), Cell(numbers), Cell(bytes_(kv_cache_bytes(config, tokens)))]
-    return Table(columns, rows, title="cache size, 4 bytes per number", total=total, selected=context.layer)
+    return by_columns(
+        "cache size, 4 bytes per number",
+        (LEFT, (f"layer {layer + 1}" for layer in range(config.layers))),
+        ("rows kept", [whole(tokens - new)] * config.layers),
+        ("new rows", [Cell(f"+ {whole(new)}", style="strong")] * config.layers),
+        (Column("numbers: k and v", optional=1), [f"2 × {whole(tokens)} × {whole(row)}"] * config.layers),
+        ("bytes", [bytes_(each)] * config.layers),
+        total=total,
+        selected=context.layer,
+    )
 
 
 def _saved(context: StageContext, tokens: int, new: int) -> Table:
@@ -108,7 +100,7 @@ def _saved(context: StageContext, tokens: int, new: int) -> Table:
         [Cell("with it"), Cell(whole(with_it)), Cell("")],
         [Cell("saved", style="strong"), Cell(whole(without - with_it), style="strong"), Cell("")],
     ]
-    columns = [Column("", "left"), Column("multiplications"), Column("", "left")]
+    columns = [LEFT, Column("multiplications"), LEFT]
     return Table(columns, rows, title=f"multiplications to predict token {tokens + 1}")
 
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from lab.inspect.stages.logits_and_sampling_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import STAGES, stage_entries
 from lab.views.blocks import LensPath, Prediction, StageEntry, Token
-from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax
 from models.check import check
 from models.unembed import unembed
@@ -97,8 +95,5 @@ def _lens(context: StageContext) -> Lens:
 
 
 def _top(context: StageContext) -> list[Prediction]:
-    probabilities: Numbers = softmax(context.logits)
-    count = min(GUESSES, len(probabilities))
-    found = np.argpartition(-probabilities, count - 1)[:count]
-    ordered = sorted(found.tolist(), key=lambda id_: (-probabilities[id_], id_))
-    return [Prediction(id_, context.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]
+    probabilities, label = softmax(context.logits), context.tokenizer.label
+    return [Prediction(id_, label(id_), float(probabilities[id_])) for id_ in largest(probabilities, GUESSES)]

@@ -8,7 +8,7 @@ from lab.core.number_format import probability, significant, whole
 from lab.inspect.stages.stage_context import SAMPLING_KEYS, Draw, Stage, StageContext
 from lab.views.blocks import Block, Cell, Column, IntervalBar, IntervalPart, Parity, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Numbers
+from lab.views.number_tables import Numbers, share
 from lab.views.softmax_table import SMALL_DIGITS, Others, Titles, softmax, softmax_table
 
 LISTED = 20
@@ -87,10 +87,8 @@ def _sentence(context: StageContext, top: list[int]) -> str:
 
 def _logits_parity(context: StageContext, top: list[int]) -> Parity:
     """All logits against the fast path's; where that is not cached, the listed ones against dot products in float64."""
-    fast, largest = (
-        context.traced.fast.get("ln_final.out"),
-        float(np.abs(context.logits[np.isfinite(context.logits)]).max(initial=0.0)),
-    )
+    fast = context.traced.fast.get("ln_final.out")
+    largest = float(np.abs(context.logits[np.isfinite(context.logits)]).max(initial=0.0))
     if fast is None:
         x = context.row("ln_final.out")
         listed = context.weight("wte.weight")[top].astype(np.float64) @ x
@@ -196,14 +194,14 @@ def _sample_row(context: StageContext, draw: Draw, id_: int, decimals: int) -> l
     p, q = float(draw.before[id_]), float(draw.after[id_])
     cells = [
         Cell(context.tokenizer.label(id_), style=style),
-        Cell(probability(p, digits=SMALL_DIGITS), p, ref("probability", at, id_), p, style=style),
+        share(p, SMALL_DIGITS, ref("probability", at, id_), style),
     ]
     if not draw.kept[id_]:
         return [*cells, Cell(f"out: {_why_out(context, id_)}", style="dim"), Cell(""), Cell("")]
     low, high = draw.interval(id_)
     return [
         *cells,
-        Cell(probability(q, digits=SMALL_DIGITS), q, ref("sample.after", at, id_), q),
+        share(q, SMALL_DIGITS, ref("sample.after", at, id_)),
         _fraction(low, decimals, "sample.low", at, id_),
         _fraction(high, decimals, "sample.high", at, id_),
     ]
@@ -236,8 +234,8 @@ def _others_row(draw: Draw, listed: list[int]) -> list[Cell]:
     label = f"{whole(count)} others" + (f", {whole(count - left)} of them out" if 0 < left < count else "")
     return [
         Cell(label, style="dim"),
-        Cell(probability(p, digits=SMALL_DIGITS), p, bar=p, style="dim"),
-        Cell(probability(q, digits=SMALL_DIGITS), q, bar=q, style="dim") if left else Cell("out", style="dim"),
+        share(p, SMALL_DIGITS, style="dim"),
+        share(q, SMALL_DIGITS, style="dim") if left else Cell("out", style="dim"),
         Cell(""),
         Cell(""),
     ]

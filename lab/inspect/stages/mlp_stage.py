@@ -142,15 +142,8 @@ def neurons(context: StageContext) -> View:
         for neuron, each, (up, down) in zip(order.tolist(), effects, ends, strict=True)
         for row in _rows(context, neuron, float(strength[neuron]), each, up, down, decimals)
     ]
-    columns = [
-        Column("neuron", align="left"),
-        Column("GELU", optional=1),
-        Column("‖output‖", optional=1),
-        Column("promotes", align="left"),
-        Column("logit"),
-        Column("suppresses", align="left"),
-        Column("logit"),
-    ]
+    columns = [Column("neuron", "left"), Column("GELU", optional=1), Column("‖output‖", optional=1)]
+    columns += [column for effect in ("promotes", "suppresses") for column in (Column(effect, "left"), Column("logit"))]
     title = f"the {len(order)} neurons with the largest output norm; logit: effect on the final logits, final norm's scale frozen"
     top = ends[0][0][0]
     sentence = (
