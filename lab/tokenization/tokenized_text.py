@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -203,13 +202,7 @@ def _starts(sizes: Ints) -> Ints:
     return starts
 
 
-_LENGTHS: WeakKeyDictionary["Tokenizer", Ints] = WeakKeyDictionary()
-
-
+@lru_cache(maxsize=4)
 def _byte_lengths(tokenizer: "Tokenizer") -> Ints:
     """(V,) Bytes of each token, counted once for a tokenizer."""
-    known = _LENGTHS.get(tokenizer)
-    if known is None:
-        known = np.array([len(tokenizer.token_bytes(each)) for each in range(tokenizer.vocab_size)], np.int64)
-        _LENGTHS[tokenizer] = known
-    return known
+    return np.array([len(tokenizer.token_bytes(each)) for each in range(tokenizer.vocab_size)], np.int64)

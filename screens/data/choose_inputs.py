@@ -151,13 +151,14 @@ class TreeEntry:
     """One line: a text by its source, or a folder."""
 
     source: str = ""
+    """Empty on a folder."""
     folder: Path | None = None
     encoding: str = ""
     """The encoding of a recent text; empty if it is auto-detected."""
 
 
 class TextTree(Tree[TreeEntry]):
-    """Folders are read off the event loop when opened. Posts `Highlighted` and `Chosen` with a text's source."""
+    """Folders are read off the event loop when opened."""
 
     HELP: ClassVar[str | None] = """
 **The texts.** `stories` and `python` are built in. Several marked files, or whole folders, are joined as documents of one text.
@@ -182,21 +183,6 @@ Standard input is the shell's: `… | llmlab train -`.
     """
 
     marked: var[tuple[str, ...]] = var(())
-
-    @dataclass
-    class Highlighted(Message):
-        """The cursor is on this text."""
-
-        source: str
-        """Empty on a folder."""
-        encoding: str = ""
-
-    @dataclass
-    class Chosen(Message):
-        """Enter was pressed on this text."""
-
-        source: str
-        encoding: str = ""
 
     @dataclass
     class Marked(Message):
@@ -333,18 +319,6 @@ Standard input is the shell's: `… | llmlab train -`.
         shown = label.copy()
         shown.stylize_before(style)
         return Text.assemble((mark, base_style), (icon, base_style), shown)
-
-    @on(Tree.NodeHighlighted)
-    def _highlighted(self, event: Tree.NodeHighlighted[TreeEntry]) -> None:
-        event.stop()
-        if event.node.data is not None:
-            self.post_message(self.Highlighted(event.node.data.source, event.node.data.encoding))
-
-    @on(Tree.NodeSelected)
-    def _selected(self, event: Tree.NodeSelected[TreeEntry]) -> None:
-        event.stop()
-        if event.node.data is not None and event.node.data.source:
-            self.post_message(self.Chosen(event.node.data.source, event.node.data.encoding))
 
     @staticmethod
     def _source(entry: TreeEntry) -> str:

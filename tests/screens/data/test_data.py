@@ -199,7 +199,7 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
         page.query_one("#encoding", Input).focus()
         await pilot.press("enter")
         await until(pilot, lambda: "decoded from iso8859-1" in facts(pilot).get("cleaned", ""))
-        page.post_message(ChoosePage.FactsRead((str(french), "cp1252", page.rules), late))
+        page.show_facts((str(french), "cp1252", page.rules), late)
         await pilot.pause()
         assert "decoded from iso8859-1" in facts(pilot)["cleaned"]
         text = screen_of(pilot).text
