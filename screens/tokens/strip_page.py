@@ -250,22 +250,12 @@ class StripPage(TextPage):
     def job(self) -> StripJob | None:
         return StripJob(self.named, self.view, self.special) if self.named is not None else None
 
-    def size_of(self, text: str, job: StripJob) -> int:
-        from lab.tokenization.tokenized_text import changed_range
-
-        before = self._shown
-        if before is None or before.job != job or before.tokenized.special:
-            return len(text)
-        start, _, end = changed_range(before.tokenized.text, text)
-        return end - start
-
     def answer(self, text: str, job: StripJob) -> StripAnswer:
         from lab.tokenization.token_alignment import TokenLabels, character_label
         from lab.tokenization.tokenized_text import tokenize_text
 
         tokenizer = job.named.tokenizer
-        before = self._shown.tokenized if self._shown is not None else None
-        tokenized = tokenize_text(tokenizer, text, before, special=job.special)
+        tokenized = tokenize_text(tokenizer, text, special=job.special)
         key = (id(tokenizer), job.view)
         labels = self._labels.get(key)
         if labels is None or labels.tokenizer is not tokenizer:
