@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events, on, work
@@ -40,6 +39,7 @@ from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.data.data_page import short_name
 from screens.widgets.choice import Choice
+from screens.widgets.text_fitting import painted_line
 
 SIZES = ("100kB", "300kB", "1MB", "3MB", "10MB", "30MB", "100MB")
 """Sizes of the built-in text `stories` that the slider has; any other is typed, such as stories:5MB."""
@@ -73,13 +73,11 @@ class SizeSlider(Choice):
             self.value = self.options[max(0, min(len(self.options) - 1, place))]
 
     def render_line(self, y: int) -> Strip:
-        arrows, word = self.get_component_rich_style("choice--arrows"), self.get_component_rich_style("choice--word")
         at = self.options.index(self.value) * TRACK
-        before, after = "─" * at, "─" * (TRACK * (len(self.options) - 1) - at)
-        head = [Segment("‹ ", arrows), Segment(self.value, word), Segment(" ›", arrows)]
-        gap = " " * (self._track_start - 1 - sum(segment.cell_length for segment in head))
-        track = [Segment(f"{gap}├{before}", self.rich_style), Segment("●", word), Segment(f"{after}┤", self.rich_style)]
-        return Strip([*head, *track]).adjust_cell_length(self.size.width, self.rich_style)
+        before = " " * (self._track_start - 5 - len(self.value)) + "├" + "─" * at
+        after = "─" * (TRACK * (len(self.options) - 1) - at) + "┤"
+        head = [("‹ ", "arrows"), (self.value, "word"), (" ›", "arrows")]
+        return painted_line(self, "choice", [*head, (before, ""), ("●", "word"), (after, "")])
 
 
 class PathInput(Input):

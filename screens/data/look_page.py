@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,7 +16,7 @@ from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
 from screens.about_key import About, described, keyless
-from screens.background import ends_with_worker, in_thread, latest
+from screens.background import in_thread, latest, now_and_then
 from screens.blocks.piece_view import BlockPieceView
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
@@ -119,7 +118,8 @@ class LookPage(DataPage):
 
     @latest("look")
     async def _read(self, text: ChosenText, cleaning: tuple[str, ...]) -> None:
-        profiles = read_profile(text.source, text.encoding or None, _asking_now_and_then(), cleaning)
+        is_time = now_and_then(SECONDS_BETWEEN_PICTURES)
+        profiles = read_profile(text.source, text.encoding or None, lambda progress: is_time(), cleaning)
         try:
             while (profile := await in_thread(next, profiles, None)) is not None:
                 self.profile = profile
@@ -154,9 +154,11 @@ class LookPage(DataPage):
 
     @latest("sample")
     async def _show_sample(self, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
+        is_time = now_and_then(SECONDS_BETWEEN_PICTURES)
+
         def read() -> TextSample:
             corpus = open_corpus(text.source, text.encoding or None, cleaning=cleaning)
-            return read_sample(corpus, start, total, _asking_now_and_then())
+            return read_sample(corpus, start, total, lambda progress: is_time())
 
         sample, problem = None, ""
         try:
@@ -199,19 +201,3 @@ class LookPage(DataPage):
             return problem or [[("Reading the text …", "dim")]]
         self._picture = lay_profile(self.profile, width)
         return self._picture.lines if not problem else [*problem, [], *self._picture.lines]
-
-
-def _asking_now_and_then() -> Callable[[float], bool]:
-    """A check for a thread: it ends work that is not wanted any more, and asks for a picture now and then."""
-    end_if_unwanted, last = ends_with_worker(), time.monotonic()
-
-    def check(progress: float) -> bool:
-        nonlocal last
-        end_if_unwanted()
-        now = time.monotonic()
-        if now - last < SECONDS_BETWEEN_PICTURES:
-            return False
-        last = now
-        return True
-
-    return check
