@@ -131,10 +131,10 @@ class MergedWords:
         keys = self.first[lefts].astype(np.int64) << PAIR_SHIFT | right_ids[inside]
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
         if not len(keys):
             return PairChanges(keys, keys)
-        return PairChanges(keys[starts], np.add.reduceat(self.weights[lefts][order], starts))
+        return PairChanges(keys[firsts], np.add.reduceat(self.weights[lefts][order], firsts))
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,6 @@ class TextCounts:
     bytes: int
     tokens: int
 
-    @property
-    def sentence(self) -> str:
-        """The counts in words, with how many characters one token stands for."""
-        words = f"{counted(self.characters, 'character')} = {counted(self.bytes, 'byte')} = {counted(self.tokens, 'token')}"
-        if not self.tokens:
-            return words
-        return f"{words}: {significant(self.characters / self.tokens)} characters per token"
-
 
 def hex_of(data: bytes, most: int = HEX_BYTES) -> str:
     """Bytes as pairs of hexadecimal digits: `20 64 6f 67`."""

@@ -38,6 +38,7 @@ from lab.runs.home_folder import home
 from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.data.data_page import short_name
+from screens.dialogs.export_menu import short_path
 from screens.widgets.choice import Choice
 from screens.widgets.text_fitting import painted_line
 
@@ -239,7 +240,7 @@ Standard input is the shell's: `… | llmlab train -`.
         if self.filter:
             self._find(folder, self.filter)
             return
-        node = self.root.add(Text(f"{shortened(folder)}/"), TreeEntry(folder=folder), expand=True)
+        node = self.root.add(Text(f"{short_path(folder)}/"), TreeEntry(folder=folder), expand=True)
         self._list(node, folder)
 
     def _remove_folders(self) -> None:
@@ -266,12 +267,12 @@ Standard input is the shell's: `… | llmlab train -`.
     @latest("find")
     async def _find(self, folder: Path, typed: str) -> None:
         worker = get_current_worker()
-        found = await in_thread(matching_files, folder, typed, lambda: worker.is_cancelled)
+        files, is_all = await in_thread(matching_files, folder, typed, lambda: worker.is_cancelled)
         self._remove_folders()
-        number = f"{len(found.files):,}" + ("" if found.is_all else " or more")
-        label = Text.assemble((f"{number} in ", "dim"), f"{shortened(folder)}/")
+        number = f"{len(files):,}" + ("" if is_all else " or more")
+        label = Text.assemble((f"{number} in ", "dim"), f"{short_path(folder)}/")
         top = self.root.add(label, TreeEntry(folder=folder), expand=True)
-        paths = {name: source_of(folder / name) for name in found.files}
+        paths = {name: source_of(folder / name) for name in files}
         leaves = {name: top.add_leaf(Text(visible(name)), TreeEntry(source=path)) for name, path in paths.items()}
         self._grey_binaries(folder, leaves)
         self.is_narrowed = True
@@ -362,9 +363,3 @@ Standard input is the shell's: `… | llmlab train -`.
 
     def action_above(self) -> None:
         self.show_folder(self.folder.parent)
-
-
-def shortened(folder: Path) -> str:
-    """The folder's path with the user's home as `~`."""
-    home = Path.home()
-    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) and folder != home else str(folder)

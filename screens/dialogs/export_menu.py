@@ -47,10 +47,9 @@ async def save_export(app: App[object], name: str, write: Callable[[Path], int])
 
 
 def short_path(path: Path) -> str:
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except ValueError:
-        return str(path)
+    """The path with the user's home as `~`."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
 
 
 CHOICES = {

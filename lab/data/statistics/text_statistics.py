@@ -79,13 +79,7 @@ def read_facts(source: str, encoding: str | None = None, cleaning: tuple[str, ..
     return _read_facts(source, encoding, cleaning, source_stamp(source))
 
 
-def count_tokens(
-    source: str,
-    encoding: str | None,
-    kind: TokenizerKind,
-    vocab_size: int,
-    cleaning: tuple[str, ...] = DEFAULT_RULES,
-) -> TokenCount:
+def count_tokens(request: CountRequest) -> TokenCount:
     """The text's length in tokens. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
 
     Raises:
@@ -93,8 +87,7 @@ def count_tokens(
         TokenizerError: if the vocabulary cannot be made.
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
-    request = CountRequest(source, encoding, kind, vocab_size, cleaning)
-    key = request, source_stamp(source)
+    key = request, source_stamp(request.source)
     if key not in _counts:
         _counts[key] = _count_tokens(request)
     return _counts[key]
@@ -116,7 +109,7 @@ async def run_count_process(request: CountRequest) -> TokenCount:
 
 def _work(request: CountRequest, progress: Progress) -> CountReply:
     try:
-        return CountReply(count=count_tokens(*msgspec.structs.astuple(request)))
+        return CountReply(count=count_tokens(request))
     except (TokenizerError, VocabularyError) as error:
         raise UserError(str(error)) from error
 
