@@ -126,18 +126,15 @@ class TimedProcess:
         return statistics.median(self.throughputs)
 
 
-def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Callable[[], None] = lambda: None) -> None:
+def time_in_turns(contenders: Sequence[TimedProcess], rounds: int) -> None:
     """Run them in turns, so that other load on the machine affects all of them alike.
 
     Raises: UserError: if one of them cannot work, with its last line of stderr.
     """
-    for index, contender in enumerate(contenders):
-        if index:
-            between()
+    for contender in contenders:
         contender.get_ready()
     for _ in range(rounds):
         for contender in contenders:
-            between()
             contender.round()
 
 

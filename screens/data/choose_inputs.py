@@ -38,9 +38,8 @@ from lab.runs.home_folder import home
 from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.data.data_page import short_name
-from screens.dialogs.export_menu import short_path
 from screens.widgets.choice import Choice
-from screens.widgets.text_fitting import painted_line
+from screens.widgets.text_fitting import painted_line, short_path
 
 SIZES = ("100kB", "300kB", "1MB", "3MB", "10MB", "30MB", "100MB")
 """Sizes of the built-in text `stories` that the slider has; any other is typed, such as stories:5MB."""

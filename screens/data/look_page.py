@@ -133,7 +133,7 @@ class LookPage(DataPage):
             return
         self._seed = max(1, self._seed + by)
         total = places_of(self.profile.statistics)
-        self._show_text_at(random_start(total, self._seed), total, f"random sample {self._seed}")
+        self._show_sample(self._text, self.cleaning, random_start(total, self._seed), total, f"random sample {self._seed}")
 
     def on_click(self, event: events.Click) -> None:
         view = self.query_one(LookView)
@@ -144,13 +144,10 @@ class LookPage(DataPage):
         passage = self._picture.passages.get(line)
         if passage is not None:
             found = self.profile.statistics.passages[passage]
-            self._show_text_at(round(found.places[0] * total), total, f"repeated passage {passage + 1}")
+            start = round(found.places[0] * total)
+            self._show_sample(self._text, self.cleaning, start, total, f"repeated passage {passage + 1}")
         elif (place := self._picture.place_at(line, offset.x)) is not None:
-            self._show_text_at(int(place * total), total, "the text here")
-
-    def _show_text_at(self, start: int, total: int, title: str) -> None:
-        if self._text is not None:
-            self._show_sample(self._text, self.cleaning, start, total, title)
+            self._show_sample(self._text, self.cleaning, int(place * total), total, "the text here")
 
     @latest("sample")
     async def _show_sample(self, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:

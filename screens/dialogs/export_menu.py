@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.visible_text import visible
+from screens.widgets.text_fitting import short_path
 
 
 def screenshot(app: App[object]) -> str:
@@ -44,12 +45,6 @@ async def save_export(app: App[object], name: str, write: Callable[[Path], int])
     else:
         following = " Any browser opens it." if path.suffix == ".html" else ""
         app.notify(visible(f"Saved {short_path(path)} ({bytes_(size)}).{following}"), markup=False)
-
-
-def short_path(path: Path) -> str:
-    """The path with the user's home as `~`."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
 
 
 CHOICES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -206,10 +207,8 @@ class TextStrip(LineScrollView):
     HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out."
     BINDINGS = SCROLL_KEYS
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._state: BpeState | None = None
-        self._lines: list[list[Cell]] = []
+    _state: BpeState | None = None
+    _lines: Sequence[Sequence[Cell]] = ()
 
     def show(self, state: BpeState | None) -> None:
         self._state = state
@@ -222,7 +221,7 @@ class TextStrip(LineScrollView):
         self.lay_out()
 
     def lay_out(self) -> None:
-        self._lines = lay_strip(self._state, self.room) if self._state else []
+        self._lines = lay_strip(self._state, self.room) if self._state else ()
         self.set_extent(len(self._lines))
 
     def draw(self, line: int) -> Strip:

@@ -118,9 +118,7 @@ class TokenCard(PieceLinesView):
     )
     BINDINGS = SCROLL_KEYS
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.card = CardFacts("")
+    card = CardFacts("")
 
     def show(self, card: CardFacts) -> None:
         """Show another token; the same one stays scrolled as it is."""
