@@ -56,28 +56,22 @@ class TokenizedText:
     @cached_property
     def first_characters(self) -> Ints:
         """(N,) The character that each token's first byte belongs to."""
-        if self.is_one_byte_each:
-            return self.byte_starts[:-1]
         return np.searchsorted(self._character_starts, self.byte_starts[:-1], "right") - 1
 
     @cached_property
     def end_characters(self) -> Ints:
         """(N,) The character after the one that each token's last byte belongs to."""
-        if self.is_one_byte_each:
-            return self.byte_starts[1:]
         return np.searchsorted(self._character_starts, self.byte_starts[1:] - 1, "right")
 
     @cached_property
     def holders(self) -> Ints:
         """(characters,) The token that holds each character's first byte."""
-        starts = np.arange(len(self.text)) if self.is_one_byte_each else self._character_starts[:-1]
-        return np.searchsorted(self.byte_starts, starts, "right") - 1
+        return np.searchsorted(self.byte_starts, self._character_starts[:-1], "right") - 1
 
     @cached_property
     def begins(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """(characters,) True where a token begins with the character's first byte."""
-        starts = np.arange(len(self.text)) if self.is_one_byte_each else self._character_starts[:-1]
-        return np.asarray(self.byte_starts[self.holders] == starts)
+        return np.asarray(self.byte_starts[self.holders] == self._character_starts[:-1])
 
     @property
     def is_one_byte_each(self) -> bool:
