@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import ParamSpec, TypeVar, cast
 
@@ -50,6 +51,20 @@ def ends_with_worker() -> Callable[[], None]:
             raise asyncio.CancelledError
 
     return check
+
+
+def now_and_then(seconds: float) -> Callable[[], bool]:
+    """A function for a thread to call often: it ends work that is not wanted any more, and is true once in so many seconds."""
+    end_if_unwanted, last = ends_with_worker(), time.monotonic()
+
+    def is_time() -> bool:
+        nonlocal last
+        end_if_unwanted()
+        if is_due := time.monotonic() - last >= seconds:
+            last = time.monotonic()
+        return is_due
+
+    return is_time
 
 
 def paced(tell: Callable[[float], object]) -> Callable[[float], None]:

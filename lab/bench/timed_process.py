@@ -5,7 +5,6 @@ smallest Textual app's, `WatchedTraining` training while the lab shows it; they 
 `screens` may import Textual. Comparisons with other projects stand beside the tests of a source checkout.
 """
 
-import contextlib
 import fcntl
 import importlib.util
 import json
@@ -21,7 +20,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -127,18 +126,15 @@ class TimedProcess:
         return statistics.median(self.throughputs)
 
 
-def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Callable[[], None] = lambda: None) -> None:
+def time_in_turns(contenders: Sequence[TimedProcess], rounds: int) -> None:
     """Run them in turns, so that other load on the machine affects all of them alike.
 
     Raises: UserError: if one of them cannot work, with its last line of stderr.
     """
-    for index, contender in enumerate(contenders):
-        if index:
-            between()
+    for contender in contenders:
         contender.get_ready()
     for _ in range(rounds):
         for contender in contenders:
-            between()
             contender.round()
 
 
@@ -162,7 +158,7 @@ def end_trainer(run: Run) -> None:
 
 
 def _trains(child: psutil.Process, run: Run) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with suppress(psutil.NoSuchProcess):
         return str(run.path) in child.cmdline()
     return False
 
@@ -269,21 +265,17 @@ class WatchedTraining:
     """Share of a core used by the lab in each turn."""
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory()
-        self._run: Run | None = None
-        self._lab: subprocess.Popen[bytes] | None = None
-        try:
-            self._start(Path(self._folder.name))
-        except BaseException:
-            self._end()
-            raise
+        with ExitStack() as ending:
+            self._start(Path(ending.enter_context(tempfile.TemporaryDirectory())), ending)
+            self._ending = ending.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end()
+    def __exit__(self, *error: object) -> None:
+        self._ending.close()
 
-    def _start(self, home: Path) -> None:
+    def _start(self, home: Path, ending: ExitStack) -> None:
         run = self._run = prepare_run(RunRequest(name="watched", home=home, **TRAINED))
+        ending.callback(end_trainer, run)
         start_trainer(run)
         self._until(lambda: self._at()[0] > 0, "the training began")
         self._master, terminal = pty.openpty()
@@ -292,6 +284,7 @@ class WatchedTraining:
         self._lab = subprocess.Popen(
             command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
         )
+        ending.callback(self._kill_lab)
         os.close(terminal)
         self._painted = b""
         threading.Thread(target=self._drain, daemon=True).start()
@@ -315,12 +308,11 @@ class WatchedTraining:
 
     def _at(self) -> tuple[int, float]:
         """The last step in the metrics, and the seconds of training at its end."""
-        last = self._run.last_metric() if self._run else None
+        last = self._run.last_metric()
         return (last.step, last.seconds) if last else (0, 0.0)
 
     def turn(self, seconds: float) -> None:
         """Measure so many seconds with the lab open, and as many with it halted."""
-        assert self._lab is not None
         process = psutil.Process(self._lab.pid)
         before, started = process.cpu_times(), time.monotonic()
         self.shown.append(self._steps_per_second(seconds))
@@ -338,11 +330,6 @@ class WatchedTraining:
         last, ended = self._at()
         return (last - first) / (ended - began)
 
-    def _end(self) -> None:
-        if self._lab is not None:
-            os.killpg(self._lab.pid, signal.SIGKILL)
-            self._lab.wait()
-        if (run := self._run) is not None and run.is_alive():
-            run.send_command("stop")
-            self._until(lambda: not run.is_alive(), "the trainer stopped")
-        self._folder.cleanup()
+    def _kill_lab(self) -> None:
+        os.killpg(self._lab.pid, signal.SIGKILL)
+        self._lab.wait()

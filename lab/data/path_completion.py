@@ -27,14 +27,6 @@ MOST_FOUND = 200
 
 
 @dataclass(frozen=True)
-class Matches:
-    """Files under a folder, by their paths within it. `is_all` is False if the search ended at one of its limits."""
-
-    files: tuple[str, ...]
-    is_all: bool
-
-
-@dataclass(frozen=True)
 class Listing:
     """A folder's contents by name, without hidden ones. `left_out` counts what is beyond `MOST_ENTRIES`."""
 
@@ -68,8 +60,9 @@ def listing(folder: Path) -> Listing:
     )
 
 
-def matching_files(folder: Path, typed: str, cancelled: Callable[[], bool] = lambda: False) -> Matches:
-    """Files in a folder and the folders in it whose path holds every word of `typed`, in any case; the nearest first."""
+def matching_files(folder: Path, typed: str, cancelled: Callable[[], bool] = lambda: False) -> tuple[list[str], bool]:
+    """Files in a folder and the folders in it whose path there holds every word of `typed`, in any case; the nearest first. And
+    True if these are all: False if the search ended at one of its limits."""
     words = typed.casefold().split()
     found: list[str] = []
     visited = 0
@@ -90,8 +83,8 @@ def matching_files(folder: Path, typed: str, cancelled: Callable[[], bool] = lam
             elif all(word in path.casefold() for word in words):
                 found.append(path)
             if visited >= MOST_VISITED or len(found) >= MOST_FOUND:
-                return Matches(tuple(found), False)
-    return Matches(tuple(found), True)
+                return found, False
+    return found, True
 
 
 def binary_files(folder: Path, files: Iterable[str]) -> frozenset[str]:

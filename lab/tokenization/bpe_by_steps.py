@@ -118,11 +118,6 @@ class MergedWords:
         taken: Places = starts[place_in_run % 2 == 0]
         return taken
 
-    def _after(self, starts: Places) -> Places:
-        """The place after each token that starts there."""
-        after: Places = starts + self.lengths[self.first[starts]]
-        return after
-
     def _around(self, *starts: Places) -> PairChanges:
         """Counts of all pairs that the tokens at these places belong to, each pair of neighbours counted once."""
         tokens = np.concatenate(starts)
@@ -130,20 +125,16 @@ class MergedWords:
         has_left = before >= 0
         neighbours = tokens[has_left] - self.lengths[before[has_left]]
         lefts = np.unique(np.concatenate([tokens, neighbours]))
-        return self._counted(lefts, self._after(lefts))
-
-    def _counted(self, lefts: Places, rights: Places) -> PairChanges:
-        """Counts of the pairs whose tokens start at these places."""
-        right_ids = self.first[rights]
+        right_ids = self.first[lefts + self.lengths[self.first[lefts]]]
         inside = right_ids >= 0
         lefts = lefts[inside]
         keys = self.first[lefts].astype(np.int64) << PAIR_SHIFT | right_ids[inside]
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
         if not len(keys):
             return PairChanges(keys, keys)
-        return PairChanges(keys[starts], np.add.reduceat(self.weights[lefts][order], starts))
+        return PairChanges(keys[firsts], np.add.reduceat(self.weights[lefts][order], firsts))
 
 
 @dataclass(frozen=True)

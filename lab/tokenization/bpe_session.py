@@ -4,13 +4,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from lab.core.number_format import counted, fixed, significant, whole
 from lab.tokenization.bpe_by_steps import BYTES, BpeLearner, Merge, MergedWords, RankedPair
 from lab.tokenization.learnable_text import LearnableText, words_of
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from models.tokenizers.token_labels import with_spaces
+from models.tokenizers.tokenizer import Tokenizer
 
 MOST_PAIRS = 500
 """Pairs that are ranked for the screen."""
@@ -188,33 +188,16 @@ MOST_WORDS = 12
 """Words of the phrase shown."""
 
 
-def encode_with(merges: Sequence[Merge], word: bytes) -> list[int]:
-    """The ids of a word under these merges: the earliest merge that applies comes first, as in encoding with BPE."""
-    ids = list(word)
-    ranks = {(merge.left, merge.right): merge.id for merge in merges}
-    while True:
-        found = [ranks[pair] for pair in pairwise(ids) if pair in ranks]
-        if not found:
-            return ids
-        merge = merges[min(found) - BYTES]
-        joined: list[int] = []
-        at = 0
-        while at < len(ids):
-            is_pair = at + 1 < len(ids) and (ids[at], ids[at + 1]) == (merge.left, merge.right)
-            joined.append(merge.id if is_pair else ids[at])
-            at += 2 if is_pair else 1
-        ids = joined
-
-
 def merges_view(state: BpeState, phrase: str, agreement: str = "") -> View:
     """The pieces of the phrase, and the merges so far. `agreement` is a sentence on the run's own tokenizer, or empty."""
-    words = words_of(phrase)[:MOST_WORDS]
-    split = [[state.label(id_) for id_ in encode_with(state.merges, word.encode("utf-8", "replace"))] for word in words]
+    words = words_of(phrase.encode("utf-8", "replace").decode())[:MOST_WORDS]
+    tokenizer = Tokenizer("bpe", state.vocabulary)
+    split = [[state.label(id_) for id_ in tokenizer.encode(word)] for word in words]
     size = sum(map(len, split))
     pieces = Table(
         [Column("word", "left"), Column(f"pieces after {counted(len(state.merges), 'merge')}", "left")],
         [
-            [Cell(with_spaces(word.encode("utf-8", "replace"))), Cell("│".join(labels), style="strong")]
+            [Cell(with_spaces(word.encode())), Cell("│".join(labels), style="strong")]
             for word, labels in zip(words, split, strict=True)
         ],
         title=f"the phrase in {counted(size, 'token')}",

@@ -8,12 +8,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rich.cells import cell_len
 
 from lab.core.number_format import counted, significant
+from lab.tokenization.token_facts import hex_of
 from lab.tokenization.tokenized_text import TokenizedText
 from models.tokenizers.token_labels import printable
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 TokenView = Literal["text", "spaces", "ids", "bytes"]
-VIEWS: tuple[TokenView, ...] = get_args(TokenView)
 MOST_BYTES = 16
 """Bytes of a token that are shown in hexadecimal; a longer one (a run of spaces, a long word) ends in `…`."""
 
@@ -87,8 +87,7 @@ class TokenLabels:
         if self.view == "ids":
             return str(id)
         if self.view == "bytes":
-            data = self.tokenizer.token_bytes(id)
-            return data[:MOST_BYTES].hex(" ") + (" …" if len(data) > MOST_BYTES else "")
+            return hex_of(self.tokenizer.token_bytes(id), MOST_BYTES)
         label = kept_apart(self.tokenizer.label(id))
         if id in self._special:
             return f"⟦{label}⟧"

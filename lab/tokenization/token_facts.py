@@ -25,18 +25,10 @@ class TextCounts:
     bytes: int
     tokens: int
 
-    @property
-    def sentence(self) -> str:
-        """The counts in words, with how many characters one token stands for."""
-        words = f"{counted(self.characters, 'character')} = {counted(self.bytes, 'byte')} = {counted(self.tokens, 'token')}"
-        if not self.tokens:
-            return words
-        return f"{words}: {significant(self.characters / self.tokens)} characters per token"
 
-
-def hex_of(data: bytes) -> str:
+def hex_of(data: bytes, most: int = HEX_BYTES) -> str:
     """Bytes as pairs of hexadecimal digits: `20 64 6f 67`."""
-    return data[:HEX_BYTES].hex(" ") + (" …" if len(data) > HEX_BYTES else "")
+    return data[:most].hex(" ") + (" …" if len(data) > most else "")
 
 
 def origin(tokenizer: "Tokenizer", id: int) -> str:

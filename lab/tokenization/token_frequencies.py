@@ -15,7 +15,6 @@ import numpy as np
 
 from lab.core.child_process import Progress
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_
 from lab.data.corpus import STDIN, Corpus
 from lab.data.text_source import open_corpus, sources_of
 from lab.data.token_file import Ids, TokenFile, token_dtype
@@ -129,14 +128,6 @@ def _known(key: Hashable, count: Callable[[], TokenFrequencies]) -> TokenFrequen
     return found
 
 
-class CountStoppedError(Exception):
-    """Nobody waits for the counts any more."""
-
-
-class _TooLongError(Exception):
-    """The text is longer than is counted unasked."""
-
-
 def counted_corpus(named: NamedTokenizer, run_name: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> Run | Corpus:
     """The run whose training part is counted: the tokenizer's, or the one called `run_name` where that has the same fixed
     vocabulary and no text is chosen; else the text that `source` names as `cleaning` leaves it, or where it is empty that run's.
@@ -168,32 +159,3 @@ def frequencies_in(corpus: Run | Corpus, tokenizer: "Tokenizer", progress: Progr
     found = frequencies_in_run(corpus, progress)
     # A run's vocabulary may have an end-of-text token more.
     return replace(found, counts=found.counts[: tokenizer.vocab_size])
-
-
-def frequencies_for(
-    named: NamedTokenizer,
-    run_name: str,
-    source: str,
-    encoding: str,
-    cleaning: tuple[str, ...],
-    most: int,
-    goes_on: Callable[[], bool],
-) -> tuple[TokenFrequencies | None, str]:
-    """Frequencies of the tokens in what `counted_corpus` gives, or the reason why there are none. A text of more than `most`
-    bytes is not counted.
-    Raises CountStoppedError once `goes_on` says no."""
-    corpus: Run | Corpus | None = None
-
-    def check(done: int, total: int) -> None:
-        if not goes_on():
-            raise CountStoppedError
-        if isinstance(corpus, Corpus) and done > most:
-            raise _TooLongError
-
-    try:
-        corpus = counted_corpus(named, run_name, source, encoding, cleaning)
-        return frequencies_in(corpus, named.tokenizer, check), ""
-    except UserError as error:
-        return None, str(error)
-    except _TooLongError:
-        return None, f"not counted: the text in use is longer than {bytes_(most)}"

@@ -1,10 +1,8 @@
-"""A text as tokens, each with the characters that it covers; after an edit only the words around it are tokenized anew."""
+"""A text as tokens, each with the characters that it covers."""
 
-import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,12 +12,6 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-
-_SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
-"""The whitespace of the pattern: Python's `\\s` holds more."""
-_BORDER = re.compile(f"(?<=[^{_SPACE}])(?=[{_SPACE}])")
-"""Border before whitespace that follows something else: no piece of GPT-2's pattern spans it, and the pieces on either side do
-not depend on the text on the other."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +56,22 @@ class TokenizedText:
     @cached_property
     def first_characters(self) -> Ints:
         """(N,) The character that each token's first byte belongs to."""
-        if self.is_one_byte_each:
-            return self.byte_starts[:-1]
         return np.searchsorted(self._character_starts, self.byte_starts[:-1], "right") - 1
 
     @cached_property
     def end_characters(self) -> Ints:
         """(N,) The character after the one that each token's last byte belongs to."""
-        if self.is_one_byte_each:
-            return self.byte_starts[1:]
         return np.searchsorted(self._character_starts, self.byte_starts[1:] - 1, "right")
 
     @cached_property
     def holders(self) -> Ints:
         """(characters,) The token that holds each character's first byte."""
-        starts = np.arange(len(self.text)) if self.is_one_byte_each else self._character_starts[:-1]
-        return np.searchsorted(self.byte_starts, starts, "right") - 1
+        return np.searchsorted(self.byte_starts, self._character_starts[:-1], "right") - 1
 
     @cached_property
     def begins(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """(characters,) True where a token begins with the character's first byte."""
-        starts = np.arange(len(self.text)) if self.is_one_byte_each else self._character_starts[:-1]
-        return np.asarray(self.byte_starts[self.holders] == starts)
+        return np.asarray(self.byte_starts[self.holders] == self._character_starts[:-1])
 
     @property
     def is_one_byte_each(self) -> bool:
@@ -117,71 +103,13 @@ class TokenizedText:
         place = self._character_starts[min(character, len(self.text) - 1)]
         return min(len(self.ids), int(np.searchsorted(self.byte_starts, place, "right"))) - 1
 
-    def tokens_before(self, character: int) -> int:
-        return int(np.searchsorted(self.byte_starts[:-1], self._character_starts[character]))
 
-
-def tokenize_text(
-    tokenizer: "Tokenizer", text: str, before: TokenizedText | None = None, *, special: bool = False
-) -> TokenizedText:
-    """The text's tokens. With the tokens of the text `before` an edit, only what the edit may have changed is tokenized.
-
-    With `special`, the text of a special token is that token.
-    """
+def tokenize_text(tokenizer: "Tokenizer", text: str, *, special: bool = False) -> TokenizedText:
+    """The text's tokens. With `special`, the text of a special token is that token."""
     text = _well_formed(tokenizer, text)
     if special and any(each in text for each in tokenizer.special):
         return TokenizedText(tokenizer, text, tokenizer.encode(text, special=True), special=True)
-    if before is None or before.special or before.tokenizer is not tokenizer:
-        return TokenizedText(tokenizer, text, tokenizer.encode(text))
-    start, old_end, end = changed_range(before.text, text)
-    if start == old_end == end:
-        return before
-    head, tail = before.tokens_before(start), before.tokens_before(old_end)
-    between = tokenizer.encode(text[start:end])
-    found = TokenizedText(tokenizer, text, [*before.ids[:head], *between, *before.ids[tail:]])
-    found.__dict__["id_array"] = np.concatenate((before.id_array[:head], np.array(between, np.int64), before.id_array[tail:]))
-    return found
-
-
-@lru_cache(maxsize=4)
-def changed_range(before: str, after: str) -> tuple[int, int, int]:
-    """The stretch that an edit may have given other tokens: its start, its end before the edit, and its end after.
-
-    Both ends are borders that no token spans, or the ends of the text.
-    """
-    if before == after:
-        return len(after), len(after), len(after)
-    shared = _common(before, after, min(len(before), len(after)))
-    room = min(len(before), len(after)) - shared
-    tail = _common(before[::-1], after[::-1], room)
-    start = _last_border(after, max(0, shared - 1))
-    found = _BORDER.search(after, min(len(after), len(after) - tail + 1))
-    end = found.start() if found else len(after)
-    return start, end + len(before) - len(after), end
-
-
-def _last_border(text: str, end: int) -> int:
-    """The last border at or before `end`; 0 where there is none."""
-    size = 64
-    while end > 0:
-        first = max(1, end - size)
-        found = [each.start() for each in _BORDER.finditer(text, first, end + 1)]
-        if found:
-            return found[-1]
-        end, size = first - 1, size * 4
-    return 0
-
-
-def _common(one: str, other: str, most: int) -> int:
-    """Length of the beginning that two texts share, at most `most`."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return TokenizedText(tokenizer, text, tokenizer.encode(text))
 
 
 def _well_formed(tokenizer: "Tokenizer", text: str) -> str:
@@ -203,13 +131,7 @@ def _starts(sizes: Ints) -> Ints:
     return starts
 
 
-_LENGTHS: WeakKeyDictionary["Tokenizer", Ints] = WeakKeyDictionary()
-
-
+@lru_cache(maxsize=4)
 def _byte_lengths(tokenizer: "Tokenizer") -> Ints:
     """(V,) Bytes of each token, counted once for a tokenizer."""
-    known = _LENGTHS.get(tokenizer)
-    if known is None:
-        known = np.array([len(tokenizer.token_bytes(each)) for each in range(tokenizer.vocab_size)], np.int64)
-        _LENGTHS[tokenizer] = known
-    return known
+    return np.array([len(tokenizer.token_bytes(each)) for each in range(tokenizer.vocab_size)], np.int64)

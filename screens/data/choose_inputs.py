@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events, on, work
@@ -40,6 +39,7 @@ from screens.about_key import About, described
 from screens.background import in_thread, latest
 from screens.data.data_page import short_name
 from screens.widgets.choice import Choice
+from screens.widgets.text_fitting import painted_line, short_path
 
 SIZES = ("100kB", "300kB", "1MB", "3MB", "10MB", "30MB", "100MB")
 """Sizes of the built-in text `stories` that the slider has; any other is typed, such as stories:5MB."""
@@ -73,13 +73,11 @@ class SizeSlider(Choice):
             self.value = self.options[max(0, min(len(self.options) - 1, place))]
 
     def render_line(self, y: int) -> Strip:
-        arrows, word = self.get_component_rich_style("choice--arrows"), self.get_component_rich_style("choice--word")
         at = self.options.index(self.value) * TRACK
-        before, after = "─" * at, "─" * (TRACK * (len(self.options) - 1) - at)
-        head = [Segment("‹ ", arrows), Segment(self.value, word), Segment(" ›", arrows)]
-        gap = " " * (self._track_start - 1 - sum(segment.cell_length for segment in head))
-        track = [Segment(f"{gap}├{before}", self.rich_style), Segment("●", word), Segment(f"{after}┤", self.rich_style)]
-        return Strip([*head, *track]).adjust_cell_length(self.size.width, self.rich_style)
+        before = " " * (self._track_start - 5 - len(self.value)) + "├" + "─" * at
+        after = "─" * (TRACK * (len(self.options) - 1) - at) + "┤"
+        head = [("‹ ", "arrows"), (self.value, "word"), (" ›", "arrows")]
+        return painted_line(self, "choice", [*head, (before, ""), ("●", "word"), (after, "")])
 
 
 class PathInput(Input):
@@ -151,13 +149,14 @@ class TreeEntry:
     """One line: a text by its source, or a folder."""
 
     source: str = ""
+    """Empty on a folder."""
     folder: Path | None = None
     encoding: str = ""
     """The encoding of a recent text; empty if it is auto-detected."""
 
 
 class TextTree(Tree[TreeEntry]):
-    """Folders are read off the event loop when opened. Posts `Highlighted` and `Chosen` with a text's source."""
+    """Folders are read off the event loop when opened."""
 
     HELP: ClassVar[str | None] = """
 **The texts.** `stories` and `python` are built in. Several marked files, or whole folders, are joined as documents of one text.
@@ -182,21 +181,6 @@ Standard input is the shell's: `… | llmlab train -`.
     """
 
     marked: var[tuple[str, ...]] = var(())
-
-    @dataclass
-    class Highlighted(Message):
-        """The cursor is on this text."""
-
-        source: str
-        """Empty on a folder."""
-        encoding: str = ""
-
-    @dataclass
-    class Chosen(Message):
-        """Enter was pressed on this text."""
-
-        source: str
-        encoding: str = ""
 
     @dataclass
     class Marked(Message):
@@ -255,7 +239,7 @@ Standard input is the shell's: `… | llmlab train -`.
         if self.filter:
             self._find(folder, self.filter)
             return
-        node = self.root.add(Text(f"{shortened(folder)}/"), TreeEntry(folder=folder), expand=True)
+        node = self.root.add(Text(f"{short_path(folder)}/"), TreeEntry(folder=folder), expand=True)
         self._list(node, folder)
 
     def _remove_folders(self) -> None:
@@ -282,12 +266,12 @@ Standard input is the shell's: `… | llmlab train -`.
     @latest("find")
     async def _find(self, folder: Path, typed: str) -> None:
         worker = get_current_worker()
-        found = await in_thread(matching_files, folder, typed, lambda: worker.is_cancelled)
+        files, is_all = await in_thread(matching_files, folder, typed, lambda: worker.is_cancelled)
         self._remove_folders()
-        number = f"{len(found.files):,}" + ("" if found.is_all else " or more")
-        label = Text.assemble((f"{number} in ", "dim"), f"{shortened(folder)}/")
+        number = f"{len(files):,}" + ("" if is_all else " or more")
+        label = Text.assemble((f"{number} in ", "dim"), f"{short_path(folder)}/")
         top = self.root.add(label, TreeEntry(folder=folder), expand=True)
-        paths = {name: source_of(folder / name) for name in found.files}
+        paths = {name: source_of(folder / name) for name in files}
         leaves = {name: top.add_leaf(Text(visible(name)), TreeEntry(source=path)) for name, path in paths.items()}
         self._grey_binaries(folder, leaves)
         self.is_narrowed = True
@@ -334,18 +318,6 @@ Standard input is the shell's: `… | llmlab train -`.
         shown.stylize_before(style)
         return Text.assemble((mark, base_style), (icon, base_style), shown)
 
-    @on(Tree.NodeHighlighted)
-    def _highlighted(self, event: Tree.NodeHighlighted[TreeEntry]) -> None:
-        event.stop()
-        if event.node.data is not None:
-            self.post_message(self.Highlighted(event.node.data.source, event.node.data.encoding))
-
-    @on(Tree.NodeSelected)
-    def _selected(self, event: Tree.NodeSelected[TreeEntry]) -> None:
-        event.stop()
-        if event.node.data is not None and event.node.data.source:
-            self.post_message(self.Chosen(event.node.data.source, event.node.data.encoding))
-
     @staticmethod
     def _source(entry: TreeEntry) -> str:
         return entry.source or (source_of(entry.folder) if entry.folder is not None else "")
@@ -390,9 +362,3 @@ Standard input is the shell's: `… | llmlab train -`.
 
     def action_above(self) -> None:
         self.show_folder(self.folder.parent)
-
-
-def shortened(folder: Path) -> str:
-    """The folder's path with the user's home as `~`."""
-    home = Path.home()
-    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) and folder != home else str(folder)

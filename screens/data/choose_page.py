@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Label, Static, Tree
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
@@ -27,7 +27,7 @@ from lab.runs.run_schema import DEFAULT_RULES
 from models.config import DEFAULT_PRESET, TokenizerKind
 from screens.about_key import About, described
 from screens.background import DelayedCall, in_thread, latest, still_wanted
-from screens.data.choose_inputs import PathInput, SizeSlider, TextTree
+from screens.data.choose_inputs import PathInput, SizeSlider, TextTree, TreeEntry
 from screens.data.data_page import (
     HINT_IN_FIELD,
     KINDS,
@@ -90,15 +90,6 @@ class ChoosePage(DataPage):
 
     _encoding_is_recent = False
     """True if the encoding in the field is that of a recent text, or was guessed for one: the next text has another."""
-
-    @dataclass
-    class FactsRead(Message):
-        """The facts of a text, or the reason why it cannot be used."""
-
-        key: TextKey
-        facts: TextFacts | None
-        error: str = ""
-        too_large: str = ""
 
     @dataclass
     class Counted(Message):
@@ -295,27 +286,30 @@ class ChoosePage(DataPage):
         self._moving_to = source
         self._preview.start(SECONDS_OF_MOVING, lambda: self._choose(source, asked=False))
 
-    @on(TextTree.Highlighted)
-    def _cursor_moved(self, message: TextTree.Highlighted) -> None:
-        if self.source and not self.query_one(TextTree).has_focus:
+    @on(Tree.NodeHighlighted)
+    def _cursor_moved(self, event: Tree.NodeHighlighted[TreeEntry]) -> None:
+        entry = event.node.data
+        if entry is None or (self.source and not self.query_one(TextTree).has_focus):
             return  # the cursor moved by itself, and another text was asked for by name
-        if not message.source:
+        if not entry.source:
             if not self.query_one(TextTree).marked:
                 self._choose("")
                 self.hint(ON_A_FOLDER)
             return
         was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
-        if was_elsewhere and message.source == next(iter(BUILTINS)):
+        if was_elsewhere and entry.source == next(iter(BUILTINS)):
             return
-        self.take_encoding(message.encoding)
+        self.take_encoding(entry.encoding)
         if not self.query_one(TextTree).marked:  # the marked ones stay the text while the cursor looks for more
-            self._read_soon(sized(message.source, self.query_one(SizeSlider).value))
+            self._read_soon(sized(entry.source, self.query_one(SizeSlider).value))
 
-    @on(TextTree.Chosen)
-    def _picked(self, message: TextTree.Chosen) -> None:
-        self.take_encoding(message.encoding)
+    @on(Tree.NodeSelected)
+    def _picked(self, event: Tree.NodeSelected[TreeEntry]) -> None:
+        if (entry := event.node.data) is None or not entry.source:
+            return
+        self.take_encoding(entry.encoding)
         marked = self.query_one(TextTree).marked
-        self._take(joined_source(marked) if marked else sized(message.source, self.query_one(SizeSlider).value))
+        self._take(joined_source(marked) if marked else sized(entry.source, self.query_one(SizeSlider).value))
 
     @on(PathInput.Submitted)
     @on(Input.Submitted, "#encoding")
@@ -355,29 +349,29 @@ class ChoosePage(DataPage):
         if source:
             self.read(self.key, asked=asked)
 
-    @on(FactsRead)
-    def _show_facts(self, message: FactsRead) -> None:
-        if message.key != self.key:
+    def show_facts(self, key: TextKey, facts: TextFacts | None, problem: str = "", too_large: str = "") -> None:
+        """Show the facts of a text, or the reason why there are none; those of a text that is not chosen any more are left."""
+        if key != self.key:
             return
         leads = self._take_when_read and self.screen.focused is self._taken_from
         self._is_reading = False
-        self._facts = message.facts
-        if message.facts is not None:
-            text = ChosenText(message.facts.source, self.read_encoding, message.facts, self.rules)
+        self._facts = facts
+        if facts is not None:
+            text = ChosenText(facts.source, self.read_encoding, facts, self.rules)
             self.post_message(self.TextRead(text, self._take_when_read))
-        self._is_too_large = bool(message.too_large)
-        if message.too_large:
-            self.hint(message.too_large)
-        if message.error:
-            words, guess = encoding_hint(message.error)
+        self._is_too_large = bool(too_large)
+        if too_large:
+            self.hint(too_large)
+        if problem:
+            words, guess = encoding_hint(problem)
             self.hint(words, wrong=True)
             if guess and self._take_when_read:
                 self.take_encoding(guess)
                 if leads:
                     self.query_one("#encoding").focus()
         self._show()
-        if message.facts is not None and leads:
-            tree, source = self.query_one(TextTree), message.facts.source
+        if facts is not None and leads:
+            tree, source = self.query_one(TextTree), facts.source
             if not tree.has_focus:
                 tree.show_source(STORIES if is_stories(source) else source, self.read_encoding)
             self.query_one("#use").focus()
@@ -430,24 +424,27 @@ class ChoosePage(DataPage):
 
     @latest("facts")
     async def read(self, key: TextKey, *, asked: bool) -> None:
-        found = await in_thread(self._facts_of, key, asked)
-        self.post_message(found)
-        if found.facts is not None:
-            await self._count(key, KINDS, default_vocabulary(DEFAULT_PRESET, found.facts.bytes))
-
-    def _facts_of(self, key: TextKey, asked: bool) -> FactsRead:
         source, encoding, rules = key
-        working_folder()  # one that was removed is left: in it a relative path has no meaning
-        size = file_size(source)
-        if not asked and size is not None and size > READ_UNASKED:
-            return self.FactsRead(key, None, too_large=f"{short_name(source)}: {bytes_(size)}; enter reads it.")
-        try:
+
+        def facts_of() -> tuple[TextFacts | None, str]:
+            """The facts, or none and a sentence on the size of a text that is too large to be read unasked."""
+            working_folder()  # one that was removed is left: in it a relative path has no meaning
+            size = file_size(source)
+            if not asked and size is not None and size > READ_UNASKED:
+                return None, f"{short_name(source)}: {bytes_(size)}; enter reads it."
             facts = read_facts(source, encoding or None, rules)
+            if facts.entropy_bits_per_byte is not None:
+                grammar_text()  # now, in a thread, so that the key that shows it need not wait
+            return facts, ""
+
+        try:
+            facts, too_large = await in_thread(facts_of)
         except UserError as error:
-            return self.FactsRead(key, None, str(error))
-        if facts.entropy_bits_per_byte is not None:
-            grammar_text()  # now, in a thread, so that the key that shows it need not wait
-        return self.FactsRead(key, facts)
+            self.show_facts(key, None, str(error))
+            return
+        self.show_facts(key, facts, too_large=too_large)
+        if facts is not None:
+            await self._count(key, KINDS, default_vocabulary(DEFAULT_PRESET, facts.bytes))
 
     @latest("count")
     async def count(self, key: TextKey, kinds: Sequence[TokenizerKind], vocabulary: int) -> None:

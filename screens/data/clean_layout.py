@@ -9,7 +9,7 @@ from lab.core.number_format import bytes_, counted, probability, signed_bytes, w
 from lab.data.cleaning.funnel_meter import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
-from screens.blocks.block_layout import EIGHTHS_ACROSS
+from screens.blocks.block_layout import bar
 from screens.widgets.piece_lines import PieceLine, words_lines, wrap_pieces
 from screens.widgets.text_fitting import Piece, fit
 
@@ -49,12 +49,10 @@ def funnel_bar(kept: int, taken: int, raw: int, width: int) -> list[Piece]:
     """A bar of `width` cells for `raw` bytes: what is left after a rule, then what the rule took. Anything taken shows."""
     if not raw:
         return [(" " * width, "")]
-    both = min(width * 8, round((kept + taken) / raw * width * 8))
     if taken <= 0:
-        full, rest = divmod(both, 8)
-        text = "█" * full + (EIGHTHS_ACROSS[rest] if rest else "")
+        text = bar((kept + taken) / raw, width)
         return [(text, "bar"), (" " * (width - len(text)), "")]
-    cells = -(-both // 8)
+    cells = -(-min(width * 8, round((kept + taken) / raw * width * 8)) // 8)
     took = min(cells, max(1, round(taken / raw * width)))
     return [("█" * (cells - took), "bar"), (TAKEN * took, "val"), (" " * (width - cells), "")]
 

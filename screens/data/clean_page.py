@@ -39,7 +39,7 @@ FIRST_RULE = 1
 
 
 class RuleList(PieceLinesView):
-    """The rules, a line each, with the funnel as bars. Posts `Switched` and `Selected`."""
+    """The rules, a line each, with the funnel as bars. Posts `Switched`."""
 
     BORDER_TITLE = "rules, in their order"
     HELP: ClassVar[str | None] = """
@@ -69,12 +69,8 @@ Nothing changes on disk. The rules go with the text to Train, and a run keeps th
 
         rule: str
 
-    class Selected(Message):
-        """Another rule is selected."""
-
     def watch_selected(self, index: int) -> None:
         self.show_line(index + FIRST_RULE, 1)
-        self.post_message(self.Selected())
 
     def action_select(self, by: int) -> None:
         self.selected = max(0, min(len(RULES) - 1, self.selected + by))
@@ -168,6 +164,9 @@ class CleanPage(DataPage):
             yield RuleList(id="rules")
             yield RuleDetail(id="rule")
 
+    def on_mount(self) -> None:
+        self.watch(self.query_one(RuleList), "selected", self._select, init=False)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
             case "cancel":
@@ -222,9 +221,7 @@ class CleanPage(DataPage):
         if self._text is not None:
             self._measure_soon()
 
-    @on(RuleList.Selected)
-    def _select(self, message: RuleList.Selected) -> None:
-        message.stop()
+    def _select(self) -> None:
         self._shows_largest = False
         self.place = 0
         self.query_one(RuleDetail).top = 0

@@ -138,7 +138,8 @@ def in_columns(tables: Sequence[Table], number: int, room: int) -> list[LookLine
         line: list[ColouredPiece] = []
         for at, column in enumerate(columns):
             cell = column[y] if y < len(column) else []
-            line += cropped(cell, room) if at == number - 1 else [*cropped(cell, room, padded=True), (" " * GAP, "")]
+            used = sum(cell_len(text) for text, _ in cell)
+            line += cell if at == number - 1 else [*cell, (" " * (room - used + GAP), "")]
         lines.append(line)
     return lines
 
@@ -150,8 +151,8 @@ def table_lines(table: Table, width: int) -> list[LookLine]:
     return [cropped((*line.pinned, *line.pieces), width) for line in lines]
 
 
-def cropped(pieces: Iterable[ColouredPiece], width: int, *, padded: bool = False) -> list[ColouredPiece]:
-    """The pieces on at most `width` cells, with an ellipsis where they are cut; `padded`: on exactly so many."""
+def cropped(pieces: Iterable[ColouredPiece], width: int) -> list[ColouredPiece]:
+    """The pieces on at most `width` cells, with an ellipsis where they are cut."""
     found: list[ColouredPiece] = []
     used = 0
     for text, kind in pieces:
@@ -160,12 +161,9 @@ def cropped(pieces: Iterable[ColouredPiece], width: int, *, padded: bool = False
             rest = width - used
             cut = set_cell_size(text, rest - 1) if rest > 1 else ""
             found += [(cut, kind), ("…", "dim")] if text.strip() and rest > 0 else [(" " * rest, "")]
-            used = width
             break
         found.append((text, kind))
         used += size
-    if padded and used < width:
-        found.append((" " * (width - used), ""))
     return found
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,7 +16,7 @@ from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, TextSample, places_of, random_start, read_profile, read_sample
 from lab.data.text_source import open_corpus
 from screens.about_key import About, described, keyless
-from screens.background import ends_with_worker, in_thread, latest
+from screens.background import in_thread, latest, now_and_then
 from screens.blocks.piece_view import BlockPieceView
 from screens.data.data_page import NO_TEXT, ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
@@ -119,7 +118,8 @@ class LookPage(DataPage):
 
     @latest("look")
     async def _read(self, text: ChosenText, cleaning: tuple[str, ...]) -> None:
-        profiles = read_profile(text.source, text.encoding or None, _asking_now_and_then(), cleaning)
+        is_time = now_and_then(SECONDS_BETWEEN_PICTURES)
+        profiles = read_profile(text.source, text.encoding or None, lambda progress: is_time(), cleaning)
         try:
             while (profile := await in_thread(next, profiles, None)) is not None:
                 self.profile = profile
@@ -133,7 +133,7 @@ class LookPage(DataPage):
             return
         self._seed = max(1, self._seed + by)
         total = places_of(self.profile.statistics)
-        self._show_text_at(random_start(total, self._seed), total, f"random sample {self._seed}")
+        self._show_sample(self._text, self.cleaning, random_start(total, self._seed), total, f"random sample {self._seed}")
 
     def on_click(self, event: events.Click) -> None:
         view = self.query_one(LookView)
@@ -144,19 +144,18 @@ class LookPage(DataPage):
         passage = self._picture.passages.get(line)
         if passage is not None:
             found = self.profile.statistics.passages[passage]
-            self._show_text_at(round(found.places[0] * total), total, f"repeated passage {passage + 1}")
+            start = round(found.places[0] * total)
+            self._show_sample(self._text, self.cleaning, start, total, f"repeated passage {passage + 1}")
         elif (place := self._picture.place_at(line, offset.x)) is not None:
-            self._show_text_at(int(place * total), total, "the text here")
-
-    def _show_text_at(self, start: int, total: int, title: str) -> None:
-        if self._text is not None:
-            self._show_sample(self._text, self.cleaning, start, total, title)
+            self._show_sample(self._text, self.cleaning, int(place * total), total, "the text here")
 
     @latest("sample")
     async def _show_sample(self, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
+        is_time = now_and_then(SECONDS_BETWEEN_PICTURES)
+
         def read() -> TextSample:
             corpus = open_corpus(text.source, text.encoding or None, cleaning=cleaning)
-            return read_sample(corpus, start, total, _asking_now_and_then())
+            return read_sample(corpus, start, total, lambda progress: is_time())
 
         sample, problem = None, ""
         try:
@@ -199,19 +198,3 @@ class LookPage(DataPage):
             return problem or [[("Reading the text …", "dim")]]
         self._picture = lay_profile(self.profile, width)
         return self._picture.lines if not problem else [*problem, [], *self._picture.lines]
-
-
-def _asking_now_and_then() -> Callable[[float], bool]:
-    """A check for a thread: it ends work that is not wanted any more, and asks for a picture now and then."""
-    end_if_unwanted, last = ends_with_worker(), time.monotonic()
-
-    def check(progress: float) -> bool:
-        nonlocal last
-        end_if_unwanted()
-        now = time.monotonic()
-        if now - last < SECONDS_BETWEEN_PICTURES:
-            return False
-        last = now
-        return True
-
-    return check

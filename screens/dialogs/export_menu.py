@@ -15,6 +15,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.core.visible_text import visible
 from screens.dialogs.ask import ListDialog
+from screens.widgets.text_fitting import short_path
 
 
 def screenshot(app: App[object]) -> str:
@@ -42,13 +43,6 @@ async def save_export(app: App[object], name: str, write: Callable[[Path], int])
     else:
         following = " Any browser opens it." if path.suffix == ".html" else ""
         app.notify(visible(f"Saved {short_path(path)} ({bytes_(size)}).{following}"), markup=False)
-
-
-def short_path(path: Path) -> str:
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except ValueError:
-        return str(path)
 
 
 CHOICES = {

@@ -13,10 +13,11 @@ from lab.engine.method_registry import PROMPT_REPORT, SAVE_TRACE, PromptParams, 
 from lab.views.blocks import View
 from screens.about_key import About, described
 from screens.blocks.view_layout import lay_view, parity_sentence, text_of
-from screens.dialogs.export_menu import screenshot, short_path
+from screens.dialogs.export_menu import screenshot
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 from screens.terminal.clipboard import copy
+from screens.widgets.text_fitting import short_path
 
 WIDE = 200
 """Least width of a view as text, in character cells: room for the columns that a narrow screen leaves out."""

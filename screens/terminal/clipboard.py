@@ -60,7 +60,7 @@ async def copy(app: App[object], text: str) -> str:
     """Copy a text; return what to say of it. Raises: UserError: too long for a clipboard, or no file can be written."""
     from lab.exchange.export_files import make_exports_folder
     from lab.runs.home_folder import home
-    from screens.dialogs.export_menu import short_path
+    from screens.widgets.text_fitting import short_path
 
     text = visible(text, keep="\n\t")
     if (size := len(text.encode("utf-8", "replace"))) > CLIPBOARD_BYTES:

@@ -129,6 +129,7 @@ class BpePage(TokensPage):
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
+        self.watch(self.query_one(MergeList), "cursor", self._show_parts, init=False)
         self.watch(self.app, "text_source", self._text_chosen, init=False)
         for name in ("text_encoding", "text_cleaning", "run_name"):
             self.watch(self.app, name, self._text_changed, init=False)
@@ -323,6 +324,7 @@ class BpePage(TokensPage):
         state = self.state
         self.query_one(PairList).show(state)
         self.query_one(MergeList).show(state)
+        self._show_parts()
         self.query_one(TextStrip).show(state)
         self.query_one(LinePlot).figure = tokens_left(state, self.wanted) if state else None
         self._say_counts()
@@ -342,9 +344,8 @@ class BpePage(TokensPage):
         agreement = f" {agreement_sentence(state, self._run_tokens, self._run)}" if self._run_tokens else ""
         following.left = state.next_sentence + agreement
 
-    @on(MergeList.Chosen)
-    def _show_parts(self, message: MergeList.Chosen) -> None:
-        self.query_one("#bpe-parts", StatusLine).left = message.parts
+    def _show_parts(self) -> None:
+        self.query_one("#bpe-parts", StatusLine).left = self.query_one(MergeList).parts
 
 
 def tokens_left(state: BpeState, text: int) -> Figure:

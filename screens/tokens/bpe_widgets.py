@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -11,7 +11,6 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
@@ -116,16 +115,11 @@ class MergeList(LineScrollView):
     cursor: reactive[int] = reactive(0)
     """Line of the cursor: 0 is the newest merge."""
 
-    @dataclass
-    class Chosen(Message):
-        """The cursor stands on another token: its parts down to single bytes, in words; empty where there is no merge."""
-
-        parts: str
-
     _state: BpeState | None = None
 
     @property
     def parts(self) -> str:
+        """The parts of the token under the cursor down to single bytes, in words; empty where there is no merge."""
         state = self._state
         return state.parts(state.merges[-1 - self.cursor].id) if state and state.merges else ""
 
@@ -138,11 +132,9 @@ class MergeList(LineScrollView):
         self.set_reactive(MergeList.cursor, max(0, min(cursor, count - 1)))
         self.set_extent(count)
         self.show_line(self.cursor)
-        self.post_message(self.Chosen(self.parts))
 
     def watch_cursor(self) -> None:
         self.show_line(self.cursor)
-        self.post_message(self.Chosen(self.parts))
 
     def draw(self, line: int) -> Strip:
         state = self._state
@@ -215,10 +207,8 @@ class TextStrip(LineScrollView):
     HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out."
     BINDINGS = SCROLL_KEYS
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self._state: BpeState | None = None
-        self._lines: list[list[Cell]] = []
+    _state: BpeState | None = None
+    _lines: Sequence[Sequence[Cell]] = ()
 
     def show(self, state: BpeState | None) -> None:
         self._state = state
@@ -231,7 +221,7 @@ class TextStrip(LineScrollView):
         self.lay_out()
 
     def lay_out(self) -> None:
-        self._lines = lay_strip(self._state, self.room) if self._state else []
+        self._lines = lay_strip(self._state, self.room) if self._state else ()
         self.set_extent(len(self._lines))
 
     def draw(self, line: int) -> Strip:

@@ -24,20 +24,13 @@ from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerSource
-    from lab.tokenization.token_alignment import AlignedText
+    from lab.tokenization.token_alignment import AlignedText, Titled
     from lab.tokenization.tokenized_text import TokenizedText
 
 ORDER: tuple[TokenizerSource, ...] = ("bytes", "run", "gpt2")
 """From the smallest pieces to the largest vocabulary; borders are compared between the last two."""
 MOST_TITLE = 14
 DIFFER = "differ"
-
-
-class SideAnswer(NamedTuple):
-    """A text as each of the tokenizers cuts it."""
-
-    named: tuple[NamedTokenizer, ...]
-    texts: tuple[TokenizedText, ...]
 
 
 class AlignedView(CachedLinesView):
@@ -153,7 +146,6 @@ class SideBySidePage(TextPage):
     def __init__(self) -> None:
         super().__init__()
         self._ready: Ready | None = None
-        self._shown: SideAnswer | None = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(most_lines=3, id="tokens-lesson")
@@ -191,31 +183,16 @@ class SideBySidePage(TextPage):
     def job(self) -> tuple[NamedTokenizer, ...] | None:
         return self._ready.named if self._ready is not None else None
 
-    def size_of(self, text: str, job: tuple[NamedTokenizer, ...]) -> int:
-        from lab.tokenization.tokenized_text import changed_range
-
-        if self._shown is None or self._shown.named != job:
-            return len(text)
-        start, _, end = changed_range(self._shown.texts[0].text, text)
-        return end - start
-
-    def answer(self, text: str, job: tuple[NamedTokenizer, ...]) -> SideAnswer:
+    def answer(self, text: str, job: tuple[NamedTokenizer, ...]) -> Titled:
         from lab.tokenization.tokenized_text import tokenize_text
 
-        shown = self._shown
-        before = shown.texts if shown is not None and shown.named == job else [None] * len(job)
-        return SideAnswer(job, tuple(tokenize_text(each.tokenizer, text, old) for each, old in zip(job, before, strict=True)))
+        return [(each.title, tokenize_text(each.tokenizer, text)) for each in job]
 
-    def show_answer(self, result: SideAnswer) -> None:
-        self._shown = result
-        titles = tuple(each.title for each in result.named)
-        self.query_one(AlignedView).show(titles, result.texts)
-        problem = self._ready.problem if self._ready is not None else ""
-        self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))
-
-    def _sentence(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> str:
+    def show_answer(self, result: Titled) -> None:
         from lab.tokenization.token_alignment import example_of, sentence_on
 
-        titled = list(zip(titles, texts, strict=True))
-        example = example_of(texts[0].text)
-        return example.sentence(titled) if example is not None else sentence_on(titled)
+        self.query_one(AlignedView).show(*zip(*result, strict=True))
+        problem = self._ready.problem if self._ready is not None else ""
+        example = example_of(result[0][1].text)
+        sentence = problem or (example.sentence(result) if example is not None else sentence_on(result))
+        self.query_one("#tokens-lesson", StatusLine).say(sentence, error=bool(problem))

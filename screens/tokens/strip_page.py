@@ -14,11 +14,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
-from textual.worker import get_current_worker
 
+from lab.core.errors import UserError
 from lab.tokenization.token_facts import TreeRow
 from screens.about_key import About, described, keyless
-from screens.background import in_thread, latest
+from screens.background import ends_with_worker, in_thread, latest
 from screens.tokens.text_box import TextBox
 from screens.tokens.token_flow import FlowTokens, JoinedCharacters, TokenFlow
 from screens.tokens.tokens_page import SizeBars, TextPage
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer
     from lab.tokenization.token_alignment import TokenLabels, TokenView
     from lab.tokenization.token_facts import TokenFamilies
-    from lab.tokenization.token_frequencies import TokenFrequencies
     from lab.tokenization.tokenized_text import TokenizedText
-    from lab.tokenization.vocabulary_index import VocabularyIndex
+    from lab.tokenization.vocabulary_facts import VocabularyFacts
 
 GAP = 3
 MOST_TREE = 0.5
@@ -119,9 +118,7 @@ class TokenCard(PieceLinesView):
     )
     BINDINGS = SCROLL_KEYS
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.card = CardFacts("")
+    card = CardFacts("")
 
     def show(self, card: CardFacts) -> None:
         """Show another token; the same one stays scrolled as it is."""
@@ -161,11 +158,10 @@ class StripAnswer:
 
 @dataclass(frozen=True)
 class Background:
-    """Facts about a tokenizer: its words by their letters, its vocabulary, and its tokens in the corpus, or why not."""
+    """Facts about a tokenizer: its words by their letters, and its vocabulary with its tokens in the corpus, or why not."""
 
     families: TokenFamilies
-    index: VocabularyIndex
-    frequencies: TokenFrequencies | None = None
+    facts: VocabularyFacts
     problem: str = ""
 
 
@@ -242,7 +238,7 @@ class StripPage(TextPage):
     @property
     def is_settled(self) -> bool:
         known = self._background.get(self.named) if self.named is not None else None
-        counted = known is not None and (known.frequencies is not None or bool(known.problem))
+        counted = known is not None and (known.facts.frequencies is not None or bool(known.problem))
         return super().is_settled and (counted or self.named is None)
 
     @property
@@ -252,22 +248,12 @@ class StripPage(TextPage):
     def job(self) -> StripJob | None:
         return StripJob(self.named, self.view, self.special) if self.named is not None else None
 
-    def size_of(self, text: str, job: StripJob) -> int:
-        from lab.tokenization.tokenized_text import changed_range
-
-        before = self._shown
-        if before is None or before.job != job or before.tokenized.special:
-            return len(text)
-        start, _, end = changed_range(before.tokenized.text, text)
-        return end - start
-
     def answer(self, text: str, job: StripJob) -> StripAnswer:
         from lab.tokenization.token_alignment import TokenLabels, character_label
         from lab.tokenization.tokenized_text import tokenize_text
 
         tokenizer = job.named.tokenizer
-        before = self._shown.tokenized if self._shown is not None else None
-        tokenized = tokenize_text(tokenizer, text, before, special=job.special)
+        tokenized = tokenize_text(tokenizer, text, special=job.special)
         key = (id(tokenizer), job.view)
         labels = self._labels.get(key)
         if labels is None or labels.tokenizer is not tokenizer:
@@ -368,9 +354,9 @@ class StripPage(TextPage):
     def _corpus_fact(self, known: Background | None, id_: int) -> str:
         from lab.tokenization.token_facts import frequency_fact
 
-        if known is None or (known.frequencies is None and not known.problem):
+        if known is None or (known.facts.frequencies is None and not known.problem):
             return "being counted …"
-        return frequency_fact(known.frequencies, id_) if known.frequencies is not None else known.problem
+        return frequency_fact(known.facts.frequencies, id_) if known.facts.frequencies is not None else known.problem
 
     def _count(self) -> None:
         if self.named is None or not self.is_shown:
@@ -382,24 +368,36 @@ class StripPage(TextPage):
 
     @latest("count")
     async def _count_in_thread(self, asked: CountRequest) -> None:
+        from lab.core.number_format import bytes_
         from lab.tokenization.token_facts import TokenFamilies
-        from lab.tokenization.token_frequencies import frequencies_for
+        from lab.tokenization.token_frequencies import TokenFrequencies, counted_corpus, frequencies_in
+        from lab.tokenization.vocabulary_facts import VocabularyFacts
         from lab.tokenization.vocabulary_index import VocabularyIndex
 
-        worker, named = get_current_worker(), asked[0]
+        end_if_unwanted, named = ends_with_worker(), asked[0]
+
+        def check(done: int, total: int) -> None:
+            end_if_unwanted()
+            if not total and done > MOST_COUNTED:  # bytes of a text in use
+                raise UserError(f"not counted: the text in use is longer than {bytes_(MOST_COUNTED)}")
+
+        def count() -> TokenFrequencies:
+            return frequencies_in(counted_corpus(*asked), named.tokenizer, check)
+
         known = self._background.get(named)
         families = known.families if known else await in_thread(TokenFamilies, named.tokenizer)
-        index = known.index if known else await in_thread(VocabularyIndex, named.tokenizer)
-        self._know(named, Background(families, index))
-        counted = await in_thread(frequencies_for, *asked, MOST_COUNTED, lambda: not worker.is_cancelled)
-        self._know(named, Background(families, index, *counted))
+        index = known.facts.index if known else await in_thread(VocabularyIndex, named.tokenizer)
+        self._know(named, Background(families, VocabularyFacts(index)))
+        try:
+            self._know(named, Background(families, VocabularyFacts(index, await in_thread(count))))
+        except UserError as error:
+            self._know(named, Background(families, VocabularyFacts(index), str(error)))
 
     def _know(self, named: NamedTokenizer, found: Background) -> None:
         from lab.core.number_format import counted
-        from lab.tokenization.vocabulary_facts import VocabularyFacts
 
         self._background[named] = found
-        listed, facts = self._vocabulary, VocabularyFacts(found.index, found.frequencies)
+        listed, facts = self._vocabulary, found.facts
         listed.show(facts, facts.ordered(facts.marks("all"), "id"))
         listed.border_title = f"vocabulary of {named.title} · {counted(facts.size, 'token')} · [ ] to its page"
         self._show_card(self.query_one(TokenFlow).chosen)

@@ -4,7 +4,7 @@ from rich.segment import Segment
 from textual import events
 from textual.strip import Strip
 from textual.widgets import TextArea
-from textual.widgets.text_area import Selection
+from textual.widgets.text_area import Document, Selection
 
 from lab.core.visible_text import visible
 from screens.about_key import About, described, keyless
@@ -60,20 +60,16 @@ class TextBox(TextArea):
     @property
     def character_before_cursor(self) -> int:
         """Place of the character before the cursor, 0 at the beginning."""
-        row, column = self.selection.end
-        newline = len(self.document.newline)
-        return max(0, sum(map(len, self.document.lines[:row])) + newline * row + column - 1)
+        return max(0, self._document.get_index_from_location(self.selection.end) - 1)
 
     def select_characters(self, first: int, end: int) -> None:
-        self.selection = Selection(self._location(first), self._location(end))
+        size = len(self.text)
+        self.selection = Selection(*(self._document.get_location_from_index(min(place, size)) for place in (first, end)))
 
-    def _location(self, place: int) -> tuple[int, int]:
-        newline = len(self.document.newline)
-        for row, line in enumerate(self.document.lines):
-            if place <= len(line):
-                return row, place
-            place -= len(line) + newline
-        return self.document.end
+    @property
+    def _document(self) -> Document:
+        assert isinstance(self.document, Document)
+        return self.document
 
     def on_focus(self) -> None:
         """Leave nothing selected: a letter typed replaces no token that was only looked at."""

@@ -22,15 +22,6 @@ from screens.widgets.text_fitting import fit
 NO_TOKENS = np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True)
-class Joined:
-    """A character that no single token holds, over the tokens [first, end) that do."""
-
-    character: str
-    first: int
-    end: int
-
-
 @dataclass(frozen=True, eq=False)
 class JoinedCharacters:
     """All characters that no single token holds, in order."""
@@ -87,13 +78,10 @@ class FlowLayout:
         found = bisect_right(self.ends, self._before(tokens.start) + max(0, cell), tokens.start, tokens.stop)
         return min(found, tokens.stop - 1)
 
-    def joined_in(self, row: int) -> list[Joined]:
-        """The joined characters that have tokens in a row."""
-        if not self.joined_ends:
-            return []
+    def joined_in(self, row: int) -> range:
+        """The numbers of the joined characters that have tokens in a row."""
         tokens = self.tokens_of(row)
-        first, end = bisect_right(self.joined_ends, tokens.start), bisect_left(self.joined_firsts, tokens.stop)
-        return [Joined(self.joined.label_of(at), self.joined_firsts[at], self.joined_ends[at]) for at in range(first, end)]
+        return range(bisect_right(self.joined_ends, tokens.start), bisect_left(self.joined_firsts, tokens.stop))
 
 
 def lay_tokens(
@@ -102,10 +90,6 @@ def lay_tokens(
     """Wrap tokens into rows, a joined character's into one where they fit. After each of `breaks` a row ends."""
     widths = np.minimum(widths, max(1, room - gap))
     ends = np.cumsum(widths + gap)
-    if not len(joined.firsts):
-        rows = wrap_rows(ends, breaks, room)
-        lines = range(0, len(rows) * (1 + below), 1 + below)
-        return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, lines, len(lines) * (1 + below), joined, (), (), below)
     joined_firsts, joined_ends = joined.firsts.tolist(), joined.ends.tolist()
 
     def whole_characters(start: int, end: int) -> int:
@@ -116,12 +100,12 @@ def lay_tokens(
         return moved
 
     rows = wrap_rows(ends, breaks, room, whole_characters)
-    starts = np.array(rows)
+    starts = np.array(rows, np.int64)
     first_joined = np.searchsorted(joined.ends, starts, "right")
     has_joined = np.append(joined.firsts, len(widths))[first_joined] < np.append(starts[1:], len(widths))
-    at = (np.arange(len(rows)) * (1 + below) + np.cumsum(has_joined)).tolist()
-    height = at[-1] + 1 + below
-    return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, at, height, joined, joined_firsts, joined_ends, below)
+    lines = (np.arange(len(rows)) * (1 + below) + np.cumsum(has_joined)).tolist()
+    height = lines[-1] + 1 + below if rows else 0
+    return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, lines, height, joined, joined_firsts, joined_ends, below)
 
 
 BAR = "│"
@@ -147,13 +131,13 @@ def joined_line(layout: FlowLayout, row: int) -> list[tuple[str, bool]]:
     """The line above a row: each joined character over its tokens, `╭─🙂─╮`, with the cells between; True for characters."""
     pieces: list[tuple[str, bool]] = []
     tokens, at = layout.tokens_of(row), 0
-    for each in layout.joined_in(row):
-        first, last = max(each.first, tokens.start), min(each.end, tokens.stop) - 1
+    for number in layout.joined_in(row):
+        first, last = max(layout.joined_firsts[number], tokens.start), min(layout.joined_ends[number], tokens.stop) - 1
         start = max(at, layout.start_of(first))
         width = layout.start_of(last) + layout.widths[last] - start
         if width < 1:
             continue
-        pieces += [(" " * (start - at), False), (_over(each.character, width), True)]
+        pieces += [(" " * (start - at), False), (_over(layout.joined.label_of(number), width), True)]
         at = start + width
     return pieces
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -12,11 +10,10 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.reactive import var
 from textual.widgets import Input
-from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
 from screens.about_key import About, described, keyless
-from screens.background import in_thread, latest
+from screens.background import in_thread, latest, now_and_then
 from screens.blocks.block_view import BlockView
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_list import CountRequest, VocabularyList
@@ -130,14 +127,10 @@ class VocabularyPage(TokensPage):
         from lab.tokenization.vocabulary_facts import VocabularyFacts, vocabulary_facts
         from lab.tokenization.vocabulary_index import VocabularyIndex
 
-        worker, told = get_current_worker(), time.monotonic()
+        is_time = now_and_then(SECONDS_BETWEEN_NEWS)
 
         def progress(done: int, total: int) -> None:
-            nonlocal told
-            if worker.is_cancelled:
-                raise asyncio.CancelledError
-            if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
-                told = time.monotonic()
+            if is_time():
                 self.call_later(self._show_progress, asked, done, total)
 
         def counted() -> VocabularyFacts:

@@ -21,7 +21,7 @@ from lab.core.machine import machine
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import shown_source
-from lab.data.statistics.text_statistics import count_tokens, count_tokens_of, read_facts
+from lab.data.statistics.text_statistics import CountRequest, count_tokens, count_tokens_of, read_facts
 from lab.data.text_source import open_corpus
 from lab.planning.fine_tuning import BaseRun, base_run, fine_tuning_facts
 from lab.planning.plan_for_minutes import MinutesPlan, plan_facts, shape_in_words
@@ -88,7 +88,8 @@ def count_text(key: CountKey) -> tuple[TextSize, str, tuple[str, str] | None]:
         if key.base is not None:
             count = count_tokens_of(tokenizer_of(Run(key.base)), source, encoding, cleaning)
         else:
-            count = count_tokens(source, encoding, key.tokenizer, int(key.vocab), cleaning)  # type: ignore[arg-type]
+            request = CountRequest(source, encoding, key.tokenizer, int(key.vocab), cleaning)  # type: ignore[arg-type]
+            count = count_tokens(request)
     except UserError as error:
         return text, name, ("", str(error))
     except (TokenizerError, VocabularyError) as error:

@@ -412,7 +412,8 @@ Training continues when you leave this screen, the lab, or the terminal.
     @work(group="export", exit_on_error=True)
     async def action_export(self) -> None:
         from lab.exchange.export_files import run_export_name, write_report
-        from screens.dialogs.export_menu import OF_A_RUN, ExportMenu, save_export, save_screenshot, short_path
+        from screens.dialogs.export_menu import OF_A_RUN, ExportMenu, save_export, save_screenshot
+        from screens.widgets.text_fitting import short_path
 
         run = self.lab.run_name
         kind = await self.app.push_screen_wait(ExportMenu(short_path(home() / "exports"), OF_A_RUN))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 from rich.cells import cell_len, set_cell_size
@@ -129,6 +130,12 @@ def wide_breaks(text: str, width: int) -> list[int]:
 def printable(text: str) -> str:
     """Text as it can be shown on lines of its own; tabs become spaces."""
     return visible(text.replace("\t", "    ").replace("\r\n", "\n"), keep="\n")
+
+
+def short_path(path: Path) -> str:
+    """The path with the user's home as `~`."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
 
 
 def whole_sentences(text: str, width: int, lines: int) -> str:

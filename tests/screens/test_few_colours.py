@@ -104,7 +104,7 @@ def few_colours(patch: pytest.MonkeyPatch, terminal: str) -> None:
 @pytest.mark.parametrize("terminal", ["16", "none"])
 async def test_main_views(terminal: str, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch, snapshot: Any) -> None:
     show_home_as(monkeypatch, "/home/you/runs")
-    monkeypatch.setattr("screens.data.choose_inputs.shortened", lambda folder: "~/texts")
+    monkeypatch.setattr("screens.data.choose_inputs.short_path", lambda folder: "~/texts")
     few_colours(monkeypatch, terminal)
     for name, cells in (await main_views(make_run, until, few=terminal == "none")).items():
         assert codes_of(cells) <= (PLAIN if terminal == "none" else PLAIN | SIXTEEN), name

@@ -35,7 +35,7 @@ def some_runs(make_run: Any) -> None:
 def pictured(snap_compare: Any, until: Until, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Compares the screen of an app with its picture once it is ready, with these settings typed and keys pressed."""
     show_home_as(monkeypatch, "/home/you/runs")
-    monkeypatch.setattr("screens.data.choose_inputs.shortened", lambda folder: "~/texts")
+    monkeypatch.setattr("screens.data.choose_inputs.short_path", lambda folder: "~/texts")
 
     def compare(app: LabApp, size: tuple[int, int], is_ready: Callable[[Any], object], *keys: str, **typed: str) -> bool:
         async def ready(pilot: Pilot[None]) -> None:

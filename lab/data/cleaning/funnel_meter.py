@@ -169,11 +169,10 @@ class FunnelMeter:
         self._end_document()
         self._number += 1
 
-    def begin_part(self, text: str) -> None:
-        self._raw += utf8_bytes(text)
-
-    def end_part(self, text: str) -> None:
-        self._kept += utf8_bytes(text)
+    def add(self, raw: str, kept: str) -> None:
+        """Count a part of the document, and what the rules have given back for it."""
+        self._raw += utf8_bytes(raw)
+        self._kept += utf8_bytes(kept)
 
     def measured(self, at: int, cleaner: Cleaner, text: str, last: bool) -> str:
         """The text as a rule leaves it."""

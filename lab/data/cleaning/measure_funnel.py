@@ -139,10 +139,14 @@ def funnel_of(corpus: Corpus, progress: Progress | None = None) -> Funnel:
     )
 
 
+def is_utf8(encoding: str) -> bool:
+    return encoding.replace("_", "-") in ("utf-8", "ascii")
+
+
 def describe_decoding(corpus: Corpus, raw_bytes: int) -> str:
     """The effect of decoding in words; empty where the text is the files' bytes."""
     encoding, file_bytes = corpus.encoding, corpus.file_bytes
-    if encoding.replace("_", "-") in ("utf-8", "ascii"):
+    if is_utf8(encoding):
         marks, rest = divmod(file_bytes - raw_bytes, BYTE_ORDER_MARK_BYTES)
         if not 0 < marks <= corpus.opened_documents or rest:
             return ""

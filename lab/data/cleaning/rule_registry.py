@@ -240,10 +240,9 @@ def clean_documents(
 
 
 def _through(cleaners: list[Cleaner], text: str, meter: FunnelMeter | None, *, last: bool) -> str:
-    if meter:
-        meter.begin_part(text)
+    kept = text
     for at, cleaner in enumerate(cleaners):
-        text = cleaner.clean(text, last) if meter is None else meter.measured(at, cleaner, text, last)
+        kept = cleaner.clean(kept, last) if meter is None else meter.measured(at, cleaner, kept, last)
     if meter:
-        meter.end_part(text)
-    return text
+        meter.add(text, kept)
+    return kept

@@ -206,53 +206,42 @@ def profile_as_json(profile: TextProfile) -> dict[str, object]:
         "encoding": profile.encoding,
         "encoding_decision": profile.decision,
         "left_out": profile.left_out,
-        "bytes": found.bytes,
-        "characters": found.characters,
-        "lines": found.lines,
-        "empty_lines": found.empty_lines,
-        "words": found.words,
-        "line_endings": {"lf": found.endings.lf, "crlf": found.endings.crlf, "cr": found.endings.cr},
+        **_fields(found, "bytes", "characters", "lines", "empty_lines", "words"),
+        "line_endings": _fields(found.endings, "lf", "crlf", "cr"),
         "character_classes": dict(found.classes),
         "languages": dict(found.languages),
-        "language_spacing": found.language_spacing,
-        "distinct_characters": found.distinct_characters,
+        **_fields(found, "language_spacing", "distinct_characters"),
         "common_characters": _characters(found.common_characters),
         "rare_characters": _characters(found.rare_characters),
-        "letter_words": found.letter_words,
-        "distinct_words": found.distinct_words,
-        "words_once": found.words_once,
+        **_fields(found, "letter_words", "distinct_words", "words_once"),
         "word_count_error": found.word_error,
         "common_words": [{"word": word, "count": number} for word, number in found.common_words],
         "rare_words": list(found.rare_words),
-        "line_length": {"longest": found.lengths.longest, "median": found.lengths.median, "mean": found.lengths.mean},
+        "line_length": _fields(found.lengths, "longest", "median", "mean"),
         "line_lengths": [{"characters": name, "lines": number} for name, number in length_bins(found.lengths)],
-        "distinct_lines": found.distinct_lines,
-        "repeated_lines": found.repeated_lines,
-        "repeated_line_characters": found.repeated_line_characters,
+        **_fields(found, "distinct_lines", "repeated_lines", "repeated_line_characters"),
         "line_count_error": found.line_error,
         "common_lines": [{"line": line, "count": number} for line, number in found.common_lines],
-        "repeated_passages": None
-        if repeats is None
-        else {
+        "repeated_passages": repeats
+        and {
             "least_characters": WINDOW,
             "characters": repeats.characters,
             "is_exact": repeats.spacing == 1,
             "share": repeats.share,
             "share_error": repeats.error,
-            "density": list(repeats.density),
+            "density": repeats.density,
             "longest": [
-                {
-                    "characters": passage.length,
-                    "copies": passage.copies,
-                    "places": list(passage.places),
-                    "begins": passage.excerpt,
-                }
-                for passage in found.passages
+                {"characters": each.length, **_fields(each, "copies", "places"), "begins": each.excerpt}
+                for each in found.passages
             ],
         },
-        "files": [{"name": file.name, "bytes": file.bytes} for file in profile.files],
+        "files": [file._asdict() for file in profile.files],
         "entropy_bits_per_byte": profile.entropy_bits_per_byte,
     }
+
+
+def _fields(of: object, *names: str) -> dict[str, object]:
+    return {name: getattr(of, name) for name in names}
 
 
 def _characters(pairs: Sequence[tuple[str, int]]) -> list[dict[str, object]]:

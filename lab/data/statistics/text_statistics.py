@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import os
 from dataclasses import dataclass
 
 import msgspec
@@ -10,12 +9,12 @@ import msgspec
 from lab.core.child_process import Progress, Reply, answer, ask_process, lower_priority
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, counted
-from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel_meter import nothing_left
+from lab.data.cleaning.measure_funnel import describe_decoding, is_utf8
 from lab.data.corpus import Corpus, preview
 from lab.data.source_files import SourceStamp, can_be_read_again, is_one_file, source_stamp
-from lab.data.text_source import open_corpus, path_of
+from lab.data.text_source import open_corpus
 from lab.data.train_val_split import Split, pieces, split_text, training_text
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import TokenizerError, TokenizerKind
@@ -80,13 +79,7 @@ def read_facts(source: str, encoding: str | None = None, cleaning: tuple[str, ..
     return _read_facts(source, encoding, cleaning, source_stamp(source))
 
 
-def count_tokens(
-    source: str,
-    encoding: str | None,
-    kind: TokenizerKind,
-    vocab_size: int,
-    cleaning: tuple[str, ...] = DEFAULT_RULES,
-) -> TokenCount:
+def count_tokens(request: CountRequest) -> TokenCount:
     """The text's length in tokens. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
 
     Raises:
@@ -94,8 +87,7 @@ def count_tokens(
         TokenizerError: if the vocabulary cannot be made.
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
-    request = CountRequest(source, encoding, kind, vocab_size, cleaning)
-    key = request, source_stamp(source)
+    key = request, source_stamp(request.source)
     if key not in _counts:
         _counts[key] = _count_tokens(request)
     return _counts[key]
@@ -117,7 +109,7 @@ async def run_count_process(request: CountRequest) -> TokenCount:
 
 def _work(request: CountRequest, progress: Progress) -> CountReply:
     try:
-        return CountReply(count=count_tokens(*msgspec.structs.astuple(request)))
+        return CountReply(count=count_tokens(request))
     except (TokenizerError, VocabularyError) as error:
         raise UserError(str(error)) from error
 
@@ -157,26 +149,20 @@ def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], st
 
 
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
+    steps = corpus.measure().funnel
+    raw = steps[0].bytes_in if steps else cleaned
     if corpus.cleaning != DEFAULT_RULES:
-        funnel = corpus.measure().funnel
-        raw = funnel[0].bytes_in if funnel else cleaned
         return f"{', '.join(corpus.cleaning) or 'no rule'}: {bytes_(cleaned)} of {bytes_(raw)} kept"
     if is_builtin(corpus.source):
         return "nothing to clean"
     if not is_one_file(corpus.source):
         return "each file decoded into UTF-8, lines end in \\n"
-    path = path_of(corpus.source)
-    with open_regular(path, follow=True) as file:
-        head = file.read(1 << 16)
-    mark = head.startswith(b"\xef\xbb\xbf")
-    if corpus.encoding.replace("_", "-") not in ("utf-8", "ascii"):
-        size = bytes_(os.path.getsize(path))
-        return f"decoded from {corpus.encoding} ({size}) into UTF-8 ({bytes_(cleaned)}), lines end in \\n"
-    dropped = os.path.getsize(path) - cleaned - (3 if mark else 0)
-    changes = ["byte-order mark dropped"] if mark else []
-    if dropped:
-        changes.append(f"{counted(dropped, 'line end')} \\r\\n made \\n")
-    elif b"\r" in head:
+    if not is_utf8(corpus.encoding):
+        return f"{describe_decoding(corpus, cleaned)}, lines end in \\n"
+    changes = ["byte-order mark dropped"] if corpus.file_bytes > raw else []
+    if raw > cleaned:
+        changes.append(f"{counted(raw - cleaned, 'line end')} \\r\\n made \\n")
+    elif steps[0].passages_changed:
         changes.append("line ends \\r made \\n")
     return " and ".join(changes) if changes else "nothing to clean: UTF-8, lines end in \\n"
 

@@ -7,7 +7,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data import find_text_files
 from lab.data.find_text_files import describe_left_out, find_by_pattern, find_in_folder, fixed_part
-from lab.data.path_completion import Matches, listing, matching_files
+from lab.data.path_completion import listing, matching_files
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ def test_every_word_must_be_in_the_path_and_hidden_names_are_left_out(tmp_path: 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    assert matching_files(tmp_path, "NOTES") == Matches(("Notes.txt", "a/notes-2.md", "a/b/notes-3.txt"), True)
-    assert matching_files(tmp_path, "b/ txt") == Matches(("a/b/notes-3.txt",), True)
-    assert matching_files(tmp_path, "notes", lambda: True).files == ()
+    assert matching_files(tmp_path, "NOTES") == (["Notes.txt", "a/notes-2.md", "a/b/notes-3.txt"], True)
+    assert matching_files(tmp_path, "b/ txt") == (["a/b/notes-3.txt"], True)
+    assert matching_files(tmp_path, "notes", lambda: True)[0] == []
     monkeypatch.setattr("lab.data.path_completion.MOST_FOUND", 2)
-    assert matching_files(tmp_path, "txt") == Matches(("Notes.txt", "a/other.txt"), False), "a search that ended at its limit"
+    assert matching_files(tmp_path, "txt") == (["Notes.txt", "a/other.txt"], False), "a search that ended at its limit"

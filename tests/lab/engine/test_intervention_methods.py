@@ -140,7 +140,8 @@ def test_a_direction_does_what_a_plain_hook_of_the_model_does(
         return streams[-1]
 
     cat, dog = (stream_of(text)[-1] for text in ("The cat", "The dog"))
-    word = tiny.model.wte.weight[tiny.tokenizer.encode("cat")[-1]]
+    (id_,) = tiny.tokenizer.encode(" cat")
+    word = tiny.model.wte.weight[id_]
     added = -0.7 * stream_of(PROMPT)[1:].norm(dim=-1).mean() * (cat - dog) / (cat - dog).norm()
     unit = word / word.norm()
 

@@ -7,7 +7,7 @@ import pytest
 
 from lab.core.limits import LIMITS
 from lab.core.machine import machine
-from lab.data.statistics.text_statistics import count_tokens
+from lab.data.statistics.text_statistics import CountRequest, count_tokens
 from lab.planning.default_hyperparameters import MANY_EPOCHS, default_dropout
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
@@ -177,7 +177,7 @@ def test_what_the_form_shows_is_what_is_prepared(typed: dict[str, str], home: Pa
     path.write_text("The big dog met the old cat. Then they ran home, and the wet bird sang.\n" * 300)
     settings = Settings(**({"preset": "nano", "vocab": "" if "tokenizer" in typed else "270"} | typed))
     vocab_size = 256 if "tokenizer" in typed else int(settings.vocab)
-    count = count_tokens(str(path), None, settings.tokenizer, vocab_size)  # type: ignore[arg-type]
+    count = count_tokens(CountRequest(str(path), None, settings.tokenizer, vocab_size))  # type: ignore[arg-type]
     text = TextSize(str(path), None, path.stat().st_size, count.tokens)
     plan = make_plan(settings, text, machine())
     assert plan.run is not None

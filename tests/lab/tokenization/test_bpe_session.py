@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.data.text_source import open_corpus
 from lab.runs.find_runs import open_run
 from lab.tokenization.bpe_by_steps import BpeLearner, Merge
-from lab.tokenization.bpe_session import BpeSession, agreement_sentence, encode_with, merges_view
+from lab.tokenization.bpe_session import BpeSession, agreement_sentence, merges_view
 from lab.tokenization.learnable_text import LearnableText, read_run_text, read_training_part, whole_text
 from lab.views.blocks import Table
 from models.tokenizers.tokenizer import PATTERN, Tokenizer
@@ -29,8 +29,10 @@ def test_a_phrase_is_encoded_as_tiktoken_does_with_the_same_merges() -> None:
         state = session.state
         ranks = {token: id_ for id_, token in enumerate(state.vocabulary)}
         oracle = tiktoken.Encoding("test", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
-        for word in ("running", " runs", " ran", " dogs", "ünïcode"):
-            assert encode_with(state.merges, word.encode()) == oracle.encode(word)
+        words = ("running", " runs", " ran", " dogs", " ünïcode")
+        pieces = merges_view(state, "".join(words)).blocks[0]
+        assert isinstance(pieces, Table)
+        assert [row[1].text for row in pieces.rows] == ["│".join(map(state.label, oracle.encode(word))) for word in words]
 
 
 def test_the_view_begins_with_bytes_lists_the_newest_merge_first_and_counts_the_phrase() -> None:

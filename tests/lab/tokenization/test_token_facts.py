@@ -3,7 +3,7 @@
 import functools
 
 from lab.experiments.tokens import parts
-from lab.tokenization.token_facts import HEX_BYTES, TextCounts, TokenFamilies, hex_of, merge_fact, merge_table
+from lab.tokenization.token_facts import HEX_BYTES, TokenFamilies, hex_of, merge_fact, merge_table
 from lab.tokenization.vocabulary_facts import origin_of
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -38,10 +38,7 @@ def test_what_is_no_word_has_none_and_a_letter_only_itself() -> None:
     assert sorted(relatives("a")) == [" A", " a", "A", "a"]
 
 
-def test_counts_in_words_and_the_bytes_of_a_long_token_are_cut() -> None:
-    assert TextCounts(7, 8, 4).sentence == "7 characters = 8 bytes = 4 tokens: 1.75 characters per token"
-    assert TextCounts(1, 1, 1).sentence == "1 character = 1 byte = 1 token: 1.00 characters per token"
-    assert TextCounts(0, 0, 0).sentence == "0 characters = 0 bytes = 0 tokens"
+def test_the_bytes_of_a_long_token_are_cut() -> None:
     assert hex_of("é".encode()) == "c3 a9"
     assert hex_of(b"-" * (HEX_BYTES + 1)) == "2d " * HEX_BYTES + "…"
 

@@ -6,7 +6,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.named_tokenizer import NamedTokenizer
-from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_for
+from lab.tokenization.token_frequencies import TokenFrequencies, counted_corpus, frequencies_in
 from lab.tokenization.vocabulary_facts import (
     EmbeddingDistances,
     VocabularyFacts,
@@ -74,8 +74,7 @@ def test_facts_of_a_run_and_of_the_text_of_one() -> None:
         facts = vocabulary_facts(index, named, "demo", source, "", cleaning, lambda done, total: None)
         assert facts.frequencies is not None
         assert facts.distances is None, "the run's model has another vocabulary"
-        of_card, _ = frequencies_for(named, "demo", source, "", cleaning, 1 << 20, lambda: True)
-        assert of_card is not None
+        of_card = frequencies_in(counted_corpus(named, "demo", source, "", cleaning), named.tokenizer)
         assert (of_card.corpus, of_card.total) == (facts.frequencies.corpus, facts.frequencies.total), "one corpus for both pages"
         return facts.frequencies.corpus
 

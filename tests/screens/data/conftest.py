@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from msgspec.structs import astuple
 from textual.pilot import Pilot
 
 from lab.data.cleaning import measure_funnel
@@ -21,7 +20,7 @@ def _read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count and measure in threads: each text that comes into view would start a process or two. One test has those."""
 
     async def count(request: CountRequest) -> TokenCount:
-        return await asyncio.to_thread(count_tokens, *astuple(request))
+        return await asyncio.to_thread(count_tokens, request)
 
     async def measure(request: measure_funnel.FunnelRequest, progress: object) -> measure_funnel.FunnelReply:
         return await asyncio.to_thread(measure_funnel._work, request, lambda done, total: None)

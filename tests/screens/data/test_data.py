@@ -14,7 +14,7 @@ from lab.data.cleaning.measure_funnel import FunnelReply, FunnelRequest, run_fun
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.data.source_files import recent_texts
 from lab.data.statistics import text_statistics
-from lab.data.statistics.text_statistics import TokenCount, count_tokens, read_facts, run_count_process
+from lab.data.statistics.text_statistics import CountRequest, TokenCount, count_tokens, read_facts, run_count_process
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
@@ -199,7 +199,7 @@ async def test_the_text_in_use_is_read_in_its_encoding_and_a_late_answer_in_anot
         page.query_one("#encoding", Input).focus()
         await pilot.press("enter")
         await until(pilot, lambda: "decoded from iso8859-1" in facts(pilot).get("cleaned", ""))
-        page.post_message(ChoosePage.FactsRead((str(french), "cp1252", page.rules), late))
+        page.show_facts((str(french), "cp1252", page.rules), late)
         await pilot.pause()
         assert "decoded from iso8859-1" in facts(pilot)["cleaned"]
         text = screen_of(pilot).text
@@ -444,7 +444,7 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         assert page.funnel is not None
         assert page.funnel.steps[1].passages_changed == 20
         kept = page.funnel.kept_bytes
-        tokens = count_tokens("web.txt", None, "bpe", default_vocabulary(DEFAULT_PRESET, kept), page.rules).tokens
+        tokens = count_tokens(CountRequest("web.txt", None, "bpe", default_vocabulary(DEFAULT_PRESET, kept), page.rules)).tokens
         assert bar.steps[1:] == (f"cleaned {kept} B", f"tokens {tokens} bpe")
         screen.page = "choose"
         await until(pilot, lambda: screen.text is not None and screen.text.facts.bytes == kept)

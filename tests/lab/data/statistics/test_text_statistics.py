@@ -6,7 +6,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.source_files import file_size
 from lab.data.statistics.text_profile import read_profile
-from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
+from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, CountRequest, count_tokens, read_facts
 from lab.data.text_source import open_corpus
 from lab.data.token_file import tokenize_corpus
 from lab.data.train_val_split import split_text
@@ -51,13 +51,13 @@ def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
 def test_a_short_text_is_counted_exactly_and_a_long_one_estimated_from_its_beginning(tmp_path: Path) -> None:
     text = LINE * 200
     source = write(tmp_path / "a.txt", text.encode())
-    assert count_tokens(source, None, "bytes", 256).tokens == len(text.encode())
-    counted = count_tokens(source, None, "bpe", 300)
+    assert count_tokens(CountRequest(source, None, "bytes", 256)).tokens == len(text.encode())
+    counted = count_tokens(CountRequest(source, None, "bpe", 300))
     assert counted.tokens == len(Tokenizer.train([text], 300).encode(text))
     assert counted.exact
-    assert count_tokens(source, None, "gpt2", 50257).tokens == len(Tokenizer.gpt2().encode(text))
+    assert count_tokens(CountRequest(source, None, "gpt2", 50257)).tokens == len(Tokenizer.gpt2().encode(text))
     lines = 2 * SAMPLE_CHARACTERS // len(LINE)
-    counted = count_tokens(write(tmp_path / "long.txt", (LINE * lines).encode()), None, "bpe", 300)
+    counted = count_tokens(CountRequest(write(tmp_path / "long.txt", (LINE * lines).encode()), None, "bpe", 300))
     assert not counted.exact
     assert counted.tokens == pytest.approx(lines * len(Tokenizer.train([text], 300).encode(LINE)), rel=0.01)
 
@@ -85,5 +85,5 @@ def test_several_files_are_counted_as_a_run_counts_them(tmp_path: Path) -> None:
     split = split_text(corpus)
     tokenizer = train_tokenizer("bpe", 300, corpus, split, lambda _: None)
     written = tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.out")
-    count = count_tokens(f"{tmp_path}/*.txt", None, "bpe", 300)
+    count = count_tokens(CountRequest(f"{tmp_path}/*.txt", None, "bpe", 300))
     assert (count.tokens, count.vocab_size, count.exact) == (written.tokens, tokenizer.vocab_size, True)
