@@ -21,6 +21,7 @@ from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
+from screens.inspect.feature_keys import FeatureKeys
 from screens.inspect.guessing import Guessing
 from screens.inspect.inspect_part import InspectHost, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import InterventionKeys
@@ -109,7 +110,7 @@ class InspectScreen(InspectHost):
         *TokenSampling.BINDINGS,
         *(*Explanations.BINDINGS, *YourFunctions.BINDINGS),
         *ViewExport.BINDINGS,
-        *InterventionKeys.BINDINGS,
+        *(*FeatureKeys.BINDINGS, *InterventionKeys.BINDINGS),
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
@@ -143,7 +144,7 @@ class InspectScreen(InspectHost):
         self._tour = Tour(self, self._steps)
         drawing = AttentionShading(self, self._bar), ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling)
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
-        about_model = (self._explanations, self._interventions, self._second, YourFunctions(self, self._steps))
+        about_model = (self._explanations, self._interventions, self._second, YourFunctions(self, self._steps), FeatureKeys(self))
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._actions = {act.__name__.removeprefix("do_"): (part, act) for part in self._parts for act in part.actions()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
