@@ -25,28 +25,26 @@ class FeatureMethods:
         opened = self.models.model(params.run, params.checkpoint)
         if (done := self._done.get(opened.run.path)) is not None:
             words = f"Features of {opened.run.name} are being fitted: {probability(done, 0)}. x stops; all else can be used."
-            return View("features", "features", words, [], is_partial=True)
+            return View("fitting", "features", words, [], is_partial=True)
         context = ExperimentContext(opened, self.models.traces, width=params.width_hint or 0)
         try:
             found = load_features(context)
         except UserError as error:
-            is_moment = params.checkpoint.isdecimal()
-            return View("features", "features", str(error), []) if is_moment else without_features(context, str(error))
+            if params.checkpoint.isdecimal():  # a moment of the training, whose features would replace those of its end
+                return View("features", "features", str(error), [])
+            return without_features(context, str(error))
         if found is None:
             return without_features(context)
         stage = trace_prompt(self.models, params)
         return placed(card_view(context, found, params.ref) if params.ref else token_features(context, stage, found), stage)
 
     def fit_features(self, params: OpenParams) -> bool:
-        """Fit features to a run's training text and keep them in its folder; False while they are fitted. Raises: UserError."""
+        """Fit features to a run's training text and keep them in its folder. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint)
-        path = opened.run.path
-        if path in self._done:
-            return False
 
         def told(share: float) -> None:
             opened.refuse_released()
-            self._done[path] = share
+            self._done[opened.run.path] = share
 
         told(0.0)
         try:
@@ -54,5 +52,5 @@ class FeatureMethods:
         except OSError as error:
             raise UserError(f"The features of {opened.run.name} cannot be saved: {error.strerror}.") from error
         finally:
-            del self._done[path]
+            self._done.pop(opened.run.path, None)
         return True

@@ -3,7 +3,6 @@
 import asyncio
 
 from textual.binding import Binding
-from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import FIT_FEATURES, OpenParams
@@ -12,6 +11,8 @@ from screens.about_key import About, described, keyless
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart
 from screens.inspect.selection import toggled_aside
 
+FIT = "fit features"
+"""Group of the worker that waits for a fit."""
 HEAD_START = 0.2
 """Seconds after which the engine has begun a fit, and can tell how far it is."""
 
@@ -30,7 +31,6 @@ class FeatureKeys(InspectPart):
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
-        self._fit: Worker[None] | None = None
         self._run = ""
         """The run whose features are being fitted."""
 
@@ -50,12 +50,11 @@ class FeatureKeys(InspectPart):
         self._host.selection = toggled_aside(self._host.selection, "features", None)
 
     def do_fit_features(self) -> None:
-        run, checkpoint = self._host.selection.model
-        self._run, self._fit = run, self._host.start(self._fit_features(run, checkpoint), "fit features")
+        self._run, checkpoint = self._host.selection.model
+        self._host.start(self._fit_features(self._run, checkpoint), FIT)
 
     def do_stop_fit(self) -> None:
-        if self._fit is not None:
-            self._fit.cancel()
+        self._host.workers.cancel_group(self._host, FIT)
 
     async def _fit_features(self, run: str, checkpoint: str) -> None:
         params = OpenParams(run=run, checkpoint=checkpoint)
