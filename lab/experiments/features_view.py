@@ -48,7 +48,7 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
     rows.append([Cell("error", style="strong"), Cell(""), error, Cell("")])
     total = [Cell("stream − bias"), Cell(""), Cell("100.0%", 1.0, note="The shares and the error add up to it."), Cell("")]
     columns = [Column("raises", "left"), Column("activation", optional=1), Column("share"), Column("feature")]
-    own, noise = (fixed(record.effects[each].kl[0], 3) for each in (FEATURES, NOISE))
+    own, noise = (significant(record.effects[each].kl[0], 2) for each in (FEATURES, NOISE))
     sentence = (
         f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}. "
         f"{'On' if record.beats_noise else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
@@ -62,7 +62,7 @@ def _share(share: float, formula: str) -> Cell:
 
 
 def _spread(value: Spread, *, sign: bool = False) -> str:
-    return f"{fixed(value[0], 3, sign=sign)} ± {fixed(value[1], 3)}"
+    return f"{significant(value[0], 2, sign=sign)} ± {significant(value[1], 2)}"
 
 
 def _judged(record: FeaturesRecord) -> Table:
@@ -99,15 +99,10 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     judged = "a direction by chance" if clear else "not clearly more than a direction by chance,"
     sentence = f"Active at {probability(card.active)} of places. Taken out it adds {_spread(card.ablated)} nats to the loss, "
     room, most = max(12, ((context.width or 80) - BESIDE_TEXT) // 2), card.strongest[0].activation
-    rows = [
-        [
-            Cell(fixed(each.activation, 2), each.activation, bar=each.activation / most, note="its activation at this place"),
-            Cell(each.before[-room:]),
-            Cell(f"[{each.token}]", style="strong"),
-            Cell(each.after[:room]),
-        ]
-        for each in card.strongest
-    ]
+    rows = list[list[Cell]]()
+    for each in card.strongest:
+        value = Cell(fixed(each.activation, 2), each.activation, bar=each.activation / most, note="its activation at this place")
+        rows.append([value, Cell(each.before[-room:]), Cell(f"[{each.token}]", style="strong"), Cell(each.after[:room])])
     columns = [Column("activation"), Column("before"), Column("token", "left"), Column("after", "left")]
     blocks: list[Block] = [
         Paragraph(f"Raises the logits of: {' '.join(card.raises)}\nLowers those of: {' '.join(card.lowers)}"),

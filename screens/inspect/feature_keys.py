@@ -8,13 +8,12 @@ from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import FIT_FEATURES, OpenParams
 from lab.views.blocks import NO_FEATURES
 from screens.about_key import About, described, keyless
+from screens.inspect.engine_session import SECONDS_BETWEEN_LOOKS
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart
 from screens.inspect.selection import toggled_aside
 
 FIT = "fit features"
 """Group of the worker that waits for a fit."""
-HEAD_START = 0.2
-"""Seconds after which the engine has begun a fit, and can tell how far it is."""
 
 
 class FeatureKeys(InspectPart):
@@ -60,7 +59,7 @@ class FeatureKeys(InspectPart):
         params = OpenParams(run=run, checkpoint=checkpoint)
         fit = asyncio.create_task(self._host.session.engine.call(FIT_FEATURES, params))
         try:
-            await asyncio.wait({fit}, timeout=HEAD_START)
+            await asyncio.wait({fit}, timeout=SECONDS_BETWEEN_LOOKS)  # the engine has begun, and can tell how far it is
             self._host.ask_again()
             await fit
         except EngineDied as error:
