@@ -254,6 +254,9 @@ def apply(edit: Edit, value: Tensor) -> Tensor:
         result[place] = value.mean(-2, keepdim=True)[place[:-1]]
     elif edit.action == "patch":
         result[place] = torch.tensor(edit.value, dtype=value.dtype, device=value.device)
+    elif edit.action in ("add", "project"):
+        vector = torch.tensor(edit.value, dtype=value.dtype, device=value.device)
+        result[place] += edit.scale * vector if edit.action == "add" else -(value[place] @ vector)[..., None] * vector
     elif edit.action == "hide" and edit.key is not None:
         result[heads, slice(max(edit.key + 1, rows.start or 0), rows.stop), edit.key] = -math.inf
     elif edit.key is not None:

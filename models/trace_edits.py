@@ -10,7 +10,7 @@ from typing import Literal
 
 from models.config import ModelConfig
 
-Action = Literal["scale", "mean", "attend", "hide", "patch"]
+Action = Literal["scale", "mean", "attend", "hide", "patch", "add", "project"]
 
 _NAME = re.compile(r"blocks\.(\d+)\.(attn\.z|attn\.attn_scores|attn\.pattern|attn_out|mlp_out|resid_pre|resid_mid|resid_post)")
 
@@ -29,6 +29,8 @@ class Edit:
         "hide"    on `attn.attn_scores`: no query after position `key` sees it, its score being -inf: the softmax
                   redistributes its weight. The token still sees itself: a query always has one key.
         "patch"   replaces the vector at `position` by `value`: `width` numbers, on `attn.z` of one head `head_width`.
+        "add"     adds `scale` times `value`, `width` numbers, at every position (Turner et al. 2023); no edit of heads.
+        "project" takes out what lies along `value`, `width` numbers of length 1: x − (x · value) value.
     `position` limits the edit to one position (one query, for "attend" and "hide"); None is all of them.
 
     A patched `resid_post` is what the next layer starts from.
@@ -68,6 +70,8 @@ class Edit:
                 raise ValueError(f"a patch of {self.name} needs a position{' and a head' * per_head}.")
             if self.value is None or len(self.value) != width:
                 raise ValueError(f"a patch of {self.name} needs {width} numbers.")
+        if self.action in ("add", "project") and (per_head or self.value is None or len(self.value) != config.width):
+            raise ValueError(f"a direction for {self.name} needs {config.width} numbers, and is none of a head's.")
 
     def changes(self, index: Sequence[int]) -> bool:
         """True if it changes a number at these indices of its value, as in the trace; trailing indices left out may be any."""

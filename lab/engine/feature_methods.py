@@ -17,8 +17,7 @@ from lab.views.blocks import View
 @dataclass(frozen=True)
 class FeatureMethods:
     models: ModelCache
-    _done: dict[Path, float] = field(default_factory=dict)
-    """The share that is done of each run's fit."""
+    _done: dict[Path, float] = field(default_factory=dict)  # the share that is done of each run's fit
 
     def features(self, params: FeaturesParams) -> View:
         """A token's features, or the card of one; partial while they are fitted. Raises: UserError."""
@@ -28,13 +27,11 @@ class FeatureMethods:
             return View("fitting", "features", words, [], is_partial=True)
         context = ExperimentContext(opened, self.models.traces, width=params.width_hint or 0)
         try:
-            found = load_features(context)
+            if (found := load_features(context)) is None:
+                return without_features(context)
         except UserError as error:
-            if params.checkpoint.isdecimal():  # a moment of the training, whose features would replace those of its end
-                return View("features", "features", str(error), [])
-            return without_features(context, str(error))
-        if found is None:
-            return without_features(context)
+            is_moment = params.checkpoint.isdecimal()  # of the training, whose features would replace those of its end
+            return View("features", "features", str(error), []) if is_moment else without_features(context, str(error))
         stage = trace_prompt(self.models, params)
         return placed(card_view(context, found, params.ref) if params.ref else token_features(context, stage, found), stage)
 

@@ -84,7 +84,7 @@ def check_place(opened: OpenModel, layer: int, head: int) -> None:
 
 
 def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -> tuple[Edit, ...]:
-    """The edits of the forward pass, with the vectors that patches take from other prompts. Raises: UserError."""
+    """The edits of the forward pass, with the vectors of patches and directions. Raises: UserError."""
     config = opened.model.config
     vectors: dict[Intervention, list[float]] = {}
     for each in params.interventions:
@@ -93,6 +93,8 @@ def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -
             raise UserError(f"{opened.run.name} has no {each.object}: it has {has}.")
         if each.how == "patch":
             vectors[each] = _source_vector(models, opened, each)
+        elif each.how in ("steer", "without"):
+            vectors[each] = _direction(models, opened, each, params)
     return (*params.edits, *edits_of(params.interventions, config.layers, vectors.__getitem__))
 
 
@@ -105,6 +107,17 @@ def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -
     value = traced.trace[f"blocks.{patch.layer}.{patch.part}"]
     at = value[source.position]
     return (at[patch.head] if value.dim() == 3 else at).tolist()
+
+
+def _direction(models: ModelCache, opened: OpenModel, made: Intervention, params: PromptParams) -> list[float]:
+    from lab.experiments.steering import named_direction
+
+    if made.part != "resid_post":
+        raise UserError(f"A direction is one of the stream after a layer, not of {made.object}.")
+    prompt = token_ids(opened, params.text, params.ids)
+    context = ExperimentContext(opened, models.traces, prompt, layer=made.layer, inputs={"toward": made.toward})
+    vector, length = named_direction(context)
+    return (vector * length if made.how == "steer" else vector).tolist()
 
 
 def token_ids(opened: OpenModel, text: str, given: Sequence[int] | None) -> list[int]:

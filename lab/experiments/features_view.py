@@ -19,19 +19,18 @@ from lab.views.blocks import FEATURE, NO_FEATURES, Block, Cell, Column, Paragrap
 from lab.views.number_refs import ref as named
 from lab.views.number_refs import split
 
-RAISED = 3
-"""Tokens in the row of a feature, those whose logits it raises most."""
+RAISED = 3  # tokens in the row of a feature, those whose logits it raises most
 BESIDE_TEXT = 24
 """Columns of a card's table of places that are not for the text on either side."""
 
 
 def token_features(context: ExperimentContext, stage: StageContext, found: Features) -> View:
     """The stream at the position as its strongest features and an error, with what all of them miss on other text."""
-    record, at = found.record, stage.position
+    record, at, block = found.record, stage.position, f"blocks.{found.layer}."
     title = f"features after layer {record.layer}: {stage.here}"
     if not at:
         return View("features", title, "The first token has none: its stream is far longer than all others. → the next.", [])
-    stream = stage.trace[f"blocks.{found.layer}.resid_post"][at]
+    stream = stage.trace[f"{block}resid_post"][at]
     parts, squared = token_parts(found, stream), float((stream - found.autoencoder.bias).square().sum())
     rows = []
     for number, activation, part in parts.features:
@@ -42,7 +41,10 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
         encoded = f"encoder · (stream − bias) + encoder bias = {dot} + {before} = {a}"
         divided = f"activation × direction · (stream − bias) / |stream − bias|² = {a} × {along} / {length}"
         raised = " ".join(each.strip() for each in changed_most(context, found, number, RAISED))
-        number_, active = Cell(str(number), number, named(FEATURE, number)), Cell(a, activation, note=encoded)
+        number_, active = (
+            Cell(str(number), number, named(f"{block}{FEATURE}", number)),
+            Cell(a, activation, note=encoded),
+        )
         rows.append([Cell(raised), active, _share(part, divided), number_])
     error = _share(parts.error, "1 − the shares of all features")
     rows.append([Cell("error", style="strong"), Cell(""), error, Cell("")])
@@ -87,7 +89,8 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     Raises: UserError: if there is no such feature, or no text.
     """
     name, places = split(ref)
-    record, number = found.record, int(places[0]) if name == FEATURE and len(places) == 1 and places[0].isdecimal() else -1
+    is_one = name == f"blocks.{found.layer}.{FEATURE}" and len(places) == 1 and places[0].isdecimal()
+    record, number = found.record, int(places[0]) if is_one else -1
     if not 0 <= number < record.features:
         raise UserError(f"There is no {ref} here; features are 0 to {record.features - 1}.")
     card, stage = feature_card(context, found, activity(context, found), number), f"explain {ref}"
@@ -95,8 +98,7 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     if not card.strongest:
         return View(stage, title, "Active nowhere in this text: there is nothing to show of it.", [])
     (own, error), (chance, other) = card.ablated, card.ablated_by_chance
-    clear = abs(own - chance) > 2 * (error**2 + other**2) ** 0.5
-    judged = "a direction by chance" if clear else "not clearly more than a direction by chance,"
+    judged = "" if abs(own - chance) > 2 * (error**2 + other**2) ** 0.5 else "not clearly more than "
     sentence = f"Active at {probability(card.active)} of places. Taken out it adds {_spread(card.ablated)} nats to the loss, "
     room, most = max(12, ((context.width or 80) - BESIDE_TEXT) // 2), card.strongest[0].activation
     rows = list[list[Cell]]()
@@ -108,7 +110,7 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
         Paragraph(f"Raises the logits of: {' '.join(card.raises)}\nLowers those of: {' '.join(card.lowers)}"),
         Table(columns, rows, title=f"strongest places in the {record.part}, windows apart"),
     ]
-    return View(stage, title, f"{sentence}{judged} {_spread(card.ablated_by_chance)}.", blocks)
+    return View(stage, title, f"{sentence}{judged}a direction by chance: {_spread(card.ablated_by_chance)}.", blocks)
 
 
 def without_features(context: ExperimentContext, why: str = "") -> View:

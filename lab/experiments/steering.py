@@ -31,6 +31,8 @@ TEXT, AT_ONCE = 4096, 1024
 """Tokens of ordinary text on which the cost is measured, at most, and as many as are computed at once."""
 CHANCE = 5
 """Directions by chance, for comparison."""
+MOST_KEPT = 32
+"""Directions that are kept with a model's weights."""
 CLEAR, LEAST_COST = 2.0, 0.05
 """Standard errors, and nats, from which on a cost is called one."""
 
@@ -56,7 +58,7 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
     """The direction that the input `toward` asks for, (C,) of length 1 in the stream after the layer at hand, and where it comes
     from, in words: `A | B`, from the last token of prompt B to that
     of A; `token A`, its embedding; `probe NAME: CLASS`, the weights of a linear probe for a class of a property; `mean NAME:
-    CLASS`, from the mean of all other places to that of the class.
+    CLASS`, from the mean of all other places to that of the class; `feature N`, of the run's sparse autoencoder.
 
     Raises: UserError: if it asks for none of these.
     """
@@ -65,6 +67,8 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
     if kind == "token":
         id_ = context.encode(rest)[-1]
         vector, words = context.model.wte.weight[id_].detach(), f"the embedding of “{context.tokenizer.label(id_)}”"
+    elif kind == "feature" and "|" not in rest:
+        vector, words = _feature(context, rest), f"feature {rest}"
     elif kind in ("probe", "mean"):
         name, _, class_ = (part.strip() for part in rest.partition(":"))
         task = probe_task(context, name, training=True)
@@ -80,13 +84,53 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
         one, bar, other = (part.strip() for part in toward.partition("|"))
         if not (bar and one and other):
             forms = "Type two prompts with | between, as in happy | sad; or token and a word"
-            raise UserError(f"{forms}; or probe or mean, a property: its class.")
+            raise UserError(f"{forms}; probe or mean, a property: its class; or feature and a number.")
         name = f"blocks.{context.layer}.resid_post"
         ends = [context.trace(context.encode(text), ()).trace[name][-1] for text in (one, other)]
         vector, words = ends[0] - ends[1], f"from “{other}” to “{one}”"
     if float(vector.norm()) < 1e-9:
         raise UserError("The two prompts end in the same vector, so there is no direction between them; type others.")
     return normalize(vector, dim=0), words
+
+
+def _feature(context: ExperimentContext, number: str) -> Tensor:
+    from lab.experiments.features import load_features
+
+    found, name = load_features(context), context.run_name
+    if found is None:
+        raise UserError(f"{name} has no features; `llmlab features {name} --fit` fits them.")
+    count = len(found.autoencoder.decoder)
+    if not (number.isdecimal() and int(number) < count):
+        raise UserError(f"{name} has no feature {number!r}: its features are 0 to {count - 1}.")
+    if found.layer != context.layer:
+        raise UserError(f"The features of {name} are of the stream after layer {found.layer + 1}; go to that layer.")
+    return found.autoencoder.decoder[int(number)]
+
+
+@torch.no_grad()
+def named_direction(context: ExperimentContext) -> tuple[Tensor, float]:
+    """The direction of `direction`, and the mean length of the stream there: on the run's text, or where it has none, on the
+    prompt. Computed once, and kept with the weights.
+
+    Raises: UserError: as `direction`.
+    """
+    has_text = context.opened.run.config.has_text
+    key = (context.inputs["toward"], context.layer, () if has_text else tuple(context.ids))
+    kept = context.opened.directions
+    if key not in kept:
+        vector, _ = direction(context)
+        windows = context.windows(max(2, context.affordable(TEXT) // context.config.context))[0][:, :-1] if has_text else None
+        ids = torch.tensor([context.ids]) if windows is None else torch.from_numpy(windows)
+        while len(kept) >= MOST_KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = vector, mean_length(stream_after(context.model, ids, context.layer))
+    return kept[key]
+
+
+def mean_length(stream: Tensor) -> float:
+    """The mean length of a stream (B, T, C) after the first position, where it is often far longer."""
+    later = stream[:, 1:] if stream.shape[1] > 1 else stream
+    return float(later.norm(dim=-1).mean())
 
 
 def class_directions(task: ProbeTask, stream: Tensor, at: int) -> tuple[Tensor, Tensor]:
@@ -122,8 +166,7 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     vector, origin = direction(context)
     windows, part = context.windows(max(2, context.affordable(TEXT, len(STRENGTHS) + CHANCE) // context.config.context))
     stream = stream_after(model, torch.from_numpy(windows[:, :-1]), layer)
-    later = stream[:, 1:] if stream.shape[1] > 1 else stream  # the first position's stream is often far longer
-    length = float(later.norm(dim=-1).mean())
+    length = mean_length(stream)
     level = (stream @ vector).mean() * vector
     nexts, losses, rows = dict[float, Tensor](), dict[float, float](), list[list[Cell]]()
     for alpha in (*STRENGTHS, None):

@@ -76,6 +76,16 @@ def edited(numbers: Quantities, at: NumberLocation, edits: Sequence[Edit]) -> An
         written = f"{number(before.value)} × {bracketed(edit.scale)}"
         operands = [before, Operand("factor of the intervention", edit.scale)]
         return Answer("value before × factor", written, operands, before.value * edit.scale, CHANGED)
+    if edit.value is not None:  # along a direction: added to, or projected out
+        weight = edit.value[at.index[1]]
+        along = edit.scale
+        if edit.action == "project":
+            row = numbers.trace[at.whole + BEFORE][at.index[0]].double()
+            along = -float(row @ torch.tensor(edit.value, dtype=torch.float64))
+        name = "factor α" if edit.action == "add" else "what lies along the direction, negative"
+        operands = [before, Operand(name, along), Operand("the direction's number", weight)]
+        written = f"{number(before.value)} + {bracketed(along)} × {bracketed(weight)}"
+        return Answer(f"value before + {name} × direction", written, operands, before.value + along * weight, CHANGED)
     return _mean(numbers, at)
 
 

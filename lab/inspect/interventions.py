@@ -1,7 +1,8 @@
-"""Interventions: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt.
+"""Interventions: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt, the stream steered.
 
 Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.trace_edits`); a vector
-of a patch is named by its prompt and position, and only the engine has its numbers. Nothing here needs torch.
+of a patch is named by its prompt and position, a direction by a text, and only the engine has their numbers. Nothing here needs
+torch.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,9 +11,13 @@ from typing import Literal
 import msgspec
 
 from lab.core.number_format import MINUS
+from lab.core.visible_text import visible
 from models.trace_edits import Edit
 
-How = Literal["off", "mean", "scale", "attend", "hide", "patch"]
+How = Literal["off", "mean", "scale", "attend", "hide", "patch", "steer", "without"]
+
+BORROWING = ("patch", "steer", "without")
+"""Those with a vector that only the engine has."""
 
 ModelPart = Literal["attn.z", "attn_out", "mlp_out", "tokens", "resid_pre", "resid_mid", "resid_post"]
 """The changed value, by its name in the trace; `tokens` is one token as all later ones see it."""
@@ -37,6 +42,8 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         "attend"  the head attends only to the token at `position`, from there on
         "hide"    no later token sees the token at `position`, in any head of any layer
         "patch"   at `position`, the vector of `source`
+        "steer"   plus `factor` mean lengths of the stream there, in the direction `toward`, at every position
+        "without" less what lies along the direction `toward`
     """
 
     part: ModelPart
@@ -50,6 +57,8 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     token: str = ""
     """Printable form of the token at `position`."""
     source: Source | None = None
+    toward: str = ""
+    """Direction of the stream, as the input of that name of the experiment `steering` has it."""
 
     @property
     def target(self) -> tuple[str, int, int, int | None]:
@@ -80,9 +89,21 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             case "patch":
                 there = f"{self.source.position + 1} “{self.source.token}”" if self.source is not None else ""
                 return f"{self.object} at {token} from prompt 2, {there}"
+            case "steer":
+                factor = f"{self.factor:.4g}".replace("-", MINUS)
+                return f"steered by {self.direction} × {factor} after layer {self.layer + 1}"
+            case "without":
+                return f"without {self.direction} after layer {self.layer + 1}"
+
+    @property
+    def direction(self) -> str:
+        """`“happy” − “sad”`, or `token cat`."""
+        one, bar, other = (part.strip() for part in visible(self.toward).partition("|"))
+        return f"“{one}” {MINUS} “{other}”" if bar else one
 
     def edits(self, layers: int, value: Sequence[float] | None = None) -> tuple[Edit, ...]:
-        """The edits it takes in a model of so many layers; `value` is the vector of a patch."""
+        """The edits it takes in a model of so many layers; `value` is the vector of a patch or a
+        direction: what α = 1 adds, or a vector of length 1 to take out."""
         name = f"blocks.{self.layer}.{self.part}"
         head = self.head if self.part == "attn.z" else None
         match self.how:
@@ -94,6 +115,10 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
                 return (Edit(name, "patch", head=head, position=self.position, value=tuple(value or ())),)
             case "mean":
                 return (Edit(name, "mean", head=head),)
+            case "steer":
+                return (Edit(name, "add", scale=self.factor, value=tuple(value or ())),)
+            case "without":
+                return (Edit(name, "project", value=tuple(value or ())),)
             case _:
                 return (Edit(name, "scale", head=head, scale=self.factor if self.how == "scale" else 0.0),)
 
@@ -152,6 +177,6 @@ def describe_interventions(made: Iterable[Intervention]) -> str:
 
 
 def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
-    """The edits of all, patches last, so that they win at their position; `borrow` gives a patch's vector."""
+    """The edits of all, patches last, so that they win at their position; `borrow` gives the vector of a patch or direction."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
-    return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how == "patch" else None))
+    return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how in BORROWING else None))

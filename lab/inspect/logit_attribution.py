@@ -28,7 +28,7 @@ from lab.views.softmax_table import softmax
 from models.check import check
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.trace import Trace
+from models.trace import BEFORE, Trace, apply
 from models.trace_edits import Edit
 
 FINAL_BIAS = "final norm's bias"
@@ -63,9 +63,12 @@ class Contributor:
     """Reference of its output at a position and dimension; None for a patch, whose numbers are another prompt's."""
 
 
+PUT = {"patch": "patched", "add": "steered", "project": "direction out"}
+
+
 def patches(edits: Sequence[Edit]) -> list[Edit]:
-    """Edits that patch the residual stream."""
-    return [edit for edit in edits if edit.action == "patch" and not edit.name.endswith(".attn.z")]
+    """Edits that put something into the residual stream: patches, and directions added to it or taken out."""
+    return [edit for edit in edits if edit.action in PUT and not edit.name.endswith(".attn.z")]
 
 
 def final_bias_at(config: ModelConfig) -> int:
@@ -80,8 +83,9 @@ def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
     if index == final_bias_at(config):
         return FINAL_BIAS
     if index > final_bias_at(config):
-        _, layer, part = patches(edits)[index - final_bias_at(config) - 1].name.split(".", 2)
-        return f"{name_of(part, int(layer), 0)} (patched)"
+        edit = patches(edits)[index - final_bias_at(config) - 1]
+        _, layer, part = edit.name.split(".", 2)
+        return f"{name_of(part, int(layer), 0)} ({PUT[edit.action]})"
     layer_, inside = divmod(index - 2, config.heads + 3)
     names = [*(f"head {head + 1}" for head in range(config.heads)), "attention bias", "mlp", "mlp bias"]
     return f"layer {layer_ + 1} {names[inside]}"
@@ -102,7 +106,8 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
 
     def through(name: str, weights: Tensor) -> Tensor:
         """Weights of the value called `name` before its edits."""
-        return _before([edit for edit in trace.edits if edit.name == name], weights, patched)
+        edits = [edit for edit in trace.edits if edit.name == name]
+        return _before(edits, weights, patched, trace[f"{name}{BEFORE}"] if edits else None)
 
     def add(written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
         """Add what was `written`: (n, C) at the n positions whose weight is not 0, or (C,) if the same at every position."""
@@ -150,10 +155,13 @@ def contributors(model: GPT, trace: Trace, position: int, layers: int | None = N
     return result
 
 
-def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor]) -> Tensor:
-    """Weights of the values before the edits, from `weights` (T,) of those after them; `patched` gets the patches' terms."""
-    weights = weights.clone()
-    for edit in reversed(edits):
+def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor], value: Tensor | None) -> Tensor:
+    """Weights of the values before the edits, from `weights` (T,) of those after them; `patched` gets the terms of patches and
+    directions, `value` is the value before all."""
+    weights, values = weights.clone(), [value]
+    for edit in edits:
+        values.append(apply(edit, values[-1]) if values[-1] is not None else None)
+    for edit, entering in zip(reversed(edits), reversed(values[:-1]), strict=True):
         rows = slice(None) if edit.position is None else slice(edit.position, edit.position + 1)
         if edit.action == "scale":
             weights[rows] *= edit.scale
@@ -164,6 +172,11 @@ def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor])
         elif edit.action == "patch" and edit.value is not None:
             patched[edit] = weights[rows].sum() * torch.tensor(edit.value, dtype=torch.float64)
             weights[rows] = 0.0
+        elif edit.value is not None and entering is not None:
+            vector = torch.tensor(edit.value, dtype=torch.float64)
+            total = weights[rows].sum() * edit.scale
+            along = total if edit.action == "add" else -(weights[rows] @ (entering[rows].double() @ vector))
+            patched[edit] = along * vector
     return weights
 
 

@@ -48,6 +48,8 @@ class OpenModel:
     """Nothing more is computed with a released one; work begun with an evicted one is finished, but not cached."""
     lenses: "FittedLenses | None" = None
     """Once they were asked for."""
+    directions: "dict[Hashable, tuple[Tensor, float]]" = field(default_factory=dict)
+    """Directions of the stream that were asked for, each with the stream's mean length there."""
 
     def refuse_released(self) -> None:
         """Raises: UserError: if it is released."""

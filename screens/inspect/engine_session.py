@@ -17,7 +17,6 @@ from lab.engine.method_registry import EngineMethod
 from lab.inspect.intervention_effect import Effect, effect_view
 from lab.views.blocks import FEATURE, NO_FEATURES, LensPath, ModelFacts, View
 from lab.views.number_explanation import explanation_view
-from lab.views.number_refs import split
 from screens.engine_client import Engine, NewestOnly
 from screens.inspect.selection import (
     Selection,
@@ -42,10 +41,7 @@ PATIENCE = 0.2
 """Seconds that an answer is still waited for when something else is selected: a held key shows what it passes, and a long piece
 of work is given up."""
 
-SECONDS_BETWEEN_CHECKS = 0.01
-
-SECONDS_BETWEEN_LOOKS = 0.5
-"""Time between two looks at how far a fit of features is, which has all of the engine's time in between."""
+SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_LOOKS = 0.01, 0.5  # the second: at how far a fit of features is
 
 LOOK_AHEAD_PARAMETERS, LOOK_AHEAD_TOKENS = 20_000_000, 256
 """Most parameters of a model, and most tokens of a prompt, of which something is fetched before it is asked for."""
@@ -224,7 +220,7 @@ class EngineSession:
 
     async def _ask(self, selection: Selection, ahead: bool) -> View:
         ask = self.engine.call
-        if selection.aside == "features" and all(split(each)[0] == FEATURE for each in selection.trail):
+        if selection.aside == "features" and all(f".{FEATURE}[" in each for each in selection.trail):
             params = selection.params(methods.FeaturesParams, stage="features", ref="".join(selection.trail[-1:]))
             return await self._whole(methods.FEATURES, params, ahead, SECONDS_BETWEEN_LOOKS)
         if selection.trail:

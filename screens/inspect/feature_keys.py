@@ -12,9 +12,6 @@ from screens.inspect.engine_session import SECONDS_BETWEEN_LOOKS
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart
 from screens.inspect.selection import toggled_aside
 
-FIT = "fit features"
-"""Group of the worker that waits for a fit."""
-
 
 class FeatureKeys(InspectPart):
     """Keeps the fit that goes on, which lasts as long as the engine."""
@@ -30,8 +27,7 @@ class FeatureKeys(InspectPart):
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
-        self._run = ""
-        """The run whose features are being fitted."""
+        self._run = ""  # the one whose features are being fitted
 
     def actions(self) -> Actions:
         return self.do_features, self.do_fit_features, self.do_stop_fit
@@ -50,10 +46,10 @@ class FeatureKeys(InspectPart):
 
     def do_fit_features(self) -> None:
         self._run, checkpoint = self._host.selection.model
-        self._host.start(self._fit_features(self._run, checkpoint), FIT)
+        self._host.start(self._fit_features(self._run, checkpoint), "fit features")
 
     def do_stop_fit(self) -> None:
-        self._host.workers.cancel_group(self._host, FIT)
+        self._host.workers.cancel_group(self._host, "fit features")
 
     async def _fit_features(self, run: str, checkpoint: str) -> None:
         params = OpenParams(run=run, checkpoint=checkpoint)

@@ -1,13 +1,16 @@
-"""Interventions in Inspect: ablate (switch off) a head, an MLP or a token, scale, force, patch; targets and effect."""
+"""Interventions in Inspect: ablate (switch off) a head, an MLP or a token, scale, force, patch, steer; targets and effect."""
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from msgspec import structs
 from textual.actions import parse
 from textual.binding import Binding
 
+from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import EFFECT, LensParams
 from lab.inspect.intervention_effect import Effect, in_short
 from lab.inspect.interventions import (
     Intervention,
@@ -56,6 +59,7 @@ _POSITION_FIRST = "qkvz"
 """Numbers of a head whose first index is the position and whose second the head; of all others the first is."""
 _WHOLE = re.compile(r"blocks\.(\d+)\.(attn_out|mlp)")
 _TOKEN = re.compile(r"(?:tokens|embed|pos_embed)\[(\d+)")
+_FEATURE = re.compile(r"blocks\.(\d+)\.feature\[(\d+)\]")
 _BY_KEY = ("pattern", "attn_scores", "scores_raw", "shifted", "exp", "weighted_v")
 """Numbers of a head whose third index is a key."""
 
@@ -132,6 +136,16 @@ EMBED, ATTENTION, MLP = "embed + position", "attention", "mlp"
 GROUPS = {"attn.z": ATTENTION, "attn_out": ATTENTION, "resid_mid": ATTENTION, "mlp_out": MLP, "resid_post": MLP}
 """Part of a layer that an intervention changes, by the value that it replaces."""
 
+DIRECTION = "happy | sad"
+DIRECTIONS = """\
+A direction to add to the residual stream at every position:
+A | B              from the end of prompt B to that of A
+token WORD         a token's embedding
+mean NAME: CLASS   a property's, as in mean space next: space
+probe NAME: CLASS  the weights of a probe for it
+feature N          of the run's sparse autoencoder
+“without” before it takes it out; an empty line undoes it. Lesson 27 measures the cost on ordinary text."""
+
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
 A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
 
@@ -174,12 +188,14 @@ class InterventionKeys(InspectPart):
         ),
         keyless("do('patch')", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch"),
         About(synonyms="causal tracing copy vector", needs="a second prompt"),
+        keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer, or take it out", "Steer"),
+        About(synonyms="steering activation addition direction concept feature project projection without strength alpha"),
         keyless("do('all_on')", "inspect.all_on", "Undo all interventions", "Undo all"),
         About(synonyms="restore reset interventions ablation", needs="an intervention"),
         keyless(
             "do('interventions')",
             "inspect.interventions",
-            "Interventions: effect, scale, force, patch, undo all",
+            "Interventions: effect, scale, force, patch, steer, undo all",
             "Interventions",
         ),
         About(synonyms="ablate ablation change"),
@@ -220,6 +236,8 @@ class InterventionKeys(InspectPart):
     def hint(self) -> str:
         """The effect of x here, for the status line."""
         found, made = self._target(), self._host.selection.interventions
+        if self._feature is not None:
+            return f"x {'restores' if self._feature in made else 'takes out'} {self._feature.toward}"
         if found is None:
             return ""
         new = switch(found, self._to_mean)
@@ -237,12 +255,21 @@ class InterventionKeys(InspectPart):
     def actions(self) -> Actions:
         return (
             *(self.do_switch, self.do_interventions, self.do_effect, self.do_mean, self.do_scale, self.do_attend_only),
-            *(self.do_patch, self.do_all_on),
+            *(self.do_patch, self.do_steer, self.do_all_on),
         )
+
+    @property
+    def _feature(self) -> Intervention | None:
+        """What takes the feature out whose card is in view."""
+        if (card := _FEATURE.fullmatch("".join(self._host.selection.trail[-1:]))) is None:
+            return None
+        return Intervention(part="resid_post", how="without", layer=int(card[1]), toward=f"feature {card[2]}")
 
     def do_switch(self) -> None:
         found = self._target()
-        if found is None:
+        if (feature := self._feature) is not None:
+            self._change(toggle_intervention(self._host.selection.interventions, feature))
+        elif found is None:
             self._host.say(NOTHING_HERE)
         else:
             self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))
@@ -268,8 +295,10 @@ class InterventionKeys(InspectPart):
             self._host.say("x now ablates to the mean over the prompt." if self._to_mean else "x now ablates to zero.")
 
     def do_scale(self) -> None:
-        found = self._target()
-        if found is None or found.part == "tokens":
+        found, steered = self._target(), self._steered
+        if self._host.selection.stage == "resid_post" and steered is not None and steered.how == "steer":
+            self._host.start(self._strength(steered), "scale")
+        elif found is None or found.part == "tokens":
             self._host.say("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
         else:
             self._host.start(self._scale(found), "scale")
@@ -308,6 +337,49 @@ class InterventionKeys(InspectPart):
             self._host.say("The second prompt has no token at that distance from its end.")
         else:
             self._change(toggle_intervention(selection.interventions, new))
+
+    @property
+    def _steered(self) -> Intervention | None:
+        """What steers the stream after the layer in view, or takes a direction out of it."""
+        selection = self._host.selection
+        return find_intervention(selection.interventions, ("resid_post", selection.layer, 0, None))
+
+    def do_steer(self) -> None:
+        self._host.start(self._steer(self._host.selection.layer, self._steered), "scale")
+
+    async def _steer(self, layer: int, old: Intervention | None) -> None:
+        was = "" if old is None else f"without {old.toward}" if old.how == "without" else old.toward
+        answer = await self._host.ask(AskText(f"steer after layer {layer + 1}", DIRECTIONS, was or DIRECTION))
+        if answer is None:
+            return
+        word, _, rest = answer.strip().partition(" ")
+        if not answer.strip():
+            if old is not None:
+                self.remove(old)
+        elif word == "without":
+            await self._change_if_possible(Intervention(part="resid_post", how="without", layer=layer, toward=rest.strip()))
+        else:
+            factor = old.factor if old is not None and old.how == "steer" else 0.5
+            new = Intervention(part="resid_post", how="steer", layer=layer, toward=answer.strip(), factor=factor)
+            await self._strength(new)
+
+    async def _strength(self, new: Intervention) -> None:
+        """Ask for the strength of a steering."""
+        words = "Strength α, in mean lengths of the stream there: 0 adds nothing, −1 steers the other way."
+        answer = await self._host.ask(AskText(f"× α: {new.direction}", words, f"{new.factor:g}", refuse=_no_factor, select=True))
+        if answer is not None:
+            await self._change_if_possible(structs.replace(new, factor=_factor(answer)))
+
+    async def _change_if_possible(self, new: Intervention) -> None:
+        """Make an intervention unless the engine refuses it, such as for a direction that it cannot find."""
+        selection = self._host.selection
+        asked = replace(selection, interventions=set_intervention(selection.interventions, new))
+        try:
+            await self._host.session.engine.call(EFFECT, asked.params(LensParams))
+        except EngineError as error:
+            self._host.fail(str(error), isinstance(error, EngineDied))
+        else:
+            self._change(set_intervention(self._host.selection.interventions, new))
 
     def do_all_on(self) -> None:
         self._change(())

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from lab.core.errors import UserError
+from lab.experiments.steering import direction
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import MatrixPanels, Paragraph, StackedStrips, Table
@@ -115,6 +117,68 @@ def test_a_patch_carries_the_other_prompts_vector(
         assert [guess.id for guess in top] == [guess.id for guess in engine.lens(text=OTHER).top]
 
 
+STEERED = Intervention(part="resid_post", how="steer", layer=0, factor=-0.7, toward="The cat | The dog")
+WITHOUT = Intervention(part="resid_post", how="without", layer=0, toward="token cat")
+
+
+def imported(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run as one without a text: lengths are then those of the prompt's stream."""
+    monkeypatch.setattr(type(tiny.run.config), "has_text", property(lambda _: False))
+
+
+@pytest.mark.parametrize("made", [STEERED, WITHOUT], ids=lambda made: made.how)
+def test_a_direction_does_what_a_plain_hook_of_the_model_does(
+    made: Intervention, tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(tiny, monkeypatch)
+    streams = []
+
+    def stream_of(text: str) -> torch.Tensor:
+        handle = tiny.model.blocks[0].register_forward_hook(lambda _, __, value: streams.append(value[0]))
+        tiny.model(torch.tensor([tiny.tokenizer.encode(text)]))
+        handle.remove()
+        return streams[-1]
+
+    cat, dog = (stream_of(text)[-1] for text in ("The cat", "The dog"))
+    word = tiny.model.wte.weight[tiny.tokenizer.encode("cat")[-1]]
+    added = -0.7 * stream_of(PROMPT)[1:].norm(dim=-1).mean() * (cat - dog) / (cat - dog).norm()
+    unit = word / word.norm()
+
+    def change(_: Any, __: Any, value: torch.Tensor) -> torch.Tensor:
+        return value + added if made is STEERED else value - (value @ unit)[..., None] * unit
+
+    handle = tiny.model.blocks[0].register_forward_hook(change)
+    try:
+        expected = tiny.model(torch.tensor([tiny.tokenizer.encode(PROMPT)]))[0]
+    finally:
+        handle.remove()
+    found = engine.trace("logits", text=PROMPT, interventions=(made,))["logits"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - engine.trace("logits", text=PROMPT)["logits"]).max() > 1e-2
+
+
+@pytest.mark.parametrize("made", [STEERED, WITHOUT], ids=lambda made: made.how)
+def test_numbers_under_a_direction_are_explained_and_attributed(
+    made: Intervention, tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(tiny, monkeypatch)
+    found = engine.explain(ref="blocks.0.resid_post[3,2]", stage="resid_post", interventions=(made,))
+    assert found.recomputed == pytest.approx(found.value, abs=1e-5)
+    view = engine.attribution(interventions=(made,), stage="logits")
+    assert view.parity is not None
+    assert view.parity.max_delta < 1e-4
+
+
+def test_another_strength_fits_no_direction_anew(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    imported(tiny, monkeypatch)
+    asked = []
+    monkeypatch.setattr("lab.experiments.steering.direction", lambda context: asked.append(1) or direction(context))
+    for factor in (0.5, 0.0, -1.0):
+        effect = engine.effect(interventions=(replace(STEERED, factor=factor),))
+        assert (effect.kl == 0) == (factor == 0)
+    assert len(asked) == 1
+
+
 def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: InProcessEngine) -> None:
     made = (
         HEAD,
@@ -189,6 +253,9 @@ def test_compare_draws_patterns_and_streams_with_their_difference(tiny: Any, eng
         (Intervention(part="tokens", how="hide", position=99), "position 99 cannot be hidden"),
         (Intervention(part="mlp_out", how="patch", position=0), "no such token to take mlp 1 from"),
         (Intervention(part="mlp_out", how="patch", position=0, source=Source(text="a", position=5)), "no such token"),
+        (replace(STEERED, toward="happy"), r"Type two prompts with \| between"),
+        (replace(STEERED, toward="feature 3"), "tiny has no features"),
+        (replace(STEERED, part="mlp_out"), "A direction is one of the stream after a layer, not of mlp 1."),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: InProcessEngine) -> None:

@@ -147,9 +147,9 @@ def test_inspect_shows_shares_that_add_up_and_explain_themselves_and_the_card_of
     assert (" Doubt them: " in view.sentence) == (not record.beats_noise)
     assert "first token has none" in engine.features(position=0).sentence
     card = engine.features(ref=table.rows[0][-1].ref)
-    assert card.stage == f"explain feature[{strongest[0]}]"
+    assert card.stage == f"explain blocks.0.feature[{strongest[0]}]"
     assert card.blocks[1].rows[0][0].value == max(row[0].value for row in card.blocks[1].rows)
-    for wrong in ("feature[24]", "feature[x]", "feature", "other[3]"):
+    for wrong in ("blocks.0.feature[24]", "blocks.0.feature[x]", "blocks.1.feature[3]", "feature"):
         with pytest.raises(UserError, match="features are 0 to 23"):
             engine.features(ref=wrong)
 

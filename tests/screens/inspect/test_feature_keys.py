@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lab.inspect.interventions import Intervention
 from lab.views.blocks import NO_FEATURES, Cell, Column, Table, View
 from tests.screens.inspect.conftest import FakeEngine, Open
 
@@ -33,7 +34,7 @@ class FittingEngine(FakeEngine):
             return View(NO_FEATURES, "features", "None yet.", [])
         if ref:
             return View(f"explain {ref}", f"card of {ref}", "Active.", [])
-        rows = [[Cell(f"raised by {number}"), Cell(str(number), number, f"feature[{number}]")] for number in (7, 29)]
+        rows = [[Cell(f"raised by {number}"), Cell(str(number), number, f"blocks.1.feature[{number}]")] for number in (7, 29)]
         return View("features", "two features", "Two.", [Table([Column("raises"), Column("feature")], rows)])
 
 
@@ -61,6 +62,11 @@ async def test_a_fit_goes_on_beside_the_screen_can_be_stopped_and_leads_to_cards
         await pilot.go("inspect.features")
         await pilot.until(lambda: pilot.title == "two features" and not pilot.screen.would_be_lost())
         await pilot.go("enter", "down", "enter")
-        assert pilot.title == "card of feature[29]"
+        assert pilot.title == "card of blocks.1.feature[29]"
         await pilot.go("escape")
-        assert (pilot.title, pilot.view.spot and pilot.view.spot.ref) == ("two features", "feature[29]")
+        assert (pilot.title, pilot.view.spot and pilot.view.spot.ref) == ("two features", "blocks.1.feature[29]")
+        await pilot.go("enter", "x")
+        made = Intervention(part="resid_post", how="without", layer=1, toward="feature 29")
+        assert (pilot.screen.selection.interventions, pilot.title) == ((made,), "two features")
+        await pilot.go("down", "enter", "x")
+        assert not pilot.screen.selection.interventions

@@ -322,3 +322,27 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_picture(name: str, picture: Callable[..., None]) -> None:
     picture(PICTURES[name], size_of(name))
+
+
+async def test_a_direction_is_asked_for_with_its_strength_and_stands_in_the_list(inspect: Open, engine: Any) -> None:
+    async with inspect() as pilot:
+        await pilot.go("inspect.steer", "enter", "enter")  # what stands there
+        assert words(pilot) == ["steered by “happy” − “sad” × 0.5 after layer 1"]
+        assert "“ fast” 41.2% → 12.0%" in pilot.status
+        await pilot.go(*to_stage("resid_post"), "inspect.scale")
+        await pilot.go("ctrl+u", "-", "2", "enter")
+        assert words(pilot) == ["steered by “happy” − “sad” × −2 after layer 1"]
+        await pilot.go("inspect.steer", "ctrl+u", *"without", "space", *"token", "space", "a", "enter")
+        assert words(pilot) == ["without token a after layer 1"], "of two on one stream the newer one counts"
+        await pilot.go("u")
+        assert words(pilot) == ["steered by “happy” − “sad” × −2 after layer 1"]
+        await pilot.go("inspect.steer", "ctrl+u", "enter")
+        assert words(pilot) == []
+
+
+async def test_a_direction_that_the_engine_refuses_changes_nothing(inspect: Open, engine: Any) -> None:
+    async with inspect() as pilot:
+        engine.refuses["effect"] = "demo has no features."
+        await pilot.go("inspect.steer", "ctrl+u", *"feature", "space", "3", "enter", "enter")
+        assert words(pilot) == []
+        assert "demo has no features." in pilot.status
