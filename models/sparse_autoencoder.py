@@ -56,27 +56,27 @@ def fit(
     scale = float((vectors - mean).square().mean().sqrt().clamp(min=1e-12))
     decoder = normalize(torch.randn(features, vectors.shape[1], generator=draws))
     weights = [decoder.clone(), torch.zeros(features), decoder, torch.zeros(vectors.shape[1])]
-    with torch.enable_grad():
-        model = SparseAutoencoder(active, *(each.requires_grad_() for each in weights))
-        adam = torch.optim.Adam(weights, LR, betas=(0.9, 0.99))
-        is_used = torch.zeros(features, dtype=torch.bool)
-        for step in range(1, steps + 1):
-            x = (vectors[torch.randint(len(vectors), (BATCH,), generator=draws)] - mean) / scale
+    model = SparseAutoencoder(active, *(each.requires_grad_() for each in weights))
+    adam = torch.optim.Adam(weights, LR, betas=(0.9, 0.99))
+    is_used = torch.zeros(features, dtype=torch.bool)
+    for step in range(1, steps + 1):
+        x = (vectors[torch.randint(len(vectors), (BATCH,), generator=draws)] - mean) / scale
+        with torch.enable_grad():
             values, chosen = model.encode(x)
             errors = x - model.decode(values, chosen)
             adam.zero_grad()
             errors.square().mean().backward()  # type: ignore[no-untyped-call]
-            adam.param_groups[0]["lr"] = LR * min(1.0, (steps - step + 1) / (DECAY * steps))
-            adam.step()
-            with torch.no_grad():
-                model.decoder.copy_(normalize(model.decoder))
-                is_used[chosen[values > 0]] = True
-                if step % REVIVE_EVERY == 0:
-                    if step < REVIVE_UNTIL * steps:
-                        _revive(model, adam, (~is_used).nonzero()[:, 0], errors)
-                    is_used.fill_(False)
-            check()
-            told(step / steps)
+        adam.param_groups[0]["lr"] = LR * min(1.0, (steps - step + 1) / (DECAY * steps))
+        adam.step()
+        with torch.no_grad():
+            model.decoder.copy_(normalize(model.decoder))
+            is_used[chosen[values > 0]] = True
+            if step % REVIVE_EVERY == 0:
+                if step < REVIVE_UNTIL * steps:
+                    _revive(model, adam, (~is_used).nonzero()[:, 0], errors)
+                is_used.fill_(False)
+        check()  # what is let in here computes no gradients
+        told(step / steps)
     encoder, encoder_bias, decoder, bias = (each.detach() for each in weights)
     return SparseAutoencoder(active, encoder, encoder_bias * scale, decoder, mean + bias * scale)
 

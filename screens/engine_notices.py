@@ -94,7 +94,8 @@ class EngineNotices:
 
     def answered(self) -> None:
         """The view that was asked for is shown."""
-        self.current = ""
+        if self.current:
+            self.say("")
         self._stop()
 
     def show_progress(self, view: View) -> None:

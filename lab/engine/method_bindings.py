@@ -10,6 +10,7 @@ from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
 from lab.data.default_prompts import first_prompt
 from lab.engine import method_registry as table
+from lab.engine.feature_methods import FeatureMethods
 from lab.engine.method_registry import ChatAnswer, ChatParams, ExperimentParams, OneStepParams, OpenParams, ReleaseParams
 from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
 from lab.engine.server import AnyImplementation, Implementation
@@ -250,7 +251,7 @@ def _val_loss(opened: OpenModel) -> float | None:
 
 def implementations(models: ModelCache) -> list[AnyImplementation]:
     """All methods, over one cache of models and traces."""
-    model, prompt = ModelMethods(models), PromptMethods(models)
+    model, prompt, features = ModelMethods(models), PromptMethods(models), FeatureMethods(models)
     return [
         Implementation(table.OPEN, model.open),
         Implementation(table.RELEASE, model.release),
@@ -263,6 +264,8 @@ def implementations(models: ModelCache) -> list[AnyImplementation]:
         Implementation(table.EFFECT, prompt.effect),
         Implementation(table.COMPARE, prompt.compare),
         Implementation(table.PATCHES, prompt.patches),
+        Implementation(table.FEATURES, features.features),
+        Implementation(table.FIT_FEATURES, features.fit_features),
         Implementation(table.GUESS, prompt.guess),
         Implementation(table.SAMPLE, prompt.sample),
         Implementation(table.SAVE_TRACE, prompt.save_trace),

@@ -132,6 +132,13 @@ class PatchesParams(CompareParams, frozen=True, kw_only=True, forbid_unknown_fie
     against: int | None = None
 
 
+class FeaturesParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The features of the token at the position, or the card of the one that `ref` names."""
+
+    stage: str = "features"
+    ref: str = ""
+
+
 class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: SamplingSettings = SamplingSettings()
 
@@ -224,6 +231,8 @@ EVIDENCE = EngineMethod("evidence", EvidenceParams, View, is_job=True)
 EFFECT = EngineMethod("effect", LensParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
 PATCHES = EngineMethod("patches", PatchesParams, View, is_job=True)
+FEATURES = EngineMethod("features", FeaturesParams, View, is_job=True)
+FIT_FEATURES = EngineMethod("fit_features", OpenParams, bool, is_job=True)
 GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace, is_job=True)

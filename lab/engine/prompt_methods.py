@@ -150,12 +150,12 @@ class PromptMethods:
         if params.stage == "lens" and params.lens != "logit":
             fitted_lenses(ExperimentContext(context.opened, self.models.traces))
             context = dataclasses.replace(context, lens=params.lens)
-        return _placed(add_intervention_notes(stage_view(params.stage, context), context, params.interventions), context)
+        return placed(add_intervention_notes(stage_view(params.stage, context), context, params.interventions), context)
 
     def code(self, params: ViewParams) -> View:
         """The source code of a stage with the shapes of the prompt. Raises: UserError."""
         context = trace_prompt(self.models, params)
-        return _placed(source_code(context, params.stage), context)
+        return placed(source_code(context, params.stage), context)
 
     def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
@@ -182,12 +182,12 @@ class PromptMethods:
     def attribution(self, params: AttributionParams) -> View:
         """Direct logit attribution of a token. Raises: UserError."""
         context = trace_prompt(self.models, params)
-        return _placed(attribution(context, params.candidate, params.against, params.by_size), context)
+        return placed(attribution(context, params.candidate, params.against, params.by_size), context)
 
     def evidence(self, params: EvidenceParams) -> View:
         """The training text's evidence for a token. Raises: UserError."""
         context = trace_prompt(self.models, params)
-        return _placed(evidence(context, params.candidate), context)
+        return placed(evidence(context, params.candidate), context)
 
     def effect(self, params: LensParams) -> Effect:
         """The prediction at the position without and with the edits and interventions. Raises: UserError."""
@@ -200,12 +200,12 @@ class PromptMethods:
     def compare(self, params: CompareParams) -> View:
         """The prompt beside a second one, aligned from the end. Raises: UserError."""
         first, second = self._both(params)
-        return _placed(two_prompts(first, second), first)
+        return placed(two_prompts(first, second), first)
 
     def patches(self, params: PatchesParams) -> View:
         """Every patch from the second prompt into the first. Raises: UserError."""
         first, second = self._both(replace(params, edits=(), interventions=()))
-        return _placed(patches_view(first, second, params.candidate, params.against), first)
+        return placed(patches_view(first, second, params.candidate, params.against), first)
 
     def _both(self, params: CompareParams) -> tuple[StageContext, StageContext]:
         """Both prompts, the second's position as far from its end as the first's."""
@@ -245,7 +245,7 @@ class PromptMethods:
         return prompt_report(context.opened, context.traced, dropped=dropped, interventions=words)
 
 
-def _placed(view: View, context: StageContext) -> View:
+def placed(view: View, context: StageContext) -> View:
     """The view with what the screen shows around it: the head's attention, and the step of the weights."""
     view.attention, view.step = head_attention(context), context.opened.step
     return view

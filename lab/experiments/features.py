@@ -25,7 +25,7 @@ from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.steering import AT_ONCE, chance_directions, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
-from models.check import check
+from models.check import alone, check
 from models.gpt import GPT
 from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
@@ -109,7 +109,8 @@ def replaced(model: GPT, layer: int, make: Callable[[Tensor], Tensor]) -> Iterat
 
     handle = model.blocks[layer].register_forward_hook(hook)
     try:
-        yield
+        with alone():
+            yield
     finally:
         handle.remove()
 
@@ -135,16 +136,18 @@ def fitting_vectors(context: ExperimentContext, layer: int, most: int = VECTORS)
 
 def fit_features(
     context: ExperimentContext,
-    layer: int,
-    features: int,
-    active: int,
+    layer: int | None = None,
+    features: int = 512,
+    active: int = 8,
     seed: int = 0,
     told: Callable[[float], None] = lambda share: None,
 ) -> Features:
-    """Fit an autoencoder after a layer, 0-based, round it as its file does, and measure it. `told` gets the share that is done.
+    """Fit an autoencoder after a layer, 0-based (None: the middle one), round it as its file does, and measure it. `told` gets
+    the share that is done.
 
     Raises: UserError: if there is no such layer, or no text.
     """
+    layer = (context.config.layers - 1) // 2 if layer is None else layer
     if not 0 <= layer < context.config.layers:
         raise UserError(f"{context.run_name} has no layer {layer + 1}; its layers are 1 to {context.config.layers}.")
     if active > features:
@@ -302,6 +305,13 @@ def logit_effects(model: GPT, direction: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def changed_most(context: ExperimentContext, found: Features, feature: int, most: int, *, up: bool = True) -> list[str]:
+    """The tokens whose logits a feature raises most, or lowers."""
+    effects = logit_effects(context.model, found.autoencoder.decoder[feature])
+    return [context.tokenizer.label(id_) for id_ in effects.topk(min(most, len(effects)), largest=up).indices.tolist()]
+
+
+@torch.no_grad()
 def ablation(context: ExperimentContext, found: Features, feature: int, seen: Activity) -> tuple[Spread, Spread]:
     """What it adds to the loss, over windows in which the feature is active, to take its part out of the stream, and the control:
     what is as long in a direction by chance. Both 0 where it never is."""
@@ -353,9 +363,7 @@ def feature_card(context: ExperimentContext, found: Features, seen: Activity, fe
             here, ids = int(at[row]), seen.ids[row].tolist()
             texts = (ids[max(0, here - AROUND) : here], [ids[here]], ids[here + 1 : here + 1 + AROUND // 2])
             strongest.append(Place(float(best[row]), *(decode(each).replace("\n", "⏎") for each in texts)))
-    effects, label = logit_effects(context.model, found.autoencoder.decoder[feature]).detach(), context.tokenizer.label
-    most = min(LOGITS, len(effects))
-    raises, lowers = ([label(id_) for id_ in effects.topk(most, largest=up).indices.tolist()] for up in (True, False))
+    raises, lowers = (changed_most(context, found, feature, LOGITS, up=up) for up in (True, False))
     own, chance = ablation(context, found, feature, seen)
     return FeatureCard(feature, float((values[:, 1:] > 0).double().mean()), strongest, raises, lowers, own, chance)
 

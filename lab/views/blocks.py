@@ -9,6 +9,9 @@ import numpy as np
 
 from lab.core.colour_scales import Scale
 
+FEATURE, NO_FEATURES = "feature", "no features"
+"""Name of the numbers that lead to the card of a feature, and the stage of the view of a run that has none."""
+
 
 class GuessChoice(msgspec.Struct, frozen=True, omit_defaults=True):
     label: str

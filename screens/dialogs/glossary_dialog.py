@@ -39,6 +39,7 @@ ASIDES = {
     "patches": "every patch from a second prompt",
     "built_head": "a head built by hand",
     "code": "source code",
+    "features": "features of the residual stream",
 }
 TRAIN_PAGES = {
     "new": "a new run",

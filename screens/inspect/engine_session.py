@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from lab.engine import method_registry as methods
 from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import EngineMethod
 from lab.inspect.intervention_effect import Effect, effect_view
-from lab.views.blocks import LensPath, ModelFacts, View
+from lab.views.blocks import FEATURE, NO_FEATURES, LensPath, ModelFacts, View
 from lab.views.number_explanation import explanation_view
 from screens.engine_client import Engine, NewestOnly
 from screens.inspect.selection import (
@@ -30,6 +31,7 @@ from screens.inspect.selection import (
     within,
 )
 
+P = TypeVar("P")
 A = TypeVar("A", LensPath, View, Effect)
 
 ANSWERS_KEPT = 48
@@ -39,7 +41,7 @@ PATIENCE = 0.2
 """Seconds that an answer is still waited for when something else is selected: a held key shows what it passes, and a long piece
 of work is given up."""
 
-SECONDS_BETWEEN_CHECKS = 0.01
+SECONDS_BETWEEN_CHECKS, SECONDS_BETWEEN_LOOKS = 0.01, 0.5  # the second: at how far a fit of features is
 
 LOOK_AHEAD_PARAMETERS, LOOK_AHEAD_TOKENS = 20_000_000, 256
 """Most parameters of a model, and most tokens of a prompt, of which something is fetched before it is asked for."""
@@ -211,10 +213,16 @@ class EngineSession:
 
     async def _view(self, selection: Selection, *, ahead: bool = False) -> View:
         """With `ahead`, nobody has asked for it yet, so that nothing of its progress is shown."""
-        return await self._held(self._views, selection, selection.model, partial(self._ask, selection, ahead))
+        view = await self._held(self._views, selection, selection.model, partial(self._ask, selection, ahead))
+        if view.stage == NO_FEATURES:
+            del self._views[selection]  # they may be fitted meanwhile
+        return view
 
     async def _ask(self, selection: Selection, ahead: bool) -> View:
         ask = self.engine.call
+        if selection.aside == "features" and all(f".{FEATURE}[" in each for each in selection.trail):
+            params = selection.params(methods.FeaturesParams, stage="features", ref="".join(selection.trail[-1:]))
+            return await self._whole(methods.FEATURES, params, ahead, SECONDS_BETWEEN_LOOKS)
         if selection.trail:
             number = await ask(methods.EXPLAIN, selection.params(methods.ExplainParams, ref=selection.trail[-1]))
             return explanation_view(number, selection.trail)
@@ -233,12 +241,17 @@ class EngineSession:
                 asked = selection.params(methods.ExperimentParams, name="built_head", inputs={"head": selection.built})
                 return (await ask(methods.EXPERIMENT, asked)).view
             case "patches":
-                while (view := await ask(methods.PATCHES, selection.params(methods.PatchesParams, stage="patches"))).is_partial:
-                    if not (ahead or self._newest.has_newer):
-                        self._to.partial(view)
-                return view
+                return await self._whole(methods.PATCHES, selection.params(methods.PatchesParams, stage="patches"), ahead)
             case _:
                 return await ask(methods.VIEW, selection.params(methods.ViewParams))
+
+    async def _whole(self, method: EngineMethod[P, View], params: P, ahead: bool, pause: float = 0.0) -> View:
+        """A slow view; until it is whole, its progress is shown, so many seconds apart."""
+        while (view := await self.engine.call(method, params)).is_partial:
+            if not (ahead or self._newest.has_newer):
+                self._to.partial(view)
+            await asyncio.sleep(pause)
+        return view
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with

@@ -21,6 +21,7 @@ from screens.engine_client import Engine
 from screens.engine_notices import WAITING, EngineNotices, restart_binding
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
+from screens.inspect.feature_keys import FeatureKeys
 from screens.inspect.guessing import Guessing
 from screens.inspect.inspect_part import InspectHost, Loading, ModelState, Opened, Ready, Starting
 from screens.inspect.intervention_keys import InterventionKeys
@@ -62,7 +63,8 @@ HELP = (
     "`c` compares before and after: the ranking, and the KL divergence in bits (0: none). `tab` leads to the list of "
     "interventions; `enter` there scales, forces a head to one token, ablates to the mean, or patches from a second prompt. "
     "Without interventions `c` asks for that prompt, and compares with it; there `e` edits it.\n\n"
-    "Type here for what has no key: `lens` shows the logit lens of every token and layer, `shade` changes the shading, "
+    "Type here for what has no key: `lens` shows the logit lens of every token and layer, `features` a token as a few "
+    "directions and an error, which are fitted in the background where a run has none (`n`); `shade` changes the shading, "
     "`build` builds a head by hand, `guess` hides the next token, or at an attention step the most attended one, until you "
     "have guessed it. Learn shows your score. Stages that a function of yours computes, which passes in Learn, are marked; "
     "`yours` compares a forward pass by such functions with the model's.\n\n"
@@ -109,7 +111,7 @@ class InspectScreen(InspectHost):
         *TokenSampling.BINDINGS,
         *(*Explanations.BINDINGS, *YourFunctions.BINDINGS),
         *ViewExport.BINDINGS,
-        *InterventionKeys.BINDINGS,
+        *(*FeatureKeys.BINDINGS, *InterventionKeys.BINDINGS),
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *(*PromptEditing.BINDINGS, *Tour.BINDINGS, *Guessing.BINDINGS),
@@ -143,7 +145,7 @@ class InspectScreen(InspectHost):
         self._tour = Tour(self, self._steps)
         drawing = AttentionShading(self, self._bar), ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling)
         self._guessing = Guessing(self, self._bar, self._second_bar, self._columns, self._time, self.sampling)
-        about_model = (self._explanations, self._interventions, self._second, YourFunctions(self, self._steps))
+        about_model = (self._explanations, self._interventions, self._second, YourFunctions(self, self._steps), FeatureKeys(self))
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._actions = {act.__name__.removeprefix("do_"): (part, act) for part in self._parts for act in part.actions()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)

@@ -59,6 +59,7 @@ _POSITION_FIRST = "qkvz"
 """Numbers of a head whose first index is the position and whose second the head; of all others the first is."""
 _WHOLE = re.compile(r"blocks\.(\d+)\.(attn_out|mlp)")
 _TOKEN = re.compile(r"(?:tokens|embed|pos_embed)\[(\d+)")
+_FEATURE = re.compile(r"blocks\.(\d+)\.feature\[(\d+)\]")
 _BY_KEY = ("pattern", "attn_scores", "scores_raw", "shifted", "exp", "weighted_v")
 """Numbers of a head whose third index is a key."""
 
@@ -234,6 +235,8 @@ class InterventionKeys(InspectPart):
     def hint(self) -> str:
         """The effect of x here, for the status line."""
         found, made = self._target(), self._host.selection.interventions
+        if self._feature is not None:
+            return f"x {'restores' if self._feature in made else 'takes out'} {self._feature.toward}"
         if found is None:
             return ""
         new = switch(found, self._to_mean)
@@ -254,9 +257,18 @@ class InterventionKeys(InspectPart):
             *(self.do_patch, self.do_steer, self.do_all_on),
         )
 
+    @property
+    def _feature(self) -> Intervention | None:
+        """What takes the feature out whose card is in view."""
+        if (card := _FEATURE.fullmatch("".join(self._host.selection.trail[-1:]))) is None:
+            return None
+        return Intervention(part="resid_post", how="without", layer=int(card[1]), toward=f"feature {card[2]}")
+
     def do_switch(self) -> None:
         found = self._target()
-        if found is None:
+        if (feature := self._feature) is not None:
+            self._change(toggle_intervention(self._host.selection.interventions, feature))
+        elif found is None:
             self._host.say(NOTHING_HERE)
         else:
             self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))

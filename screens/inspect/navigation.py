@@ -154,7 +154,8 @@ class Navigation(InspectPart):
     def _view_key(self) -> str | None:
         """The first action for another view that there is here; all heads only from a stage, not from what is opened aside."""
         selection = self._host.selection
-        views = ("against", "other_pane", "panel", "next_lens", *(() if selection.aside or selection.trail else ("all_heads",)))
+        on_stage = ("features",) if selection.stage == "resid_post" else ("all_heads",)
+        views = ("against", "other_pane", "panel", "next_lens", *(() if selection.aside or selection.trail else on_stage))
         return next((view for view in views if self._host.check_action("do", (view,))), None)
 
     async def do_another_view(self) -> None:

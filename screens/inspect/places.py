@@ -56,7 +56,7 @@ def _is_jump(old: Selection, new: Selection, steps: Sequence[StageEntry]) -> boo
 
 SAME = ("run", "checkpoint", "stage", "layer", "head", "position", "aside")
 """Fields of a selection that a state has, too."""
-ASIDES = ("attribution", "evidence", "effect", "compare", "patches", "built_head", "code")
+ASIDES = ("attribution", "evidence", "effect", "compare", "patches", "built_head", "code", "features")
 
 
 class RestoredPlace(InspectPart):

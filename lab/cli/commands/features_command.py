@@ -53,10 +53,10 @@ def features(
     from lab.experiments.experiment_context import ExperimentContext
     from lab.experiments.features import (
         activity,
+        changed_most,
         feature_card,
         fit_features,
         load_features,
-        logit_effects,
         save_features,
         token_parts,
     )
@@ -70,9 +70,9 @@ def features(
     context = ExperimentContext(opened, models.traces)
     found = None if fits else load_features(context)
     if found is None:
-        at = (opened.model.config.layers + 1) // 2 if layer is None else layer
+        at = None if layer is None else layer - 1
         with click.progressbar(length=1000, label="fitting", hidden=as_json) as bar:
-            found = fit_features(context, at - 1, features, active, seed, lambda done: bar.update(round(1000 * done) - bar.pos))
+            found = fit_features(context, at, features, active, seed, lambda done: bar.update(round(1000 * done) - bar.pos))
         save_features(opened.run, found)
     elif layer not in (None, found.record.layer):
         raise UserError(f"The features of {run} are after layer {found.record.layer}; --fit fits them anew, after layer {layer}.")
@@ -106,8 +106,7 @@ def features(
         _show_record(found.record)
         rows = []
         for number in shares.argsort(descending=True)[:LISTED].tolist():
-            effects = logit_effects(opened.model, found.autoencoder.decoder[number])
-            raised = " ".join(opened.tokenizer.label(id_) for id_ in effects.topk(min(5, len(effects))).indices.tolist())
+            raised = " ".join(changed_most(context, found, number, 5))
             rows.append([str(number), number_format.probability(float(shares[number]), 1), raised])
         click.echo("\n" + table(["feature", "active", "raises the logits of"], rows, [0, 1]))
 

@@ -1,5 +1,6 @@
 """Features of a tiny run: their measures against a second implementation, their file, and what is refused."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -25,9 +26,11 @@ from lab.experiments.features import (
 )
 from lab.experiments.steering import window_losses
 from lab.inspect.model_cache import OpenModel, TraceCache
+from lab.views.blocks import NO_FEATURES
+from models.check import alone, checked_by
 from models.sparse_autoencoder import SparseAutoencoder
 from models.trace_edits import Edit
-from tests.lab.engine.conftest import PROMPT, TinyRun
+from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
 from tests.lab.experiments.conftest import MakeTextRun
 from tests.models.oracle import Oracle
 
@@ -116,3 +119,57 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(text_run: MakeTextRun
     (tiny.run.path / FILE).write_bytes(b"no")
     with pytest.raises(UserError, match="too short"):
         load_features(context)
+
+
+def test_inspect_shows_shares_that_add_up_and_explain_themselves_and_the_card_of_each_feature(text_run: MakeTextRun) -> None:
+    tiny, engine = text_run(width=16, context=16), InProcessEngine()
+    assert engine.features().stage == NO_FEATURES
+    context, model = context_of(tiny), drawn(16)
+    record = measured(context, 0, model, torch.randn(50, 16, generator=torch.Generator().manual_seed(1)), 0)
+    save_features(tiny.run, Features(model, record))
+    view = engine.features()
+    table = view.blocks[0]
+    ids = tiny.tokenizer.encode(PROMPT)
+    stream = Oracle(tiny.model.state_dict(), tiny.model.config, ids).values["blocks.0.resid_post"][-1]
+    e, d, c = (each.half().double().numpy() for each in (model.encoder, model.decoder, model.bias))
+    before = e @ (stream - c)
+    strongest = [of for of in np.argsort(-before)[:4] if before[of] > 0]
+    assert [row[-1].value for row in table.rows[:-1]] == strongest
+    wanted = [before[of] * d[of] @ (stream - c) / ((stream - c) ** 2).sum() for of in strongest]
+    shares = [row[2].value for row in table.rows]
+    assert shares == pytest.approx([*wanted, 1 - sum(wanted)], abs=1e-4)
+    for row in table.rows[:-1]:
+        activation, along, length, share = (
+            float(number.replace("−", "-")) for number in re.findall(r"−?\d[\d.,e]*", row[2].note.partition("|² = ")[2])
+        )
+        assert activation * along / length == pytest.approx(share, rel=2e-3)
+    assert view.sentence.startswith(f"{len(strongest)} feature")
+    assert (" Doubt them: " in view.sentence) == (not record.beats_noise)
+    assert "first token has none" in engine.features(position=0).sentence
+    card = engine.features(ref=table.rows[0][-1].ref)
+    assert card.stage == f"explain blocks.0.feature[{strongest[0]}]"
+    assert card.blocks[1].rows[0][0].value == max(row[0].value for row in card.blocks[1].rows)
+    for wrong in ("blocks.0.feature[24]", "blocks.0.feature[x]", "blocks.1.feature[3]", "feature"):
+        with pytest.raises(UserError, match="features are 0 to 23"):
+            engine.features(ref=wrong)
+
+
+def test_a_fit_in_the_engine_lets_others_in_and_leaves_nothing_when_it_is_given_up(text_run: MakeTextRun) -> None:
+    tiny, engine, seen = text_run(width=16, context=16), InProcessEngine(), list[tuple[str, bool]]()
+
+    class GivenUp(BaseException): ...
+
+    def let_in() -> None:
+        with alone():
+            seen.append((engine.features().sentence, torch.is_grad_enabled()))
+
+    def give_up() -> None:
+        if len(seen) > 50:
+            raise GivenUp
+
+    with pytest.raises(GivenUp), checked_by(give_up, let_in):
+        engine.fit_features()
+    assert "are being fitted: 2%" in seen[-1][0]
+    assert not any(grads for _, grads in seen)
+    assert engine.features().stage == NO_FEATURES
+    assert not (tiny.run.path / FILE).exists()

@@ -1,0 +1,70 @@
+"""Features in Inspect: the view of a token's, and the fit of a run's in the background."""
+
+import asyncio
+
+from textual.binding import Binding
+
+from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_registry import FIT_FEATURES, OpenParams
+from lab.views.blocks import NO_FEATURES
+from screens.about_key import About, described, keyless
+from screens.inspect.engine_session import SECONDS_BETWEEN_LOOKS
+from screens.inspect.inspect_part import Actions, InspectHost, InspectPart
+from screens.inspect.selection import toggled_aside
+
+
+class FeatureKeys(InspectPart):
+    """Keeps the fit that goes on, which lasts as long as the engine."""
+
+    BINDINGS = described(
+        keyless("do('features')", "inspect.features", "Features: the token as a few directions and an error", "Features"),
+        About(synonyms="sparse autoencoder sae dictionary monosemantic interpretability superposition"),
+        Binding("n", "do('fit_features')", "Fit", id="inspect.fit_features", tooltip="New features, fitted in the background"),
+        About(is_listed=False, rank=1, needs="the view of features of a run that has none"),
+        Binding("x", "do('stop_fit')", "Stop", id="inspect.stop_fit", tooltip="Stop the fit of features"),
+        About(is_listed=False, rank=1, needs="features that are being fitted"),
+    )
+
+    def __init__(self, host: InspectHost) -> None:
+        super().__init__(host)
+        self._run = ""  # the one whose features are being fitted
+
+    def actions(self) -> Actions:
+        return self.do_features, self.do_fit_features, self.do_stop_fit
+
+    def is_enabled(self, action: str) -> bool:
+        view, is_here = self._host.view.view, self._host.selection.aside == "features"
+        if action == "stop_fit":
+            return is_here and bool(self._run)
+        return action == "features" or (is_here and not self._run and view is not None and view.stage == NO_FEATURES)
+
+    def would_be_lost(self) -> str:
+        return f"the features of {self._run}, which are being fitted" if self._run else ""
+
+    def do_features(self) -> None:
+        self._host.selection = toggled_aside(self._host.selection, "features", None)
+
+    def do_fit_features(self) -> None:
+        self._run, checkpoint = self._host.selection.model
+        self._host.start(self._fit_features(self._run, checkpoint), "fit features")
+
+    def do_stop_fit(self) -> None:
+        self._host.workers.cancel_group(self._host, "fit features")
+
+    async def _fit_features(self, run: str, checkpoint: str) -> None:
+        params = OpenParams(run=run, checkpoint=checkpoint)
+        fit = asyncio.create_task(self._host.session.engine.call(FIT_FEATURES, params))
+        try:
+            await asyncio.wait({fit}, timeout=SECONDS_BETWEEN_LOOKS)  # the engine has begun, and can tell how far it is
+            self._host.ask_again()
+            await fit
+        except EngineDied as error:
+            self._host.fail(str(error), True)
+        except EngineError as error:
+            self._host.say(str(error), error=True)
+        else:
+            self._host.notify(f"The features of {run} are fitted.", markup=False)
+        finally:
+            fit.cancel()
+            self._run = ""
+            self._host.refresh_bindings()
