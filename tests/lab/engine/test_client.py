@@ -71,11 +71,11 @@ async def test_a_job_lets_in_what_waits_questions_and_other_jobs(client: EngineC
 async def test_a_question_lets_nobody_in(client: EngineClient, engine_log: Path) -> None:
     async with asyncio.timeout(60):
         await client.start(low_priority=True)
-        assert psutil.Process(client.pid).cmdline()[-1] == LOW_PRIORITY
         asked = asyncio.create_task(client.call(QUESTION, Params(text="asked", n=5, seconds=0.02)))
         await log_of(engine_log, "part 0 of asked")
         await client.call(ECHO, Params(text="after"))
         assert await asked == "asked"
+        assert psutil.Process(client.pid).cmdline()[-1] == LOW_PRIORITY
     log = await client.call(LOG, Params())
     assert log.index("part 4 of asked") < log.index("after")
 
