@@ -22,6 +22,9 @@ os.environ["LLMLAB_WARM_UP"] = "0"
 # Processes that choose no number of threads would have one for each core, which wait for each other in busy loops.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A rank's own setting, read when torch is loaded, which those that are forked from here have already.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
 # Tests start Python some hundred times: where it may keep no bytecode, each would compile the lab.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

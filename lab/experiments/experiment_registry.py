@@ -10,6 +10,7 @@ from lab.experiments import (  # noqa: F401
     attention_heads,
     changed_attention,
     context_window,
+    feature_twins,
     generation,
     induction,
     inference,

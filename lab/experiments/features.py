@@ -22,7 +22,7 @@ from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.steering import AT_ONCE, chance_directions, stream_after, window_losses
+from lab.experiments.layer_streams import AT_ONCE, chance_directions, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
 from models.check import alone, check

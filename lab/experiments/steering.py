@@ -6,13 +6,15 @@ from statistics import fmean
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability
 from lab.experiments.context_window import standard_error
-from lab.experiments.experiment_context import ExperimentContext, Ids
+from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
+from lab.experiments.features import load_features
+from lab.experiments.layer_streams import CHANCE, chance_directions, mean_length, stream_after, window_losses
 from lab.experiments.linear_probe import ProbeScores, fit
 from lab.experiments.probes import ProbeTask, probe_task, streams
 from lab.views.blocks import Cell, Column, Table, View
@@ -26,10 +28,8 @@ USUAL = "mean space next: space"
 """The direction where none is asked for."""
 LONGEST, WRITTEN = 50, 16
 """Most characters of a text in the table, and tokens that are written for each strength."""
-TEXT, AT_ONCE = 4096, 1024
-"""Tokens of ordinary text on which the cost is measured, at most, and as many as are computed at once."""
-CHANCE = 5
-"""Directions by chance, for comparison."""
+TEXT = 4096
+"""Tokens of ordinary text on which the cost is measured, at most."""
 MOST_KEPT = 32
 """Directions that are kept with a model's weights."""
 CLEAR, LEAST_COST = 2.0, 0.05
@@ -94,8 +94,6 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
 
 
 def _feature(context: ExperimentContext, number: str) -> Tensor:
-    from lab.experiments.features import load_features
-
     found, name = load_features(context), context.run_name
     if found is None:
         raise UserError(f"{name} has no features; `llmlab features {name} --fit` fits them.")
@@ -127,29 +125,11 @@ def named_direction(context: ExperimentContext) -> tuple[Tensor, float]:
     return kept[key]
 
 
-def mean_length(stream: Tensor) -> float:
-    """The mean length of a stream (B, T, C) after the first position, where it is often far longer."""
-    later = stream[:, 1:] if stream.shape[1] > 1 else stream
-    return float(later.norm(dim=-1).mean())
-
-
 def class_directions(task: ProbeTask, stream: Tensor, at: int) -> tuple[Tensor, Tensor]:
     """Two directions of a class, (C,) of length 1: the weights of a probe, and from the mean of all other places to its own."""
     vectors, is_of = stream[task.has_class], task.classes == at
     weights, _ = fit(vectors, task.classes, len(task.class_names))
     return normalize(weights[:, at], dim=0), normalize(vectors[is_of].mean(0) - vectors[~is_of].mean(0), dim=0)
-
-
-def chance_directions(stream: Tensor, seed: int) -> Tensor:
-    """Directions (CHANCE, C) of length 1, each from one place of a stream (B, T, C) to another: where the stream varies."""
-    places = stream.flatten(0, 1)
-    chosen = places[torch.randint(len(places), (2, CHANCE), generator=torch.Generator().manual_seed(seed))]
-    return normalize(chosen[0] - chosen[1], dim=-1)
-
-
-def stream_after(model: GPT, ids: Tensor, layer: int) -> Tensor:
-    """The residual stream (B, T, C) after a layer, 0-based."""
-    return next(stream for name, stream in streams(model, ids) if name == f"MLP {layer + 1}")
 
 
 @experiment
@@ -276,18 +256,6 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
     title = f"added to the loss ({fixed(float(loss.mean()), 2)} nats, {part}) by one direction at its mean"
     table = Table(columns, rows, title=title, selected=best)
     return ExperimentResult(View("probe_use", "read, and used?", sentence, [table]), measures)
-
-
-@torch.no_grad()
-def window_losses(model: GPT, windows: Ids) -> Tensor:
-    """Mean −ln p of the tokens of each window, (n,)."""
-    losses, at_once = list[Tensor](), max(1, AT_ONCE // windows.shape[1])
-    for start in range(0, len(windows), at_once):
-        rows = torch.from_numpy(windows[start : start + at_once])
-        logits = model(rows[:, :-1])
-        losses.append(cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").mean(1))
-        check()
-    return torch.cat(losses).double()
 
 
 @torch.no_grad()

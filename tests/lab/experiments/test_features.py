@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.experiments import feature_twins
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import (
     FEATURES,
@@ -24,7 +25,7 @@ from lab.experiments.features import (
     save_features,
     token_parts,
 )
-from lab.experiments.steering import window_losses
+from lab.experiments.layer_streams import window_losses
 from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.views.blocks import NO_FEATURES
 from models.check import alone, checked_by
@@ -173,3 +174,14 @@ def test_a_fit_in_the_engine_lets_others_in_and_leaves_nothing_when_it_is_given_
     assert not any(grads for _, grads in seen)
     assert engine.features().stage == NO_FEATURES
     assert not (tiny.run.path / FILE).exists()
+
+
+def test_planted_features_are_found_again_with_each_seed(text_run: MakeTextRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = torch.Generator().manual_seed(3)
+    directions = torch.nn.functional.normalize(torch.randn(6, 16, generator=draws))
+    planted = (1 + torch.rand(4000, 1, generator=draws)) * directions[torch.randint(6, (4000,), generator=draws)]
+    monkeypatch.setattr(feature_twins, "fitting_vectors", lambda *_: planted)
+    monkeypatch.setattr(feature_twins, "FEATURES", 12)
+    monkeypatch.setattr(feature_twins, "ACTIVE", 1)
+    found = feature_twins.feature_twins(context_of(text_run(width=16, context=16))).measures
+    assert (found["features"], found["twins_low"]) == (6, 1.0), "six of twelve are ever active"

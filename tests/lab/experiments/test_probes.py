@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.experiments.layer_streams import chance_directions
 from lab.experiments.linear_probe import FOLDS, control_classes, fit, folds_of, majority, probe
 from lab.experiments.probes import streams
-from lab.experiments.steering import chance_directions, steered
+from lab.experiments.steering import steered
 from lab.experiments.token_properties import NONE, PROPERTIES, labels
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
