@@ -73,7 +73,7 @@ def feature_twins(context: ExperimentContext) -> ExperimentResult:
 def _alive(found: SparseAutoencoder, vectors: Tensor) -> Tensor:
     """Directions (F, C) of the features that are ever active in some of the vectors (N, C)."""
     values, chosen = found.encode(vectors[:: max(1, len(vectors) // MOST)])
-    return found.decoder[chosen[values > 0].unique()]
+    return found.decoder[chosen[values > 0].unique()]  # type: ignore[no-untyped-call]
 
 
 def _shares(one: Tensor, other: Tensor) -> list[float]:
