@@ -34,8 +34,8 @@ class LookView(BlockPieceView):
 **Look.** The text as it lies in its files. It is read in one pass, and a large one is drawn on the way.
 
 - *Kinds*: letters by script, from Unicode's names; digits, punctuation and so on by its general categories.
-- *Languages*: each section of 2,000 characters is told by its **stop words** (the, der, les …) if they are at least a fifth of
-  its words and 1.3 times those of any other language; by its script where one language writes it; otherwise it is unknown.
+- *Languages*: each section of 500 characters, 512 of a longer text, is told by the library py3langid, which knows how often
+  sequences of bytes are in each language. Where it is less sure than 80%, or most signs are no letters, it is unknown.
 - *Words*: runs of letters in lower case, of scripts that put spaces between words.
 - *Repeats*: passages of 50 or more characters that stood earlier, character for character. Up to 2 million characters they are
   exact; of a longer text a sample of all passages is compared, and the shares are lower bounds.
