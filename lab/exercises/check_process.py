@@ -40,10 +40,11 @@ class NotDefinedError(Exception):
     """Error: a file does not define the function of its exercise."""
 
 
+NO_MESSAGE = "no message"
 ASKS = "It asks for input, as a debugger does, and a check has nobody who answers."
 NO_MEMORY = "It asked for more memory than it may have."
 SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (
-    (NotImplementedError, "", "It is not written yet."),
+    (NotImplementedError, NO_MESSAGE, "It is not written yet."),
     (SystemExit, "", "It called sys.exit."),
     (EOFError, "EOF when reading", ASKS),
     (BdbQuit, "", ASKS),
@@ -265,7 +266,7 @@ def described(error: BaseException) -> str:
     if isinstance(error, ImportError) and error.name in NAMES:
         return f"From {error.name} only {error.name} itself can be imported; what else you need has to stand in this file, too."
     try:
-        message = str(error).strip() or "no message"
+        message = str(error).strip() or NO_MESSAGE
     except Exception:  # of the learner's own class
         message = "its message cannot be made"
     said = (sentence for kind, part, sentence in SENTENCES if isinstance(error, kind) and part in message)
@@ -274,7 +275,8 @@ def described(error: BaseException) -> str:
 
 def own_lines(request: CheckRequest, error: BaseException) -> list[str]:
     """The lines of an error that are the learner's; none where the code is not written yet."""
-    files = {request.file, *request.mine.values()} if not isinstance(error, NotImplementedError) else set()
+    is_unwritten = isinstance(error, NotImplementedError) and not error.args  # as the template raises it
+    files = {request.file, *request.mine.values()} if not is_unwritten else set()
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames][-TRACEBACK_LINES:]
 

@@ -144,8 +144,10 @@ class WritePage(ReadingPage):
         self._hints: dict[str, int] = {}
         self._read = ""
         """The text of the file as it was read into the box."""
-        self._seen: tuple[str, float] | None = None
-        """The exercise that is watched, and when its file was last changed."""
+        self._changed: dict[str, float] = {}
+        """When each exercise's file was last changed, as it was checked or first seen."""
+        self._states: dict[str, str] = {}
+        """What the list shows of each."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -182,14 +184,15 @@ class WritePage(ReadingPage):
     @latest("watch")
     async def _look_for_change(self) -> None:
         """Check the file of the exercise where another program has saved it, as an editor in another terminal does."""
-        name = self.chosen
-        if not self.is_shown or name == YOUR_MODEL or self.has_class("-editing"):
-            self._seen = None
+        name, folder = self.chosen, write_folder()
+        if not self.is_shown or self.has_class("-editing"):
             return
-        seen = (name, await in_thread(changed_at, file_of(write_folder(), name)))
-        if self._seen is not None and self._seen[0] == name and self._seen != seen:
-            self.action_check()
-        self._seen = seen
+        if await in_thread(states, folder) != self._states:
+            self._list()
+        if name != YOUR_MODEL:
+            changed = await in_thread(changed_at, file_of(folder, name))
+            if self._changed.setdefault(name, changed) != changed:
+                self.action_check()
 
     def watch_is_shown(self, is_shown: bool) -> None:
         if is_shown and self.is_mounted:
@@ -202,7 +205,8 @@ class WritePage(ReadingPage):
     @latest("list")
     async def _list(self) -> None:
         """Mark in the list what passes and what was begun."""
-        found, choices = await in_thread(states, write_folder()), self.query_one(WriteList)
+        self._states = found = await in_thread(states, write_folder())
+        choices = self.query_one(WriteList)
         for at, (name, state) in enumerate(found.items()):
             mark = "✓" if state == "passes" else "✗" if name in self.results else "·" if state else " "
             choices.replace_option_prompt_at_index(at, Text(f"{mark} {at + 1:>2}  {words_of(name).title}"))
@@ -254,6 +258,7 @@ class WritePage(ReadingPage):
             if name == YOUR_MODEL:
                 return use_passing(passing(folder), run.path, first_prompt(run), waiting=waiting)
             file = begin(folder, name)
+            self._changed[name] = changed_at(file)
             return check_file(name, file, run.path, first_prompt(run), mine=passing(folder), waiting=waiting)
 
         self.view.wait(True)
@@ -314,7 +319,6 @@ class WritePage(ReadingPage):
                 self._open_box(before.decode())
                 return
             problem = edit(self.app, path, f"your file is {path}.")
-            self._seen = None  # it is checked here
             has_changed = await in_thread(read_regular, path, LARGEST_FILE) != before
         except (OSError, UnicodeDecodeError, UserError) as error:
             problem, has_changed = str(error), False
