@@ -55,8 +55,7 @@ def _panels(apart: Apart) -> MatrixPanels:
     rows, columns = ([f"{first + at:>4}" for at in range(count)] for first, count in zip((top, left), yours.shape, strict=True))
     named = {"yours": yours, "right": right, "yours − right": yours - right}
     matrices = [
-        Matrix(name, rows, columns, Array.of(each), selected=apart.at, masked="NaN or infinite")
-        for name, each in named.items()
+        Matrix(name, rows, columns, Array.of(each), selected=apart.at, masked="NaN or infinite") for name, each in named.items()
     ]
     return MatrixPanels(matrices, largest=2, columns="col")
 

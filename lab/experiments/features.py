@@ -37,8 +37,10 @@ JUDGED, FOLDS = 8192, 5
 """Most tokens of text on which the result is measured, and the parts of it that tell the spread."""
 LOGITS_AT_ONCE = 8_000_000
 """Logits that are held at one time."""
-PLACES, AROUND, LOGITS = 8, 12, 6
+PLACES, AROUND, LOGITS = 6, 12, 6
 """Strongest places that are shown, tokens before each, and tokens whose logits rise or fall most."""
+WEAKER = (0.25, 0.5, 0.75)
+"""Where the weaker places that are shown stand among all, by strength."""
 
 Real = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=1 << 40)]
@@ -84,10 +86,10 @@ class FeaturesRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of something else in the stream's place: its reconstruction (`FEATURES`), and the controls."""
 
     @property
-    def beats_noise(self) -> bool:
-        """True if the reconstruction changes predictions clearly less than noise as long as its error."""
+    def than_noise(self) -> int:
+        """−1 if the reconstruction changes predictions clearly less than noise as long as its error, 1 if more, else 0."""
         (own, error), (noise, other) = self.effects[FEATURES].kl, self.effects[NOISE].kl
-        return own + 2 * math.hypot(error, other) < noise
+        return (own > noise) - (own < noise) if abs(own - noise) > 2 * math.hypot(error, other) else 0
 
 
 class Features(NamedTuple):
@@ -346,6 +348,8 @@ class FeatureCard(NamedTuple):
     active: float
     """Share of places."""
     strongest: list[Place]
+    weaker: list[Place]
+    """At a quarter, half and three quarters of all places where it is active, from the strongest down."""
     raises: list[str]
     lowers: list[str]
     """The tokens whose logits its direction raises and lowers most."""
@@ -356,16 +360,21 @@ class FeatureCard(NamedTuple):
 
 def feature_card(context: ExperimentContext, found: Features, seen: Activity, feature: int) -> FeatureCard:
     """What a feature is about. Its strongest places are of windows apart, so that one passage does not fill the list."""
-    values, strongest, decode = seen.of(feature), list[Place](), context.tokenizer.decode
+    values, decode = seen.of(feature), context.tokenizer.decode
+
+    def place(row: int, here: int) -> Place:
+        ids = seen.ids[row].tolist()
+        texts = (ids[max(0, here - AROUND) : here], [ids[here]], ids[here + 1 : here + 1 + AROUND // 2])
+        return Place(float(values[row, here]), *(decode(each).replace("\n", "⏎") for each in texts))
+
     best, at = values.max(1)
-    for row in best.argsort(descending=True)[:PLACES].tolist():
-        if best[row] > 0:
-            here, ids = int(at[row]), seen.ids[row].tolist()
-            texts = (ids[max(0, here - AROUND) : here], [ids[here]], ids[here + 1 : here + 1 + AROUND // 2])
-            strongest.append(Place(float(best[row]), *(decode(each).replace("\n", "⏎") for each in texts)))
+    strongest = [place(row, int(at[row])) for row in best.argsort(descending=True)[:PLACES].tolist() if best[row] > 0]
+    active = values.nonzero()
+    by_strength = active[values[values > 0].argsort(descending=True)].tolist()
+    weaker = [place(*by_strength[int(part * len(by_strength))]) for part in WEAKER if by_strength]
     raises, lowers = (changed_most(context, found, feature, LOGITS, up=up) for up in (True, False))
     own, chance = ablation(context, found, feature, seen)
-    return FeatureCard(feature, float((values[:, 1:] > 0).double().mean()), strongest, raises, lowers, own, chance)
+    return FeatureCard(feature, float((values[:, 1:] > 0).double().mean()), strongest, weaker, raises, lowers, own, chance)
 
 
 class TokenParts(NamedTuple):

@@ -53,7 +53,7 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
     own, noise = (significant(record.effects[each].kl[0], 2) for each in (FEATURES, NOISE))
     sentence = (
         f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}. "
-        f"{'On' if record.beats_noise else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
+        f"{'On' if record.than_noise < 0 else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
     )
     return View("features", title, sentence, [Table(columns, rows, total=total), _judged(record)])
 
@@ -102,13 +102,17 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     sentence = f"Active at {probability(card.active)} of places. Taken out it adds {_spread(card.ablated)} nats to the loss, "
     room, most = max(12, ((context.width or 80) - BESIDE_TEXT) // 2), card.strongest[0].activation
     rows = list[list[Cell]]()
-    for each in card.strongest:
+    for each in (*card.strongest, *card.weaker):
         value = Cell(fixed(each.activation, 2), each.activation, bar=each.activation / most, note="its activation at this place")
         rows.append([value, Cell(each.before[-room:]), Cell(f"[{each.token}]", style="strong"), Cell(each.after[:room])])
     columns = [Column("activation"), Column("before"), Column("token", "left"), Column("after", "left")]
     blocks: list[Block] = [
         Paragraph(f"Raises the logits of: {' '.join(card.raises)}\nLowers those of: {' '.join(card.lowers)}"),
-        Table(columns, rows, title=f"strongest places in the {record.part}, windows apart"),
+        Table(
+            columns,
+            rows,
+            title=f"strongest places in the {record.part}, and {len(card.weaker)} weaker ones",
+        ),
     ]
     return View(stage, title, f"{sentence}{judged}a direction by chance: {_spread(card.ablated_by_chance)}.", blocks)
 

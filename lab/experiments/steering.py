@@ -26,8 +26,8 @@ STRENGTHS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0)
 """α: the length of what is added, in mean lengths of the stream at that layer."""
 USUAL = "mean space next: space"
 """The direction where none is asked for."""
-LONGEST, WRITTEN = 50, 16
-"""Most characters of a text in the table, and tokens that are written for each strength."""
+LONGEST, PROMPT, WRITTEN = 50, 24, 16
+"""Most characters of a text in the table and of the prompt's end, and tokens that are written for each strength."""
 TEXT = 4096
 """Tokens of ordinary text on which the cost is measured, at most."""
 MOST_KEPT = 32
@@ -189,7 +189,8 @@ def steering(context: ExperimentContext) -> ExperimentResult:
         f"With α = 1 the most probable next token {went} {plus}. The loss on ordinary text goes from {costs[0]} to {costs[1]} "
         f"nats, with directions by chance, as long, to {costs[2]} to {costs[3]}."
     )
-    columns = [Column("α"), Column("loss"), Column("p"), Column("next token, and what follows", "left")]
+    prompt = context.tokenizer.decode(ids).replace("\n", "⏎")
+    columns = [Column("α"), Column("loss"), Column("p"), Column(f"next after “{prompt[-PROMPT:]}”", "left")]
     title = f"after layer {layer + 1}; α = 1 is as long as the stream; loss on the {part}"
     table = Table(columns, rows, title=title, selected=STRENGTHS.index(0.0))
     return ExperimentResult(View("steering", f"steered: {origin}", sentence, [table]), measures)

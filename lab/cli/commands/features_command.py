@@ -117,7 +117,8 @@ def _show_record(record: "FeaturesRecord") -> None:
     click.echo(
         wrapped(
             f"{whole(record.features)} features after layer {record.layer}, at most {record.active} active at a place "
-            f"({fixed(record.per_token, 1)} on average), fitted to {whole(record.vectors)} places of the training text; "
+            f"({fixed(record.per_token, 1)} on average), fitted with seed {record.seed} to {whole(record.vectors)} places of the "
+            "training text; "
             f"{record.dead} are never active in {whole(record.places)} places of the {record.part}."
         )
     )
@@ -139,11 +140,14 @@ def _show_record(record: "FeaturesRecord") -> None:
         for name, each in record.effects.items()
     ]
     click.echo(table(["instead", "loss", "", "KL divergence", ""], rows, [1, 2, 3, 4]))
-    if not record.beats_noise:
+    if record.than_noise >= 0:
+        differs = (
+            "changes predictions clearly more than" if record.than_noise else "does not change predictions clearly less than"
+        )
         click.echo(
             wrapped(
-                "Their reconstruction does not change the predictions clearly less than noise as long as its error: that the "
-                "loss stays says only that little is missing, not that these features are what the model uses."
+                f"Their reconstruction {differs} noise as long as its error: where the loss stays, that says only that little is "
+                "missing, not that these features are what the model uses."
             )
         )
 
@@ -159,5 +163,6 @@ def _show_card(card: "FeatureCard") -> None:
     click.echo(wrapped(f"{words} Windows in which it is active."))
     click.echo(wrapped(f"It raises the logits of: {' '.join(card.raises)}"))
     click.echo(wrapped(f"It lowers those of: {' '.join(card.lowers)}\n"))
-    for place in card.strongest:
+    click.echo(f"The {len(card.strongest)} strongest places, of windows apart, and {len(card.weaker)} weaker ones:")
+    for place in (*card.strongest, *card.weaker):
         click.echo(wrapped(f"{fixed(place.activation, 2)}  {place.before}[{place.token}]{place.after}", 6))

@@ -145,7 +145,7 @@ def test_inspect_shows_shares_that_add_up_and_explain_themselves_and_the_card_of
         )
         assert activation * along / length == pytest.approx(share, rel=2e-3)
     assert view.sentence.startswith(f"{len(strongest)} feature")
-    assert (" Doubt them: " in view.sentence) == (not record.beats_noise)
+    assert (" Doubt them: " in view.sentence) == (record.than_noise >= 0)
     assert "first token has none" in engine.features(position=0).sentence
     card = engine.features(ref=table.rows[0][-1].ref)
     assert card.stage == f"explain blocks.0.feature[{strongest[0]}]"
