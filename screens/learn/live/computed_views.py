@@ -266,6 +266,7 @@ class ExperimentWidget(PlaceView):
     def action_choose(self, by: int) -> None:
         at = (self.choices.index(self.inputs[self.chosen]) + by) % len(self.choices)
         self.inputs = {**self.inputs, self.chosen: self.choices[at]}
+        self.begins_at_head = True
         self.ask()
 
     def action_run_again(self) -> None:

@@ -30,6 +30,10 @@ class EngineView(ViewWidget):
         self.heading = ""
         """Words before the view's title, such as the title of the step that it belongs to."""
         self._is_answered = False
+        self._is_refused = False
+        """True while the newest question has no answer but a sentence: what is shown is of an older one."""
+        self.begins_at_head = True
+        """True where the next answer is shown from its head, wherever its chosen row is."""
         self._words = ""
         """The sentence on the answer in view; the number under the cursor is named behind it."""
 
@@ -65,7 +69,7 @@ class EngineView(ViewWidget):
 
     def wait(self) -> None:
         """Mark what is shown as outdated: an answer is due."""
-        self._is_answered = False
+        self._is_answered = self._is_refused = False
         if self.engine.is_loading or self.view.view is None:
             self.say(LOADING if self.engine.is_loading else COMPUTING)
         if self.view.view is not None:
@@ -78,21 +82,20 @@ class EngineView(ViewWidget):
         self.weights_step = view.step
         self.say(self._words)
         view = replace(view, title=" · ".join(filter(None, (self.heading, self.title_note, view.title))))
-        is_first = self.view.view is None
         self.view.show(view)
-        if is_first and not self.view.laid.follows_row:
-            self.view.show_head()  # wherever the chosen row is
+        if self.begins_at_head and not self.view.laid.follows_row:
+            self.view.show_head()
+        self.begins_at_head = False
 
     def _refused(self, refused: Refused) -> None:
-        self._is_answered = True
+        self._is_answered = self._is_refused = True
         self.weights_step = None
-        self.view.wait(False)
         self.say(refused.sentence, error=True)
 
     @on(BlockView.SpotChanged)
     def _tell_spot(self, message: BlockView.SpotChanged) -> None:
         message.stop()
-        if not self._is_answered:
+        if not self._is_answered or self._is_refused:
             return  # the sentence that says so stays
         spot = message.spot.description if message.spot is not None else ""
         self.say(" · ".join(filter(None, (self._words, spot))))
