@@ -37,7 +37,7 @@ JUDGED, FOLDS = 8192, 5
 """Most tokens of text on which the result is measured, and the parts of it that tell the spread."""
 LOGITS_AT_ONCE = 8_000_000
 """Logits that are held at one time."""
-PLACES, AROUND, LOGITS = 6, 12, 6
+PLACES, AROUND, LOGITS = 4, 12, 6
 """Strongest places that are shown, tokens before each, and tokens whose logits rise or fall most."""
 WEAKER = (0.25, 0.5, 0.75)
 """Where the weaker places that are shown stand among all, by strength."""

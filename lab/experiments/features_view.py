@@ -111,7 +111,7 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
         Table(
             columns,
             rows,
-            title=f"strongest places in the {record.part}, and {len(card.weaker)} weaker ones",
+            title=f"strongest places, {record.part}; then {len(card.weaker)} weaker",
         ),
     ]
     return View(stage, title, f"{sentence}{judged}a direction by chance: {_spread(card.ablated_by_chance)}.", blocks)
