@@ -149,7 +149,7 @@ def _in_words(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     """The first number that differs, and what all of them have in common, if anything."""
     at = tuple(int(each) for each in np.argwhere(apart)[0])
     wrong, wanted = (significant(float(each[at])) for each in (other, right))
-    if wrong == wanted:
+    if wrong == wanted or bool((right == np.round(right)).all()):
         wrong, wanted = (f"{float(each[at]):.7g}" for each in (other, right))
     first = f"The first number that differs{_place(at)} is {wrong}, and has to be {wanted}"
     return f"{first}.{_pattern(right, other, apart)}"

@@ -162,7 +162,7 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
         ("raise ValueError('\\ud800 x')", "ValueError: \\ud800 x"),
         ("class E(Exception):\n        __str__ = None\n    raise E", "E: its message cannot be made"),
         ("x.sum().backward()", "It asks torch for gradients"),
-        ("import threading; threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()", ""),
+        ("import threading, time; threading.Thread(target=lambda: [time.sleep(1) for _ in iter(int, 1)]).start()", ""),
         ("torch.empty(1 << 36)", "It asked for more memory than it may have."),
         ("while True: print('x' * 100000)", "It printed more than 16.0 MB."),
         ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
