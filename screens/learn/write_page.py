@@ -192,6 +192,7 @@ class WritePage(ReadingPage):
         if name != YOUR_MODEL:
             changed = await in_thread(changed_at, file_of(folder, name))
             if self._changed.setdefault(name, changed) != changed:
+                self._changed[name] = changed  # a file that cannot be read is told once
                 self.action_check()
 
     def watch_is_shown(self, is_shown: bool) -> None:
