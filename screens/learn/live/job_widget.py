@@ -181,8 +181,11 @@ class JobWidget(LiveWidget):
     def take_focus(self) -> bool:
         self._focus_is_due = True
         self.query_one(PlotPane if self.has_class("-plotted") else BlockView).focus()
-        self.app.call_later(setattr, self, "_focus_is_due", False)  # behind the focus itself
+        self.app.call_later(self._focus_has_come)  # behind the focus itself
         return True
+
+    def _focus_has_come(self) -> None:
+        self._focus_is_due = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("start", "delete"):
