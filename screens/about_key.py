@@ -124,6 +124,7 @@ KEY_MAP = (
     SharedKey(("y",), "`y`", "copies: the number under the cursor, else all that the focused part shows", ("Copy",)),
     SharedKey(("left_square_bracket", "right_square_bracket"), "`[ ]`", "the neighbours: pages, heads, runs"),
     SharedKey(("left_curly_bracket", "right_curly_bracket"), "`{ }`", "the neighbours one level up: layers, batches"),
+    SharedKey(("plus", "equals_sign", "minus"), "`+ -`", "more and less: strength, size, merges at once"),
     SharedKey(("t",), "`t`", "over time: the same at other training steps", ("Over time",)),
     SharedKey(("g",), "`g`", "glossary: the terms on the screen first", ("Glossary",)),
     SharedKey(("question_mark",), "`?`", "help: the keys of this place, found by typing"),

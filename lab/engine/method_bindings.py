@@ -262,6 +262,7 @@ def implementations(models: ModelCache) -> list[AnyImplementation]:
         Implementation(table.ATTRIBUTION, prompt.attribution),
         Implementation(table.EVIDENCE, prompt.evidence),
         Implementation(table.EFFECT, prompt.effect),
+        Implementation(table.COST, prompt.cost),
         Implementation(table.COMPARE, prompt.compare),
         Implementation(table.PATCHES, prompt.patches),
         Implementation(table.FEATURES, features.features),

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from lab.experiments.experiment_result import ExperimentResult
-from lab.inspect.intervention_effect import Effect
+from lab.inspect.intervention_effect import Cost, Effect
 from lab.inspect.interventions import Interventions
 from lab.inspect.stages.stage_context import LensName
 from lab.inspect.trace_export import PromptReport
@@ -229,6 +229,7 @@ EXPLAIN = EngineMethod("explain", ExplainParams, Explanation)
 ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
 EVIDENCE = EngineMethod("evidence", EvidenceParams, View, is_job=True)
 EFFECT = EngineMethod("effect", LensParams, Effect)
+COST = EngineMethod("cost", LensParams, Cost, is_job=True)
 COMPARE = EngineMethod("compare", CompareParams, View)
 PATCHES = EngineMethod("patches", PatchesParams, View, is_job=True)
 FEATURES = EngineMethod("features", FeaturesParams, View, is_job=True)

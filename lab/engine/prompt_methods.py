@@ -1,5 +1,5 @@
-"""The engine's methods about a prompt: lens, view, code, explain, attribution, evidence, effect, compare, guess, sample,
-save_trace and prompt_report, and the trace that all of them begin with.
+"""The engine's methods about a prompt: lens, view, code, explain, attribution, evidence, effect, cost, compare, guess,
+sample, save_trace and prompt_report, and the trace that all of them begin with.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from lab.engine.method_registry import (
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.lens_distance import fitted_lenses
 from lab.inspect.guess_questions import attention_question, next_token_question
-from lab.inspect.intervention_effect import Effect, effect
+from lab.inspect.intervention_effect import Cost, Effect, effect
 from lab.inspect.interventions import Intervention, describe_interventions, edits_of
 from lab.inspect.logit_attribution import attribution
 from lab.inspect.measured_effects import patches_view
@@ -93,7 +93,7 @@ def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -
             raise UserError(f"{opened.run.name} has no {each.object}: it has {has}.")
         if each.how == "patch":
             vectors[each] = _source_vector(models, opened, each)
-        elif each.how in ("steer", "without"):
+        elif each.is_along_direction:
             vectors[each] = _direction(models, opened, each, params)
     return (*params.edits, *edits_of(params.interventions, config.layers, vectors.__getitem__))
 
@@ -196,6 +196,14 @@ class PromptMethods:
         words = describe_interventions(params.interventions) or f"{len(params.edits)} edits"
         found = effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
         return replace(found, step=after.opened.step)
+
+    def cost(self, params: LensParams) -> Cost:
+        """What the interventions along directions cost on the run's text. Raises: UserError."""
+        from lab.experiments.steering import directions_cost
+
+        opened = self.models.model(params.run, params.checkpoint)
+        context = ExperimentContext(opened, self.models.traces, token_ids(opened, params.text, params.ids))
+        return directions_cost(context, tuple(each for each in params.interventions if each.is_along_direction))
 
     def compare(self, params: CompareParams) -> View:
         """The prompt beside a second one, aligned from the end. Raises: UserError."""

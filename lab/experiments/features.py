@@ -6,8 +6,7 @@ The first position of a window has no part in any of it: its stream is often far
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -22,10 +21,10 @@ from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.layer_streams import AT_ONCE, chance_directions, stream_after, window_losses
+from lab.experiments.layer_streams import AT_ONCE, UNCHANGED, Changes, chance_directions, logits_with, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
-from models.check import alone, check
+from models.check import check
 from models.gpt import GPT
 from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
@@ -102,19 +101,9 @@ class Features(NamedTuple):
         return self.record.layer - 1
 
 
-@contextmanager
-def replaced(model: GPT, layer: int, make: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """The model with `make` of the stream (B, T − 1, C) after a layer, 0-based, in its place, but at the first position."""
-
-    def hook(_: object, __: object, stream: Tensor) -> Tensor:
-        return torch.cat([stream[:, :1], make(stream[:, 1:])], 1)
-
-    handle = model.blocks[layer].register_forward_hook(hook)
-    try:
-        with alone():
-            yield
-    finally:
-        handle.remove()
+def replaced(layer: int, make: Callable[[Tensor], Tensor]) -> Changes:
+    """`make` of the stream (B, T − 1, C) after a layer, 0-based, in its place, but at the first position."""
+    return {layer: lambda stream: torch.cat([stream[:, :1], make(stream[:, 1:])], 1)}
 
 
 @torch.no_grad()
@@ -211,12 +200,9 @@ def effect(model: GPT, layer: int, windows: Ids, make: Callable[[Tensor], Tensor
     at_once = max(1, min(AT_ONCE, LOGITS_AT_ONCE // model.config.vocab_size) // windows.shape[1])
     for start in range(0, len(windows), at_once):
         rows = torch.from_numpy(windows[start : start + at_once])
-        own = model(rows[:, :-1]).log_softmax(-1)
-        with replaced(model, layer, make):
-            other = model(rows[:, :-1]).log_softmax(-1)
+        own, other = (logits_with(model, rows[:, :-1], changes).log_softmax(-1) for changes in (UNCHANGED, replaced(layer, make)))
         costs.append((own - other).gather(-1, rows[:, 1:, None]).squeeze(-1).mean(1))
         divergences.append((own.exp() * (own - other)).sum(-1).mean(1))
-        check()
     return Effect(_spread(torch.cat(costs).double()), _spread(torch.cat(divergences).double()))
 
 
@@ -329,8 +315,7 @@ def ablation(context: ExperimentContext, found: Features, feature: int, seen: Ac
             values, chosen = model.encode(x.flatten(0, 1))
             return x - (values * (chosen == feature)).sum(-1).view(*x.shape[:2], 1) * direction
 
-        with replaced(context.model, found.layer, without):
-            costs.append(_spread(window_losses(context.model, windows) - loss))
+        costs.append(_spread(window_losses(context.model, windows, replaced(found.layer, without)) - loss))
     return costs[0], costs[1]
 
 

@@ -1,18 +1,38 @@
-"""Streams of a layer on ordinary text: their lengths, directions of them by chance, and the loss there."""
+"""Streams of a layer on ordinary text: their lengths, directions of them by chance, and the loss where they are changed."""
+
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from lab.experiments.batch_passes import embedded
 from lab.experiments.experiment_context import Ids
 from lab.experiments.probes import streams
 from models.check import check
-from models.gpt import GPT
+from models.gpt import GPT, run_block
+from models.lenses import final_logits
 
 AT_ONCE = 1024
 """Tokens of ordinary text that are computed at once."""
 CHANCE = 5
 """Directions by chance, for comparison."""
+
+Changes = Mapping[int, Callable[[Tensor], Tensor]]
+"""What is made of the stream (B, T, C) after a layer, by the layer, 0-based."""
+UNCHANGED: Changes = {}
+
+
+@torch.no_grad()
+def logits_with(model: GPT, ids: Tensor, changes: Changes = UNCHANGED) -> Tensor:
+    """Logits (B, T, V) of ids (B, T) where some streams are changed. The model itself is not, so that others may use it."""
+    x = embedded(model, ids)
+    for layer, block in enumerate(model.blocks):
+        x = run_block(block, x)
+        if layer in changes:
+            x = changes[layer](x)
+        check()
+    return final_logits(model, x)
 
 
 def stream_after(model: GPT, ids: Tensor, layer: int) -> Tensor:
@@ -34,12 +54,11 @@ def chance_directions(stream: Tensor, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def window_losses(model: GPT, windows: Ids) -> Tensor:
+def window_losses(model: GPT, windows: Ids, changes: Changes = UNCHANGED) -> Tensor:
     """Mean −ln p of the tokens of each window, (n,)."""
     losses, at_once = list[Tensor](), max(1, AT_ONCE // windows.shape[1])
     for start in range(0, len(windows), at_once):
         rows = torch.from_numpy(windows[start : start + at_once])
-        logits = model(rows[:, :-1])
+        logits = logits_with(model, rows[:, :-1], changes)
         losses.append(cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").mean(1))
-        check()
     return torch.cat(losses).double()

@@ -1,7 +1,7 @@
 """Experiments with directions of the residual stream: added to it, or taken out of it, and what that costs on ordinary text."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -14,13 +14,22 @@ from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
 from lab.experiments.features import load_features
-from lab.experiments.layer_streams import CHANCE, chance_directions, mean_length, stream_after, window_losses
+from lab.experiments.layer_streams import (
+    CHANCE,
+    UNCHANGED,
+    Changes,
+    chance_directions,
+    logits_with,
+    mean_length,
+    stream_after,
+    window_losses,
+)
 from lab.experiments.linear_probe import ProbeScores, fit
 from lab.experiments.probes import ProbeTask, probe_task, streams
+from lab.inspect.intervention_effect import Cost
+from lab.inspect.interventions import Interventions
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number, share
-from models.check import check
-from models.gpt import GPT
 
 STRENGTHS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0)
 """α: the length of what is added, in mean lengths of the stream at that layer."""
@@ -36,21 +45,14 @@ CLEAR, LEAST_COST = 2.0, 0.05
 """Standard errors, and nats, from which on a cost is called one."""
 
 
-@contextmanager
-def steered(model: GPT, layer: int, added: Tensor | None = None, without: Tensor | None = None) -> Iterator[None]:
-    """The model with `added` (C,) in the stream after a layer, 0-based, at every position (Turner et al. 2023); and before
-    that with what lies along `without`, of length 1, taken out of it."""
+def steered(added: Tensor | float = 0.0, without: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """What makes a stream (..., C) one with `added` (C,) at every position (Turner et al. 2023); and before that with what lies
+    along `without`, of length 1, taken out of it."""
 
-    def hook(_: object, __: object, stream: Tensor) -> Tensor:
-        if without is not None:
-            stream = stream - (stream @ without)[..., None] * without
-        return stream if added is None else stream + added
+    def changed(stream: Tensor) -> Tensor:
+        return (stream if without is None else stream - (stream @ without)[..., None] * without) + added
 
-    handle = model.blocks[layer].register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return changed
 
 
 def direction(context: ExperimentContext) -> tuple[Tensor, str]:
@@ -125,6 +127,26 @@ def named_direction(context: ExperimentContext) -> tuple[Tensor, float]:
     return kept[key]
 
 
+@torch.no_grad()
+def directions_cost(context: ExperimentContext, made: Interventions) -> Cost:
+    """The cost on ordinary text of interventions along directions, all together, and of directions by chance in their places.
+
+    Raises: UserError: as `direction`, or if the run's text is not there.
+    """
+    windows, part = context.windows(max(2, context.affordable(TEXT, CHANCE + 2) // context.config.context))
+    changed = [dict[int, Callable[[Tensor], Tensor]]() for _ in range(CHANCE + 1)]
+    for each in made:
+        vector, length = named_direction(replace(context, layer=each.layer, inputs={"toward": each.toward}))
+        stream = stream_after(context.model, torch.from_numpy(windows[:, :-1]), each.layer)
+        for changes, along in zip(changed, (vector, *chance_directions(stream, context.sampling.seed)), strict=True):
+            is_added = each.how == "steer"
+            changes[each.layer] = steered(each.factor * length * along) if is_added else steered(without=along)
+    before, after, *others = (window_losses(context.model, windows, changes) for changes in (UNCHANGED, *changed))
+    by_chance = [float(each.mean()) for each in others]
+    error = standard_error((after - before).numpy())
+    return Cost(part, float(before.mean()), float(after.mean()), error, min(by_chance), max(by_chance), context.opened.step)
+
+
 def class_directions(task: ProbeTask, stream: Tensor, at: int) -> tuple[Tensor, Tensor]:
     """Two directions of a class, (C,) of length 1: the weights of a probe, and from the mean of all other places to its own."""
     vectors, is_of = stream[task.has_class], task.classes == at
@@ -151,17 +173,15 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     nexts, losses, rows = dict[float, Tensor](), dict[float, float](), list[list[Cell]]()
     for alpha in (*STRENGTHS, None):
         added, without = (level, vector) if alpha is None else (alpha * length * vector, None)
-        with steered(model, layer, added, without):
-            loss, (after, text) = fmean(window_losses(model, windows).tolist()), _written(context, ids)
+        changes = {layer: steered(added, without)}
+        loss, (after, text) = fmean(window_losses(model, windows, changes).tolist()), _written(context, ids, changes)
         if alpha is not None:
             losses[alpha], nexts[alpha] = loss, after
         name = "out" if alpha is None else fixed(alpha, 1, sign=True) if alpha else "0"
         shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
         rows.append([Cell(name), number(loss, 2), Cell(probability(float(after.max()), 0)), Cell(shown)])
-    others = []
-    for other in chance_directions(stream, context.sampling.seed):
-        with steered(model, layer, length * other):
-            others.append(fmean(window_losses(model, windows).tolist()))
+    chance = [{layer: steered(length * each)} for each in chance_directions(stream, context.sampling.seed)]
+    others = [fmean(window_losses(model, windows, changes).tolist()) for changes in chance]
     raised, label = int((nexts[1.0] - nexts[0.0]).argmax()), context.tokenizer.label
     tops = {alpha: int(after.argmax()) for alpha, after in nexts.items()}
     measures: dict[str, Measure] = {
@@ -218,8 +238,8 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
         if name.startswith("MLP"):
             changes = list[Tensor]()
             for vector in (*class_directions(task, stream, 1), *chance_directions(stream, context.sampling.seed)):
-                with steered(model, len(scores), (stream @ vector).mean() * vector, vector):
-                    changes.append(window_losses(model, windows) - loss)
+                held = {len(scores): steered((stream @ vector).mean() * vector, vector)}
+                changes.append(window_losses(model, windows, held) - loss)
             of_probe, of_means, *of_chance = (float(each.mean()) for each in changes)
             costs.append((of_probe, of_means, max(of_chance)))
             errors.append(standard_error(changes[0].numpy()))
@@ -260,12 +280,11 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
 
 
 @torch.no_grad()
-def _written(context: ExperimentContext, ids: list[int]) -> tuple[Tensor, str]:
+def _written(context: ExperimentContext, ids: list[int], changes: Changes) -> tuple[Tensor, str]:
     """The next token's probabilities (V,), and what the model goes on to write by greedy decoding."""
     text, probabilities = list(ids), list[Tensor]()
     for _ in range(WRITTEN):
-        logits = context.model(torch.tensor([text[-context.config.context :]]))[0, -1]
+        logits = logits_with(context.model, torch.tensor([text[-context.config.context :]]), changes)[0, -1]
         probabilities.append(logits.double().softmax(-1))
         text.append(int(logits.argmax()))
-        check()
     return probabilities[0], context.tokenizer.decode(text[len(ids) :]).replace("\n", "⏎")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from lab.core.number_format import probability, probability_change, significant, whole
+from lab.core.number_format import fixed, probability, probability_change, significant, whole
 from lab.inspect.interventions import Interventions, describe_interventions
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.number_tables import integer
@@ -55,6 +55,34 @@ class Effect(msgspec.Struct):
     @property
     def first_after(self) -> Change:
         return next(change for change in self.changes if change.rank_after == 1)
+
+
+class Cost(msgspec.Struct):
+    """The loss of ordinary text, in nats, without directions in the stream and with them."""
+
+    part: str
+    """The text that it is measured on."""
+    before: float
+    after: float
+    error: float
+    """Standard error of the difference, over windows of the text."""
+    low: float
+    high: float
+    """The lowest and highest loss with directions by chance in their places, as long."""
+    step: int | None = None
+    """Training step of the weights; None where it is not known."""
+
+    @property
+    def in_short(self) -> str:
+        """`loss 0.49 → 0.53, by chance 0.60–1.02`."""
+        before, after, low, high = (fixed(each, 2) for each in (self.before, self.after, self.low, self.high))
+        return f"loss {before} → {after}, by chance {low}–{high}"
+
+    @property
+    def in_words(self) -> str:
+        change = f"{fixed(self.after - self.before, 3, sign=True)} ± {fixed(self.error, 3)}"
+        low, high = (fixed(each - self.before, 3, sign=True) for each in (self.low, self.high))
+        return f"loss of the {self.part} {change} nats, with directions by chance, as long, {low} to {high}"
 
 
 def kl_bits(before: np.ndarray, after: np.ndarray) -> float:

@@ -63,6 +63,10 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         return self.part, self.layer, self.head if self.part == "attn.z" else 0, position
 
     @property
+    def is_along_direction(self) -> bool:
+        return self.how in ("steer", "without")
+
+    @property
     def object(self) -> str:
         """The target in words: `head 2.1` is head 1 of layer 2."""
         return name_of(self.part, self.layer, self.head, f"{(self.position or 0) + 1} “{self.token}”")
@@ -174,5 +178,5 @@ def describe_interventions(made: Iterable[Intervention]) -> str:
 def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
     """The edits of all, patches last, so that they win at their position; `borrow` gives the vector of a patch or direction."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
-    vectors = [borrow(each) if each.how in ("patch", "steer", "without") else None for each in ordered]
+    vectors = [borrow(each) if each.how == "patch" or each.is_along_direction else None for each in ordered]
     return tuple(edit for each, vector in zip(ordered, vectors, strict=True) for edit in each.edits(layers, vector))

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from lab.engine import method_registry as methods
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
-from lab.inspect.intervention_effect import Effect, effect_view
+from lab.inspect.intervention_effect import Cost, Effect, effect_view
+from lab.inspect.interventions import Interventions
 from lab.views.blocks import FEATURE, NO_FEATURES, LensPath, ModelFacts, View
 from lab.views.number_explanation import explanation_view
 from screens.engine_client import Engine, NewestOnly
@@ -32,7 +33,7 @@ from screens.inspect.selection import (
 )
 
 P = TypeVar("P")
-A = TypeVar("A", LensPath, View, Effect)
+A = TypeVar("A", LensPath, View, Effect, Cost)
 
 ANSWERS_KEPT = 48
 """Views, lens paths and effects held, so that a step back is drawn at once."""
@@ -64,6 +65,8 @@ class Callbacks:
     """Effect of the interventions, where there are any."""
     second: Callable[[Selection, LensPath, View | None], None] = lambda selection, path, view: None
     """The second prompt's lens path, where there is one, and its view of the step unless something else is in view."""
+    cost: Callable[[Interventions, Cost], None] = lambda made, cost: None
+    """What interventions along directions cost on ordinary text."""
     partial: Callable[[View], None] = lambda view: None
     """Takes the progress of a slow view."""
 
@@ -87,6 +90,7 @@ class EngineSession:
         self._paths: OrderedDict[tuple[Any, ...], LensPath] = OrderedDict()
         self._views: OrderedDict[Selection, View] = OrderedDict()
         self._effects: OrderedDict[tuple[Any, ...], Effect] = OrderedDict()
+        self._costs: OrderedDict[tuple[Any, ...], Cost] = OrderedDict()
         self._selected = 0
         self._shown = 0
         """Number of the selection whose view was shown last: an older one that comes late is not shown any more."""
@@ -151,7 +155,7 @@ class EngineSession:
             params = methods.OpenParams(run=run, checkpoint=checkpoint)
             facts = await self.engine.call(methods.OPEN, params)
             if facts != self._known.get(model):
-                for held in (self._paths, self._effects):
+                for held in (self._paths, self._effects, self._costs):
                     for key in [key for key in held if key[:2] == model]:
                         del held[key]
                 for selection in [selection for selection in self._views if selection.model == model]:
@@ -201,6 +205,18 @@ class EngineSession:
     async def _effect(self, selection: Selection) -> Effect:
         ask = partial(self.engine.call, methods.EFFECT, selection.params(methods.LensParams))
         return await self._held(self._effects, selection.path_key, selection.model, ask)
+
+    async def _find_cost(self, selection: Selection) -> None:
+        made = tuple(each for each in selection.interventions if each.is_along_direction)
+        ask = partial(self.engine.call, methods.COST, selection.params(methods.LensParams))
+        try:
+            if made:
+                cost = await self._held(self._costs, (*selection.model, made), selection.model, ask)
+                self._to.cost(selection.interventions, cost)
+        except EngineDied:
+            raise
+        except EngineError:
+            return  # without a text there is no cost; of newer weights the next selection tells
 
     async def _answer_second(self, selection: Selection) -> None:
         if selection.second is None:
@@ -254,13 +270,14 @@ class EngineSession:
         return view
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
-        """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
-        the checkpoints that are expected, else the steps, heads, positions and layers beside it. Only where each takes the engine
-        some milliseconds: it answers one request at a time.
+        """While nobody asks for anything, find what directions cost; then fetch what the next key may lead to: the same place
+        with the checkpoints that are expected, else the steps, heads, positions and layers beside it. Only where each takes the
+        engine some milliseconds: it answers one request at a time.
 
         The lens path of another position takes longest, so it comes last.
         """
         _, selection = question
+        await self._find_cost(selection)
         path = self._paths.get(selection.path_key)
         if path is None or len(path.tokens) > LOOK_AHEAD_TOKENS:
             return

@@ -149,7 +149,8 @@ class InspectScreen(InspectHost):
         self._parts = (*about_model, *others, *drawing, self._tour, self._guessing)
         self._actions = {act.__name__.removeprefix("do_"): (part, act) for part in self._parts for act in part.actions()}
         take = (self._take_facts, self._take_path, self._take_view, self.fail, self._interventions.take_effect)
-        answers = Callbacks(*take, self._second.take_answer, self.notices.show_progress)
+        second, cost = self._second.take_answer, self._interventions.take_cost
+        answers = Callbacks(*take, second=second, cost=cost, partial=self.notices.show_progress)
         self.session = EngineSession(self._engine, answers, partial(is_being_removed, self))
 
     def compose_body(self) -> ComposeResult:

@@ -11,7 +11,7 @@ from textual.binding import Binding
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EFFECT, LensParams
-from lab.inspect.intervention_effect import Effect, in_short
+from lab.inspect.intervention_effect import Cost, Effect, in_short
 from lab.inspect.interventions import (
     Intervention,
     Interventions,
@@ -28,7 +28,7 @@ from lab.inspect.interventions import (
 from lab.inspect.stages.stage_registry import IN_LAYERS, LAYER
 from lab.views.blocks import LensPath, Token
 from lab.views.number_refs import next_token
-from screens.about_key import About, described, keyless
+from screens.about_key import KEYLESS, About, described, keyless
 from screens.dialogs.ask import AskText
 from screens.inspect.inspect_part import Actions, InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, Selection, position_in, toggled_aside
@@ -143,10 +143,21 @@ token WORD         a token's embedding
 mean NAME: CLASS   a property's, as in mean space next: space
 probe NAME: CLASS  the weights of a probe for it
 feature N          of the run's sparse autoencoder
-“without” before it takes it out; an empty line undoes it. Lesson 27 measures the cost on ordinary text."""
+“without” before it takes it out; an empty line undoes it. + and - change how strong it is: α, in lengths of the stream."""
+STRENGTH_STEP = 0.25
+"""What a key adds to α."""
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
 A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
+
+
+STRONGER = "Steer more: a larger strength α; - less, or the other way"
+MOST = 1000
+"""Largest factor or strength, without its sign."""
+
+
+def is_steered(selection: Selection) -> bool:
+    return any(each.how == "steer" for each in selection.interventions)
 
 
 def _is_in_a_layer(selection: Selection) -> bool:
@@ -189,6 +200,17 @@ class InterventionKeys(InspectPart):
         About(synonyms="causal tracing copy vector", needs="a second prompt"),
         keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer, or take it out", "Steer"),
         About(synonyms="steering activation addition direction concept feature project projection without strength alpha"),
+        Binding("plus,equals_sign", "do('strength', 1)", "Stronger", id="inspect.stronger", key_display="+ -", tooltip=STRONGER),
+        About(
+            "Switch off and change",
+            also=("inspect.weaker",),
+            synonyms="steering strength alpha more",
+            rank=8,
+            matters=is_steered,
+            needs="a steering",
+        ),
+        Binding("minus", "do('strength', -1)", "Weaker", id="inspect.weaker", show=False, tooltip="Steer less, or the other way"),
+        About(synonyms="steering strength alpha less", needs="a steering"),
         keyless("do('all_on')", "inspect.all_on", "Undo all interventions", "Undo all"),
         About(synonyms="restore reset interventions ablation", needs="an intervention"),
         keyless(
@@ -219,6 +241,8 @@ class InterventionKeys(InspectPart):
     def is_enabled(self, action: str) -> bool:
         if action in ("effect", "all_on"):
             return bool(self._host.selection.interventions)
+        if action == "strength":
+            return is_steered(self._host.selection)
         return action != "patch" or self._host.selection.second is not None
 
     def _target(self, *, patch: bool = False) -> Target | None:
@@ -254,7 +278,7 @@ class InterventionKeys(InspectPart):
     def actions(self) -> Actions:
         return (
             *(self.do_switch, self.do_interventions, self.do_effect, self.do_mean, self.do_scale, self.do_attend_only),
-            *(self.do_patch, self.do_steer, self.do_all_on),
+            *(self.do_patch, self.do_steer, self.do_strength, self.do_all_on),
         )
 
     @property
@@ -275,7 +299,7 @@ class InterventionKeys(InspectPart):
 
     def do_interventions(self) -> None:
         """The actions without a key, each with what it does."""
-        keys = [each for each in self.BINDINGS[1:-1] if isinstance(each, Binding)]  # all but x and this menu
+        keys = [each for each in self.BINDINGS[:-1] if isinstance(each, Binding) and each.key.startswith(KEYLESS)]
         possible = (each for each in keys if self.is_enabled(str(parse(each.action)[2][0])))
         lines = [(each.description, each.tooltip, each.action) for each in possible]
         self._host.start(self._offer("interventions", lines), "menu")
@@ -296,7 +320,7 @@ class InterventionKeys(InspectPart):
     def do_scale(self) -> None:
         found, steered = self._target(), self._steered
         if self._host.selection.stage == "resid_post" and steered is not None and steered.how == "steer":
-            self._host.start(self._strength(steered), "scale")
+            self._host.start(self._type_strength(steered), "scale")
         elif found is None or found.part == "tokens":
             self._host.say("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
         else:
@@ -360,13 +384,23 @@ class InterventionKeys(InspectPart):
         else:
             factor = old.factor if old is not None and old.how == "steer" else 0.5
             new = Intervention(part="resid_post", how="steer", layer=layer, toward=answer.strip(), factor=factor)
-            await self._strength(new)
+            await self._change_if_possible(new)
 
-    async def _strength(self, new: Intervention) -> None:
+    def do_strength(self, by: int) -> None:
+        """Steer more or less: after the layer in view, else by what was made last."""
+        made = self._host.selection.interventions
+        steered = [each for each in made if each.how == "steer"]
+        chosen = self._steered if self._steered in steered else steered[-1]
+        factor = chosen.factor + by * STRENGTH_STEP
+        if abs(factor) <= MOST:
+            self._change(tuple(structs.replace(each, factor=factor) if each is chosen else each for each in made))
+
+    async def _type_strength(self, old: Intervention) -> None:
         words = "Strength α, in mean lengths of the stream there: 0 adds nothing, −1 steers the other way."
-        answer = await self._host.ask(AskText(f"× α: {new.direction}", words, f"{new.factor:g}", refuse=_no_factor, select=True))
+        answer = await self._host.ask(AskText(f"× α: {old.direction}", words, f"{old.factor:g}", refuse=_no_factor, select=True))
         if answer is not None:
-            await self._change_if_possible(structs.replace(new, factor=_factor(answer)))
+            new = structs.replace(old, factor=_factor(answer))
+            self._change(set_intervention(self._host.selection.interventions, new))
 
     async def _change_if_possible(self, new: Intervention) -> None:
         """Make an intervention unless the engine refuses it, such as for a direction that it cannot find."""
@@ -388,7 +422,7 @@ class InterventionKeys(InspectPart):
     def selection_changed(self, old: Selection, new: Selection) -> None:
         if (old.interventions, old.aside) == (new.interventions, new.aside):
             return
-        self._list.made = new.interventions
+        self._list.made, self._list.cost = new.interventions, None
         self._columns.steps.changed = changed_groups(new.interventions)
         if not new.interventions:
             self._list.effect = None
@@ -417,9 +451,19 @@ class InterventionKeys(InspectPart):
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
             rest = "only later tokens change: → moves there" if unseen else "c before and after · u undoes"
+            rest = f"{rest} · + - strength" if is_steered(selection) else rest
             words = f"{describe_interventions(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)
+
+    def take_cost(self, interventions: Interventions, cost: Cost) -> None:
+        """Show what directions cost on ordinary text: below the effect, and in words as long as that is told."""
+        if interventions != self._host.selection.interventions:
+            return
+        self._list.cost = cost
+        if self.told and self._effect is not None:
+            self._told = self._host.selection, f"{in_short(self._effect[1])} · {cost.in_words}"
+            self._host.say_location()
 
     def take_path(self, selection: Selection, path: LensPath) -> None:
         """Show the prediction; undo interventions at positions when the context window has slid."""
@@ -461,7 +505,7 @@ def _factor(text: str) -> float:
 def _no_factor(text: str) -> str:
     """The reason why a text is not a factor; "" if it is one."""
     try:
-        good = abs(_factor(text)) <= 1000
+        good = abs(_factor(text)) <= MOST
     except ValueError:
         good = False
-    return "" if good else f"A factor is a number from −1000 to 1000, not {text!r}."
+    return "" if good else f"A factor or a strength is a number from −{MOST} to {MOST}, not {text!r}."

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from lab.core.number_format import probability
-from lab.inspect.intervention_effect import Effect, in_short
+from lab.inspect.intervention_effect import Cost, Effect, in_short
 from lab.inspect.interventions import Intervention, Interventions
 from lab.views.blocks import LensPath, Prediction
 from screens.blocks.block_layout import bar
@@ -247,7 +247,8 @@ class InterventionList(LineScrollView):
     }
     """
     HELP = (
-        "**Interventions.** Changes made in the forward pass, and their effect on the top prediction. "
+        "**Interventions.** Changes made in the forward pass, and their effect on the top prediction; `+` and `-` change the "
+        "strength of a steering, whose loss on other text stands beside that of directions by chance, as long. "
         "`j` and `k` choose one, `x` takes it back, `enter` shows the effect, scales, patches; `u` undoes the last change."
     )
     BINDINGS = [
@@ -261,6 +262,7 @@ class InterventionList(LineScrollView):
 
     made: reactive[Interventions] = reactive(())
     effect: reactive[Effect | None] = reactive(None)
+    cost: reactive[Cost | None] = reactive(None)
     chosen: reactive[int] = reactive(0)
 
     remove_made: Callable[[Intervention], None]
@@ -283,13 +285,15 @@ class InterventionList(LineScrollView):
             lines += [(f"• {first}", index), *((f"  {line}", index) for line in rest)]
         if self.effect is not None:
             lines += [(line, None) for line in wrap(in_short(self.effect), self.room)]
+        if self.cost is not None:
+            lines += [(line, None) for line in wrap(self.cost.in_short, self.room)]
         self._lines = lines
         self.styles.height = min(TALLEST, len(lines) + 2)
         self.set_extent(len(lines))
         line = next((number for number, (_, index) in enumerate(lines) if index == self.chosen), 0)
         self.show_line(line)
 
-    watch_effect = watch_chosen = on_resize = _build
+    watch_effect = watch_cost = watch_chosen = on_resize = _build
 
     def draw(self, line: int) -> Strip:
         text, index = self._lines[line]

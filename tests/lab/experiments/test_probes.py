@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from lab.core.errors import UserError
-from lab.experiments.layer_streams import chance_directions
+from lab.experiments.layer_streams import chance_directions, logits_with
 from lab.experiments.linear_probe import FOLDS, control_classes, fit, folds_of, majority, probe
 from lab.experiments.probes import streams
 from lab.experiments.steering import steered
 from lab.experiments.token_properties import NONE, PROPERTIES, labels
+from lab.inspect.interventions import Intervention
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
-from tests.lab.experiments.conftest import MakeTextRun, Measure, rows
+from tests.lab.engine.conftest import InProcessEngine
+from tests.lab.experiments.conftest import MakeTextRun, Measure, rows, windows
 from tests.models.conftest import make_model as shared_model
 from tests.models.conftest import make_twin as shared_twin
 
@@ -133,8 +136,7 @@ def test_what_is_added_is_what_a_hook_in_hugging_face_adds_and_what_is_taken_out
     model: GPT = make_model(2, layers=2, heads=2, width=16, context=16, vocab_size=31)
     twin = make_twin(model)
     ids, added = torch.tensor([[3, 14, 15, 9, 2]]), torch.randn(16, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), steered(model, 0, added):
-        own = model(ids)
+    own = logits_with(model, ids, {0: steered(added)})
     twin.transformer.h[0].register_forward_hook(
         lambda _, __, out: (out[0] + added, *out[1:]) if isinstance(out, tuple) else out + added
     )
@@ -142,14 +144,13 @@ def test_what_is_added_is_what_a_hook_in_hugging_face_adds_and_what_is_taken_out
         theirs = twin(ids).logits
     assert (own - theirs).abs().max() < 1e-5
     unit = added / added.norm()
-    with torch.no_grad(), steered(model, 0, without=unit):
-        kept: list[torch.Tensor] = []
-        handle = model.h[1].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
-        model(ids)
-        handle.remove()
+    kept: list[torch.Tensor] = []
+    handle = model.h[1].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    logits_with(model, ids, {0: steered(without=unit)})
+    handle.remove()
     assert (kept[0] @ unit).abs().max() < 1e-5
     with torch.no_grad():
-        assert (model(ids) - own).abs().max() > 1e-3  # nothing of it stays in the model
+        assert (model(ids) - own).abs().max() > 1e-3
 
 
 def test_a_direction_raises_what_it_leads_to_and_others_by_chance_are_its_control(
@@ -166,6 +167,30 @@ def test_a_direction_raises_what_it_leads_to_and_others_by_chance_are_its_contro
     for toward, words in (("", "with | between"), ("a | a", "the same vector"), ("probe space next: red", "has no class")):
         with pytest.raises(UserError, match=words):
             measure("steering", run, layer=1, inputs={"toward": toward})
+
+
+def test_the_cost_of_directions_is_the_loss_of_a_model_with_a_hook(text_run: MakeTextRun, engine: InProcessEngine) -> None:
+    run = text_run(width=16, context=32)
+    word = Intervention(part="resid_post", how="steer", layer=0, factor=-3.0, toward="token a")
+    found = engine.cost(interventions=(word, Intervention(part="mlp_out", how="off", layer=1)))
+    rows_ = torch.from_numpy(windows(run, "validation text", 4096 // 32, 33))
+    unit = run.model.wte.weight[run.tokenizer.encode("a")[-1]]
+    losses = list[torch.Tensor]()
+    for factor in (0.0, -3.0):
+
+        def change(_: Any, __: Any, out: torch.Tensor, factor: float = factor) -> torch.Tensor:
+            return out + factor * out[:, 1:].norm(dim=-1).mean() * unit / unit.norm()
+
+        handle = run.model.blocks[0].register_forward_hook(change)
+        with torch.no_grad():
+            logits = run.model(rows_[:, :-1])
+        handle.remove()
+        losses.append(torch.nn.functional.cross_entropy(logits.mT, rows_[:, 1:], reduction="none").mean(1))
+    assert (found.before, found.after) == pytest.approx([float(each.mean()) for each in losses], abs=1e-5)
+    assert found.error == pytest.approx(float((losses[1] - losses[0]).std()) / len(rows_) ** 0.5, rel=1e-3)
+    assert found.low < found.high
+    nothing = engine.cost(interventions=(replace(word, factor=0.0),))
+    assert nothing.before == nothing.after == nothing.low == nothing.high
 
 
 def test_what_no_loss_depends_on_is_found_and_not_used(text_run: MakeTextRun, measure: Measure) -> None:

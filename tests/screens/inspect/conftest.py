@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
 from lab.experiments.experiment_result import ExperimentResult
-from lab.inspect.intervention_effect import Change, Effect
+from lab.inspect.intervention_effect import Change, Cost, Effect
 from lab.inspect.interventions import Interventions, describe_interventions
 from lab.inspect.stages.attention_scores_stage import WIDE
 from lab.inspect.stages.stage_registry import IN_LAYERS, stage_entries
@@ -304,6 +304,9 @@ class FakeEngine:
         ]
         words = describe_interventions(interventions)
         return Effect(words, "“ ran”", 3 if position is None else position, 50257, 0.734, changes, 0.308, 0.3296)
+
+    def cost(self, interventions: Interventions, **_: Any) -> Cost:
+        return Cost("validation text", 0.5, 0.5 + abs(interventions[0].factor), 0.01, 1.5, 2.5)
 
     def compare(self, second_text: str, layer: int, head: int, **_: Any) -> View:
         rows = [[Cell("embed + position"), Cell(" big"), Cell(" big"), Cell("=")]]

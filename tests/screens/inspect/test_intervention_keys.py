@@ -326,9 +326,14 @@ def test_picture(name: str, picture: Callable[..., None]) -> None:
 
 async def test_a_direction_is_asked_for_with_its_strength_and_stands_in_the_list(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
-        await pilot.go("inspect.steer", "enter", "enter")  # what stands there
+        await pilot.go("inspect.steer", "enter")  # what stands there
         assert words(pilot) == ["steered by “happy” − “sad” × 0.5 after layer 1"]
         assert "“ fast” 41.2% → 12.0%" in pilot.status
+        await pilot.go("-", "-", "-")
+        assert words(pilot) == ["steered by “happy” − “sad” × −0.25 after layer 1"]
+        await pilot.go("+", "+", "+", "+")
+        assert words(pilot) == ["steered by “happy” − “sad” × 0.75 after layer 1"]
+        assert "loss 0.50 → 1.25, by chance 1.50–2.50" in " ".join(listed(pilot).text_to_copy().split())
         await pilot.go(*to_stage("resid_post"), "inspect.scale")
         await pilot.go("ctrl+u", "-", "2", "enter")
         assert words(pilot) == ["steered by “happy” − “sad” × −2 after layer 1"]
@@ -343,6 +348,6 @@ async def test_a_direction_is_asked_for_with_its_strength_and_stands_in_the_list
 async def test_a_direction_that_the_engine_refuses_changes_nothing(inspect: Open, engine: Any) -> None:
     async with inspect() as pilot:
         engine.refuses["effect"] = "demo has no features."
-        await pilot.go("inspect.steer", "ctrl+u", *"feature", "space", "3", "enter", "enter")
+        await pilot.go("inspect.steer", "ctrl+u", *"feature", "space", "3", "enter")
         assert words(pilot) == []
         assert "demo has no features." in pilot.status
