@@ -5,11 +5,11 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.number_format import probability
-from lab.engine.method_registry import FeaturesParams, OpenParams
+from lab.engine.method_registry import FeaturesParams, FitParams
 from lab.engine.prompt_methods import placed, trace_prompt
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import fit_features, load_features, save_features
-from lab.experiments.features_view import card_view, token_features, without_features
+from lab.experiments.features_view import card_view, layer_of, token_features, without_features
 from lab.inspect.model_cache import ModelCache
 from lab.views.blocks import View
 
@@ -17,17 +17,19 @@ from lab.views.blocks import View
 @dataclass(frozen=True)
 class FeatureMethods:
     models: ModelCache
-    _done: dict[Path, float] = field(default_factory=dict)  # the share that is done of each run's fit
+    _done: dict[Path, tuple[int, float]] = field(default_factory=dict)  # layer and share that is done of each run's fit
 
     def features(self, params: FeaturesParams) -> View:
         """A token's features, or the card of one; partial while they are fitted. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint)
-        if (done := self._done.get(opened.run.path)) is not None:
-            words = f"Features of {opened.run.name} are being fitted: {probability(done, 0)}. x stops; all else can be used."
+        if (fit := self._done.get(opened.run.path)) is not None:
+            after, done = f"after layer {fit[0] + 1}", probability(fit[1], 0)
+            words = f"Features of {opened.run.name} {after} are being fitted: {done}. x stops; all else can be used."
             return View("fitting", "features", words, [], is_partial=True)
-        context = ExperimentContext(opened, self.models.traces, width=params.width_hint or 0)
+        context = ExperimentContext(opened, self.models.traces, layer=params.layer, width=params.width_hint or 0)
         try:
-            if (found := load_features(context)) is None:
+            found = load_features(context, layer_of(params.ref, params.layer)) or load_features(context)
+            if found is None:
                 return without_features(context)
         except UserError as error:
             is_moment = params.checkpoint.isdecimal()  # of the training, whose features would replace those of its end
@@ -35,17 +37,19 @@ class FeatureMethods:
         stage = trace_prompt(self.models, params)
         return placed(card_view(context, found, params.ref) if params.ref else token_features(context, stage, found), stage)
 
-    def fit_features(self, params: OpenParams) -> bool:
+    def fit_features(self, params: FitParams) -> bool:
         """Fit features to a run's training text and keep them in its folder. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint)
 
         def told(share: float) -> None:
             opened.refuse_released()
-            self._done[opened.run.path] = share
+            self._done[opened.run.path] = params.layer, share
 
         told(0.0)
         try:
-            save_features(opened.run, fit_features(ExperimentContext(opened, self.models.traces), told=told))
+            found = fit_features(ExperimentContext(opened, self.models.traces), params.layer, told=told)
+            save_features(opened.run, found)
+            opened.directions.clear()  # that of a feature is another now
         except OSError as error:
             raise UserError(f"The features of {opened.run.name} cannot be saved: {error.strerror}.") from error
         finally:

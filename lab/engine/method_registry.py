@@ -133,10 +133,17 @@ class PatchesParams(CompareParams, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class FeaturesParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The features of the token at the position, or the card of the one that `ref` names."""
+    """The features of the token at the position after the layer, or if none were fitted there, after another; or the card of the
+    one that `ref` names."""
 
     stage: str = "features"
     ref: str = ""
+
+
+class FitParams(OpenParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The layer, 0-based, after whose stream features are fitted."""
+
+    layer: int
 
 
 class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -233,7 +240,7 @@ COST = EngineMethod("cost", LensParams, Cost, is_job=True)
 COMPARE = EngineMethod("compare", CompareParams, View)
 PATCHES = EngineMethod("patches", PatchesParams, View, is_job=True)
 FEATURES = EngineMethod("features", FeaturesParams, View, is_job=True)
-FIT_FEATURES = EngineMethod("fit_features", OpenParams, bool, is_job=True)
+FIT_FEATURES = EngineMethod("fit_features", FitParams, bool, is_job=True)
 GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace, is_job=True)

@@ -29,6 +29,7 @@ from models.gpt import GPT
 from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
 FILE = "features.safetensors"
+"""Of whatever layer, as older versions wrote it; now each layer has a file."""
 MOST_FEATURES = 16384
 VECTORS, NUMBERS = 100_000, 40_000_000
 """Most stream vectors that are kept for the fit, and most numbers of them: 160 MB."""
@@ -211,8 +212,8 @@ def _spread(losses: Tensor) -> Spread:
 
 
 def save_features(run: Run, found: Features) -> Path:
-    """Replace the run's file of features. Raises OSError as the system says."""
-    path, model = run.path / FILE, found.autoencoder
+    """Replace the run's file of features after their layer. Raises OSError as the system says."""
+    path, model = file_of(run, found.layer), found.autoencoder
     tensors = {"encoder": model.encoder, "encoder_bias": model.encoder_bias, "decoder": model.decoder, "bias": model.bias}
     temporary = temporary_beside(path)
     write_weights(
@@ -223,12 +224,23 @@ def save_features(run: Run, found: Features) -> Path:
     return path
 
 
-def load_features(context: ExperimentContext) -> Features | None:
-    """The features in the run's folder; None where there are none.
+def file_of(run: Run, layer: int) -> Path:
+    return run.path / f"features-{layer + 1}.safetensors"
 
-    Raises: UserError: if the file cannot be used, or they are of other weights.
+
+def load_features(context: ExperimentContext, layer: int | None = None) -> Features | None:
+    """The features in the run's folder after a layer, 0-based (None: those that were fitted last); None where there are none.
+
+    Raises: UserError: if a file cannot be used, or they are of other weights.
     """
-    run, path, width = context.opened.run, context.opened.run.path / FILE, context.config.width
+    run = context.opened.run
+    newest = sorted(run.path.glob("features*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    read = (_read(context, path) for path in (newest if layer is None else (file_of(run, layer), run.path / FILE)))
+    return next((each for each in read if each is not None and layer in (None, each.layer)), None)
+
+
+def _read(context: ExperimentContext, path: Path) -> Features | None:
+    run, width = context.opened.run, context.config.width
     try:
         header = read_header(path)
     except FileNotFoundError:

@@ -27,9 +27,13 @@ BESIDE_TEXT = 24
 def token_features(context: ExperimentContext, stage: StageContext, found: Features) -> View:
     """The stream at the position as its strongest features and an error, with what all of them miss on other text."""
     record, at, block = found.record, stage.position, f"blocks.{found.layer}."
+    is_elsewhere, blocks = found.layer != context.layer, list[Block]()
+    if is_elsewhere:
+        blocks.append(Paragraph(f"None were fitted after layer {context.layer + 1}: n does it, in the background."))
     title = f"features after layer {record.layer}: {stage.here}"
     if not at:
-        return View("features", title, "The first token has none: its stream is far longer than all others. → the next.", [])
+        words = "The first token has none: its stream is far longer than all others. → the next."
+        return View("features", title, words, blocks, is_elsewhere=is_elsewhere)
     stream = stage.trace[f"{block}resid_post"][at]
     parts, squared = token_parts(found, stream), float((stream - found.autoencoder.bias).square().sum())
     rows = []
@@ -55,7 +59,8 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
         f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}. "
         f"{'On' if record.than_noise < 0 else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
     )
-    return View("features", title, sentence, [Table(columns, rows, total=total), _judged(record)])
+    blocks += [Table(columns, rows, total=total), _judged(record)]
+    return View("features", title, sentence, blocks, is_elsewhere=is_elsewhere)
 
 
 def _share(share: float, formula: str) -> Cell:
@@ -81,6 +86,12 @@ def _judged(record: FeaturesRecord) -> Table:
     title = f"all {whole(record.features)} in the stream's place at {whole(record.places)} places of the {record.part}"
     columns = [Column("", "left"), Column("features"), Column("control"), Column("", "left", optional=1)]
     return Table(columns, rows, title=title)
+
+
+def layer_of(ref: str, otherwise: int) -> int:
+    """The layer, 0-based, of a feature's number."""
+    layer = ref.removeprefix("blocks.").partition(".")[0]
+    return int(layer) if layer.isdecimal() else otherwise
 
 
 def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
@@ -125,5 +136,5 @@ def without_features(context: ExperimentContext, why: str = "") -> View:
     except UserError as error:
         return View("features", "features", str(error), [])
     words = why or f"{run} has no features yet: directions of the stream, a few of which make up each token."
-    more = f"n fits them after the middle layer in the background; `llmlab features {run} --fit --layer N` after another."
+    more = f"n fits them after layer {context.layer + 1}, in the background; {{ }} another layer."
     return View(NO_FEATURES, "features", words, [Paragraph(more)])

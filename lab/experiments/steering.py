@@ -96,7 +96,7 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
 
 
 def _feature(context: ExperimentContext, number: str) -> Tensor:
-    found, name = load_features(context), context.run_name
+    found, name = load_features(context, context.layer) or load_features(context), context.run_name
     if found is None:
         raise UserError(f"{name} has no features; `llmlab features {name} --fit` fits them.")
     count = len(found.autoencoder.decoder)

@@ -280,6 +280,8 @@ class View(msgspec.Struct, omit_defaults=True):
     """A table below the blocks, of which as many rows are shown as a window has room for."""
     is_partial: bool = False
     """True for the progress of a slow view, which is to be asked for again."""
+    is_elsewhere: bool = False
+    """True for features after another layer than the chosen one, where none were fitted."""
     worth_a_look: Destination | None = None
     """The head that the sentence recommends, as a place of this view."""
 

@@ -230,7 +230,7 @@ class EngineSession:
     async def _view(self, selection: Selection, *, ahead: bool = False) -> View:
         """With `ahead`, nobody has asked for it yet, so that nothing of its progress is shown."""
         view = await self._held(self._views, selection, selection.model, partial(self._ask, selection, ahead))
-        if view.stage == NO_FEATURES:
+        if view.stage == NO_FEATURES or view.is_elsewhere:
             del self._views[selection]  # they may be fitted meanwhile
         return view
 

@@ -5,7 +5,7 @@ import asyncio
 from textual.binding import Binding
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_registry import FIT_FEATURES, OpenParams
+from lab.engine.method_registry import FIT_FEATURES, FitParams
 from lab.views.blocks import NO_FEATURES
 from screens.about_key import About, described, keyless
 from screens.inspect.engine_session import SECONDS_BETWEEN_LOOKS
@@ -20,7 +20,7 @@ class FeatureKeys(InspectPart):
         keyless("do('features')", "inspect.features", "Features: the token as a few directions and an error", "Features"),
         About(synonyms="sparse autoencoder sae dictionary monosemantic interpretability superposition"),
         Binding("n", "do('fit_features')", "Fit", id="inspect.fit_features", tooltip="New features, fitted in the background"),
-        About(is_listed=False, rank=1, needs="the view of features of a run that has none"),
+        About(is_listed=False, rank=1, needs="the view of features, and none after this layer"),
         Binding("x", "do('stop_fit')", "Stop", id="inspect.stop_fit", tooltip="Stop the fit of features"),
         About(is_listed=False, rank=1, needs="features that are being fitted"),
     )
@@ -36,7 +36,8 @@ class FeatureKeys(InspectPart):
         view, is_here = self._host.view.view, self._host.selection.aside == "features"
         if action == "stop_fit":
             return is_here and bool(self._run)
-        return action == "features" or (is_here and not self._run and view is not None and view.stage == NO_FEATURES)
+        can_fit = view is not None and (view.stage == NO_FEATURES or view.is_elsewhere)
+        return action == "features" or (is_here and not self._run and can_fit)
 
     def would_be_lost(self) -> str:
         return f"the features of {self._run}, which are being fitted" if self._run else ""
@@ -45,14 +46,15 @@ class FeatureKeys(InspectPart):
         self._host.selection = toggled_aside(self._host.selection, "features", None)
 
     def do_fit_features(self) -> None:
-        self._run, checkpoint = self._host.selection.model
-        self._host.start(self._fit_features(self._run, checkpoint), "fit features")
+        selection = self._host.selection
+        self._run = selection.run
+        params = FitParams(run=selection.run, checkpoint=selection.checkpoint, layer=selection.layer)
+        self._host.start(self._fit_features(params), "fit features")
 
     def do_stop_fit(self) -> None:
         self._host.workers.cancel_group(self._host, "fit features")
 
-    async def _fit_features(self, run: str, checkpoint: str) -> None:
-        params = OpenParams(run=run, checkpoint=checkpoint)
+    async def _fit_features(self, params: FitParams) -> None:
         fit = asyncio.create_task(self._host.session.engine.call(FIT_FEATURES, params))
         try:
             await asyncio.wait({fit}, timeout=SECONDS_BETWEEN_LOOKS)  # the engine has begun, and can tell how far it is
@@ -63,7 +65,7 @@ class FeatureKeys(InspectPart):
         except EngineError as error:
             self._host.say(str(error), error=True)
         else:
-            self._host.notify(f"The features of {run} are fitted.", markup=False)
+            self._host.notify(f"The features of {params.run} after layer {params.layer + 1} are fitted.", markup=False)
         finally:
             fit.cancel()
             self._run = ""

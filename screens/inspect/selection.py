@@ -127,7 +127,7 @@ def in_layer(selection: Selection, steps: Sequence[StageEntry], by: int) -> Sele
     here = index_of(selection, steps)
     if not layered:
         return selection
-    if steps[here].layer is not None or selection.stage in OF_ANY_LAYER:
+    if steps[here].layer is not None or selection.stage in OF_ANY_LAYER or selection.aside == "features":
         last = steps[layered[-1]].layer or 0
         return replace(selection, layer=min(max(selection.layer + by, 0), last), trail=())
     ahead = [index for index in layered if (index > here) == (by > 0)]

@@ -23,8 +23,8 @@ FEATURES, SMALL, SEED = Within(Limit(1, 16384)), Within(Limit(1, 16384)), Within
 @click.argument("run", default="demo")
 @click.option("--feature", type=Within(Limit(0, 16383)), metavar="N", help="Show this feature.")
 @click.option("-p", "--prompt", metavar="TEXT", help="Show the features of the last token of this prompt.")
-@click.option("--fit", "fits", is_flag=True, help="Fit anew, in place of what the run's folder holds.")
-@click.option("--layer", type=SMALL, metavar="N", help="Fit after this layer. [default: the middle one]")
+@click.option("--fit", "fits", is_flag=True, help="Fit anew, in place of those after that layer.")
+@click.option("--layer", type=SMALL, metavar="N", help="After this layer. [default: those fitted last; to fit, the middle one]")
 @click.option("--features", type=FEATURES, default=512, metavar="N", show_default=True, help="Features to fit.")
 @click.option("--active", type=SMALL, default=8, metavar="N", show_default=True, help="Features active at a place.")
 @click.option("--seed", type=SEED, default=0, metavar="N", show_default=True, help="Decides the fit's randomness.")
@@ -68,14 +68,14 @@ def features(
     opened = models.model(run, told_weights(open_run(run), checkpoint))
     torch.set_num_threads(generation_threads(opened.model.config, cores()))
     context = ExperimentContext(opened, models.traces)
-    found = None if fits else load_features(context)
+    at = None if layer is None else layer - 1
+    found = None if fits else load_features(context, at)
+    if found is None and not fits and (other := load_features(context)) is not None:
+        raise UserError(f"The features of {run} are after layer {other.record.layer}; --fit fits some after layer {layer}, too.")
     if found is None:
-        at = None if layer is None else layer - 1
         with click.progressbar(length=1000, label="fitting", hidden=as_json) as bar:
             found = fit_features(context, at, features, active, seed, lambda done: bar.update(round(1000 * done) - bar.pos))
         save_features(opened.run, found)
-    elif layer not in (None, found.record.layer):
-        raise UserError(f"The features of {run} are after layer {found.record.layer}; --fit fits them anew, after layer {layer}.")
     if prompt is not None:
         ids = context.encode(prompt)
         if len(ids) < 2:

@@ -84,7 +84,10 @@ def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextR
     assert record.explained[0] > record.explained_by_chance
     assert 0 < record.effects[FEATURES].kl[0] < record.effects["zero"].kl[0]
     save_features(tiny.run, found)
-    again = load_features(context)
+    save_features(tiny.run, fit_features(context, 1, 32, 4)).replace(tiny.run.path / FILE)  # as older versions named it
+    layers = [kept.layer for at in (0, 1, None) if (kept := load_features(context, at)) is not None]
+    assert layers == [0, 1, 1], "each layer has its own; without one the newest are meant"
+    again = load_features(context, 0)
     assert again is not None
     assert again.record == record
     assert torch.equal(again.autoencoder.decoder, found.autoencoder.decoder)
@@ -144,6 +147,9 @@ def test_inspect_shows_shares_that_add_up_and_explain_themselves_and_the_card_of
         )
         assert activation * along / length == pytest.approx(share, rel=2e-3)
     assert view.sentence.startswith(f"{len(strongest)} feature")
+    other = engine.features(layer=1)
+    assert (other.is_elsewhere, view.is_elsewhere, other.blocks[1]) == (True, False, table)
+    assert "None were fitted after layer 2" in other.blocks[0].text
     assert (" Doubt them: " in view.sentence) == (record.than_noise >= 0)
     assert "first token has none" in engine.features(position=0).sentence
     card = engine.features(ref=table.rows[0][-1].ref)
@@ -168,11 +174,11 @@ def test_a_fit_in_the_engine_lets_others_in_and_leaves_nothing_when_it_is_given_
             raise GivenUp
 
     with pytest.raises(GivenUp), checked_by(give_up, let_in):
-        engine.fit_features()
-    assert "are being fitted: 2%" in seen[-1][0]
+        engine.fit_features(layer=1)
+    assert "after layer 2 are being fitted: 2%" in seen[-1][0]
     assert not any(grads for _, grads in seen)
     assert engine.features().stage == NO_FEATURES
-    assert not (tiny.run.path / FILE).exists()
+    assert not [*tiny.run.path.glob("features*")]
 
 
 def test_planted_features_are_found_again_with_each_seed(text_run: MakeTextRun, monkeypatch: pytest.MonkeyPatch) -> None:

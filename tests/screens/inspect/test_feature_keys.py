@@ -21,6 +21,7 @@ class FittingEngine(FakeEngine):
         if method.name != "fit_features":
             return await super().call(method, params)
         self.is_fitting = True
+        assert params.layer == 1, "the chosen layer"
         try:
             await self.fitted.wait()
         finally:
@@ -47,7 +48,7 @@ async def test_a_fit_goes_on_beside_the_screen_can_be_stopped_and_leads_to_cards
     async with inspect() as pilot:
         await pilot.go("inspect.features")
         assert "None yet." in pilot.text
-        await pilot.press("n")
+        await pilot.press("right_curly_bracket", "n")
         await pilot.until(lambda: "34% are fitted." in pilot.text)
         assert pilot.screen.would_be_lost() == "the features of tale, which are being fitted"
         await pilot.press("x")
