@@ -8,8 +8,8 @@ from lab.core.number_format import probability
 from lab.engine.method_registry import FeaturesParams, FitParams
 from lab.engine.prompt_methods import placed, trace_prompt
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.features import fit_features, load_features, save_features
-from lab.experiments.features_view import card_view, layer_of, token_features, without_features
+from lab.experiments.features import fit_features, layer_of, load_features, save_features
+from lab.experiments.features_view import card_view, token_features, without_features
 from lab.inspect.model_cache import ModelCache
 from lab.views.blocks import View
 
@@ -22,7 +22,7 @@ class FeatureMethods:
     def features(self, params: FeaturesParams) -> View:
         """A token's features, or the card of one; partial while they are fitted. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint)
-        if (fit := self._done.get(opened.run.path)) is not None:
+        if (fit := self._done.get(opened.run.path)) is not None and fit[0] == params.layer:
             after, done = f"after layer {fit[0] + 1}", probability(fit[1], 0)
             words = f"Features of {opened.run.name} {after} are being fitted: {done}. x stops; all else can be used."
             return View("fitting", "features", words, [], is_partial=True)

@@ -27,6 +27,7 @@ from lab.engine.method_registry import (
     ViewParams,
 )
 from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.features import layer_of, load_features
 from lab.experiments.lens_distance import fitted_lenses
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Cost, Effect, effect
@@ -42,7 +43,7 @@ from lab.inspect.stages.stage_registry import add_intervention_notes, stage_view
 from lab.inspect.trace_export import PromptReport, prompt_report, summarize, write_npz
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
-from lab.views.blocks import GuessQuestion, LensPath, SavedTrace, Token, View
+from lab.views.blocks import FEATURE, GuessQuestion, LensPath, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
 from models.config import SamplingSettings
 from models.trace_edits import Edit
@@ -163,6 +164,8 @@ class PromptMethods:
         from lab.inspect.formulas.quantities import UnknownNumberError
 
         context = trace_prompt(self.models, params)
+        if f".{FEATURE}." in params.ref:
+            load_features(ExperimentContext(context.opened, self.models.traces), layer_of(params.ref, params.layer))
         explainer = context.traced.get_or_compute(
             ("explainer", context.sampling, context.draws_for - context.position),
             0,

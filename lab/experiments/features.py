@@ -48,7 +48,7 @@ Spread = tuple[Real, Real]
 """A mean over windows, and its standard error."""
 
 
-FEATURES, NOISE = "features", "noise as long as their error"
+FEATURES, NOISE, BY_CHANCE = "features", "noise as long as their error", "random directions"
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -82,6 +82,10 @@ class FeaturesRecord(msgspec.Struct, frozen=True, kw_only=True):
     explained_by_chance: Real
     """The same with as many random directions."""
     loss: Spread
+    squares: tuple[float, float, float] | None = None
+    """Mean squared lengths of the error, of that of random directions, and of the distance from the mean; not in older files."""
+    windows: Count = 0
+    """Of the text that it is judged on; 0 in older files."""
     effects: dict[Annotated[str, Meta(max_length=40)], Effect]
     """Of something else in the stream's place: its reconstruction (`FEATURES`), and the controls."""
 
@@ -171,11 +175,12 @@ def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, v
     instead: dict[str, Callable[[Tensor], Tensor]] = {
         FEATURES: found.reconstruct,
         NOISE: noisy,
-        "random directions": chance.reconstruct,
+        BY_CHANCE: chance.reconstruct,
         "mean": mean.expand_as,
         "zero": torch.zeros_like,
     }
     effects = {name: effect(model, layer, windows, make) for name, make in instead.items()}
+    own, other, about = (float((x - each).square().sum(1).double().mean()) for each in (made, chance.reconstruct(x), mean))
     return FeaturesRecord(
         layer=layer + 1,
         features=len(found.decoder),
@@ -189,6 +194,8 @@ def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, v
         per_token=float((values > 0).sum(1).double().mean()),
         explained=(explained(x, made, mean), min(folds), max(folds)),
         explained_by_chance=explained(x, chance.reconstruct(x), mean),
+        squares=(own, other, about),
+        windows=len(windows),
         loss=_spread(window_losses(model, windows)),
         effects=effects,
     )
@@ -239,6 +246,12 @@ def load_features(context: ExperimentContext, layer: int | None = None) -> Featu
     return next((each for each in read if each is not None and layer in (None, each.layer)), None)
 
 
+def layer_of(ref: str, otherwise: int) -> int:
+    """The layer, 0-based, of a feature's number."""
+    layer = ref.removeprefix("blocks.").partition(".")[0]
+    return int(layer) if layer.isdecimal() else otherwise
+
+
 def _read(context: ExperimentContext, path: Path) -> Features | None:
     run, width = context.opened.run, context.config.width
     try:
@@ -265,7 +278,9 @@ def _read(context: ExperimentContext, path: Path) -> Features | None:
         )
     check_whole(path)
     tensors = read_weights(path)
-    return Features(SparseAutoencoder(record.active, *(tensors[name].float() for name in shapes)), record)
+    found = Features(SparseAutoencoder(record.active, *(tensors[name].float() for name in shapes)), record)
+    context.opened.features[found.layer] = found.autoencoder
+    return found
 
 
 class Activity(NamedTuple):
@@ -356,7 +371,14 @@ class FeatureCard(NamedTuple):
 
 
 def feature_card(context: ExperimentContext, found: Features, seen: Activity, feature: int) -> FeatureCard:
-    """What a feature is about. Its strongest places are of windows apart, so that one passage does not fill the list."""
+    """What a feature is about. Its strongest places are of windows apart, so that one passage does not fill the list.
+
+    Raises: UserError: if there is no such feature.
+    """
+    if not 0 <= feature < found.record.features:
+        raise UserError(
+            f"There is no such feature after layer {found.record.layer}; features are 0 to {found.record.features - 1}."
+        )
     values, decode = seen.of(feature), context.tokenizer.decode
 
     def place(row: int, here: int) -> Place:

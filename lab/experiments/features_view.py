@@ -4,6 +4,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import (
+    BY_CHANCE,
     FEATURES,
     NOISE,
     Features,
@@ -19,6 +20,7 @@ from lab.views.blocks import FEATURE, NO_FEATURES, Block, Cell, Column, Paragrap
 from lab.views.number_refs import ref as named
 from lab.views.number_refs import split
 
+ENCODED = "ReLU(encoder · (stream − bias) + encoder bias) at this place"
 RAISED = 3  # tokens in the row of a feature, those whose logits it raises most
 BESIDE_TEXT = 24
 """Columns of a card's table of places that are not for the text on either side."""
@@ -34,76 +36,70 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
     if not at:
         words = "The first token has none: its stream is far longer than all others. → the next."
         return View("features", title, words, blocks, is_elsewhere=is_elsewhere)
-    stream = stage.trace[f"{block}resid_post"][at]
-    parts, squared = token_parts(found, stream), float((stream - found.autoencoder.bias).square().sum())
-    rows = []
+    parts, rows = token_parts(found, stage.trace[f"{block}resid_post"][at]), list[list[Cell]]()
     for number, activation, part in parts.features:
-        bias = float(found.autoencoder.encoder_bias[number])
-        dot, before, a, along, length = (
-            significant(each, 4) for each in (activation - bias, bias, activation, part * squared / activation, squared)
-        )
-        encoded = f"encoder · (stream − bias) + encoder bias = {dot} + {before} = {a}"
-        divided = f"activation × direction · (stream − bias) / |stream − bias|² = {a} × {along} / {length}"
         raised = " ".join(each.strip() for each in changed_most(context, found, number, RAISED))
-        number_, active = (
-            Cell(str(number), number, named(f"{block}{FEATURE}", number)),
-            Cell(a, activation, note=encoded),
-        )
-        rows.append([Cell(raised), active, _share(part, divided), number_])
-    error = _share(parts.error, "1 − the shares of all features")
+        active = Cell(significant(activation, 4), activation, named(f"{block}{FEATURE}.activation", at, number))
+        card = Cell(str(number), number, named(f"{block}{FEATURE}", number))
+        rows.append([Cell(raised), active, _share(part, named(f"{block}{FEATURE}.share", at, number)), card])
+    error = _share(parts.error, named(f"{block}{FEATURE}.error", at))
     rows.append([Cell("error", style="strong"), Cell(""), error, Cell("")])
     total = [Cell("stream − bias"), Cell(""), Cell("100.0%", 1.0, note="The shares and the error add up to it."), Cell("")]
     columns = [Column("raises", "left"), Column("activation", optional=1), Column("share"), Column("feature")]
     own, noise = (significant(record.effects[each].kl[0], 2) for each in (FEATURES, NOISE))
+    past = ", and the error points against it" if parts.error < 0 else ""  # so that the shares of the others pass 100%
     sentence = (
-        f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}. "
+        f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}{past}. "
         f"{'On' if record.than_noise < 0 else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
     )
-    blocks += [Table(columns, rows, total=total), _judged(record)]
+    blocks += [Table(columns, rows, total=total), judged(record)]
     return View("features", title, sentence, blocks, is_elsewhere=is_elsewhere)
 
 
-def _share(share: float, formula: str) -> Cell:
+def _share(share: float, ref: str) -> Cell:
     """A share of the stream, of which none need be positive."""
-    return Cell(f"{fixed(100 * share, 1)}%", share, bar=max(-1.0, min(1.0, share)), note=f"{formula} = {significant(share, 4)}")
+    return Cell(f"{fixed(100 * share, 1)}%", share, ref, bar=max(-1.0, min(1.0, share)))
 
 
 def _spread(value: Spread, *, sign: bool = False) -> str:
     return f"{significant(value[0], 2, sign=sign)} ± {significant(value[1], 2)}"
 
 
-def _judged(record: FeaturesRecord) -> Table:
-    """What all features miss on other text, beside a control."""
-    (mean, low, high), chance, effects = record.explained, record.explained_by_chance, record.effects
-    folds = f"1 − squared error / squared distance from the mean; features: {probability(low)} to {probability(high)} in folds"
-    variance = (Cell(probability(max(0.0, each)), each, note=folds) for each in (mean, chance))
-    rows = [[Cell("variance explained"), *variance, Cell("random directions")]]
-    for name, words in (("KL divergence", "Σ p ln(p / q) to the model's p"), ("added loss", "nats")):
-        pair = [effects[each].kl if name.startswith("KL") else effects[each].cost for each in (FEATURES, NOISE)]
-        note = f"{words}: mean and standard error over windows"
-        cells = (Cell(_spread(each, sign=name == "added loss"), each[0], note=note) for each in pair)
-        rows.append([Cell(name), *cells, Cell(NOISE)])
-    title = f"all {whole(record.features)} in the stream's place at {whole(record.places)} places of the {record.part}"
-    columns = [Column("", "left"), Column("features"), Column("control"), Column("", "left", optional=1)]
+def judged(record: FeaturesRecord) -> Table:
+    """What it changes on other text to have all features in the stream's place, or a control."""
+    shares = {FEATURES: (record.explained[0], 0), BY_CHANCE: (record.explained_by_chance, 1)}
+    low, high = (probability(each) for each in record.explained[1:])
+    rows = list[list[Cell]]()
+    for name, effect in record.effects.items():
+        share, variance = shares.get(name), Cell("")
+        if share is not None:
+            sums = [significant(record.squares[at], 5) for at in (share[1], 2)] if record.squares else ["…", "…"]
+            means = f"1 − mean squared error / mean squared distance from the mean = 1 − {sums[0]} / {sums[1]}"
+            variance = Cell(probability(max(0.0, share[0])), share[0], note=f"{means}; features: {low} to {high} in folds")
+        rows.append([Cell(name.split(" ")[0]), variance])
+        for each, symbols in (
+            (effect.kl, "Σ p ln(p / q), p the model's and q with it"),
+            (effect.cost, "ln p − ln q of the token"),
+        ):
+            total = significant(each[0] * record.windows, 4) if record.windows else "…"
+            note = f"sum over windows of the mean of {symbols}, / windows = {total} / {record.windows or '…'}; ± standard error"
+            rows[-1].append(Cell(_spread(each, sign=each is effect.cost), each[0], note=note))
+    title = (
+        f"in the stream's place at {whole(record.places)} places of the {record.part}: all {whole(record.features)} features; "
+        f"as controls noise as long as their error, as many random directions, the mean, zero"
+    )
+    columns = [Column("instead", "left"), Column("variance"), Column("KL divergence"), Column("added loss")]
     return Table(columns, rows, title=title)
-
-
-def layer_of(ref: str, otherwise: int) -> int:
-    """The layer, 0-based, of a feature's number."""
-    layer = ref.removeprefix("blocks.").partition(".")[0]
-    return int(layer) if layer.isdecimal() else otherwise
 
 
 def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     """What a feature is about: where it is strongest, what it does to the logits, what it costs to take it out.
 
-    Raises: UserError: if there is no such feature, or no text.
+    Raises: UserError: as `feature_card`, or if there is no text.
     """
     name, places = split(ref)
     is_one = name == f"blocks.{found.layer}.{FEATURE}" and len(places) == 1 and places[0].isdecimal()
     record, number = found.record, int(places[0]) if is_one else -1
-    if not 0 <= number < record.features:
-        raise UserError(f"There is no {ref} here; features are 0 to {record.features - 1}.")
     card, stage = feature_card(context, found, activity(context, found), number), f"explain {ref}"
     title = f"feature {number} after layer {record.layer}"
     if not card.strongest:
@@ -114,11 +110,11 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     room, most = max(12, ((context.width or 80) - BESIDE_TEXT) // 2), card.strongest[0].activation
     rows = list[list[Cell]]()
     for each in (*card.strongest, *card.weaker):
-        value = Cell(fixed(each.activation, 2), each.activation, bar=each.activation / most, note="its activation at this place")
+        value = Cell(fixed(each.activation, 2), each.activation, bar=each.activation / most, note=ENCODED)
         rows.append([value, Cell(each.before[-room:]), Cell(f"[{each.token}]", style="strong"), Cell(each.after[:room])])
     columns = [Column("activation"), Column("before"), Column("token", "left"), Column("after", "left")]
     blocks: list[Block] = [
-        Paragraph(f"Raises the logits of: {' '.join(card.raises)}\nLowers those of: {' '.join(card.lowers)}"),
+        Paragraph(f"Direct effect on logits alone: raises {' '.join(card.raises)}\nand lowers {' '.join(card.lowers)}"),
         Table(
             columns,
             rows,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from lab.inspect.formulas.feature_formulas import FEATURES
 from lab.inspect.formulas.layer_formulas import ATTENTION, MLP, parts_of_score
 from lab.inspect.formulas.logits_formulas import CONTRIBUTIONS, OUTPUT
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, Vector, bracketed, mean, norm, number, times
@@ -45,6 +46,7 @@ RULES: dict[str, Rule] = {
     **MLP,
     **OUTPUT,
     **CONTRIBUTIONS,
+    **FEATURES,
     "norm": Rule("norm", (), _norm),
     "weight.1": Rule("weight", ("dimension",), _weight),
     "weight.2": Rule("weight", ("row", "column"), _weight),
@@ -158,4 +160,6 @@ class Explainer(Quantities):
             return f"{axis} {self.token_at(n)}"
         if axis == "part":
             return part_name(self.config, self.trace.edits, n)
+        if axis == "feature":
+            return f"feature {n}"  # its number on screen
         return f"token {n} “{self.label(n)}”" if axis == "token" else f"{axis} {n + 1}"

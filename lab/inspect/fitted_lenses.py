@@ -48,7 +48,8 @@ class FittedLenses:
         def cell(folds: Sequence[float], what: str) -> Cell:
             mean, low, high = (fixed(each, 2) for each in (fmean(folds), min(folds), max(folds)))
             text = f"{low}–{high}" if (width or WIDE) < WIDE else f"{mean} {low}–{high}"
-            return Cell(text, note=f"{mean} ({low} to {high} in {len(folds)} folds): {what}.")
+            sums = " + ".join(fixed(each, 4) for each in folds)
+            return Cell(text, fmean(folds), note=f"({sums}) / {len(folds)} = {fixed(fmean(folds), 4)}, folds of the {what}.")
 
         mean, rows = f"mean over {whole(self.places)} places of Σ p ln(p / q)", list[list[Cell]]()
         for at in range(len(self.maps["logit"])):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lab.inspect.fitted_lenses import FittedLenses
     from models.gpt import GPT
+    from models.sparse_autoencoder import SparseAutoencoder
     from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
@@ -48,6 +49,8 @@ class OpenModel:
     """Nothing more is computed with a released one; work begun with an evicted one is finished, but not cached."""
     lenses: "FittedLenses | None" = None
     """Once they were asked for."""
+    features: "dict[int, SparseAutoencoder]" = field(default_factory=dict)
+    """Once they were asked for, by the layer, 0-based."""
     directions: "dict[Hashable, tuple[Tensor, float]]" = field(default_factory=dict)
     """Directions of the stream that were asked for, each with the stream's mean length there."""
 

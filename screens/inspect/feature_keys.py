@@ -27,7 +27,7 @@ class FeatureKeys(InspectPart):
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
-        self._run = ""  # the one whose features are being fitted
+        self._fit: FitParams | None = None  # the one that goes on
 
     def actions(self) -> Actions:
         return self.do_features, self.do_fit_features, self.do_stop_fit
@@ -35,21 +35,21 @@ class FeatureKeys(InspectPart):
     def is_enabled(self, action: str) -> bool:
         view, is_here = self._host.view.view, self._host.selection.aside == "features"
         if action == "stop_fit":
-            return is_here and bool(self._run)
+            selection = self._host.selection
+            return is_here and self._fit is not None and (selection.run, selection.layer) == (self._fit.run, self._fit.layer)
         can_fit = view is not None and (view.stage == NO_FEATURES or view.is_elsewhere)
-        return action == "features" or (is_here and not self._run and can_fit)
+        return action == "features" or (is_here and self._fit is None and can_fit)
 
     def would_be_lost(self) -> str:
-        return f"the features of {self._run}, which are being fitted" if self._run else ""
+        return f"the features of {self._fit.run}, which are being fitted" if self._fit else ""
 
     def do_features(self) -> None:
         self._host.selection = toggled_aside(self._host.selection, "features", None)
 
     def do_fit_features(self) -> None:
         selection = self._host.selection
-        self._run = selection.run
-        params = FitParams(run=selection.run, checkpoint=selection.checkpoint, layer=selection.layer)
-        self._host.start(self._fit_features(params), "fit features")
+        self._fit = FitParams(run=selection.run, checkpoint=selection.checkpoint, layer=selection.layer)
+        self._host.start(self._fit_features(self._fit), "fit features")
 
     def do_stop_fit(self) -> None:
         self._host.workers.cancel_group(self._host, "fit features")
@@ -68,5 +68,5 @@ class FeatureKeys(InspectPart):
             self._host.notify(f"The features of {params.run} after layer {params.layer + 1} are fitted.", markup=False)
         finally:
             fit.cancel()
-            self._run = ""
+            self._fit = None
             self._host.refresh_bindings()

@@ -1,18 +1,20 @@
 """`llmlab features`: fit a sparse autoencoder to a run's residual stream, and show its features."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from lab.cli.command_registry import Within
 from lab.cli.model_options import checkpoint_option, told_weights
-from lab.cli.output import table, wrapped, write_json
+from lab.cli.output import table, table_of, wrapped, write_json
 from lab.core import number_format
 from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
-    from lab.experiments.features import FeatureCard, FeaturesRecord
+    from lab.experiments.features import FeaturesRecord
+    from lab.views.blocks import Table, View
 
 LISTED = 10
 """Features in the list: those that are active most often."""
@@ -60,6 +62,7 @@ def features(
         save_features,
         token_parts,
     )
+    from lab.experiments.features_view import card_view, judged, token_features
     from lab.inspect.model_cache import ModelCache
     from lab.planning.device import generation_threads
     from lab.runs.find_runs import open_run
@@ -77,33 +80,24 @@ def features(
             found = fit_features(context, at, features, active, seed, lambda done: bar.update(round(1000 * done) - bar.pos))
         save_features(opened.run, found)
     if prompt is not None:
-        ids = context.encode(prompt)
-        if len(ids) < 2:
-            raise UserError("The prompt has one token; features are of the tokens after the first.")
-        parts = token_parts(found, context.trace(ids, ()).trace[f"blocks.{found.layer}.resid_post"][-1])
-        listed = [(str(number), number_format.fixed(value, 2), share) for number, value, share in parts.features]
-        listed.append(("error", "", parts.error))
+        context = replace(context, prompt=context.encode(prompt))
+        at = context.stage_context()
         if as_json:
-            write_json({"token": opened.tokenizer.label(ids[-1]), "features": parts.features, "error": parts.error})
-            return
-        click.echo(wrapped(f"“{opened.tokenizer.label(ids[-1])}” after layer {found.record.layer}: shares that add up to 100%"))
-        rows = [[name, value, f"{100 * share:.1f}%", "█" * round(max(0.0, share) * 40)] for name, value, share in listed]
-        click.echo(table(["feature", "activation", "share", ""], rows, [0, 1, 2]))
-        return
-    seen = activity(context, found)
-    shares = seen.shares(found.record.features)
-    if feature is not None:
-        if feature >= found.record.features:
-            raise UserError(f"There is no feature {feature}; they are 0 to {found.record.features - 1}.")
-        card = feature_card(context, found, seen, feature)
-        if as_json:
-            write_json(card._asdict())
+            parts = token_parts(found, at.trace[f"blocks.{found.layer}.resid_post"][-1])
+            write_json({"token": opened.tokenizer.label(at.ids[-1]), "features": parts.features, "error": parts.error})
         else:
-            _show_card(card)
-    elif as_json:
-        write_json({"record": found.record, "active": shares.tolist()})
+            _show(token_features(replace(context, layer=found.layer), at, found), 1)
+    elif feature is not None:
+        if as_json:
+            write_json(feature_card(context, found, activity(context, found), feature)._asdict())
+        else:
+            _show(card_view(context, found, f"blocks.{found.layer}.feature[{feature}]"))
     else:
-        _show_record(found.record)
+        shares = activity(context, found).shares(found.record.features)
+        if as_json:
+            write_json({"record": found.record, "active": shares.tolist()})
+            return
+        _show_record(found.record, judged(found.record))
         rows = []
         for number in shares.argsort(descending=True)[:LISTED].tolist():
             raised = " ".join(changed_most(context, found, number, 5))
@@ -111,58 +105,34 @@ def features(
         click.echo("\n" + table(["feature", "active", "raises the logits of"], rows, [0, 1]))
 
 
-def _show_record(record: "FeaturesRecord") -> None:
+def _show(view: "View", most: int | None = None) -> None:
+    from lab.views.blocks import Paragraph, Table
+
+    click.echo(wrapped(view.sentence))
+    for block in view.blocks[:most]:
+        if isinstance(block, Table):
+            click.echo(table_of(block))
+        elif isinstance(block, Paragraph):
+            click.echo("\n".join(map(wrapped, block.text.split("\n"))))
+
+
+def _show_record(record: "FeaturesRecord", found: "Table") -> None:
     p, fixed, whole = number_format.probability, number_format.fixed, number_format.whole
-    mean, low, high = record.explained
+    low, high = (p(each, 1) for each in record.explained[1:])
     click.echo(
         wrapped(
             f"{whole(record.features)} features after layer {record.layer}, at most {record.active} active at a place "
             f"({fixed(record.per_token, 1)} on average), fitted with seed {record.seed} to {whole(record.vectors)} places of the "
-            "training text; "
-            f"{record.dead} are never active in {whole(record.places)} places of the {record.part}."
+            f"training text; {record.dead} are never active in {whole(record.places)} places of the {record.part}. They explain "
+            f"{low} to {high} of the variance in its folds. The loss there is {fixed(record.loss[0], 3)} nats."
         )
     )
-    click.echo(
-        wrapped(
-            f"They explain {p(mean, 1)} of the variance there (folds {p(low, 1)} to {p(high, 1)}); as many random directions "
-            f"{p(max(0.0, record.explained_by_chance), 1)}. The loss is {fixed(record.loss[0], 3)} nats. Added to it, with "
-            "this in the stream instead:"
-        )
-    )
-    rows = [
-        [
-            name,
-            fixed(each.cost[0], 3, sign=True),
-            f"± {fixed(each.cost[1], 3)}",
-            fixed(each.kl[0], 4),
-            f"± {fixed(each.kl[1], 4)}",
-        ]
-        for name, each in record.effects.items()
-    ]
-    click.echo(table(["instead", "loss", "", "KL divergence", ""], rows, [1, 2, 3, 4]))
+    click.echo(wrapped(f"{found.title}\n") + "\n" + table_of(found))
     if record.than_noise >= 0:
-        differs = (
-            "changes predictions clearly more than" if record.than_noise else "does not change predictions clearly less than"
-        )
+        differs = "changes predictions clearly more" if record.than_noise else "does not change predictions clearly less"
         click.echo(
             wrapped(
-                f"Their reconstruction {differs} noise as long as its error: where the loss stays, that says only that little is "
-                "missing, not that these features are what the model uses."
+                f"Their reconstruction {differs} than noise as long as its error: where the loss stays, that says only that "
+                "little is missing, not that these features are what the model uses."
             )
         )
-
-
-def _show_card(card: "FeatureCard") -> None:
-    if not card.strongest:
-        click.echo(f"Feature {card.feature} is active nowhere in this text: there is nothing to show of it.")
-        return
-    fixed = number_format.fixed
-    click.echo(f"Feature {card.feature} is active at {number_format.probability(card.active, 1)} of places.")
-    own, chance = (f"{fixed(cost, 4, sign=True)} ± {fixed(error, 4)}" for cost, error in (card.ablated, card.ablated_by_chance))
-    words = f"Taken out of the stream it changes the loss by {own} nats, a direction by chance, as long, by {chance}."
-    click.echo(wrapped(f"{words} Windows in which it is active."))
-    click.echo(wrapped(f"It raises the logits of: {' '.join(card.raises)}"))
-    click.echo(wrapped(f"It lowers those of: {' '.join(card.lowers)}\n"))
-    click.echo(f"The {len(card.strongest)} strongest places, of windows apart, and {len(card.weaker)} weaker ones:")
-    for place in (*card.strongest, *card.weaker):
-        click.echo(wrapped(f"{fixed(place.activation, 2)}  {place.before}[{place.token}]{place.after}", 6))

@@ -17,6 +17,6 @@ def test_the_shipped_features_are_shown_at_once_and_a_tokens_shares_add_up(llmla
 
 
 def test_what_there_is_not_is_refused(llmlab: Call) -> None:
-    llmlab("features", "demo", "--feature", "9999").assert_mistake("There is no feature 9999")
+    llmlab("features", "demo", "--feature", "9999").assert_mistake("features are 0 to 511")
     other = 1 + json.loads(llmlab("features", "demo", "--json").out)["record"]["layer"]
     llmlab("features", "demo", "--layer", str(other)).assert_mistake("--fit fits some after layer")

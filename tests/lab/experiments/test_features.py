@@ -1,6 +1,5 @@
 """Features of a tiny run: their measures against a second implementation, their file, and what is refused."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -141,11 +140,14 @@ def test_inspect_shows_shares_that_add_up_and_explain_themselves_and_the_card_of
     wanted = [before[of] * d[of] @ (stream - c) / ((stream - c) ** 2).sum() for of in strongest]
     shares = [row[2].value for row in table.rows]
     assert shares == pytest.approx([*wanted, 1 - sum(wanted)], abs=1e-4)
-    for row in table.rows[:-1]:
-        activation, along, length, share = (
-            float(number.replace("−", "-")) for number in re.findall(r"−?\d[\d.,e]*", row[2].note.partition("|² = ")[2])
-        )
-        assert activation * along / length == pytest.approx(share, rel=2e-3)
+    asked = {cell.ref: cell.value for row in table.rows for cell in row[1:3] if cell.ref}
+    assert len(asked) == 2 * len(strongest) + 1
+    for depth in range(6):  # an error, a share, a dot product, one of its products, a difference, the stream and a weight
+        found = [engine.explain(ref=ref) for ref in asked]
+        assert [each.value for each in found] == pytest.approx([*asked.values()], abs=1e-5)
+        assert all(each.recomputed == pytest.approx(each.value, abs=1e-5) for each in found if each.recomputed is not None)
+        asked = {each.ref: each.value for answer in found for each in answer.operands if ".feature" in each.ref}
+        assert bool(asked) == (depth < 5)
     assert view.sentence.startswith(f"{len(strongest)} feature")
     other = engine.features(layer=1)
     assert (other.is_elsewhere, view.is_elsewhere, other.blocks[1]) == (True, False, table)
@@ -167,7 +169,7 @@ def test_a_fit_in_the_engine_lets_others_in_and_leaves_nothing_when_it_is_given_
 
     def let_in() -> None:
         with alone():
-            seen.append((engine.features().sentence, torch.is_grad_enabled()))
+            seen.append((engine.features(layer=1).sentence, torch.is_grad_enabled()))
 
     def give_up() -> None:
         if len(seen) > 50:
