@@ -8,6 +8,7 @@ it predicts is unembed(norm(M h + b)). B is the batch, T the tokens, C the width
     tuned lens     M, b fitted to the prediction    Belrose et al. 2023, "Eliciting Latent Predictions … with the Tuned Lens"
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,11 @@ PLACES_AT_ONCE, RATE = 512, 1e-2
 """Places of a step of the tuned lens, and the first step's learning rate."""
 
 
+Changes = Mapping[int, Callable[[Tensor], Tensor]]
+"""What is made of the stream (B, T, C) after a layer, by the layer, 0-based."""
+UNCHANGED: Changes = {}
+
+
 class Lens(NamedTuple):
     """The map of one stream."""
 
@@ -36,15 +42,16 @@ class Lens(NamedTuple):
 
 
 @torch.no_grad()
-def streams(model: GPT, ids: Tensor) -> list[Tensor]:
+def streams(model: GPT, ids: Tensor, changes: Changes = UNCHANGED) -> list[Tensor]:
     """The streams (B, T, C) of ids (B, T): of the embeddings and after each layer, the last one before the final norm."""
-    return _from(model, model.wte(ids) + model.wpe.weight[: ids.shape[1]])
+    return _from(model, model.wte(ids) + model.wpe.weight[: ids.shape[1]], changes)
 
 
-def _from(model: GPT, embedded: Tensor) -> list[Tensor]:
+def _from(model: GPT, embedded: Tensor, changes: Changes = UNCHANGED) -> list[Tensor]:
     found = [embedded]
-    for block in model.blocks:
-        found.append(block(found[-1], None, 0))
+    for layer, block in enumerate(model.blocks):
+        stream = block(found[-1], None, 0)
+        found.append(changes[layer](stream) if layer in changes else stream)
         check()
     return found
 

@@ -8,7 +8,7 @@ from lab.core.number_format import probability
 from lab.engine.method_registry import FeaturesParams, FitParams
 from lab.engine.prompt_methods import placed, trace_prompt
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.features import fit_features, layer_of, load_features, save_features
+from lab.experiments.features import fit_features, nearest_features, save_features
 from lab.experiments.features_view import card_view, token_features, without_features
 from lab.inspect.model_cache import ModelCache
 from lab.views.blocks import View
@@ -28,8 +28,7 @@ class FeatureMethods:
             return View("fitting", "features", words, [], is_partial=True)
         context = ExperimentContext(opened, self.models.traces, layer=params.layer, width=params.width_hint or 0)
         try:
-            found = load_features(context, layer_of(params.ref, params.layer)) or load_features(context)
-            if found is None:
+            if (found := nearest_features(context)) is None:
                 return without_features(context)
         except UserError as error:
             is_moment = params.checkpoint.isdecimal()  # of the training, whose features would replace those of its end

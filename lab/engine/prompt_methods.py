@@ -27,7 +27,7 @@ from lab.engine.method_registry import (
     ViewParams,
 )
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.features import layer_of, load_features
+from lab.experiments.features import nearest_features
 from lab.experiments.lens_distance import fitted_lenses
 from lab.inspect.guess_questions import attention_question, next_token_question
 from lab.inspect.intervention_effect import Cost, Effect, effect
@@ -165,7 +165,7 @@ class PromptMethods:
 
         context = trace_prompt(self.models, params)
         if f".{FEATURE}." in params.ref:
-            load_features(ExperimentContext(context.opened, self.models.traces), layer_of(params.ref, params.layer))
+            nearest_features(ExperimentContext(context.opened, self.models.traces, layer=params.layer))
         explainer = context.traced.get_or_compute(
             ("explainer", context.sampling, context.draws_for - context.position),
             0,

@@ -46,13 +46,8 @@ def feature_twins(context: ExperimentContext) -> ExperimentResult:
     twins, others = [each[at] for each in own], [each[at] for each in control]
     count = round(fmean(map(len, found)))
     measures: dict[str, Measure] = {
-        "layer": layer + 1,
-        "features": count,
-        "twins": fmean(twins),
-        "twins_low": min(twins),
-        "twins_high": max(twins),
-        "chance": fmean(others),
-        "chance_high": max(others),
+        **{"layer": layer + 1, "features": count, "twins": fmean(twins), "twins_low": min(twins), "twins_high": max(twins)},
+        **{"chance": fmean(others), "chance_high": max(others)},
     }
     mean, low, high, by_chance = (probability(each, 0) for each in (fmean(twins), min(twins), max(twins), fmean(others)))
     sentence = (

@@ -21,11 +21,12 @@ from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
-from lab.experiments.layer_streams import AT_ONCE, UNCHANGED, Changes, chance_directions, logits_with, stream_after, window_losses
+from lab.experiments.layer_streams import AT_ONCE, chance_directions, logits_with, stream_after, window_losses
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import read_weights, write_weights
 from models.check import check
 from models.gpt import GPT
+from models.lenses import Changes
 from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
 FILE = "features.safetensors"
@@ -84,8 +85,6 @@ class FeaturesRecord(msgspec.Struct, frozen=True, kw_only=True):
     loss: Spread
     squares: tuple[float, float, float] | None = None
     """Mean squared lengths of the error, of that of random directions, and of the distance from the mean; not in older files."""
-    windows: Count = 0
-    """Of the text that it is judged on; 0 in older files."""
     effects: dict[Annotated[str, Meta(max_length=40)], Effect]
     """Of something else in the stream's place: its reconstruction (`FEATURES`), and the controls."""
 
@@ -195,7 +194,6 @@ def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, v
         explained=(explained(x, made, mean), min(folds), max(folds)),
         explained_by_chance=explained(x, chance.reconstruct(x), mean),
         squares=(own, other, about),
-        windows=len(windows),
         loss=_spread(window_losses(model, windows)),
         effects=effects,
     )
@@ -208,7 +206,7 @@ def effect(model: GPT, layer: int, windows: Ids, make: Callable[[Tensor], Tensor
     at_once = max(1, min(AT_ONCE, LOGITS_AT_ONCE // model.config.vocab_size) // windows.shape[1])
     for start in range(0, len(windows), at_once):
         rows = torch.from_numpy(windows[start : start + at_once])
-        own, other = (logits_with(model, rows[:, :-1], changes).log_softmax(-1) for changes in (UNCHANGED, replaced(layer, make)))
+        own, other = (logits_with(model, rows[:, :-1], changes).log_softmax(-1) for changes in ({}, replaced(layer, make)))
         costs.append((own - other).gather(-1, rows[:, 1:, None]).squeeze(-1).mean(1))
         divergences.append((own.exp() * (own - other)).sum(-1).mean(1))
     return Effect(_spread(torch.cat(costs).double()), _spread(torch.cat(divergences).double()))
@@ -246,10 +244,9 @@ def load_features(context: ExperimentContext, layer: int | None = None) -> Featu
     return next((each for each in read if each is not None and layer in (None, each.layer)), None)
 
 
-def layer_of(ref: str, otherwise: int) -> int:
-    """The layer, 0-based, of a feature's number."""
-    layer = ref.removeprefix("blocks.").partition(".")[0]
-    return int(layer) if layer.isdecimal() else otherwise
+def nearest_features(context: ExperimentContext) -> Features | None:
+    """Those after the layer at hand, else those that were fitted last. Raises: UserError: as `load_features`."""
+    return load_features(context, context.layer) or load_features(context)
 
 
 def _read(context: ExperimentContext, path: Path) -> Features | None:

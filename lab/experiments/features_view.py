@@ -46,11 +46,9 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
     rows.append([Cell("error", style="strong"), Cell(""), error, Cell("")])
     total = [Cell("stream − bias"), Cell(""), Cell("100.0%", 1.0, note="The shares and the error add up to it."), Cell("")]
     columns = [Column("raises", "left"), Column("activation", optional=1), Column("share"), Column("feature")]
-    own, noise = (significant(record.effects[each].kl[0], 2) for each in (FEATURES, NOISE))
     past = ", and the error points against it" if parts.error < 0 else ""  # so that the shares of the others pass 100%
     sentence = (
-        f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}{past}. "
-        f"{'On' if record.than_noise < 0 else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
+        f"{counted(len(rows) - 1, 'feature')} make {probability(1 - parts.error, 0)} of {stage.here}{past}. {doubt(record)}"
     )
     blocks += [Table(columns, rows, total=total), judged(record)]
     return View("features", title, sentence, blocks, is_elsewhere=is_elsewhere)
@@ -65,6 +63,11 @@ def _spread(value: Spread, *, sign: bool = False) -> str:
     return f"{significant(value[0], 2, sign=sign)} ± {significant(value[1], 2)}"
 
 
+def doubt(record: FeaturesRecord) -> str:
+    own, noise = (significant(record.effects[each].kl[0], 2) for each in (FEATURES, NOISE))
+    return f"{'On' if record.than_noise < 0 else 'Doubt them: on'} other text they cost KL {own}, noise as long {noise}."
+
+
 def judged(record: FeaturesRecord) -> Table:
     """What it changes on other text to have all features in the stream's place, or a control."""
     shares = {FEATURES: (record.explained[0], 0), BY_CHANCE: (record.explained_by_chance, 1)}
@@ -77,12 +80,8 @@ def judged(record: FeaturesRecord) -> Table:
             means = f"1 − mean squared error / mean squared distance from the mean = 1 − {sums[0]} / {sums[1]}"
             variance = Cell(probability(max(0.0, share[0])), share[0], note=f"{means}; features: {low} to {high} in folds")
         rows.append([Cell(name.split(" ")[0]), variance])
-        for each, symbols in (
-            (effect.kl, "Σ p ln(p / q), p the model's and q with it"),
-            (effect.cost, "ln p − ln q of the token"),
-        ):
-            total = significant(each[0] * record.windows, 4) if record.windows else "…"
-            note = f"sum over windows of the mean of {symbols}, / windows = {total} / {record.windows or '…'}; ± standard error"
+        for each, symbols in ((effect.kl, "Σ p ln(p / q)"), (effect.cost, "ln p − ln q of the token")):
+            note = f"mean over windows of the mean of {symbols}, q with it in the stream; ± standard error"
             rows[-1].append(Cell(_spread(each, sign=each is effect.cost), each[0], note=note))
     title = (
         f"in the stream's place at {whole(record.places)} places of the {record.part}: all {whole(record.features)} features; "
@@ -115,11 +114,7 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     columns = [Column("activation"), Column("before"), Column("token", "left"), Column("after", "left")]
     blocks: list[Block] = [
         Paragraph(f"Direct effect on logits alone: raises {' '.join(card.raises)}\nand lowers {' '.join(card.lowers)}"),
-        Table(
-            columns,
-            rows,
-            title=f"strongest places, {record.part}; then {len(card.weaker)} weaker",
-        ),
+        Table(columns, rows, title=f"strongest places, {record.part}; then {len(card.weaker)} weaker"),
     ]
     return View(stage, title, f"{sentence}{judged}a direction by chance: {_spread(card.ablated_by_chance)}.", blocks)
 

@@ -1,38 +1,25 @@
 """Streams of a layer on ordinary text: their lengths, directions of them by chance, and the loss where they are changed."""
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from lab.experiments.batch_passes import embedded
 from lab.experiments.experiment_context import Ids
 from lab.experiments.probes import streams
-from models.check import check
-from models.gpt import GPT, run_block
-from models.lenses import final_logits
+from models.gpt import GPT
+from models.lenses import UNCHANGED, Changes, final_logits
+from models.lenses import streams as lens_streams
 
 AT_ONCE = 1024
 """Tokens of ordinary text that are computed at once."""
 CHANCE = 5
 """Directions by chance, for comparison."""
 
-Changes = Mapping[int, Callable[[Tensor], Tensor]]
-"""What is made of the stream (B, T, C) after a layer, by the layer, 0-based."""
-UNCHANGED: Changes = {}
-
 
 @torch.no_grad()
-def logits_with(model: GPT, ids: Tensor, changes: Changes = UNCHANGED) -> Tensor:
+def logits_with(model: GPT, ids: Tensor, changes: Changes) -> Tensor:
     """Logits (B, T, V) of ids (B, T) where some streams are changed. The model itself is not, so that others may use it."""
-    x = embedded(model, ids)
-    for layer, block in enumerate(model.blocks):
-        x = run_block(block, x)
-        if layer in changes:
-            x = changes[layer](x)
-        check()
-    return final_logits(model, x)
+    return final_logits(model, lens_streams(model, ids, changes)[-1])
 
 
 def stream_after(model: GPT, ids: Tensor, layer: int) -> Tensor:

@@ -19,7 +19,7 @@ FOLDS = 5
 
 
 class ProbeScores(NamedTuple):
-    """Shares of right answers on places that the probe was not fitted to, one of each fold."""
+    """Shares of right answers on places that the probe was not fitted to, one of each fold; of a rare class as `probe` says."""
 
     right: list[float]
     control: list[float]
@@ -52,15 +52,22 @@ def fit(vectors: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return ridge(vectors, one_hot(classes, count).to(vectors.dtype))
 
 
-def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor) -> ProbeScores:
-    """Fit to four folds and ask the fifth, five times; (N, C) vectors, and (N,) classes, control classes and folds."""
+def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor, is_rare: bool = False) -> ProbeScores:
+    """Fit to four folds and ask the fifth, five times; (N, C) vectors, and (N,) classes, control classes and folds.
+
+    With `is_rare`, it is asked for as many places as have another class than the most frequent: those where it holds that one for
+    least likely.
+    """
     count = int(classes.max()) + 1
     scores = ProbeScores([], [])
     for fold in range(FOLDS):
         rest = folds != fold
         for target, shares in ((classes, scores.right), (control, scores.control)):
             weights, bias = fit(vectors[rest], target[rest], count)
-            answers = (vectors[~rest] @ weights + bias).argmax(-1)
-            shares.append(float((answers == target[~rest]).float().mean()))
+            outputs, usual = vectors[~rest] @ weights + bias, target[rest].mode().values
+            right, other = outputs.argmax(-1) == target[~rest], target[~rest] != usual
+            if is_rare:
+                right = other[outputs[:, usual].topk(max(1, int(other.sum())), largest=False).indices]
+            shares.append(float(right.float().mean()))
             check()
     return scores

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lab.core.errors import UserError
-from lab.core.number_format import probability, whole
+from lab.core.number_format import counted, probability, whole
 from lab.experiments.batch_passes import attention_output, embedded, queries_keys_values
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
@@ -24,6 +24,8 @@ from models.gpt import GPT
 PLACES, LEAST_PLACES = 16384, 200
 """Places of the text that a probe is asked about: as many as take a second or two, and the fewest that a result is told from."""
 MOST_SNAPSHOTS = 12
+RARE = 0.95
+"""Share of the most frequent class from which on accuracy hides the others."""
 
 
 class ProbeTask(NamedTuple):
@@ -40,21 +42,23 @@ class ProbeTask(NamedTuple):
     class_names: list[str]
     part: str
     """The part of the text that the windows come from."""
+    is_rare: bool
+
+    @property
+    def base(self) -> list[float]:
+        """Shares of right answers without a look at the stream, of each fold: the majority's, or how frequent what is rare is."""
+        right = majority(self.classes, self.folds)
+        return [1 - each for each in right] if self.is_rare else right
 
     def scores(self, stream: Tensor) -> ProbeScores:
         """The scores of a probe of a stream (B, T, C)."""
-        return probe(stream[self.has_class], self.classes, self.control, self.folds)
+        return probe(stream[self.has_class], self.classes, self.control, self.folds, self.is_rare)
 
     def measures(self, scores: ProbeScores) -> dict[str, Measure]:
-        base = majority(self.classes, self.folds)
         return {
-            "best": scores.mean,
-            "best_low": min(scores.right),
-            "best_high": max(scores.right),
-            "control": fmean(scores.control),
-            "majority": fmean(base),
-            "majority_high": max(base),
-            "is_found": min(scores.right) > max(base),
+            **{"best": scores.mean, "best_low": min(scores.right), "best_high": max(scores.right), "is_rare": self.is_rare},
+            **{"control": fmean(scores.control), "majority": fmean(self.base), "majority_high": max(self.base)},
+            "is_found": min(scores.right) > max(self.base),
         }
 
 
@@ -87,7 +91,9 @@ def probe_task(context: ExperimentContext, name: str = "", passes: float = 1.0, 
     if len(set(classes.tolist())) < 2:
         raise UserError(f"“{name}” is the same at every place of the {part} of {context.run_name}; choose another property.")
     control = control_classes(classes, tokens[has_class], context.sampling.seed)
-    return ProbeTask(name, tokens, has_class, classes, control, folds_of(rows), class_names, part)
+    folds = folds_of(rows)
+    is_rare = fmean(majority(classes, folds)) > RARE
+    return ProbeTask(name, tokens, has_class, classes, control, folds, class_names, part, is_rare)
 
 
 @torch.no_grad()
@@ -107,8 +113,9 @@ def streams(model: GPT, ids: Tensor) -> Iterator[tuple[str, Tensor]]:
 def probe_layers(context: ExperimentContext) -> ExperimentResult:
     """Measures of a linear probe for the input `property` on each residual stream: `best`, the highest mean share of right
     answers of five folds, in the stream `best_stream`, with its lowest and highest fold `best_low` and `best_high`; there
-    `control`, that of the control task; `embedded`, that of the embeddings, and `is_added`, whether every fold is above all
-    of theirs; `majority`, and `is_found`, whether every fold is above its highest, `majority_high`; `places`, `classes`.
+    `control`, that of the control task; `ties`, the number of other streams that are on average within these folds; `embedded`,
+    that of the embeddings, and `is_added`, whether every fold is above all of theirs; `majority`, and `is_found`, whether every
+    fold is above its highest, `majority_high`; `is_rare`, as in `linear_probe.probe`; `places`, `classes`.
 
     Raises: UserError: as `probe_task`.
     """
@@ -116,17 +123,14 @@ def probe_layers(context: ExperimentContext) -> ExperimentResult:
     scores = {name: task.scores(stream) for name, stream in streams(context.model, task.ids)}
     best = max(scores, key=lambda name: scores[name].mean)
     measures = task.measures(scores[best])
+    is_added = bool(measures["is_found"]) and min(scores[best].right) > max(scores["embeddings"].right)
     measures |= {
-        "best_stream": best,
-        "embedded": scores["embeddings"].mean,
-        "is_added": bool(measures["is_found"]) and min(scores[best].right) > max(scores["embeddings"].right),
-        "places": len(task.classes),
-        "classes": len(set(task.classes.tolist())),
-        "part": task.part,
+        **{"best_stream": best, "ties": sum(each.mean >= min(scores[best].right) for each in scores.values()) - 1},
+        **{"embedded": scores["embeddings"].mean, "is_added": is_added, "part": task.part},
+        **{"places": len(task.classes), "classes": len(set(task.classes.tolist()))},
     }
     rows = [[Cell(name), *_cells(each)] for name, each in scores.items()]
-    base = majority(task.classes, task.folds)
-    rows.append([Cell("majority"), share(fmean(base)), _range(base), Cell("")])
+    rows.append([Cell("chance" if task.is_rare else "majority"), share(fmean(task.base)), _range(task.base), Cell("")])
     columns = [Column("stream after", "left"), Column("right"), Column("five folds"), Column("control task")]
     title = f"{whole(len(task.classes))} places of the {task.part}, {measures['classes']} classes"
     table = Table(columns, rows, title=title, selected=list(scores).index(best))
@@ -155,25 +159,21 @@ def probe_over_training(context: ExperimentContext) -> ExperimentResult:
     first, last = course[0].mean, course[-1].mean
     half = next(at for at, each in enumerate(course) if each.mean >= (first + last) / 2) if last > first else 0
     measures = task.measures(course[-1]) | {
-        "best_stream": best,
-        "first": first,
-        "last": last,
-        "is_learned": min(course[-1].right) > max(course[0].right),
-        "half_step": steps[half],
-        "last_step": steps[-1],
-        "half_share": steps[half] / max(1, steps[-1]),
+        **{"best_stream": best, "first": first, "last": last, "is_learned": min(course[-1].right) > max(course[0].right)},
+        **{"half_step": steps[half], "last_step": steps[-1], "half_share": steps[half] / max(1, steps[-1])},
     }
     rows = [
         [Cell(whole(step)), *_cells(each[best]), Cell(max(each, key=lambda name: each[name].mean))]
         for step, each in scores.items()
     ]
     columns = [*map(Column, ("step", "right", "five folds", "control task")), Column("best read after", "left", optional=1)]
-    title = f"the stream after {best}; {whole(len(task.classes))} places of the {task.part}"
+    title = f"the stream after {best}; {whole(len(task.classes))} places of the {task.part}, fewer for so many snapshots"
     words = (
         f"“{task.name}” is read from the stream after {best} in {probability(first, 0)} of places at step {whole(steps[0])}, "
         f"in {probability(last, 0)} at step {whole(steps[-1])}"
     )
-    learned = f"half of the way is done by step {whole(steps[half])}" if measures["is_learned"] else "that is not clearly more"
+    between = f"between steps {whole(steps[max(0, half - 1)])} and {whole(steps[half])}"
+    learned = f"half of the way is done {between}" if measures["is_learned"] else "that is not clearly more"
     missing = "" if chosen else f"{run.name} has kept no snapshots of its training, so it shows no course; choose another run."
     table = Table(columns, rows, title=title, selected=half)
     view = View("probe_over_training", f"“{task.name}” over the training", missing or f"{words}; {learned}.", [table])
@@ -193,16 +193,18 @@ def _sentence(name: str, measures: dict[str, Measure]) -> str:
     best, low, high, base, control, tokens = (
         probability(float(measures[key]), 0) for key in ("best", "best_low", "best_high", "majority", "control", "embedded")
     )
-    others = f"the majority is right in {base}, the control task in {control}"
+    base_name, places = ("chance", "the places that it finds likeliest") if measures["is_rare"] else ("the majority", "places")
+    others = f"{base_name} is right in {base}, the control task in {control}"
+    ties = f"; {counted(int(measures['ties']), 'other stream')} within these" if measures["ties"] else ""
+    stream = "from the embeddings" if measures["best_stream"] == "embeddings" else f"after {measures['best_stream']}"
+    read = f"A linear probe tells “{name}” {stream} in {best} of {places} (folds {low} to {high}{ties})"
     if measures["best_stream"] == "embeddings":
-        read = f"A linear probe tells “{name}” from the embeddings in {best} of places (folds {low} to {high})"
         added = "no layer is better"
     else:
-        read = f"A linear probe tells “{name}” after {measures['best_stream']} in {best} of places (folds {low} to {high})"
         clearly = "layers make it easier to read" if measures["is_added"] else "no layer is clearly better"
         added = f"from the embeddings in {tokens}: {clearly}"
     if not measures["is_found"]:
-        return f"{read}; {others}. That is not clearly above the majority: the probe finds nothing."
+        return f"{read}; {others}. That is not clearly above {base_name}: the probe finds nothing."
     as_easy = not measures["is_added"] and float(measures["best_low"]) <= float(measures["control"])
     remembered = ": what it reads it may only remember" if as_easy else ""
     return f"{read}; {added}. {others.capitalize()}{remembered}."

@@ -13,17 +13,8 @@ from lab.core.number_format import fixed, probability
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure, experiment
-from lab.experiments.features import load_features
-from lab.experiments.layer_streams import (
-    CHANCE,
-    UNCHANGED,
-    Changes,
-    chance_directions,
-    logits_with,
-    mean_length,
-    stream_after,
-    window_losses,
-)
+from lab.experiments.features import nearest_features
+from lab.experiments.layer_streams import CHANCE, chance_directions, logits_with, mean_length, stream_after, window_losses
 from lab.experiments.linear_probe import ProbeScores, fit
 from lab.experiments.probes import ProbeTask, probe_task, streams
 from lab.inspect.intervention_effect import Cost
@@ -35,6 +26,7 @@ STRENGTHS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0)
 """α: the length of what is added, in mean lengths of the stream at that layer."""
 USUAL = "mean space next: space"
 """The direction where none is asked for."""
+ANY_SPACE = {"space": "any white space", "no space": "no white space"}
 LONGEST, PROMPT, WRITTEN = 50, 24, 16
 """Most characters of a text in the table and of the prompt's end, and tokens that are written for each strength."""
 TEXT = 4096
@@ -45,7 +37,10 @@ CLEAR, LEAST_COST = 2.0, 0.05
 """Standard errors, and nats, from which on a cost is called one."""
 
 
-def steered(added: Tensor | float = 0.0, without: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+Change = Callable[[Tensor], Tensor]
+
+
+def steered(added: Tensor | float = 0.0, without: Tensor | None = None) -> Change:
     """What makes a stream (..., C) one with `added` (C,) at every position (Turner et al. 2023); and before that with what lies
     along `without`, of length 1, taken out of it."""
 
@@ -81,7 +76,7 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
             raise UserError(f"No place of the {task.part} has “{name}” {class_}, or all have; choose another class.")
         both = class_directions(task, stream_after(context.model, task.ids, context.layer), at)
         vector, whose = (both[0], "the probe's for") if kind == "probe" else (both[1], "to the mean of")
-        words = f"{whose} “{name}”, {class_}"
+        words = f"{whose} “{name}”, {ANY_SPACE.get(class_, class_)}"
     else:
         one, bar, other = (part.strip() for part in toward.partition("|"))
         if not (bar and one and other):
@@ -96,7 +91,7 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
 
 
 def _feature(context: ExperimentContext, number: str) -> Tensor:
-    found, name = load_features(context, context.layer) or load_features(context), context.run_name
+    found, name = nearest_features(context), context.run_name
     if found is None:
         raise UserError(f"{name} has no features; `llmlab features {name} --fit` fits them.")
     count = len(found.autoencoder.decoder)
@@ -134,17 +129,17 @@ def directions_cost(context: ExperimentContext, made: Interventions) -> Cost:
     Raises: UserError: as `direction`, or if the run's text is not there.
     """
     windows, part = context.windows(max(2, context.affordable(TEXT, CHANCE + 2) // context.config.context))
-    changed = [dict[int, Callable[[Tensor], Tensor]]() for _ in range(CHANCE + 1)]
+    changed = [dict[int, Change]() for _ in range(CHANCE + 2)]
     for each in made:
         vector, length = named_direction(replace(context, layer=each.layer, inputs={"toward": each.toward}))
         stream = stream_after(context.model, torch.from_numpy(windows[:, :-1]), each.layer)
-        for changes, along in zip(changed, (vector, *chance_directions(stream, context.sampling.seed)), strict=True):
+        for changes, along in zip(changed[1:], (vector, *chance_directions(stream, context.sampling.seed)), strict=True):
             is_added = each.how == "steer"
             changes[each.layer] = steered(each.factor * length * along) if is_added else steered(without=along)
-    before, after, *others = (window_losses(context.model, windows, changes) for changes in (UNCHANGED, *changed))
-    by_chance = [float(each.mean()) for each in others]
-    error = standard_error((after - before).numpy())
-    return Cost(part, float(before.mean()), float(after.mean()), error, min(by_chance), max(by_chance), context.opened.step)
+    losses = [window_losses(context.model, windows, changes) for changes in changed]
+    before, after, *others = (float(each.mean()) for each in losses)
+    error = standard_error((losses[1] - losses[0]).numpy())
+    return Cost(part, before, after, error, min(others), max(others), context.opened.step)
 
 
 def class_directions(task: ProbeTask, stream: Tensor, at: int) -> tuple[Tensor, Tensor]:
@@ -185,29 +180,18 @@ def steering(context: ExperimentContext) -> ExperimentResult:
     raised, label = int((nexts[1.0] - nexts[0.0]).argmax()), context.tokenizer.label
     tops = {alpha: int(after.argmax()) for alpha, after in nexts.items()}
     measures: dict[str, Measure] = {
-        "layer": layer + 1,
-        "top": label(tops[0.0]),
-        "top_plus": label(tops[1.0]),
-        "top_minus": label(tops[-1.0]),
-        "raised": label(raised),
-        "raised_before": float(nexts[0.0][raised]),
-        "raised_after": float(nexts[1.0][raised]),
-        "loss": losses[0.0],
-        "loss_plus": losses[1.0],
-        "loss_out": loss,
-        "loss_other": fmean(others),
-        "cost_plus": losses[1.0] - losses[0.0],
-        "cost_other": fmean(others) - losses[0.0],
-        "loss_other_low": min(others),
-        "loss_other_high": max(others),
-        "part": part,
+        **{"layer": layer + 1, "top": label(tops[0.0]), "top_plus": label(tops[1.0]), "top_minus": label(tops[-1.0])},
+        **{"raised": label(raised), "raised_before": float(nexts[0.0][raised]), "raised_after": float(nexts[1.0][raised])},
+        **{"loss": losses[0.0], "loss_plus": losses[1.0], "loss_out": loss, "cost_plus": losses[1.0] - losses[0.0]},
+        **{"loss_other": fmean(others), "loss_other_low": min(others), "loss_other_high": max(others)},
+        **{"cost_other": fmean(others) - losses[0.0], "part": part},
     }
-    before, plus = (probability(float(nexts[alpha].max()), 0) for alpha in (0.0, 1.0))
+    before, plus, two = (probability(float(nexts[alpha].max()), 0) for alpha in (0.0, 1.0, 2.0))
     went = f"stays “{measures['top']}”, from {before} to" if tops[0.0] == tops[1.0] else f"becomes “{measures['top_plus']}” with"
     costs = [fixed(each, 2) for each in (losses[0.0], losses[1.0], min(others), max(others))]
     sentence = (
-        f"With α = 1 the most probable next token {went} {plus}. The loss on ordinary text goes from {costs[0]} to {costs[1]} "
-        f"nats, with directions by chance, as long, to {costs[2]} to {costs[3]}."
+        f"With α = 1 the most probable next token {went} {plus}; with α = 2 it is “{label(tops[2.0])}” with {two}. The loss on "
+        f"ordinary text goes from {costs[0]} to {costs[1]} nats, with directions by chance, as long, to {costs[2]} to {costs[3]}."
     )
     prompt = context.tokenizer.decode(ids).replace("\n", "⏎")
     columns = [Column("α"), Column("loss"), Column("p"), Column(f"next after “{prompt[-PROMPT:]}”", "left")]
@@ -248,18 +232,10 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
     found = task.measures(scores[best])
     of_probe, of_means, most = costs[best]
     measures: dict[str, Measure] = {
-        "layer": best + 1,
-        "right": scores[best].mean,
-        "majority": found["majority"],
-        "is_found": found["is_found"],
-        "loss": float(loss.mean()),
-        "cost_probe": of_probe,
-        "cost_error": errors[best],
-        "cost_mean": of_means,
-        "cost_chance": most,
-        "is_used": of_probe - CLEAR * errors[best] > max(LEAST_COST, most),
-        "all_mean": max(each[1] for each in costs),
-        "part": part,
+        **{"layer": best + 1, "right": scores[best].mean, "majority": found["majority"], "is_found": found["is_found"]},
+        **{"loss": float(loss.mean()), "cost_probe": of_probe, "cost_error": errors[best], "cost_mean": of_means},
+        **{"cost_chance": most, "is_used": of_probe - CLEAR * errors[best] > max(LEAST_COST, most)},
+        **{"all_mean": max(each[1] for each in costs), "part": part},
     }
     right, base = (probability(float(measures[name]), 0) for name in ("right", "majority"))
     clearly = "" if found["is_found"] else ", not clearly less"
@@ -280,7 +256,7 @@ def probe_use(context: ExperimentContext) -> ExperimentResult:
 
 
 @torch.no_grad()
-def _written(context: ExperimentContext, ids: list[int], changes: Changes) -> tuple[Tensor, str]:
+def _written(context: ExperimentContext, ids: list[int], changes: dict[int, Change]) -> tuple[Tensor, str]:
     """The next token's probabilities (V,), and what the model goes on to write by greedy decoding."""
     text, probabilities = list(ids), list[Tensor]()
     for _ in range(WRITTEN):

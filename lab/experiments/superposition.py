@@ -54,17 +54,22 @@ def told_apart(weights: Tensor, biases: Tensor) -> Tensor:
 
 
 def picture(directions: Tensor, longest: float) -> list[str]:
-    """Lines that draw the features' directions (2, 5), turned so that feature 1 points right, each with its number at its end."""
+    """Lines that draw the features' directions (2, 5), turned so that feature 1 points right, each with its number at its end;
+    those too short for that are named below."""
     angle = torch.atan2(directions[1, 0], directions[0, 0])
     turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
     ends = (turn @ directions * ROWS / longest).T.tolist()
     grid = [[" "] * (4 * ROWS + 1) for _ in range(2 * ROWS + 1)]
+    short = [str(feature) for feature, (x, y) in enumerate(ends, 1) if round(y) == round(2 * x) == 0]
     for part in range(4 * ROWS + 1):
-        for feature, (x, y) in reversed(list(enumerate(ends, 1))):  # feature 1 last, for where several have no length
+        for feature, (x, y) in enumerate(ends, 1):
             place = part / (4 * ROWS)
+            if str(feature) in short:
+                continue
             mark = str(feature) if place == 1 else "·"
             grid[round(ROWS - y * place)][round(2 * (ROWS + x * place))] = mark
-    return ["".join(row) for row in grid]
+    grid[ROWS][2 * ROWS] = "+"
+    return [*("".join(row) for row in grid), f"{' '.join(short)} at +: no length" if short else ""]
 
 
 @experiment

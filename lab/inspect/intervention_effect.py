@@ -74,15 +74,9 @@ class Cost(msgspec.Struct):
 
     @property
     def in_short(self) -> str:
-        """`loss 0.49 → 0.53, by chance 0.60–1.02`."""
-        before, after, low, high = (fixed(each, 2) for each in (self.before, self.after, self.low, self.high))
-        return f"loss {before} → {after}, by chance {low}–{high}"
-
-    @property
-    def in_words(self) -> str:
-        change = f"{fixed(self.after - self.before, 3, sign=True)} ± {fixed(self.error, 3)}"
-        low, high = (fixed(each - self.before, 3, sign=True) for each in (self.low, self.high))
-        return f"loss of the {self.part} {change} nats, with directions by chance, as long, {low} to {high}"
+        """`loss 0.49 → 0.53 (± 0.01), directions by chance 0.60–1.02`."""
+        before, after, error, low, high = (fixed(each, 2) for each in (self.before, self.after, self.error, self.low, self.high))
+        return f"loss {before} → {after} (± {error}), directions by chance {low}–{high}"
 
 
 def kl_bits(before: np.ndarray, after: np.ndarray) -> float:

@@ -146,11 +146,14 @@ feature N          of the run's sparse autoencoder
 “without” before it takes it out; an empty line undoes it. + and - change how strong it is: α, in lengths of the stream."""
 STRENGTH_STEP = 0.25
 """What a key adds to α."""
+STRENGTH = "Strength α, in mean lengths of the stream there: 0 adds nothing, −1 steers the other way."
+FACTOR = "Multiply the output of {} by a factor: 0 ablates, 1 changes nothing, 2 doubles, −1 negates."
 
 NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
 A_PART_OF_A_LAYER = "a step of a head, the attention or the MLP"
 
 
+A_STEERING, ALPHA = "a steering", "steering strength alpha more less"
 STRONGER = "Steer more: a larger strength α; - less, or the other way"
 MOST = 1000
 """Largest factor or strength, without its sign."""
@@ -201,16 +204,9 @@ class InterventionKeys(InspectPart):
         keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer, or take it out", "Steer"),
         About(synonyms="steering activation addition direction concept feature project projection without strength alpha"),
         Binding("plus,equals_sign", "do('strength', 1)", "Stronger", id="inspect.stronger", key_display="+ -", tooltip=STRONGER),
-        About(
-            "Switch off and change",
-            also=("inspect.weaker",),
-            synonyms="steering strength alpha more",
-            rank=8,
-            matters=is_steered,
-            needs="a steering",
-        ),
+        About("Switch off and change", also=("inspect.weaker",), synonyms=ALPHA, rank=8, matters=is_steered, needs=A_STEERING),
         Binding("minus", "do('strength', -1)", "Weaker", id="inspect.weaker", show=False, tooltip="Steer less, or the other way"),
-        About(synonyms="steering strength alpha less", needs="a steering"),
+        About(synonyms=ALPHA, needs=A_STEERING),
         keyless("do('all_on')", "inspect.all_on", "Undo all interventions", "Undo all"),
         About(synonyms="restore reset interventions ablation", needs="an intervention"),
         keyless(
@@ -320,21 +316,20 @@ class InterventionKeys(InspectPart):
     def do_scale(self) -> None:
         found, steered = self._target(), self._steered
         if self._host.selection.stage == "resid_post" and steered is not None and steered.how == "steer":
-            self._host.start(self._type_strength(steered), "scale")
+            self._host.start(self._scale(steered, STRENGTH), "scale")
         elif found is None or found.part == "tokens":
             self._host.say("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
         else:
-            self._host.start(self._scale(found), "scale")
+            new = Intervention(part=found.part, how="scale", layer=found.layer, head=found.head, factor=0.5)
+            self._host.start(self._scale(new, FACTOR.format(found.name)), "scale")
 
-    async def _scale(self, found: Target) -> None:
-        words = f"Multiply the output of {found.name} by a factor: 0 ablates, 1 changes nothing, 2 doubles, −1 negates."
-        answer = await self._host.ask(AskText(f"scale {found.name}", words, "0.5", refuse=_no_factor, select=True))
+    async def _scale(self, made: Intervention, words: str) -> None:
+        answer = await self._host.ask(AskText(f"scale {made.object}", words, f"{made.factor:g}", refuse=_no_factor, select=True))
         if answer is None:
             return
-        factor, interventions = _factor(answer), self._host.selection.interventions
-        new = Intervention(part=found.part, how="scale", layer=found.layer, head=found.head, factor=factor)
+        new, interventions = structs.replace(made, factor=_factor(answer)), self._host.selection.interventions
         old = find_intervention(interventions, new.target)
-        if factor != 1:
+        if new.how == "steer" or new.factor != 1:
             self._change(set_intervention(interventions, new))
         elif old is not None:
             self._change(remove_intervention(interventions, old))
@@ -394,13 +389,6 @@ class InterventionKeys(InspectPart):
         factor = chosen.factor + by * STRENGTH_STEP
         if abs(factor) <= MOST:
             self._change(tuple(structs.replace(each, factor=factor) if each is chosen else each for each in made))
-
-    async def _type_strength(self, old: Intervention) -> None:
-        words = "Strength α, in mean lengths of the stream there: 0 adds nothing, −1 steers the other way."
-        answer = await self._host.ask(AskText(f"× α: {old.direction}", words, f"{old.factor:g}", refuse=_no_factor, select=True))
-        if answer is not None:
-            new = structs.replace(old, factor=_factor(answer))
-            self._change(set_intervention(self._host.selection.interventions, new))
 
     async def _change_if_possible(self, new: Intervention) -> None:
         """Make an intervention unless the engine refuses it, such as for a direction that it cannot find."""
@@ -462,7 +450,8 @@ class InterventionKeys(InspectPart):
             return
         self._list.cost = cost
         if self.told and self._effect is not None:
-            self._told = self._host.selection, f"{in_short(self._effect[1])} · {cost.in_words}"
+            words = f"{in_short(self._effect[1])} · {cost.part}: {cost.in_short}, all as long"
+            self._told = self._host.selection, words
             self._host.say_location()
 
     def take_path(self, selection: Selection, path: LensPath) -> None:

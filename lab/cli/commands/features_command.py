@@ -13,8 +13,7 @@ from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
-    from lab.experiments.features import FeaturesRecord
-    from lab.views.blocks import Table, View
+    from lab.views.blocks import View
 
 LISTED = 10
 """Features in the list: those that are active most often."""
@@ -62,7 +61,7 @@ def features(
         save_features,
         token_parts,
     )
-    from lab.experiments.features_view import card_view, judged, token_features
+    from lab.experiments.features_view import card_view, doubt, judged, token_features
     from lab.inspect.model_cache import ModelCache
     from lab.planning.device import generation_threads
     from lab.runs.find_runs import open_run
@@ -97,7 +96,11 @@ def features(
         if as_json:
             write_json({"record": found.record, "active": shares.tolist()})
             return
-        _show_record(found.record, judged(found.record))
+        record, measured = found.record, judged(found.record)
+        fitted = f"with seed {record.seed} to {number_format.whole(record.vectors)} places of the training text"
+        words = f"{record.features} features after layer {record.layer}, {record.active} active at a place, fitted {fitted}; "
+        click.echo(wrapped(f"{words}{record.dead} are never active on other text."))
+        click.echo(f"{wrapped(measured.title)}\n{table_of(measured)}\n{wrapped(doubt(record))}")
         rows = []
         for number in shares.argsort(descending=True)[:LISTED].tolist():
             raised = " ".join(changed_most(context, found, number, 5))
@@ -114,25 +117,3 @@ def _show(view: "View", most: int | None = None) -> None:
             click.echo(table_of(block))
         elif isinstance(block, Paragraph):
             click.echo("\n".join(map(wrapped, block.text.split("\n"))))
-
-
-def _show_record(record: "FeaturesRecord", found: "Table") -> None:
-    p, fixed, whole = number_format.probability, number_format.fixed, number_format.whole
-    low, high = (p(each, 1) for each in record.explained[1:])
-    click.echo(
-        wrapped(
-            f"{whole(record.features)} features after layer {record.layer}, at most {record.active} active at a place "
-            f"({fixed(record.per_token, 1)} on average), fitted with seed {record.seed} to {whole(record.vectors)} places of the "
-            f"training text; {record.dead} are never active in {whole(record.places)} places of the {record.part}. They explain "
-            f"{low} to {high} of the variance in its folds. The loss there is {fixed(record.loss[0], 3)} nats."
-        )
-    )
-    click.echo(wrapped(f"{found.title}\n") + "\n" + table_of(found))
-    if record.than_noise >= 0:
-        differs = "changes predictions clearly more" if record.than_noise else "does not change predictions clearly less"
-        click.echo(
-            wrapped(
-                f"Their reconstruction {differs} than noise as long as its error: where the loss stays, that says only that "
-                "little is missing, not that these features are what the model uses."
-            )
-        )

@@ -83,6 +83,8 @@ class EngineView(ViewWidget):
         self.say(self._words)
         view = replace(view, title=" · ".join(filter(None, (self.heading, self.title_note, view.title))))
         self.view.show(view)
+        if self.begins_at_head and (row := self.view.laid.followed()) is not None and self.view.cursor is not None:
+            self.view.place(row)
         if self.begins_at_head and not self.view.laid.follows_row:
             self.view.show_head()
         self.begins_at_head = False

@@ -39,9 +39,10 @@ def test_a_feature_is_told_apart_where_it_alone_gives_the_largest_output() -> No
 def test_the_picture_turns_the_first_direction_to_the_right_and_ends_each_with_its_number() -> None:
     directions = torch.tensor([[0.0, -1.0, 0.0, 0.0, 0.5], [1.0, 0.0, -1.0, 0.0, 0.0]])
     lines = picture(directions, 1.0)
-    middle, half = len(lines) // 2, len(lines[0]) // 2
+    middle, half = (len(lines) - 1) // 2, len(lines[0]) // 2
     assert lines[0] == " " * half + "2" + " " * half
-    assert (lines[middle][0], lines[middle][half], lines[middle][-1]) == ("3", "4", "1")
+    assert (lines[middle][0], lines[middle][half], lines[middle][-1]) == ("3", "+", "1")
+    assert lines[-1] == "4 at +: no length"
     assert [line.find("5") for line in lines if "5" in line] == [half], "turned as the others are"
 
 
