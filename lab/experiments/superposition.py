@@ -69,7 +69,7 @@ def picture(directions: Tensor, longest: float) -> list[str]:
             mark = str(feature) if place == 1 else "·"
             grid[round(ROWS - y * place)][round(2 * (ROWS + x * place))] = mark
     grid[ROWS][2 * ROWS] = "+"
-    return [*("".join(row) for row in grid), f"{' '.join(short)} at +: no length" if short else ""]
+    return [*("".join(row) for row in grid), f"{' '.join(short)} end at +" if short else ""]
 
 
 @experiment

@@ -42,7 +42,7 @@ def test_the_picture_turns_the_first_direction_to_the_right_and_ends_each_with_i
     middle, half = (len(lines) - 1) // 2, len(lines[0]) // 2
     assert lines[0] == " " * half + "2" + " " * half
     assert (lines[middle][0], lines[middle][half], lines[middle][-1]) == ("3", "+", "1")
-    assert lines[-1] == "4 at +: no length"
+    assert lines[-1] == "4 end at +"
     assert [line.find("5") for line in lines if "5" in line] == [half], "turned as the others are"
 
 
