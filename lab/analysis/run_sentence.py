@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from lab.analysis.baselines import NATS, Baseline, LossUnit, baselines, bigram_sentence
 from lab.analysis.diagnose import near_source
-from lab.analysis.diagnosed_run import (
-    NEAR,
-    RISE,
-    DiagnosedRun,
-    Diagnosis,
-    Verdict,
-    differs_visibly,
-    rollbacks_text,
-    step_text,
-)
+from lab.analysis.diagnosed_run import NEAR, RISE, DiagnosedRun, Diagnosis, Verdict, differs_visibly, rollbacks_text, step_text
 from lab.core.number_format import counted, fixed, perplexity, probability, whole
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.data.statistics.copied_share import copied_error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.number_format import probability
-from lab.engine.method_registry import FeaturesParams, FitParams
+from lab.engine.method_registry import FeaturesParams
 from lab.engine.prompt_methods import placed, trace_prompt
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import fit_features, nearest_features, save_features
@@ -36,7 +36,7 @@ class FeatureMethods:
         stage = trace_prompt(self.models, params)
         return placed(card_view(context, found, params.ref) if params.ref else token_features(context, stage, found), stage)
 
-    def fit_features(self, params: FitParams) -> bool:
+    def fit_features(self, params: FeaturesParams) -> bool:
         """Fit features to a run's training text and keep them in its folder. Raises: UserError."""
         opened = self.models.model(params.run, params.checkpoint)
 

@@ -140,12 +140,6 @@ class FeaturesParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_field
     ref: str = ""
 
 
-class FitParams(OpenParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The layer, 0-based, after whose stream features are fitted."""
-
-    layer: int
-
-
 class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: SamplingSettings = SamplingSettings()
 
@@ -240,7 +234,7 @@ COST = EngineMethod("cost", LensParams, Cost, is_job=True)
 COMPARE = EngineMethod("compare", CompareParams, View)
 PATCHES = EngineMethod("patches", PatchesParams, View, is_job=True)
 FEATURES = EngineMethod("features", FeaturesParams, View, is_job=True)
-FIT_FEATURES = EngineMethod("fit_features", FitParams, bool, is_job=True)
+FIT_FEATURES = EngineMethod("fit_features", FeaturesParams, bool, is_job=True)
 GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace, is_job=True)

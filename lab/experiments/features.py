@@ -29,8 +29,8 @@ from models.gpt import GPT
 from models.lenses import Changes
 from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
-FILE = "features.safetensors"
-"""Of whatever layer, as older versions wrote it; now each layer has a file."""
+FILE_OF, FILE = "features-{}.safetensors", "features.safetensors"
+"""The file of a layer, 1-based, and that of whatever layer, as older versions wrote it."""
 MOST_FEATURES = 16384
 VECTORS, NUMBERS = 100_000, 40_000_000
 """Most stream vectors that are kept for the fit, and most numbers of them: 160 MB."""
@@ -49,7 +49,7 @@ Spread = tuple[Real, Real]
 """A mean over windows, and its standard error."""
 
 
-FEATURES, NOISE, BY_CHANCE = "features", "noise as long as their error", "random directions"
+FEATURES, NOISE, RANDOM = "features", "noise as long as their error", "random directions"
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -174,7 +174,7 @@ def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, v
     instead: dict[str, Callable[[Tensor], Tensor]] = {
         FEATURES: found.reconstruct,
         NOISE: noisy,
-        BY_CHANCE: chance.reconstruct,
+        RANDOM: chance.reconstruct,
         "mean": mean.expand_as,
         "zero": torch.zeros_like,
     }
@@ -218,7 +218,7 @@ def _spread(losses: Tensor) -> Spread:
 
 def save_features(run: Run, found: Features) -> Path:
     """Replace the run's file of features after their layer. Raises OSError as the system says."""
-    path, model = file_of(run, found.layer), found.autoencoder
+    path, model = run.path / FILE_OF.format(found.record.layer), found.autoencoder
     tensors = {"encoder": model.encoder, "encoder_bias": model.encoder_bias, "decoder": model.decoder, "bias": model.bias}
     temporary = temporary_beside(path)
     write_weights(
@@ -229,18 +229,15 @@ def save_features(run: Run, found: Features) -> Path:
     return path
 
 
-def file_of(run: Run, layer: int) -> Path:
-    return run.path / f"features-{layer + 1}.safetensors"
-
-
 def load_features(context: ExperimentContext, layer: int | None = None) -> Features | None:
     """The features in the run's folder after a layer, 0-based (None: those that were fitted last); None where there are none.
 
     Raises: UserError: if a file cannot be used, or they are of other weights.
     """
-    run = context.opened.run
-    newest = sorted(run.path.glob("features*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-    read = (_read(context, path) for path in (newest if layer is None else (file_of(run, layer), run.path / FILE)))
+    folder = context.opened.run.path
+    newest = sorted(folder.glob("features*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    paths = newest if layer is None else [folder / FILE_OF.format(layer + 1), folder / FILE]
+    read = (_read(context, path) for path in paths)
     return next((each for each in read if each is not None and layer in (None, each.layer)), None)
 
 
@@ -286,9 +283,8 @@ class Activity(NamedTuple):
     ids: Tensor
     """(B, T)"""
     activations: Tensor
-    """(B, T − 1, k), of the places after the first."""
     chosen: Tensor
-    """(B, T − 1, k): the features that they are of."""
+    """Both (B, T − 1, k), of the places after the first: activations, and the features that they are of."""
 
     def shares(self, features: int) -> Tensor:
         """The share (F,) of places where each feature is active."""
@@ -367,7 +363,7 @@ class FeatureCard(NamedTuple):
     """Nats; see `ablation`."""
 
 
-def feature_card(context: ExperimentContext, found: Features, seen: Activity, feature: int) -> FeatureCard:
+def feature_card(context: ExperimentContext, found: Features, feature: int) -> FeatureCard:
     """What a feature is about. Its strongest places are of windows apart, so that one passage does not fill the list.
 
     Raises: UserError: if there is no such feature.
@@ -376,6 +372,7 @@ def feature_card(context: ExperimentContext, found: Features, seen: Activity, fe
         raise UserError(
             f"There is no such feature after layer {found.record.layer}; features are 0 to {found.record.features - 1}."
         )
+    seen = activity(context, found)
     values, decode = seen.of(feature), context.tokenizer.decode
 
     def place(row: int, here: int) -> Place:

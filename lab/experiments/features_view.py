@@ -3,18 +3,7 @@
 from lab.core.errors import UserError
 from lab.core.number_format import counted, fixed, probability, significant, whole
 from lab.experiments.experiment_context import ExperimentContext
-from lab.experiments.features import (
-    BY_CHANCE,
-    FEATURES,
-    NOISE,
-    Features,
-    FeaturesRecord,
-    Spread,
-    activity,
-    changed_most,
-    feature_card,
-    token_parts,
-)
+from lab.experiments.features import FEATURES, NOISE, RANDOM, Features, FeaturesRecord, changed_most, feature_card, token_parts
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import FEATURE, NO_FEATURES, Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import ref as named
@@ -59,7 +48,7 @@ def _share(share: float, ref: str) -> Cell:
     return Cell(f"{fixed(100 * share, 1)}%", share, ref, bar=max(-1.0, min(1.0, share)))
 
 
-def _spread(value: Spread, *, sign: bool = False) -> str:
+def _spread(value: tuple[float, float], *, sign: bool = False) -> str:
     return f"{significant(value[0], 2, sign=sign)} ± {significant(value[1], 2)}"
 
 
@@ -70,7 +59,7 @@ def doubt(record: FeaturesRecord) -> str:
 
 def judged(record: FeaturesRecord) -> Table:
     """What it changes on other text to have all features in the stream's place, or a control."""
-    shares = {FEATURES: (record.explained[0], 0), BY_CHANCE: (record.explained_by_chance, 1)}
+    shares = {FEATURES: (record.explained[0], 0), RANDOM: (record.explained_by_chance, 1)}
     low, high = (probability(each) for each in record.explained[1:])
     rows = list[list[Cell]]()
     for name, effect in record.effects.items():
@@ -99,7 +88,7 @@ def card_view(context: ExperimentContext, found: Features, ref: str) -> View:
     name, places = split(ref)
     is_one = name == f"blocks.{found.layer}.{FEATURE}" and len(places) == 1 and places[0].isdecimal()
     record, number = found.record, int(places[0]) if is_one else -1
-    card, stage = feature_card(context, found, activity(context, found), number), f"explain {ref}"
+    card, stage = feature_card(context, found, number), f"explain {ref}"
     title = f"feature {number} after layer {record.layer}"
     if not card.strongest:
         return View(stage, title, "Active nowhere in this text: there is nothing to show of it.", [])

@@ -61,20 +61,17 @@ class Cost(msgspec.Struct):
     """The loss of ordinary text, in nats, without directions in the stream and with them."""
 
     part: str
-    """The text that it is measured on."""
     before: float
     after: float
     error: float
-    """Standard error of the difference, over windows of the text."""
+    """Standard error of the difference, over windows of the part of the text."""
     low: float
     high: float
     """The lowest and highest loss with directions by chance in their places, as long."""
-    step: int | None = None
-    """Training step of the weights; None where it is not known."""
+    step: int
 
     @property
     def in_short(self) -> str:
-        """`loss 0.49 → 0.53 (± 0.01), directions by chance 0.60–1.02`."""
         before, after, error, low, high = (fixed(each, 2) for each in (self.before, self.after, self.error, self.low, self.high))
         return f"loss {before} → {after} (± {error}), directions by chance {low}–{high}"
 

@@ -20,11 +20,7 @@ from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, sources_of
 from lab.planning.default_hyperparameters import DEFAULT_MINUTES, FINE_TUNING_OPTIMIZER, default_dropout
 from lab.planning.fine_tuning import BaseRun, fine_tuning_reasons, fine_tuning_request
-from lab.planning.plan_for_minutes import (
-    MinutesPlan,
-    is_planned,
-    plan_for_minutes,
-)
+from lab.planning.plan_for_minutes import MinutesPlan, is_planned, plan_for_minutes
 from lab.planning.resolve_run import ResolvedRun, TextSize, check_new_name, resolve, vocabulary_size
 from lab.planning.settings_table import AUTO, FORM, RunRequest, Setting, SettingError, Settings
 from lab.planning.step_time import StepSpeed

@@ -23,12 +23,7 @@ from lab.data.token_file import Ids
 from lab.runs.run_folder import Run, no_weights_yet
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_facts import hex_of, merge_table, origin, quoted_label
-from lab.tokenization.token_frequencies import (
-    TokenFrequencies,
-    counted_corpus,
-    frequencies_in,
-    frequencies_in_text,
-)
+from lab.tokenization.token_frequencies import TokenFrequencies, counted_corpus, frequencies_in, frequencies_in_text
 from lab.tokenization.vocabulary_index import Marks, VocabularyIndex, VocabularyOrder
 from lab.views.blocks import Cell, Column, Table, View
 

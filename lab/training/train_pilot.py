@@ -16,16 +16,7 @@ import torch
 from lab.data.statistics.text_sample import TextSample
 from lab.data.token_file import Ids
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, default_lr
-from lab.planning.text_difficulty import (
-    BATCH,
-    CONTEXT,
-    EVALUATED,
-    STEPS,
-    VOCABULARY,
-    WEIGHT_DECAY,
-    Pilot,
-    pilot_shape,
-)
+from lab.planning.text_difficulty import BATCH, CONTEXT, EVALUATED, STEPS, VOCABULARY, WEIGHT_DECAY, Pilot, pilot_shape
 from lab.runs.run_schema import TrainConfig
 from lab.training.model_as_trained import ModelAsTrained
 from lab.training.weight_average import WeightAverage

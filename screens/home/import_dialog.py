@@ -24,13 +24,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count
 from lab.core.visible_text import shortened, visible
 from lab.data.path_completion import common_start, completions
-from lab.exchange.hugging_face.model_folder import (
-    HUB_MODELS,
-    cached_model,
-    can_download,
-    install_sentence,
-    missing_clause,
-)
+from lab.exchange.hugging_face.model_folder import HUB_MODELS, cached_model, can_download, install_sentence, missing_clause
 from lab.runs.home_folder import home
 from screens.background import in_thread, latest
 from screens.dialogs.ask import Choices

@@ -19,18 +19,7 @@ from lab.inspect.interventions import Interventions
 from lab.views.blocks import FEATURE, NO_FEATURES, LensPath, ModelFacts, View
 from lab.views.number_explanation import explanation_view
 from screens.engine_client import Engine, NewestOnly
-from screens.inspect.selection import (
-    Selection,
-    alone,
-    at_position,
-    at_step,
-    beside,
-    in_head,
-    in_layer,
-    index_of,
-    position_in,
-    within,
-)
+from screens.inspect.selection import Selection, alone, at_position, at_step, beside, in_head, in_layer, index_of, within
 
 P = TypeVar("P")
 A = TypeVar("A", LensPath, View, Effect, Cost)
@@ -206,18 +195,6 @@ class EngineSession:
         ask = partial(self.engine.call, methods.EFFECT, selection.params(methods.LensParams))
         return await self._held(self._effects, selection.path_key, selection.model, ask)
 
-    async def _find_cost(self, selection: Selection) -> None:
-        made = tuple(each for each in selection.interventions if each.is_along_direction)
-        ask = partial(self.engine.call, methods.COST, selection.params(methods.LensParams))
-        try:
-            if made:
-                cost = await self._held(self._costs, (*selection.model, made), selection.model, ask)
-                self._to.cost(selection.interventions, cost)
-        except EngineDied:
-            raise
-        except EngineError:
-            return  # without a text there is no cost; of newer weights the next selection tells
-
     async def _answer_second(self, selection: Selection) -> None:
         if selection.second is None:
             return
@@ -277,15 +254,16 @@ class EngineSession:
         The lens path of another position takes longest, so it comes last.
         """
         _, selection = question
-        await self._find_cost(selection)
-        path = self._paths.get(selection.path_key)
-        if path is None or len(path.tokens) > LOOK_AHEAD_TOKENS:
-            return
-        facts = self._known[selection.model]
-        if facts.parameters > LOOK_AHEAD_PARAMETERS:
-            return
-        expected = [replace(selection, checkpoint=checkpoint) for checkpoint in self.expected_checkpoints]
+        made = tuple(each for each in selection.interventions if each.is_along_direction)
         try:
+            if made:
+                ask = partial(self.engine.call, methods.COST, selection.params(methods.LensParams))
+                cost = await self._held(self._costs, (*selection.model, made), selection.model, ask)
+                self._to.cost(selection.interventions, cost)
+            path, facts = self._paths.get(selection.path_key), self._known[selection.model]
+            if path is None or len(path.tokens) > LOOK_AHEAD_TOKENS or facts.parameters > LOOK_AHEAD_PARAMETERS:
+                return
+            expected = [replace(selection, checkpoint=checkpoint) for checkpoint in self.expected_checkpoints]
             places = [within(place, await self._open(place.model)) for place in expected] or neighbours(selection, path, facts)
             for place in places:
                 await self._view(place, ahead=True)
@@ -312,7 +290,7 @@ async def _together(*answers: Coroutine[Any, Any, None]) -> None:
 def neighbours(selection: Selection, path: LensPath, facts: ModelFacts) -> list[Selection]:
     """The next step and the one before; then, unless something else than a step is shown, the same step in the heads, at the
     tokens and in the layers beside."""
-    step, position = index_of(selection, path.steps), position_in(selection, path)
+    step, position = index_of(selection, path.steps), path.position
     places = [at_step(selection, path.steps[index]) for index in (step + 1, step - 1) if 0 <= index < len(path.steps)]
     if not selection.aside and not selection.trail:
         places += [in_head(selection, facts, by) for by in (1, -1)]

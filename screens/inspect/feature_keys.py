@@ -5,7 +5,7 @@ import asyncio
 from textual.binding import Binding
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_registry import FIT_FEATURES, FitParams
+from lab.engine.method_registry import FIT_FEATURES, FeaturesParams
 from lab.views.blocks import NO_FEATURES
 from screens.about_key import About, described, keyless
 from screens.inspect.engine_session import SECONDS_BETWEEN_LOOKS
@@ -27,7 +27,7 @@ class FeatureKeys(InspectPart):
 
     def __init__(self, host: InspectHost) -> None:
         super().__init__(host)
-        self._fit: FitParams | None = None  # the one that goes on
+        self._fit: FeaturesParams | None = None  # the one that goes on
 
     def actions(self) -> Actions:
         return self.do_features, self.do_fit_features, self.do_stop_fit
@@ -47,23 +47,20 @@ class FeatureKeys(InspectPart):
         self._host.selection = toggled_aside(self._host.selection, "features", None)
 
     def do_fit_features(self) -> None:
-        selection = self._host.selection
-        self._fit = FitParams(run=selection.run, checkpoint=selection.checkpoint, layer=selection.layer)
+        self._fit = self._host.selection.params(FeaturesParams, stage="features")
         self._host.start(self._fit_features(self._fit), "fit features")
 
     def do_stop_fit(self) -> None:
         self._host.workers.cancel_group(self._host, "fit features")
 
-    async def _fit_features(self, params: FitParams) -> None:
+    async def _fit_features(self, params: FeaturesParams) -> None:
         fit = asyncio.create_task(self._host.session.engine.call(FIT_FEATURES, params))
         try:
             await asyncio.wait({fit}, timeout=SECONDS_BETWEEN_LOOKS)  # the engine has begun, and can tell how far it is
             self._host.ask_again()
             await fit
-        except EngineDied as error:
-            self._host.fail(str(error), True)
         except EngineError as error:
-            self._host.say(str(error), error=True)
+            self._host.fail(str(error), isinstance(error, EngineDied))
         else:
             self._host.notify(f"The features of {params.run} after layer {params.layer + 1} are fitted.", markup=False)
         finally:

@@ -172,11 +172,7 @@ class InterventionKeys(InspectPart):
 
     BINDINGS = described(
         Binding(
-            "x",
-            "do('switch')",
-            "Ablate",
-            id="inspect.switch",
-            tooltip="Ablate the head or MLP, or hide the token; again: restore",
+            "x", "do('switch')", "Ablate", id="inspect.switch", tooltip="Ablate or restore the head or MLP, or hide the token"
         ),
         About(
             "Switch off and change",
@@ -192,13 +188,9 @@ class InterventionKeys(InspectPart):
         keyless("do('scale')", "inspect.scale", "Multiply the head or MLP of this step by a factor", "Scale"),
         About(synonyms="multiply amplify negate factor", matters=_is_in_a_layer, needs=A_PART_OF_A_LAYER),
         keyless(
-            "do('attend_only')", "inspect.look_at", "Make the head attend to one token only, at the cursor or chosen", "Force"
+            "do('attend_only')", "inspect.look_at", "Make the head attend to one token only: the cursor's or chosen", "Force"
         ),
-        About(
-            synonyms="force attention pattern",
-            matters=lambda selection: PARTS.get(selection.shows) == "attn.z",
-            needs="a step of a head",
-        ),
+        About(synonyms="force attention pattern", matters=lambda at: PARTS.get(at.shows) == "attn.z", needs="a step of a head"),
         keyless("do('patch')", "inspect.patch", "Activation patching: use the second prompt's vector here", "Patch"),
         About(synonyms="causal tracing copy vector", needs="a second prompt"),
         keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer, or take it out", "Steer"),
@@ -210,10 +202,7 @@ class InterventionKeys(InspectPart):
         keyless("do('all_on')", "inspect.all_on", "Undo all interventions", "Undo all"),
         About(synonyms="restore reset interventions ablation", needs="an intervention"),
         keyless(
-            "do('interventions')",
-            "inspect.interventions",
-            "Interventions: effect, scale, force, patch, steer, undo all",
-            "Interventions",
+            "do('interventions')", "inspect.interventions", "Interventions: effect, scale, patch, steer, undo", "Interventions"
         ),
         About(synonyms="ablate ablation change"),
     )
@@ -384,10 +373,8 @@ class InterventionKeys(InspectPart):
     def do_strength(self, by: int) -> None:
         """Steer more or less: after the layer in view, else by what was made last."""
         made = self._host.selection.interventions
-        steered = [each for each in made if each.how == "steer"]
-        chosen = self._steered if self._steered in steered else steered[-1]
-        factor = chosen.factor + by * STRENGTH_STEP
-        if abs(factor) <= MOST:
+        chosen = max((each for each in made if each.how == "steer"), key=lambda each: (each is self._steered, made.index(each)))
+        if abs(factor := chosen.factor + by * STRENGTH_STEP) <= MOST:
             self._change(tuple(structs.replace(each, factor=factor) if each is chosen else each for each in made))
 
     async def _change_if_possible(self, new: Intervention) -> None:
@@ -446,13 +433,11 @@ class InterventionKeys(InspectPart):
 
     def take_cost(self, interventions: Interventions, cost: Cost) -> None:
         """Show what directions cost on ordinary text: below the effect, and in words as long as that is told."""
-        if interventions != self._host.selection.interventions:
-            return
-        self._list.cost = cost
-        if self.told and self._effect is not None:
-            words = f"{in_short(self._effect[1])} · {cost.part}: {cost.in_short}, all as long"
-            self._told = self._host.selection, words
-            self._host.say_location()
+        if interventions == self._host.selection.interventions:
+            self._list.cost = cost
+            if self.told and self._effect is not None:
+                self._told = self._host.selection, f"{in_short(self._effect[1])} · {cost.part}: {cost.in_short}, as long"
+                self._host.say_location()
 
     def take_path(self, selection: Selection, path: LensPath) -> None:
         """Show the prediction; undo interventions at positions when the context window has slid."""

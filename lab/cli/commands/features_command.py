@@ -88,7 +88,7 @@ def features(
             _show(token_features(replace(context, layer=found.layer), at, found), 1)
     elif feature is not None:
         if as_json:
-            write_json(feature_card(context, found, activity(context, found), feature)._asdict())
+            write_json(feature_card(context, found, feature)._asdict())
         else:
             _show(card_view(context, found, f"blocks.{found.layer}.feature[{feature}]"))
     else:

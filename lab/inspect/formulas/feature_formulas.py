@@ -4,26 +4,16 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lab.inspect.formulas.quantities import (
-    Answer,
-    NumberLocation,
-    Quantities,
-    Rule,
-    UnknownNumberError,
-    number,
-    times,
-    work_out,
-)
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, UnknownNumberError, times, work_out
 from lab.views.number_explanation import Operand
 from models.sparse_autoencoder import SparseAutoencoder
 
 
 def _at(numbers: Quantities, at: NumberLocation) -> tuple[SparseAutoencoder, Tensor]:
     """The fit, and the stream (C,) at the position less the bias."""
-    found = None if at.layer is None else numbers.context_at(0).opened.features.get(at.layer)
-    if found is None:
+    if at.layer not in (fits := numbers.context_at(at.index[0]).opened.features):
         raise UnknownNumberError(f"{at.ref} is of features that are not there.")
-    return found, numbers.vector(f"{at.block}resid_post", at.index[0]).values.double() - found.bias
+    return fits[at.layer], numbers.vector(f"{at.block}resid_post", at.index[0]).values.double() - fits[at.layer].bias
 
 
 def _activation(numbers: Quantities, at: NumberLocation) -> Answer:
@@ -40,7 +30,7 @@ def _activation(numbers: Quantities, at: NumberLocation) -> Answer:
 
 def _share(numbers: Quantities, at: NumberLocation) -> Answer:
     found, centred = _at(numbers, at)
-    activation = numbers.operand("activation", f"{at.block}feature.activation[{at.index[0]},{at.index[1]}]")
+    activation = numbers.operand("activation", at.ref.replace("share", "activation"))
     along = Operand("direction · (stream − bias)", float(found.decoder[at.index[1]].double() @ centred))
     squared = Operand("|stream − bias|²", float(centred.square().sum()))
     formula = "activation × direction · (stream − bias) / |stream − bias|²"
@@ -50,12 +40,10 @@ def _share(numbers: Quantities, at: NumberLocation) -> Answer:
 def _error(numbers: Quantities, at: NumberLocation) -> Answer:
     found, centred = _at(numbers, at)
     values, chosen = found.encode((centred + found.bias).float()[None])
-    names = {f"feature {each}": f"{at.block}feature.share[{at.index[0]},{each}]" for each in chosen[values > 0].tolist()}
-    shares = [numbers.operand(*each) for each in names.items()]
-    written = " + ".join(number(each.value) for each in shares).replace("+ −", "− ")
+    refs = {f"feature {each}": f"{at.block}feature.share[{at.index[0]},{each}]" for each in chosen[values > 0].tolist()}
+    shares = [numbers.operand(*each) for each in refs.items()]
     note = "Below 0 where the features together are longer than the stream, along it: the error then points against it."
-    formula = "1 − Σ shares of the active features"
-    return Answer(formula, f"1 − ({written})", shares, 1 - sum(each.value for each in shares), note, is_sum=True)
+    return work_out("1 − Σ shares", "1 − (" + " + ".join(["{}"] * len(shares)) + ")", shares, lambda *all_: 1 - sum(all_), note)
 
 
 FEATURES = {

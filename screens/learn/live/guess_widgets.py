@@ -12,15 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import (
-    EXPERIMENT,
-    GUESS,
-    OPEN,
-    EngineMethod,
-    ExperimentParams,
-    GuessParams,
-    OpenParams,
-)
+from lab.engine.method_registry import EXPERIMENT, GUESS, OPEN, EngineMethod, ExperimentParams, GuessParams, OpenParams
 from lab.experiments.experiment_result import ExperimentResult
 from lab.lessons.conditions import GUESS_OPTIONS, ask_in_words, parse_experiment_guess
 from lab.views.blocks import GuessQuestion

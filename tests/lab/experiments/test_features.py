@@ -92,7 +92,7 @@ def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextR
     assert torch.equal(again.autoencoder.decoder, found.autoencoder.decoder)
     seen = activity(context, found)
     used = int(seen.shares(32).argmax())
-    card = feature_card(context, found, seen, used)
+    card = feature_card(context, found, used)
     assert card.strongest[0].activation == pytest.approx(float(seen.of(used).max()))
     assert card.active == pytest.approx(float(seen.shares(32)[used]))
     parts = token_parts(found, context.trace(context.ids, ()).trace["blocks.0.resid_post"][-1])

@@ -306,7 +306,7 @@ class FakeEngine:
         return Effect(words, "“ ran”", 3 if position is None else position, 50257, 0.734, changes, 0.308, 0.3296)
 
     def cost(self, interventions: Interventions, **_: Any) -> Cost:
-        return Cost("validation text", 0.5, 0.5 + abs(interventions[0].factor), 0.01, 1.5, 2.5)
+        return Cost("validation text", 0.5, 0.5 + abs(interventions[0].factor), 0.01, 1.5, 2.5, self.step)
 
     def compare(self, second_text: str, layer: int, head: int, **_: Any) -> View:
         rows = [[Cell("embed + position"), Cell(" big"), Cell(" big"), Cell("=")]]
