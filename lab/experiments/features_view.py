@@ -44,8 +44,8 @@ def token_features(context: ExperimentContext, stage: StageContext, found: Featu
 
 
 def _share(share: float, ref: str) -> Cell:
-    """A share of the stream, of which none need be positive."""
-    return Cell(f"{fixed(100 * share, 1)}%", share, ref, bar=max(-1.0, min(1.0, share)))
+    """A share of the stream; a negative one has no bar, whose axis would take another column's room."""
+    return Cell(f"{fixed(100 * share, 1)}%", share, ref, bar=max(0.0, min(1.0, share)))
 
 
 def _spread(value: tuple[float, float], *, sign: bool = False) -> str:

@@ -72,8 +72,13 @@ class Cost(msgspec.Struct):
 
     @property
     def in_short(self) -> str:
-        before, after, error, low, high = (fixed(each, 2) for each in (self.before, self.after, self.error, self.low, self.high))
-        return f"loss {before} → {after} (± {error}), directions by chance {low}–{high}"
+        before, after, low, high = (fixed(each, 2) for each in (self.before, self.after, self.low, self.high))
+        return f"loss {before} → {after}, by chance {low}–{high}"
+
+    @property
+    def in_words(self) -> str:
+        loss, by_chance = self.in_short.split(", by chance ")
+        return f"{self.part}: {loss} (± {fixed(self.error, 2)}), directions by chance, as long, {by_chance}"
 
 
 def kl_bits(before: np.ndarray, after: np.ndarray) -> float:

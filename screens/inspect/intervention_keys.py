@@ -436,7 +436,7 @@ class InterventionKeys(InspectPart):
         if interventions == self._host.selection.interventions:
             self._list.cost = cost
             if self.told and self._effect is not None:
-                self._told = self._host.selection, f"{in_short(self._effect[1])} · {cost.part}: {cost.in_short}, as long"
+                self._told = self._host.selection, f"{in_short(self._effect[1])} · {cost.in_words}"
                 self._host.say_location()
 
     def take_path(self, selection: Selection, path: LensPath) -> None:

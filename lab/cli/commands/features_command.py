@@ -80,12 +80,12 @@ def features(
         save_features(opened.run, found)
     if prompt is not None:
         context = replace(context, prompt=context.encode(prompt))
-        at = context.stage_context()
+        stage = context.stage_context()
         if as_json:
-            parts = token_parts(found, at.trace[f"blocks.{found.layer}.resid_post"][-1])
-            write_json({"token": opened.tokenizer.label(at.ids[-1]), "features": parts.features, "error": parts.error})
+            parts = token_parts(found, stage.trace[f"blocks.{found.layer}.resid_post"][-1])
+            write_json({"token": opened.tokenizer.label(stage.ids[-1]), "features": parts.features, "error": parts.error})
         else:
-            _show(token_features(replace(context, layer=found.layer), at, found), 1)
+            _show(token_features(replace(context, layer=found.layer), stage, found), 1)
     elif feature is not None:
         if as_json:
             write_json(feature_card(context, found, feature)._asdict())
