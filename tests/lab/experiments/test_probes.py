@@ -54,6 +54,17 @@ def test_a_probe_finds_what_was_planted_and_nothing_in_noise() -> None:
             assert cosine > 0.9
 
 
+def test_of_something_rare_the_likeliest_places_are_asked_about() -> None:
+    vectors, directions, _, windows = planted(0.0)
+    rare = (torch.rand(PLACES, generator=torch.Generator().manual_seed(2)) < 0.02).long()
+    folds = folds_of(windows)
+    for strength, right in ((6.0, 0.9), (0.0, 0.0)):
+        found = probe(vectors + strength * rare[:, None] * directions[0], rare, rare[torch.randperm(PLACES)], folds, is_rare=True)
+        assert fmean(found.right) == pytest.approx(right, abs=0.1)
+        assert fmean(found.control) < 0.1
+        assert fmean(majority(rare, folds)) > 0.97, "which whoever always says no gets right"
+
+
 def test_its_weights_are_those_of_ridge_regression() -> None:
     vectors, _, classes, _ = planted(1.0)
     weights, bias = fit(vectors.double(), classes, CLASSES)
