@@ -260,8 +260,10 @@ class EngineSession:
                 ask = partial(self.engine.call, methods.COST, selection.params(methods.LensParams))
                 cost = await self._held(self._costs, (*selection.model, made), selection.model, ask)
                 self._to.cost(selection.interventions, cost)
-            path, facts = self._paths.get(selection.path_key), self._known[selection.model]
-            if path is None or len(path.tokens) > LOOK_AHEAD_TOKENS or facts.parameters > LOOK_AHEAD_PARAMETERS:
+            path, facts = self._paths.get(selection.path_key), self._known.get(selection.model)
+            if path is None or facts is None:
+                return
+            if len(path.tokens) > LOOK_AHEAD_TOKENS or facts.parameters > LOOK_AHEAD_PARAMETERS:
                 return
             expected = [replace(selection, checkpoint=checkpoint) for checkpoint in self.expected_checkpoints]
             places = [within(place, await self._open(place.model)) for place in expected] or neighbours(selection, path, facts)
