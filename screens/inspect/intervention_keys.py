@@ -171,9 +171,7 @@ class InterventionKeys(InspectPart):
     """Keeps the interventions in the selection, so that every question carries them."""
 
     BINDINGS = described(
-        Binding(
-            "x", "do('switch')", "Ablate", id="inspect.switch", tooltip="Ablate or restore the head or MLP, or hide the token"
-        ),
+        Binding("x", "do('switch')", "Ablate", id="inspect.switch", tooltip="Ablate the head or MLP, hide the token, or restore"),
         About(
             "Switch off and change",
             synonyms="ablate ablation off disable knock out switch hide mask",
@@ -195,7 +193,7 @@ class InterventionKeys(InspectPart):
         About(synonyms="causal tracing copy vector", needs="a second prompt"),
         keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer, or take it out", "Steer"),
         About(synonyms="steering activation addition direction concept feature project projection without strength alpha"),
-        Binding("plus,equals_sign", "do('strength', 1)", "Stronger", id="inspect.stronger", key_display="+ -", tooltip=STRONGER),
+        Binding("equals_sign,plus", "do('strength', 1)", "Stronger", id="inspect.stronger", key_display="+ -", tooltip=STRONGER),
         About("Switch off and change", also=("inspect.weaker",), synonyms=ALPHA, rank=8, matters=is_steered, needs=A_STEERING),
         Binding("minus", "do('strength', -1)", "Weaker", id="inspect.weaker", show=False, tooltip="Steer less, or the other way"),
         About(synonyms=ALPHA, needs=A_STEERING),
