@@ -20,18 +20,15 @@ STEADY = 1e-4
 Array = NDArray[Any]
 
 
+class Other:
+    """A result that is neither numbers nor a list or dict of them."""
+
+    def __init__(self, type_name: str) -> None:
+        self.type_name = type_name
+
+
 class NotComparableError(Exception):
     """Error: a result is of another kind than the right one; the message says which was expected."""
-
-
-def plain(value: Any) -> Any:
-    """A result as numbers alone: tensors and lists of numbers as arrays, tuples as lists of results, dicts as they are."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        return np.asarray(value.float().numpy() if value.is_floating_point() else value.numpy())
-    if isinstance(value, tuple):
-        return [plain(each) for each in value]
-    return value
 
 
 def difference(right: Any, found: Any) -> str:
@@ -62,9 +59,9 @@ def _kind(value: Any) -> str:
         return "nothing (is `return` missing?)"
     if isinstance(value, np.ndarray):
         return f"{'' if value.dtype.kind in 'biuf' else f'{value.dtype} '}numbers of shape {_shape(value)}"
-    if isinstance(value, list | tuple | dict):
+    if isinstance(value, list | dict):
         return f"a {type(value).__name__} of {whole(len(value))}"
-    return f"a value of type {type(value).__name__}"
+    return f"a value of type {value.type_name if isinstance(value, Other) else type(value).__name__}"
 
 
 def _shape(array: Array) -> str:

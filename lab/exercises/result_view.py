@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from lab.core.number_format import fixed
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.comparison import Apart
 from lab.exercises.exercise import YOUR_MODEL, Words
 from lab.exercises.your_model import BATCH, COMPARED, CONTEXT, YourModel
@@ -42,7 +42,7 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
 def _found(result: CheckResult) -> list[Block]:
     blocks: list[Block] = [_panels(result.apart)] if result.apart is not None else []
     blocks += [Paragraph("\n".join(result.traceback))] if result.traceback else []
-    blocks += [Paragraph(result.what_it_printed)] if result.printed else []
+    blocks += map(Paragraph, result.output)
     if len(result.cases) > 1:
         rows = [[Cell(case.mark), Cell(case.name, note=case.sentence)] for case in result.cases]
         blocks.append(Table([Column("", "left"), Column("checked on", "left")], rows))

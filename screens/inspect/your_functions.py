@@ -15,7 +15,7 @@ from screens.inspect.selection import Selection
 from screens.widgets.forward_pass_list import ForwardPassList
 
 if TYPE_CHECKING:
-    from lab.exercises.check_process import CheckResult
+    from lab.exercises.check_result import CheckResult
     from lab.exercises.your_model import ForwardPass
 
 LOOK_SECONDS = 2.0

@@ -20,7 +20,7 @@ from lab.core.visible_text import visible
 from lab.data.default_prompts import first_prompt
 from lab.exchange.export_files import make_exports_folder, write_new_text
 from lab.exercises.check import check_file, use_passing
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 from lab.exercises.export import my_gpt
 from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, changed_at, file_of, passing, states, write_folder

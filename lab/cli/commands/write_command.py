@@ -15,7 +15,7 @@ from lab.core.visible_text import visible
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 
 if TYPE_CHECKING:
-    from lab.exercises.check_process import CheckResult
+    from lab.exercises.check_result import CheckResult
 
 EXERCISE = Within(Limit(1, len(NAMES)))
 SECONDS = Within(Limit(0.1, 3600), whole=False)
@@ -150,5 +150,5 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
             click.echo(wrapped(visible(sentence)))
         for line in result.traceback:
             click.echo(f"  {visible(line)}")
-        if result.printed:
-            click.echo(result.what_it_printed)
+        for text in result.output:
+            click.echo(text)

@@ -19,10 +19,11 @@ import torch
 
 from lab.core.errors import UserError
 from lab.exercises.check import check_file, use_passing
-from lab.exercises.check_process import copied, known_mistake
-from lab.exercises.comparison import difference, plain
+from lab.exercises.check_process import copied, known_mistake, wrong_with
+from lab.exercises.comparison import difference
 from lab.exercises.exercise import NAMES, defined, task_of, words_of
 from lab.exercises.export import my_gpt
+from lab.exercises.learner_code import DECODER, ENCODER, NotDefinedError, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
 from lab.exercises.material import Material
 from lab.exercises.your_model import STEPS
@@ -38,14 +39,14 @@ def material() -> Material:
     return Material(open_run("demo"), PROMPT)
 
 
-def results(version: Any, cases: Any) -> list[Any]:
-    found = list[Any]()
+def results(version: Any, cases: Any) -> list[Told]:
+    found = list[Told]()
     for case in cases:
         try:
             with np.errstate(all="ignore"):
-                found.append(plain(version(*copied(case))))
+                found.append(DECODER.decode(ENCODER.encode(Told(plain(version(*copied(case)))))))
         except Exception as error:
-            found.append(error)
+            found.append(Told(error=str(error), error_type=type(error).__name__))
     return found
 
 
@@ -53,22 +54,17 @@ def results(version: Any, cases: Any) -> list[Any]:
 def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_one(name: str, material: Material) -> None:
     task = task_of(name)
     cases = task.cases(material)
-    right = results(task.reference, cases)
-    assert not any(isinstance(each, Exception) for each in right)
+    right = [plain(task.reference(*copied(case))) for case in cases]
     failed = set[int]()
     for sentence, version in task.wrong:
         found = results(version, cases)
-        wrong = {
-            at
-            for at, (one, other) in enumerate(zip(right, found, strict=True))
-            if isinstance(other, Exception) or difference(one, other)
-        }
+        wrong = {at for at, (one, told) in enumerate(zip(right, found, strict=True)) if wrong_with(one, told)}
         assert wrong, sentence
         failed |= wrong
         assert known_mistake(task, list(cases), found) == sentence
     assert failed == set(range(len(cases)))
     solution = defined(name, words_of(name).solution, {other: task_of(other).reference for other in NAMES})
-    assert not any(map(difference, right, results(solution, cases))), "the plain solution is right"
+    assert not any(map(wrong_with, right, results(solution, cases))), "the plain solution is right"
     assert len(task.wrong) >= (8 if 6 <= words_of(name).number <= 13 else 4)
 
 
@@ -151,7 +147,7 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "It was killed: by itself, "),
         ("import os; os.closerange(0, 1024)", "Your code ended Python itself, or closed what its result goes through"),
         ("import sys; sys.stdout = None", ""),
-        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", ""),
+        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", "It was killed: by itself, "),
         ("import os, signal; os.kill(0, signal.SIGKILL)", "It was killed: by itself, "),
         ("if x.dim() == 3: raise ValueError('memory')", "The scores of all heads: ValueError: memory"),
         ("from head import softmax", "From head only head itself can be imported"),
@@ -189,6 +185,47 @@ def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path
             assert time.monotonic() < deadline
 
 
+def test_what_is_right_is_not_in_the_process_of_the_learners_code(tmp_path: Path) -> None:
+    source = """import gc, sys
+import numpy as np
+import torch
+
+def softmax(x):
+    right = torch.softmax(x, -1)
+
+    def is_right(each):
+        return isinstance(each, torch.Tensor | np.ndarray) and each is not right and np.array_equal(np.asarray(each), right)
+
+    held, frame = [*gc.get_objects()], sys._getframe()
+    while frame := frame.f_back:
+        held += frame.f_locals.values()
+    for each in held:
+        if each is not held and (is_right(each) or type(each) in (list, tuple) and any(map(is_right, each))):
+            print("found", type(each))
+    return right
+"""
+    file = tmp_path / "06_softmax.py"
+    file.write_text(source)
+    result = check_file("softmax", file, open_run("demo").path, PROMPT, seconds=30)
+    assert (result.problem, result.printed) == ("", "")
+    file.write_text(source.replace("    held,", "    seen = [right.clone()]\n    held,"))
+    assert check_file("softmax", file, open_run("demo").path, PROMPT, seconds=30).printed.startswith("found <class")
+    file.write_text("import torch\n\ndef softmax(x):\n    torch.softmax = lambda x, _: x * 0\n    return x * 0\n")
+    assert check_file("softmax", file, open_run("demo").path, PROMPT).problem
+
+
+def test_a_warning_is_no_output_and_told_where_it_is_of_the_learners_own_line(tmp_path: Path) -> None:
+    file = tmp_path / "06_softmax.py"
+    file.write_text("import torch\n\nasync def softmax(x):\n    return x\n")
+    result = check_file("softmax", file, open_run("demo").path, PROMPT)
+    assert (result.printed, result.warnings) == ("", [])
+    assert "a value of type coroutine" in result.problem
+    file.write_text(RIGHT.format("torch.tensor(x)"))
+    result = check_file("softmax", file, open_run("demo").path, PROMPT)
+    assert (result.problem, result.printed) == ("", "")
+    assert result.output[0].startswith("Python or torch warns:\n06_softmax.py, line 3: UserWarning: To copy construct")
+
+
 def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> None:
     file = tmp_path / "06_softmax.py"
     file.write_text(RIGHT.format("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
@@ -216,8 +253,6 @@ def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> 
     ],
 )
 def test_a_file_that_is_no_python_is_said_to_be(tmp_path: Path, source: bytes, problem: str) -> None:
-    from lab.exercises.check_process import NotDefinedError, described, executed
-
     file = tmp_path / "06_softmax.py"
     file.write_bytes(source)
     with pytest.raises((SyntaxError, NotDefinedError)) as caught:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.learner_files import begin, checksum, remember, write_folder
 from lab.exercises.your_model import ForwardPass
 from lab.views.blocks import Parity

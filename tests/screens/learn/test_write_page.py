@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from textual.widgets import OptionList
 
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.exercise import NAMES, words_of
 from lab.exercises.learner_files import begin, file_of, write_folder
 from lab.views.blocks import MatrixPanels
