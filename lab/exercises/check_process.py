@@ -25,7 +25,8 @@ from lab.exercises.own_process import Followed, followed
 from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
 
 if TYPE_CHECKING:
-    from lab.exercises.material import Case, Material
+    from lab.exercises.cases import Case
+    from lab.exercises.material import Material
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""

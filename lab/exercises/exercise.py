@@ -1,17 +1,12 @@
 """Exercise: what it asks, the lab's own version, the cases that it is checked on, and wrong versions that are known.
 
-One is made of two files in `tasks`. NAME.md has its title, the lesson that explains it, words, the template of the learner's
-file, three hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and
-below it the changes that make the solution wrong so, or a whole function. NAME.py has
-
-    NAME        the function as the lab computes it; where there is none, it is the plain solution
-    cases       a function that takes a `Material` and gives the `Case`s
-
-To add one, write both and put its name into `NAMES`.
+Its words are a file of `tasks`, NAME.md: its title, the lesson that explains it, words, the template of the learner's file, three
+hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and below it
+the changes that make the solution wrong so, or a whole function. `cases` has what it is checked on, and `references` the function
+as the lab computes it; where there is none, it is the plain solution. To add one, write these and put its name into `NAMES`.
 """
 
 import ast
-import importlib
 import inspect
 import re
 import textwrap
@@ -24,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from lab.lessons.translation import language, read_in_language
 
 if TYPE_CHECKING:
-    from lab.exercises.material import Case, Material
+    from lab.exercises.cases import Case
+    from lab.exercises.material import Material
 
 NAMES = (
     *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
@@ -178,8 +174,9 @@ def training_code() -> str:
 @cache
 def task_of(name: str) -> Task:
     """The code of an exercise; loads torch."""
-    module = importlib.import_module(f"lab.exercises.tasks.{name}")
-    before = {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
-    wrong = [(sentence, defined(name, code, before)) for sentence, code in words_of(name).mistakes]
-    reference = getattr(module, name, None) or defined(name, words_of(name).solution, before)
-    return Task(reference, module.cases, wrong)
+    from lab.exercises.cases import CASES
+    from lab.exercises.references import REFERENCES
+
+    words, before = words_of(name), {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
+    wrong = [(sentence, defined(name, code, before)) for sentence, code in words.mistakes]
+    return Task(REFERENCES.get(name) or defined(name, words.solution, before), CASES[name], wrong)

@@ -325,6 +325,6 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     mine["head"].write_text(f"def softmax(x):\n    return x\n\n\n{words_of('head').solution}")
     with pytest.raises(UserError, match=r"06_softmax\.py and 08_head\.py both define `softmax`"):
         my_gpt(mine)
-    mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.tasks.softmax import softmax\n    return softmax(x)\n")
+    mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.references import softmax\n    return softmax(x)\n")
     with pytest.raises(UserError, match=r"06_softmax\.py, line 2, imports the lab"):
         my_gpt(mine)
