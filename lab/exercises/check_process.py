@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from lab.core.visible_text import visible
 from lab.exercises.check_result import NOT_REACHED, CaseResult, CheckRequest, CheckResult, problem_of
-from lab.exercises.comparison import apart, difference
+from lab.exercises.comparison import difference
 from lab.exercises.exercise import Function, Task, task_of
 from lab.exercises.learner_code import DECODER, LearnerCode, Told, called, executed, plain
-from lab.exercises.own_process import Followed, followed
+from lab.exercises.own_process import Send, followed
 from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check(request: CheckRequest) -> CheckResult:
     task = task_of(request.name)
     cases = task.cases(material_of(request))
 
-    def work(send: Callable[[bytes], None]) -> None:
+    def work(send: Send) -> None:
         code, functions = LearnerCode((request.file, *request.mine.values()), send), dict[str, Function]()
 
         def load() -> Told:
@@ -71,21 +71,20 @@ def check(request: CheckRequest) -> CheckResult:
             for case in cases:
                 code.tell(partial(called, functions[request.name], copied(case), case.arguments))
 
-    run = followed(work, request.seconds)
-    result, (loading, *calls) = came_of(request, run)
+    result, end, (loading, *calls) = followed_by(request, work)
     if loading.error:
         return replace(result, problem=loading.error, traceback=loading.traceback)
     right = [plain(task.reference(*copied(case))) for case in cases]
-    sentences = [*map(wrong_with, right, calls), run.end, *[NOT_REACHED] * len(cases)]
+    sentences = [*map(wrong_with, right, calls), end, *[NOT_REACHED] * len(cases)]
     results = [CaseResult(case.name, sentence) for case, sentence in zip(cases, sentences, strict=False)]
     problem, before = problem_of(results), problem_of(results[: len(calls)])
     if before and len(calls) < len(cases):
-        problem = f"{before} Then, {cases[len(calls)].name}: {run.end}"
+        problem = f"{before} Then, {cases[len(calls)].name}: {end}"
     result = replace(result, problem=problem, cases=results)
     at = next((at for at, sentence in enumerate(sentences[: len(calls)]) if sentence), None)
     if at is None:
         return result
-    differ = apart(right[at], calls[at].value) if not calls[at].error else None
+    differ = difference(right[at], calls[at].value).apart if not calls[at].error else None
     return replace(
         result,
         mistake=known_mistake(task, cases, calls) if len(calls) == len(cases) else "",
@@ -105,8 +104,7 @@ def use(request: CheckRequest) -> CheckResult:
         names = set[str]()
         return Told(your_forward_pass(assembled(request.mine, executed, names.add), names, material)[1])
 
-    run = followed(lambda send: LearnerCode(request.mine.values(), send).tell(used), request.seconds)
-    result, (told, *_) = came_of(request, run)
+    result, _, (told, *_) = followed_by(request, lambda send: LearnerCode(request.mine.values(), send).tell(used))
     if told.error:
         return replace(result, problem=told.error, traceback=told.traceback)
     if request.ids:
@@ -114,21 +112,23 @@ def use(request: CheckRequest) -> CheckResult:
     return replace(result, model=msgspec.convert(told.value, YourModel))
 
 
-def came_of(request: CheckRequest, run: Followed) -> tuple[CheckResult, list[Told]]:
-    """A result with what was printed and warned of, and what came of loading and of each call; of none, how it ended."""
+def followed_by(request: CheckRequest, work: Callable[[Send], object]) -> tuple[CheckResult, str, list[Told]]:
+    """What comes of the work of the learner's code: a result with what was printed and warned of, how it ended, and what came of
+    loading and of each call; of none, how it ended."""
+    messages, printed, end = followed(work, request.seconds)
     told = list[Told]()
     with suppress(msgspec.MsgspecError, ValueError, EOFError):  # the code may have written there itself
-        told += map(DECODER.decode, run.messages)
+        told += map(DECODER.decode, messages)
     warned = [visible(each.warning) for each in told if each.warning]
-    result = CheckResult(request.name, printed=visible(run.printed, keep="\n\t"), warnings=warned)
-    return result, [each for each in told if not each.warning] or [Told(error=run.end)]
+    result = CheckResult(request.name, printed=visible(printed, keep="\n\t"), warnings=warned)
+    return result, end, [each for each in told if not each.warning] or [Told(error=end)]
 
 
 def wrong_with(right: Any, told: Told) -> str:
     """What is wrong with what came of a call; "" where it is right."""
     if told.error:
         return told.error
-    differs = difference(right, told.value)
+    differs = difference(right, told.value).words
     return f"{IN_PLACE} {differs}".strip() if told.changes_arguments else differs
 
 
@@ -142,7 +142,7 @@ def known_mistake(task: Task, cases: "Sequence[Case]", calls: Sequence[Told]) ->
                     theirs, error = plain(version(*copied(case))), ""
             except ERRORS as raised:
                 error = type(raised).__name__
-            if error != told.error_type or (not error and difference(theirs, told.value)):
+            if error != told.error_type or (not error and difference(theirs, told.value).words):
                 return False
         return True
 

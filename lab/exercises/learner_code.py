@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lab.exercises.comparison import Other
 from lab.exercises.exercise import NAMES
 
 TRACEBACK_LINES = 8
@@ -31,8 +30,8 @@ SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (
 )
 """What an error means: its type, a part of its message, and the sentence."""
 
-ARRAY, OTHER = 1, 2
-"""Kinds of values that msgpack does not know."""
+ARRAY = 1
+"""Number of a kind of values that msgpack does not know."""
 
 
 class NotDefinedError(Exception):
@@ -108,16 +107,17 @@ def same(one: Any, other: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A result as numbers alone: tensors and the like as arrays, tuples as lists of results, lists and dicts as they are."""
+    """A result as numbers alone: tensors and the like as arrays, tuples as lists of results, lists and dicts as they are; of any
+    other value, the name of its type."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         return np.asarray(value.float().numpy() if value.is_floating_point() else value.numpy())
     if isinstance(value, tuple):
         return [plain(each) for each in value]
-    if value is None or isinstance(value, bool | int | float | list | dict | Other):
+    if value is None or isinstance(value, bool | int | float | list | dict):
         return value
     found = np.asarray(value) if hasattr(value, "__array__") else None
-    return found if found is not None and found.dtype.kind in "biufc" else Other(type(value).__name__)
+    return found if found is not None and found.dtype.kind in "biufc" else type(value).__name__
 
 
 def _packed(value: Any) -> Any:
@@ -126,16 +126,14 @@ def _packed(value: Any) -> Any:
     value = plain(value)
     if isinstance(value, np.ndarray) and not value.ndim and value.dtype.kind in "biu":
         return value.item()
-    if isinstance(value, np.ndarray):
-        np.save(file := io.BytesIO(), value, allow_pickle=False)
-        return msgspec.msgpack.Ext(ARRAY, file.getvalue())
-    return msgspec.msgpack.Ext(OTHER, value.type_name.encode()) if isinstance(value, Other) else value
+    if not isinstance(value, np.ndarray):
+        return value
+    np.save(file := io.BytesIO(), value, allow_pickle=False)
+    return msgspec.msgpack.Ext(ARRAY, file.getvalue())
 
 
-def _unpacked(kind: int, content: memoryview) -> Any:
-    if kind == ARRAY:
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    return Other(bytes(content).decode())
+def _unpacked(_: int, content: memoryview) -> Any:
+    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 ENCODER = msgspec.msgpack.Encoder(enc_hook=_packed)

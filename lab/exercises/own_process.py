@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -38,18 +37,9 @@ ENDED = "Your code ended Python itself, or closed what its result goes through"
 Send = Callable[[bytes], None]
 
 
-@dataclass(frozen=True)
-class Followed:
-    """What came from the process."""
-
-    messages: list[bytes]
-    printed: str
-    end: str
-    """How it ended, as a sentence for the case that messages are missing."""
-
-
-def followed(work: Callable[[Send], None], seconds: float) -> Followed:
-    """Do this work in a fork, which gets a function that sends messages, and follow it for so many seconds of processor time."""
+def followed(work: Callable[[Send], object], seconds: float) -> tuple[list[bytes], str, str]:
+    """Do this work in a fork, which gets a function that sends messages, and follow it for so many seconds of processor time.
+    Returns the messages, what it printed, and how it ended, as a sentence for the case that messages are missing."""
     fork = multiprocessing.get_context("fork")
     answers, send_end = fork.Pipe(duplex=False)
     output, print_end = os.pipe()
@@ -88,10 +78,10 @@ def followed(work: Callable[[Send], None], seconds: float) -> Followed:
     elif not end and code == -signal.SIGKILL:
         end = KILLED.format(seconds)
     ended = f"{ENDED} ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})."
-    return Followed(messages, printed.decode(errors="replace"), end or ended)
+    return messages, printed.decode(errors="replace"), end or ended
 
 
-def _work(work: Callable[[Send], None], send_end: Connection, print_end: int, seconds: float) -> None:
+def _work(work: Callable[[Send], object], send_end: Connection, print_end: int, seconds: float) -> None:
     os.setsid()  # so that it does not end the check by ending its group
     for stream in (1, 2):
         os.dup2(print_end, stream)
