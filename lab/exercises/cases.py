@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lab.exercises.exercise import NAMES, task_of
 from lab.exercises.material import Material
+from models.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -171,16 +171,18 @@ def _sample(material: Material) -> list[Case]:
 
 
 def _next_logits(material: Material) -> list[Case]:
-    weights, heads, ids = material.weights, material.heads, material.full
-    layers, width = material.run.config.model.layers, material.run.config.model.width
-    cache, caches = torch.zeros(layers, 2, 0, width), list[Tensor]()
-    for token in ids:
-        caches.append(cache)
-        cache = task_of("next_logits").reference(token, cache, weights, heads)[1]
+    ids, layers = material.full, range(material.run.config.model.layers)
+    full = Trace(material.loaded[0], ids)
+    cache = torch.stack([full[f"blocks.{layer}.attn.{part}"].float().flatten(1) for layer in layers for part in "kv"])
+    cache = cache.unflatten(0, (len(layers), 2))  # (L, 2, T, C)
+
+    def case(name: str, length: int) -> Case:
+        return Case(name, (ids[length], cache[:, :, :length].contiguous(), material.weights, material.heads))
+
     return [
-        Case("the first token, with nothing in the cache", (ids[0], caches[0], weights, heads)),
-        Case("the second", (ids[1], caches[1], weights, heads)),
-        Case("the last that the context has room for", (ids[-1], caches[-1], weights, heads)),
+        case("the first token, with nothing in the cache", 0),
+        case("the second", 1),
+        case("the last that the context has room for", len(ids) - 1),
     ]
 
 

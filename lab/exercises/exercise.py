@@ -2,8 +2,8 @@
 
 Its words are a file of `tasks`, NAME.md: its title, the lesson that explains it, words, the template of the learner's file, three
 hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and below it
-the changes that make the solution wrong so, or a whole function. `cases` has what it is checked on, and `references` the function
-as the lab computes it; where there is none, it is the plain solution. To add one, write these and put its name into `NAMES`.
+the changes that make the solution wrong so, or a whole function. `cases` has what it is checked on. To add one, write both and
+put its name into `NAMES`; the tests compare the solution with the model's own code, or torch's.
 """
 
 import ast
@@ -175,8 +175,7 @@ def training_code() -> str:
 def task_of(name: str) -> Task:
     """The code of an exercise; loads torch."""
     from lab.exercises.cases import CASES
-    from lab.exercises.references import REFERENCES
 
     words, before = words_of(name), {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
     wrong = [(sentence, defined(name, code, before)) for sentence, code in words.mistakes]
-    return Task(REFERENCES.get(name) or defined(name, words.solution, before), CASES[name], wrong)
+    return Task(defined(name, words.solution, before), CASES[name], wrong)

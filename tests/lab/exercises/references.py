@@ -1,5 +1,4 @@
-"""Functions of the exercises as the lab computes them, by its own model and sampling or by torch; of the others, the plain
-solution is the lab's, too."""
+"""Functions of the exercises by other code than their plain solutions: by the lab's own model and sampling, or by torch."""
 
 from functools import cache
 
