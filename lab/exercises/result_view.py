@@ -13,6 +13,7 @@ from lab.lessons.lesson import FOLDER, titles
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 
 INDENT = re.compile(r"(?m)^ +")
+MARKED = "In Inspect “your” marks what it computes. "
 EVERY = 10
 """Steps of the training between two rows."""
 BEFORE = (
@@ -32,7 +33,7 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
     if result is not None:
         sentence = (
             " ".join(filter(None, (result.mistake, result.problem)))
-            or f"✓ It passes. “{YOUR_MODEL}”, last in the list, uses what passes."
+            or f"✓ It passes. {MARKED if words.stages else ''}“{YOUR_MODEL}”, last in the list, uses what passes."
         )
         blocks += _found(result)
     blocks += [Paragraph(f"{words.text} (Lesson: {titles(FOLDER)[words.lesson]}.)"), Paragraph(words.asked)]

@@ -134,7 +134,7 @@ class ForwardPassList(PieceView):
     @property
     def _marked(self) -> list[StageEntry]:
         """The steps, those by functions of the learner with a mark."""
-        return [replace_fields(each, title=f"yours: {each.title}") if each.stage in self.yours else each for each in self.steps]
+        return [replace_fields(each, title=f"your {each.title}") if each.stage in self.yours else each for each in self.steps]
 
     def _set_rows(self) -> None:
         rows = rows_of(self._marked, self.current)
