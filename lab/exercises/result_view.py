@@ -13,7 +13,7 @@ from lab.lessons.lesson import FOLDER, titles
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 
 INDENT = re.compile(r"(?m)^ +")
-MARKED = "In Inspect “your” marks what it computes. "
+MARKED = "In Inspect ✓ marks what it computes. "
 EVERY = 10
 """Steps of the training between two rows."""
 BEFORE = (

@@ -47,11 +47,12 @@ class WriteList(OptionList):
 
     BORDER_TITLE = "write it yourself"
     HELP = "**The exercises.** Its functions lead from bytes to a GPT-2; each is a file of yours, checked on a real model."
-    BINDINGS = [
+    BINDINGS = described(
         Binding("j", "cursor_down", "Exercise", id="write.next", key_display="j/k", tooltip="The next exercise"),
         Binding("k", "cursor_up", "Previous", id="write.previous", show=False, tooltip="The exercise before"),
         Binding("right,l,space", "select", "Open", id="write.open", key_display="enter", tooltip="Open the exercise"),
-    ]
+        About(rank=70),
+    )
 
 
 class WriteView(BlockView):

@@ -134,7 +134,7 @@ class ForwardPassList(PieceView):
     @property
     def _marked(self) -> list[StageEntry]:
         """The steps, those by functions of the learner with a mark."""
-        return [replace_fields(each, title=f"your {each.title}") if each.stage in self.yours else each for each in self.steps]
+        return [replace_fields(each, title=f"✓ {each.title}") if each.stage in self.yours else each for each in self.steps]
 
     def _set_rows(self) -> None:
         rows = rows_of(self._marked, self.current)
@@ -153,7 +153,8 @@ class ForwardPassList(PieceView):
         kind = "current" if is_here else "name" if row.is_group else "stage"
         lead = [(self._rail(row), "rail"), ("▸" if is_here else "▾" if inside else " ", kind)]
         if not row.is_group:
-            return [*lead, ("  " + fit(row.name, max(0, width - 4)), kind)]
+            indent = "" if self.steps[row.step].stage in self.yours else "  "  # the mark stands there
+            return [*lead, (indent + fit(row.name, max(0, width - MARK - len(indent))), kind)]
         if not (lens := lens_text(row, self.note_room)):
             return [*lead, (fit(row.name, max(0, width - MARK)), kind)]
         name = row.name if self._is_wide else short_name(row.name)

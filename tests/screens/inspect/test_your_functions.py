@@ -27,7 +27,7 @@ async def test_stages_are_marked_and_compared_until_the_file_is_changed(
     async with inspect() as pilot:
         await pilot.until(lambda: pilot.screen.check_action("do", ("yours",)))
         await pilot.walk(*to_stage("matrix"))
-        assert "your attention pattern" in pilot.text
+        assert "✓ attention pattern" in pilot.text
         assert not asked, "it runs where it is asked for"
         await pilot.press("inspect.yours")
         await pilot.until(lambda: "by your head: ✓ matches" in pilot.status)
@@ -37,5 +37,5 @@ async def test_stages_are_marked_and_compared_until_the_file_is_changed(
         assert pilot.view.remark == "logits by yours: ✓ max error 2.0e−6"
         file.write_text("other")
         await pilot.until(lambda: not pilot.view.remark)
-        assert "your attention" not in pilot.text
+        assert "✓ attention" not in pilot.text
         assert not pilot.screen.check_action("do", ("yours",))
