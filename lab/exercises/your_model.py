@@ -1,7 +1,6 @@
 """Your model: forward pass, training and writing by the learner's functions where they pass, else by the lab's."""
 
 import random
-import re
 import sys
 import types
 from collections.abc import Callable, Collection, Mapping
@@ -101,22 +100,18 @@ class YourModel(msgspec.Struct, frozen=True):
 def assembled(
     mine: Mapping[str, str], executed: Callable[[str, Path], Function], called: Callable[[str], object] | None = None
 ) -> dict[str, Function]:
-    """The functions by exercise, the learner's where there is a file, else the lab's, each also as a module to import.
+    """The functions by exercise, the learner's where there is a file, else the plain solution, each also as a module to import.
 
-    With `called`, which gets the names of theirs as they are called, those that pass are used wherever they can be: where
-    attention does not pass it is the plain solution, which calls their head, and so on.
+    Theirs are used wherever they can be: where attention does not pass, the solution calls their head, and so on. `called` gets
+    the names of theirs as they are called.
     """
     functions: dict[str, Function] = {}
-    theirs = set(mine)
     for name in NAMES:
-        if name in mine:
+        if name not in mine:
+            functions[name] = defined(name, words_of(name).solution, functions)
+        else:
             function = executed(name, Path(mine[name]))
             functions[name] = function if called is None else _told(name, function, called)
-        elif called is not None and any(re.search(rf"(?<![.\w]){other}\(", words_of(name).solution) for other in theirs - {name}):
-            functions[name] = defined(name, words_of(name).solution, functions)
-            theirs.add(name)
-        else:
-            functions[name] = task_of(name).reference
         sys.modules[name] = module = types.ModuleType(name)
         setattr(module, name, functions[name])
     return functions
