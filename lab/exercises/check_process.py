@@ -64,7 +64,7 @@ def check(request: CheckRequest) -> CheckResult:
         code, functions = LearnerCode((request.file, *request.mine.values()), send), dict[str, Function]()
 
         def load() -> Told:
-            functions.update(assembled(request.mine, executed) | {request.name: executed(request.name, Path(request.file))})
+            functions.update(assembled(request.mine) | {request.name: executed(request.name, Path(request.file))})
             return Told()
 
         if code.tell(load):
@@ -100,9 +100,9 @@ def use(request: CheckRequest) -> CheckResult:
 
     def used() -> Told:
         if not request.ids:
-            return Told(your_model(request.mine, executed, material))
+            return Told(your_model(request.mine, material))
         names = set[str]()
-        return Told(your_forward_pass(assembled(request.mine, executed, names.add), names, material)[1])
+        return Told(your_forward_pass(assembled(request.mine, names.add), names, material)[1])
 
     result, _, (told, *_) = followed_by(request, lambda send: LearnerCode(request.mine.values(), send).tell(used))
     if told.error:

@@ -14,6 +14,7 @@ from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
 from lab.exercises.exercise import NAMES, Function, defined, task_of, training_code, words_of
+from lab.exercises.learner_code import executed
 from lab.views.blocks import Parity
 
 if TYPE_CHECKING:
@@ -97,21 +98,19 @@ class YourModel(msgspec.Struct, frozen=True):
         return [*found, *filter(None, [self.untrained])]
 
 
-def assembled(
-    mine: Mapping[str, str], executed: Callable[[str, Path], Function], called: Callable[[str], object] | None = None
-) -> dict[str, Function]:
-    """The functions by exercise, the learner's where there is a file, else the plain solution, each also as a module to import.
+def assembled(mine: Mapping[str, str], called: Callable[[str], object] | None = None) -> dict[str, Function]:
+    """The functions by exercise, the learner's where there is a file, else the lab's, each also as a module to import.
 
-    Theirs are used wherever they can be: where attention does not pass, the solution calls their head, and so on. `called` gets
-    the names of theirs as they are called.
+    With `called`, which gets the names of theirs as they are called, theirs are used wherever they can be: where attention does
+    not pass it is the plain solution, which calls their head, and so on.
     """
     functions: dict[str, Function] = {}
     for name in NAMES:
-        if name not in mine:
-            functions[name] = defined(name, words_of(name).solution, functions)
-        else:
+        if name in mine:
             function = executed(name, Path(mine[name]))
             functions[name] = function if called is None else _told(name, function, called)
+        else:
+            functions[name] = task_of(name).reference if called is None else defined(name, words_of(name).solution, functions)
         sys.modules[name] = module = types.ModuleType(name)
         setattr(module, name, functions[name])
     return functions
@@ -147,12 +146,12 @@ def your_forward_pass(
     return logits, ForwardPass([name for name in NAMES if name in used], parity, material.loaded[1])
 
 
-def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function], material: "Material") -> YourModel:
+def your_model(mine: Mapping[str, str], material: "Material") -> YourModel:
     """The model put together, and what it does at the prompt. Raises whatever the learner's code raises."""
     import torch
 
     used = set[str]()
-    functions = assembled(mine, executed, used.add)
+    functions = assembled(mine, used.add)
     logits, first = your_forward_pass(functions, used, material)
     shares = [each[-1].double().softmax(-1) for each in (logits, material.trace["logits"])]
     predictions = [(material.decoded([int(each.argmax())]), float(each.max())) for each in shares]
