@@ -133,10 +133,8 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         write_json([_as_json(result) for result in results])
         return
     if every:
-        rows = []
-        for each in results:
-            words, mark = words_of(each.name), "✓" if each.passes else "✗"
-            rows.append((str(words.number), words.title, mark, each.mistake or each.problem))
+        told = [(words_of(each.name), "✓" if each.passes else "✗", each.mistake or each.problem) for each in results]
+        rows = [(str(words.number), words.title, *rest) for words, *rest in told]
         click.echo(table(("", "exercise", "", ""), rows, right=(0,)))
         return
     for result in results:
