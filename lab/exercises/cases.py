@@ -174,7 +174,7 @@ def _next_logits(material: Material) -> list[Case]:
     ids, layers = material.full, range(material.run.config.model.layers)
     full = Trace(material.loaded[0], ids)
     cache = torch.stack([full[f"blocks.{layer}.attn.{part}"].float().flatten(1) for layer in layers for part in "kv"])
-    cache = cache.unflatten(0, (len(layers), 2))  # (L, 2, T, C)
+    cache = cache.view(len(layers), 2, *cache.shape[1:])  # (L, 2, T, C)
 
     def case(name: str, length: int) -> Case:
         return Case(name, (ids[length], cache[:, :, :length].contiguous(), material.weights, material.heads))

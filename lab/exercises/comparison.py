@@ -200,6 +200,6 @@ def _apart(right: Array, other: Array, differ: NDArray[np.bool_]) -> Apart | Non
         return None
     *outer, row, column = index = _first(np.atleast_2d(differ))
     top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
-    part = (*outer, slice(top, top + ROWS), slice(left, left + COLUMNS))
+    part: tuple[int | slice, ...] = (*outer, slice(top, top + ROWS), slice(left, left + COLUMNS))
     yours, wanted = (Values.of(np.atleast_2d(each)[part]) for each in (other, right))
     return Apart(yours, wanted, (top, left), (row - top, column - left), index[-right.ndim :])

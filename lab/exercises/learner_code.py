@@ -76,7 +76,15 @@ class LearnerCode:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in self._files]
         return [f"{Path(frame.filename).name}, line {frame.lineno}: {frame.line}" for frame in frames][-TRACEBACK_LINES:]
 
-    def _warn(self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    def _warn(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: object = None,
+    ) -> None:
         """Send a warning of a line of the learner's."""
         self._warned += filename in self._files
         if filename in self._files and self._warned <= MOST_WARNINGS:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from lab.core.number_format import bytes_
 from lab.exercises.check_result import KILLED
@@ -48,12 +49,13 @@ def followed(work: Callable[[Send], object], seconds: float) -> tuple[list[bytes
     send_end.close()
     os.close(print_end)
     messages, printed, written, end = list[bytes](), b"", 0, ""
-    ends, most = [LAB, answers, output], WAITS * seconds
+    ends, most, is_alive = list[Any]((LAB, answers, output)), WAITS * seconds, True
     deadline = time.monotonic() + most
-    while not end and ((ready := wait(ends, 0.05)) or process.is_alive()):  # a process that it has left may hold the pipes
+    while not end and ((ready := wait(ends, 0.05)) or is_alive):  # a process that it has left may hold the pipes
+        is_alive = process.is_alive()  # what it wrote before it ended is read in the next round
         for each in ready:
             try:
-                content = answers.recv_bytes() if each is answers else os.read(each, 1 << 16)
+                content = os.read(each, 1 << 16) if isinstance(each, int) else answers.recv_bytes()
             except (EOFError, OSError):  # the code may have written there itself
                 content = b""
             if not content and each == LAB:
@@ -61,10 +63,10 @@ def followed(work: Callable[[Send], object], seconds: float) -> tuple[list[bytes
                 os._exit(1)
             if not content:
                 ends.remove(each)
-            elif each is answers:
-                messages.append(content)
-            elif each == output:
+            elif isinstance(each, int):
                 printed, written = (printed + content)[:MOST_PRINTED], written + len(content)
+            else:
+                messages.append(content)
         if written > MOST_OUTPUT:
             end = f"It printed more than {bytes_(MOST_OUTPUT)}."
         elif time.monotonic() > deadline:
