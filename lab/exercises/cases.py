@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from lab.exercises.exercise import NAMES, task_of
+from lab.exercises.exercise import NAMES, reference_of
 from lab.exercises.material import Material
 from models.trace import Trace
 
@@ -38,7 +38,7 @@ def _learn_merges(material: Material) -> list[Case]:
 
 
 def _encode(material: Material) -> list[Case]:
-    merges = task_of("learn_merges").reference(material.text[:3000], 40)
+    merges = reference_of("learn_merges")(material.text[:3000], 40)
     return [
         Case("the prompt by 40 merges of the text", (material.prompt.encode(), merges)),
         Case("the text abc, where the later pair was learned first", (b"abc", [(98, 99), (97, 98)])),

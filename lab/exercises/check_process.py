@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from lab.core.visible_text import visible
 from lab.exercises.check_result import NOT_REACHED, CaseResult, CheckRequest, CheckResult, problem_of
 from lab.exercises.comparison import difference
-from lab.exercises.exercise import Function, Task, task_of
+from lab.exercises.exercise import Function, reference_of, wrong_versions
 from lab.exercises.learner_code import DECODER, LearnerCode, Told, called, executed, plain
 from lab.exercises.own_process import Send, followed
 from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
@@ -57,8 +57,9 @@ def copied(case: "Case") -> tuple[Any, ...]:
 
 def check(request: CheckRequest) -> CheckResult:
     """Have the learner's function called for each case, and say what is wrong with what it returns."""
-    task = task_of(request.name)
-    cases = task.cases(material_of(request))
+    from lab.exercises.cases import CASES
+
+    cases = CASES[request.name](material_of(request))
 
     def work(send: Send) -> None:
         code, functions = LearnerCode((request.file, *request.mine.values()), send), dict[str, Function]()
@@ -74,7 +75,7 @@ def check(request: CheckRequest) -> CheckResult:
     result, end, (loading, *calls) = followed_by(request, work)
     if loading.error:
         return replace(result, problem=loading.error, traceback=loading.traceback)
-    right = [plain(task.reference(*copied(case))) for case in cases]
+    right = [plain(reference_of(request.name)(*copied(case))) for case in cases]
     sentences = [*map(wrong_with, right, calls), end, *[NOT_REACHED] * len(cases)]
     results = [CaseResult(case.name, sentence) for case, sentence in zip(cases, sentences, strict=False)]
     problem, before = problem_of(results), problem_of(results[: len(calls)])
@@ -87,7 +88,7 @@ def check(request: CheckRequest) -> CheckResult:
     differ = difference(right[at], calls[at].value).apart if not calls[at].error else None
     return replace(
         result,
-        mistake=known_mistake(task, cases, calls) if len(calls) == len(cases) else "",
+        mistake=known_mistake(request.name, cases, calls) if len(calls) == len(cases) else "",
         traceback=calls[at].traceback,
         apart=differ,
         number=cases[at].number.format(*differ.index) if differ is not None else "",
@@ -132,7 +133,7 @@ def wrong_with(right: Any, told: Told) -> str:
     return f"{IN_PLACE} {differs}".strip() if told.changes_arguments else differs
 
 
-def known_mistake(task: Task, cases: "Sequence[Case]", calls: Sequence[Told]) -> str:
+def known_mistake(name: str, cases: "Sequence[Case]", calls: Sequence[Told]) -> str:
     """The sentence on the wrong version that returns the same in all cases; "" where none does."""
 
     def returns_same(version: Function) -> bool:
@@ -146,7 +147,7 @@ def known_mistake(task: Task, cases: "Sequence[Case]", calls: Sequence[Told]) ->
                 return False
         return True
 
-    return next((sentence for sentence, version in task.wrong if returns_same(version)), "")
+    return next((sentence for sentence, version in wrong_versions(name) if returns_same(version)), "")
 
 
 if __name__ == "__main__":

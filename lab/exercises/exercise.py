@@ -10,17 +10,13 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.lessons.translation import language, read_in_language
-
-if TYPE_CHECKING:
-    from lab.exercises.cases import Case
-    from lab.exercises.material import Material
 
 NAMES = (
     *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
@@ -81,16 +77,6 @@ class Words:
         paragraphs = inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")
         lines = (" ".join(paragraph.split("\n")) for paragraph in paragraphs)
         return "\n\n".join((f"def {self.name}({ast.unparse(function.args)}):", *lines))
-
-
-@dataclass(frozen=True)
-class Task:
-    """The code of an exercise."""
-
-    reference: Function
-    cases: "Callable[[Material], Sequence[Case]]"
-    wrong: Sequence[tuple[str, Function]]
-    """Wrong versions, each with the sentence that says what is wrong with it."""
 
 
 FORM = re.compile(
@@ -172,10 +158,15 @@ def training_code() -> str:
 
 
 @cache
-def task_of(name: str) -> Task:
-    """The code of an exercise; loads torch."""
-    from lab.exercises.cases import CASES
+def reference_of(name: str) -> Function:
+    """The function of an exercise as the lab has it, the plain solution."""
+    return defined(name, words_of(name).solution, _before(name))
 
-    words, before = words_of(name), {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
-    wrong = [(sentence, defined(name, code, before)) for sentence, code in words.mistakes]
-    return Task(defined(name, words.solution, before), CASES[name], wrong)
+
+def wrong_versions(name: str) -> list[tuple[str, Function]]:
+    """Wrong versions of an exercise, each with the sentence that says what is wrong with it."""
+    return [(sentence, defined(name, code, _before(name))) for sentence, code in words_of(name).mistakes]
+
+
+def _before(name: str) -> dict[str, Function]:
+    return {other: reference_of(other) for other in NAMES[: NAMES.index(name)]}

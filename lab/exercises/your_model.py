@@ -13,7 +13,7 @@ import numpy as np
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
-from lab.exercises.exercise import NAMES, Function, defined, task_of, training_code, words_of
+from lab.exercises.exercise import NAMES, Function, defined, reference_of, training_code, words_of
 from lab.exercises.learner_code import executed
 from lab.views.blocks import Parity
 
@@ -110,7 +110,7 @@ def assembled(mine: Mapping[str, str], called: Callable[[str], object] | None = 
             function = executed(name, Path(mine[name]))
             functions[name] = function if called is None else _told(name, function, called)
         else:
-            functions[name] = task_of(name).reference if called is None else defined(name, words_of(name).solution, functions)
+            functions[name] = reference_of(name) if called is None else defined(name, words_of(name).solution, functions)
         sys.modules[name] = module = types.ModuleType(name)
         setattr(module, name, functions[name])
     return functions
@@ -155,7 +155,7 @@ def your_model(mine: Mapping[str, str], material: "Material") -> YourModel:
     logits, first = your_forward_pass(functions, used, material)
     shares = [each[-1].double().softmax(-1) for each in (logits, material.trace["logits"])]
     predictions = [(material.decoded([int(each.argmax())]), float(each.max())) for each in shares]
-    lab = {name: task_of(name).reference for name in NAMES}
+    lab = {name: reference_of(name) for name in NAMES}
     written = [written_by(each, material) for each in (functions, lab)]
     losses, untrained, cannot_train = list[tuple[float, float]](), "", False
     if not material.run.tokens_path.exists():
@@ -210,7 +210,7 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
         chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
         loss = training_step(ids, chosen, weights, averages, step)
         optimizer.zero_grad()
-        inputs, targets = task_of("windows").reference(ids, chosen, CONTEXT)
+        inputs, targets = reference_of("windows")(ids, chosen, CONTEXT)
         right = lab.loss(inputs, targets)
         right.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

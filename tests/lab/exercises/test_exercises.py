@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.exercises.cases import CASES
 from lab.exercises.check import check_file, use_passing
 from lab.exercises.check_process import copied, known_mistake, wrong_with
 from lab.exercises.comparison import difference
-from lab.exercises.exercise import NAMES, task_of, words_of
+from lab.exercises.exercise import NAMES, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
 from lab.exercises.learner_code import DECODER, ENCODER, NotDefinedError, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
@@ -53,23 +54,22 @@ def results(version: Any, cases: Any) -> list[Told]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_one(name: str, material: Material) -> None:
-    task = task_of(name)
-    cases = task.cases(material)
-    right = [plain(REFERENCES.get(name, task.reference)(*copied(case))) for case in cases]
+    cases, wrong_ones = CASES[name](material), wrong_versions(name)
+    right = [plain(REFERENCES.get(name, reference_of(name))(*copied(case))) for case in cases]
     failed = set[int]()
-    for sentence, version in task.wrong:
+    for sentence, version in wrong_ones:
         found = results(version, cases)
         wrong = {at for at, (one, told) in enumerate(zip(right, found, strict=True)) if wrong_with(one, told)}
         assert wrong, sentence
         failed |= wrong
-        assert known_mistake(task, list(cases), found) == sentence
+        assert known_mistake(name, cases, found) == sentence
     assert failed == set(range(len(cases)))
-    assert not any(map(wrong_with, right, results(task.reference, cases))), "the plain solution is right"
-    assert len(task.wrong) >= (8 if 6 <= words_of(name).number <= 13 else 4)
+    assert not any(map(wrong_with, right, results(reference_of(name), cases))), "the plain solution is right"
+    assert len(wrong_ones) >= (8 if 6 <= words_of(name).number <= 13 else 4)
 
 
 def test_solutions_that_are_the_labs_own_version_do_as_another_code_does(material: Material) -> None:
-    count, learn, encode, windows, embed = (task_of(name).reference for name in NAMES[:5])
+    count, learn, encode, windows, embed = (reference_of(name) for name in NAMES[:5])
     text = material.text[:500].decode()
     merges = learn(text.encode(), 20)
     for new, pair in enumerate(merges, 256):
