@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from lab.exercises.exercise import NAMES, reference_of
+from lab.exercises.exercise import reference_of
 from lab.exercises.material import Material
 from models.trace import Trace
 
@@ -20,7 +20,7 @@ class Case:
     """What Inspect calls a number of the result, with {0}, {1} … in place of its indices; "" where it explains none of them."""
 
 
-def _count_pairs(material: Material) -> list[Case]:
+def count_pairs(material: Material) -> list[Case]:
     return [
         Case("the bytes of the text's beginning", (list(material.text[:2000]),)),
         Case("the text aaa", ([97, 97, 97],)),
@@ -28,7 +28,7 @@ def _count_pairs(material: Material) -> list[Case]:
     ]
 
 
-def _learn_merges(material: Material) -> list[Case]:
+def learn_merges(material: Material) -> list[Case]:
     return [
         Case("10 merges of the text's beginning", (material.text[:3000], 10)),
         Case("2 merges of abab", (b"abab", 2)),
@@ -37,7 +37,7 @@ def _learn_merges(material: Material) -> list[Case]:
     ]
 
 
-def _encode(material: Material) -> list[Case]:
+def encode(material: Material) -> list[Case]:
     merges = reference_of("learn_merges")(material.text[:3000], 40)
     return [
         Case("the prompt by 40 merges of the text", (material.prompt.encode(), merges)),
@@ -47,7 +47,7 @@ def _encode(material: Material) -> list[Case]:
     ]
 
 
-def _windows(material: Material) -> list[Case]:
+def windows(material: Material) -> list[Case]:
     ids = material.text_ids[:200]
     return [
         Case("three windows of the text", (ids, [0, 17, 90], 16)),
@@ -61,11 +61,11 @@ def _of_ids(material: Material, number: str, *rest: Any) -> list[Case]:
     return [Case("your prompt", (prompt, *rest), number), Case("one token", (one, *rest)), Case("a full context", (full, *rest))]
 
 
-def _embed(material: Material) -> list[Case]:
+def embed(material: Material) -> list[Case]:
     return _of_ids(material, "blocks.0.resid_pre[{0},{1}]", material.weights["wte.weight"], material.weights["wpe.weight"])
 
 
-def _softmax(material: Material) -> list[Case]:
+def softmax(material: Material) -> list[Case]:
     scores, last = material.vectors("attn.attn_scores"), len(material.ids) - 1
     return [
         Case("the scores of head 1.1 at your prompt", (scores[0],), "blocks.0.attn.pattern[0,{0},{1}]"),
@@ -78,7 +78,7 @@ def _softmax(material: Material) -> list[Case]:
     ]
 
 
-def _layer_norm(material: Material) -> list[Case]:
+def layer_norm(material: Material) -> list[Case]:
     gain, bias = material.weights["h.0.ln_1.weight"], material.weights["h.0.ln_1.bias"]
     stream = material.vectors("resid_pre")
     return [
@@ -91,7 +91,7 @@ def _layer_norm(material: Material) -> list[Case]:
     ]
 
 
-def _head(material: Material) -> list[Case]:
+def head(material: Material) -> list[Case]:
     layer = material.run.config.model.layers - 1
     q, k, v = (material.vectors(f"attn.{name}", layer)[:, 0] for name in "qkv")
     full = torch.Generator().manual_seed(1)
@@ -104,7 +104,7 @@ def _head(material: Material) -> list[Case]:
     ]
 
 
-def _attention(material: Material) -> list[Case]:
+def attention(material: Material) -> list[Case]:
     layer = material.run.config.model.layers - 1
     weights, x = material.of_layer("attn", layer), material.vectors("ln1.out", layer)
     generator = torch.Generator().manual_seed(1)
@@ -117,7 +117,7 @@ def _attention(material: Material) -> list[Case]:
     ]
 
 
-def _mlp(material: Material) -> list[Case]:
+def mlp(material: Material) -> list[Case]:
     weights, x = material.of_layer("mlp"), material.vectors("ln2.out")
     wide = torch.linspace(-6, 6, 4 * x.shape[1])
     return [
@@ -127,11 +127,11 @@ def _mlp(material: Material) -> list[Case]:
     ]
 
 
-def _gpt(material: Material) -> list[Case]:
+def gpt(material: Material) -> list[Case]:
     return _of_ids(material, "logits[{0},{1}]", material.weights, material.heads)
 
 
-def _cross_entropy(material: Material) -> list[Case]:
+def cross_entropy(material: Material) -> list[Case]:
     logits = material.trace["logits"].float()
     targets = torch.tensor([*material.ids[1:], material.ids[0]])
     return [
@@ -141,7 +141,7 @@ def _cross_entropy(material: Material) -> list[Case]:
     ]
 
 
-def _adamw(material: Material) -> list[Case]:
+def adamw(material: Material) -> list[Case]:
     w = material.weights["h.0.attn.c_proj.weight"]
     generator = torch.Generator().manual_seed(1)
     g, m = (torch.randn(w.shape, generator=generator) * 1e-3 for _ in range(2))
@@ -156,7 +156,7 @@ def _adamw(material: Material) -> list[Case]:
     ]
 
 
-def _sample(material: Material) -> list[Case]:
+def sample(material: Material) -> list[Case]:
     logits = material.trace["logits"][-1].float()
     return [
         Case("temperature 0.5", (logits, 0.9, 0.5)),
@@ -170,7 +170,7 @@ def _sample(material: Material) -> list[Case]:
     ]
 
 
-def _next_logits(material: Material) -> list[Case]:
+def next_logits(material: Material) -> list[Case]:
     ids, layers = material.full, range(material.run.config.model.layers)
     full = Trace(material.loaded[0], ids)
     cache = torch.stack([full[f"blocks.{layer}.attn.{part}"].float().flatten(1) for layer in layers for part in "kv"])
@@ -186,13 +186,11 @@ def _next_logits(material: Material) -> list[Case]:
     ]
 
 
-CASES = dict(
-    zip(
-        NAMES,
-        (
-            *(_count_pairs, _learn_merges, _encode, _windows, _embed, _softmax, _layer_norm, _head, _attention, _mlp),
-            *(_gpt, _cross_entropy, _adamw, _sample, _next_logits),
-        ),
-        strict=True,
+CASES = {
+    each.__name__: each
+    for each in (
+        *(count_pairs, learn_merges, encode, windows, embed, softmax, layer_norm, head, attention, mlp),
+        *(gpt, cross_entropy, adamw, sample, next_logits),
     )
-)
+}
+"""Of each exercise the function that gives its cases."""

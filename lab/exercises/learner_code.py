@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from lab.core.errors import UserError
 from lab.exercises.exercise import NAMES
 
 TRACEBACK_LINES = 8
@@ -32,10 +33,6 @@ SENTENCES: tuple[tuple[type[BaseException], str, str], ...] = (
 
 ARRAY = 1
 """Number of a kind of values that msgpack does not know."""
-
-
-class NotDefinedError(Exception):
-    """Error: a file does not define the function of its exercise."""
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,11 +89,11 @@ class LearnerCode:
 
 
 def executed(name: str, file: Path) -> Callable[..., Any]:
-    """The function that a file defines. Raises what its code raises, and NotDefinedError where it does not define it."""
+    """The function that a file defines. Raises what its code raises, and UserError where it does not define it."""
     values: dict[str, Any] = {"__name__": name, "__file__": str(file)}
     exec(compile(file.read_bytes(), str(file), "exec"), values)
     if not callable(values.get(name)):
-        raise NotDefinedError(f"The file has to define a function called {name}.")
+        raise UserError(f"The file has to define a function called {name}.")
     function: Callable[..., Any] = values[name]
     return function
 
@@ -150,7 +147,7 @@ DECODER = msgspec.msgpack.Decoder(Told, ext_hook=_unpacked)
 
 def described(error: BaseException) -> str:
     """What an error of the learner's code means, in a sentence."""
-    if isinstance(error, NotDefinedError):
+    if isinstance(error, UserError):
         return str(error)
     if isinstance(error, SyntaxError):
         return f"Line {error.lineno} is no Python: {error.msg}." if error.lineno else f"It is no Python: {error.msg}."

@@ -75,12 +75,10 @@ def followed(work: Callable[[Send], object], seconds: float) -> tuple[list[bytes
         os.killpg(process.pid or 0, signal.SIGKILL)  # it, or what it has left
     process.join()
     code = process.exitcode or 0
-    if not end and code == -signal.SIGXCPU:
-        end = f"It took longer than {seconds:g} s of processor time: {ENDLESS}."
-    elif not end and code == -signal.SIGKILL:
-        end = KILLED.format(seconds)
-    ended = f"{ENDED} ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})."
-    return messages, printed.decode(errors="replace"), end or ended
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    late = f"It took longer than {seconds:g} s of processor time: {ENDLESS}."
+    known = {-signal.SIGXCPU: late, -signal.SIGKILL: KILLED.format(seconds)}
+    return messages, printed.decode(errors="replace"), end or known.get(code, f"{ENDED} ({how}).")
 
 
 def _work(work: Callable[[Send], object], send_end: Connection, print_end: int, seconds: float) -> None:

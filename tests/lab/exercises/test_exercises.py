@@ -24,7 +24,7 @@ from lab.exercises.check_process import copied, known_mistake, wrong_with
 from lab.exercises.comparison import difference
 from lab.exercises.exercise import NAMES, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
-from lab.exercises.learner_code import DECODER, ENCODER, NotDefinedError, Told, described, executed, plain
+from lab.exercises.learner_code import DECODER, ENCODER, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
 from lab.exercises.material import Material
 from lab.exercises.your_model import STEPS
@@ -255,7 +255,7 @@ def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> 
 def test_a_file_that_is_no_python_is_said_to_be(tmp_path: Path, source: bytes, problem: str) -> None:
     file = tmp_path / "06_softmax.py"
     file.write_bytes(source)
-    with pytest.raises((SyntaxError, NotDefinedError)) as caught:
+    with pytest.raises((SyntaxError, UserError)) as caught:
         executed("softmax", file)
     assert problem in described(caught.value)
 
