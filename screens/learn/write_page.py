@@ -232,11 +232,12 @@ class WritePage(ReadingPage):
     def _open(self) -> None:
         self.add_class("-reading")
         self.view.focus()
+        self.call_after_refresh(self._show_from_top)  # the focus scrolls to the cursor, past what the check has found
 
     @on(BlockView.SpotChanged)
     def _tell_spot(self, message: BlockView.SpotChanged) -> None:
         message.stop()
-        if message.spot is not None:
+        if message.spot is not None and message.spot.description:
             self._say(message.spot.description)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
