@@ -17,7 +17,7 @@ RUN_BY_USERS = [
 PICKLES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 UNPICKLES = Path("lab/exchange/hugging_face/weights_files.py")
 """The one module that reads a pickle: weights that the user asked to convert, by torch's loader for weights alone."""
-RUN_CODE = (Path("lab/exercises/check_process.py"), Path("lab/exercises/exercise.py"))
+RUN_CODE = (Path("lab/exercises/learner_code.py"), Path("lab/exercises/exercise.py"))
 """The two modules that run code: a file that the learner has written and asks to be checked, in a process of its own; and there,
 too, the solutions and known mistakes in the words of the lab's own exercises."""
 CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "subprocess.getoutput"}

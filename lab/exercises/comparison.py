@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,40 +20,47 @@ STEADY = 1e-4
 Array = NDArray[Any]
 
 
-class NotComparableError(Exception):
-    """Error: a result is of another kind than the right one; the message says which was expected."""
+class Apart(msgspec.Struct, frozen=True):
+    """A part of two matrices that differ, yours and the right one, around the first number that does."""
+
+    yours: Values
+    right: Values
+    first: tuple[int, int]
+    """Row and column of the first number of the part."""
+    at: tuple[int, int]
+    """Row and column, in the part, of the first number that differs."""
+    index: tuple[int, ...]
+    """Its index in the whole result."""
 
 
-def plain(value: Any) -> Any:
-    """A result as numbers alone: tensors and lists of numbers as arrays, tuples as lists of results, dicts as they are."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        return np.asarray(value.float().numpy() if value.is_floating_point() else value.numpy())
-    if isinstance(value, tuple):
-        return [plain(each) for each in value]
-    return value
+ROWS, COLUMNS = 32, 64
+"""Of the part: what does not fit on a screen is left out."""
 
 
-def difference(right: Any, found: Any) -> str:
-    """How a result differs from the right one, in words; "" where it does not beyond rounding. Both as `plain` gives them."""
-    try:
-        return _difference(right, found)
-    except NotComparableError as error:
-        return str(error)
+@dataclass(frozen=True)
+class Difference:
+    """How a result differs from the right one."""
+
+    words: str = ""
+    """"" where it does not beyond rounding."""
+    apart: Apart | None = None
+    """Where they can be laid side by side."""
 
 
-def _difference(right: Any, found: Any) -> str:
+def difference(right: Any, found: Any) -> Difference:
+    """How a result differs from the right one; of several results, the first that does. Both are numbers alone, in arrays, lists
+    of results or dicts; what is of another type is the name of its type."""
     if isinstance(right, Mapping):
-        return _of_dicts(right, found)
+        return Difference(_of_dicts(right, found))
     if isinstance(right, list) and any(isinstance(each, np.ndarray) for each in right):  # several results
         if not isinstance(found, list | tuple) or len(found) != len(right):
-            raise NotComparableError(f"It has to return {counted(len(right), 'result')}; it returned {_kind(found)}.")
-        for at, (one, other) in enumerate(zip(right, found, strict=True)):
-            if differs := _difference(one, other):
-                return f"In result {at + 1} of {len(right)}: {differs}"
-        return ""
+            return Difference(f"It has to return {counted(len(right), 'result')}; it returned {_kind(found)}.")
+        for at, (one, other) in enumerate(zip(right, found, strict=True), 1):
+            if (differs := difference(one, other)).words:
+                return Difference(f"In result {at} of {len(right)}: {differs.words}", differs.apart)
+        return Difference()
     if isinstance(right, list):
-        return _of_lists(right, found)
+        return Difference(_of_lists(right, found))
     return _of_arrays(np.asarray(right), found)
 
 
@@ -62,9 +69,9 @@ def _kind(value: Any) -> str:
         return "nothing (is `return` missing?)"
     if isinstance(value, np.ndarray):
         return f"{'' if value.dtype.kind in 'biuf' else f'{value.dtype} '}numbers of shape {_shape(value)}"
-    if isinstance(value, list | tuple | dict):
+    if isinstance(value, list | dict):
         return f"a {type(value).__name__} of {whole(len(value))}"
-    return f"a value of type {type(value).__name__}"
+    return f"a value of type {value if isinstance(value, str) else type(value).__name__}"
 
 
 def _shape(array: Array) -> str:
@@ -73,7 +80,7 @@ def _shape(array: Array) -> str:
 
 def _of_dicts(right: Mapping[Any, Any], found: Any) -> str:
     if not isinstance(found, Mapping):
-        raise NotComparableError(f"It has to return a dict; it returned {_kind(found)}.")
+        return f"It has to return a dict; it returned {_kind(found)}."
     if dict(found) == dict(right):
         return ""
     missing, extra = [key for key in right if key not in found], [key for key in found if key not in right]
@@ -92,7 +99,7 @@ def _count(keys: Sequence[Any], word: str) -> str:
 
 def _of_lists(right: list[Any], found: Any) -> str:
     if not isinstance(found, list | tuple | np.ndarray):
-        raise NotComparableError(f"It has to return a list; it returned {_kind(found)}.")
+        return f"It has to return a list; it returned {_kind(found)}."
     other = [
         tuple(each) if isinstance(each, list | tuple) else each
         for each in (found.tolist() if hasattr(found, "tolist") else found)
@@ -106,39 +113,43 @@ def _of_lists(right: list[Any], found: Any) -> str:
     return f"It has {counted(len(other), 'item')}, and has to have {len(right)}{rest}."
 
 
-def _of_arrays(right: Array, found: Any) -> str:
+def _of_arrays(right: Array, found: Any) -> Difference:
+    if isinstance(found, list) and (
+        (right.dtype.kind == "f" and right.ndim > 1) or any(getattr(each, "ndim", 0) for each in found)
+    ):
+        return Difference("It returned several parts, and has to return one array: torch.stack or torch.tensor makes it.")
     try:
-        is_matrix = right.dtype.kind == "f" and right.ndim > 1
-        if isinstance(found, list) and (is_matrix or any(getattr(each, "ndim", 0) for each in found)):
-            raise NotComparableError(
-                "It returned several parts, and has to return one array: torch.stack or torch.tensor makes it."
-            )
         other = np.asarray(found)
         if right.dtype.kind in "iu" and other.dtype.kind == "f":
-            raise NotComparableError("It has to return whole numbers; these are floats, by which no row can be looked up.")
+            return Difference("It has to return whole numbers; these are floats, by which no row can be looked up.")
         if other.dtype.kind not in "biuf":
             raise TypeError("these are no real numbers")
         other, right = other.astype(np.float64), right.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise NotComparableError(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.") from error
+    except (TypeError, ValueError):
+        return Difference(f"It has to return numbers of shape {_shape(right)}; it returned {_kind(found)}.")
     if other.shape != right.shape:
         turned = " It is the transpose's shape." if other.shape == right.shape[::-1] and right.ndim > 1 else ""
-        raise NotComparableError(f"Its shape is {_shape(other)}, and has to be {_shape(right)}.{turned}")
+        return Difference(f"Its shape is {_shape(other)}, and has to be {_shape(right)}.{turned}")
+    differ = _differing(right, other)
+    if not differ.any():
+        return Difference()
     bad = ~np.isfinite(other) & np.isfinite(right)
-    if bad.any():
-        at = tuple(int(each) for each in np.argwhere(bad)[0])
-        words = f"{counted(int(bad.sum()), 'number')} of {whole(other.size)} {'is' if bad.sum() == 1 else 'are'} NaN or infinite"
-        return f"{words}, the first{_place(at)}."
-    differ = differing(right, other)
-    return _in_words(right, other, differ) if differ.any() else ""
+    if not bad.any():
+        return Difference(_in_words(right, other, differ), _apart(right, other, differ))
+    words = f"{counted(int(bad.sum()), 'number')} of {whole(other.size)} {'is' if bad.sum() == 1 else 'are'} NaN or infinite"
+    return Difference(f"{words}, the first{_place(_first(bad))}.", _apart(right, other, differ))
 
 
-def differing(right: Array, other: Array) -> NDArray[np.bool_]:
+def _differing(right: Array, other: Array) -> NDArray[np.bool_]:
     """The places where two arrays differ beyond rounding."""
     most = TOLERANCE * max(1.0, float(np.abs(right[np.isfinite(right)]).max(initial=0.0)))
     with np.errstate(invalid="ignore"):
         differ: NDArray[np.bool_] = ~((right == other) | (np.isnan(right) & np.isnan(other)) | (np.abs(right - other) <= most))
     return differ
+
+
+def _first(places: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(int(each) for each in np.argwhere(places)[0])
 
 
 def _place(at: tuple[int, ...]) -> str:
@@ -147,7 +158,7 @@ def _place(at: tuple[int, ...]) -> str:
 
 def _in_words(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     """The first number that differs, and what all of them have in common, if anything."""
-    at = tuple(int(each) for each in np.argwhere(apart)[0])
+    at = _first(apart)
     wrong, wanted = (significant(float(each[at])) for each in (other, right))
     if wrong == wanted or bool((right == np.round(right)).all()):
         wrong, wanted = (f"{float(each[at]):.7g}" for each in (other, right))
@@ -184,38 +195,11 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
     return f" {whole(int(apart.sum()))} of {counted(right.size, 'number')} {'differs' if apart.sum() == 1 else 'differ'}."
 
 
-class Apart(msgspec.Struct, frozen=True):
-    """A part of two matrices that differ, yours and the right one, around the first number that does."""
-
-    yours: Values
-    right: Values
-    first: tuple[int, int]
-    """Row and column of the first number of the part."""
-    at: tuple[int, int]
-    """Row and column, in the part, of the first number that differs."""
-    index: tuple[int, ...]
-    """Its index in the whole result."""
-
-
-ROWS, COLUMNS = 32, 64
-"""Of the part: what does not fit on a screen is left out."""
-
-
-def apart(right: Any, found: Any) -> Apart | None:
-    """The part of two results, of the first that differ where there are several; None where they cannot be laid side by side."""
-    if isinstance(right, list) and isinstance(found, list) and any(isinstance(each, np.ndarray) for each in right):
-        return next((apart(one, other) for one, other in zip(right, found, strict=False) if difference(one, other)), None)
-    with suppress(TypeError, ValueError, NotComparableError):
-        other = np.asarray(found, dtype=np.float64)
-        if isinstance(right, np.ndarray) and right.size > 1 and other.shape == right.shape:
-            yours, wanted = (np.atleast_2d(each) for each in (other, right.astype(np.float64)))
-            if not (differ := differing(wanted, yours)).any():
-                return None
-            index = tuple(int(each) for each in np.argwhere(differ)[0])
-            *outer, row, column = index
-            top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
-            rows, columns = slice(top, top + ROWS), slice(left, left + COLUMNS)
-            yours, wanted = (each[tuple(outer)][rows, columns] for each in (yours, wanted))
-            at = row - top, column - left
-            return Apart(Values.of(yours), Values.of(wanted), (top, left), at, index[-right.ndim :])
-    return None
+def _apart(right: Array, other: Array, differ: NDArray[np.bool_]) -> Apart | None:
+    if right.size == 1:
+        return None
+    *outer, row, column = index = _first(np.atleast_2d(differ))
+    top, left = row // ROWS * ROWS, column // COLUMNS * COLUMNS
+    part: tuple[int | slice, ...] = (*outer, slice(top, top + ROWS), slice(left, left + COLUMNS))
+    yours, wanted = (Values.of(np.atleast_2d(each)[part]) for each in (other, right))
+    return Apart(yours, wanted, (top, left), (row - top, column - left), index[-right.ndim :])

@@ -1,30 +1,22 @@
 """Exercise: what it asks, the lab's own version, the cases that it is checked on, and wrong versions that are known.
 
-One is made of two files in `tasks`. NAME.md has its title, the lesson that explains it, words, the template of the learner's
-file, three hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and
-below it the changes that make the solution wrong so, or a whole function. NAME.py has
-
-    NAME        the function as the lab computes it; where there is none, it is the plain solution
-    cases       a function that takes a `Material` and gives the `Case`s
-
-To add one, write both and put its name into `NAMES`.
+Its words are a file of `tasks`, NAME.md: its title, the lesson that explains it, words, the template of the learner's file, three
+hints, a plain solution, which may call the functions of exercises before it, and known mistakes: each a sentence, and below it
+the changes that make the solution wrong so, or a whole function. `cases` has what it is checked on. To add one, write both and
+put its name into `NAMES`; the tests compare the solution with the model's own code, or torch's.
 """
 
 import ast
-import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.lessons.translation import language, read_in_language
-
-if TYPE_CHECKING:
-    from lab.exercises.material import Case, Material
 
 NAMES = (
     *("count_pairs", "learn_merges", "encode", "windows", "embed", "softmax", "layer_norm", "head", "attention", "mlp"),
@@ -85,16 +77,6 @@ class Words:
         paragraphs = inspect.cleandoc(ast.get_docstring(function) or "").split("\n\n")
         lines = (" ".join(paragraph.split("\n")) for paragraph in paragraphs)
         return "\n\n".join((f"def {self.name}({ast.unparse(function.args)}):", *lines))
-
-
-@dataclass(frozen=True)
-class Task:
-    """The code of an exercise."""
-
-    reference: Function
-    cases: "Callable[[Material], Sequence[Case]]"
-    wrong: Sequence[tuple[str, Function]]
-    """Wrong versions, each with the sentence that says what is wrong with it."""
 
 
 FORM = re.compile(
@@ -176,10 +158,15 @@ def training_code() -> str:
 
 
 @cache
-def task_of(name: str) -> Task:
-    """The code of an exercise; loads torch."""
-    module = importlib.import_module(f"lab.exercises.tasks.{name}")
-    before = {other: task_of(other).reference for other in NAMES[: NAMES.index(name)]}
-    wrong = [(sentence, defined(name, code, before)) for sentence, code in words_of(name).mistakes]
-    reference = getattr(module, name, None) or defined(name, words_of(name).solution, before)
-    return Task(reference, module.cases, wrong)
+def reference_of(name: str) -> Function:
+    """The function of an exercise as the lab has it, the plain solution."""
+    return defined(name, words_of(name).solution, _before(name))
+
+
+def wrong_versions(name: str) -> list[tuple[str, Function]]:
+    """Wrong versions of an exercise, each with the sentence that says what is wrong with it."""
+    return [(sentence, defined(name, code, _before(name))) for sentence, code in words_of(name).mistakes]
+
+
+def _before(name: str) -> dict[str, Function]:
+    return {other: reference_of(other) for other in NAMES[: NAMES.index(name)]}

@@ -28,13 +28,6 @@ def file_of(folder: Path, name: str) -> Path:
     return folder / words_of(name).file_name
 
 
-def changed_at(file: Path) -> float:
-    """When a file was last changed, in seconds since 1970; 0 where there is none."""
-    with suppress(OSError):
-        return file.stat().st_mtime
-    return 0.0
-
-
 def begin(folder: Path, name: str) -> Path:
     """The learner's file of an exercise, made from the template where there is none. Raises UserError."""
     file = file_of(folder, name)

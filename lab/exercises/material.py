@@ -1,8 +1,7 @@
-"""Material of the checks, and their cases: a run's weights, prompt and text, with every value of its forward pass."""
+"""Material of the checks: a run's weights, prompt and text, with every value of its forward pass."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from torch import Tensor
 
@@ -13,16 +12,6 @@ from models.gpt import GPT
 from models.trace import Trace
 
 TEXT_TOKENS = 4096
-
-
-@dataclass(frozen=True)
-class Case:
-    """Arguments to call the function with, and what they are, in words."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    number: str = ""
-    """What Inspect calls a number of the result, with {0}, {1} … in place of its indices; "" where it explains none of them."""
 
 
 @dataclass(frozen=True)

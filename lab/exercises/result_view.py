@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from lab.core.number_format import fixed
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.comparison import Apart
 from lab.exercises.exercise import YOUR_MODEL, Words
 from lab.exercises.your_model import BATCH, COMPARED, CONTEXT, YourModel
@@ -13,6 +13,7 @@ from lab.lessons.lesson import FOLDER, titles
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 
 INDENT = re.compile(r"(?m)^ +")
+MARKED = "In Inspect ✓ marks what it computes. "
 EVERY = 10
 """Steps of the training between two rows."""
 BEFORE = (
@@ -32,7 +33,7 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
     if result is not None:
         sentence = (
             " ".join(filter(None, (result.mistake, result.problem)))
-            or f"✓ It passes. “{YOUR_MODEL}”, last in the list, uses what passes."
+            or f"✓ It passes. {MARKED if words.stages else ''}“{YOUR_MODEL}”, last in the list, uses what passes."
         )
         blocks += _found(result)
     blocks += [Paragraph(f"{words.text} (Lesson: {titles(FOLDER)[words.lesson]}.)"), Paragraph(words.asked)]
@@ -42,7 +43,7 @@ def exercise_view(words: Words, result: CheckResult | None, hints: int) -> View:
 def _found(result: CheckResult) -> list[Block]:
     blocks: list[Block] = [_panels(result.apart)] if result.apart is not None else []
     blocks += [Paragraph("\n".join(result.traceback))] if result.traceback else []
-    blocks += [Paragraph(result.what_it_printed)] if result.printed else []
+    blocks += map(Paragraph, result.output)
     if len(result.cases) > 1:
         rows = [[Cell(case.mark), Cell(case.name, note=case.sentence)] for case in result.cases]
         blocks.append(Table([Column("", "left"), Column("checked on", "left")], rows))

@@ -1,7 +1,6 @@
 """Your model: forward pass, training and writing by the learner's functions where they pass, else by the lab's."""
 
 import random
-import re
 import sys
 import types
 from collections.abc import Callable, Collection, Mapping
@@ -14,7 +13,8 @@ import numpy as np
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
-from lab.exercises.exercise import NAMES, Function, defined, task_of, training_code, words_of
+from lab.exercises.exercise import NAMES, Function, defined, reference_of, training_code, words_of
+from lab.exercises.learner_code import executed
 from lab.views.blocks import Parity
 
 if TYPE_CHECKING:
@@ -98,25 +98,19 @@ class YourModel(msgspec.Struct, frozen=True):
         return [*found, *filter(None, [self.untrained])]
 
 
-def assembled(
-    mine: Mapping[str, str], executed: Callable[[str, Path], Function], called: Callable[[str], object] | None = None
-) -> dict[str, Function]:
+def assembled(mine: Mapping[str, str], called: Callable[[str], object] | None = None) -> dict[str, Function]:
     """The functions by exercise, the learner's where there is a file, else the lab's, each also as a module to import.
 
-    With `called`, which gets the names of theirs as they are called, those that pass are used wherever they can be: where
-    attention does not pass it is the plain solution, which calls their head, and so on.
+    With `called`, which gets the names of theirs as they are called, theirs are used wherever they can be: where attention does
+    not pass it is the plain solution, which calls their head, and so on.
     """
     functions: dict[str, Function] = {}
-    theirs = set(mine)
     for name in NAMES:
         if name in mine:
             function = executed(name, Path(mine[name]))
             functions[name] = function if called is None else _told(name, function, called)
-        elif called is not None and any(re.search(rf"(?<![.\w]){other}\(", words_of(name).solution) for other in theirs - {name}):
-            functions[name] = defined(name, words_of(name).solution, functions)
-            theirs.add(name)
         else:
-            functions[name] = task_of(name).reference
+            functions[name] = reference_of(name) if called is None else defined(name, words_of(name).solution, functions)
         sys.modules[name] = module = types.ModuleType(name)
         setattr(module, name, functions[name])
     return functions
@@ -152,16 +146,16 @@ def your_forward_pass(
     return logits, ForwardPass([name for name in NAMES if name in used], parity, material.loaded[1])
 
 
-def your_model(mine: Mapping[str, str], executed: Callable[[str, Path], Function], material: "Material") -> YourModel:
+def your_model(mine: Mapping[str, str], material: "Material") -> YourModel:
     """The model put together, and what it does at the prompt. Raises whatever the learner's code raises."""
     import torch
 
     used = set[str]()
-    functions = assembled(mine, executed, used.add)
+    functions = assembled(mine, used.add)
     logits, first = your_forward_pass(functions, used, material)
     shares = [each[-1].double().softmax(-1) for each in (logits, material.trace["logits"])]
     predictions = [(material.decoded([int(each.argmax())]), float(each.max())) for each in shares]
-    lab = {name: task_of(name).reference for name in NAMES}
+    lab = {name: reference_of(name) for name in NAMES}
     written = [written_by(each, material) for each in (functions, lab)]
     losses, untrained, cannot_train = list[tuple[float, float]](), "", False
     if not material.run.tokens_path.exists():
@@ -216,7 +210,7 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
         chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
         loss = training_step(ids, chosen, weights, averages, step)
         optimizer.zero_grad()
-        inputs, targets = task_of("windows").reference(ids, chosen, CONTEXT)
+        inputs, targets = reference_of("windows")(ids, chosen, CONTEXT)
         right = lab.loss(inputs, targets)
         right.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -66,8 +66,10 @@ HELP = (
     "Type here for what has no key: `lens` shows the logit lens of every token and layer, `features` a token as a few "
     "directions and an error, which are fitted in the background where a run has none (`n`); `shade` changes the shading, "
     "`build` builds a head by hand, `guess` hides the next token, or at an attention step the most attended one, until you "
-    "have guessed it. Learn shows your score. Stages that a function of yours computes, which passes in Learn, are marked; "
-    "`yours` compares a forward pass by such functions with the model's.\n\n"
+    "have guessed it. Learn shows your score.\n\n"
+    "`✓` before a stage, and `yours` in the border: a function of yours computes it, which passes on the page *write* of Learn. "
+    "`yours`, typed here, computes a forward pass by such functions; the border then says how far its logits are from the "
+    "model's.\n\n"
     "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
 )
 

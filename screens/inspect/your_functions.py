@@ -15,7 +15,7 @@ from screens.inspect.selection import Selection
 from screens.widgets.forward_pass_list import ForwardPassList
 
 if TYPE_CHECKING:
-    from lab.exercises.check_process import CheckResult
+    from lab.exercises.check_result import CheckResult
     from lab.exercises.your_model import ForwardPass
 
 LOOK_SECONDS = 2.0
@@ -82,8 +82,10 @@ class YourFunctions(InspectPart):
         """Say in the border of the view that its stage is theirs, and how far a forward pass by them is from the model's."""
         question, view = self._question(), self._host.view
         found = self._found.get(question) if question is not None else None
-        whose = "yours" if view.view is not None and view.view.stage in self._list.yours else ""
-        view.remark = whose if found is None else f"{whose or 'by yours'}: {parity_badge(found.parity, short=True)}"
+        if found is not None:
+            view.remark = f"logits by yours: {parity_badge(found.parity, short=True)}"
+        else:
+            view.remark = "yours" if view.view is not None and view.view.stage in self._list.yours else ""
 
     def do_yours(self) -> None:
         self._host.start(self._compare(), "your functions")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -20,10 +18,10 @@ from lab.core.visible_text import visible
 from lab.data.default_prompts import first_prompt
 from lab.exchange.export_files import make_exports_folder, write_new_text
 from lab.exercises.check import check_file, use_passing
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 from lab.exercises.export import my_gpt
-from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, changed_at, file_of, passing, states, write_folder
+from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, checksum, file_of, passing, states, write_folder
 from lab.exercises.result_view import exercise_view, model_view
 from lab.runs.find_runs import open_run
 from lab.runs.home_folder import home
@@ -47,11 +45,12 @@ class WriteList(OptionList):
 
     BORDER_TITLE = "write it yourself"
     HELP = "**The exercises.** Its functions lead from bytes to a GPT-2; each is a file of yours, checked on a real model."
-    BINDINGS = [
+    BINDINGS = described(
         Binding("j", "cursor_down", "Exercise", id="write.next", key_display="j/k", tooltip="The next exercise"),
         Binding("k", "cursor_up", "Previous", id="write.previous", show=False, tooltip="The exercise before"),
         Binding("right,l,space", "select", "Open", id="write.open", key_display="enter", tooltip="Open the exercise"),
-    ]
+        About(rank=70),
+    )
 
 
 class WriteView(BlockView):
@@ -144,8 +143,8 @@ class WritePage(ReadingPage):
         self._hints: dict[str, int] = {}
         self._read = ""
         """The text of the file as it was read into the box."""
-        self._changed: dict[str, float] = {}
-        """When each exercise's file was last changed, as it was checked or first seen."""
+        self._seen: dict[str, str] = {}
+        """Checksum of each exercise's file, as it was checked or first seen."""
         self._states: dict[str, str] = {}
         """What the list shows of each."""
 
@@ -190,9 +189,9 @@ class WritePage(ReadingPage):
         if await in_thread(states, folder) != self._states:
             self._list()
         if name != YOUR_MODEL:
-            changed = await in_thread(changed_at, file_of(folder, name))
-            if self._changed.setdefault(name, changed) != changed:
-                self._changed[name] = changed  # a file that cannot be read is told once
+            now = await in_thread(checksum, file_of(folder, name))
+            if self._seen.setdefault(name, now) != now:
+                self._seen[name] = now  # a file that cannot be read is told once
                 self.action_check()
 
     def watch_is_shown(self, is_shown: bool) -> None:
@@ -233,11 +232,12 @@ class WritePage(ReadingPage):
     def _open(self) -> None:
         self.add_class("-reading")
         self.view.focus()
+        self.call_after_refresh(self._show_from_top)  # the focus scrolls to the cursor, past what the check has found
 
     @on(BlockView.SpotChanged)
     def _tell_spot(self, message: BlockView.SpotChanged) -> None:
         message.stop()
-        if message.spot is not None:
+        if message.spot is not None and message.spot.description:
             self._say(message.spot.description)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -259,7 +259,7 @@ class WritePage(ReadingPage):
             if name == YOUR_MODEL:
                 return use_passing(passing(folder), run.path, first_prompt(run), waiting=waiting)
             file = begin(folder, name)
-            self._changed[name] = changed_at(file)
+            self._seen[name] = checksum(file)
             return check_file(name, file, run.path, first_prompt(run), mine=passing(folder), waiting=waiting)
 
         self.view.wait(True)
@@ -362,15 +362,12 @@ class WritePage(ReadingPage):
 
     @work(group="export", exclusive=True, exit_on_error=True)
     async def action_export(self) -> None:
-        def written() -> Path:
-            return write_new_text(make_exports_folder(home()) / "my_gpt.py", my_gpt(passing(write_folder())))[0]
-
         try:
-            path = await in_thread(written)
+            text = await in_thread(lambda: my_gpt(passing(write_folder())))
+            path = (await in_thread(lambda: write_new_text(make_exports_folder(home()) / "my_gpt.py", text)))[0]
+            self.notify(visible(f"{path} is written: python {path} TEXT"), markup=False)
         except UserError as error:
             self.notify(visible(str(error)), severity="error", markup=False)
-            return
-        self.notify(visible(f"{path} is written: python {path} TEXT"), markup=False)
 
     @work(group="edit", exclusive=True, exit_on_error=True)
     async def action_anew(self) -> None:

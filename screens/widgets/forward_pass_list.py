@@ -1,5 +1,6 @@
 """Forward pass as a list or, where there is room, a drawing of its steps, the current one marked; the logit lens beside each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import ClassVar
@@ -42,7 +43,7 @@ class ForwardPassRow:
     """Norm of the residual stream after the group or the step; None beside the stream."""
 
 
-def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
+def rows_of(steps: Sequence[StageEntry], current: int) -> list[ForwardPassRow]:
     """Every group once, the current one with its steps beneath if it has several."""
     rows: list[ForwardPassRow] = []
     stream: float | None = None
@@ -131,13 +132,8 @@ class ForwardPassList(PieceView):
         self.set_lines([self._pieces(line, line == here) for line in range(len(self._rows))])
         self.show_line(here, margin=1)
 
-    @property
-    def _marked(self) -> list[StageEntry]:
-        """The steps, those by functions of the learner with a mark."""
-        return [replace_fields(each, title=f"yours: {each.title}") if each.stage in self.yours else each for each in self.steps]
-
     def _set_rows(self) -> None:
-        rows = rows_of(self._marked, self.current)
+        rows = rows_of(self.steps, self.current)
         self._rows = [replace(row, lens=None, rank=None) for row in rows] if self.veiled else rows
 
     def _current_row(self) -> int:
@@ -153,7 +149,8 @@ class ForwardPassList(PieceView):
         kind = "current" if is_here else "name" if row.is_group else "stage"
         lead = [(self._rail(row), "rail"), ("▸" if is_here else "▾" if inside else " ", kind)]
         if not row.is_group:
-            return [*lead, ("  " + fit(row.name, max(0, width - 4)), kind)]
+            mine = "✓ " if self.steps[row.step].stage in self.yours else "  "
+            return [*lead, (mine + fit(row.name, max(0, width - 4)), kind)]
         if not (lens := lens_text(row, self.note_room)):
             return [*lead, (fit(row.name, max(0, width - MARK)), kind)]
         name = row.name if self._is_wide else short_name(row.name)
@@ -258,7 +255,8 @@ class ForwardPassDrawing(ForwardPassList):
             super().lay_out()
             return
         self._set_rows()
-        parts = parts_of(self._marked, self._notes(), self.changed)
+        steps = [replace_fields(each, title=f"✓{each.title}") if each.stage in self.yours else each for each in self.steps]
+        parts = parts_of(steps, self._notes(), self.changed)
         self._drawing = new = drawing_of(parts, self.current, self.room, self.window)
         self.set_lines([line.pieces for line in new.lines])
         self.show_line(new.current, margin=1)

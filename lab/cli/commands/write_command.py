@@ -15,7 +15,7 @@ from lab.core.visible_text import visible
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
 
 if TYPE_CHECKING:
-    from lab.exercises.check_process import CheckResult
+    from lab.exercises.check_result import CheckResult
 
 EXERCISE = Within(Limit(1, len(NAMES)))
 SECONDS = Within(Limit(0.1, 3600), whole=False)
@@ -133,10 +133,8 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         write_json([_as_json(result) for result in results])
         return
     if every:
-        rows = []
-        for each in results:
-            words, mark = words_of(each.name), "✓" if each.passes else "✗"
-            rows.append((str(words.number), words.title, mark, each.mistake or each.problem))
+        told = [(words_of(each.name), "✓" if each.passes else "✗", each.mistake or each.problem) for each in results]
+        rows = [(str(words.number), words.title, *rest) for words, *rest in told]
         click.echo(table(("", "exercise", "", ""), rows, right=(0,)))
         return
     for result in results:
@@ -150,5 +148,5 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
             click.echo(wrapped(visible(sentence)))
         for line in result.traceback:
             click.echo(f"  {visible(line)}")
-        if result.printed:
-            click.echo(result.what_it_printed)
+        for text in result.output:
+            click.echo(text)

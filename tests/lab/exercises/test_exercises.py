@@ -18,17 +18,20 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.exercises.cases import CASES
 from lab.exercises.check import check_file, use_passing
-from lab.exercises.check_process import copied, known_mistake
-from lab.exercises.comparison import difference, plain
-from lab.exercises.exercise import NAMES, defined, task_of, words_of
+from lab.exercises.check_process import copied, known_mistake, wrong_with
+from lab.exercises.comparison import difference
+from lab.exercises.exercise import NAMES, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
+from lab.exercises.learner_code import DECODER, ENCODER, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
 from lab.exercises.material import Material
 from lab.exercises.your_model import STEPS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
+from tests.lab.exercises.references import REFERENCES
 
 PROMPT = "Once there was a small cat. The small"
 
@@ -38,42 +41,35 @@ def material() -> Material:
     return Material(open_run("demo"), PROMPT)
 
 
-def results(version: Any, cases: Any) -> list[Any]:
-    found = list[Any]()
+def results(version: Any, cases: Any) -> list[Told]:
+    found = list[Told]()
     for case in cases:
         try:
             with np.errstate(all="ignore"):
-                found.append(plain(version(*copied(case))))
+                found.append(DECODER.decode(ENCODER.encode(Told(plain(version(*copied(case)))))))
         except Exception as error:
-            found.append(error)
+            found.append(Told(error=str(error), error_type=type(error).__name__))
     return found
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_one(name: str, material: Material) -> None:
-    task = task_of(name)
-    cases = task.cases(material)
-    right = results(task.reference, cases)
-    assert not any(isinstance(each, Exception) for each in right)
+    cases, wrong_ones = CASES[name](material), wrong_versions(name)
+    right = [plain(REFERENCES.get(name, reference_of(name))(*copied(case))) for case in cases]
     failed = set[int]()
-    for sentence, version in task.wrong:
+    for sentence, version in wrong_ones:
         found = results(version, cases)
-        wrong = {
-            at
-            for at, (one, other) in enumerate(zip(right, found, strict=True))
-            if isinstance(other, Exception) or difference(one, other)
-        }
+        wrong = {at for at, (one, told) in enumerate(zip(right, found, strict=True)) if wrong_with(one, told)}
         assert wrong, sentence
         failed |= wrong
-        assert known_mistake(task, list(cases), found) == sentence
+        assert known_mistake(name, cases, found) == sentence
     assert failed == set(range(len(cases)))
-    solution = defined(name, words_of(name).solution, {other: task_of(other).reference for other in NAMES})
-    assert not any(map(difference, right, results(solution, cases))), "the plain solution is right"
-    assert len(task.wrong) >= (8 if 6 <= words_of(name).number <= 13 else 4)
+    assert not any(map(wrong_with, right, results(reference_of(name), cases))), "the plain solution is right"
+    assert len(wrong_ones) >= (8 if 6 <= words_of(name).number <= 13 else 4)
 
 
 def test_solutions_that_are_the_labs_own_version_do_as_another_code_does(material: Material) -> None:
-    count, learn, encode, windows, embed = (task_of(name).reference for name in NAMES[:5])
+    count, learn, encode, windows, embed = (reference_of(name) for name in NAMES[:5])
     text = material.text[:500].decode()
     merges = learn(text.encode(), 20)
     for new, pair in enumerate(merges, 256):
@@ -126,13 +122,13 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
     ],
 )
 def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
-    assert words in difference(right, found)
+    assert words in difference(right, found).words
 
 
 def test_rounding_is_no_difference_and_lists_do_for_arrays() -> None:
-    assert difference(np.array([1.0, 100.0]), [1.0, 100.0001]) == ""
-    assert difference(np.array([0.5]), np.float32(0.5) * np.ones(1)) == ""
-    assert difference([1, 2], (1, 2)) == ""
+    assert not difference(np.array([1.0, 100.0]), [1.0, 100.0001]).words
+    assert not difference(np.array([0.5]), np.float32(0.5) * np.ones(1)).words
+    assert not difference([1, 2], (1, 2)).words
 
 
 RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\n"
@@ -151,7 +147,7 @@ RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "It was killed: by itself, "),
         ("import os; os.closerange(0, 1024)", "Your code ended Python itself, or closed what its result goes through"),
         ("import sys; sys.stdout = None", ""),
-        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", ""),
+        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", "It was killed: by itself, "),
         ("import os, signal; os.kill(0, signal.SIGKILL)", "It was killed: by itself, "),
         ("if x.dim() == 3: raise ValueError('memory')", "The scores of all heads: ValueError: memory"),
         ("from head import softmax", "From head only head itself can be imported"),
@@ -189,6 +185,47 @@ def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path
             assert time.monotonic() < deadline
 
 
+def test_what_is_right_is_not_in_the_process_of_the_learners_code(tmp_path: Path) -> None:
+    source = """import gc, sys
+import numpy as np
+import torch
+
+def softmax(x):
+    right = torch.softmax(x, -1)
+
+    def is_right(each):
+        return isinstance(each, torch.Tensor | np.ndarray) and each is not right and np.array_equal(np.asarray(each), right)
+
+    held, frame = [*gc.get_objects()], sys._getframe()
+    while frame := frame.f_back:
+        held += frame.f_locals.values()
+    for each in held:
+        if each is not held and (is_right(each) or type(each) in (list, tuple) and any(map(is_right, each))):
+            print("found", type(each))
+    return right
+"""
+    file = tmp_path / "06_softmax.py"
+    file.write_text(source)
+    result = check_file("softmax", file, open_run("demo").path, PROMPT, seconds=30)
+    assert (result.problem, result.printed) == ("", "")
+    file.write_text(source.replace("    held,", "    seen = [right.clone()]\n    held,"))
+    assert check_file("softmax", file, open_run("demo").path, PROMPT, seconds=30).printed.startswith("found <class")
+    file.write_text("import torch\n\ndef softmax(x):\n    torch.softmax = lambda x, _: x * 0\n    return x * 0\n")
+    assert check_file("softmax", file, open_run("demo").path, PROMPT).problem
+
+
+def test_a_warning_is_no_output_and_told_where_it_is_of_the_learners_own_line(tmp_path: Path) -> None:
+    file = tmp_path / "06_softmax.py"
+    file.write_text("import torch\n\nasync def softmax(x):\n    return x\n")
+    result = check_file("softmax", file, open_run("demo").path, PROMPT)
+    assert (result.printed, result.warnings) == ("", [])
+    assert "a value of type coroutine" in result.problem
+    file.write_text(RIGHT.format("torch.tensor(x)"))
+    result = check_file("softmax", file, open_run("demo").path, PROMPT)
+    assert (result.problem, result.printed) == ("", "")
+    assert result.output[0].startswith("Python or torch warns:\n06_softmax.py, line 3: UserWarning: To copy construct")
+
+
 def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> None:
     file = tmp_path / "06_softmax.py"
     file.write_text(RIGHT.format("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
@@ -216,11 +253,9 @@ def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> 
     ],
 )
 def test_a_file_that_is_no_python_is_said_to_be(tmp_path: Path, source: bytes, problem: str) -> None:
-    from lab.exercises.check_process import NotDefinedError, described, executed
-
     file = tmp_path / "06_softmax.py"
     file.write_bytes(source)
-    with pytest.raises((SyntaxError, NotDefinedError)) as caught:
+    with pytest.raises((SyntaxError, UserError)) as caught:
         executed("softmax", file)
     assert problem in described(caught.value)
 
@@ -290,6 +325,6 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     mine["head"].write_text(f"def softmax(x):\n    return x\n\n\n{words_of('head').solution}")
     with pytest.raises(UserError, match=r"06_softmax\.py and 08_head\.py both define `softmax`"):
         my_gpt(mine)
-    mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.tasks.softmax import softmax\n    return softmax(x)\n")
+    mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.check import check_file\n    return softmax(x)\n")
     with pytest.raises(UserError, match=r"06_softmax\.py, line 2, imports the lab"):
         my_gpt(mine)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.learner_files import begin, checksum, remember, write_folder
 from lab.exercises.your_model import ForwardPass
 from lab.views.blocks import Parity
@@ -27,15 +27,15 @@ async def test_stages_are_marked_and_compared_until_the_file_is_changed(
     async with inspect() as pilot:
         await pilot.until(lambda: pilot.screen.check_action("do", ("yours",)))
         await pilot.walk(*to_stage("matrix"))
-        assert "yours: " in pilot.text
+        assert "✓ attention pattern" in pilot.text
         assert not asked, "it runs where it is asked for"
         await pilot.press("inspect.yours")
         await pilot.until(lambda: "by your head: ✓ matches" in pilot.status)
         assert asked == [({"head": file}, home / "tale", "best", tuple(ids_of("The big dog ran")))]
-        assert pilot.view.remark == "yours: ✓ max error 2.0e−6"
+        assert pilot.view.remark == "logits by yours: ✓ max error 2.0e−6"
         await pilot.go("k", "k")
-        assert pilot.view.remark == "by yours: ✓ max error 2.0e−6"
+        assert pilot.view.remark == "logits by yours: ✓ max error 2.0e−6"
         file.write_text("other")
         await pilot.until(lambda: not pilot.view.remark)
-        assert "yours" not in pilot.text
+        assert "✓ attention" not in pilot.text
         assert not pilot.screen.check_action("do", ("yours",))

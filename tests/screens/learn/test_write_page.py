@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from textual.widgets import OptionList
 
-from lab.exercises.check_process import CheckResult
+from lab.exercises.check_result import CheckResult
 from lab.exercises.exercise import NAMES, words_of
 from lab.exercises.learner_files import begin, file_of, write_folder
 from lab.views.blocks import MatrixPanels
@@ -113,6 +113,10 @@ async def test_the_right_one_of_the_first_number_that_differs_is_explained_in_in
             return page(app).results["head"]
 
         assert not (await checked(words_of("head").template)).number
+        await pilot.press("h", "h", "escape", "enter")
+        await until(pilot, lambda: page(app).view.has_focus)
+        await pilot.pause()
+        assert "It is not written yet." in "\n".join(rows_of(pilot)), "an exercise opens with what its check has found"
         await pilot.press("i")
         assert app.current_mode == "learn", "nothing differs"
         result = await checked(f"import torch\n{WRONG}")
