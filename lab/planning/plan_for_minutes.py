@@ -39,7 +39,7 @@ VOCABULARIES = ((512, 0), (1024, 100_000), (2048, 1_000_000), (4096, 2_000_000))
 """Sizes that BPE may learn, each with the bytes of text from which on it is a candidate."""
 REGULARIZATION = ((0.0, 0.1), (0.0, 0.3), (0.0, 1.0), (0.1, 0.3), (0.1, 1.0), (0.3, 1.0), (0.3, 3.0))
 """Dropout and weight decay of the candidates: the more often a text is read, the more of both."""
-AVERAGE, LONG_AVERAGE = 0.05, 0.15
+AVERAGE, LONG_AVERAGE = 0.05, 0.1
 """Shares of the steps over which weights are averaged, which costs next to nothing. The latter for a text that is read more than
 `FEW_EPOCHS` times without dropout, where the last weights begin to memorize: see tests/lab/planning/average_sweep.md."""
 MOST_BYTES_PER_TOKEN = 5
