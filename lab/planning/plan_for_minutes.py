@@ -39,8 +39,9 @@ VOCABULARIES = ((512, 0), (1024, 100_000), (2048, 1_000_000), (4096, 2_000_000))
 """Sizes that BPE may learn, each with the bytes of text from which on it is a candidate."""
 REGULARIZATION = ((0.0, 0.1), (0.0, 0.3), (0.0, 1.0), (0.1, 0.3), (0.1, 1.0), (0.3, 1.0), (0.3, 3.0))
 """Dropout and weight decay of the candidates: the more often a text is read, the more of both."""
-AVERAGE = 0.05
-"""Share of the steps over which weights are averaged: it costs next to nothing, and gained 0.5 to 1.3% from five epochs on."""
+AVERAGE, LONG_AVERAGE = 0.05, 0.1
+"""Shares of the steps over which weights are averaged, which costs next to nothing. The latter for a text that is read more than
+`FEW_EPOCHS` times without dropout, where the last weights begin to memorize: see tests/lab/planning/average_sweep.md."""
 MOST_BYTES_PER_TOKEN = 5
 MOST_PARAMETERS_PER_TOKEN = 100
 """Beyond so many for each token of its text, a model does nothing but memorize it: no run of the sweep was as large."""
@@ -160,8 +161,12 @@ def plan_for_minutes(
                     break  # a shorter run would only learn less
             most = min(by_length)[0] * (1 + WORTH_WAITING)
             loss, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
-            expected = LAW.bits_per_byte(msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens))
-            length = minutes
+            learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
+            expected, length = LAW.bits_per_byte(learning), minutes
+            is_often = learning.dropout == 0 and learning.tokens >= FEW_EPOCHS * learning.unique_tokens
+            if is_often and run.train.average and request.average is None:
+                asked = msgspec.structs.replace(run.request, average=LONG_AVERAGE)
+                run = replace(run, request=asked, train=msgspec.structs.replace(run.train, average=LONG_AVERAGE))
             if steps < most_steps:
                 length = (around + steps * step) / 60
                 run = replace(run, train=msgspec.structs.replace(run.train, minutes=None, steps=round(steps)))

@@ -18,7 +18,9 @@ from lab.data.text_source import open_corpus
 from lab.planning import plan_for_minutes as planning
 from lab.planning.expected_loss import LAW, UNUSUAL_FALL
 from lab.planning.plan_for_minutes import (
+    AVERAGE,
     CHOSEN,
+    LONG_AVERAGE,
     MOST_TIMED,
     SHAPES,
     MinutesPlan,
@@ -49,6 +51,7 @@ from tests.lab.planning.planned_runs import MACHINE
 
 PILOT = Pilot(bits_per_byte=2.9, fell_by=0.055, tokens=280_000, bytes=600_000)
 PROSE = TextSize("prose.txt", bytes=1_000_000, pilot=PILOT)
+LONG = TextSize("long.txt", bytes=20_000_000, pilot=PILOT)
 POEM = TextSize("poem.txt", bytes=3_000, pilot=Pilot(bits_per_byte=4.0, fell_by=0.0, tokens=1_300, bytes=2_700))
 KNOWN = ("--context", "16", "--batch", "2", "--dropout", "0")
 SMALL = {"parameters": 940_800, "vocab_size": 1024, "width": 128, "steps": 300, "batch": 16, "context": 128} | {
@@ -126,6 +129,15 @@ def test_what_was_asked_for_is_kept_and_the_rest_planned_around_it(asked: dict[s
     assert {name: getattr(request, name) for name in asked} == asked
     assert request.layers is not None
     assert request.dropout is not None
+
+
+def test_a_run_that_reads_its_text_often_averages_its_weights_for_longer() -> None:
+    """Unless dropout keeps it from memorizing, or another share was asked for."""
+    once, often = plan(1.0, LONG), plan(20.0, dropout=0.0)
+    assert once.best.epochs < 5 < often.best.epochs
+    dropped, asked = plan(20.0, dropout=0.1), plan(20.0, dropout=0.0, average=0.3)
+    for found, share in ((once, AVERAGE), (often, LONG_AVERAGE), (dropped, AVERAGE), (asked, 0.3)):
+        assert found.best.resolved.train.average == found.best.resolved.request.average == share
 
 
 def test_a_short_text_gets_a_context_and_a_vocabulary_that_it_can_fill() -> None:
