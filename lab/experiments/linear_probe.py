@@ -55,12 +55,13 @@ def fit(vectors: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor) -> ProbeScores:
     """Fit to four folds and ask the fifth, five times; (N, C) vectors, and (N,) classes, control classes and folds."""
     count = int(classes.max()) + 1
+    targets = torch.cat([one_hot(classes, count), one_hot(control, count)], -1).to(vectors.dtype)  # (N, 2 classes)
     scores = ProbeScores([], [])
     for fold in range(FOLDS):
         rest = folds != fold
-        for target, shares in ((classes, scores.right), (control, scores.control)):
-            weights, bias = fit(vectors[rest], target[rest], count)
-            answers = (vectors[~rest] @ weights + bias).argmax(-1)
-            shares.append(float((answers == target[~rest]).float().mean()))
-            check()
+        weights, bias = ridge(vectors[rest], targets[rest])
+        outputs = (vectors[~rest] @ weights + bias).split(count, -1)
+        for output, target, shares in zip(outputs, (classes, control), scores, strict=True):
+            shares.append(float((output.argmax(-1) == target[~rest]).float().mean()))
+        check()
     return scores

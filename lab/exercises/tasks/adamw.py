@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lab.exercises.material import Case, Material
+from models.optimizers import EagerAdamW
 
 
 def adamw(
@@ -20,7 +21,7 @@ def adamw(
 ) -> tuple[Tensor, Tensor, Tensor]:
     weight = torch.nn.Parameter(w.clone())
     weight.grad = g.clone()
-    optimizer = torch.optim.AdamW([weight], lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay)
+    optimizer = EagerAdamW([weight], lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay)
     optimizer.state[weight] = {"step": torch.tensor(float(t - 1)), "exp_avg": m.clone(), "exp_avg_sq": v.clone()}
     optimizer.step()
     state = optimizer.state[weight]
