@@ -264,6 +264,7 @@ Training continues when you leave this screen, the lab, or the terminal.
             self._suggest_text()
             self.new_run.form.focus_start()
         else:
+            self.new_run.opened.clear()
             self.set_focus(None)
             self._ticks = 0
             self._tick()
