@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
 from models.check import check
+from models.optimizers import EagerAdamW
 
 BATCH, STEPS, LR = 1024, 2000, 3e-3
 """Vectors of a step of training, steps, and Adam's learning rate, which falls to zero over the last `DECAY` of them."""
@@ -57,7 +58,7 @@ def fit(
     decoder = normalize(torch.randn(features, vectors.shape[1], generator=draws))
     weights = [decoder.clone(), torch.zeros(features), decoder, torch.zeros(vectors.shape[1])]
     model = SparseAutoencoder(active, *(each.requires_grad_() for each in weights))
-    adam = torch.optim.Adam(weights, LR, betas=(0.9, 0.99))
+    adam = EagerAdamW(weights, LR, betas=(0.9, 0.99), weight_decay=0.0)
     is_used = torch.zeros(features, dtype=torch.bool)
     for step in range(1, steps + 1):
         x = (vectors[torch.randint(len(vectors), (BATCH,), generator=draws)] - mean) / scale
@@ -81,7 +82,7 @@ def fit(
     return SparseAutoencoder(active, encoder, encoder_bias * scale, decoder, mean + bias * scale)
 
 
-def _revive(model: SparseAutoencoder, adam: torch.optim.Adam, dead: Tensor, errors: Tensor) -> None:
+def _revive(model: SparseAutoencoder, adam: EagerAdamW, dead: Tensor, errors: Tensor) -> None:
     """Turn dead features to the vectors of a batch whose errors (N, C) are largest; Adam forgets what it had of them."""
     largest = errors.norm(dim=-1).topk(min(len(dead), len(errors))).indices
     dead = dead[: len(largest)]

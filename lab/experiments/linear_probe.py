@@ -59,15 +59,17 @@ def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor, is_r
     least likely.
     """
     count = int(classes.max()) + 1
+    targets = torch.cat([one_hot(classes, count), one_hot(control, count)], -1).to(vectors.dtype)  # (N, 2 classes)
     scores = ProbeScores([], [])
     for fold in range(FOLDS):
         rest = folds != fold
-        for target, shares in ((classes, scores.right), (control, scores.control)):
-            weights, bias = fit(vectors[rest], target[rest], count)
-            outputs, usual = vectors[~rest] @ weights + bias, target[rest].mode().values
-            right, other = outputs.argmax(-1) == target[~rest], target[~rest] != usual
+        weights, bias = ridge(vectors[rest], targets[rest])
+        outputs = (vectors[~rest] @ weights + bias).split(count, -1)
+        for output, target, shares in zip(outputs, (classes, control), scores, strict=True):
+            usual = target[rest].mode().values
+            right, other = output.argmax(-1) == target[~rest], target[~rest] != usual
             if is_rare:
-                right = other[outputs[:, usual].topk(max(1, int(other.sum())), largest=False).indices]
+                right = other[output[:, usual].topk(max(1, int(other.sum())), largest=False).indices]
             shares.append(float(right.float().mean()))
-            check()
+        check()
     return scores

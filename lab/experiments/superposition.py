@@ -11,6 +11,7 @@ from lab.experiments.experiment_result import ExperimentResult, Measure, experim
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_tables import number
 from models.check import check
+from models.optimizers import EagerAdamW
 
 FEATURES, DIMENSIONS, SEEDS = 5, 2, 5
 IMPORTANCE = 0.9 ** torch.arange(FEATURES)
@@ -32,7 +33,7 @@ def train_toys(zeros: list[float], seed: int) -> tuple[Tensor, Tensor]:
     start = 0.3 * torch.randn(SEEDS, DIMENSIONS, FEATURES, generator=draws)
     weights = start.repeat(len(zeros), 1, 1, 1).requires_grad_()
     biases = torch.zeros(len(zeros), SEEDS, 1, FEATURES, requires_grad=True)
-    optimizer = torch.optim.Adam([weights, biases], lr=RATE)
+    optimizer = EagerAdamW([weights, biases], lr=RATE, weight_decay=0.0)
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = RATE * (1 - step / STEPS)
         shape = (len(zeros), SEEDS, BATCH, FEATURES)

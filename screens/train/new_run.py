@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -132,6 +133,8 @@ class NewRun(Widget):
         """Shape of the plan before it changed by itself; empty if it did not."""
         self._counted: CountKey | None = None
         self._counting = DelayedCall(self)
+        self.opened = asyncio.Event()
+        """Set while the form is in view: a text is not read in a process of its own for one that nobody looks at."""
         self._step_seconds: dict[str, tuple[float, ...]] = {}
         """Empty where they could not be measured."""
         self._step_timer: StepTimer | None = None
@@ -473,6 +476,8 @@ class NewRun(Widget):
     @latest("search")
     async def _search(self, key: CountKey) -> None:
         try:
+            await asyncio.sleep(SECONDS_BEFORE_COUNTING)
+            await self.opened.wait()
             split = await still_wanted(run_split_process(key.text, lambda done, total: None))
             self._text = replace(self._text, copied=split.copied)
             self.query_one("#form-ends", Static).update(text_ends(split))

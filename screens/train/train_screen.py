@@ -260,9 +260,11 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.new_run.display = making
         self.view.display = not making
         if making:
+            self.new_run.opened.set()
             self._suggest_text()
             self.new_run.form.focus_start()
         else:
+            self.new_run.opened.clear()
             self.set_focus(None)
             self._ticks = 0
             self._tick()

@@ -37,6 +37,28 @@ class Done(NamedTuple):
 Call = Callable[..., Done]
 
 
+SMALL_EXPERIMENTS = {
+    "experiments.feature_twins.STEPS": 5,
+    "experiments.inference.LARGER": ModelConfig(layers=2, heads=2, width=32, context=32, vocab_size=64),
+    "experiments.inference.NEW_TOKENS": 8,
+    "experiments.inference.QUANTIZED_WINDOWS": 8,
+    "experiments.inference.READ": 1 << 20,
+    "experiments.lens_distance.FITTED": 2048,
+    "experiments.lens_distance.JUDGED": 1024,
+    "experiments.probes.PLACES": 2048,
+    "experiments.steering.TEXT": 512,
+    "experiments.superposition.STEPS": 5,
+    "inspect.fitted_lenses.STEPS": 5,
+}
+
+
+@pytest.fixture
+def small_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer steps and places of experiments, for tests of what they are asked and what they answer, but not of their numbers."""
+    for name, size in SMALL_EXPERIMENTS.items():
+        monkeypatch.setattr(f"lab.{name}", size)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, which the lab and the processes it starts use."""

@@ -17,6 +17,7 @@ WITHOUT_COMPILER = """
 import sys, torch
 from models.gpt import GPT
 from models.optimizers import make_optimizer
+from models.sparse_autoencoder import fit
 from tests.models.test_optimizer import CONFIG, IDS
 for rule in ("adamw", "muon"):
     model = GPT(CONFIG)
@@ -25,6 +26,7 @@ for rule in ("adamw", "muon"):
     optimizer.step()
     optimizer.zero_grad()
     optimizer.load_state_dict(optimizer.state_dict())
+fit(torch.randn(8, 4), 4, 1, seed=0, steps=1)
 raise SystemExit("torch._dynamo" in sys.modules)
 """
 

@@ -30,9 +30,10 @@ async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> No
     try:
         async with asyncio.timeout(60):
             await settle(pilot)
-            while not condition():
-                await asyncio.sleep(0.005)
-            await settle(pilot)
+            if not condition():
+                while not condition():
+                    await asyncio.sleep(0.005)
+                await settle(pilot)
     except TimeoutError:
         seen = "\n".join(rows_of(pilot))
         raise AssertionError(f"not within a minute: {getsource(condition).strip()}\n{seen}") from None

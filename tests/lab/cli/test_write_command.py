@@ -29,9 +29,11 @@ def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(
     assert "Of [1, 2, 1, 2] it is {(1, 2): 2, (2, 1): 1}." in begun, "what it has to do"
     file = home / ".learn" / "write" / "01_count_pairs.py"
     assert "raise NotImplementedError" in file.read_text()
-    assert "It is not written yet." in called(llmlab, 1, "write", "1", "--check").out
+    shown = called(llmlab, 1, "write", "1", "--check").out
+    assert "✗ 1. Count pairs" in shown
+    assert "It is not written yet." in shown
     file.write_text(RIGHT)
-    assert "✓ 1. Count pairs" in llmlab("write", "1", "--check").out
+    assert "✓ 1. Count pairs" in called(llmlab, 0, "write", "1", "--check").out
     assert "✓ passes" in llmlab("write").out
     file.write_text(RIGHT.replace("ids[1:]", "ids[2:]"))
     assert "✓ passes" not in llmlab("write").out
@@ -42,13 +44,11 @@ def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(
 
 def test_a_folder_is_checked_as_a_table_and_as_json_and_what_passes_is_imported(llmlab: Call, tmp_path: Path) -> None:
     (tmp_path / "01_count_pairs.py").write_text(RIGHT)
+    assert "✓" in called(llmlab, 0, "write", "--all", "--check", str(tmp_path)).out
     merges = (
         "from count_pairs import count_pairs\ndef learn_merges(data, number):\n    return [count_pairs.__code__.co_filename]\n"
     )
     (tmp_path / "02_learn_merges.py").write_text(merges)
-    shown = called(llmlab, 1, "write", "--all", "--check", str(tmp_path)).out
-    assert "✓" in shown
-    assert "✗" in shown
     first, second = msgspec.json.decode(called(llmlab, 1, "write", "--all", "--check", str(tmp_path), "--json").out)
     assert (first["name"], first["passes"]) == ("count_pairs", True)
     assert not second["passes"]

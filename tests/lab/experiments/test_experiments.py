@@ -8,7 +8,6 @@ import torch
 from lab.core.errors import UserError
 from lab.engine.method_registry import ExperimentParams
 from lab.experiments.experiment_registry import EXPERIMENTS
-from models.config import ModelConfig
 from tests.lab.engine.conftest import InProcessEngine, TinyRun, make_tiny_run
 from tests.lab.experiments.conftest import with_text
 
@@ -33,10 +32,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], Tin
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_answers_on_any_run_or_says_what_is_missing_and_leaves_the_model_as_it_was(
-    name: str, runs: dict[tuple[str, bool], TinyRun], shared_engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+    name: str, runs: dict[tuple[str, bool], TinyRun], shared_engine: InProcessEngine, small_experiments: None
 ) -> None:
-    monkeypatch.setattr("lab.experiments.inference.READ", 1 << 20)
-    monkeypatch.setattr("lab.experiments.inference.LARGER", ModelConfig(layers=2, heads=2, width=32, context=32, vocab_size=64))
     for shape, has_text, prompt in ASKED:
         asked = ExperimentParams(run=str(runs[shape, has_text].run.path), text=prompt, name=name)
         try:

@@ -1,5 +1,6 @@
 """Features of a tiny run: their measures against a second implementation, their file, and what is refused."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.experiments import feature_twins
+from lab.experiments import feature_twins, features
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import (
     FEATURES,
@@ -28,7 +29,7 @@ from lab.experiments.layer_streams import window_losses
 from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.views.blocks import NO_FEATURES
 from models.check import alone, checked_by
-from models.sparse_autoencoder import SparseAutoencoder
+from models.sparse_autoencoder import SparseAutoencoder, fit
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
 from tests.lab.experiments.conftest import MakeTextRun
@@ -73,7 +74,8 @@ def test_the_loss_with_a_reconstruction_equals_that_of_a_second_implementation(t
     assert abs(total.kl[0] - divergence) < 1e-5
 
 
-def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextRun) -> None:
+def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "fit", partial(fit, steps=300))
     tiny = text_run(width=16, context=16)
     context = context_of(tiny)
     assert load_features(context) is None
@@ -190,5 +192,6 @@ def test_planted_features_are_found_again_with_each_seed(text_run: MakeTextRun, 
     monkeypatch.setattr(feature_twins, "fitting_vectors", lambda *_: planted)
     monkeypatch.setattr(feature_twins, "FEATURES", 12)
     monkeypatch.setattr(feature_twins, "ACTIVE", 1)
+    monkeypatch.setattr(feature_twins, "STEPS", 300)
     found = feature_twins.feature_twins(context_of(text_run(width=16, context=16))).measures
     assert (found["features"], found["twins_low"]) == (6, 1.0), "six of twelve are ever active"

@@ -122,7 +122,9 @@ MEASURED = [claim for claim in load_claims() if claim.experiment]
 
 
 @pytest.mark.parametrize("claim", MEASURED, ids=lambda claim: claim.name)
-def test_every_measure_of_a_claim_is_measured_on_the_demo(claim: Claim, shared_engine: InProcessEngine) -> None:
+def test_every_measure_of_a_claim_is_measured_on_the_demo(
+    claim: Claim, shared_engine: InProcessEngine, small_experiments: None
+) -> None:
     prompt = claim.prompt or first_prompt(open_run("demo"))
     params = ExperimentParams(run="demo", text=prompt, name=claim.experiment, inputs=dict(claim.inputs))
     found = shared_engine.experiment(params)

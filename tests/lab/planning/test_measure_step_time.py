@@ -62,7 +62,7 @@ def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path
 
 
 def test_why_its_time_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 1.0)
+    monkeypatch.setattr(MeasuringProcess, "run", lambda *_: b"0.01")
     (tmp_path / "home").write_text("a file")
     with pytest.raises(UserError, match="Cannot keep the time of a step in "):
         StepTimer(MODEL, TRAIN, tmp_path / "home").measure()

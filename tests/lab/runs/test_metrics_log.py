@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lab.core import atomic_io
 from lab.core.errors import UserError
@@ -107,6 +106,8 @@ def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What TensorBoard shows of each scalar: steps and values."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(str(folder))
     events.Reload()
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}

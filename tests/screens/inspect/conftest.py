@@ -406,15 +406,16 @@ class InspectPilot(Pilot[None]):
         """Wait until this holds."""
         await wait_until(self, condition)
 
+    @property
+    def is_settled(self) -> bool:
+        """True once the selection is shown: the engine has answered, and the answer is drawn."""
+        screen = self.app.screen
+        lists_stops = any(worker.group == "stops" for worker in self.app.workers)
+        return not isinstance(screen, InspectScreen) or (screen.is_settled and not lists_stops)
+
     async def settle(self) -> None:
-        """Wait until the selection is shown: the engine has answered, and the answer is drawn."""
-
-        def is_settled() -> bool:
-            screen = self.app.screen
-            lists_stops = any(worker.group == "stops" for worker in self.app.workers)
-            return not isinstance(screen, InspectScreen) or (screen.is_settled and not lists_stops)
-
-        await self.until(is_settled)
+        """Wait until it is."""
+        await self.until(lambda: self.is_settled)
 
     async def press(self, *keys: str) -> None:
         """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette."""
@@ -429,7 +430,8 @@ class InspectPilot(Pilot[None]):
     async def go(self, *keys: str) -> None:
         """Press the keys and wait until what they lead to is shown."""
         await self.press(*keys)
-        await self.settle()
+        if not self.is_settled:
+            await self.settle()
 
     async def walk(self, *keys: str) -> None:
         """The same after each of the keys."""

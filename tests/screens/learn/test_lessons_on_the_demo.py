@@ -20,12 +20,12 @@ from screens.learn.live.engine_view import EngineView
 from screens.learn.live.guess_widgets import EngineGuess
 from screens.learn.live.live_widget import model_of
 from screens.widgets.status_line import StatusLine
-from tests.lab.conftest import one_core
+from tests.lab.conftest import one_core, small_experiments
 from tests.screens.in_process_engine import InProcessEngine
 from tests.screens.learn.conftest import learn_app, lessons_page
 from tests.screens.pilot_waits import press, resize
 
-__all__ = ["one_core"]
+__all__ = ["one_core", "small_experiments"]
 pytestmark = pytest.mark.usefixtures("one_core")
 
 
@@ -35,7 +35,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     return learn_app(InProcessEngine)
 
 
-async def test_the_engine_answers_what_each_step_of_the_lessons_asks() -> None:
+async def test_the_engine_answers_what_each_step_of_the_lessons_asks(small_experiments: None) -> None:
     """Without a screen. What lessons show of the run `induction` is checked in `test_induction` and `test_repetition`."""
     engine, asked = InProcessEngine(), set[str]()
     for lesson in lessons():

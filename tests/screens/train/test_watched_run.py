@@ -1,5 +1,6 @@
 """The watched run: its numbers as its files grow, the walk from run to run, commands to its trainer, its export."""
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from textual.pilot import Pilot
 
 from lab.analysis.baselines import TextEntropy
 from lab.exchange import export_files
+from lab.planning.sequence_preview import TextSplit, run_split_process
 from lab.runs.home_folder import home
 from lab.runs.run_schema import Metric, Status
 from lab.runs.schema_parts import GpuUse
@@ -17,6 +19,7 @@ from screens.app import LabApp
 from screens.dialogs.ask import ConfirmDialog
 from screens.dialogs.export_menu import ExportMenu
 from screens.messages import RunChosen
+from screens.train.new_run import SECONDS_BEFORE_COUNTING
 from screens.widgets.key_bar import KeyBar
 from tests.fixture_types import Open, Until
 from tests.screens.pilot_waits import press, rows_of, settle
@@ -157,6 +160,23 @@ async def test_4_shows_the_run_that_trains_or_the_newest_and_n_the_form(
             await press(pilot, "escape")
             assert not screen_of(pilot).making
             await press(pilot, "n", "1", "4")
+
+
+async def test_a_text_is_read_for_the_form_only_once_it_is_in_view(
+    watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Any]()
+
+    async def read(*arguments: Any) -> TextSplit:
+        asked.append(arguments)
+        return await run_split_process(*arguments)
+
+    monkeypatch.setattr("screens.train.new_run.run_split_process", read)
+    async with watching(phase="finished") as pilot:
+        await asyncio.sleep(3 * SECONDS_BEFORE_COUNTING)
+        assert not asked
+        await press(pilot, "n")
+        await until(pilot, lambda: asked)
 
 
 async def test_nothing_of_a_deleted_run_is_under_a_new_one_of_its_name_which_is_read_anew(

@@ -6,7 +6,6 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +97,8 @@ def test_the_share_that_is_removed_is_that_of_the_formula() -> None:
 
 
 def test_bands_are_those_of_zlib_and_datasketch() -> None:
+    from datasketch import MinHash  # here: it brings all of scipy, which collecting need not
+
     texts = [[(word * (at % 9 + 1)).encode() for word in WORDS[:at]] for at in (20, 21, 300)]
     for words, bands in zip(texts, min_hashes(texts).tolist(), strict=True):
         minhash = MinHash(num_perm=BANDS * BAND_HASHES, seed=1, hashfunc=int, scheme="affine32")
