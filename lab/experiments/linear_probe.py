@@ -64,7 +64,7 @@ def probe(vectors: Tensor, classes: Tensor, control: Tensor, folds: Tensor, is_r
     for fold in range(FOLDS):
         rest = folds != fold
         weights, bias = ridge(vectors[rest], targets[rest])
-        outputs = (vectors[~rest] @ weights + bias).split(count, -1)
+        outputs = (vectors[~rest] @ weights + bias).chunk(2, -1)
         for output, target, shares in zip(outputs, (classes, control), scores, strict=True):
             usual = target[rest].mode().values
             right, other = output.argmax(-1) == target[~rest], target[~rest] != usual

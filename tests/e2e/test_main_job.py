@@ -147,7 +147,7 @@ def test_choose_train_lose_the_terminal_return_stop_inspect_sample_paste_and_lea
     open_lab(terminal, home)
     terminal.until(r"cats +\S+ training")
     terminal.press("Enter")
-    terminal.until(r"step +[1-9]\d*")
+    terminal.until("x stop")  # the key is Train's, and the run is known there
     terminal.press("x")
     terminal.until("Stop")
     terminal.press("Enter")
