@@ -79,8 +79,8 @@ def direction(context: ExperimentContext) -> tuple[Tensor, str]:
         words = f"{whose} “{name}”, {ANY_SPACE.get(class_, class_)}"
     else:
         one, bar, other = (part.strip() for part in toward.partition("|"))
-        if not (bar and one and other):
-            forms = "Type two prompts with | between, as in happy | sad; or token and a word"
+        if not (bar and one and other) or "|" in other:
+            forms = "Type two prompts with one | between, as in happy | sad; or token and a word"
             raise UserError(f"{forms}; probe or mean, a property: its class; or feature and a number.")
         name = f"blocks.{context.layer}.resid_post"
         ends = [context.trace(context.encode(text), ()).trace[name][-1] for text in (one, other)]

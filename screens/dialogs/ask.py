@@ -81,7 +81,7 @@ class AskText(ModalScreen[str | None]):
         select: bool = False,
         of_prompts: bool = False,
     ) -> None:
-        """With `select`, for a number, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts. A `draft` is shown
+        """With `select`, for a number or an example, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts. A `draft` is shown
         in the place of `value`: it was typed before, and would be lost."""
         super().__init__()
         self._of_prompts = of_prompts

@@ -193,7 +193,7 @@ class InterventionKeys(InspectPart):
         About(synonyms="causal tracing copy vector", needs="a second prompt"),
         keyless("do('steer')", "inspect.steer", "Steer: add a direction to the stream after this layer, or take it out", "Steer"),
         About(synonyms="steering activation addition direction concept feature project projection without strength alpha"),
-        Binding("equals_sign,plus", "do('strength', 1)", "Stronger", id="inspect.stronger", key_display="+ -", tooltip=STRONGER),
+        Binding("equals_sign,plus", "do('strength', 1)", "Strength", id="inspect.stronger", key_display="+ -", tooltip=STRONGER),
         About("Switch off and change", also=("inspect.weaker",), synonyms=ALPHA, rank=8, matters=is_steered, needs=A_STEERING),
         Binding("minus", "do('strength', -1)", "Weaker", id="inspect.weaker", show=False, tooltip="Steer less, or the other way"),
         About(synonyms=ALPHA, needs=A_STEERING),
@@ -354,7 +354,8 @@ class InterventionKeys(InspectPart):
 
     async def _steer(self, layer: int, old: Intervention | None) -> None:
         was = "" if old is None else f"without {old.toward}" if old.how == "without" else old.toward
-        answer = await self._host.ask(AskText(f"steer after layer {layer + 1}", DIRECTIONS, was or "happy | sad"))
+        title = f"steer after layer {layer + 1}"
+        answer = await self._host.ask(AskText(title, DIRECTIONS, was or "happy | sad", select=not was))
         if answer is None:
             return
         word, _, rest = answer.strip().partition(" ")

@@ -343,6 +343,8 @@ async def test_a_direction_is_asked_for_with_its_strength_and_stands_in_the_list
         assert words(pilot) == ["steered by “happy” − “sad” × −2 after layer 1"]
         await pilot.go("inspect.steer", "ctrl+u", "enter")
         assert words(pilot) == []
+        await pilot.go("inspect.steer", *"token", "space", "a", "enter")
+        assert words(pilot) == ["steered by token a × 0.5 after layer 1"], "what is typed replaces the example"
 
 
 async def test_a_direction_that_the_engine_refuses_changes_nothing(inspect: Open, engine: Any) -> None:
