@@ -18,10 +18,11 @@ from lab.core.child_process import lower_priority
 from lab.core.errors import UserError
 from lab.runs.run_control import acquire_now, take_commands, trainer_lock
 from lab.studies.study_job import StudyJob
-from lab.training.command_inbox import CommandInbox, StopRequestedError, StopSignals
+from lab.training.command_inbox import CommandInbox, StopRequestedError
 from lab.training.job import MODULE, Job, record_work
 from lab.training.posttraining.posttraining_job import PosttrainingJob
 from lab.training.scaling.scaling_experiment import ScalingExperiment
+from lab.training.stop_signals import StopSignals
 
 KINDS: tuple[type[Job], ...] = (ScalingExperiment, PosttrainingJob, StudyJob)
 """The kinds of jobs. To add one, write its class and its name here, and its words in `lab.training.job.WORDS`."""

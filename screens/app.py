@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from textual.screen import Screen
 from lab.core.errors import UserError
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.core.unfinished_folder import remove_abandoned
-from lab.core.visible_text import shortened, visible
+from lab.core.visible_text import visible
 from lab.lessons.translation import asked_language, language, use_language
 from lab.runs.home_folder import home
 from screens.about_key import EVERYWHERE, KEYLESS
@@ -29,6 +29,7 @@ from screens.app_state import AppState
 from screens.background import is_working, return_freed_memory
 from screens.base_screen import HoldsWork, LabScreen
 from screens.dialogs.theme_picker import DEFAULT_THEME, ThemePicker, default_theme, is_legible, legible_variables
+from screens.end_notices import ends_of_runs, going_on, jobs_under_way, terminal_notice
 from screens.messages import ActOnRun, Arrived, CompareRuns, FineTune, ModeChosen, OpenState, RunsChanged
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import KeyQueue, adapt_input, all_handled, write_to_stdout
@@ -39,38 +40,6 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from lab.runs.run_summary import RunSummary, RunsWatcher
-
-
-def jobs_under_way(home: Path) -> dict[Path, str]:
-    """The scaling experiments, post-trainings and studies that have a process now, by their folders, in words."""
-    from lab.training import job
-
-    return {path: f"{kind} {_short(name)}" for path, (kind, name) in job.jobs_under_way(home).items()}
-
-
-def going_on(runs: Iterable[str], home: Path) -> list[str]:
-    """Words on these runs, and on the jobs of a home, which need no terminal."""
-    return [*(f"{name} keeps training" for name in runs), *(f"The {job} goes on" for job in jobs_under_way(home).values())]
-
-
-def ends_of_runs(before: Iterable[RunSummary], now: Iterable[RunSummary]) -> list[str]:
-    """The runs that have ended between two readings, each with how; of a scaling experiment, the end of all is told instead."""
-    under_way = {run.path for run in before if _is_under_way(run) and not run.is_of_scaling}
-    return [f"run {_short(run.name)} {run.state}" for run in now if run.path in under_way and not _is_under_way(run)]
-
-
-def _is_under_way(run: RunSummary) -> bool:
-    """True also of a run whose trainer is silent for a while."""
-    return run.is_active or run.phase == "not answering"
-
-
-def _short(name: str) -> str:
-    return visible(shortened(name, 60))
-
-
-def terminal_notice(words: str) -> str:
-    """A desktop notification (OSC 9) and a bell."""
-    return f"\x1b]9;llmlab: {words}\x1b\\\a"
 
 
 SECONDS_BETWEEN_READINGS = 1.0
@@ -301,7 +270,7 @@ class LabApp(AppState):
     @work(group="note", exit_on_error=True)
     async def _add_note(self, place: str, text: str) -> None:
         """Write the note; where that is impossible, the dialog opens again with what was typed."""
-        from lab.lessons.learner import add_note
+        from lab.lessons.learner_notes import add_note
 
         try:
             await asyncio.to_thread(add_note, home(), place, text)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.analysis.baselines import bits_per_byte
-from lab.analysis.compared_run import ComparedRun, comparable, figures_of, in_bits, same_text, same_tokens, score, share_of
+from lab.analysis.comparable_runs import comparable, figures_of, in_bits, same_text, same_tokens, score, share_of
+from lab.analysis.compared_run import ComparedRun
 from lab.analysis.diagnosed_run import PARTLY_COPIED
 from lab.core.number_format import count, counted, duration, fixed, probability, significant, whole
 from lab.data.statistics.copied_share import copied_error

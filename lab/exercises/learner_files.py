@@ -11,7 +11,7 @@ from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular, refuse_link
 from lab.exercises.exercise import NAMES, words_of
-from lab.lessons.learner import learner_folder
+from lab.lessons.learner_progress import learner_folder
 from lab.runs.home_folder import home
 
 LARGEST_FILE = 1 << 20

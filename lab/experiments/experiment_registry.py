@@ -12,6 +12,7 @@ from lab.experiments import (  # noqa: F401
     context_window,
     feature_twins,
     generation,
+    greedy_loops,
     induction,
     inference,
     lens_distance,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed
-from lab.lessons.learner import QUIZ, LearnerPrediction
+from lab.lessons.guess_score import QUIZ, LearnerPrediction
 from lab.lessons.translation import OLDER, read_in_language, read_lesson_file
 from lab.views.blocks import Block, Cell, Column, GuessChoice, GuessQuestion, Paragraph, Table, View
 

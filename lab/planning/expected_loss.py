@@ -22,8 +22,8 @@ import msgspec
 
 from lab.core.number_format import fixed, whole
 from lab.planning.text_difficulty import BATCH, CONTEXT, STEPS, VOCABULARY, WEIGHT_DECAY, Pilot, pilot_shape
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.run_schema import RunConfig, TrainConfig
-from lab.runs.schema_parts import ExpectedLoss
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
 

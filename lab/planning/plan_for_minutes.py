@@ -19,7 +19,7 @@ from lab.planning.run_cost import SECONDS_AROUND, epochs_in_words, evaluation_sh
 from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import TIMES, StepSpeed, StepTimer, step_key
 from lab.planning.text_difficulty import OUTCOMES, Correction, Outcome, correction
-from lab.runs.schema_parts import ExpectedLoss
+from lab.runs.expected_loss_range import ExpectedLoss
 from models.config import ModelConfig
 from models.parameter_count import BYTES, parameter_count
 

@@ -14,9 +14,10 @@ import msgspec
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.run_in_words import label
 from lab.runs.run_schema import DEFAULT_RULES, LogTo, PrecisionSetting
-from lab.runs.schema_parts import LAST_TENTH, ExpectedLoss, Holdout, ShardSetting
+from lab.runs.schema_parts import LAST_TENTH, Holdout, ShardSetting
 from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, CompileSetting, OptimizerName, TokenizerKind
 from models.learning_rate import Schedule
 

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.schema_parts import (
     LAST_TENTH,
     LONGEST_SOURCE,
     CopiedShare,
-    ExpectedLoss,
     GpuUse,
     Holdout,
     ImportConfig,

@@ -30,10 +30,10 @@ from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_control import take_commands, trainer_lock
 from lab.runs.run_folder import Run, heard_elsewhere, may_train_elsewhere
 from lab.runs.run_schema import Status
-from lab.training.command_inbox import StopSignals
 from lab.training.distributed.launcher import OWN_LAUNCHER, RankEnvironment, read_rank_environment
 from lab.training.start_trainer import already_training, finished_sentence, log, refuse_finished
 from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
 
 
 def start_line(run: Run, status: Status, environment: RankEnvironment | None) -> str:

@@ -23,7 +23,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric
 from lab.runs.weights_file import NotFiniteError
 from lab.training.checkpoint_schedule import CheckpointSchedule
-from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError, StopSignals
+from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.compute_setup import ComputeSetup, meter_of
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.evaluation import Evaluator, evaluate_final_weights, full_precision, write_samples
@@ -34,6 +34,7 @@ from lab.training.rollback import Rollback
 from lab.training.run_length import Clock, RunLength, Throughput, is_evaluation_due
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
 from lab.training.training_setup import out_of_memory_message, set_up_training
 from lab.training.weight_average import WeightAverage
 from models.sampling import LogitsError

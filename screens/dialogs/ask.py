@@ -81,8 +81,8 @@ class AskText(ModalScreen[str | None]):
         select: bool = False,
         of_prompts: bool = False,
     ) -> None:
-        """With `select`, for a number or an example, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts. A `draft` is shown
-        in the place of `value`: it was typed before, and would be lost."""
+        """With `select`, for a number or an example, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts.
+        A `draft` is shown in the place of `value`: it was typed before, and would be lost."""
         super().__init__()
         self._of_prompts = of_prompts
         self._title, self._words = title, words

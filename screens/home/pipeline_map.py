@@ -140,7 +140,7 @@ class LessonAhead(NamedTuple):
 
 def lesson_ahead(home: Path) -> LessonAhead | None:
     """The lesson to read on with; None before the first, and where all are done."""
-    from lab.lessons.learner import progress_path, read_progress
+    from lab.lessons.learner_progress import progress_path, read_progress
 
     progress, _ = read_progress(home)
     if not progress.last:

@@ -13,7 +13,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.core.errors import UserError
-from lab.lessons.learner import Progress, read_predictions, read_progress, score_of, sure_and_wrong, write_progress
+from lab.lessons.guess_score import read_predictions, score_of, sure_and_wrong
+from lab.lessons.learner_progress import Progress, read_progress, write_progress
 from lab.lessons.lesson import Lesson, lessons_and_problems
 from lab.lessons.quiz import quiz, results_of
 from lab.runs.home_folder import home

@@ -9,7 +9,7 @@ from textual.widgets import Markdown
 
 from lab.core.errors import UserError
 from lab.core.visible_text import visible
-from lab.lessons.learner import notes_path, prepare_notes, read_notes
+from lab.lessons.learner_notes import notes_path, prepare_notes, read_notes
 from lab.runs.home_folder import home
 from screens.about_key import About, described
 from screens.background import in_thread, latest

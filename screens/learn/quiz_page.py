@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 
 from lab.core.errors import UserError
-from lab.lessons.learner import read_predictions
+from lab.lessons.guess_score import read_predictions
 from lab.lessons.lesson import lessons_and_problems
 from lab.lessons.quiz import QuizResults, quiz, quiz_view, results_of, source_of
 from lab.runs.home_folder import home

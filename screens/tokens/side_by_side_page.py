@@ -23,8 +23,9 @@ from screens.widgets.text_fitting import fit
 from screens.widgets.top_bars import PageLink
 
 if TYPE_CHECKING:
+    from lab.tokenization.example_texts import Titled
     from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerSource
-    from lab.tokenization.token_alignment import AlignedText, Titled
+    from lab.tokenization.token_alignment import AlignedText
     from lab.tokenization.tokenized_text import TokenizedText
 
 ORDER: tuple[TokenizerSource, ...] = ("bytes", "run", "gpt2")
@@ -189,7 +190,8 @@ class SideBySidePage(TextPage):
         return [(each.title, tokenize_text(each.tokenizer, text)) for each in job]
 
     def show_answer(self, result: Titled) -> None:
-        from lab.tokenization.token_alignment import example_of, sentence_on
+        from lab.tokenization.example_texts import example_of
+        from lab.tokenization.token_alignment import sentence_on
 
         self.query_one(AlignedView).show(*zip(*result, strict=True))
         problem = self._ready.problem if self._ready is not None else ""

@@ -267,7 +267,7 @@ class TokensScreen(PagedScreen):
 
     def text_changed(self) -> None:
         """Say in the border of the box where its text comes from."""
-        from lab.tokenization.token_alignment import EXAMPLES
+        from lab.tokenization.example_texts import EXAMPLES
 
         if self._example is not None and self.box.text != EXAMPLES[self._example].text:
             self._example = None
@@ -279,13 +279,13 @@ class TokensScreen(PagedScreen):
 
     def action_example(self, by: int) -> None:
         """Put the next example into the box; the user's own text stands between the last and the first."""
-        from lab.tokenization.token_alignment import EXAMPLES
+        from lab.tokenization.example_texts import EXAMPLES
 
         at = ((len(EXAMPLES) if self._example is None else self._example) + by) % (len(EXAMPLES) + 1)
         self._put_example(at if at < len(EXAMPLES) else None)
 
     def _put_example(self, at: int | None) -> None:
-        from lab.tokenization.token_alignment import EXAMPLES
+        from lab.tokenization.example_texts import EXAMPLES
 
         if self._example is None:
             self._own_text = self.box.text
@@ -295,7 +295,7 @@ class TokensScreen(PagedScreen):
 
     @work(group="ask")
     async def action_new_text(self) -> None:
-        from lab.tokenization.token_alignment import EXAMPLES
+        from lab.tokenization.example_texts import EXAMPLES
 
         used = self.lab.text_source
         texts: dict[str, tuple[str, Callable[[], object]]] = {

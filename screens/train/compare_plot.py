@@ -12,7 +12,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.analysis.baselines import NATS, bits_per_byte
-from lab.analysis.compared_run import ComparedRun, share_of, stops, written_at
+from lab.analysis.comparable_runs import share_of
+from lab.analysis.compared_run import ComparedRun, stops, written_at
 from lab.analysis.comparison import ComparisonRow, differences, results
 from lab.core.number_format import count, fixed, probability, whole
 from lab.runs.run_history import Floats

@@ -12,7 +12,8 @@ from textual.containers import Horizontal
 from textual.reactive import var
 
 from lab.analysis.baselines import run_copied
-from lab.analysis.compared_run import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, vocabulary_of
+from lab.analysis.comparable_runs import in_bits, same_tokens
+from lab.analysis.compared_run import LETTERS, ComparedRun, furthest_common, stops, vocabulary_of
 from lab.analysis.comparison import verdict
 from lab.core.errors import UserError
 from lab.runs.find_runs import open_run

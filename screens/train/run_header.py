@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from bisect import bisect_right
 
 from rich.cells import cell_len
@@ -17,28 +16,18 @@ from textual.widgets import Static
 from lab.analysis.baselines import NATS, LossUnit, TextEntropy
 from lab.analysis.diagnose import diagnosis_of
 from lab.analysis.diagnosed_run import DiagnosedRun
-from lab.analysis.run_sentence import SIGNS, VerdictLine, reasons, run_sentence, verdict_line
-from lab.core.number_format import ago, bytes_, count, duration, fixed, perplexity, significant, whole
+from lab.analysis.run_sentence import SIGNS, VerdictLine, reasons, verdict_line
+from lab.core.number_format import bytes_, count, duration, fixed, perplexity, significant, whole
 from lab.core.visible_text import visible
 from lab.planning.default_hyperparameters import describe_lowered_lr
-from lab.planning.expected_loss import course_in_words
-from lab.planning.text_difficulty import AS_PLANNED
-from lab.runs.home_folder import BUNDLED, watched_machine
-from lab.runs.run_folder import ACTIVE, NOT_STARTED, is_on_other_host
+from lab.runs.run_folder import ACTIVE, NOT_STARTED
 from lab.runs.run_in_words import EvaluatedShare, at_the_end, during_training
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
-from lab.runs.run_summary import (
-    describe_owner,
-    fraction_done,
-    origin_in_short,
-    planned_length,
-    planned_steps,
-    shown_phase,
-    time_left,
-)
+from lab.runs.run_summary import fraction_done, origin_in_short, planned_length, planned_steps, shown_phase, time_left
 from lab.runs.schema_parts import describe_gpu, describe_ranks
 from models.config import uniform_baseline
 from screens.plot.figure import EVENT_SIGNS
+from screens.train.run_notices import notices
 from screens.train.run_plots import RunPlots, WatchedRun
 from screens.widgets.piece_lines import Fact
 from screens.widgets.text_fitting import fit, painted_line
@@ -51,9 +40,9 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None, unit: LossUnit
     message = watched.status.message
     if run.rollbacks and found.verdict == "diverged":  # its advice tells of the learning rate that is left
         message = message.replace(describe_lowered_lr(watched.config, run.lr_factor, run.rollbacks[-1]), "").strip()
-    notices = " ".join(_notices(watched, message))
+    words = " ".join(notices(watched, message))
     sentences = "" if watched.phase == "failed" else reasons(run, found)
-    return verdict_line(run, found), without_options(notices), sentences
+    return verdict_line(run, found), without_options(words), sentences
 
 
 def without_options(sentence: str) -> str:
@@ -68,45 +57,6 @@ def computed_sentence(status: Status) -> str:
     where = f", by {words}" if (words := describe_ranks(status.ranks)) else ""
     use = f" {describe_gpu(status.gpu)}." if status.gpu is not None else ""
     return f"Steps run in {status.computed}{where}.{use}"
-
-
-AFTER_TRAINING = "Next: i looks inside it, a shows its heads, n makes another run."
-
-
-def _notices(watched: WatchedRun, message: str) -> list[str]:
-    """Sentences on what is out of the ordinary, the most important first."""
-    parts, is_here = [], watched.name in BUNDLED or not watched_machine()
-    if watched.phase == "failed":
-        parts.append(run_sentence(watched.config, watched.status, watched.history))
-    if watched.unresponsive:
-        parts.append(watched.unresponsive + " p resumes from there." * (watched.phase == "interrupted" and is_here))
-    expected = watched.config.expected
-    if watched.phase in ACTIVE and (course := course_in_words(watched.config, watched.history)):
-        parts.append(course)
-    if watched.phase == "starting" and not message:
-        parts.append("It loads PyTorch, text and weights and prepares the first step: on a busy machine this can take a minute.")
-    if not is_here and watched.phase in ACTIVE:
-        age = ago(max(0.0, time.time() - watched.status.heartbeat))
-        parts.append(f"Trained on {watched_machine()}; last status: {age}.")
-    elif is_on_other_host(watched.status) and watched.phase in ACTIVE:
-        parts.append(f"Trained by {describe_owner(watched.status)}, another machine; pause and stop work from here.")
-    config = watched.config
-    if is_here and watched.phase == "finished" and config.imported is None and config.tuning is None:
-        parts.append(AFTER_TRAINING)
-    got = watched.status.final_best.bits_per_byte if watched.status.final_best is not None else None
-    if watched.phase == "finished" and expected is not None and got is not None:
-        outcome = f"Expected {expected.in_words}, got {fixed(got, 2)}"
-        if watched.status.step < AS_PLANNED * expected.steps:
-            steps = f"{whole(watched.status.step)} of {whole(expected.steps)} planned steps"
-            why = ": training was slower here than planned" * (not watched.status.message)  # which says why it ended early
-            parts.insert(0, f"It took {steps}{why}. {outcome}.")
-        else:
-            parts.append(f"{outcome}.")
-    if watched.phase == "stopped" and watched.history.latest is not None:
-        parts.append("Stopped; p resumes." if is_here else "Stopped.")
-    if message and watched.phase in (*ACTIVE, "stopped", "finished"):
-        parts.append(f"{message} p starts it." if message == NOT_STARTED and is_here else message)
-    return parts
 
 
 WHY, CLOSE = "why", "close"

@@ -17,7 +17,7 @@ from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.widgets.text_fitting import fit, wrap
 
 if TYPE_CHECKING:
-    from lab.lessons.learner import Score
+    from lab.lessons.guess_score import Score
 
 
 RIGHT, WRONG, CURSOR = "✓", "✗", "▸"
@@ -274,7 +274,7 @@ class GuessView(PieceLinesView):
     @work(thread=True, group="guess", exit_on_error=True)
     def _record(self, question: GuessQuestion, chosen: int, is_sure: bool) -> None:
         from lab.core.errors import UserError
-        from lab.lessons.learner import LearnerPrediction, counts, read_predictions, record_prediction, score_of
+        from lab.lessons.guess_score import LearnerPrediction, counts, read_predictions, record_prediction, score_of
         from lab.runs.home_folder import home
 
         made = LearnerPrediction(

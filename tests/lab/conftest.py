@@ -160,8 +160,8 @@ def train_in_process(run: Run, until: int | None = None) -> Status:
     import torch
 
     from lab.core.errors import UserError
-    from lab.training.command_inbox import StopSignals
     from lab.training.status_file import StatusBoard
+    from lab.training.stop_signals import StopSignals
     from lab.training.training_loop import Training
 
     class SignalAfter(StopSignals):

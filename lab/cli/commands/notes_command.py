@@ -10,7 +10,7 @@ import click
 def notes(as_path: bool) -> None:
     """Print the notes that ctrl+o writes in the lab: one Markdown file, which any editor can change."""
     from lab.core.errors import UserError
-    from lab.lessons.learner import notes_path, prepare_notes, read_notes
+    from lab.lessons.learner_notes import notes_path, prepare_notes, read_notes
     from lab.runs.home_folder import home
 
     if as_path:

@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from lab.core.errors import UserError, name_error
 from lab.runs.run_folder import Run
 from lab.training.checkpoint import optimizer_tensors
-from lab.training.command_inbox import StopSignals
 from lab.training.compute_setup import ComputeSetup
 from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.one_rank import LossFunction, RankLostError
@@ -38,6 +37,7 @@ from lab.training.loss_scaling import LossScaler
 from lab.training.model_as_trained import ModelAsTrained, is_compiled
 from lab.training.start_trainer import log
 from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
 from lab.training.trainer_state import TrainerState
 from lab.training.training_setup import batches_of, load_tokens, telling_out_of_memory
 from models.gpt import GPT

@@ -22,8 +22,8 @@ from torch.distributed.distributed_c10d import Store
 from lab.core.errors import UserError
 from lab.core.number_format import counted
 from lab.runs.schema_parts import MOST_LISTED, RankHeartbeat
-from lab.training.command_inbox import StopSignals
 from lab.training.distributed.launcher import RankEnvironment
+from lab.training.stop_signals import StopSignals
 
 BEAT_SECONDS = 0.5
 LOST_SECONDS = 60.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lab.core.errors import UserError
 from lab.core.number_format import count, duration, fixed
-from lab.lessons.learner import LearnerPrediction, read_predictions, record_prediction
+from lab.lessons.guess_score import LearnerPrediction, read_predictions, record_prediction
 from lab.training.job import JobFollower
 from lab.training.scaling.scaling_experiment import ScalingExperiment, ScalingHistory, ScalingProgress, experiment_names
 from lab.training.scaling.scaling_plan import DEFAULT_NAME, ScalingPlan

@@ -28,8 +28,8 @@ from lab.runs.metrics_log import LineReader
 from lab.runs.run_control import send_command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, Metric, Status
-from lab.training.command_inbox import StopSignals
 from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
 
 WHERE = Path(__file__).parent / "curves"
 CHARACTERS = 150_000

@@ -7,15 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.analysis.compared_run import (
-    ComparedRun,
-    furthest_common,
-    in_bits,
-    same_tokens,
-    stops,
-    vocabulary_of,
-    written_at,
-)
+from lab.analysis.comparable_runs import in_bits, same_tokens
+from lab.analysis.compared_run import ComparedRun, furthest_common, stops, vocabulary_of, written_at
 from lab.analysis.comparison import ComparisonRow, differences, results, unit_note, verdict
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run

@@ -12,9 +12,10 @@ from lab.analysis.diagnose import diagnosis_of
 from lab.analysis.diagnosed_run import DiagnosedRun, Diagnosis
 from lab.analysis.run_sentence import verdict_line
 from lab.planning.default_hyperparameters import default_lr, fine_tuning_lr
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import RunConfig, Status
-from lab.runs.schema_parts import ExpectedLoss, StartConfig
+from lab.runs.schema_parts import StartConfig
 from tests.lab.analysis.recorded_curves import NAMES, Recorded, recorded
 
 LIMIT = r"what this model can make|no limit|near the entropy|not help"

@@ -4,16 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.analysis.loss_curve import (
-    BARS,
-    BLOCK_BYTES,
-    NO_CURVE,
-    POINTS,
-    Evaluations,
-    LossCurve,
-    read_loss_curve,
-    sparkline,
-)
+from lab.analysis.loss_curve import BARS, BLOCK_BYTES, NO_CURVE, POINTS, Evaluations, LossCurve, read_loss_curve, sparkline
 
 
 def line(step: int, loss: float | None, val_loss: float | None = None) -> str:

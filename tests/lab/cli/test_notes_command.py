@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.inspect.prompt_history import last_prompt, remember
-from lab.lessons.learner import add_note, notes_path
+from lab.lessons.learner_notes import add_note, notes_path
 from tests.fixture_types import Call, EmptyRun
 
 

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.generation import FILTERS
-from lab.experiments.written_text import MOST_TIMES, find_loop, whole_sentence
+from lab.experiments.greedy_loops import MOST_TIMES, find_loop, whole_sentence
 from lab.inspect.model_cache import TraceCache, load_open_model
 from lab.runs.find_runs import open_run
 from lab.views.blocks import Matrix

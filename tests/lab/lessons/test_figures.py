@@ -7,7 +7,7 @@ import pytest
 
 from lab.core.number_format import fixed, whole
 from lab.data.cleaning.rule_registry import BY_NAME
-from lab.experiments.written_text import PHRASE, whole_sentence
+from lab.experiments.greedy_loops import PHRASE, whole_sentence
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
 from lab.training.one_step.three_weights import ThreeWeights

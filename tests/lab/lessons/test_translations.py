@@ -15,7 +15,7 @@ from lab.lessons import translation
 from lab.lessons.claim import load_claims
 from lab.lessons.conditions import names_in, parse_experiment_guess
 from lab.lessons.glossary import _glossary, glossary
-from lab.lessons.learner import QUIZ, LearnerPrediction
+from lab.lessons.guess_score import QUIZ, LearnerPrediction
 from lab.lessons.lesson import CLAIMS, lessons, titles
 from lab.lessons.quiz import FILE, quiz, results_of, source_of
 from lab.lessons.translation import (

@@ -36,14 +36,7 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import StepSpeed, guessed_step_seconds, step_key
-from lab.planning.text_difficulty import (
-    OUTCOMES,
-    PILOTS,
-    Outcome,
-    Pilot,
-    PilotTrainer,
-    keep_outcome,
-)
+from lab.planning.text_difficulty import OUTCOMES, PILOTS, Outcome, Pilot, PilotTrainer, keep_outcome
 from lab.runs.run_schema import FinalEvaluation, Status
 from tests.lab.conftest import Call
 from tests.lab.planning.fit_loss_law import is_usual, learning_of

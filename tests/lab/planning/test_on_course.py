@@ -8,9 +8,9 @@ import pytest
 from lab.planning.expected_loss import course_in_words, course_of
 from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import Metric, RunConfig
-from lab.runs.schema_parts import ExpectedLoss
 
 EXPECTED = ExpectedLoss(bits_per_byte=2.0, low=1.8, high=2.22, by_law=2.0, steps=1000)
 BITS = 0.5

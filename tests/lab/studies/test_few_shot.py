@@ -23,18 +23,7 @@ from lab.studies.few_shot import (
     right_answers,
     study,
 )
-from lab.studies.study_job import (
-    Line,
-    Measured,
-    Plot,
-    Point,
-    Record,
-    Rows,
-    StudyHistory,
-    median_of,
-    recorded_seeds,
-    sentences_of,
-)
+from lab.studies.study_job import Line, Measured, Plot, Point, Record, Rows, StudyHistory, median_of, recorded_seeds, sentences_of
 from models.config import ModelConfig
 from models.gpt import GPT
 

@@ -30,8 +30,8 @@ from lab.studies.study_job import (
     sentences_of,
 )
 from lab.training import command_inbox
-from lab.training.command_inbox import StopSignals
 from lab.training.job import STOPPED, Begun, Ended, histories_of, history_of
+from lab.training.stop_signals import StopSignals
 from tests.lab.training.module_forker import PATIENCE, ModuleForker, wait_for
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from lab.tokenization.token_alignment import EXAMPLES, align_texts, kept_apart, sentence_on, tokens_of
+from lab.tokenization.example_texts import EXAMPLES, tokens_of
+from lab.tokenization.token_alignment import align_texts, kept_apart, sentence_on
 from lab.tokenization.tokenized_text import TokenizedText, tokenize_text
 from models.tokenizers.tokenizer import Tokenizer
 

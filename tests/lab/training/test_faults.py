@@ -26,8 +26,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training import trainer
-from lab.training.command_inbox import StopSignals
 from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
 from lab.training.training_loop import Training
 from tests.fixture_types import TinyRun, TrainHere
 from tests.lab.conftest import TALE, make_shared_run, train_in_process

@@ -12,10 +12,10 @@ from lab.core.errors import UserError, is_out_of_memory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-from lab.training.command_inbox import StopSignals
 from lab.training.distributed.one_rank import OneRank
 from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import StopSignals
 from lab.training.training_loop import Training
 from lab.training.training_setup import set_up_training
 from tests.fixture_types import TinyRun, TrainHere

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from lab.core.errors import UserError
-from lab.runs.schema_parts import ExpectedLoss
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.weights_file import load_model
 from lab.training import run_length
 from lab.training.run_length import lr_of_next_step

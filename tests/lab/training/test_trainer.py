@@ -22,8 +22,8 @@ from lab.core.errors import UserError
 from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-from lab.training.command_inbox import StopSignals
 from lab.training.start_trainer import start_trainer
+from lab.training.stop_signals import StopSignals
 from lab.training.trainer import NICENESS, train
 from tests.fixture_types import TinyRun
 from tests.lab.training.module_forker import ModuleForker, wait_for

@@ -17,9 +17,10 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Metric, Status
 from lab.training import checkpoint
 from lab.training.checkpoint_schedule import CheckpointSchedule
-from lab.training.command_inbox import StopRequestedError, StopSignals
+from lab.training.command_inbox import StopRequestedError
 from lab.training.distributed.one_rank import OneRank, RankLostError
 from lab.training.gradient_accumulation import dropout_seed
+from lab.training.stop_signals import StopSignals
 from lab.training.trainer import train
 from models.config import TokenizerError
 from models.gpt import GPT

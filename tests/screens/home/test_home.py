@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from lab.analysis.loss_curve import read_loss_curve, sparkline
 from lab.inspect.prompt_history import last_prompt, read_history, remember
-from lab.lessons.learner import Progress, progress_path, write_progress
+from lab.lessons.learner_progress import Progress, progress_path, write_progress
 from lab.runs.run_schema import Sample
 from screens.app import LabApp
 from screens.base_screen import LabScreen

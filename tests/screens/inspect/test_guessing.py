@@ -6,7 +6,7 @@ from time import process_time
 
 from msgspec import structs
 
-from lab.lessons.learner import read_predictions
+from lab.lessons.guess_score import read_predictions
 from lab.views.blocks import Array, HeadAttention, LensPath, TextGrid, Token, View
 from screens.inspect.guessing import AnswersInSight, next_place
 from screens.inspect.selection import Selection

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lab.core.errors import UserError
-from lab.lessons.learner import Progress, read_progress, write_progress
+from lab.lessons.learner_progress import Progress, read_progress, write_progress
 from screens.app import LabApp
 from screens.learn.lessons_page import LessonsPage
 from tests.screens.learn.conftest import hold, lessons_page

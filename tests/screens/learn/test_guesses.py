@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from lab.engine.method_registry import GuessParams
 from lab.engine.prompt_methods import PromptMethods
-from lab.lessons.learner import read_predictions, score_of
+from lab.lessons.guess_score import read_predictions, score_of
 from lab.lessons.lesson import Lesson, LessonStep, Live, parse_lesson
 from lab.views.blocks import GuessChoice, GuessQuestion
 from screens.app import LabApp

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
-from lab.lessons.learner import notes_path, read_notes
+from lab.lessons.learner_notes import notes_path, read_notes
 from screens.app import LabApp
 from screens.dialogs.ask import AskText
 from screens.learn.notes_page import LONGEST_SHOWN, MOST_LINES, NotesPage, end_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.lessons.learner import read_predictions
+from lab.lessons.guess_score import read_predictions
 from lab.lessons.quiz import quiz
 from lab.views.blocks import Table
 from screens.app import LabApp

@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.lessons.conditions import parse_experiment_guess
-from lab.lessons.learner import predictions_path, read_predictions
+from lab.lessons.guess_score import predictions_path, read_predictions
 from lab.lessons.lesson import lessons
 from lab.runs.run_schema import Metric, Status, TokenizerConfig, TrainConfig
 from lab.training.scaling.scaling_experiment import ScalingExperiment

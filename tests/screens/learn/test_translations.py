@@ -12,7 +12,7 @@ from textual.widgets import Markdown
 from lab.core.preferences import read_preferences
 from lab.data.cleaning.rule_registry import RULES
 from lab.lessons import translation
-from lab.lessons.learner import read_predictions
+from lab.lessons.guess_score import read_predictions
 from lab.lessons.lesson import Lesson, lessons
 from lab.lessons.translation import languages
 from screens.action_index import all_actions

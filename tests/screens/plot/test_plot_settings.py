@@ -5,13 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screens.plot.plot_settings import (
-    FEWEST_STEPS,
-    SMOOTHINGS,
-    PlotSettings,
-    range_after_steep_part,
-    shows_more_on_log,
-)
+from screens.plot.plot_settings import FEWEST_STEPS, SMOOTHINGS, PlotSettings, range_after_steep_part, shows_more_on_log
 
 STEPS = np.arange(1, 1001, dtype=float)
 

@@ -18,7 +18,7 @@ from textual.widgets.text_area import Selection
 
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES
-from lab.tokenization.token_alignment import EXAMPLES
+from lab.tokenization.example_texts import EXAMPLES
 from lab.tokenization.token_facts import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer

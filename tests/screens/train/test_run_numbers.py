@@ -10,11 +10,13 @@ from textual.app import App, ComposeResult
 from lab.analysis.baselines import NATS
 from lab.analysis.machine_usage import Usage, UsageMeter
 from lab.analysis.run_sentence import VerdictLine
+from lab.runs.expected_loss_range import ExpectedLoss
 from lab.runs.run_history import LossHistory
 from lab.runs.run_schema import FinalEvaluation
-from lab.runs.schema_parts import CopiedShare, ExpectedLoss
+from lab.runs.schema_parts import CopiedShare
 from screens.plot.plot_settings import PlotSettings
-from screens.train.run_header import AFTER_TRAINING, WHY, VerdictBar, newest_numbers, numbers_at, status_text
+from screens.train.run_header import WHY, VerdictBar, newest_numbers, numbers_at, status_text
+from screens.train.run_notices import AFTER_TRAINING
 from screens.train.run_plots import RunPlots, WatchedRun, usage_plots
 from tests.lab.analysis.recorded_curves import recorded
 from tests.screens.pilot_waits import settle

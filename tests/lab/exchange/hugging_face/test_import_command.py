@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab.analysis.baselines import bytes_per_token
-from lab.analysis.compared_run import ComparedRun, comparable, vocabulary_of
+from lab.analysis.comparable_runs import comparable
+from lab.analysis.compared_run import ComparedRun, vocabulary_of
 from lab.analysis.comparison import differences, results
 from lab.cli.command_registry import run as run_command
 from lab.core.errors import UserError

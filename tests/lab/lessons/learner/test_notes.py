@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from lab.core.errors import UserError
-from lab.lessons.learner import add_note, notes_path, read_notes
+from lab.lessons.learner_notes import add_note, notes_path, read_notes
 
 PLACE = "Inspect · demo · “Once: there”"
 

@@ -5,20 +5,16 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.lessons.learner import (
+from lab.lessons.guess_score import (
     LONGEST_TEXT,
     LearnerPrediction,
-    LessonProgress,
-    Progress,
     predictions_path,
-    progress_path,
     read_predictions,
-    read_progress,
     record_prediction,
     score_of,
     sure_and_wrong,
-    write_progress,
 )
+from lab.lessons.learner_progress import LessonProgress, Progress, progress_path, read_progress, write_progress
 
 
 def test_a_damaged_file_is_told_of_and_not_used(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from lab.core.errors import UserError
-from lab.lessons.learner import QUIZ, LearnerPrediction, score_of
+from lab.lessons.guess_score import QUIZ, LearnerPrediction, score_of
 from lab.lessons.lesson import lessons
 from lab.lessons.quiz import QuizQuestion, parse_quiz, quiz, quiz_view, results_of, source_of
 from lab.views.blocks import Paragraph, Table

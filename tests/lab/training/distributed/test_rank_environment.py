@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.training.command_inbox import TWICE_SECONDS, StopSignals
 from lab.training.distributed.launcher import RankEnvironment, read_rank_environment
 from lab.training.distributed.one_rank import OneRank
+from lab.training.stop_signals import TWICE_SECONDS, StopSignals
 from lab.training.trainer import refuse
 
 VARIABLES = {"RANK": "5", "WORLD_SIZE": "16", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "abacus"}
@@ -58,8 +58,8 @@ def test_a_signal_that_comes_to_a_rank_twice_is_one(monkeypatch: pytest.MonkeyPa
         assert signal.getsignal(signal.SIGTERM) == signals._note
         with monkeypatch.context() as later:
             first = signals._first[signal.SIGTERM]
-            later.setattr("lab.training.command_inbox.time.monotonic", lambda: first + TWICE_SECONDS + 1)
-            later.setattr("lab.training.command_inbox.os.kill", lambda pid, number: ended.append((pid, number)))
+            later.setattr("lab.training.stop_signals.time.monotonic", lambda: first + TWICE_SECONDS + 1)
+            later.setattr("lab.training.stop_signals.os.kill", lambda pid, number: ended.append((pid, number)))
             signals._note(signal.SIGTERM, None)
         assert ended == [(os.getpid(), signal.SIGTERM)]
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -16,10 +16,10 @@ from torch.distributed.elastic.multiprocessing.api import PContext, SignalExcept
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from lab.core.errors import UserError
-from lab.training.command_inbox import StopSignals
 from lab.training.distributed import launcher, rank_watch
 from lab.training.distributed.launcher import RankEnvironment
 from lab.training.distributed.rank_watch import EndedEarlyError, RankWatch, join_all
+from lab.training.stop_signals import StopSignals
 
 SILENCE = "The ranks' meeting place at abacus:29577 has not answered for 0 seconds, and training ended with it."
 

@@ -19,7 +19,6 @@ from lab.runs.metrics_log import LineWriter
 from lab.runs.run_control import hold_inspect_lock
 from lab.runs.run_folder import Run
 from lab.runs.schema_parts import TuningConfig
-from lab.training.command_inbox import StopSignals
 from lab.training.job import Begun, Ended
 from lab.training.posttraining.posttraining_job import PosttrainingJob
 from lab.training.posttraining.posttraining_record import (
@@ -32,6 +31,7 @@ from lab.training.posttraining.posttraining_record import (
     Started,
     tuned_name,
 )
+from lab.training.stop_signals import StopSignals
 from tests.fixture_types import Call, EmptyRun
 
 STEPS = ("rename", "replace", "unlink", "rmdir", "fsync")
