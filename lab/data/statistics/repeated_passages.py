@@ -7,6 +7,7 @@ equal text between, are one passage. There what is found is a lower bound, and `
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from os.path import commonprefix
 
@@ -162,32 +163,41 @@ class PassageFinder:
             self._kept = thinned
             self._size = sum(len(positions) for positions, *_ in self._kept)
 
-    def find(self, read_again: Callable[[], Iterable[str]], bins: int = MAP_BINS, check: Callable[[], object] = bool) -> Repeats:
-        """All repeats of the text so far. Of one of which not every window was kept, `read_again` gives the text in blocks.
-        `check` is called now and then, and may raise."""
+    def find(
+        self,
+        read_again: Callable[[], Iterable[str]],
+        worker: Executor,
+        bins: int = MAP_BINS,
+        check: Callable[[], object] = bool,
+    ) -> Repeats:
+        """All repeats of the text so far. Of one of which not every window was kept, `read_again` gives the text in blocks, which
+        is read while `worker` searches. `check` is called now and then, in both threads, and may raise."""
+        searching = worker.submit(self._search, bins, check)
         share, error = self._sample.estimate(read_again()) if self._sample else (0.0, 0.0)
-        empty = Repeats(0, (0.0,) * bins, (), self.length, self._mask + 1, share, error)
+        characters, density, passages = searching.result()
+        share = max(share, characters / max(1, self.length))
+        return Repeats(characters, density, passages, self.length, self._mask + 1, share, error)
+
+    def _search(self, bins: int, check: Callable[[], object]) -> tuple[int, tuple[float, ...], tuple[FoundPassage, ...]]:
+        """Of the windows kept: characters in repeats, their share in each of equal parts of the text, and the passages."""
+        nothing = 0, (0.0,) * bins, ()
         if not self._kept:
-            return empty
+            return nothing
         columns = list(zip(*self._kept, strict=True))
         self._kept = []  # each part goes once it is joined
         positions, hashes, prefixes, inverses = (np.concatenate(columns.pop(0)) for _ in range(4))
-        self._kept = [(positions, hashes, prefixes, inverses)]
         anchors = _Anchors(positions, hashes, prefixes, inverses, self._window)
         starts, ends = anchors.repeated_intervals()
         if not len(starts):
-            return empty
+            return nothing
         # The share of the intervals in each of equal parts of 0 to `length`.
         borders = np.linspace(0, self.length, bins + 1)
         covered = np.concatenate(([0], np.cumsum(ends - starts)))
         at = np.searchsorted(starts, borders, side="right") - 1
         inside = np.where(at >= 0, np.minimum(borders - starts[at], (ends - starts)[at]), 0)
         sums = np.where(at >= 0, covered[at] + inside, 0)
-        density = tuple((np.diff(sums) / np.diff(borders)).tolist()) if self.length else (0.0,) * bins
-        passages = anchors.longest_passages(check)
-        characters = int((ends - starts).sum())
-        share = max(share, characters / self.length)
-        return Repeats(characters, density, passages, self.length, self._mask + 1, share, error)
+        density = tuple((np.diff(sums) / np.diff(borders)).tolist()) if self.length else nothing[1]
+        return int((ends - starts).sum()), density, anchors.longest_passages(check)
 
 
 class _Anchors:

@@ -215,7 +215,7 @@ class TextStatistics:
 
 
 class _Pass:
-    """The state of the pass over a text in blocks of at most `size` characters; `worker` looks for its repeats."""
+    """The state of the pass over a text in blocks of at most `size` characters; `worker` counts its lines and keeps windows."""
 
     def __init__(self, blocks: TextBlocks, size: int, worker: ThreadPoolExecutor) -> None:
         self.blocks = blocks
@@ -242,8 +242,7 @@ class _Pass:
         inverses = self.hasher.inverses
         first = self.position
         self.adding.result()
-        self.adding = self._worker.submit(self.passages.add, first, prefixes, inverses)
-        self.lines.add(block, first, codes, prefixes, inverses)
+        self.adding = self._worker.submit(self._add_lines, block, first, codes, prefixes, inverses)
         self.prefix = prefixes[-1]
         lower = self.hasher.prefixes(self.tables.lower.take(codes), self.lower_prefix)
         self.lower_prefix = lower[-1]
@@ -251,7 +250,12 @@ class _Pass:
         self.languages.add(block)
         self.position += len(codes)
 
+    def _add_lines(self, block: str, first: int, codes: NDArray[np.integer], prefixes: Hashes, inverses: Hashes) -> None:
+        self.passages.add(first, prefixes, inverses)
+        self.lines.add(block, first, codes, prefixes, inverses)
+
     def statistics(self, stage: str, progress: float) -> TextStatistics:
+        self.adding.result()
         endings = self.blocks.endings
         self.tables.learn(np.array([10, 13]))
         codes = self.tables.known
@@ -324,17 +328,18 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
         found = state.statistics("searching for repeats", READING)
         finder, languages, rare = state.passages, state.languages, state.words.table.rare(RARE_WORDS)
         del state  # whose tables take as much as the search
-    yield found
+        yield found
 
-    def read_again() -> Iterator[str]:
-        for text in (blocks := TextBlocks(read(), BLOCK_CHARACTERS)):
-            check(READING + (SEARCHED - READING) * min(1.0, blocks.read / max(1, size)))
-            yield text
+        def read_again() -> Iterator[str]:
+            for text in (blocks := TextBlocks(read(), BLOCK_CHARACTERS)):
+                check(READING + (SEARCHED - READING) * min(1.0, blocks.read / max(1, size)))
+                yield text
 
-    repeats = finder.find(read_again, check=lambda: check(SEARCHED))
-    found = replace(found, repeats=repeats, stage="reading excerpts", progress=SEARCHED)
-    yield found
-    passages, rare_words = fetch_excerpts(read, size, repeats, rare, check)
-    found = replace(found, passages=passages, rare_words=rare_words, stage="telling languages", progress=1.0)
-    yield found
-    yield replace(found, languages=languages.letters(), stage="", is_complete=True)
+        told = worker.submit(languages.letters)
+        repeats = finder.find(read_again, worker, check=lambda: check(SEARCHED))
+        found = replace(found, repeats=repeats, stage="reading excerpts", progress=SEARCHED)
+        yield found
+        passages, rare_words = fetch_excerpts(read, size, repeats, rare, check)
+        found = replace(found, passages=passages, rare_words=rare_words, stage="telling languages", progress=1.0)
+        yield found
+        yield replace(found, languages=told.result(), stage="", is_complete=True)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def find(text: str, most: int = 1 << 16, window: int = 5, block: int = BLOCK) ->
         prefixes = hasher.prefixes(codes, prefix)
         finder.add(start, prefixes, hasher.inverses)
         prefix = prefixes[-1]
-    return finder.find(lambda: (text[start : start + block] for start in range(0, len(text), block)), bins=10)
+    with ThreadPoolExecutor(1) as worker:
+        return finder.find(lambda: (text[start : start + block] for start in range(0, len(text), block)), worker, bins=10)
 
 
 def covered(text: str, window: int) -> list[bool]:
