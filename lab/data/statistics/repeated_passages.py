@@ -275,7 +275,7 @@ class _Anchors:
                 too_long = levels.pop()[0]
             else:
                 found.append(self._with_all_copies(*passages[1:]))
-                free &= ~self._inside(np.arange(number), found[-1])
+                free[self.copied[self._inside(self.copied, found[-1])]] = False
         return tuple(found)
 
     def _passages(self, anchors: NDArray[np.integer], steps: int) -> tuple[NDArray[np.bool_], int, int] | None:
