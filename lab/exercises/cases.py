@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lab.core.number_format import counted
 from lab.exercises.exercise import reference_of
 from lab.exercises.material import Material
 from models.trace import Trace
@@ -39,11 +40,12 @@ def learn_merges(material: Material) -> list[Case]:
 
 def encode(material: Material) -> list[Case]:
     merges = reference_of("learn_merges")(material.text[:3000], 40)
+    long = material.text[:12_000]
     return [
         Case("the prompt by 40 merges of the text", (material.prompt.encode(), merges)),
         Case("the text abc, where the later pair was learned first", (b"abc", [(98, 99), (97, 98)])),
         Case("the text aaa", (b"aaa", [(97, 97)])),
-        Case("12,000 bytes of the text", (material.text[:12_000], merges)),
+        Case(f"{counted(len(long), 'byte')} of the text", (long, merges)),
     ]
 
 

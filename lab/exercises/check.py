@@ -21,9 +21,13 @@ from lab.exercises.check_result import KILLED, CheckRequest, CheckResult
 from lab.exercises.exercise import words_of
 from lab.exercises.learner_files import LARGEST_FILE, checksum, file_of, remember, write_folder
 from lab.exercises.own_process import WAITS
+from lab.runs.run_folder import Run
+from models.parameter_count import flops_per_token
 
 START_SECONDS = 60.0
 """Seconds that a check may take beside the learner's code: for torch and the run's weights to load, and to compare."""
+SLOW_FLOPS = 2e10
+"""Floating-point operations a second of a slow processor: a forward pass of a full context may take so long beside the rest."""
 USE_SECONDS = 60.0
 """Seconds of processor time for the model of the learner's functions, its training included."""
 MOST_ROUNDS = 50
@@ -53,7 +57,9 @@ def check_file(
     except FileNotFoundError as error:
         raise UserError(f"There is no file {visible(str(file))}; `llmlab write {words_of(name).number}` begins yours.") from error
     others = {each: str(path) for each, path in (mine or {}).items() if each != name}
-    request = CheckRequest(name, str(file.absolute()), others, str(run), prompt, seconds or words_of(name).seconds)
+    shape = Run(run).config.model
+    seconds = seconds or words_of(name).seconds + round(flops_per_token(shape) / 3 * shape.context / SLOW_FLOPS)
+    request = CheckRequest(name, str(file.absolute()), others, str(run), prompt, seconds)
     checked = checksum(file)  # of before: a file that is changed meanwhile does not pass
     result = _asked(request, waiting)
     if file == file_of(folder := write_folder(), name):

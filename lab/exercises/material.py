@@ -6,6 +6,7 @@ from functools import cached_property
 from torch import Tensor
 
 from lab.data.token_file import TokenFile, token_dtype
+from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run, tokenizer_of
 from lab.runs.weights_file import load_model
 from models.gpt import GPT
@@ -51,9 +52,11 @@ class Material:
 
     @cached_property
     def text_ids(self) -> list[int]:
-        """The beginning of the run's text in tokens."""
-        tokens = TokenFile(self.run.tokens_path, token_dtype(self.run.config.tokenizer.vocab_size))
-        return [int(each) for each in tokens[:TEXT_TOKENS]]
+        """The beginning of the run's text in tokens; of the demo's, where it has none, as a model that was imported."""
+        source = self.run if self.run.tokens_path.exists() else Run(demo())
+        tokens = TokenFile(source.tokens_path, token_dtype(source.config.tokenizer.vocab_size))
+        ids = [int(each) for each in tokens[:TEXT_TOKENS]]
+        return ids if source is self.run else tokenizer_of(self.run).encode(tokenizer_of(source).decode(ids))
 
     @cached_property
     def text(self) -> bytes:

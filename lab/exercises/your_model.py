@@ -158,9 +158,7 @@ def your_model(mine: Mapping[str, str], material: "Material") -> YourModel:
     lab = {name: reference_of(name) for name in NAMES}
     written = [written_by(each, material) for each in (functions, lab)]
     losses, untrained, cannot_train = list[tuple[float, float]](), "", False
-    if not material.run.tokens_path.exists():
-        untrained = "It does not train here: this model has no text beside it."
-    elif {"cross_entropy", "adamw"} & set(mine):
+    if {"cross_entropy", "adamw"} & set(mine):
         try:
             with torch.enable_grad():
                 losses = train(functions, material)
