@@ -4,7 +4,7 @@ import shlex
 
 import click
 
-from lab.cli.commands.stop_command import wait_until
+from lab.cli.trainer_answer import wait_until
 from lab.core.errors import UserError
 
 

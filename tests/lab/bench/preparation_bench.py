@@ -23,7 +23,7 @@ from lab.core.machine import cores
 from lab.core.number_format import bytes_
 from lab.core.unfinished_folder import unfinished_folder
 from lab.data.text_source import open_corpus
-from lab.planning.prepare_text import SETTLED_SECONDS
+from lab.planning.text_stamp import SETTLED_SECONDS
 from lab.runs.home_folder import home
 
 WORKER = "tests.lab.bench.preparation_worker"

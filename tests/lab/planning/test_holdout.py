@@ -118,7 +118,7 @@ def test_a_clone_is_the_same_run_again_and_its_vocabulary_is_that_of_its_part(
 
 def test_what_is_kept_of_a_text_is_not_taken_for_another_choice(home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
-    monkeypatch.setattr("lab.planning.prepare_text.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("lab.planning.text_stamp.SETTLED_SECONDS", -3600.0)
     asks = [{}, {"val_share": 0.3}, {"split_seed": 1}, {"split_seed": 2}, {"validation": str(text.parent / "other.txt")}]
     first = [prepare_run(request(text, tokenizer="bpe", vocab=300, **asked)).config for asked in asks]
     assert len({config.data.tokens_sha256 for config in first}) == len(asks)

@@ -16,7 +16,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.source_files import check_tokens
-from lab.planning import prepare_text
+from lab.planning import text_stamp
 from lab.planning.preparation_cache import FOLDER, PreparationCache
 from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
@@ -34,7 +34,7 @@ def ask(folder: Path, home: str = "home") -> RunRequest:
 def kill_preparations(folder: Path, kills: int, seed: int) -> None:
     """Prepare the same text again and again in forks of this process, which are killed at random moments."""
     prepare_run.__globals__["LEAST_TEXT"] = 1
-    prepare_text.SETTLED_SECONDS = -3600.0
+    text_stamp.SETTLED_SECONDS = -3600.0
     chosen = random.Random(seed)
     started = time.monotonic()
     _wait_for(_fork(folder, "timed"))

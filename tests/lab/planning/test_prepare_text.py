@@ -16,8 +16,9 @@ from lab.data.text_source import open_corpus
 from lab.planning.learn_vocabulary import learn_in_process
 from lab.planning.preparation_cache import FOLDER
 from lab.planning.prepare_run import prepare_run
-from lab.planning.prepare_text import SETTLED_SECONDS, PrepareProgress, text_stamp
+from lab.planning.prepare_text import PrepareProgress
 from lab.planning.settings_table import RunRequest
+from lab.planning.text_stamp import SETTLED_SECONDS, text_stamp
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -37,7 +38,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _young_files_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.prepare_text.SETTLED_SECONDS", -3600.0)
+    monkeypatch.setattr("lab.planning.text_stamp.SETTLED_SECONDS", -3600.0)
 
 
 def ask(text: Path | str, **settings: object) -> RunRequest:
@@ -169,7 +170,7 @@ def test_texts_are_recognised_by_all_that_tells_a_change_and_streams_are_not(sto
 
 def test_a_file_changed_just_now_is_not_recognised(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may change again within the same step of the file system's clock."""
-    monkeypatch.setattr("lab.planning.prepare_text.SETTLED_SECONDS", 3600.0)
+    monkeypatch.setattr("lab.planning.text_stamp.SETTLED_SECONDS", 3600.0)
     prepare_run(ask(story))
     assert not list((home / FOLDER).glob("text-*"))
     assert list((home / FOLDER).glob("tokens-*"))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.data.cleaning.rule_registry import BY_NAME, clean_documents
-from lab.planning.prepare_text import TEXT_VERSION
+from lab.planning.text_stamp import TEXT_VERSION
 from lab.runs.run_schema import DEFAULT_RULES
 from tests.lab.data.cleaning.cleaning_texts import LINES, START, cleaned, stream, texts
 from tests.lab.data.cleaning.test_rules import CHANGES
