@@ -103,7 +103,8 @@ def test_properties_of_a_small_text(name: str, wanted: list[int]) -> None:
     assert max(found) < len(class_names)
 
 
-def test_a_pattern_marks_the_tokens_of_its_matches_and_a_wrong_or_slow_one_is_refused() -> None:
+def test_a_pattern_marks_the_tokens_of_its_matches_and_a_wrong_or_slow_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.experiments.token_properties.PATTERN_SECONDS", 0.05)
     tokenizer = Tokenizer.bytes_()
     ids = np.array([tokenizer.encode("a12 b3, ")])
     assert labels("pattern", ids, tokenizer, r"\d+")[0].tolist() == [[0, 1, 1, 0, 0, 1, 0, 0]]

@@ -1,5 +1,6 @@
 """The best run for the minutes: the law of the loss, the speed of steps, the choice, and what is kept with the run."""
 
+import io
 import json
 import math
 import random
@@ -8,12 +9,14 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from lab.analysis.run_sentence import against_expectation
+from lab.core.child_process import MeasuringProcess
 from lab.data.text_source import open_corpus
 from lab.planning import plan_for_minutes as planning
 from lab.planning.expected_loss import LAW, UNUSUAL_FALL
@@ -38,6 +41,7 @@ from lab.planning.settings_table import AUTO, RunRequest, SettingError
 from lab.planning.step_time import StepSpeed, guessed_step_seconds, step_key
 from lab.planning.text_difficulty import OUTCOMES, PILOTS, Outcome, Pilot, PilotTrainer, keep_outcome
 from lab.runs.run_schema import FinalEvaluation, Status
+from lab.training import train_pilot
 from tests.lab.conftest import Call
 from tests.lab.planning.fit_loss_law import is_usual, learning_of
 from tests.lab.planning.planned_runs import MACHINE
@@ -321,12 +325,24 @@ def test_a_source_whose_entropy_is_known_is_not_expected_to_be_beaten() -> None:
     assert 0.16 < plan(600.0, stories).best.bits_per_byte < 0.22
 
 
-def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> None:
-    """A text of random letters costs what they do."""
+def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of random letters costs what they do. It is trained in this process, for a tenth of the steps."""
+
+    def run_here(process: MeasuringProcess, job: bytes, *_: object) -> bytes:
+        printed = io.BytesIO()
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(job)))
+        monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=printed))
+        assert train_pilot.main() == 0
+        return printed.getvalue()
+
+    monkeypatch.setattr(train_pilot, "STEPS", 10)
+    monkeypatch.setattr(train_pilot, "EVALUATED", (5,))
     generator = random.Random(1)
     path = tmp_path / "text.txt"
     path.write_text("".join(generator.choice("ab") for _ in range(60_000)))
-    pilot = PilotTrainer(home).measure(open_corpus(str(path)))
+    with monkeypatch.context() as patch:
+        patch.setattr(MeasuringProcess, "run", run_here)
+        pilot = PilotTrainer(home).measure(open_corpus(str(path)))
     assert pilot is not None
     assert 0.98 <= pilot.bits_per_byte <= 1.3
     assert pilot in dict(PILOTS.known(home)).values()
@@ -337,6 +353,8 @@ def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> 
     assert another.measure(open_corpus(str(path))) is None, "it is of another text"
     path.write_bytes(b"Too short.")
     assert PilotTrainer(home).measure(open_corpus(str(path))) is None
+    path.write_text("".join(generator.choice("ab") for _ in range(1000)))
+    assert PilotTrainer(home).measure(open_corpus(str(path))) is None, "its process holds out too few tokens"
     assert PILOTS.forget(home) == 1
 
 

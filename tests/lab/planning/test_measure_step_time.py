@@ -36,7 +36,10 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypa
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
 def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 0.0)
-    process = MeasuringProcess("timeit", "nothing")
+    monkeypatch.setattr("lab.core.child_process.SECONDS_BETWEEN_CALLS", 0.05)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "waits.py").write_text("import time; time.sleep(0.2); print(1)")
+    process = MeasuringProcess("waits", "nothing")
     assert process.run(b"")
     assert 0 < process.held_up < 1
     monkeypatch.setattr(MeasuringProcess, "run", lambda timer, *_: setattr(timer, "held_up", process.held_up) or b"0.01")
@@ -54,7 +57,7 @@ def test_what_a_step_depends_on_is_in_its_key() -> None:
 @pytest.mark.parametrize("after", [60.0, 0.0])
 def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path: Path) -> None:
     timer = StepTimer(MODEL, TRAIN, tmp_path)
-    threading.Timer(0.3, timer.cancel).start()
+    threading.Timer(0.1, timer.cancel).start()
     started = time.monotonic()
     assert timer.measure(after=after) is None
     assert time.monotonic() - started < 10.0
