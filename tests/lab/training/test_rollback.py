@@ -198,7 +198,7 @@ def test_the_steps_of_the_diverged_runs_are_bad() -> None:
 
 def test_no_step_of_ordinary_training_is_bad(train_tiny: TinyRun) -> None:
     """At a high rate, with one window a step, which has four tokens only, and every one is another's loss."""
-    run = train_tiny(steps=150, eval_every=150, context=4, batch=1, lr=0.02)
+    run = train_tiny(steps=90, eval_every=90, context=4, batch=1, lr=0.02)
     assert run.phase() == "finished"
     assert not [event for event in run.events().read() if event.kind in ("bad_step", "back")]
 
