@@ -1,5 +1,5 @@
-"""Ranks as processes over Gloo: the losses of one, a rank that is killed or halted, and their launcher, stopped, killed and on two
-machines. They share a file because loading what they need takes two seconds."""
+"""Ranks as processes over Gloo: the losses of one, a rank that is killed or halted, and their launcher, stopped, killed and on
+two machines. They share a file because loading what they need takes two seconds."""
 
 import os
 import re
