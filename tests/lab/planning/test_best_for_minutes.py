@@ -1,5 +1,6 @@
 """The best run for the minutes: the law of the loss, the speed of steps, the choice, and what is kept with the run."""
 
+import functools
 import io
 import json
 import math
@@ -7,7 +8,6 @@ import random
 import re
 import runpy
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,7 +60,8 @@ SMALL = {"parameters": 940_800, "vocab_size": 1024, "width": 128, "steps": 300, 
 SWEEP = Path(__file__).with_name("loss_sweep.jsonl")
 
 
-def plan(minutes: float = 5.0, text: TextSize = PROSE, outcomes: Sequence[Outcome] = (), **asked: Any) -> MinutesPlan:
+@functools.cache
+def plan(minutes: float = 5.0, text: TextSize = PROSE, outcomes: tuple[Outcome, ...] = (), **asked: Any) -> MinutesPlan:
     request = RunRequest(text=text.source, preset=AUTO, minutes=minutes, **asked)
     return plan_for_minutes(request, text, StepSpeed(MACHINE, {}), outcomes)
 
