@@ -10,7 +10,7 @@ from tests.fuzz import run_folders, texts
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="named pipes and links")
 
-MUTATIONS = 3
+MUTATIONS = 2
 TEXTS = 40
 
 

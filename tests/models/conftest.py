@@ -20,6 +20,10 @@ MakeModel = Callable[..., GPT]
 MakeTwin = Callable[[GPT], "GPT2LMHeadModel"]
 
 
+def random_ids(model: GPT, batch: int, tokens: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(model.config.vocab_size, (batch, tokens), generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.fixture(scope="session")
 def make_model() -> MakeModel:
     """A model of a given shape whose every weight is random, biases and norms too, so that nothing is tested at zero or one."""

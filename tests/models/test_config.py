@@ -3,25 +3,9 @@
 import math
 
 import pytest
-import torch
 
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.learning_rate import DECAY, schedule_factor
-
-
-def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
-    from transformers import get_cosine_with_min_lr_schedule_with_warmup
-
-    steps, warmup, final = 200, 20, 0.1
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup, steps, min_lr_rate=final)
-    for step in range(steps + 1):
-        assert schedule_factor("cosine", step / steps, warmup / steps, final) == pytest.approx(
-            schedule.get_last_lr()[0], abs=1e-12
-        )
-        optimizer.step()
-        schedule.step()
-
 
 EDGES = [(0.0, 0.0, 1.0), (2.0, 0.1, 0.2), (-1.0, 0.1, 0.0), (0.01, 0.03, 1 / 3), (0.5, 0.0, 0.6), (1.0, 1.0, 1.0)]
 

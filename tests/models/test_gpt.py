@@ -1,4 +1,4 @@
-"""The model against Hugging Face's GPT-2, closed forms and finite differences."""
+"""The model against closed forms and finite differences; against Hugging Face's GPT-2 it is held beside the import and export."""
 
 import math
 from dataclasses import replace
@@ -7,50 +7,15 @@ from math import inf
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
 from models import attention_kernels, decoding
 from models.attention_kernels import causal_attention
 from models.config import ModelConfig
 from models.decoding import OneTokenDecoder, half_matrices, precision_of, supports_decode
 from models.gpt import GPT, KVCache
-from models.hugging_face_weights import HEAD, own_names, to_hugging_face, turned
+from tests.models.conftest import random_ids
 
-SHAPES = [
-    {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
-    {"layers": 2, "heads": 2, "width": 8, "context": 16, "vocab_size": 23},
-    {"layers": 3, "heads": 4, "width": 32, "context": 40, "vocab_size": 61},
-    {"layers": 4, "heads": 3, "width": 48, "context": 150, "vocab_size": 512},
-    {"layers": 6, "heads": 8, "width": 64, "context": 33, "vocab_size": 257},
-]
-
-
-def random_ids(model: GPT, batch: int, tokens: int, seed: int = 0) -> Tensor:
-    return torch.randint(model.config.vocab_size, (batch, tokens), generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape['layers']}x{shape['width']}")
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_logits_are_hugging_faces(make_model, make_twin, shape: dict[str, int], seed: int) -> None:
-    model = make_model(seed, **shape)
-    ids = random_ids(model, 1 + seed, max(1, shape["context"] >> (seed % 2)), seed)
-    with torch.no_grad():
-        assert (model(ids) - make_twin(model)(ids).logits).abs().max() <= 1e-4
-
-
-def test_gradients_are_hugging_faces(make_model, make_twin) -> None:
-    model = make_model(3, **SHAPES[2])
-    ids, targets = random_ids(model, 3, 40, 1), random_ids(model, 3, 40, 2)
-    targets[0, :7] = -100
-    twin = make_twin(model)
-    loss, expected = model.loss(ids, targets), F.cross_entropy(twin(ids).logits.flatten(0, 1), targets.flatten())
-    loss.backward()
-    expected.backward()
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
-    twins = {name: weight.grad for name, weight in twin.named_parameters()}
-    for name, grad in to_hugging_face({name: weight.grad for name, weight in model.named_parameters()}).items():
-        if name in twins:  # the tied head is no parameter of its own
-            assert (grad - twins[name]).abs().max() <= 1e-5, name
+ODD = {"layers": 4, "heads": 3, "width": 48, "context": 150, "vocab_size": 512}
 
 
 def test_gradients_are_the_slopes_of_the_loss(make_model) -> None:
@@ -72,7 +37,7 @@ def test_gradients_are_the_slopes_of_the_loss(make_model) -> None:
 
 
 def test_bfloat16_stays_near_float32(make_model) -> None:
-    model = make_model(5, **SHAPES[3])
+    model = make_model(5, **ODD)
     ids, targets = random_ids(model, 2, 150, 1), random_ids(model, 2, 150, 2)
     loss = model.loss(ids, targets)
     grads = torch.autograd.grad(loss, list(model.parameters()))
@@ -226,30 +191,3 @@ def test_more_tokens_than_the_context_are_refused(make_model) -> None:
         model(random_ids(model, 1, 16), cache)
         with pytest.raises(ValueError, match="17 tokens"):
             model(random_ids(model, 1, 1), cache)
-
-
-def from_hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {own: turned(own, state[name]) for name, own in own_names(state).items() if own != HEAD}
-
-
-def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_weights_come_back_from_hugging_faces_layout_and_theirs_from_ours(make_model, make_twin) -> None:
-    model = make_model()
-    state, theirs = model.state_dict(), make_twin(model).state_dict()
-    assert equal(from_hugging_face(to_hugging_face(state)), state)
-    ours = GPT(model.config, seed=None)
-    ours.load_state_dict(from_hugging_face(theirs))
-    assert equal(to_hugging_face(ours.state_dict()), theirs)
-
-
-def test_the_released_file_s_masks_and_names_without_prefix_are_read(make_model) -> None:
-    state = make_model().state_dict()
-    written = to_hugging_face(state)
-    released = {name.removeprefix("transformer."): weight for name, weight in written.items()}
-    released["h.0.attn.bias"] = torch.ones(1, 1, 16, 16)
-    released["h.0.attn.masked_bias"] = torch.tensor(-1e4)
-    del released["lm_head.weight"]
-    assert equal(from_hugging_face(released), state)

@@ -15,14 +15,15 @@ IDS = torch.arange(16)[None]
 
 WITHOUT_COMPILER = """
 import sys, torch
+from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizers import make_optimizer
 from models.sparse_autoencoder import fit
-from tests.models.test_optimizer import CONFIG, IDS
+ids = torch.arange(16)[None]
 for rule in ("adamw", "muon"):
-    model = GPT(CONFIG)
+    model = GPT(ModelConfig(layers=2, heads=2, width=8, context=16, vocab_size=23))
     optimizer = make_optimizer(model, 1e-3, rule=rule)
-    model.loss(IDS, IDS).backward()
+    model.loss(ids, ids).backward()
     optimizer.step()
     optimizer.zero_grad()
     optimizer.load_state_dict(optimizer.state_dict())

@@ -8,53 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from models.config import ConfigError, ModelConfig, SamplingSettings
 from models.decoding import half_matrices
 from models.gpt import GPT
 from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    gaps=st.lists(st.floats(0.01, 2.0), min_size=2, max_size=40),
-    shuffle=st.randoms(use_true_random=False),
-    temperature=st.floats(0.2, 3.0),
-    top_k=st.integers(1, 45),
-    top_p=st.floats(0.05, 0.999),
-    min_p=st.floats(0.001, 0.9),
-    penalty=st.floats(1.01, 3.0),
-)
-def test_filters_are_hugging_faces(
-    gaps: list[float], shuffle, temperature: float, top_k: int, top_p: float, min_p: float, penalty: float
-) -> None:
-    from transformers import (
-        MinPLogitsWarper,
-        RepetitionPenaltyLogitsProcessor,
-        TemperatureLogitsWarper,
-        TopKLogitsWarper,
-        TopPLogitsWarper,
-    )
-
-    values = list(np.cumsum(gaps) - sum(gaps) / 2)  # no two equal: on a tie Hugging Face's top-k keeps more than k
-    shuffle.shuffle(values)
-    logits = torch.tensor(values, dtype=torch.float64)
-    window = [0, len(values) - 1, 0]
-    scores = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([window]), logits[None])
-    for warper in (
-        TemperatureLogitsWarper(temperature),
-        TopKLogitsWarper(top_k),
-        TopPLogitsWarper(top_p),
-        MinPLogitsWarper(min_p),
-    ):
-        scores = warper(None, scores)
-    chosen = distribution(logits, SamplingSettings(temperature, top_k, top_p, min_p, penalty), window)
-    assert torch.equal(chosen.kept, scores[0] > -math.inf)
-    assert (chosen.after - scores[0].softmax(-1)).abs().max() < 1e-12
-    assert (chosen.before - logits.softmax(-1)).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize(

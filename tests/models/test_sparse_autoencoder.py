@@ -7,13 +7,13 @@ from torch.nn.functional import normalize
 from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
 
 
-def test_directions_that_were_planted_are_found_and_dead_features_revived() -> None:
+def test_directions_that_were_planted_are_found() -> None:
     draws = torch.Generator().manual_seed(0)
     planted = normalize(torch.randn(5, 16, generator=draws))
     strengths = torch.rand(20000, 5, generator=draws) + 0.5
     is_on = torch.rand(20000, 5, generator=draws) < 0.1
     stream = 3.0 + (strengths * is_on) @ planted
-    found = fit(stream, 8, 2, seed=1, steps=800)
+    found = fit(stream, 8, 2, seed=1, steps=400)
     nearest = (planted @ found.decoder.T).amax(1)
     assert nearest.min() > 0.95
     chance = by_chance(stream, 8, 2, seed=1)

@@ -19,6 +19,12 @@ from tests.lab.experiments.conftest import MakeRun, MakeTextRun, Measure, TinyRu
 from tests.models.oracle import Oracle
 
 
+@pytest.fixture(autouse=True)
+def _timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here asserts how fast anything is."""
+    monkeypatch.setattr("lab.experiments.inference.ROUNDS", 1)
+
+
 def nats(tiny: TinyRun, ids: list[int], last: int) -> float:
     """The mean −ln p of the last tokens, by the oracle."""
     p = Oracle(tiny.model.state_dict(), tiny.model.config, ids).values["probability"]

@@ -75,7 +75,7 @@ def test_the_loss_with_a_reconstruction_equals_that_of_a_second_implementation(t
 
 
 def test_a_fit_is_kept_read_again_and_says_what_it_cannot_do(text_run: MakeTextRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "fit", partial(fit, steps=300))
+    monkeypatch.setattr(features, "fit", partial(fit, steps=60))
     tiny = text_run(width=16, context=16)
     context = context_of(tiny)
     assert load_features(context) is None

@@ -25,6 +25,7 @@ def test_lenses_are_judged_on_validation_text_and_the_measures_are_those_of_the_
         return fit_lenses(model, fitted, judged)
 
     monkeypatch.setattr(fitted_lenses, "fit_lenses", watched)
+    monkeypatch.setattr(fitted_lenses, "STEPS", 20)
     run = text_run(layers=3, heads=2, width=16, context=16)
     found = measure("lens_distance", run)
     ids = np.fromfile(run.run.path / "tokens.bin", "<u2").astype(int)
@@ -66,8 +67,9 @@ def test_a_model_with_one_layer_has_no_stream_to_judge(text_run: MakeTextRun, me
 
 
 def test_the_grid_reads_by_the_lens_that_is_chosen_and_ends_in_the_prediction(
-    text_run: MakeTextRun, engine: InProcessEngine
+    text_run: MakeTextRun, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fitted_lenses, "STEPS", 20)
     run = text_run(layers=2, heads=2, width=16, context=16)
     ids = run.tokenizer.encode(PROMPT)[-16:]
     plain = engine.view(ViewParams(run="tiny", stage="lens", text=PROMPT))

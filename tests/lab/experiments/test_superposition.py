@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+import pytest
 import torch
 
+from lab.experiments import superposition
 from lab.experiments.superposition import IMPORTANCE, picture, told_apart, train_toys
 from tests.lab.experiments.conftest import Measure
 
@@ -46,7 +48,10 @@ def test_the_picture_turns_the_first_direction_to_the_right_and_ends_each_with_i
     assert [line.find("5") for line in lines if "5" in line] == [half], "turned as the others are"
 
 
-def test_without_zeros_both_cases_are_alike_and_the_measures_are_those_of_the_toys(tiny: Any, measure: Measure) -> None:
+def test_without_zeros_both_cases_are_alike_and_the_measures_are_those_of_the_toys(
+    tiny: Any, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(superposition, "STEPS", 1000)
     kept = measure("superposition", tiny, inputs={"zeros": "0"}).measures
     assert (kept["dense_apart"], kept["sparse_apart"]) == (2, 2)
     assert kept["dense_third"] < kept["dense_second"]

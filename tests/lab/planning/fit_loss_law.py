@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from scipy.optimize import least_squares
 
 from lab.planning.expected_loss import FILE, LAW, UNUSUAL_FALL, Learning, LossLaw
 from lab.planning.text_difficulty import Pilot
@@ -122,6 +121,8 @@ def is_usual(run: dict[str, Any]) -> bool:
 
 def search(runs: list[dict[str, Any]], start: LossLaw) -> LossLaw:
     """The law with the least misfit in the valley of this one."""
+    from scipy.optimize import least_squares  # here: every process of the tests imports this file, and fits nothing
+
     begin = [math.log(getattr(start, name)) for name in FITTED]
     return law_of(least_squares(residuals, begin, args=(runs,), max_nfev=EVALUATIONS).x.tolist())
 

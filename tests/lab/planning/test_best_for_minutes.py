@@ -1,21 +1,26 @@
 """The best run for the minutes: the law of the loss, the speed of steps, the choice, and what is kept with the run."""
 
+import functools
+import io
 import json
 import math
 import random
 import re
+import runpy
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from lab.analysis.run_sentence import against_expectation
+from lab.core.child_process import MeasuringProcess
 from lab.data.text_source import open_corpus
 from lab.planning import plan_for_minutes as planning
+from lab.planning import text_difficulty
 from lab.planning.expected_loss import LAW, UNUSUAL_FALL
 from lab.planning.plan_for_minutes import (
     AVERAGE,
@@ -55,7 +60,8 @@ SMALL = {"parameters": 940_800, "vocab_size": 1024, "width": 128, "steps": 300, 
 SWEEP = Path(__file__).with_name("loss_sweep.jsonl")
 
 
-def plan(minutes: float = 5.0, text: TextSize = PROSE, outcomes: Sequence[Outcome] = (), **asked: Any) -> MinutesPlan:
+@functools.cache
+def plan(minutes: float = 5.0, text: TextSize = PROSE, outcomes: tuple[Outcome, ...] = (), **asked: Any) -> MinutesPlan:
     request = RunRequest(text=text.source, preset=AUTO, minutes=minutes, **asked)
     return plan_for_minutes(request, text, StepSpeed(MACHINE, {}), outcomes)
 
@@ -321,8 +327,28 @@ def test_a_source_whose_entropy_is_known_is_not_expected_to_be_beaten() -> None:
     assert 0.16 < plan(600.0, stories).best.bits_per_byte < 0.22
 
 
-def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> None:
-    """A text of random letters costs what they do."""
+class RunHere(MeasuringProcess):
+    """Runs the module in this process, which has torch."""
+
+    def __init__(self, module: str, what: str, threads: int) -> None:
+        super().__init__(module, what, threads)
+        self.module = module
+
+    def run(self, job: bytes, *_: object) -> bytes:
+        printed = io.BytesIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(job)))
+            patch.setattr("sys.stdout", SimpleNamespace(buffer=printed))
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_module(self.module, run_name="__main__")
+        assert ended.value.code == 0
+        return printed.getvalue()
+
+
+def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of random letters costs what they do, after a tenth of the steps already."""
+    for name, value in (("MeasuringProcess", RunHere), ("STEPS", 10), ("EVALUATED", (5,))):
+        monkeypatch.setattr(text_difficulty, name, value)
     generator = random.Random(1)
     path = tmp_path / "text.txt"
     path.write_text("".join(generator.choice("ab") for _ in range(60_000)))
@@ -330,6 +356,7 @@ def test_a_pilot_is_trained_on_the_text_and_kept(home: Path, tmp_path: Path) -> 
     assert pilot is not None
     assert 0.98 <= pilot.bits_per_byte <= 1.3
     assert pilot in dict(PILOTS.known(home)).values()
+    monkeypatch.setattr(text_difficulty, "MeasuringProcess", MeasuringProcess)
     assert PilotTrainer(home).measure(open_corpus(str(path))) == pilot
     path.write_text("All work and no play.\n" * 300)
     another = PilotTrainer(home)

@@ -7,7 +7,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import list_runs
 from lab.runs.run_folder import tokenizer_of
+from tests.lab.training.module_forker import ModuleForker
 
 KILLS = 4
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -79,18 +79,23 @@ def check(home: Path) -> None:
         check_tokens(run)
 
 
+def main(arguments: list[str]) -> int:
+    folder, kills = arguments
+    kill_preparations(Path(folder), int(kills), seed=int(kills))
+    return 0
+
+
 def test_preparations_killed_at_random_moments_and_on_a_full_disk_leave_nothing_half_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forker: ModuleForker
 ) -> None:
-    words = random.Random(1)
+    words, log = random.Random(1), tmp_path / "log"
     (tmp_path / "text.txt").write_text(
         "".join(
-            "".join(words.choices("abcdefghij", k=words.randrange(1, 9))) + " \n"[words.random() < 0.1] for _ in range(60_000)
+            "".join(words.choices("abcdefghij", k=words.randrange(1, 9))) + " \n"[words.random() < 0.1] for _ in range(40_000)
         )
     )
-    command = [sys.executable, "-m", "tests.lab.planning.test_interrupted_preparation", str(tmp_path), str(KILLS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
-    assert done.returncode == 0, done.stderr
+    pid = forker.fork(__name__, [str(tmp_path), str(KILLS)], log=log)
+    assert forker.code_of(pid) == 0, log.read_text()
     monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
     last, fresh = prepare_run(ask(tmp_path)), prepare_run(ask(tmp_path, "fresh"))
     for name in ("tokens.bin", "tokenizer.json"):
@@ -102,4 +107,4 @@ def test_preparations_killed_at_random_moments_and_on_a_full_disk_leave_nothing_
 
 
 if __name__ == "__main__":
-    kill_preparations(Path(sys.argv[1]), int(sys.argv[2]), seed=int(sys.argv[2]))
+    main(sys.argv[1:])

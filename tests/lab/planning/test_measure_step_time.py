@@ -11,7 +11,7 @@ from lab.planning.step_time import TIMES, StepTimer, TimingJob, step_key
 from lab.runs.run_schema import TrainConfig
 from lab.training.time_steps import time_steps
 from models.config import ModelConfig
-from models.gpt import GPT
+from tests.lab.training.compare_runs import short_of_memory
 
 MODEL = ModelConfig(layers=1, heads=1, width=16, context=16, vocab_size=300)
 TRAIN = TrainConfig(batch=4, threads=1, device="cpu", accumulate=2)
@@ -36,7 +36,10 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path, monkeypa
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says how long a process waited for a core")
 def test_a_time_that_other_programs_held_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.core.child_process.MOST_HELD_UP", 0.0)
-    process = MeasuringProcess("timeit", "nothing")
+    monkeypatch.setattr("lab.core.child_process.SECONDS_BETWEEN_CALLS", 0.05)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "waits.py").write_text("import time; time.sleep(0.2); print(1)")
+    process = MeasuringProcess("waits", "nothing")
     assert process.run(b"")
     assert 0 < process.held_up < 1
     monkeypatch.setattr(MeasuringProcess, "run", lambda timer, *_: setattr(timer, "held_up", process.held_up) or b"0.01")
@@ -54,7 +57,7 @@ def test_what_a_step_depends_on_is_in_its_key() -> None:
 @pytest.mark.parametrize("after", [60.0, 0.0])
 def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path: Path) -> None:
     timer = StepTimer(MODEL, TRAIN, tmp_path)
-    threading.Timer(0.3, timer.cancel).start()
+    threading.Timer(0.1, timer.cancel).start()
     started = time.monotonic()
     assert timer.measure(after=after) is None
     assert time.monotonic() - started < 10.0
@@ -71,21 +74,13 @@ def test_why_its_time_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.usefixtures("one_core")
 def test_a_step_that_does_not_fit_is_timed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the trainer splits it, down to one window; then the error is told."""
-    loss, sizes, most = GPT.loss, list[int](), 3
-
-    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(ids))
-        if len(ids) > most:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return loss(self, ids, targets)
-
-    monkeypatch.setattr(GPT, "loss", limited)
+    sizes = short_of_memory(monkeypatch, 3, torch.OutOfMemoryError("CUDA out of memory."))
     monkeypatch.setattr("lab.training.time_steps.STEPS", 1)
     monkeypatch.setattr("lab.training.time_steps.WARM_UP", 1)
     shape = ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=20)
     train = TrainConfig(batch=10, device="cpu", threads=1, precision="fp32", attention="fused")
     assert time_steps(TimingJob(shape, train, str(tmp_path))) > 0
     assert sizes == [10, 5, 3, 3, 2, 2, 3, 3, 2, 2]
-    most = 0
+    short_of_memory(monkeypatch, 0, torch.OutOfMemoryError("CUDA out of memory."))
     with pytest.raises(UserError, match="not enough memory for even one window"):
         time_steps(TimingJob(shape, train, str(tmp_path)))

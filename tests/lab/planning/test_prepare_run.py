@@ -1,8 +1,10 @@
 import os
 import time
+import traceback
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -142,6 +144,13 @@ def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_
 def test_a_device_is_tried_where_the_machine_seems_to_have_it(tale: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if machine.has_cuda():
         pytest.skip("this machine has CUDA")
+
+    def run_here(command: list[str], **_: object) -> SimpleNamespace:
+        with pytest.raises((AssertionError, RuntimeError)) as raised:
+            exec(command[-1], {})
+        return SimpleNamespace(returncode=1, stderr="".join(traceback.format_exception(raised.value)))
+
+    monkeypatch.setattr("subprocess.run", run_here)
     monkeypatch.setattr("lab.planning.device.no_cuda_reason", lambda: "")
     with pytest.raises(UserError, match=r"device cuda:0 cannot be used \(.+\); use --device cpu\."):
         prepare_run(ask(tale, device="cuda:0"))

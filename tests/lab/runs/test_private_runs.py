@@ -1,18 +1,19 @@
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.cli import command_registry
 from lab.inspect.prompt_history import remember
 from lab.runs import find_runs
 from lab.runs.run_control import send_command
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.training import start_trainer
 from tests.fixture_types import Call, TinyRun, TrainHere
+from tests.lab.training.module_forker import Forker, ModuleForker
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 
@@ -62,19 +63,21 @@ def test_a_home_that_the_lab_makes_is_its_owner_s_alone(tmp_path: Path) -> None:
     assert modes(tmp_path / "new") == {".": "0o700", "prompts.jsonl": "0o600"}
 
 
-def test_of_three_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    run = tiny_run(steps=1_000_000)
+def main(arguments: list[str]) -> int:
+    """Resume a run in the background; the trainer is forked from this process."""
+    start_trainer.DetachedProcess = Forker().detached_process  # type: ignore[assignment, misc]
+    return command_registry.run(["resume", *arguments, "--detach"])
+
+
+def test_of_three_that_resume_at_once_one_trains(
+    tiny_run: TinyRun, train_here: TrainHere, forker: ModuleForker, tmp_path: Path
+) -> None:
+    run, log = tiny_run(steps=1_000_000), tmp_path / "log"
     train_here(run, until=3)
-    command = [sys.executable, "-P", "-m", "lab.cli", "resume", str(run.path), "--detach"]
-    resumes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=run.path.parent)
-        for _ in range(3)
-    ]
     try:
-        said = [process.communicate(timeout=120) for process in resumes]
-        codes = sorted(process.returncode for process in resumes)
-        assert codes == [0, 2, 2], said
-        assert sum("is already being trained by process" in err for _, err in said) == 2
+        resumes = [forker.fork(__name__, [str(run.path)], log=log) for _ in range(3)]
+        assert sorted(forker.code_of(pid) or 0 for pid in resumes) == [0, 2, 2], log.read_text()
+        assert log.read_text().count("is already being trained by process") == 2
     finally:
         status = run.status()
         if run.is_alive():

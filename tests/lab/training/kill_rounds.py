@@ -125,8 +125,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="llmlab-kills-") as folder:
         make = functools.partial(make_shared_run, Path(folder), steps=1_000_000, eval_every=50)
         if asked.fine_tune:
-            base = make()
-            train_in_process(base, until=60)
+            base = make(eval_every=10)
+            train_in_process(base, until=12)
             make = functools.partial(make, start=base.name)
         killed, straight = make(), make()
         if asked.fine_tune:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lab.runs.run_folder import Run
-from lab.runs.weights_file import load_model
+from lab.runs.weights_file import OPTIMIZER_PREFIX, load_model
 from lab.training.distributed.one_rank import OneRank
 from lab.training.rollback import MAX_HALVINGS
 from lab.training.trainer_state import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
@@ -89,16 +90,29 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_rollback_restores_the_state_of_the_last_fiftieth_step(train_tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = spoil(monkeypatch, lambda step: step in (60, 61, 62))
-    run = train_tiny(steps=65, eval_every=100)
-    assert (run.phase(), backs(run)) == ("finished", [62])
-    assert equal(before[59], before[60])
-    assert equal(before[59], before[61])
-    assert not equal(before[58], before[59])
-    assert equal(before[62], before[50]), "the 63rd step begins where the 51st did"
+def optimizer_state(run: Run) -> dict[str, torch.Tensor]:
+    every = load_file(run.path / "last.safetensors")
+    return {name: tensor for name, tensor in every.items() if name.startswith(OPTIMIZER_PREFIX)}
+
+
+def test_a_rollback_restores_the_weights_and_the_optimizer_of_the_last_state_kept(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.training.rollback.KEEP_STATE_EVERY", 10)
+    then, run = (tiny_run(steps=22, eval_every=100) for _ in range(2))
+    train_here(then, until=10)
+    before = spoil(monkeypatch, lambda step: step in (16, 17, 18))
+    train_here(run, until=18)
+    assert equal(optimizer_state(run), optimizer_state(then))
+    assert optimizer_state(run).keys() == optimizer_state(then).keys() != set()
+    assert train_here(run).phase == "finished"
+    assert backs(run) == [18]
+    assert equal(before[15], before[16])
+    assert equal(before[15], before[17])
+    assert not equal(before[14], before[15])
+    assert equal(before[18], before[10]), "the 19th step begins where the 11th did"
     metrics = run.metrics().read()
-    assert [m.step for m in metrics if m.step and m.loss is None] == [60, 61, 62]
+    assert [m.step for m in metrics if m.step and m.loss is None] == [16, 17, 18]
     assert_every_file_is_finite(run)
 
 
@@ -198,7 +212,7 @@ def test_the_steps_of_the_diverged_runs_are_bad() -> None:
 
 def test_no_step_of_ordinary_training_is_bad(train_tiny: TinyRun) -> None:
     """At a high rate, with one window a step, which has four tokens only, and every one is another's loss."""
-    run = train_tiny(steps=150, eval_every=150, context=4, batch=1, lr=0.02)
+    run = train_tiny(steps=90, eval_every=90, context=4, batch=1, lr=0.02)
     assert run.phase() == "finished"
     assert not [event for event in run.events().read() if event.kind in ("bad_step", "back")]
 

@@ -39,10 +39,10 @@ def test_minutes_of_steps_leave_out_evaluations_and_samples(train_tiny: TinyRun,
     monkeypatch.setattr("lab.training.training_loop.write_samples", slow_samples)
     steps = {}
     for alone in (False, True):
-        run = train_tiny(name=f"alone-{alone}", steps=None, minutes=0.008, eval_every=2, minutes_of_steps=alone)
+        run = train_tiny(name=f"alone-{alone}", steps=None, minutes=0.005, eval_every=2, minutes_of_steps=alone)
         done = run.status()
         assert done.phase == "finished"
-        assert 0.48 <= done.seconds < 0.48 + 0.4
+        assert 0.3 <= done.seconds < 0.3 + 0.4
         steps[alone] = done.step
     assert steps[True] > 5 * steps[False]
 
@@ -60,7 +60,7 @@ def test_a_run_planned_on_a_busy_machine_does_not_memorize_its_text_on_a_quick_o
     assert few.status().step == 16, "its steps were asked for"
 
 
-UNDOING = {"eval_every": 5, "lr": 0.3, "warmup": 0.0, "optimizer": "adamw"}
+UNDOING = {"eval_every": 3, "lr": 0.3, "warmup": 0.0, "optimizer": "adamw"}
 """A rate that undoes what was learned: from the best on, every evaluation is worse, or no better."""
 
 
@@ -72,7 +72,7 @@ def test_patience_ends_a_run_and_says_so_and_is_not_forgotten_when_interrupted(t
     ]
     best = min(evaluations, key=lambda each: each[1] or 0.0)
     assert status.phase == "finished"
-    assert status.step == best[0] + 3 * 5 == evaluations[-1][0] < 400
+    assert status.step == best[0] + 3 * 3 == evaluations[-1][0] < 400
     assert status.message == (
         f"Ended early: no better validation loss in 3 evaluations in a row; the best weights are those of step {best[0]}."
     )

@@ -70,6 +70,8 @@ def test_a_tokenizer_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(exported(name))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(tokenizer_config_json(ours, 64)))
     assert read_tokenizer(ModelFolder(tmp_path), ours.vocab_size).checksum == ours.checksum
+    if name == "gpt2":
+        return  # of a large vocabulary the rest takes seconds
     with pytest.raises(UserError, match=r"tokens, and the model|which the model has no row for"):
         read_tokenizer(ModelFolder(tmp_path), ours.vocab_size - 1)
     padded = read_tokenizer(ModelFolder(tmp_path), ours.vocab_size + 1)

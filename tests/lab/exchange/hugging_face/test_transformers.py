@@ -1,6 +1,8 @@
-"""Import and export against transformers: logits, ids and greedy text of odd shapes, sharded, fp16, bf16 and pickled weights."""
+"""All that is held to transformers, whose import takes three seconds, so that one process does it: the model, its trace, sampling
+and schedule; import and export, with the logits, ids and greedy text of odd shapes and files."""
 
 import json
+import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,19 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab.exchange.hugging_face.export_model import export_model, tokenizer_config_json, tokenizer_json
 from lab.exchange.hugging_face.import_run import import_run
+from lab.experiments.layer_streams import logits_with
+from lab.experiments.steering import steered
 from lab.inspect.model_cache import load_open_model
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.weights_file import load_model
 from models.config import SamplingSettings
-from models.sampling import generate
+from models.gpt import GPT
+from models.hugging_face_weights import HEAD, own_names, to_hugging_face, turned
+from models.learning_rate import schedule_factor
+from models.sampling import distribution, generate
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
+from tests.models.conftest import MakeModel, MakeTwin, random_ids
+from tests.models.conftest import make_model as shared_model
+from tests.models.conftest import make_twin as shared_twin
+
+make_model, make_twin = shared_model, shared_twin
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -247,3 +263,152 @@ def test_the_lines_of_the_model_card_generate_a_text(tmp_path: Path, capsys: pyt
     text = capsys.readouterr().out
     assert text.startswith("The")
     assert len(text) > 50
+
+
+SHAPES = [
+    {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
+    {"layers": 2, "heads": 2, "width": 8, "context": 16, "vocab_size": 23},
+    {"layers": 3, "heads": 4, "width": 32, "context": 40, "vocab_size": 61},
+    {"layers": 4, "heads": 3, "width": 48, "context": 150, "vocab_size": 512},
+    {"layers": 6, "heads": 8, "width": 64, "context": 33, "vocab_size": 257},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape['layers']}x{shape['width']}")
+def test_logits_of_batches_are_hugging_faces(make_model: MakeModel, make_twin: MakeTwin, shape: dict[str, int]) -> None:
+    for seed in range(3):
+        model = make_model(seed, **shape)
+        ids = random_ids(model, 1 + seed, max(1, shape["context"] >> (seed % 2)), seed)
+        with torch.no_grad():
+            assert (model(ids) - make_twin(model)(ids).logits).abs().max() <= 1e-4, seed
+
+
+def test_gradients_are_hugging_faces(make_model: MakeModel, make_twin: MakeTwin) -> None:
+    model = make_model(3, **SHAPES[2])
+    ids, targets = random_ids(model, 3, 40, 1), random_ids(model, 3, 40, 2)
+    targets[0, :7] = -100
+    twin = make_twin(model)
+    loss, expected = model.loss(ids, targets), F.cross_entropy(twin(ids).logits.flatten(0, 1), targets.flatten())
+    loss.backward()  # type: ignore[no-untyped-call]
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    twins = {name: weight.grad for name, weight in twin.named_parameters()}
+    for name, grad in to_hugging_face({name: weight.grad for name, weight in model.named_parameters()}).items():
+        if name in twins:  # the tied head is no parameter of its own
+            assert (grad - twins[name]).abs().max() <= 1e-5, name
+
+
+def from_hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {own: turned(own, state[name]) for name, own in own_names(state).items() if own != HEAD}
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_come_back_from_hugging_faces_layout_and_theirs_from_ours(make_model: MakeModel, make_twin: MakeTwin) -> None:
+    model = make_model()
+    state, theirs = model.state_dict(), make_twin(model).state_dict()
+    assert equal(from_hugging_face(to_hugging_face(state)), state)
+    ours = GPT(model.config, seed=None)
+    ours.load_state_dict(from_hugging_face(theirs))
+    assert equal(to_hugging_face(ours.state_dict()), theirs)
+
+
+def test_the_released_file_s_masks_and_names_without_prefix_are_read(make_model: MakeModel) -> None:
+    state = make_model().state_dict()
+    written = to_hugging_face(state)
+    released = {name.removeprefix("transformer."): weight for name, weight in written.items()}
+    released["h.0.attn.bias"] = torch.ones(1, 1, 16, 16)
+    released["h.0.attn.masked_bias"] = torch.tensor(-1e4)
+    del released["lm_head.weight"]
+    assert equal(from_hugging_face(released), state)
+
+
+def test_streams_patterns_and_logits_are_hugging_faces(make_model: MakeModel, make_twin: MakeTwin) -> None:
+    model = make_model(1, layers=3, heads=4, width=32, context=24, vocab_size=61)
+    ids = [(7 * i * i + 3 * i) % 61 for i in range(19)]
+    trace = Trace(model, ids)
+    with torch.no_grad():
+        out = make_twin(model)(torch.tensor([ids]), output_hidden_states=True, output_attentions=True)
+    for layer in range(3):
+        assert (trace[f"blocks.{layer}.resid_pre"] - out.hidden_states[layer][0]).abs().max() <= 1e-4
+        assert (trace[f"blocks.{layer}.attn.pattern"] - out.attentions[layer][0]).abs().max() <= 1e-5
+    assert (trace["ln_final.out"] - out.hidden_states[3][0]).abs().max() <= 1e-4
+    assert (trace["logits"] - out.logits[0]).abs().max() <= 1e-4
+
+
+def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
+    from transformers import get_cosine_with_min_lr_schedule_with_warmup
+
+    steps, warmup, final = 200, 20, 0.1
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup, steps, min_lr_rate=final)
+    for step in range(steps + 1):
+        assert schedule_factor("cosine", step / steps, warmup / steps, final) == pytest.approx(
+            schedule.get_last_lr()[0], abs=1e-12
+        )
+        optimizer.step()
+        schedule.step()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gaps=st.lists(st.floats(0.01, 2.0), min_size=2, max_size=40),
+    shuffle=st.randoms(use_true_random=False),
+    temperature=st.floats(0.2, 3.0),
+    top_k=st.integers(1, 45),
+    top_p=st.floats(0.05, 0.999),
+    min_p=st.floats(0.001, 0.9),
+    penalty=st.floats(1.01, 3.0),
+)
+def test_filters_are_hugging_faces(
+    gaps: list[float], shuffle, temperature: float, top_k: int, top_p: float, min_p: float, penalty: float
+) -> None:
+    from transformers import (
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    values = list(np.cumsum(gaps) - sum(gaps) / 2)  # no two equal: on a tie Hugging Face's top-k keeps more than k
+    shuffle.shuffle(values)
+    logits = torch.tensor(values, dtype=torch.float64)
+    window = [0, len(values) - 1, 0]
+    scores = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([window]), logits[None])
+    for warper in (
+        TemperatureLogitsWarper(temperature),
+        TopKLogitsWarper(top_k),
+        TopPLogitsWarper(top_p),
+        MinPLogitsWarper(min_p),
+    ):
+        scores = warper(None, scores)
+    chosen = distribution(logits, SamplingSettings(temperature, top_k, top_p, min_p, penalty), window)
+    assert torch.equal(chosen.kept, scores[0] > -math.inf)
+    assert (chosen.after - scores[0].softmax(-1)).abs().max() < 1e-12
+    assert (chosen.before - logits.softmax(-1)).abs().max() < 1e-12
+
+
+def test_what_is_added_is_what_a_hook_in_hugging_face_adds_and_what_is_taken_out_is_gone(
+    make_model: MakeModel, make_twin: MakeTwin
+) -> None:
+    model = make_model(2, layers=2, heads=2, width=16, context=16, vocab_size=31)
+    twin = make_twin(model)
+    ids, added = torch.tensor([[3, 14, 15, 9, 2]]), torch.randn(16, generator=torch.Generator().manual_seed(0))
+    own = logits_with(model, ids, {0: steered(added)})
+    twin.transformer.h[0].register_forward_hook(
+        lambda _, __, out: (out[0] + added, *out[1:]) if isinstance(out, tuple) else out + added
+    )
+    with torch.no_grad():
+        theirs = twin(ids).logits
+    assert (own - theirs).abs().max() < 1e-5
+    unit = added / added.norm()
+    kept: list[torch.Tensor] = []
+    handle = model.h[1].register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    logits_with(model, ids, {0: steered(without=unit)})
+    handle.remove()
+    assert (kept[0] @ unit).abs().max() < 1e-5
+    with torch.no_grad():
+        assert (model(ids) - own).abs().max() > 1e-3

@@ -93,15 +93,18 @@ def full_memory(rank: int) -> None:
 
 
 def bad_steps(rank: int) -> None:
-    """The losses of steps 53 to 55 are NaN to rank 0, so that training is rolled back."""
+    """The losses of steps 13 to 15 are NaN to rank 0, so that training is rolled back to step 10."""
+    from lab.training import rollback
     from lab.training.trainer_state import SpikeDetector
+
+    rollback.KEEP_STATE_EVERY = 10
 
     plain = SpikeDetector.is_bad
     judged = []
 
     def is_bad(detector: SpikeDetector, loss: float, grad_norm: float, uniform_loss: float) -> bool:
         judged.append(loss)
-        return plain(detector, loss if not 53 <= len(judged) <= 55 else float("nan"), grad_norm, uniform_loss)
+        return plain(detector, loss if not 13 <= len(judged) <= 15 else float("nan"), grad_norm, uniform_loss)
 
     SpikeDetector.is_bad = is_bad  # type: ignore[method-assign]
 

@@ -36,18 +36,18 @@ from tests.lab.training.one_step.taken_steps import (
 def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here: TrainHere, settings: dict[str, object]) -> None:
     run = tiny_run(**settings, eval_every=30)
     with torch.enable_grad():
-        train_here(run, until=12)
+        train_here(run, until=4)
     step = at_next_batch(run)
-    assert (step.checkpoint.name, step.state.step, step.checkpoint.has_fresh_optimizer) == ("last", 12, False)
+    assert (step.checkpoint.name, step.state.step, step.checkpoint.has_fresh_optimizer) == ("last", 4, False)
     step.go_to(1)
     with torch.enable_grad():
-        train_here(run, until=13)
+        train_here(run, until=5)
     metric = run.metrics().read()[-1]
-    assert metric.step == 13
+    assert metric.step == 5
     assert step.snapshots[0].loss == pytest.approx(metric.loss, abs=6e-6)
     assert step.snapshots[0].lr == pytest.approx(metric.lr, rel=1e-5)
     trainers = open_checkpoint(run)
-    assert trainers.state.step == 13
+    assert trainers.state.step == 5
     assert_same(everything(step), everything(trainers.trained))
     assert_same(dict(trainers.trained.model.named_parameters()), load_model(run, "last")[0].state_dict())
 
