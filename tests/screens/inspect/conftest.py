@@ -446,11 +446,6 @@ class InspectPilot(Pilot[None]):
         if not self.is_settled:
             await self.settle()
 
-    async def walk(self, *keys: str) -> None:
-        """The same after each of the keys."""
-        for key in keys:
-            await self.go(key)
-
 
 Open = Callable[..., AbstractAsyncContextManager[InspectPilot]]
 """Opens Inspect."""
@@ -495,7 +490,8 @@ def picture(request: pytest.FixtureRequest, home: Path, snap_compare: Any) -> Ca
         async def go(_: Pilot[None]) -> None:
             pilot = InspectPilot(app)
             await pilot.settle()
-            await pilot.walk(*keys)
+            for key in keys:
+                await pilot.go(key)
             then(app)
 
         assert snap_compare(app, terminal_size=size, run_before=go)

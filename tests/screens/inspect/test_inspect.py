@@ -41,7 +41,7 @@ async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(in
             seen.append(pilot.title)
         assert seen == [*expected, "sample"], "there is none beyond"
         assert pilot.status == "No stage comes after this one."
-        await pilot.walk("k", "k", "k")
+        await pilot.go("k", "k", "k")
         assert pilot.title == expected[-4]
         await pilot.go("end")
         assert pilot.status == f"stage {len(steps)}/{len(steps)}"

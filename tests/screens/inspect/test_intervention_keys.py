@@ -133,7 +133,7 @@ async def test_a_head_is_ablated_to_its_mean_scaled_or_made_to_look_and_what_nam
         assert words(pilot) == ["head 1.2 mean-ablated"]
         await pilot.go("home", "left", "x", "right")
         assert words(pilot) == ["head 1.2 mean-ablated", "token 4 “ ran” hidden"]
-        await pilot.walk(*["space"] * 4)
+        await pilot.go(*["space"] * 4)
         assert words(pilot) == ["head 1.2 mean-ablated"], "the window has slid"
 
 

@@ -27,9 +27,9 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
             return [char for segment in pilot.strip.render_line(1) for char in segment.text if char in LEVELS]
 
         assert not marks()
-        await pilot.walk("space")
+        await pilot.go("space")
         assert marks() == [level(Token(0, "", 0.1))], "written tokens are marked by height, typed ones are not"
-        await pilot.walk("space")
+        await pilot.go("space")
         assert pilot.labels == ["The", " big", " dog", " ran", " fast", " fast"]
         assert engine.asked("lens")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
         assert "position 6/6" in pilot.facts
@@ -37,18 +37,18 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
         assert pilot.labels == ["The", " big", " dog", " ran"]
         assert engine.asked("lens")[0]["ids"] is None
 
-        await pilot.walk("left", "left", "space")
+        await pilot.go("left", "left", "space")
         assert pilot.labels == ["The", " big", " fast"]
         assert engine.asked("sample")[-1]["ids"] == (464, 1263)
-        await pilot.walk("space")
+        await pilot.go("space")
         assert pilot.labels == ["The", " big", " fast", " fast"]
-        await pilot.walk("u", "u")
+        await pilot.go("u", "u")
         assert pilot.labels == ["The", " big", " dog", " ran"]
         assert pilot.strip.chosen == 1
 
         assert "seed 0" in pilot.facts
         drawn = len(engine.asked("sample"))
-        await pilot.walk("right", "right", "inspect.next_seed", "inspect.next_seed", "space")
+        await pilot.go("right", "right", "inspect.next_seed", "inspect.next_seed", "space")
         assert [call["sampling"].seed for call in engine.asked("sample")[drawn:]] == [1, 2, 2]
         assert "seed 2" in pilot.facts
         assert len(pilot.labels) == 7
@@ -103,7 +103,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tokens")
 async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.walk("space")
+        await pilot.go("space")
         await pilot.press("c")
         await pilot.until(lambda: isinstance(pilot.app.screen, AskText))
         field = pilot.app.screen.query_one(PromptInput)
@@ -116,7 +116,7 @@ async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(i
         assert pilot.app.screen.query_one(PromptInput).value == "c", "e edits the prompt that is compared"
         await pilot.go("ctrl+u", "enter")
         assert pilot.screen.selection.second is None
-        await pilot.walk("u", "left", "left", "space")
+        await pilot.go("u", "left", "left", "space")
         prompt = pilot.screen.selection.prompt
         assert (prompt.ids, prompt.appended, prompt.is_cut) == ((464, 1263, 3049), 1, True)
         await pilot.press("e")
@@ -127,7 +127,7 @@ async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(i
 @pytest.mark.usefixtures("tokens")
 async def test_a_prompt_that_was_opened_and_not_changed_keeps_its_tokens(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.walk("left", "space", "space")
+        await pilot.go("left", "space", "space")
         before = pilot.screen.selection.prompt
         assert before.ids is not None
         for keys, after in (([], before), (["x", "backspace"], before), (["x"], Prompt("<5 tokens>x"))):
