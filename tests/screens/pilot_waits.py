@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from inspect import getsource
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -32,10 +33,11 @@ async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> No
     try:
         async with asyncio.timeout(60):
             await settle(pilot)
-            if not condition():
-                while not condition():
-                    await asyncio.sleep(0.005)
-                await settle(pilot)
+            began = perf_counter()
+            while not condition():
+                await asyncio.sleep(max(0.005, 4 * (perf_counter() - began)))  # one that draws the screen is asked less often
+                await pilot.pause(0)
+                began = perf_counter()
     except TimeoutError:
         seen = "\n".join(rows_of(pilot))
         raise AssertionError(f"not within a minute: {getsource(condition).strip()}\n{seen}") from None
