@@ -212,9 +212,7 @@ async def test_a_second_click_on_a_number_explains_it_and_the_explanation_hides_
 
 
 PICTURES = {
-    "explain-80x24": [*TO_SCORES, "enter", "enter"],
     "weight-120x40": [*TO_SCORES, "enter", "enter", "enter"],
-    "attribution-120x40": ["a", "enter"],
     "evidence-80x24": ["w"],
 }
 
