@@ -1,14 +1,17 @@
 """Keys and clicks with the wait for what they change, and what is on the screen."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable, Iterable
 from inspect import getsource
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 from textual._compositor import LayoutUpdate
-from textual.events import Paste
+from textual.events import Key, Paste
+from textual.keys import KEY_NAME_REPLACEMENTS, KEY_TO_UNICODE_NAME
 from textual.pilot import Pilot
 
 from lab.runs import home_folder
@@ -30,9 +33,11 @@ async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> No
     try:
         async with asyncio.timeout(60):
             await settle(pilot)
-            if not condition():
-                while not condition():
-                    await asyncio.sleep(0.005)
+            began, holds = perf_counter(), condition()
+            if not holds:
+                while not holds:
+                    await asyncio.sleep(max(0.005, 4 * (perf_counter() - began)))  # one that draws the screen is asked less often
+                    began, holds = perf_counter(), condition()
                 await settle(pilot)
     except TimeoutError:
         seen = "\n".join(rows_of(pilot))
@@ -50,6 +55,40 @@ async def press(pilot: "Pilot[Any]", *keys: str) -> None:
     """Press keys, and wait until what they change is drawn."""
     await pilot.press(*keys)
     await settle(pilot)
+
+
+async def type_key(pilot: "Pilot[Any]", key: str) -> None:
+    """Press a key, and wait until what it has posted is handled: sooner than the pilot, which waits for an idle processor.
+
+    For screens that say themselves when they are settled: a dialog that the key opens may not be there yet.
+    """
+    pilot.app.post_message(key_event(key))
+    await handled(pilot)
+
+
+def key_event(key: str) -> Key:
+    """A key as the terminal's driver reports it, by its name or as the character itself."""
+    if len(key) == 1:
+        name = key if key.isalnum() else unicodedata.name(key).lower().replace("-", "_").replace(" ", "_")
+        return Key(KEY_NAME_REPLACEMENTS.get(name, name), key)
+    names = {short: long for long, short in KEY_NAME_REPLACEMENTS.items()}
+    name = names.get(key, key)
+    try:
+        return Key(key, unicodedata.lookup(KEY_TO_UNICODE_NAME.get(name, name)))
+    except KeyError:
+        return Key(key, None)
+
+
+TURNS = 8
+"""Turns of the loop without a message, after which none is expected."""
+
+
+async def handled(pilot: "Pilot[Any]") -> None:
+    """Wait until no message waits, and none comes of those that did; what they change need not be drawn yet."""
+    pumps, quiet = [pilot.app, *pilot.app.screen.walk_children(with_self=True)], 0
+    while quiet < TURNS:
+        await asyncio.sleep(0)
+        quiet = 0 if any(each.message_queue_size for each in pumps) else quiet + 1
 
 
 async def settle(pilot: "Pilot[Any]") -> None:

@@ -11,7 +11,9 @@ from lab.inspect.stages.stage_registry import STAGES
 from models.config import SamplingSettings
 from models.sampling import generate
 from screens.blocks.view_layout import lay_view
-from tests.lab.engine.conftest import InProcessEngine
+from tests.lab.engine.conftest import InProcessEngine, shared_engine, shared_tiny
+
+tiny, engine = shared_tiny, shared_engine
 
 CONTEXT = 16
 
@@ -44,7 +46,8 @@ def test_every_stage_is_drawn_on_single_lines_and_every_method_answers(
         for width in (20, 53, 120):
             page = lay_view(view, width)
             for y in range(page.height):
-                line = "".join(text for text, _ in (*page.line(y)[0].pinned, *page.line(y)[0].pieces))
+                drawn, *_ = page.line(y)
+                line = "".join(text for text, _ in (*drawn.pinned, *drawn.pieces))
                 assert not set(line) & {"\n", "\r", "\x1b", "\x00", "\x07", "\x7f", "\x9b"}, (stage, line)
     token = engine.sample(text=text)
     assert next(generate(tiny.model, tiny.tokenizer.encode(text), 1, SamplingSettings())).id == token.id

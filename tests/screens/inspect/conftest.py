@@ -52,7 +52,7 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import keys_to, rows_of, settle, wait_until
+from tests.screens.pilot_waits import handled, keys_to, rows_of, settle, type_key, wait_until
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -418,25 +418,33 @@ class InspectPilot(Pilot[None]):
         await self.until(lambda: self.is_settled)
 
     async def press(self, *keys: str) -> None:
-        """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette."""
-        for key in keys:
-            if key.startswith("inspect."):
-                await self.app.run_action(bindings_of(InspectScreen)[key][0].action, self.app.screen)
-                await settle(self)
-            else:
-                await super().press(key)
-                await settle(self)
+        """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette.
+
+        Only what the last one leads to is drawn.
+        """
+        with self.app.batch_update():
+            for key in keys[:-1]:
+                await self._press_one(key)
+        for key in keys[-1:]:
+            await self._press_one(key)
+        await settle(self)
+
+    async def _press_one(self, key: str) -> None:
+        if key.startswith("inspect."):
+            await self.app.run_action(bindings_of(InspectScreen)[key][0].action, self.app.screen)
+            await handled(self)
+        else:
+            await type_key(self, key)
+        for _ in range(50):
+            if self.is_settled:
+                break
+            await handled(self)
 
     async def go(self, *keys: str) -> None:
         """Press the keys and wait until what they lead to is shown."""
         await self.press(*keys)
         if not self.is_settled:
             await self.settle()
-
-    async def walk(self, *keys: str) -> None:
-        """The same after each of the keys."""
-        for key in keys:
-            await self.go(key)
 
 
 Open = Callable[..., AbstractAsyncContextManager[InspectPilot]]
@@ -482,7 +490,8 @@ def picture(request: pytest.FixtureRequest, home: Path, snap_compare: Any) -> Ca
         async def go(_: Pilot[None]) -> None:
             pilot = InspectPilot(app)
             await pilot.settle()
-            await pilot.walk(*keys)
+            for key in keys:
+                await pilot.go(key)
             then(app)
 
         assert snap_compare(app, terminal_size=size, run_before=go)

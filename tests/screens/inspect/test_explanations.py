@@ -73,41 +73,41 @@ def keys(pilot: InspectPilot) -> dict[str, str]:
 async def test_enter_goes_down_to_a_weight_and_backspace_escape_or_a_step_lead_out_of_an_explanation(inspect: Open) -> None:
     async with inspect() as pilot:
         assert "inspect.explain" not in keys(pilot)
-        await pilot.walk(*TO_SCORES, "up")
+        await pilot.go(*TO_SCORES, "up")
         assert "inspect.explain" in keys(pilot)
         assert "inspect.climb" not in keys(pilot)
         before = pilot.status
-        await pilot.walk("enter")
+        await pilot.go("enter")
         assert pilot.title == "explain: softmax"
-        await pilot.walk("enter")
+        await pilot.go("enter")
         assert pilot.title == "explain · 2 deep: softmax › b"
-        await pilot.walk("enter")
+        await pilot.go("enter")
         assert pilot.title == "explain · 3 deep: softmax › b › c"
-        await pilot.walk("enter")
+        await pilot.go("enter")
         assert pilot.status.startswith("No formula below this one")
-        await pilot.walk("backspace", "backspace")
+        await pilot.go("backspace", "backspace")
         assert pilot.title == "explain: softmax"
-        await pilot.walk("backspace")
+        await pilot.go("backspace")
         assert pilot.title == "layer 1 · scores · head 1"
         assert pilot.status == before
-        await pilot.walk("enter", "down", "down")
+        await pilot.go("enter", "down", "down")
         assert pilot.status.startswith("5 others")
-        await pilot.walk("up", "up", "enter", "backspace", "down", "up", "enter", "backspace")
+        await pilot.go("up", "up", "enter", "backspace", "down", "up", "enter", "backspace")
         assert "b[1]" in pilot.status, "back on the operand that was entered"
 
-        await pilot.walk("down", "enter")
+        await pilot.go("down", "enter")
         assert pilot.status == "nothing is not a value of this model."
         assert pilot.title == "explain: softmax"
-        await pilot.walk("up", "enter")
+        await pilot.go("up", "enter")
         assert pilot.title == "explain · 2 deep: softmax › b"
-        await pilot.walk("escape")
+        await pilot.go("escape")
         assert pilot.title == "explain: softmax", "one level, as backspace"
-        await pilot.walk("escape")
+        await pilot.go("escape")
         assert pilot.title == "layer 1 · scores · head 1"
         assert pilot.status == before
-        await pilot.walk("escape")
+        await pilot.go("escape")
         assert isinstance(pilot.app.focused, ForwardPassList)
-        await pilot.walk("enter", "enter", "tab", *to_stage("heads", "scores"))
+        await pilot.go("enter", "enter", "tab", *to_stage("heads", "scores"))
         assert pilot.title == "layer 1 · heads · head 1"
 
 
@@ -116,53 +116,53 @@ async def test_a_attributes_w_asks_the_text_and_one_key_shows_the_code_each_in_p
 ) -> None:
     async with inspect() as pilot:
         assert "against" not in keys(pilot)
-        await pilot.walk("a")
+        await pilot.go("a")
         assert pilot.title == "attribution of None against None, by size"
-        await pilot.walk("v")
+        await pilot.go("v")
         assert pilot.title == "attribution of None against 13, by size"
-        await pilot.walk("inspect.order")
+        await pilot.go("inspect.order")
         assert pilot.title == "attribution of None against 13, in order"
-        await pilot.walk("v", "inspect.order")
+        await pilot.go("v", "inspect.order")
         assert pilot.title == "attribution of None against None, by size"
-        await pilot.walk("left")
+        await pilot.go("left")
         assert engine.asked("attribution")[-1]["position"] == 2
-        await pilot.walk("a")
+        await pilot.go("a")
         assert pilot.title == "tokens"
-        await pilot.walk("a", "enter", "down", "down", "down", "enter")
+        await pilot.go("a", "enter", "down", "down", "down", "enter")
         assert pilot.title == "explain: logit", "of a number of it"
         assert "order" not in keys(pilot)
-        await pilot.walk("escape")
+        await pilot.go("escape")
         assert pilot.title.startswith("attribution")
-        await pilot.walk("escape", "escape")
+        await pilot.go("escape", "escape")
         assert pilot.title == "tokens"
 
-        await pilot.walk("right")
+        await pilot.go("right")
         engine.refuses["evidence"] = "No."
-        await pilot.walk("w")
+        await pilot.go("w")
         assert (pilot.title, pilot.status) == ("tokens", "No."), "what was in view stays"
-        await pilot.walk("j")
+        await pilot.go("j")
         assert pilot.title == "embed"
         engine.refuses.clear()
-        await pilot.walk("k", "w")
+        await pilot.go("k", "w")
         assert pilot.title == "evidence for None"
-        await pilot.walk("enter", "w")
+        await pilot.go("enter", "w")
         assert pilot.title == "evidence for 13", "the token under the cursor"
-        await pilot.walk("a")
+        await pilot.go("a")
         assert pilot.title == "attribution of 13 against None, by size"
-        await pilot.walk("escape")
+        await pilot.go("escape")
         assert pilot.title == "tokens"
 
-        await pilot.walk("tab", *to_stage("qkv"))
+        await pilot.go("tab", *to_stage("qkv"))
         stage = pilot.title
-        await pilot.walk("number_sign")
+        await pilot.go("number_sign")
         assert pilot.title == "layer 1 · qkv · code"
-        await pilot.walk("right_curly_bracket")
+        await pilot.go("right_curly_bracket")
         assert pilot.title == "layer 2 · qkv · code"
-        await pilot.walk("left_curly_bracket", "number_sign")
+        await pilot.go("left_curly_bracket", "number_sign")
         assert pilot.title == stage
-        await pilot.walk("number_sign", "escape")
+        await pilot.go("number_sign", "escape")
         assert pilot.title == stage
-        await pilot.walk("number_sign", "j")
+        await pilot.go("number_sign", "j")
         assert "code" not in pilot.title, "a step leads out of it"
 
         for key in ("a", "w", "number_sign"):
@@ -189,7 +189,7 @@ async def test_a_second_click_on_a_number_explains_it_and_the_explanation_hides_
             await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
             await pilot.settle()
 
-        await pilot.walk(*TO_SCORES[:-1])
+        await pilot.go(*TO_SCORES[:-1])
         for row in (1, 2, 1, 2):
             await click(row)
             assert not pilot.screen.selection.trail
@@ -199,22 +199,20 @@ async def test_a_second_click_on_a_number_explains_it_and_the_explanation_hides_
         await click(2)
         assert pilot.screen.selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
 
-        await pilot.walk("backspace", "c")
+        await pilot.go("backspace", "c")
         await pilot.go("end", "full_stop", "enter")
-        await pilot.walk("escape", "up")
+        await pilot.go("escape", "up")
         beside = pilot.screen.query_one("#inspect-beside")
         assert beside.display
-        await pilot.walk("enter")
+        await pilot.go("enter")
         assert pilot.title == "explain: softmax"
         assert not beside.display
-        await pilot.walk("backspace")
+        await pilot.go("backspace")
         assert beside.display
 
 
 PICTURES = {
-    "explain-80x24": [*TO_SCORES, "enter", "enter"],
     "weight-120x40": [*TO_SCORES, "enter", "enter", "enter"],
-    "attribution-120x40": ["a", "enter"],
     "evidence-80x24": ["w"],
 }
 

@@ -57,7 +57,7 @@ async def test_a_fit_goes_on_beside_the_screen_can_be_stopped_and_leads_to_cards
         assert not engine.is_fitting
         assert not pilot.screen.selection.interventions, "x stopped the fit and ablated nothing"
         await pilot.press("n", "escape")
-        await pilot.walk("j", "j")
+        await pilot.go("j", "j")
         assert engine.is_fitting, "the rest of Inspect is used meanwhile"
         engine.fitted.set()
         await pilot.go("inspect.features")

@@ -41,7 +41,7 @@ async def test_j_and_k_walk_every_step_of_every_layer_and_g_leads_to_the_ends(in
             seen.append(pilot.title)
         assert seen == [*expected, "sample"], "there is none beyond"
         assert pilot.status == "No stage comes after this one."
-        await pilot.walk("k", "k", "k")
+        await pilot.go("k", "k", "k")
         assert pilot.title == expected[-4]
         await pilot.go("end")
         assert pilot.status == f"stage {len(steps)}/{len(steps)}"
@@ -76,9 +76,9 @@ async def test_the_keys_name_the_way_out_of_whatever_is_entered(inspect: Open) -
 
 SAID_OF_KEYS = {
     "No layer comes before this place.": ["left_curly_bracket"],
-    "No layer comes after this place.": ["right_curly_bracket"] * 9,
-    "No token comes before this one.": ["left"] * 9,
-    "No token comes after this one. space samples the next.": ["right"] * 9,
+    "No layer comes after this place.": ["right_curly_bracket"] * 3,
+    "No token comes before this one.": ["left"] * 4,
+    "No token comes after this one. space samples the next.": ["right"] * 4,
     "stage 11/31 · x ablates attention 1, all its heads": to_stage("resid_mid"),
     "stage 15/31 · x ablates mlp 1, all its neurons": to_stage("resid_post"),
     "stage 1/31 · drawn at random: “ fast” had 41.2% · x hides token 5 “ fast”": ["space"],

@@ -14,7 +14,6 @@ KEYS = {
     "scores-of-the-second-80x24": [*TO_SCORES, "left", "left"],
     "matrix-with-cursor-120x40": MATRIX_WITH_CURSOR,
     "all-heads-120x40": ["v", "right_curly_bracket", "right_square_bracket"],
-    "last-80x24": ["end"],
 }
 
 

@@ -40,6 +40,10 @@ def test_every_step_of_a_layer_has_something_to_switch_off_and_the_last_ones_hav
     for stage in IN_LAYERS:
         assert target(replace(SELECTED, stage=stage), PATH) is not None
         assert target(replace(SELECTED, stage=stage), PATH, patch=True) is not None
+    for stage, name in (("embed", "token 4 “ ran”"), ("matrix", "head 2.3"), ("attn_out", "attention 2"), ("mlp", "mlp 2")):
+        found = target(replace(SELECTED, stage=stage), PATH)
+        assert found is not None
+        assert found.name == name
     for stage in ("ln_final", "logits", "sample"):
         assert target(replace(SELECTED, stage=stage), PATH) is None
 

@@ -50,13 +50,13 @@ async def test_t_opens_the_slider_where_one_is_arrows_look_at_other_weights_and_
     inspect: Open, engine: Any
 ) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await pilot.walk(*to_stage("scores"), "enter", "t")
+        await pilot.go(*to_stage("scores"), "enter", "t")
         slider, view = slider_of(pilot), pilot.view
         assert (slider.index, pilot.app.focused) == (3, slider)
         assert slider.words[0] == "says “ fast” 60.0%"
         assert view.cursor is not None
         ref = view.laid.spot(view.cursor).ref
-        await pilot.walk("left")
+        await pilot.go("left")
         assert "step 256 (snapshot)" in pilot.facts
         assert slider.words[0] == "says “ fast” 16.4%, −43.6 points against step 2,000"
         assert slider.words[1].startswith(f"{ref} = ")
@@ -64,7 +64,7 @@ async def test_t_opens_the_slider_where_one_is_arrows_look_at_other_weights_and_
         assert view.holds_cursor
         asked = [call for call in engine.asked("view") if call["checkpoint"] == "256"]
         assert (asked[0]["stage"], asked[0]["head"], asked[0]["position"]) == ("scores", 0, None)
-        await pilot.walk("home")
+        await pilot.go("home")
         assert "step 0 (snapshot)" in pilot.facts
         assert slider.words[0] == "says “ fast” 10.0%, −6.4 points against step 256"
 
@@ -77,11 +77,11 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
     async with inspect(size=(120, 40)) as pilot:
         assert "step 2,000 (best)" in pilot.facts
         engine.steps["best"], engine.tells_steps = 2400, True
-        await pilot.walk("t")
+        await pilot.go("t")
         slider = slider_of(pilot)
         assert "step 2,400 (best)" in pilot.facts
         assert slider.stops[slider.index].step == 2400
-        await pilot.walk("left")
+        await pilot.go("left")
         assert slider.words[0].endswith("against step 2,400")
         slider.stops = tuple(stop for stop in slider.stops if stop.step != 256)
         pilot.screen.selection = replace(pilot.screen.selection, checkpoint="256")
@@ -91,9 +91,9 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
         # Before the first evaluation the last weights stand for the best, at a stop of their own.
         early = (TimelineStop("last", 0, ("last",)), TimelineStop("1", 1), TimelineStop("2", 2))
         monkeypatch.setattr("lab.analysis.training_timeline.stops", lambda run: list(early))
-        await pilot.walk("escape")
+        await pilot.go("escape")
         engine.steps = {"best": 0, "last": 0}
-        await pilot.walk("t")
+        await pilot.go("t")
         assert slider.stops == early, "no stop is renamed"
         assert slider.index == 0
 
@@ -101,7 +101,7 @@ async def test_of_a_run_that_trains_the_newest_weights_are_read_and_named(
 async def test_the_help_stays_short_whatever_has_the_focus(inspect: Open) -> None:
     async with inspect(size=(120, 40)) as pilot:
         for keys in ([], to_stage("scores"), ["x"], ["tab"], ["shift+tab", "c"], ["c", "enter"], ["escape", "t"]):
-            await pilot.walk(*keys)
+            await pilot.go(*keys)
             rows = [row.words for _, rows in sections_of(pilot.screen) for row in rows if row.is_listed]
             assert len(rows) <= MOST_ROWS, (keys, rows)
 
@@ -111,33 +111,33 @@ async def test_the_slider_goes_back_with_escape_keeps_with_enter_or_t_and_leaves
 ) -> None:
     async with inspect() as pilot:
         slider = slider_of(pilot)
-        await pilot.walk("t", "left")
+        await pilot.go("t", "left")
         assert {call["checkpoint"] for call in engine.asked("view")} >= {"best", "256", "1"}
         engine.refuses["open"] = "tale has no checkpoint called '0'."
-        await pilot.walk("home")
+        await pilot.go("home")
         assert slider.index == 2, "it stays where it was"
         assert pilot.status == "tale has no checkpoint called '0'."
         engine.refuses.clear()
         before = len(engine.asked("view"))
         await pilot.press("left")
         assert all(call["checkpoint"] != "1" for call in engine.asked("view")[before:]), "it was there before it was asked for"
-        await pilot.walk("right", *to_stage("ln1"), "]")
+        await pilot.go("right", *to_stage("ln1"), "]")
         selection = pilot.screen.selection
         assert (selection.checkpoint, selection.stage, selection.head) == ("256", "ln1", 1)
-        await pilot.walk("h")
+        await pilot.go("h")
         assert pilot.screen.selection.position == 2
-        await pilot.walk("l")
+        await pilot.go("l")
 
         for key, shown in (("escape", "step 2,000 (best)"), ("enter", "step 1 (snapshot)"), ("t", "step 0 (snapshot)")):
             if not slider.has_class("-open"):
-                await pilot.walk("t", *["left"] * (2 if key == "enter" else 1))
+                await pilot.go("t", *["left"] * (2 if key == "enter" else 1))
             await pilot.go(key)
             assert not slider.has_class("-open")
             assert shown in pilot.facts
             assert isinstance(pilot.app.focused, ForwardPassList)
 
         monkeypatch.setattr("screens.inspect.time_travel.SECONDS_A_STOP", 0.05)
-        await pilot.walk("t", "end")
+        await pilot.go("t", "end")
         seen: list[int] = []
         pilot.app.screen.watch(slider, "index", lambda index: seen.append(index), init=False)
         await pilot.press("space")
@@ -153,7 +153,7 @@ async def test_the_slider_goes_back_with_escape_keeps_with_enter_or_t_and_leaves
 
         await pilot.go("t")
         monkeypatch.setattr("lab.analysis.training_timeline.stops", none)
-        await pilot.walk("t")
+        await pilot.go("t")
         assert pilot.status == "tale has no snapshots."
         assert not slider.has_class("-open")
 

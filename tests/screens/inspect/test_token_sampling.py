@@ -1,21 +1,20 @@
 """Writing with the model: from any place, taken back, by itself; over the fake engine."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lab.engine.method_registry import SAMPLE
-from lab.views.blocks import Cell, Column, IntervalBar, IntervalPart, LensPath, Parity, StageEntry, Table, Token, View
+from lab.views.blocks import LensPath, Token
 from models.config import SamplingSettings
 from screens.dialogs.ask import AskText, RunChooser
 from screens.inspect.selection import Prompt, cut_after, with_token
 from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import LEVELS, level
-from tests.screens.inspect.conftest import Open, size_of, to_stage
+from tests.screens.inspect.conftest import Open, to_stage
 
 
 async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the_seed_is_in_sight(
@@ -27,9 +26,9 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
             return [char for segment in pilot.strip.render_line(1) for char in segment.text if char in LEVELS]
 
         assert not marks()
-        await pilot.walk("space")
+        await pilot.go("space")
         assert marks() == [level(Token(0, "", 0.1))], "written tokens are marked by height, typed ones are not"
-        await pilot.walk("space")
+        await pilot.go("space")
         assert pilot.labels == ["The", " big", " dog", " ran", " fast", " fast"]
         assert engine.asked("lens")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
         assert "position 6/6" in pilot.facts
@@ -37,18 +36,18 @@ async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the
         assert pilot.labels == ["The", " big", " dog", " ran"]
         assert engine.asked("lens")[0]["ids"] is None
 
-        await pilot.walk("left", "left", "space")
+        await pilot.go("left", "left", "space")
         assert pilot.labels == ["The", " big", " fast"]
         assert engine.asked("sample")[-1]["ids"] == (464, 1263)
-        await pilot.walk("space")
+        await pilot.go("space")
         assert pilot.labels == ["The", " big", " fast", " fast"]
-        await pilot.walk("u", "u")
+        await pilot.go("u", "u")
         assert pilot.labels == ["The", " big", " dog", " ran"]
         assert pilot.strip.chosen == 1
 
         assert "seed 0" in pilot.facts
         drawn = len(engine.asked("sample"))
-        await pilot.walk("right", "right", "inspect.next_seed", "inspect.next_seed", "space")
+        await pilot.go("right", "right", "inspect.next_seed", "inspect.next_seed", "space")
         assert [call["sampling"].seed for call in engine.asked("sample")[drawn:]] == [1, 2, 2]
         assert "seed 2" in pilot.facts
         assert len(pilot.labels) == 7
@@ -103,7 +102,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tokens")
 async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.walk("space")
+        await pilot.go("space")
         await pilot.press("c")
         await pilot.until(lambda: isinstance(pilot.app.screen, AskText))
         field = pilot.app.screen.query_one(PromptInput)
@@ -116,7 +115,7 @@ async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(i
         assert pilot.app.screen.query_one(PromptInput).value == "c", "e edits the prompt that is compared"
         await pilot.go("ctrl+u", "enter")
         assert pilot.screen.selection.second is None
-        await pilot.walk("u", "left", "left", "space")
+        await pilot.go("u", "left", "left", "space")
         prompt = pilot.screen.selection.prompt
         assert (prompt.ids, prompt.appended, prompt.is_cut) == ((464, 1263, 3049), 1, True)
         await pilot.press("e")
@@ -127,7 +126,7 @@ async def test_a_prompt_is_edited_or_compared_as_it_stands_not_as_it_was_typed(i
 @pytest.mark.usefixtures("tokens")
 async def test_a_prompt_that_was_opened_and_not_changed_keeps_its_tokens(inspect: Open) -> None:
     async with inspect() as pilot:
-        await pilot.walk("left", "space", "space")
+        await pilot.go("left", "space", "space")
         before = pilot.screen.selection.prompt
         assert before.ids is not None
         for keys, after in (([], before), (["x", "backspace"], before), (["x"], Prompt("<5 tokens>x"))):
@@ -218,62 +217,3 @@ def test_cutting_keeps_the_place_of_the_next_draw() -> None:
     assert not cut_after(written, way_of([3, 4, 5, 6], dropped=2), 0).is_cut
     grown = with_token(shorter, way_of([3, 4, 5, 6], dropped=2), 9)
     assert (grown.ids, grown.appended) == ((1, 2, 3, 4, 9), 2)
-
-
-WRITTEN = (None, 0.03, 0.6, 0.2, 0.412, 0.02)
-"""Probabilities that tokens were drawn with."""
-
-
-def sample_view() -> View:
-    rows = [
-        [
-            Cell(" fast"),
-            Cell("41.2%", 0.412, "probability[3,1]", 0.412),
-            Cell("67.3%", 0.673, bar=0.673),
-            Cell("0.0000"),
-            Cell("0.6733"),
-        ],
-        [Cell("."), Cell("20.0%", 0.2, "probability[3,2]", 0.2), Cell("32.7%", 0.327, bar=0.327), Cell("0.6733"), Cell("1.0000")],
-        [
-            Cell(" sat", style="struck"),
-            Cell("9.1%", 0.091, bar=0.091, style="struck"),
-            Cell("out: top-k", style="dim"),
-            Cell(""),
-            Cell(""),
-        ],
-        [Cell("1,021 others", style="dim"), Cell("29.7%", 0.297, bar=0.297), Cell("out", style="dim"), Cell(""), Cell("")],
-    ]
-    columns = [Column("token", "left"), Column("before"), Column("after"), Column("from"), Column("to")]
-    total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
-    parts = [IntervalPart(" fast", 0.0, 0.6733, "sample.after[3,1]"), IntervalPart(".", 0.6733, 1.0, "sample.after[3,2]")]
-    line = IntervalBar("laid end to end, from 0 to 1", parts, 0.7311, "u = 0.7311", 1)
-    words = "After “ ran” 2 tokens may be drawn. Laid end to end they fill 0 to 1; the random number 0.7311 falls on “.”."
-    table = Table(columns, rows, title="temperature 1, top-k 2, no top-p", total=total, selected=1)
-    return View("sample", "sample", words, [line, table], Parity("after · models.sampling", 0.0, 20))
-
-
-@pytest.fixture
-def draw(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    lens, view = engine.lens, engine.view
-
-    def longer(ids: Any, **params: Any) -> LensPath:
-        found: LensPath = lens(ids=ids, **params)
-        found.steps.append(StageEntry("cache", "KV cache", "KV cache"))
-        if ids is not None:
-            found.tokens = [Token(token.id, token.label, p) for token, p in zip(found.tokens, WRITTEN, strict=False)]
-        return found
-
-    def shown(stage: str, **params: Any) -> View:
-        return sample_view() if stage == "sample" else view(stage=stage, **params)
-
-    monkeypatch.setattr(engine, "lens", longer)
-    monkeypatch.setattr(engine, "view", shown)
-
-
-DRAWS = {"sample-80x24": ["end", "k"], "written-120x40": ["end", "k", "space", "space"]}
-
-
-@pytest.mark.usefixtures("draw")
-@pytest.mark.parametrize("name", DRAWS)
-def test_picture_of_the_draw(name: str, picture: Callable[..., None]) -> None:
-    picture(DRAWS[name], size_of(name))

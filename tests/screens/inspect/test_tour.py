@@ -120,7 +120,7 @@ async def test_the_first_sight_leads_to_the_tour_until_it_is_taken_or_the_user_h
         await pilot.until(lambda: pilot.screen.selection.run == "other")
         await pilot.settle()
         assert pilot.status == first, "another model is no move"
-        await pilot.walk(*keys)
+        await pilot.go(*keys)
         assert (pilot.status, status.has_class("-next")) == (f"stage 1/31 · x hides token {token}", False)
 
 

@@ -30,7 +30,7 @@ async def test_columns_fill_from_the_left_and_a_sampled_token_is_highlighted_unt
     monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 60.0)
     async with inspect() as pilot:
         view, strip = pilot.view, pilot.strip
-        await pilot.walk(*to_stage("scores"))
+        await pilot.go(*to_stage("scores"))
         assert view.columns_drawn == view.room // 6
         drawn = [view.render_line(y).text for y in range(view.window)]
         await pilot.press("ctrl+underscore")

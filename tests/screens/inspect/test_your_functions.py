@@ -26,7 +26,7 @@ async def test_stages_are_marked_and_compared_until_the_file_is_changed(
     monkeypatch.setattr("lab.exercises.check.use_passing", use_passing)
     async with inspect() as pilot:
         await pilot.until(lambda: pilot.screen.check_action("do", ("yours",)))
-        await pilot.walk(*to_stage("matrix"))
+        await pilot.go(*to_stage("matrix"))
         assert "✓ attention pattern" in pilot.text
         assert not asked, "it runs where it is asked for"
         await pilot.press("inspect.yours")

@@ -133,14 +133,15 @@ def sources(module: str) -> dict[str, ast.ClassDef]:
     """The classes of a module by their qualified names."""
     found: dict[str, ast.ClassDef] = {}
 
-    def walk(node: ast.AST, prefix: str) -> None:
-        for child in ast.iter_child_nodes(node):
-            name = f"{prefix}{getattr(child, 'name', '')}"
-            if isinstance(child, ast.ClassDef):
-                found[name] = child
-            walk(child, prefix if not isinstance(child, ast.ClassDef) else f"{name}.")
+    def walk(statements: list[ast.stmt], prefix: str) -> None:
+        for each in statements:
+            if isinstance(each, ast.ClassDef):
+                found[f"{prefix}{each.name}"] = each
+                walk(each.body, f"{prefix}{each.name}.")
+            elif isinstance(each, ast.If | ast.Try):
+                walk([*each.body, *each.orelse], prefix)
 
-    walk(ast.parse(getsource(sys.modules[module])), "")
+    walk(ast.parse(getsource(sys.modules[module])).body, "")
     return found
 
 
