@@ -88,7 +88,8 @@ async def handled(pilot: "Pilot[Any]") -> None:
 
 async def settle(pilot: "Pilot[Any]") -> None:
     """Wait until what was posted has been handled and drawn."""
-    await pilot.pause()
+    await handled(pilot)
+    await pilot.pause(0)
 
 
 async def paste(pilot: "Pilot[Any]", text: str) -> None:
