@@ -151,7 +151,6 @@ class NewRun(Widget):
 
     def on_mount(self) -> None:
         self.query_one(Preparation).display = False
-        self.plan_again()
 
     @property
     def form(self) -> RunForm:
@@ -353,11 +352,15 @@ class NewRun(Widget):
 
     on_show = plan_again
 
+    def _plan_in_view(self) -> None:
+        if self.is_on_screen:  # else it is planned as soon as it is shown
+            self.plan_again()
+
     def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
         """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
         was_active, is_active = ({run.name for run in runs if run.is_active} for runs in (before, after))
         if was_active != is_active and not self.preparing:
-            self.plan_again()
+            self._plan_in_view()
 
     def known_step_seconds(self, plan: Plan) -> tuple[float, ...]:
         """Seconds, if known. Else it will be measured while the form is in view, unless another run keeps the machine busy."""
@@ -441,7 +444,7 @@ class NewRun(Widget):
 
     def _count_anew(self) -> None:
         """Plan without the number of tokens, and count even what was counted last: its answer is not kept."""
-        self.plan_again()
+        self._plan_in_view()
         self.workers.cancel_group(self, "count")
         self.workers.cancel_group(self, "search")
         self._counted = None
@@ -467,7 +470,7 @@ class NewRun(Widget):
         text, name, problem = await in_thread(count_text, key)
         first_time = self._text.bytes is None
         self._text, self._text_name, self._text_problem = text, name, problem
-        self.plan_again()
+        self._plan_in_view()
         if problem is None:
             self._search(key)
         if first_time:

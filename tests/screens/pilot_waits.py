@@ -88,8 +88,7 @@ async def handled(pilot: "Pilot[Any]") -> None:
 
 async def settle(pilot: "Pilot[Any]") -> None:
     """Wait until what was posted has been handled and drawn."""
-    await handled(pilot)
-    await pilot.pause(0)
+    await pilot.pause()
 
 
 async def paste(pilot: "Pilot[Any]", text: str) -> None:
