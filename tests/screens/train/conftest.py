@@ -1,6 +1,5 @@
 """The lab on Train with a text, or with a run in view, and trainers that are asked for and not started."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,21 +8,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.planning.sequence_preview import SplitRequest, TextSplit, read_split
 from lab.runs.run_folder import Run
 from tests.fixture_types import Open, Until
 from tests.screens.conftest import write_insights
 from tests.screens.train.train_app import TrainApp, watch
-
-
-@pytest.fixture(autouse=True)
-def _split_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Split texts in threads: each form that comes into view would start a process. Tests of that name it."""
-
-    async def split(request: SplitRequest, progress: Callable[[int, int], None]) -> TextSplit:
-        return await asyncio.to_thread(read_split, request.source, request.encoding, progress, request.rules, request.holdout)
-
-    monkeypatch.setattr("screens.train.new_run.run_split_process", split)
 
 
 @pytest.fixture
