@@ -323,7 +323,7 @@ class NewRun(Widget):
             cost = run_cost(run, self.runs, self._machine, step_seconds, is_timing=timing)
             if self.base is None:
                 return cost
-            return (*fine_tuning_facts(self.base, run.train.optimizer, run.train.lr, is_default_lr=not self.form.settings.lr), *cost)
+            return fine_tuning_facts(self.base, run.train.optimizer, run.train.lr, is_default_lr=not self.form.settings.lr) + cost
         best = planned.best
         cost = run_cost(run, self.runs, self._machine, step_seconds or (best.step_seconds,), is_timing=timing, steps=best.steps)
         is_sure = best.is_measured and best.run.text.pilot is not None  # which may end it early

@@ -184,9 +184,11 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
 
 
 async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
-    app: TrainApp, started: list[str], home: Path, until: Any
+    app: TrainApp, started: list[str], home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("screens.train.run_form.gpu_count", lambda: 4)
     async with app.run_test(size=(80, 24)) as pilot:
+        assert screen_of(pilot).query("#gpus"), "a field for them, where there are several"
         await until(pilot, lambda: "also stands" in dict(screen_of(pilot).query_one(FactList).facts).get("validation", ""))
         assert text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about ")
         fill(pilot, layers="1", heads="2", width="8", context="4", length="30", batch="2", name="small")
