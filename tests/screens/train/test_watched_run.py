@@ -159,8 +159,8 @@ async def test_4_shows_the_run_that_trains_or_the_newest_and_n_the_form(
                 await press(pilot, "n", "1")
 
 
-async def test_a_text_is_read_for_the_form_only_once_it_is_in_view(
-    watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_text_is_planned_and_read_in_a_process_only_once_the_form_is_in_view(
+    watching: Open, app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[Any]()
 
@@ -172,7 +172,12 @@ async def test_a_text_is_read_for_the_form_only_once_it_is_in_view(
     async with watching(phase="finished") as pilot:
         await asyncio.sleep(3 * SECONDS_BEFORE_COUNTING)
         assert not asked
+        Path("story.txt").write_text("The old cat sat. " * 100)
+        app.text_source = "story.txt"
+        await until(pilot, lambda: screen_of(pilot).new_run._text.source == "story.txt" and screen_of(pilot).new_run._text.tokens)
+        assert text_of(pilot, "#form-text").startswith("New run on fable")
         await press(pilot, "n")
+        assert text_of(pilot, "#form-text").startswith("New run on story, 1.7 kB, about ")
         await until(pilot, lambda: asked)
 
 
@@ -266,8 +271,10 @@ async def test_o_saves_the_runs_report_and_screenshots_and_the_palette_one_of_an
         report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
         assert "<h1><bdi>tale</bdi></h1>" in report
         assert "Next token" not in report
-        assert "tale-training.svg" in await export(pilot, until, "s")
-        assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
+        (home() / "exports" / "tale-training.svg").write_text("mine")
+        assert "tale-training-2.svg" in await export(pilot, until, "s")
+        assert (home() / "exports" / "tale-training-2.svg").read_text().startswith("<svg")
+        assert (home() / "exports" / "tale-training.svg").read_text() == "mine"
         await press(pilot, "1", "ctrl+p", *"svg")
         await until(pilot, lambda: "Save a screenshot" in "\n".join(rows_of(pilot)))
         await press(pilot, "enter")
