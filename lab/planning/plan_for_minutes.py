@@ -144,16 +144,14 @@ def plan_for_minutes(
     corrected = correction(outcomes, text.source)
     runs = [each for run in _runs(request, text, speed) for each in _regularized(run, request)]
     speed = speed.among((run.model, run.train) for run in runs)
-    timed = [(run, speed.seconds((run.model, run.train)), speed.is_measured((run.model, run.train))) for run in runs]
+    per_step = [(_learning(run, 1.0), speed.seconds((run.model, run.train)) * (1 + evaluation_share(run))) for run in runs]
 
-    per_step = [(_learning(run, 1.0), step * (1 + evaluation_share(run))) for run, step, _ in timed]
-
-    def candidates(minutes: float, passed: float = 0.0) -> list[Candidate]:
-        """From the lowest expected loss to the highest, each as long as it gains from more minutes."""
-        around, found = SECONDS_AROUND + passed, []
-        for (run, _, is_measured), (of_a_step, step) in zip(timed, per_step, strict=True):
+    def ranked(minutes: float, passed: float = 0.0) -> list[tuple[float, float, int, float]]:
+        """From the lowest expected loss to the highest: seconds of a step, the run's number, and steps as long as more gain."""
+        found = []
+        for number, (of_a_step, step) in enumerate(per_step):
             by_length: list[tuple[float, float]] = []
-            most_steps = max(1.0, (60 * minutes - around) / step)
+            most_steps = max(1.0, (60 * minutes - SECONDS_AROUND - passed) / step)
             for steps in (most_steps, *(each for each in reversed(SHORTER) if each * WORTH_ENDING < most_steps)):
                 learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
                 by_length.append((LAW.by_learning(learning), steps))
@@ -161,27 +159,32 @@ def plan_for_minutes(
                     break  # a shorter run would only learn less
             most = min(by_length)[0] * (1 + WORTH_WAITING)
             loss, steps = min((each for each in by_length if each[0] <= most), key=lambda each: each[1])
-            learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
-            expected, length = LAW.bits_per_byte(learning), minutes
-            is_often = learning.dropout == 0 and learning.tokens >= FEW_EPOCHS * learning.unique_tokens
-            if is_often and run.train.average and request.average is None:
-                asked = msgspec.structs.replace(run.request, average=LONG_AVERAGE)
-                run = replace(run, request=asked, train=msgspec.structs.replace(run.train, average=LONG_AVERAGE))
-            if steps < most_steps:
-                length = (around + steps * step) / 60
-                run = replace(run, train=msgspec.structs.replace(run.train, minutes=None, steps=round(steps)))
-            candidate = Candidate(run, step, steps, is_measured, length, expected, corrected.factor)
-            found.append((loss if steps > 1 else math.inf, step, candidate))  # what has no time for two steps: the quickest
-        return [candidate for *_, candidate in sorted(found, key=lambda each: each[:2])]
+            found.append((loss if steps > 1 else math.inf, step, number, steps))  # what has no time for two steps: the quickest
+        return sorted(found)
 
-    found = candidates(request.minutes, passed)
-    others = ((minutes, candidates(minutes)[0]) for minutes in OTHER_MINUTES if minutes != request.minutes)
+    def candidate(number: int, steps: float, minutes: float, passed: float = 0.0) -> Candidate:
+        run, (of_a_step, step) = runs[number], per_step[number]
+        is_measured = speed.is_measured((run.model, run.train))
+        around, length = SECONDS_AROUND + passed, minutes
+        learning = msgspec.structs.replace(of_a_step, tokens=steps * of_a_step.tokens)
+        is_often = learning.dropout == 0 and learning.tokens >= FEW_EPOCHS * learning.unique_tokens
+        if is_often and run.train.average and request.average is None:
+            asked = msgspec.structs.replace(run.request, average=LONG_AVERAGE)
+            run = replace(run, request=asked, train=msgspec.structs.replace(run.train, average=LONG_AVERAGE))
+        if steps < max(1.0, (60 * minutes - around) / step):
+            length = (around + steps * step) / 60
+            run = replace(run, train=msgspec.structs.replace(run.train, minutes=None, steps=round(steps)))
+        return Candidate(run, step, steps, is_measured, length, LAW.bits_per_byte(learning), corrected.factor)
+
     shapes: dict[tuple[int, int], Candidate] = {}
-    for each in found:
-        shapes.setdefault((each.run.model.layers, each.run.model.width), each)
+    for *_, number, steps in ranked(request.minutes, passed):
+        model = runs[number].model
+        if (model.layers, model.width) not in shapes:
+            shapes[model.layers, model.width] = candidate(number, steps, request.minutes, passed)
+    others = ((minutes, candidate(*ranked(minutes)[0][2:], minutes)) for minutes in OTHER_MINUTES if minutes != request.minutes)
     return MinutesPlan(
         minutes=request.minutes,
-        best=found[0],
+        best=next(iter(shapes.values())),
         by_shape=tuple(sorted(shapes.values(), key=lambda each: each.run.parameters)),
         others=tuple((minutes, each) for minutes, each in others if each.steps >= FEWEST_TOLD),
         correction=corrected,

@@ -149,10 +149,6 @@ class NewRun(Widget):
         yield RunForm(id="form")
         yield Preparation(id="preparation")
 
-    def on_mount(self) -> None:
-        self.query_one(Preparation).display = False
-        self.plan_again()
-
     @property
     def form(self) -> RunForm:
         return self.query_one(RunForm)
@@ -327,8 +323,7 @@ class NewRun(Widget):
             cost = run_cost(run, self.runs, self._machine, step_seconds, is_timing=timing)
             if self.base is None:
                 return cost
-            is_default_lr = not self.form.settings.lr
-            return (*fine_tuning_facts(self.base, run.train.optimizer, run.train.lr, is_default_lr=is_default_lr), *cost)
+            return fine_tuning_facts(self.base, run.train.optimizer, run.train.lr, is_default_lr=not self.form.settings.lr) + cost
         best = planned.best
         cost = run_cost(run, self.runs, self._machine, step_seconds or (best.step_seconds,), is_timing=timing, steps=best.steps)
         is_sure = best.is_measured and best.run.text.pilot is not None  # which may end it early
@@ -356,7 +351,7 @@ class NewRun(Widget):
     def watch_runs(self, before: tuple[RunSummary, ...], after: tuple[RunSummary, ...]) -> None:
         """Plan again where a run has begun or ended: its speed is known, and the machine is busy or free."""
         was_active, is_active = ({run.name for run in runs if run.is_active} for runs in (before, after))
-        if was_active != is_active and not self.preparing:
+        if was_active != is_active and not self.preparing and self.is_on_screen:
             self.plan_again()
 
     def known_step_seconds(self, plan: Plan) -> tuple[float, ...]:
@@ -441,7 +436,8 @@ class NewRun(Widget):
 
     def _count_anew(self) -> None:
         """Plan without the number of tokens, and count even what was counted last: its answer is not kept."""
-        self.plan_again()
+        if self.is_on_screen:  # else it is planned as soon as it is shown
+            self.plan_again()
         self.workers.cancel_group(self, "count")
         self.workers.cancel_group(self, "search")
         self._counted = None
@@ -467,7 +463,8 @@ class NewRun(Widget):
         text, name, problem = await in_thread(count_text, key)
         first_time = self._text.bytes is None
         self._text, self._text_name, self._text_problem = text, name, problem
-        self.plan_again()
+        if self.is_on_screen:
+            self.plan_again()
         if problem is None:
             self._search(key)
         if first_time:

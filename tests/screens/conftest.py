@@ -21,7 +21,10 @@ from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 import screens
 from lab.core.machine import Machine
+from lab.data.cleaning import measure_funnel
+from lab.data.statistics.text_statistics import CountRequest, TokenCount, count_tokens
 from lab.lessons.translation import use_language
+from lab.planning.sequence_preview import SplitRequest, TextSplit, read_split
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
     HEAD_SCORES,
@@ -336,6 +339,26 @@ def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
 def _english_at_first() -> None:
     """Read English lessons, whatever the lab of the test before read."""
     use_language("en")
+
+
+@pytest.fixture(autouse=True)
+def _texts_are_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count, measure and split in threads: each text that comes into view would start a process or two. Some tests have those."""
+
+    async def count(request: CountRequest) -> TokenCount:
+        return await asyncio.to_thread(count_tokens, request)
+
+    async def measure(request: measure_funnel.FunnelRequest, progress: object) -> measure_funnel.FunnelReply:
+        return await asyncio.to_thread(measure_funnel._work, request, lambda done, total: None)
+
+    async def split(request: SplitRequest, progress: object) -> TextSplit:
+        words = {"cleaning": request.rules, "holdout": request.holdout}
+        return await asyncio.to_thread(read_split, request.source, request.encoding, **words)
+
+    monkeypatch.setattr("screens.data.choose_page.run_count_process", count)
+    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", measure)
+    for module in ("data.split_page", "train.new_run"):
+        monkeypatch.setattr(f"screens.{module}.run_split_process", split)
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,12 @@ from lab.data.source_files import recent_texts
 from lab.data.statistics import text_statistics
 from lab.data.statistics.text_statistics import CountRequest, TokenCount, count_tokens, read_facts, run_count_process
 from lab.planning.default_hyperparameters import default_vocabulary
+from lab.planning.sequence_preview import run_split_process
 from lab.runs.home_folder import home as home_folder
 from lab.runs.run_schema import DEFAULT_RULES
 from models.config import DEFAULT_PRESET
 from screens.app import LabApp
+from screens.data import clean_page
 from screens.data.choose_inputs import TextTree
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage, RuleList
@@ -310,7 +312,10 @@ async def test_keys_and_clicks_turn_the_pages_page_down_scrolls_and_escape_leads
         assert screen.query_one("#path-input", Input).value == "xo"
 
 
-async def test_split_draws_as_many_windows_of_real_tokens_as_fit_shifted_by_one(data_app: DataApp, until: Any) -> None:
+async def test_split_draws_as_many_windows_of_real_tokens_as_fit_shifted_by_one(
+    data_app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.data.split_page.run_split_process", run_split_process)
     async with data_app(text="fable.txt").run_test(size=(200, 60)) as pilot:
         await until(pilot, lambda: screen_of(pilot).text is not None)
         await pilot.press("[")
@@ -420,12 +425,13 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
             return await run_funnel_process(request, progress)
         asked.append(request.rules)
         released = release[len(asked) - 1]
-        reply = await run_funnel_process(request, progress)
+        reply = await here(request, progress)
         measured.append(request.rules)
         await released.wait()
         return reply
 
-    monkeypatch.setattr("screens.data.clean_page.run_funnel_process", held)
+    here = clean_page.run_funnel_process
+    monkeypatch.setattr(clean_page, "run_funnel_process", held)
     app = data_app(text="web.txt")
     async with app.run_test(size=(80, 24)) as pilot:
         page = await open_clean(pilot, until)

@@ -1,6 +1,5 @@
 """A new run: from settings in the form to a run in the home."""
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,14 +15,13 @@ from textual.screen import Screen
 from textual.widgets import Button, Input, Label
 
 from lab.core.errors import UserError
-from lab.core.machine import Machine
 from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.data.statistics.text_statistics import read_facts
-from lab.planning import step_time
 from lab.planning.fine_tuning import BaseRun
 from lab.planning.prepare_text import PrepareProgress
 from lab.planning.settings_form import LOCKED
 from lab.planning.settings_table import SETTINGS, Settings
+from lab.planning.step_time import TIMES
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DEFAULT_RULES, TokenizerConfig
 from lab.runs.run_summary import RunSummary
@@ -126,7 +124,20 @@ def more_line(pilot: Pilot[None]) -> str:
 MORE = "more: learning rate, batch, context …"
 
 
-async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_rest(app: TrainApp, until: Any) -> None:
+CHANGED: dict[str, dict[str, str]] = {
+    " · not as usual: context 8": {"preset": "micro"},
+    " · all as usual": {"preset": "micro", "context": "", "dropout": "0"},
+    " · not as usual: context 8, dropout 0.1, seed 7": {"dropout": "0.1", "seed": "7", "length": "5 min", "name": "tale"},
+    " · not as usual: tokenizer bytes, context 8, dropout 0, schedule wsd": {"tokenizer": "bytes", "schedule": "wsd"},
+    " · not as usual: context 8, layers 2, heads 2, width 64": {"preset": "nano"},
+    " · not as usual: context 8, dropout 0, cleaning all": {"clean": "all"},
+}
+"""What the line says, by what is typed beside a context of 8 and no dropout."""
+
+
+async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_rest_and_says_what_differs(
+    app: TrainApp, until: Any
+) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         form = screen.new_run.form
@@ -161,6 +172,10 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
         for is_open in (True, False):
             await pilot.click("#more")
             await until(pilot, lambda is_open=is_open: form.opened == is_open)
+        for said, typed in CHANGED.items():
+            form.fill(Settings(**{"context": "8", "dropout": "0", **typed}))
+            screen.new_run.plan_again()
+            await until(pilot, lambda said=said: more_line(pilot)[2:] == f"{MORE}{said}")
         for size in ((120, 40), (200, 60)):
             await resize(pilot, *size)
             assert screen.query_one("#form-cost").region.x > screen.query_one("#offers-length").region.right, (
@@ -168,31 +183,12 @@ async def test_a_new_run_has_three_settings_in_sight_and_a_line_that_holds_the_r
             )
 
 
-CHANGED: dict[str, dict[str, str]] = {
-    " · not as usual: context 8": {"preset": "micro"},
-    " · all as usual": {"preset": "micro", "context": "", "dropout": "0"},
-    " · not as usual: context 8, dropout 0.1, seed 7": {"dropout": "0.1", "seed": "7", "length": "5 min", "name": "tale"},
-    " · not as usual: tokenizer bytes, context 8, dropout 0, schedule wsd": {"tokenizer": "bytes", "schedule": "wsd"},
-    " · not as usual: context 8, layers 2, heads 2, width 64": {"preset": "nano"},
-    " · not as usual: context 8, dropout 0, cleaning all": {"clean": "all"},
-}
-"""What the line says, by what is typed beside a context of 8 and no dropout."""
-
-
-async def test_the_line_says_what_differs_from_the_default_under_it(app: TrainApp, until: Any) -> None:
-    async with app.run_test(size=(120, 40)) as pilot:
-        form = screen_of(pilot).new_run.form
-        await until(pilot, lambda: "also stands" in str(form.cost) or "context" in dict(form.problems))
-        for said, typed in CHANGED.items():
-            form.fill(Settings(**{"context": "8", "dropout": "0", **typed}))
-            screen_of(pilot).new_run.plan_again()
-            await until(pilot, lambda said=said: more_line(pilot)[2:] == f"{MORE}{said}")
-
-
 async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
-    app: TrainApp, started: list[str], home: Path, until: Any
+    app: TrainApp, started: list[str], home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("screens.train.run_form.gpu_count", lambda: 4)
     async with app.run_test(size=(80, 24)) as pilot:
+        assert screen_of(pilot).query("#gpus"), "a field for them, where there are several"
         await until(pilot, lambda: "also stands" in dict(screen_of(pilot).query_one(FactList).facts).get("validation", ""))
         assert text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about ")
         fill(pilot, layers="1", heads="2", width="8", context="4", length="30", batch="2", name="small")
@@ -293,7 +289,7 @@ async def test_another_encoding_of_the_same_text_is_the_one_that_it_is_prepared_
             await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
         fill(pilot, layers="1", heads="2", width="8", context="4", length="30", name="small")
         await press(pilot, "s")
-        await until(pilot, lambda: started == ["small"])
+        await until(pilot, lambda: started == ["small"] and not screen_of(pilot).making)
         assert Run(home / "small").config.data.encoding == "iso8859-1"
         app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about "))
@@ -310,23 +306,6 @@ def base(make_run: Any) -> Run:
     tensors = {"wpe.weight": RawTensor("F32", (8, 8), memoryview(bytes(256)))}
     write_tensors(run.path / "best.safetensors", tensors, {"step": "300"})
     return Run(run.path)
-
-
-async def test_where_there_is_room_the_rest_is_in_sight_and_e_types_a_length_that_is_not_offered(
-    app: TrainApp,
-) -> None:
-    async with app.run_test(size=(200, 60)) as pilot:
-        form = screen_of(pilot).new_run.form
-        assert form.opened, "from the start"
-        form.query_one("#offers-length").focus()
-        await settle(pilot)
-        keys_shown = app.screen.query_one(KeyBar).render_line(0).text
-        assert "←/→ change" in keys_shown
-        assert "e type" in keys_shown
-        await press(pilot, "e", *"90s", "escape")
-        await settle(pilot)
-        assert form.settings.length == "90s"
-        assert not isinstance(app.focused, Input)
 
 
 async def test_a_run_begins_with_the_weights_of_another(
@@ -455,11 +434,11 @@ async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_an
     run = make_run("tale", text="gone.txt")
     app = TrainApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.run_name == "tale" and not screen_of(pilot).making)
+        await press(pilot, "n")
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on stories (built in), "))
         await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
         assert text_of(pilot, "#form-text").endswith(" · 2 changes it")
-        await until(pilot, lambda: app.run_name == "tale" and not screen_of(pilot).making)
-        await press(pilot, "n")
         rules = (*DEFAULT_RULES, "control-characters")
         data = msgspec.structs.replace(run.config.data, source=str(Path("fable.txt").absolute()), cleaning=rules)
         change(make_run("newer", created=2e9), data=data)
@@ -481,22 +460,6 @@ async def test_a_text_that_nobody_chose_is_that_of_the_run_in_use_or_built_in_an
         app.post_message(TextChosen(str(Path("fable.txt").absolute()), "", "train"))
         await until(pilot, lambda: text_of(pilot, "#form-text").startswith("New run on fable"))
         assert "changes" not in text_of(pilot, "#form-text")
-
-
-async def test_a_machine_with_several_gpus_has_a_field_for_them(
-    app: TrainApp, monkeypatch: pytest.MonkeyPatch, fixed_machine: Machine
-) -> None:
-    monkeypatch.setattr("screens.train.run_form.gpu_count", lambda: 4)
-    box = replace(fixed_machine, gpu="NVIDIA H100", gpus=4)
-    monkeypatch.setattr("screens.train.new_run.machine", lambda: box)
-    monkeypatch.setattr("lab.planning.settings_form.no_cuda_reason", lambda: "")
-    async with app.run_test(size=(80, 24)) as pilot:
-        fill(pilot, context="8", gpus="8")
-        await settle(pilot)
-        assert text_of(pilot, "#problems") == "✗ This machine has 4 GPUs that CUDA can use, not 8."
-        fill(pilot, gpus="all")
-        await settle(pilot)
-        assert text_of(pilot, "#problems") == ""
 
 
 async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -567,23 +530,7 @@ async def test_the_form_says_the_copied_share_of_the_part_that_is_chosen(app: Tr
         await until(pilot, lambda: "nothing-there.txt does not exist" in text_of(pilot, "#problems"))
 
 
-async def test_times_of_steps_that_cannot_be_true_are_left_out(
-    app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file of times holds them for every shape that the form weighs."""
-    keys, step_key = set[str](), step_time.step_key
-    monkeypatch.setattr("lab.planning.step_time.step_key", lambda *steps: keys.add(step_key(*steps)) or step_key(*steps))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "best" in dict(screen_of(pilot).new_run.form.cost))
-        shape = re.compile(r".* × width \d+")
-        before = shape.match(dict(screen_of(pilot).new_run.form.cost)["best"])
-        assert before
-        assert keys
-        for seconds in ("-1.0", "0", "1e-300", "1e300", "1e999", "NaN"):
-            times = ", ".join(f'"{key}": {seconds}' for key in keys)
-            (home / ".steps.json").write_text(f"{{{times}}}")
-            screen_of(pilot).new_run.plan_again()
-            await settle(pilot)
-            after = shape.match(dict(screen_of(pilot).new_run.form.cost)["best"])
-            assert after, seconds
-            assert after[0] == before[0], seconds
+@pytest.mark.parametrize("seconds", ["-1.0", "0", "1e-300", "1e300", "1e999", "NaN"])
+def test_times_of_steps_that_cannot_be_true_are_left_out(home: Path, seconds: str) -> None:
+    (home / ".steps.json").write_text(f'{{"one": {seconds}, "other": 0.5}}')
+    assert dict(TIMES.known(home)) in ({"other": 0.5}, {}), "of a file that is no JSON, none"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from lab.core.machine import machine
 from lab.planning.resolve_run import TextSize, resolve
@@ -14,7 +14,8 @@ from models.config import PRESETS
 from models.parameter_count import parameter_count
 from screens.blocks.block_layout import EIGHTHS_UP
 from screens.train.planned_run import CURVE, LINES, model_picture
-from tests.screens.pilot_waits import resize
+from screens.widgets.key_bar import KeyBar
+from tests.screens.pilot_waits import press, resize, settle
 from tests.screens.train.train_app import TrainApp, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -30,11 +31,18 @@ IN_SIGHT: dict[tuple[int, int], tuple[str, ...]] = {
 """Pictures by size, while the settings under `more` are closed."""
 
 
-async def test_there_are_as_many_pictures_as_there_is_room_for_and_they_are_those_of_the_planned_run(
-    app: TrainApp, until: Any
-) -> None:
+async def test_where_there_is_room_all_settings_are_in_sight_and_pictures_of_the_planned_run(app: TrainApp, until: Any) -> None:
     async with app.run_test(size=(200, 60)) as pilot:
         form = screen_of(pilot).new_run.form
+        assert form.opened, "from the start"
+        form.query_one("#offers-length").focus()
+        await settle(pilot)
+        keys_shown = app.screen.query_one(KeyBar).render_line(0).text
+        assert "←/→ change" in keys_shown
+        assert "e type" in keys_shown
+        await press(pilot, "e", *"90s", "escape")
+        assert form.settings.length == "90s", "one that is not offered"
+        assert not isinstance(app.focused, Input)
 
         def plan(**settings: str) -> None:
             form.fill(Settings(preset="micro", context="8", dropout="0", **settings))

@@ -132,7 +132,6 @@ async def test_a_run_in_view_has_at_most_fifteen_lines_of_help(app: TrainApp, ma
             await watch(pilot, until, phase)
             for page in get_args(RunPage):
                 screen_of(pilot).view.page = page
-                await settle(pilot)
                 rows = [row for _, rows in sections_of(screen_of(pilot)) for row in rows if row.is_listed]
                 assert len(rows) <= 15
                 assert ("pause" in "".join(row.words for row in rows)) == (phase != "finished")

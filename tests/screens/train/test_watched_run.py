@@ -133,9 +133,9 @@ async def test_nothing_of_the_run_before_is_under_a_run_that_cannot_be_read(app:
 @pytest.mark.parametrize(
     ("runs", "in_use", "shown"),
     [
-        ({"older": "finished", "newer": "finished"}, "", "newer"),
         ({"older": "training", "newer": "finished"}, "newer", "older"),
         ({"older": "finished", "newer": "finished"}, "older", "older"),
+        ({"older": "finished", "newer": "finished"}, "", "newer"),
         ({}, "", ""),
     ],
 )
@@ -147,23 +147,20 @@ async def test_4_shows_the_run_that_trains_or_the_newest_and_n_the_form(
     app = LabApp(run=in_use, preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs_known)
-        await press(pilot, "4")
-        if not shown:
-            assert screen_of(pilot).making
-            return
-        for _ in range(2):
-            await until(pilot, lambda: screen_of(pilot).watched is not None and screen_of(pilot).watched.name == shown)
-            assert not screen_of(pilot).making
-            assert app.run_name == shown
-            await press(pilot, "n")
-            assert screen_of(pilot).making
-            await press(pilot, "escape")
-            assert not screen_of(pilot).making
-            await press(pilot, "n", "1", "4")
+        for _ in range(1 if in_use else 2):
+            await press(pilot, "4")
+            await until(pilot, lambda: not shown or getattr(screen_of(pilot).watched, "name", "") == shown)
+            assert screen_of(pilot).making == (not shown)
+            if shown == "newer":
+                await press(pilot, "n")
+                assert screen_of(pilot).making
+                await press(pilot, "escape")
+                assert not screen_of(pilot).making
+                await press(pilot, "n", "1")
 
 
-async def test_a_text_is_read_for_the_form_only_once_it_is_in_view(
-    watching: Open, until: Any, monkeypatch: pytest.MonkeyPatch
+async def test_a_text_is_planned_and_read_in_a_process_only_once_the_form_is_in_view(
+    watching: Open, app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[Any]()
 
@@ -175,7 +172,12 @@ async def test_a_text_is_read_for_the_form_only_once_it_is_in_view(
     async with watching(phase="finished") as pilot:
         await asyncio.sleep(3 * SECONDS_BEFORE_COUNTING)
         assert not asked
+        Path("story.txt").write_text("The old cat sat. " * 100)
+        app.text_source = "story.txt"
+        await until(pilot, lambda: screen_of(pilot).new_run._text.source == "story.txt" and screen_of(pilot).new_run._text.tokens)
+        assert text_of(pilot, "#form-text").startswith("New run on fable")
         await press(pilot, "n")
+        assert text_of(pilot, "#form-text").startswith("New run on story, 1.7 kB, about ")
         await until(pilot, lambda: asked)
 
 
@@ -253,7 +255,7 @@ async def export(pilot: Pilot[None], until: Until, key: str) -> str:
 async def test_o_saves_the_runs_report_and_screenshots_and_the_palette_one_of_any_screen(
     watching: Open, app: TrainApp, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with watching((120, 40)) as pilot:
+    async with watching() as pilot:
         await press(pilot, "o")
         await until(pilot, lambda: isinstance(app.screen, ExportMenu))
         await press(pilot, "n", "j", "c", "t")
@@ -269,11 +271,11 @@ async def test_o_saves_the_runs_report_and_screenshots_and_the_palette_one_of_an
         report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
         assert "<h1><bdi>tale</bdi></h1>" in report
         assert "Next token" not in report
-        assert "tale-training.svg" in await export(pilot, until, "s")
-        assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
-        assert "tale-report-2.html" in await export(pilot, until, "h")
-
-        await press(pilot, "1", "ctrl+p", *"screenshot svg")
+        (home() / "exports" / "tale-training.svg").write_text("mine")
+        assert "tale-training-2.svg" in await export(pilot, until, "s")
+        assert (home() / "exports" / "tale-training-2.svg").read_text().startswith("<svg")
+        assert (home() / "exports" / "tale-training.svg").read_text() == "mine"
+        await press(pilot, "1", "ctrl+p", *"svg")
         await until(pilot, lambda: "Save a screenshot" in "\n".join(rows_of(pilot)))
         await press(pilot, "enter")
         await until(pilot, lambda: app._notifications)
