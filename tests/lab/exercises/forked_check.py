@@ -1,7 +1,7 @@
 """Check of a learner's code in a fork of a process that has torch: it takes a tenth of a second, one that is started two."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,10 +23,11 @@ class ForkedCheck:
         forker.load(__name__, "lab.exercises.cases", "lab.exercises.material")
         self._forker, self._folder = forker, folder
 
-    def check(self, name: str, file: Path, *, seconds: float = 1) -> CheckResult:
-        return self._answer(CheckRequest(name, str(file), {}, str(open_run("demo").path), PROMPT, seconds))
+    def check(self, name: str, file: Path, *, seconds: float = 1, mine: Mapping[str, Path] = {}) -> CheckResult:
+        files = {other: str(path) for other, path in mine.items()}
+        return self._answer(CheckRequest(name, str(file), files, str(open_run("demo").path), PROMPT, seconds))
 
-    def use(self, mine: dict[str, Path], *, checkpoint: str = "best", ids: Sequence[int] = ()) -> CheckResult:
+    def use(self, mine: Mapping[str, Path], *, checkpoint: str = "best", ids: Sequence[int] = ()) -> CheckResult:
         files = {name: str(path) for name, path in mine.items()}
         return self._answer(CheckRequest("", "", files, str(open_run("demo").path), PROMPT, 60, tuple(ids), checkpoint))
 

@@ -146,6 +146,9 @@ def test_rounding_is_no_difference_and_lists_do_for_arrays() -> None:
 
 
 RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\n"
+SLEEP = f"{1_000_000 + os.getpid()}"
+"""Seconds by which a process that a test's code has started is known, beside those of other sessions of tests."""
+SLEEPS = f"import subprocess; subprocess.Popen(['sleep', '{SLEEP}']"
 STARTED = [
     ("print('\\x1b[31mhi')", ""),
     ("input()", "It asks for input"),
@@ -153,7 +156,7 @@ STARTED = [
     ("import sys; sys.exit()", "It called sys.exit."),
     ("torch.empty(1 << 36)", "It asked for more memory than it may have."),
     ("import threading, time; threading.Thread(target=lambda: [time.sleep(1) for _ in iter(int, 1)]).start()", ""),
-    ("import subprocess; subprocess.Popen(['sleep', '987654'], start_new_session=True)", ""),
+    (f"{SLEEPS}, start_new_session=True)", ""),
 ]
 """What each call of the learner's code does, and what is said of it, where that depends on the process of the check."""
 FORKED = [
@@ -167,7 +170,7 @@ FORKED = [
     ("raise EOFError('Ran out of input')", "EOFError: Ran out of input"),
     ("x[..., 0] = 0", f"{IN_PLACE} The first number that differs"),
     ("import os; os.fork() or os._exit(0)", ""),
-    ("import subprocess; subprocess.Popen(['sleep', '876543'])", ""),
+    (f"{SLEEPS})", ""),
     ("raise RecursionError", "It calls itself without an end."),
     ("raise NotImplementedError", "It is not written yet."),
     ("import sys; sys.stdout = None", ""),
@@ -182,10 +185,11 @@ def one_a_call(statements: Sequence[str]) -> str:
     return f"import torch\ncall = -1\ndef softmax(x):\n{body}\n"
 
 
-def wait_for_the_end_of(argument: str) -> None:
+def assert_nothing_sleeps() -> None:
     deadline = time.monotonic() + 20
-    while any(argument in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):
+    while any(SLEEP in (each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])):
         assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def marks_of(result: CheckResult) -> str:
@@ -204,7 +208,7 @@ def test_what_a_call_does_is_told_in_a_sentence_and_leaves_nothing_running(
         assert case.sentence.startswith(sentence), statement
         assert bool(case.sentence) == bool(sentence), statement
     assert result.printed.startswith("␛[31mhi" if is_started else "")
-    wait_for_the_end_of("987654" if is_started else "876543")
+    assert_nothing_sleeps()
 
 
 @pytest.mark.parametrize(
@@ -256,9 +260,17 @@ def test_the_first_case_that_is_wrong_is_named_and_those_after_an_end_are_not_re
 
 def test_a_check_whose_process_its_code_kills_ends_in_a_sentence_with_all_that_it_has_started(file: Path) -> None:
     kill = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
-    file.write_text(RIGHT.format(f"import subprocess; subprocess.Popen(['sleep', '765432'], start_new_session=True); {kill}"))
+    file.write_text(RIGHT.format(f"{SLEEPS}, start_new_session=True); {kill}"))
     assert check_file("softmax", file, open_run("demo").path, PROMPT).problem.startswith("It was killed: by itself, ")
-    wait_for_the_end_of("765432")
+    assert_nothing_sleeps()
+
+
+def test_what_passes_is_imported(file: Path, forked: ForkedCheck) -> None:
+    file.write_text(RIGHT.format("print('mine')"))
+    head = file.with_name("08_head.py")
+    head.write_text(f"from softmax import softmax\n{words_of('head').solution.replace('def softmax', 'def other')}")
+    result = forked.check("head", head, mine={"softmax": file})
+    assert (result.problem, set(result.printed.split())) == ("", {"mine"})
 
 
 def test_what_is_right_is_not_in_the_process_of_the_learners_code(file: Path, forked: ForkedCheck) -> None:
