@@ -231,6 +231,7 @@ def test_the_first_case_that_is_wrong_is_named_unless_all_are_and_those_after_an
     result = forked.check("softmax", file, seconds=0.2 if "SIGSTOP" in source else 1)
     assert re.match(problem, result.problem), result.problem
     assert "".join(case.mark for case in result.cases) == marks
+    assert [line.partition(": ")[0] for line in result.traceback] == ["06_softmax.py, line 3"] * ("raise" in source)
 
 
 def test_a_check_whose_process_its_code_kills_ends_in_a_sentence_with_all_that_it_has_started(file: Path) -> None:
