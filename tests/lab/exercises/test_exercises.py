@@ -235,7 +235,7 @@ def test_the_first_case_that_is_wrong_is_named_unless_all_are_and_those_after_an
 
 
 def test_a_check_whose_process_its_code_kills_ends_in_a_sentence_with_all_that_it_has_started(file: Path) -> None:
-    kill = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    kill = "import os, signal; os.kill(os.getppid(), signal.SIGKILL); signal.pause()"
     file.write_text(RIGHT.format(f"{SLEEPS}, start_new_session=True); {kill}"))
     assert check_file("softmax", file, open_run("demo").path, PROMPT).problem.startswith("It was killed: by itself, ")
     assert_nothing_sleeps()
