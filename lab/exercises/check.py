@@ -32,6 +32,8 @@ USE_SECONDS = 60.0
 """Seconds of processor time for the model of the learner's functions, its training included."""
 MOST_ROUNDS = 50
 """Times that processes which have left the check are looked for; those that fork are faster than one look."""
+QUIET_ROUNDS = 2
+"""Times in a row that none of them is found before they are over: one that is just starting a program has no mark for a moment."""
 MARK = "LLMLAB_CHECK"
 """Environment variable by which the processes of a check are known, in whatever session they are."""
 
@@ -135,8 +137,11 @@ def _end_others(mark: str) -> None:
                 if process.environ().get(MARK) == mark:
                     yield process
 
+    quiet = 0
     for _ in range(MOST_ROUNDS):
-        if not (found := list(left())):
+        found = list(left())
+        quiet = 0 if found else quiet + 1
+        if quiet == QUIET_ROUNDS:
             return
         for process in found:
             with suppress(psutil.Error):

@@ -38,6 +38,7 @@ Call = Callable[..., Done]
 
 
 SMALL_EXPERIMENTS = {
+    "experiments.feature_twins.MOST": 1024,
     "experiments.feature_twins.STEPS": 5,
     "experiments.induction.SEQUENCES": 8,
     "experiments.inference.LARGER": ModelConfig(layers=2, heads=2, width=32, context=32, vocab_size=64),
@@ -48,6 +49,7 @@ SMALL_EXPERIMENTS = {
     "experiments.lens_distance.FITTED": 2048,
     "experiments.lens_distance.JUDGED": 1024,
     "experiments.loss.STEPS": 5,
+    "experiments.probes.MOST_SNAPSHOTS": 3,
     "experiments.probes.PLACES": 2048,
     "experiments.steering.TEXT": 512,
     "experiments.superposition.STEPS": 5,

@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from lab.exercises.check_result import CheckResult
 from tests.fixture_types import Call
 from tests.lab.conftest import Done
 
@@ -29,9 +31,6 @@ def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(
     assert "Of [1, 2, 1, 2] it is {(1, 2): 2, (2, 1): 1}." in begun, "what it has to do"
     file = home / ".learn" / "write" / "01_count_pairs.py"
     assert "raise NotImplementedError" in file.read_text()
-    shown = called(llmlab, 1, "write", "1", "--check").out
-    assert "✗ 1. Count pairs" in shown
-    assert "It is not written yet." in shown
     file.write_text(RIGHT)
     assert "✓ 1. Count pairs" in called(llmlab, 0, "write", "1", "--check").out
     assert "✓ passes" in llmlab("write").out
@@ -42,17 +41,32 @@ def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(
     assert "raise NotImplementedError" in file.read_text()
 
 
-def test_a_folder_is_checked_as_a_table_and_as_json_and_what_passes_is_imported(llmlab: Call, tmp_path: Path) -> None:
-    (tmp_path / "01_count_pairs.py").write_text(RIGHT)
-    assert "✓" in called(llmlab, 0, "write", "--all", "--check", str(tmp_path)).out
-    merges = (
-        "from count_pairs import count_pairs\ndef learn_merges(data, number):\n    return [count_pairs.__code__.co_filename]\n"
-    )
-    (tmp_path / "02_learn_merges.py").write_text(merges)
-    first, second = msgspec.json.decode(called(llmlab, 1, "write", "--all", "--check", str(tmp_path), "--json").out)
-    assert (first["name"], first["passes"]) == ("count_pairs", True)
-    assert not second["passes"]
-    assert "01_count_pairs.py" in second["problem"]
+def test_a_folder_is_checked_as_a_table_and_as_json_and_what_passes_is_imported(
+    llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = list[dict[str, Path]]()
+
+    def found(name: str, *_: object, mine: dict[str, Path], **__: object) -> CheckResult:
+        imported.append(dict(mine))
+        return CheckResult(name, "" if name == "count_pairs" else "It is not written yet.")
+
+    monkeypatch.setattr("lab.exercises.check.check_file", found)
+    first, *others = [tmp_path / f"{name}.py" for name in ("01_count_pairs", "02_learn_merges", "03_encode")]
+    for file in (first, *others):
+        file.write_text("")
+    assert "✓" in called(llmlab, 0, "write", "1", "--check", str(first)).out
+    assert "✗ 2. Learn a vocabulary\nIt is not written yet." in called(llmlab, 1, "write", "2", "--check", str(others[0])).out
+    imported.clear()
+    shown = called(llmlab, 1, "write", "--all", "--check", str(tmp_path)).out
+    assert re.findall(r"^ *(\d).*([✓✗])", shown, re.M) == [("1", "✓"), ("2", "✗"), ("3", "✗")], shown
+    assert imported == [{}, {"count_pairs": first}, {"count_pairs": first}], "one that fails is not imported"
+    told = msgspec.json.decode(called(llmlab, 1, "write", "--all", "--check", str(tmp_path), "--json").out)
+    assert [(each["name"], each["passes"]) for each in told] == [
+        ("count_pairs", True),
+        ("learn_merges", False),
+        ("encode", False),
+    ]
+    assert told[1]["problem"] == "It is not written yet."
 
 
 @pytest.mark.parametrize(

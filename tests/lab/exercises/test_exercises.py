@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,26 +21,37 @@ import torch
 
 from lab.core.errors import UserError
 from lab.exercises.cases import CASES
-from lab.exercises.check import check_file, use_passing
-from lab.exercises.check_process import copied, known_mistake, wrong_with
+from lab.exercises.check import check_file
+from lab.exercises.check_process import IN_PLACE, copied, known_mistake, wrong_with
 from lab.exercises.comparison import difference
 from lab.exercises.exercise import NAMES, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
 from lab.exercises.learner_code import DECODER, ENCODER, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
 from lab.exercises.material import Material
+from lab.exercises.own_process import ENDED
 from lab.exercises.your_model import STEPS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
+from tests.lab.exercises.forked_check import PROMPT, ForkedCheck
 from tests.lab.exercises.references import REFERENCES
-
-PROMPT = "Once there was a small cat. The small"
+from tests.lab.training.module_forker import ModuleForker
 
 
 @pytest.fixture(scope="module")
 def material() -> Material:
     return Material(open_run("demo"), PROMPT)
+
+
+@pytest.fixture
+def forked(forker: ModuleForker, tmp_path: Path) -> ForkedCheck:
+    return ForkedCheck(forker, tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / words_of("softmax").file_name
 
 
 def results(version: Any, cases: Any) -> list[Told]:
@@ -132,102 +145,156 @@ def test_rounding_is_no_difference_and_lists_do_for_arrays() -> None:
 
 
 RIGHT = "import torch\ndef softmax(x):\n    {}\n    return torch.softmax(x, -1)\n"
+SLEEP = f"{1_000_000 + os.getpid()}"
+"""Seconds by which a process that a test's code has started is known, beside those of other sessions of tests."""
+SLEEPS = f"import subprocess; subprocess.Popen(['sleep', '{SLEEP}']"
+STARTED = [
+    ("print('\\x1b[31mhi')", ""),
+    ("input()", "It asks for input"),
+    ("breakpoint()", "It asks for input"),
+    ("import sys; sys.exit()", "It called sys.exit."),
+    ("torch.empty(1 << 36)", "It asked for more memory than it may have."),
+    ("import threading, time; threading.Thread(target=lambda: [time.sleep(1) for _ in iter(int, 1)]).start()", ""),
+    (f"{SLEEPS}, start_new_session=True)", ""),
+]
+"""What each call of the learner's code does, and what is said of it, where that depends on the process of the check."""
+FORKED = [
+    ("x -= 1", IN_PLACE),
+    ("from head import softmax", "From head only head itself can be imported"),
+    ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+    ("x.sum().backward()", "It asks torch for gradients"),
+    ("return type('O', (), {'__array__': lambda *_, **__: 1 / 0})()", "ZeroDivisionError: division by zero"),
+    ("class E(Exception):\n    __str__ = None\nraise E", "E: its message cannot be made"),
+    ("raise ValueError('\\ud800 x')", "ValueError: \\ud800 x"),
+    ("raise EOFError('Ran out of input')", "EOFError: Ran out of input"),
+    ("x[..., 0] = 0", f"{IN_PLACE} The first number that differs"),
+    ("import os; os.fork() or os._exit(0)", ""),
+    (f"{SLEEPS})", ""),
+    ("raise RecursionError", "It calls itself without an end."),
+    ("raise NotImplementedError", "It is not written yet."),
+    ("import sys; sys.stdout = None", ""),
+]
+"""The same where it does not."""
+
+
+def one_a_call(statements: Sequence[str]) -> str:
+    """A softmax that does one of these things at each call."""
+    lines = [f"if call == {at}:\n{textwrap.indent(each, '    ')}" for at, each in enumerate(statements)]
+    body = textwrap.indent("\n".join(["global call", "call += 1", *lines, "return torch.softmax(x, -1)"]), "    ")
+    return f"import torch\ncall = -1\ndef softmax(x):\n{body}\n"
+
+
+def assert_nothing_sleeps() -> None:
+    deadline = time.monotonic() + 20
+    while any(SLEEP in (each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("calls", [STARTED, FORKED[:7], FORKED[7:]])
+def test_what_a_call_does_is_told_in_a_sentence_and_leaves_nothing_running(
+    file: Path, forked: ForkedCheck, calls: list[tuple[str, str]]
+) -> None:
+    file.write_text(one_a_call([statement for statement, _ in calls]))
+    is_started = calls is STARTED
+    result = check_file("softmax", file, open_run("demo").path, PROMPT) if is_started else forked.check("softmax", file)
+    assert len(result.cases) == len(calls)
+    for case, (statement, sentence) in zip(result.cases, calls, strict=True):
+        assert case.sentence.startswith(sentence), statement
+        assert bool(case.sentence) == bool(sentence), statement
+    assert result.printed.startswith("␛[31mhi" if is_started else "")
+    assert_nothing_sleeps()
+
+
+OF_ONE_HEAD = "The scores of head 1.1 at your prompt: 36 numbers"
+OF_ALL = "he scores of all heads: "
 
 
 @pytest.mark.parametrize(
-    ("source", "problem"),
+    ("source", "problem", "marks"),
     [
-        ("print('\\x1b[31mhi'); x.zero_() if False else None", ""),
-        ("while True: pass", "It took longer than "),
-        ("while x.dim() == 3: pass", "The scores of all heads: It took longer than "),
-        ("if x.dim() == 3:\n        while True: pass\n    return x", "The scores of head 1.1 at your prompt: 36 numbers"),
-        ("import sys; sys.exit()", "It called sys.exit."),
-        ("import os; os._exit(3)", "Your code ended Python itself, or closed what its result goes through (exit code 3)."),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 5 s by the clock: a loop"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "It was killed: by itself, "),
-        ("import os; os.closerange(0, 1024)", "Your code ended Python itself, or closed what its result goes through"),
-        ("import sys; sys.stdout = None", ""),
-        ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", "It was killed: by itself, "),
-        ("import os, signal; os.kill(0, signal.SIGKILL)", "It was killed: by itself, "),
-        ("if x.dim() == 3: raise ValueError('memory')", "The scores of all heads: ValueError: memory"),
-        ("from head import softmax", "From head only head itself can be imported"),
-        ("import os; os.fork() or os._exit(0)", ""),
-        ("input()", "It asks for input"),
-        ("raise EOFError('Ran out of input')", "EOFError: Ran out of input"),
-        ("breakpoint()", "It asks for input"),
-        ("raise ValueError('\\ud800 x')", "ValueError: \\ud800 x"),
-        ("class E(Exception):\n        __str__ = None\n    raise E", "E: its message cannot be made"),
-        ("x.sum().backward()", "It asks torch for gradients"),
-        ("import threading, time; threading.Thread(target=lambda: [time.sleep(1) for _ in iter(int, 1)]).start()", ""),
-        ("torch.empty(1 << 36)", "It asked for more memory than it may have."),
-        ("while True: print('x' * 100000)", "It printed more than 16.0 MB."),
-        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
-        ("import subprocess; subprocess.Popen(['sleep', '987654'])", ""),
-        ("import subprocess; subprocess.Popen(['sleep', '987654'], start_new_session=True)", ""),
-        ("return type('O', (), {'__array__': lambda *_, **__: 1 / 0})()", "ZeroDivisionError: division by zero"),
-        ("x -= 1", "It changes its arguments in place"),
-        ("x[..., 0] = 0", "The scores of head 1.1 at your prompt: It changes its arguments in place; they"),
+        ("while True: pass", "It took longer than 1 s of processor time: a loop without an end, or too", "✗······"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "It took longer than 1 s by the clock: a loop", "✗······"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "It was killed: by itself, ", "✗······"),
+        ("import os, signal; os.kill(0, signal.SIGKILL)", "It was killed: by itself, ", "✗······"),
+        ("import os; os.closerange(0, 1024)", ENDED, "✗······"),
+        ("while True: print('x' * 100000)", r"It printed more than 16\.0 MB\.", "✗······"),
+        ("if x.dim() == 3: raise ValueError('memory')", f"T{OF_ALL}ValueError: memory", "✓✓✗✓✓✓✓"),
+        ("if x.dim() == 3: import os; os._exit(3)", rf"T{OF_ALL}{ENDED} \(exit code 3\)\.", "✓✓✗····"),
+        ("if x.dim() == 3: import os; os._exit(3)\n    return x", f"{OF_ONE_HEAD}.* Then, t{OF_ALL}{ENDED}", "✗✗✗····"),
     ],
 )
-def test_code_of_any_kind_ends_in_a_sentence_and_leaves_nothing_running(tmp_path: Path, source: str, problem: str) -> None:
-    file = tmp_path / "06_softmax.py"
+def test_the_first_case_that_is_wrong_is_named_unless_all_are_and_those_after_an_end_are_not_reached(
+    file: Path, forked: ForkedCheck, source: str, problem: str, marks: str
+) -> None:
     file.write_text(RIGHT.format(source))
-    result = check_file("softmax", file, open_run("demo").path, PROMPT, seconds=1)
-    assert result.problem.startswith(problem)
-    assert result.passes == (not problem)
-    assert "\x1b" not in result.printed
-    if "x.dim() == 3" in source:
-        marks = "".join(case.mark for case in result.cases)
-        assert re.fullmatch("[✓✗]{2}✗····" if "while" in source else "✓✓✗✓✓✓✓", marks), marks
-    if "sleep" in source:
-        deadline = time.monotonic() + 20
-        while any("987654" in each.info["cmdline"] for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]):
-            assert time.monotonic() < deadline
+    result = forked.check("softmax", file, seconds=0.2 if "SIGSTOP" in source else 1)
+    assert re.match(problem, result.problem), result.problem
+    assert "".join(case.mark for case in result.cases) == marks
+    assert [line.partition(": ")[0] for line in result.traceback] == ["06_softmax.py, line 3"] * ("raise" in source)
 
 
-def test_what_is_right_is_not_in_the_process_of_the_learners_code(tmp_path: Path) -> None:
-    source = """import gc, sys
+def test_a_check_whose_process_its_code_kills_ends_in_a_sentence_with_all_that_it_has_started(file: Path) -> None:
+    kill = "import os, signal; os.kill(os.getppid(), signal.SIGKILL); signal.pause()"
+    file.write_text(RIGHT.format(f"{SLEEPS}, start_new_session=True); {kill}"))
+    assert check_file("softmax", file, open_run("demo").path, PROMPT).problem.startswith("It was killed: by itself, ")
+    assert_nothing_sleeps()
+
+
+def test_what_passes_is_imported(file: Path, forked: ForkedCheck) -> None:
+    file.write_text(RIGHT.format("print('mine')"))
+    head = file.with_name("08_head.py")
+    head.write_text(f"from softmax import softmax\n{words_of('head').solution.replace('def softmax', 'def other')}")
+    result = forked.check("head", head, mine={"softmax": file})
+    assert (result.problem, set(result.printed.split())) == ("", {"mine"})
+
+
+def test_what_is_right_is_not_in_the_process_of_the_learners_code(file: Path, forked: ForkedCheck) -> None:
+    file.write_text("""import gc, sys
 import numpy as np
 import torch
 
+call = 0
+
 def softmax(x):
+    global call
+    call += 1
     right = torch.softmax(x, -1)
+    if call > 2:
+        return right
+    seen = [right.clone()] if call == 2 else []
 
     def is_right(each):
-        return isinstance(each, torch.Tensor | np.ndarray) and each is not right and np.array_equal(np.asarray(each), right)
+        is_same = isinstance(each, torch.Tensor | np.ndarray) and each is not right and each.shape == right.shape
+        return is_same and np.asarray(each).dtype.kind == "f" and np.allclose(np.asarray(each), right, atol=1e-6)
 
     held, frame = [*gc.get_objects()], sys._getframe()
     while frame := frame.f_back:
         held += frame.f_locals.values()
     for each in held:
         if each is not held and (is_right(each) or type(each) in (list, tuple) and any(map(is_right, each))):
-            print("found", type(each))
+            print(call, "finds", type(each))
     return right
-"""
-    file = tmp_path / "06_softmax.py"
-    file.write_text(source)
-    result = check_file("softmax", file, open_run("demo").path, PROMPT, seconds=30)
-    assert (result.problem, result.printed) == ("", "")
-    file.write_text(source.replace("    held,", "    seen = [right.clone()]\n    held,"))
-    assert check_file("softmax", file, open_run("demo").path, PROMPT, seconds=30).printed.startswith("found <class")
+""")
+    result = forked.check("softmax", file, seconds=30)
+    assert not result.problem
+    assert {line.partition(" finds ")[0] for line in result.printed.splitlines()} == {"2"}, "only what the second call holds"
     file.write_text("import torch\n\ndef softmax(x):\n    torch.softmax = lambda x, _: x * 0\n    return x * 0\n")
-    assert check_file("softmax", file, open_run("demo").path, PROMPT).problem
+    assert forked.check("softmax", file).problem
 
 
-def test_a_warning_is_no_output_and_told_where_it_is_of_the_learners_own_line(tmp_path: Path) -> None:
-    file = tmp_path / "06_softmax.py"
+def test_a_warning_is_no_output_and_told_where_it_is_of_the_learners_own_line(file: Path, forked: ForkedCheck) -> None:
     file.write_text("import torch\n\nasync def softmax(x):\n    return x\n")
-    result = check_file("softmax", file, open_run("demo").path, PROMPT)
+    result = forked.check("softmax", file)
     assert (result.printed, result.warnings) == ("", [])
     assert "a value of type coroutine" in result.problem
     file.write_text(RIGHT.format("torch.tensor(x)"))
-    result = check_file("softmax", file, open_run("demo").path, PROMPT)
+    result = forked.check("softmax", file)
     assert (result.problem, result.printed) == ("", "")
     assert result.output[0].startswith("Python or torch warns:\n06_softmax.py, line 3: UserWarning: To copy construct")
 
 
-def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> None:
-    file = tmp_path / "06_softmax.py"
+def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(file: Path) -> None:
     file.write_text(RIGHT.format("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
     lab = "import sys\nfrom pathlib import Path\nfrom lab.exercises.check import check_file\n"
     call = f"{lab}check_file('softmax', Path({str(file)!r}), Path({str(open_run('demo').path)!r}), 'The', seconds=50)"
@@ -252,8 +319,7 @@ def test_a_check_that_was_stopped_ends_when_the_lab_is_ended(tmp_path: Path) -> 
         (b"y = 1\n", "The file has to define a function called softmax."),
     ],
 )
-def test_a_file_that_is_no_python_is_said_to_be(tmp_path: Path, source: bytes, problem: str) -> None:
-    file = tmp_path / "06_softmax.py"
+def test_a_file_that_is_no_python_is_said_to_be(file: Path, source: bytes, problem: str) -> None:
     file.write_bytes(source)
     with pytest.raises((SyntaxError, UserError)) as caught:
         executed("softmax", file)
@@ -285,20 +351,22 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
         begin(tmp_path / "linked", "head")
 
 
-def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_for_all(tmp_path: Path) -> None:
+def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_for_all(
+    tmp_path: Path, forked: ForkedCheck
+) -> None:
     files = {}
     for name in NAMES:
         words = words_of(name)
         used = "".join(f"from {other} import {other}\n" for other in NAMES[: words.number - 1])
         files[name] = tmp_path / words.file_name
         files[name].write_text(used + words.solution)
-    result = use_passing(files, open_run("demo").path, PROMPT)
+    result = forked.use(files)
     assert result.model is not None, result.problem
     assert result.model.used == list(NAMES)
     assert result.model.is_equal
     assert len(result.model.losses) == STEPS
     assert result.model.losses[-1][0] < result.model.losses[0][0] - 1
-    found = use_passing(files, open_run("demo").path, "", checkpoint="last", ids=[1, 2, 3]).forward_pass
+    found = forked.use(files, checkpoint="last", ids=[1, 2, 3]).forward_pass
     assert found is not None
     assert found.used == ["embed", "softmax", "layer_norm", "head", "attention", "mlp", "gpt"]
     assert found.parity.max_delta < 1e-4
@@ -313,7 +381,7 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     file, text = tmp_path / "my_gpt.py", tmp_path / "text.txt"
     file.write_text(my_gpt(mine))
     known = ("the", "cat", "sat", "on", "a", "mat", "and", "some", "dog", "ran", "to", "its", "old", "log")
-    words = random.Random(1).choices(known, k=2000)
+    words = random.Random(1).choices(known, k=400)
     text.write_text(" ".join(words))
     run = [sys.executable, "-I", str(file), str(text), "50"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)

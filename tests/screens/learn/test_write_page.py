@@ -13,7 +13,7 @@ from textual.widgets import OptionList
 
 from lab.exercises.check_result import CheckResult
 from lab.exercises.exercise import NAMES, words_of
-from lab.exercises.learner_files import begin, file_of, write_folder
+from lab.exercises.learner_files import file_of, write_folder
 from lab.views.blocks import MatrixPanels
 from screens.app import LabApp
 from screens.dialogs.ask import ConfirmDialog
@@ -65,10 +65,11 @@ def writes(text: str, folder: Path) -> str:
     return shlex.join([sys.executable, str(script)])
 
 
-async def test_a_mistake_is_named_above_its_picture_and_what_passes_is_used_by_your_gpt_2(
+async def test_a_mistake_is_named_above_its_picture_explained_in_inspect_and_what_passes_is_used_by_your_gpt_2(
     app: LearnOnATerminal, home: Path, tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("lab.engine.client.EngineClient", SilentEngine)
     file = file_of(write_folder(), "head")
     async with app.run_test(size=(80, 24)) as pilot:
         await open_exercise(pilot, until)
@@ -84,9 +85,23 @@ async def test_a_mistake_is_named_above_its_picture_and_what_passes_is_used_by_y
         said = await after("e")  # a file that the editor has changed is checked at once
         assert "Your pattern is exactly the one without ÷ √D." in said
         assert any(isinstance(block, MatrixPanels) for block in page(app).view.view.blocks)  # type: ignore[union-attr]
+        result = page(app).results["head"]
+        assert (result.problem.endswith("differ."), result.number) == (True, "blocks.3.attn.z[1,0,0]")
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.selection.trail == (result.number,))
+        selection = app.screen.selection  # type: ignore[attr-defined]
+        assert (selection.stage, selection.layer, selection.head, selection.position) == ("matrix", 3, 0, 1)
+        await pilot.press("6")
+        await until(pilot, lambda: app.screen.query(WritePage))
         assert "Hint 1 of 3" in await after("h")
+        await pilot.press("h", "escape", "enter")
+        await until(pilot, lambda: page(app).view.has_focus)
+        await pilot.pause()
+        assert "Your pattern is exactly the one" in "\n".join(rows_of(pilot)), "an exercise opens with what its check has found"
         file.write_text(words_of("head").solution.replace("softmax(scores)", "torch.softmax(scores, -1)"))
         assert "✓ It passes" in await after("enter")
+        await pilot.press("i")
+        assert app.current_mode == "learn", "nothing differs"
         await pilot.press("escape")
         choices = page(app).query_one(OptionList)
         assert str(choices.get_option_at_index(HEAD).prompt).startswith("✓")
@@ -97,43 +112,13 @@ async def test_a_mistake_is_named_above_its_picture_and_what_passes_is_used_by_y
         assert page(app).view.view.parity.max_delta < 1e-5  # type: ignore[union-attr]
 
 
-async def test_the_right_one_of_the_first_number_that_differs_is_explained_in_inspect(
-    app: LearnOnATerminal, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lab.engine.client.EngineClient", SilentEngine)
-    file = begin(write_folder(), "head")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await open_exercise(pilot, until)
-
-        async def checked(text: str) -> CheckResult:
-            file.write_text(text)
-            page(app).results.pop("head", None)
-            await pilot.press("enter")
-            await until(pilot, lambda: "head" in page(app).results and page(app).is_settled)
-            return page(app).results["head"]
-
-        assert not (await checked(words_of("head").template)).number
-        await pilot.press("h", "h", "escape", "enter")
-        await until(pilot, lambda: page(app).view.has_focus)
-        await pilot.pause()
-        assert "It is not written yet." in "\n".join(rows_of(pilot)), "an exercise opens with what its check has found"
-        await pilot.press("i")
-        assert app.current_mode == "learn", "nothing differs"
-        result = await checked(f"import torch\n{WRONG}")
-        assert result.problem.endswith("differ.")
-        assert result.number == "blocks.3.attn.z[1,0,0]"
-        await pilot.press("i")
-        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.selection.trail == (result.number,))
-        selection = app.screen.selection  # type: ignore[attr-defined]
-        assert (selection.stage, selection.layer, selection.head, selection.position) == ("matrix", 3, 0, 1)
-
-
 async def test_without_an_editor_it_is_written_in_a_box_and_anew_keeps_what_was_there(
     app: LearnOnATerminal, home: Path, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.delenv("EDITOR", raising=False)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("screens.learn.write_page.check_file", lambda name, *_, **__: CheckResult(name, "Line 1 is no Python."))
     file = file_of(write_folder(), "head")
     async with app.run_test(size=(80, 24)) as pilot:
         await open_exercise(pilot, until)
