@@ -33,7 +33,7 @@ USE_SECONDS = 60.0
 MOST_ROUNDS = 50
 """Times that processes which have left the check are looked for; those that fork are faster than one look."""
 QUIET_ROUNDS = 2
-"""Times in a row that none of them is found before they are over: one that is just starting a program has no mark for a moment."""
+"""Looks in a row that find none before they are over: one that is just starting a program has no mark for a moment."""
 MARK = "LLMLAB_CHECK"
 """Environment variable by which the processes of a check are known, in whatever session they are."""
 
