@@ -57,8 +57,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes more than cores: the tests of screens, real terminals and trainers wait for half of their time."""
-    return (os.cpu_count() or 1) + 2
+    """Three processes more than cores: the tests of screens, real terminals and trainers wait for half of their time."""
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
