@@ -418,14 +418,8 @@ class InspectPilot(Pilot[None]):
         await self.until(lambda: self.is_settled)
 
     async def press(self, *keys: str) -> None:
-        """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette.
-
-        Only what the last one leads to is drawn.
-        """
-        with self.app.batch_update():
-            for key in keys[:-1]:
-                await self._press_one(key)
-        for key in keys[-1:]:
+        """Press the keys; the id of an action, such as `inspect.scale`, stands for choosing it in the palette."""
+        for key in keys:
             await self._press_one(key)
         await settle(self)
 
@@ -435,14 +429,19 @@ class InspectPilot(Pilot[None]):
             await handled(self)
         else:
             await type_key(self, key)
-        for _ in range(50):
-            if self.is_settled:
-                break
-            await handled(self)
 
     async def go(self, *keys: str) -> None:
-        """Press the keys and wait until what they lead to is shown."""
-        await self.press(*keys)
+        """Press the keys, each once what the one before leads to is there, and wait until the last one's is shown.
+
+        Only that is drawn.
+        """
+        with self.app.batch_update():
+            for key in keys[:-1]:
+                await self._press_one(key)
+                async with asyncio.timeout(60):
+                    while not self.is_settled:
+                        await asyncio.sleep(0.002)
+        await self.press(*keys[-1:])
         if not self.is_settled:
             await self.settle()
 
