@@ -114,7 +114,7 @@ async def test_typing_and_arrows_change_the_worked_example_and_escape_leads_out_
         before = column(found, "softmax")
         await hold(pilot, *["up"] * 9)
         first = pilot.app.screen.query(ScoreInput).first()
-        assert first.value == "1.2"
+        await until(pilot, lambda: first.value == "1.2")
         after = column(table(pilot), "softmax")
         assert after[0] == after[2]
         assert all(a != b for a, b in zip(after, before, strict=True))
