@@ -1,5 +1,6 @@
 """Tour of the forward pass: one stage after the other, with a sentence on each, until any key."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -97,6 +98,7 @@ class Tour(InspectPart):
             self._host.say_location()
 
     async def _play(self) -> None:
+        await asyncio.sleep(0)  # from Python 3.12 on it begins before `do_tour` knows that it plays
         steps = self._list.steps
         here = index_of(self._host.selection, steps)
         stops = tour_stops(steps, 0 if here == len(steps) - 1 else here)

@@ -332,25 +332,30 @@ class Fuzzer:
         os.environ["LLMLAB_HOME"] = str(home)
         started = time.monotonic()
         try:
-            asyncio.run(asyncio.wait_for(self._open_the_lab(mutations, visited), 30 + 0.1 * mutations + 2 * visited))
+            self._open_the_lab(mutations, visited)
         except BaseException:
             self.fail("the lab on all", (), traceback.format_exc())
         self.say(f"the lab opened on {mutations} damaged runs, {visited} visited: {time.monotonic() - started:.1f} s")
 
-    async def _open_the_lab(self, mutations: int, visited: int) -> None:
+    def _open_the_lab(self, mutations: int, visited: int) -> None:
         from lab.runs.home_folder import BUNDLED
         from screens.app import LabApp
         from screens.messages import RunChosen
+        from tests.screens.pilot_waits import wait_until
 
         app = LabApp()
-        async with app.run_test(size=(120, 40)) as pilot:
-            while not app.runs_known:
-                await pilot.pause(0.02)
-            assert len(app.runs) == mutations + len(BUNDLED), f"{len(app.runs)} listed"
-            for run in app.runs[:: max(1, len(app.runs) // max(1, visited))] if visited else ():
-                app.post_message(RunChosen(run.name, "train"))
-                await pilot.pause(0.3)
-            await pilot.press("1", "q")
+
+        async def walk(pilot: Any) -> None:
+            async with asyncio.timeout(30 + 0.1 * mutations + 2 * visited):
+                await wait_until(pilot, lambda: app.runs_known)
+                assert len(app.runs) == mutations + len(BUNDLED), f"{len(app.runs)} listed"
+                for run in app.runs[:: max(1, len(app.runs) // max(1, visited))] if visited else ():
+                    app.post_message(RunChosen(run.name, "train"))
+                    await pilot.pause(0.3)
+                await pilot.press("1", "q")
+
+        app.run(headless=True, size=(120, 40), auto_pilot=walk)
+        assert app.return_code == 0, f"the lab ended with {app.return_code}"
 
     def memory(self) -> int:
         """The most that this process ever had in memory, in bytes."""

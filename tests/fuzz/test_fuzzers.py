@@ -1,6 +1,5 @@
 """A few seconds of each fuzzer; `python -m tests.fuzz.run_folders` and `python -m tests.fuzz.texts` take as long as one wants."""
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -16,7 +15,6 @@ TEXTS = 40
 
 def test_no_damaged_run_ends_a_command_or_the_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
-    monkeypatch.delattr(asyncio, "eager_task_factory", raising=False)
     with run_folders.trainers_in_this_process():
         fuzzer = run_folders.Fuzzer(7, tmp_path)
         before = fuzzer.memory()

@@ -6,6 +6,7 @@ import importlib
 import math
 import os
 import pkgutil
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -47,7 +48,7 @@ from lab.runs.schema_parts import CopiedShare
 from models.config import PRESETS
 from screens.app import LabApp
 from tests.fixture_types import Open, Until
-from tests.screens.pilot_waits import settle, wait_until
+from tests.screens.pilot_waits import poll, settle, wait_until
 
 # A module that is first imported while a test has replaced a function that it takes over would keep the replacement.
 for found in pkgutil.walk_packages(screens.__path__, "screens."):
@@ -278,8 +279,7 @@ class LateAnswer:
     async def come(self, pilot: Pilot[None]) -> None:
         """Give the answer, and wait until the worker that asked has ended and what it changes is seen."""
         self._released.set()
-        while not self._answered.is_set() or (self._worker is not None and not self._worker.is_finished):
-            await asyncio.sleep(0.005)
+        await poll(pilot, lambda: self._answered.is_set() and (self._worker is None or self._worker.is_finished))
         await settle(pilot)
 
 
@@ -312,6 +312,13 @@ def make_run(home: Path) -> Iterator[MakeRun]:
     yield make
     for descriptor in held:
         os.close(descriptor)
+
+
+@pytest.fixture(autouse=True)
+async def _tasks_as_users_have_them() -> None:
+    """Have eager tasks from Python 3.12 on: the app sets them where it is run, not where it is tested."""
+    if sys.version_info >= (3, 12):
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
 
 
 @pytest.fixture(autouse=True)

@@ -28,20 +28,39 @@ def rows_of(pilot: "Pilot[Any]") -> list[str]:
     return ["".join(strip.text for strip in line) for line in update.strips]
 
 
-async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> None:
-    """Wait until a condition holds and everything posted has been handled, and fail after a minute without it."""
+LONGEST_WAIT = 60
+"""Seconds after which a test no longer waits for what the screen should come to."""
+
+
+def source_of(condition: Callable[[], object]) -> str:
+    """What a condition asks, for the message of a test; its name where Python has no source of it."""
     try:
-        async with asyncio.timeout(60):
-            await settle(pilot)
-            began, holds = perf_counter(), condition()
-            if not holds:
-                while not holds:
-                    await asyncio.sleep(max(0.005, 4 * (perf_counter() - began)))  # one that draws the screen is asked less often
-                    began, holds = perf_counter(), condition()
-                await settle(pilot)
-    except TimeoutError:
-        seen = "\n".join(rows_of(pilot))
-        raise AssertionError(f"not within a minute: {getsource(condition).strip()}\n{seen}") from None
+        return getsource(condition).strip()
+    except OSError:
+        return repr(condition)
+
+
+async def poll(pilot: "Pilot[Any]", condition: Callable[[], object], pause: float = 0.005) -> None:
+    """Ask again after each pause, in seconds, until a condition holds. Fail after a minute, or at once if the app has failed."""
+    begun = perf_counter()
+    while True:
+        asked = perf_counter()
+        if condition():
+            return
+        if pilot.app._exception is not None:
+            raise AssertionError(f"the app has ended: {pilot.app._exception!r}; the test waited for {source_of(condition)}")
+        if asked - begun > LONGEST_WAIT:
+            seen = "\n".join(rows_of(pilot)) if pilot.app.screen_stack else "no screen: the app has ended"
+            raise AssertionError(f"not within a minute: {source_of(condition)}\n{seen}")
+        await asyncio.sleep(max(pause, 4 * (perf_counter() - asked)) if pause else 0)  # what draws the screen is asked less often
+
+
+async def wait_until(pilot: "Pilot[Any]", condition: Callable[[], object]) -> None:
+    """Wait until a condition holds and everything posted has been handled."""
+    await settle(pilot)
+    if not condition():
+        await poll(pilot, condition)
+        await settle(pilot)
 
 
 async def click_on(pilot: "Pilot[Any]", words: str) -> None:
@@ -85,10 +104,14 @@ TURNS = 8
 
 async def handled(pilot: "Pilot[Any]") -> None:
     """Wait until no message waits, and none comes of those that did; what they change need not be drawn yet."""
-    pumps, quiet = [pilot.app, *pilot.app.screen.walk_children(with_self=True)], 0
-    while quiet < TURNS:
-        await asyncio.sleep(0)
+    pumps, quiet = [pilot.app, *pilot.app.screen.walk_children(with_self=True)], -1
+
+    def all_queues_stay_empty() -> bool:
+        nonlocal quiet
         quiet = 0 if any(each.message_queue_size for each in pumps) else quiet + 1
+        return quiet >= TURNS
+
+    await poll(pilot, all_queues_stay_empty, pause=0)
 
 
 async def settle(pilot: "Pilot[Any]") -> None:

@@ -29,7 +29,7 @@ from screens.widgets.prompt_input import PromptInput
 from screens.widgets.top_bars import ModeBar
 from tests.fixture_types import Open, Until
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import click_on, paste, press, resize, rows_of, settle
+from tests.screens.pilot_waits import click_on, paste, press, press_until, resize, rows_of, settle
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -82,8 +82,7 @@ async def test_a_field_has_the_keys_until_escape_and_the_rest_of_the_keys_stands
         assert field.value == "4q?", "it shows the keys"
         assert bar.region.height == 2
         assert [each.region for each in app.screen.query("*") if each is not bar] == body, "the view does not move"
-        while bar.size.height == 2:
-            await press(pilot, "ctrl+k")
+        await press_until(pilot, "ctrl+k", lambda: bar.size.height != 2)
         assert app.focused is field
         await press(pilot, "ctrl+k", "escape")
         assert (bar.size.height, app.focused) == (1, field), "opened last, closed first"

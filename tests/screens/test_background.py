@@ -12,7 +12,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from screens.background import DelayedCall, in_thread, latest
-from tests.screens.pilot_waits import settle
+from tests.screens.pilot_waits import LONGEST_WAIT, poll, settle
 
 SECONDS = 0.005
 
@@ -34,7 +34,7 @@ async def begun(app: App[None], trips: int) -> tuple[DelayedCall, list[str]]:
 
 async def test_what_was_cancelled_is_not_called_but_the_next_call_in_its_place() -> None:
     app: App[None] = App()
-    async with app.run_test():
+    async with app.run_test() as pilot:
         for trips, next_call in product(range(8), ("", "second")):
             call, calls = await begun(app, trips)
             expected = [*calls, *filter(None, [next_call])]
@@ -42,9 +42,7 @@ async def test_what_was_cancelled_is_not_called_but_the_next_call_in_its_place()
                 call.start(SECONDS, lambda calls=calls: calls.append("second"))
             else:
                 call.cancel()
-            async with asyncio.timeout(30):
-                while len(calls) < len(expected):
-                    await asyncio.sleep(SECONDS)
+            await poll(pilot, lambda calls=calls, expected=expected: len(calls) >= len(expected), pause=SECONDS)
             await asyncio.sleep(3 * SECONDS)
             handled = asyncio.Event()
             app.call_later(handled.set)
@@ -102,7 +100,8 @@ async def test_only_the_newest_answer_is_shown_and_the_thread_before_is_told() -
 
         @staticmethod
         def _answer(words: str, wait: bool) -> str:
-            while wait and not get_current_worker().is_cancelled:
+            limit = time.monotonic() + LONGEST_WAIT
+            while wait and not get_current_worker().is_cancelled and time.monotonic() < limit:
                 time.sleep(0.001)
             if wait:
                 told.set()

@@ -12,13 +12,14 @@ from screens.home.run_table import RunTable
 from screens.train.run_form import RunForm
 from screens.train.run_header import VerdictBar
 from tests.fixture_types import Until
+from tests.screens.mode_app import ModeApp
 from tests.screens.pilot_waits import press, show_home_as
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
 
 def app_in(mode: str, **options: Any) -> LabApp:
-    kind = type("App", (LabApp,), {"DEFAULT_MODE": mode})
+    kind = type("App", (ModeApp,), {"FIRST_MODE": mode})
     app: LabApp = kind(preload=False, **options)
     app.is_watching = "run" in options
     return app

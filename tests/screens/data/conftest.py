@@ -8,6 +8,7 @@ from textual.pilot import Pilot
 
 from screens.app import LabApp
 from screens.data.data_screen import DataScreen
+from tests.screens.mode_app import ModeApp
 
 DataApp = Callable[..., LabApp]
 
@@ -16,8 +17,8 @@ DataApp = Callable[..., LabApp]
 def data_app(home: Any, fixed_machine: Any) -> DataApp:
     """Makes the lab as it opens Data, for options such as the text in use."""
 
-    class DataFirst(LabApp):
-        DEFAULT_MODE = "data"
+    class DataFirst(ModeApp):
+        FIRST_MODE = "data"
 
     return lambda **options: DataFirst(preload=False, **options)
 

@@ -52,7 +52,8 @@ from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.fake_wire import received_params, received_result
-from tests.screens.pilot_waits import handled, keys_to, rows_of, settle, type_key, wait_until
+from tests.screens.mode_app import ModeApp
+from tests.screens.pilot_waits import handled, keys_to, poll, rows_of, settle, type_key, wait_until
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "␊", 50000: "\\xe2"}
@@ -438,9 +439,7 @@ class InspectPilot(Pilot[None]):
         with self.app.batch_update():
             for key in keys[:-1]:
                 await self._press_one(key)
-                async with asyncio.timeout(60):
-                    while not self.is_settled:
-                        await asyncio.sleep(0.002)
+                await poll(self, lambda: self.is_settled, pause=0.002)
         await self.press(*keys[-1:])
         if not self.is_settled:
             await self.settle()
@@ -456,9 +455,9 @@ def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest
     make_run("tale")
     monkeypatch.setattr("lab.data.default_prompts.first_prompt", lambda run: "The big dog ran")
 
-    class InspectApp(LabApp):
+    class InspectApp(ModeApp):
         MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
-        DEFAULT_MODE = "inspect"
+        FIRST_MODE = "inspect"
 
     return InspectApp(run="tale", preload=False)
 

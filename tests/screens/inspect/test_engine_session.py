@@ -56,11 +56,13 @@ async def record(engine: Any) -> Any:
     serving.cancel()
 
 
-async def test_an_answer_that_comes_while_the_screen_is_being_removed_is_dropped(record: Record) -> None:
+async def test_an_answer_that_comes_while_the_screen_is_being_removed_is_dropped(record: Record, engine: Any) -> None:
     """Its parts are gone by then, and the lab would end with a fault instead of leaving."""
+    engine.opens = asyncio.Event()
     record.session.select(SELECTED)
-    await asyncio.sleep(0)
+    await record.settle()
     record.is_left = True
+    engine.opens.set()
     await record.settle()
     assert [record.facts, record.paths, record.views, record.sentences] == [[], [], [], []]
     record.is_left = False

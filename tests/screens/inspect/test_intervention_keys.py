@@ -302,7 +302,7 @@ async def test_a_second_prompt_stands_beside_the_first_and_on_a_narrow_screen_in
 
 PICTURES = {
     "list-80x24": ["left", "x", *TO_SCORES, "x", *to_stage("neurons", "scores"), "x", "tab"],
-    "before-and-after-80x24": [*TO_SCORES, "x", "c"],
+    "before-and-after-80x24": [*TO_SCORES, "x", *to_stage("tokens", "scores"), *TO_SCORES, "c"],
     "two-prompts-120x40": [*TO_SCORES, "c", "end", "full_stop", "enter", "escape"],
 }
 

@@ -99,7 +99,7 @@ async def test_the_palette_leads_to_a_stage_by_its_title_at_the_place_in_view(in
 async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
     app: LabApp, inspect: Open, engine: FakeEngine, make_run: Any
 ) -> None:
-    app.DEFAULT_MODE = "home"  # type: ignore[misc]
+    app.FIRST_MODE = "home"  # type: ignore[attr-defined]
     make_run("other")
     engine.opens = asyncio.Event()
     async with inspect(settles=False) as pilot:

@@ -15,6 +15,7 @@ from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import LEVELS, level
 from tests.screens.inspect.conftest import Open, to_stage
+from tests.screens.pilot_waits import poll
 
 
 async def test_space_writes_at_the_end_or_another_ending_u_takes_it_back_and_the_seed_is_in_sight(
@@ -184,13 +185,10 @@ async def test_it_writes_by_itself_until_the_key_is_pressed_again_or_the_prompt_
         for key, *back in (["left"], ["u"], ["escape"], ["e", "escape"], ["2", "5"]):
             drawn = len(engine.asked("sample"))
             await pilot.press("inspect.auto")
-            async with asyncio.timeout(30):
-                while len(engine.asked("sample")) == drawn:
-                    await asyncio.sleep(0.01)
-                await pilot.settle()
-                await pilot.press(key)
-                while screen.sampling.is_writing:
-                    await asyncio.sleep(0.01)
+            await poll(pilot, lambda drawn=drawn: len(engine.asked("sample")) != drawn)
+            await pilot.settle()
+            await pilot.press(key)
+            await poll(pilot, lambda: not screen.sampling.is_writing)
             await pilot.go(*back)
 
 

@@ -11,13 +11,14 @@ from screens.learn.learn_screen import LearnScreen
 from screens.learn.lessons_page import LessonsPage
 from tests.fixture_types import Until
 from tests.screens.fake_wire import SilentEngine
+from tests.screens.mode_app import ModeApp
 
 
 def learn_app(engine: Callable[[], Any], **options: Any) -> LabApp:
     """The lab as it opens Learn, with an engine of this kind."""
 
-    class LearnApp(LabApp):
-        DEFAULT_MODE = "learn"
+    class LearnApp(ModeApp):
+        FIRST_MODE = "learn"
         MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(engine(), options.get("run", "demo"))}
 
     return LearnApp(preload=False, **options)

@@ -22,6 +22,7 @@ from screens.learn.live.live_widget import ModelAtHand
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine, received_params, received_result
 from tests.screens.learn.conftest import hold, learn_app
+from tests.screens.pilot_waits import LONGEST_WAIT
 
 MEASURES: dict[str, Any] = {
     "vocabulary": {"vocabulary": 50_277, "single_bytes": 256, "merges": 50_020, "special": 1, "own_vocabulary": 300},
@@ -211,7 +212,8 @@ async def test_a_claim_that_compares_a_number_with_a_text_is_not_checked_and_the
     checks = ClaimChecks(LearnEngine(engine), load_claims(tmp_path), lambda: None)
     checks.use_model(ModelAtHand("demo", ""))
     checks.go_on(True)
-    while not checks.is_idle:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(LONGEST_WAIT):
+        while not checks.is_idle:
+            await asyncio.sleep(0)
     assert [each.verdict for each in checks.results.values()] == ["unchecked", "true"]
     assert "compares a number with a text" in checks.results["water"].reason

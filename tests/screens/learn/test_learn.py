@@ -31,7 +31,7 @@ from screens.widgets.choice import Choice
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
 from tests.screens.learn.conftest import hold, learn_app, lessons_page
-from tests.screens.pilot_waits import resize, rows_of
+from tests.screens.pilot_waits import LONGEST_WAIT, resize, rows_of
 
 SOFTMAX, ATTENTION = map([lesson.name for lesson in lessons()].index, ("softmax", "attention"))
 
@@ -207,8 +207,9 @@ async def test_after_a_killed_engine_an_answer_waits_for_pytorch_again() -> None
     assert engine.is_loading
     answers: list[Any] = []
     engine.ask("live", OPEN, OpenParams(run="demo"), answers.append, answers.append)
-    while not engine.is_idle:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(LONGEST_WAIT):
+        while not engine.is_idle:
+            await asyncio.sleep(0)
     assert answers == ["facts"]
     assert not engine.is_loading
     process.pid = None

@@ -22,6 +22,7 @@ from screens.learn.learn_screen import LearnScreen
 from screens.learn.write_page import CodeBox, WritePage
 from tests.fixture_types import Until
 from tests.screens.fake_wire import SilentEngine
+from tests.screens.mode_app import ModeApp
 from tests.screens.pilot_waits import rows_of
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
@@ -29,10 +30,10 @@ HEAD = NAMES.index("head")
 WRONG = "def head(q, k, v):\n    return (q @ k.T).masked_fill(torch.ones(len(q), len(q)).triu(1).bool(), -1e9).softmax(-1) @ v\n"
 
 
-class LearnOnATerminal(LabApp):
+class LearnOnATerminal(ModeApp):
     """A lab that hands over the terminal, where the test has none to hand over."""
 
-    DEFAULT_MODE = "learn"
+    FIRST_MODE = "learn"
     MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine(), "demo")}
 
     @contextmanager

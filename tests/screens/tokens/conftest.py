@@ -2,13 +2,13 @@
 
 from textual.pilot import Pilot
 
-from screens.app import LabApp
 from screens.tokens.tokens_screen import TokensScreen
+from tests.screens.mode_app import ModeApp
 from tests.screens.pilot_waits import wait_until
 
 
-class TokensApp(LabApp):
-    DEFAULT_MODE = "tokens"
+class TokensApp(ModeApp):
+    FIRST_MODE = "tokens"
 
 
 def screen_of(pilot: Pilot[None]) -> TokensScreen:

@@ -1,6 +1,5 @@
 """Tokens: typed text, cut as it is typed."""
 
-import asyncio
 import shutil
 import threading
 from dataclasses import replace
@@ -33,7 +32,7 @@ from screens.tokens.tokens_screen import EXAMPLE
 from screens.tokens.vocabulary_list import VocabularyList
 from screens.widgets.status_line import StatusLine
 from tests.screens.fake_wire import SilentEngine
-from tests.screens.pilot_waits import paste, resize
+from tests.screens.pilot_waits import paste, poll, resize
 from tests.screens.tokens.conftest import TokensApp, screen_of, settle
 
 
@@ -201,9 +200,7 @@ async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, m
         for length in range(1, 11):
             text = "x" * (length + LARGEST_AT_ONCE)
             screen_of(pilot).query_one(TextArea).text = text
-            async with asyncio.timeout(30):
-                while screen_of(pilot).query_one(StripPage).text != text:
-                    await asyncio.sleep(0.001)
+            await poll(pilot, lambda text=text: screen_of(pilot).query_one(StripPage).text == text, pause=0.001)
         may_go_on.set()
         await settle(pilot)
         assert seen == ["x" * (length + LARGEST_AT_ONCE) for length in (1, 10)]

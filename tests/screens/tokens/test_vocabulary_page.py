@@ -17,7 +17,7 @@ from screens.blocks.block_view import BlockView
 from screens.tokens.vocabulary_list import GAP, VocabularyList, _hex, columns_for
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.status_line import StatusLine
-from tests.screens.pilot_waits import paste
+from tests.screens.pilot_waits import LONGEST_WAIT, paste
 from tests.screens.tokens.conftest import TokensApp, settle
 
 DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
@@ -128,7 +128,8 @@ async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: 
         counts += 1
         if counts > 1:
             raise UserError("This text is gone.")
-        while True:
+        limit = time.monotonic() + LONGEST_WAIT
+        while time.monotonic() < limit:
             time.sleep(0.001)
             arguments[-1](1, 0)
 

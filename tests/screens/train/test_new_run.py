@@ -38,7 +38,7 @@ from screens.train.run_header import RunHeader, status_text
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.piece_lines import FactList
 from tests.fixture_types import Open
-from tests.screens.pilot_waits import press, resize, settle
+from tests.screens.pilot_waits import LONGEST_WAIT, press, resize, settle
 from tests.screens.train.train_app import TrainApp, act, change, screen_of, text_of
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -214,7 +214,8 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_o
 
     def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
         try:
-            while not too_late.wait(0.01):
+            limit = time.monotonic() + LONGEST_WAIT
+            while not too_late.wait(0.01) and time.monotonic() < limit:
                 progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
         except CancelledError:
             given_up.release()
@@ -222,9 +223,11 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form_and_escape_o
         raise UserError("It went on.")
 
     def start(run: Run, waiting: Callable[[], None]) -> int:
-        while True:
+        limit = time.monotonic() + LONGEST_WAIT
+        while time.monotonic() < limit:
             waiting()
             time.sleep(0.01)
+        raise UserError("The trainer's start was not given up.")
 
     async with app.run_test(size=(80, 24)) as pilot:
         screen, stages = screen_of(pilot), screen_of(pilot).query_one(Preparation)
@@ -474,8 +477,9 @@ async def test_the_time_told_follows_what_has_been_timed(app: TrainApp, until: A
             self.cancelled = False
 
         def measure(self, after: float) -> float | None:
+            limit = time.monotonic() + LONGEST_WAIT
             while not timed.wait(0.02):
-                if self.cancelled:
+                if self.cancelled or time.monotonic() > limit:
                     return None
             return 0.5
 

@@ -1,6 +1,5 @@
 """One training step taken apart, over an engine made of hand-written answers: no torch, no process."""
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +21,7 @@ from screens.train.one_step_widgets import BackwardView, LossStrip, StageList, l
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
-from tests.screens.pilot_waits import keys_to, press
+from tests.screens.pilot_waits import keys_to, poll, press
 from tests.screens.train.one_step_engine import WEIGHTS, FakeEngine
 from tests.screens.train.train_app import TrainApp, watch
 
@@ -36,11 +35,8 @@ def screen_of(pilot: Pilot[None]) -> OneStepScreen:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    async with asyncio.timeout(30):
-        await pilot.pause(0)
-        while isinstance(screen := pilot.app.screen, OneStepScreen) and not screen.is_settled:
-            await asyncio.sleep(0.002)
-            await pilot.pause(0)
+    await pilot.pause(0)
+    await poll(pilot, lambda: not isinstance(screen := pilot.app.screen, OneStepScreen) or screen.is_settled)
     await pilot.pause(0)
 
 

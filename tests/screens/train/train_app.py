@@ -7,14 +7,14 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from lab.runs.run_folder import Run
-from screens.app import LabApp
 from screens.messages import RunChosen
 from screens.train.train_screen import TrainScreen
+from tests.screens.mode_app import ModeApp
 from tests.screens.pilot_waits import settle
 
 
-class TrainApp(LabApp):
-    DEFAULT_MODE = "train"
+class TrainApp(ModeApp):
+    FIRST_MODE = "train"
 
 
 def change(run: Run, **fields: Any) -> None:
