@@ -64,6 +64,13 @@ def difference(right: Any, found: Any) -> Difference:
     return _of_arrays(np.asarray(right), found)
 
 
+def is_finite(value: Any) -> bool:
+    """False where a result has NaN or infinity."""
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return not isinstance(value, float | np.ndarray) or bool(np.isfinite(value).all())
+
+
 def _kind(value: Any) -> str:
     if value is None:
         return "nothing (is `return` missing?)"

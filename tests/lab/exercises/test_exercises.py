@@ -24,7 +24,7 @@ from lab.exercises.cases import CASES
 from lab.exercises.check import check_file
 from lab.exercises.check_process import IN_PLACE, copied, known_mistake, wrong_with
 from lab.exercises.comparison import difference
-from lab.exercises.exercise import NAMES, reference_of, words_of, wrong_versions
+from lab.exercises.exercise import NAMES, defined, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
 from lab.exercises.learner_code import DECODER, ENCODER, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
@@ -79,6 +79,39 @@ def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_o
     assert failed == set(range(len(cases)))
     assert not any(map(wrong_with, right, results(reference_of(name), cases))), "the plain solution is right"
     assert len(wrong_ones) >= (8 if 6 <= words_of(name).number <= 13 else 4)
+
+
+OWN_NUMBERS = "import random\ndrawn = random.Random(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "named"),
+    [
+        ("sample", {"before >= top_p": "before + p[order] > top_p", "<= u).sum()": "> u).nonzero()[0]"}, "top-p leaves out"),
+        ("sample", {"<= u": "<= drawn.random()"}, "With the same arguments it returns something else"),
+        (
+            "cross_entropy",
+            {
+                "logits - logits.max(-1, keepdim=True).values": "logits",
+                "logp.exp()": "torch.exp(logits) / torch.exp(logits).sum(-1, keepdim=True)",
+            },
+            "Large logits overflow",
+        ),
+        ("embed", {"wpe[: len(ids)]": "wpe[list(range(1, len(ids) + 1))]"}, "Positions count from 1"),
+        ("head", {"pattern @ v": "pattern @ v * math.nan"}, ""),
+    ],
+)
+def test_a_known_mistake_without_numbers_is_known_however_it_fails_where_it_has_numbers_elsewhere(
+    name: str, changes: dict[str, str], named: str, material: Material
+) -> None:
+    code, cases = words_of(name).solution, CASES[name](material)
+    for old, new in changes.items():
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    version = defined(name, OWN_NUMBERS + code, {other: reference_of(other) for other in NAMES[: NAMES.index(name)]})
+    found = known_mistake(name, cases, results(version, cases))
+    assert found.startswith(named)
+    assert bool(found) == bool(named)
 
 
 def test_solutions_that_are_the_labs_own_version_do_as_another_code_does(material: Material) -> None:
