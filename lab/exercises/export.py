@@ -17,7 +17,15 @@ HEAD = '''"""A GPT-2 in one file. It needs torch (and what its functions import)
 {words}
 """
 '''
-END = '\n\nif __name__ == "__main__":\n    main()\n'
+END = f"""
+
+{", ".join(NAMES)} = map(
+    put_in, ({", ".join(NAMES)})
+)
+
+if __name__ == "__main__":
+    main()
+"""
 
 
 def my_gpt(mine: Mapping[str, Path]) -> str:

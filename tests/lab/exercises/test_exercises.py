@@ -34,6 +34,7 @@ from lab.exercises.your_model import STEPS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
+from tests.lab.exercises import numpy_parts
 from tests.lab.exercises.forked_check import PROMPT, ForkedCheck
 from tests.lab.exercises.references import REFERENCES
 from tests.lab.training.module_forker import ModuleForker
@@ -384,15 +385,35 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
         begin(tmp_path / "linked", "head")
 
 
-def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_for_all(
+def begun_file(folder: Path, name: str, source: str) -> Path:
+    """A file that imports the functions of all exercises before it."""
+    file, used = folder / words_of(name).file_name, NAMES[: words_of(name).number - 1]
+    file.write_text("".join(f"from {other} import {other}\n" for other in used) + source)
+    return file
+
+
+def in_numpy(name: str) -> str:
+    return numpy_parts.HEAD + numpy_parts.PARTS[name]
+
+
+def of_other_types() -> dict[str, str]:
+    """Solutions that return other types than the lab's: 16-bit ids, float64, arrays and lists of ids."""
+    source = {name: words_of(name).solution for name in ("learn_merges", "encode", "layer_norm", "cross_entropy")}
+    return {
+        "learn_merges": source["learn_merges"].replace("merges.append(pair)", "merges.append(list(pair))"),
+        "encode": f"import numpy as np\n{source['encode'].replace('return ids', 'return np.array(ids)')}",
+        "windows": in_numpy("windows"),
+        "layer_norm": source["layer_norm"].replace("mean =", "x = x.double(); mean ="),
+        "cross_entropy": source["cross_entropy"].replace("logits -", "logits.double() -"),
+    }
+
+
+def test_your_model_predicts_writes_and_trains_as_the_labs_with_solutions_for_all_of_whatever_types(
     tmp_path: Path, forked: ForkedCheck
 ) -> None:
-    files = {}
-    for name in NAMES:
-        words = words_of(name)
-        used = "".join(f"from {other} import {other}\n" for other in NAMES[: words.number - 1])
-        files[name] = tmp_path / words.file_name
-        files[name].write_text(used + words.solution)
+    other = of_other_types()
+    files = {name: begun_file(tmp_path, name, other.get(name, words_of(name).solution)) for name in NAMES}
+    assert not any(forked.check(name, files[name]).problem for name in other)
     result = forked.use(files)
     assert result.model is not None, result.problem
     assert result.model.used == list(NAMES)
@@ -405,10 +426,31 @@ def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_
     assert found.parity.max_delta < 1e-4
 
 
+@pytest.mark.parametrize("name", numpy_parts.PARTS)
+def test_a_part_in_numpy_passes_and_does_among_parts_in_torch_as_one_in_torch_among_parts_in_numpy(
+    name: str, tmp_path: Path, forked: ForkedCheck
+) -> None:
+    assert not forked.check(name, begun_file(tmp_path, name, in_numpy(name))).problem
+    for is_numpy in (True, False):
+        kinds = {other: is_numpy == (other == name) for other in numpy_parts.PARTS}
+        sources = {other: in_numpy(other) if numpy else words_of(other).solution for other, numpy in kinds.items()}
+        model = forked.use({other: begun_file(tmp_path, other, source) for other, source in sources.items()})
+        assert model.model is not None, model.problem
+        assert model.model.is_equal
+        assert model.model.used == [other for other in numpy_parts.PARTS if other != "windows"]
+
+
+def test_all_parts_in_numpy_are_a_model_that_writes(tmp_path: Path, forked: ForkedCheck) -> None:
+    result = forked.use({name: begun_file(tmp_path, name, in_numpy(name)) for name in numpy_parts.PARTS})
+    assert result.model is not None, result.problem
+    assert result.model.is_equal
+
+
 def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Path) -> None:
     folder = tmp_path / "write"
     begin(folder, "softmax")
     mine = {"softmax": file_of(folder, "softmax"), "head": file_of(folder, "head")}
+    mine |= {name: begun_file(folder, name, source) for name, source in of_other_types().items()}
     mine["softmax"].write_text(f"{words_of('softmax').solution}\n\nif __name__ == '__main__':\n    raise SystemExit('mine')\n")
     mine["head"].write_text(f"from softmax import softmax as shares\n{words_of('head').solution.replace('softmax(', 'shares(')}")
     file, text = tmp_path / "my_gpt.py", tmp_path / "text.txt"
