@@ -12,7 +12,7 @@ import msgspec
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
-from lab.exercises.exercise import NAMES, Function, defined, reference_of, training_code, words_of
+from lab.exercises.exercise import NAMES, Function, beside_the_functions, defined, reference_of, words_of
 from lab.exercises.learner_code import executed
 from lab.views.blocks import Parity
 
@@ -74,7 +74,7 @@ class YourModel(msgspec.Struct, frozen=True):
         """What it does, beside what the lab's does, in sentences."""
         (token, share), (right, expected) = self.predictions
         rest = ", ".join(name for name in self.yours if name not in self.used)
-        found = [f"Yours in it, {len(self.used)} of {len(NAMES)}: {', '.join(self.used) or 'none passes yet'}."]
+        found = [f"Yours in it, {len(self.used)} of {len(NAMES)}: {', '.join(self.used) or 'none yet'}."]
         found += [f"These pass, and nothing in it calls them: {rest}."] if rest else []
         found.append(
             f"After {quoted(self.prompt)} it predicts {quoted(token)} with {probability(share)}, the model {quoted(right)} with "
@@ -101,7 +101,7 @@ def assembled(mine: Mapping[str, str], called: Callable[[str], object] | None = 
     With `called`, which gets the names of theirs as they are called, theirs are used wherever they can be: where attention does
     not pass it is the plain solution, which calls their head, and so on.
     """
-    functions, put_in = dict[str, Function](), defined("put_in", training_code(), {})
+    functions, put_in = dict[str, Function](), defined("put_in", beside_the_functions()[0], {})
     for name in NAMES:
         if name in mine:
             function = executed(name, Path(mine[name]))
@@ -195,7 +195,7 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
     weights = {name: weight.detach().clone() for name, weight in lab.named_parameters()}
     averages = {name: [torch.zeros_like(weight), torch.zeros_like(weight)] for name, weight in weights.items()}
     starts, losses = random.Random(1), list[tuple[float, float]]()
-    training_step = defined("training_step", training_code(), functions)
+    training_step = defined("training_step", beside_the_functions()[1], functions)
     for step in range(1, STEPS + 1):
         chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
         loss = training_step(ids, chosen, weights, averages, step)

@@ -164,8 +164,16 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
         (np.array([1.0, 2.0, 3.0]), np.array([1.001, 1.999, 3.001]), "3 of 3 numbers differ."),
         (np.array([1.0, 2.0, 3.0]), np.array([1.0002, 2.0004, 3.0006]), "is 1.0002, and has to be 1. 3 of 3 numbers differ."),
         (np.array([1, 2]), np.array([1.0, 2.0]), "It has to return whole numbers"),
-        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned several parts, and has to return one array"),
-        (np.ones((2, 2)), [[1.0, 1.0], [1.0, 1.0]], "It returned several parts, and has to return one array"),
+        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned a list or tuple of 2 tensors, and has to return one array"),
+        (np.ones((2, 2)), [[1.0, 1.0], [1.0, 1.0]], "It returned a list or tuple of 2 lists, and has to return one array"),
+        (np.ones((2, 2)), [np.ones(2), None], "It returned a list or tuple of 2 parts, and has to return one array"),
+        (np.array([[0.0, 1], [2, 3], [4, 5]]), np.array([[4.0, 5], [2, 3], [0, 1]]), "Its rows are the right ones in reversed"),
+        (np.arange(3.0), np.arange(3.0)[::-1], "Its numbers are the right ones in reversed order."),
+        (
+            np.ones((2, 3, 2)),
+            np.ones((2, 3, 2)) + np.array([0.5, -2.0]),
+            "Every row differs by the same vector, 0.500, −2.00 …, as by a bias.",
+        ),
     ],
 )
 def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
@@ -451,8 +459,12 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     begin(folder, "softmax")
     mine = {"softmax": file_of(folder, "softmax"), "head": file_of(folder, "head")}
     mine |= {name: begun_file(folder, name, source) for name, source in of_other_types().items()}
+    mine["count_pairs"] = begin(folder, "count_pairs")
     mine["softmax"].write_text(f"{words_of('softmax').solution}\n\nif __name__ == '__main__':\n    raise SystemExit('mine')\n")
     mine["head"].write_text(f"from softmax import softmax as shares\n{words_of('head').solution.replace('softmax(', 'shares(')}")
+    helpers = "def softmax(ids):\n    return [*ids]\n\n\nTEXT = '''\nno code\n'''\n\n\ndef merge():\n    return {}\n\n\n"
+    mine["count_pairs"].write_text(helpers.format("{}") + words_of("count_pairs").solution.replace("{}", "merge()"))
+    mine["encode"].write_text(helpers.format("0") + words_of("encode").solution.replace("list(data)", "softmax(data[merge() :])"))
     file, text = tmp_path / "my_gpt.py", tmp_path / "text.txt"
     file.write_text(my_gpt(mine))
     known = ("the", "cat", "sat", "on", "a", "mat", "and", "some", "dog", "ran", "to", "its", "old", "log")
@@ -463,11 +475,13 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     assert done.returncode == 0, done.stderr[-2000:]
     losses = re.findall(r"step \d+: loss ([\d.]+)", done.stdout)
     assert float(losses[-1]) < float(losses[0])
+    assert "\nYours: 1, 2, 3, 4, 6, 7, 8, 12. The others are the lab's.\n" in file.read_text()
     assert "# 8. One causal head: yours" in file.read_text()
     assert "# 9. All heads: the lab's plain solution, until yours passes" in file.read_text()
-    mine["head"].write_text(f"def softmax(x):\n    return x\n\n\n{words_of('head').solution}")
-    with pytest.raises(UserError, match=r"06_softmax\.py and 08_head\.py both define `softmax`"):
+    mine["encode"].write_text(f"{helpers}\n\ndef count():\n    global TEXT\n\n\n{words_of('encode').solution}")
+    with pytest.raises(UserError, match=r"03_encode\.py defines `softmax` as another part does, and line 17 needs a file"):
         my_gpt(mine)
+    mine["encode"].write_text(words_of("encode").solution)
     mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.check import check_file\n    return softmax(x)\n")
     with pytest.raises(UserError, match=r"06_softmax\.py, line 2, imports the lab"):
         my_gpt(mine)
