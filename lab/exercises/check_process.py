@@ -140,10 +140,9 @@ def wrong_with(right: Any, told: Told) -> str:
 def known_mistake(name: str, cases: "Sequence[Case]", calls: Sequence[Told]) -> str:
     """The sentence on the wrong version that returns the same in all cases; else on one that does where it is finite, and is not
     finite or fails where these are not finite or fail; "" where none does."""
-    is_again = cases[-1].arguments is cases[-2].arguments and not (calls[-1].error or calls[-2].error)
-    if is_again and difference(calls[-2].value, calls[-1].value).words:
+    (*_, first, again), near = calls, ""
+    if cases[-1].arguments is cases[-2].arguments and not again.error and difference(first.value, again.value).words:
         return OWN_RANDOM
-    near = ""
     for sentence, version in wrong_versions(name):
         found = list(takewhile(bool, map(partial(_likeness, version), cases, calls)))
         if len(found) == len(cases) and min(found) > NO_NUMBERS:

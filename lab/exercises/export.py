@@ -16,8 +16,6 @@ HEAD = '''"""A GPT-2 in one file. It needs torch (and what its functions import)
 
 {words}
 """
-
-{put_in}
 '''
 SCOPE = "def part():\n{source}\n\n    return {name}"
 """Of a file that defines a name of another one anew."""
@@ -55,7 +53,7 @@ def my_gpt(mine: Mapping[str, Path]) -> str:
             defined |= dict(meanings)
         is_whose = "yours" if name in mine else "the lab's plain solution, until yours passes"
         parts.append(f"\n\n# {words.number}. {words.title}: {is_whose}\n\n{source}\n\n\n{name} = put_in({made})\n")
-    return "".join((HEAD.format(words=whose(mine), put_in=put_in), *parts, f"\n\n# Training and writing\n\n{training}\n", END))
+    return "".join((HEAD.format(words=whose(mine)), f"\n{put_in}\n", *parts, f"\n\n# Training and writing\n\n{training}\n", END))
 
 
 def _meanings(source: str) -> dict[str, str]:
@@ -63,13 +61,11 @@ def _meanings(source: str) -> dict[str, str]:
     found = dict[str, str]()
     for node in ast.parse(source).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            found |= {each.asname or each.name: f"{module}{each.name}" for each in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found[node.name] = ast.dump(node)
-        else:
-            stored = (each for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store))
-            found |= {each.id: ast.dump(node) for each in stored}
+            module = getattr(node, "module", "")
+            found |= {each.asname or each.name: f"{module} {each.name}" for each in node.names}
+            continue
+        stored = [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
+        found |= dict.fromkeys([node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else stored, ast.dump(node))
     return found
 
 
@@ -92,9 +88,7 @@ def _without_imports(source: str, file_name: str) -> str:
         if isinstance(node, ast.Import | ast.ImportFrom):
             named = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             if LAB & {each.split(".")[0] for each in named}:
-                raise UserError(
-                    f"{file_name}, line {node.lineno}, imports the lab, which one file does without; write it yourself."
-                )
+                raise UserError(f"{file_name}, line {node.lineno}, imports the lab, which one file has not; write it yourself.")
     for node in reversed(ast.parse(source).body):
         instead: list[str] | None = None
         if isinstance(node, ast.Import) and any(each.name in NAMES for each in node.names):
