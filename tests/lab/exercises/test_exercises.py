@@ -89,6 +89,7 @@ OWN_NUMBERS = "import random\ndrawn = random.Random(1)\n"
     ("name", "changes", "named"),
     [
         ("sample", {"before >= top_p": "before + p[order] > top_p", "<= u).sum()": "> u).nonzero()[0]"}, "top-p leaves out"),
+        ("sample", {"return p,": "return p.tolist(),", "<= u": "< u"}, "The id is the first up to which they sum to u or more"),
         ("sample", {"<= u": "<= drawn.random()"}, "With the same arguments it returns something else"),
         (
             "cross_entropy",
