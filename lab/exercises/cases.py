@@ -33,7 +33,7 @@ def learn_merges(material: Material) -> list[Case]:
     return [
         Case("10 merges of the text's beginning", (material.text[:3000], 10)),
         Case("2 merges of abab", (b"abab", 2)),
-        Case("the text aaaa, where pairs overlap", (b"aaaa", 2)),
+        Case("the text aaaaa, where pairs overlap", (b"aaaaa", 2)),
         Case("a text that is soon one token", (b"ab", 5)),
     ]
 
@@ -159,7 +159,7 @@ def adamw(material: Material) -> list[Case]:
 
 
 def sample(material: Material) -> list[Case]:
-    logits = material.trace["logits"][-1].float()
+    logits, alike = material.trace["logits"][-1].float(), (torch.zeros(1000), 0.5004)
     return [
         Case("temperature 0.5", (logits, 0.9, 0.5)),
         Case("top-k 3", (logits, 0.999, 1.0, 3)),
@@ -169,6 +169,8 @@ def sample(material: Material) -> list[Case]:
         Case("a top-p that keeps one token", (logits * 2, 0.99, 1.0, 0, 0.01)),
         Case("the random number 0", (logits, 0.0)),
         Case("the random number 0, and the first ids are not kept", (torch.tensor([0.0, 1.0, 2.0]), 0.0, 1.0, 1)),
+        Case("1,000 tokens of the same probability", alike),
+        Case("the same again", alike),
     ]
 
 

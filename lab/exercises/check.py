@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
 from lab.exercises.check_result import KILLED, CheckRequest, CheckResult
 from lab.exercises.exercise import words_of
-from lab.exercises.learner_files import LARGEST_FILE, checksum, file_of, remember, write_folder
+from lab.exercises.learner_files import LARGEST_FILE, checksum, file_of, passing, remember, states, write_folder
 from lab.exercises.own_process import WAITS
 from lab.runs.run_folder import Run
 from models.parameter_count import flops_per_token
@@ -67,6 +68,16 @@ def check_file(
     if file == file_of(folder := write_folder(), name):
         remember(folder, name, checked if result.passes else "")
     return result
+
+
+def check_begun(run: Path, prompt: str, *, waiting: Callable[[], object] = bool) -> list[CheckResult]:
+    """Check the learner's files that are not known to pass as they are, where one is more than its template; as `check_file`."""
+    folder, results = write_folder(), list[CheckResult]()
+    for name, state in states(folder).items():
+        template = sha256(words_of(name).template.encode()).hexdigest()
+        if state == "begun" and checksum(file := file_of(folder, name)) not in ("", template):
+            results.append(check_file(name, file, run, prompt, mine=passing(folder), waiting=waiting))
+    return results
 
 
 def use_passing(

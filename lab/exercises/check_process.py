@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,9 @@ from msgspec.structs import replace
 
 from lab.core.visible_text import visible
 from lab.exercises.check_result import NOT_REACHED, CaseResult, CheckRequest, CheckResult, problem_of
-from lab.exercises.comparison import difference
+from lab.exercises.comparison import difference, is_finite
 from lab.exercises.exercise import Function, reference_of, wrong_versions
-from lab.exercises.learner_code import DECODER, LearnerCode, Told, called, executed, plain
+from lab.exercises.learner_code import DECODER, ENCODER, LearnerCode, Told, called, executed, plain
 from lab.exercises.own_process import Send, followed
 from lab.exercises.your_model import ForwardPass, YourModel, assembled, your_forward_pass, your_model
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""
+NO_NUMBERS, SAME_WITHOUT_NUMBERS, SAME = 1, 2, 3
+"""Of a wrong version's result and the learner's: both are an error or not finite; and the same; the same and finite."""
+OWN_RANDOM = "With the same arguments it returns something else: it draws a random number of its own. Take u."
 IN_PLACE = "It changes its arguments in place; they have to stay as they are, for the model goes on with them."
 
 
@@ -134,20 +138,32 @@ def wrong_with(right: Any, told: Told) -> str:
 
 
 def known_mistake(name: str, cases: "Sequence[Case]", calls: Sequence[Told]) -> str:
-    """The sentence on the wrong version that returns the same in all cases; "" where none does."""
+    """The sentence on the wrong version that returns the same in all cases; else on one that does where it is finite, and is not
+    finite or fails where these are not finite or fail; "" where none does."""
+    (*_, first, again), near = calls, ""
+    if cases[-1].arguments is cases[-2].arguments and ENCODER.encode(first) != ENCODER.encode(again):
+        return OWN_RANDOM
+    for sentence, version in wrong_versions(name):
+        found = list(takewhile(bool, map(partial(_likeness, version), cases, calls)))
+        if len(found) == len(cases) and min(found) > NO_NUMBERS:
+            return sentence
+        if len(found) == len(cases) and max(found) == SAME:
+            near = near or sentence
+    return near
 
-    def returns_same(version: Function) -> bool:
-        for case, told in zip(cases, calls, strict=True):
-            try:
-                with np.errstate(all="ignore"):
-                    theirs, error = plain(version(*copied(case))), ""
-            except ERRORS as raised:
-                error = type(raised).__name__
-            if error != told.error_type or (not error and difference(theirs, told.value).words):
-                return False
-        return True
 
-    return next((sentence for sentence, version in wrong_versions(name) if returns_same(version)), "")
+def _likeness(version: Function, case: "Case", told: Told) -> int:
+    """How alike the results of a wrong version and of a call are; 0 where they differ."""
+    theirs, error = None, ""
+    try:
+        with np.errstate(all="ignore"):
+            theirs = plain(version(*copied(case)))
+    except ERRORS as raised:
+        error = type(raised).__name__
+    neither_is_finite = all((error or not is_finite(theirs), told.error or not is_finite(told.value)))
+    if error == told.error_type and (error or not difference(theirs, told.value).words):
+        return SAME_WITHOUT_NUMBERS if neither_is_finite else SAME
+    return NO_NUMBERS if neither_is_finite else 0
 
 
 if __name__ == "__main__":

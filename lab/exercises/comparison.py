@@ -33,6 +33,8 @@ class Apart(msgspec.Struct, frozen=True):
     """Its index in the whole result."""
 
 
+PARTS = {np.ndarray: "tensor", list: "list", float: "number", int: "number"}
+"""Words for what stands in a list in place of an array."""
 ROWS, COLUMNS = 32, 64
 """Of the part: what does not fit on a screen is left out."""
 
@@ -62,6 +64,13 @@ def difference(right: Any, found: Any) -> Difference:
     if isinstance(right, list):
         return Difference(_of_lists(right, found))
     return _of_arrays(np.asarray(right), found)
+
+
+def is_finite(value: Any) -> bool:
+    """False where a result has NaN or infinity."""
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return not isinstance(value, float | np.ndarray) or bool(np.isfinite(value).all())
 
 
 def _kind(value: Any) -> str:
@@ -117,7 +126,11 @@ def _of_arrays(right: Array, found: Any) -> Difference:
     if isinstance(found, list) and (
         (right.dtype.kind == "f" and right.ndim > 1) or any(getattr(each, "ndim", 0) for each in found)
     ):
-        return Difference("It returned several parts, and has to return one array: torch.stack or torch.tensor makes it.")
+        kinds = {PARTS.get(type(each), "part") for each in found}
+        parts = counted(len(found), kinds.pop() if len(kinds) == 1 else "part")
+        return Difference(
+            f"It returned a list or tuple of {parts}, and has to return one array: torch.stack or torch.tensor makes it."
+        )
     try:
         other = np.asarray(found)
         if right.dtype.kind in "iu" and other.dtype.kind == "f":
@@ -167,7 +180,9 @@ def _in_words(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
 
 
 def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
-    """A true sentence on all differences, with a space before it; "" where none is known."""
+    """A true sentence on all differences, with a space before it; "" of a single number."""
+    if right.size == 1:
+        return ""
     if right.ndim == 2 and right.shape[0] == right.shape[1] and np.allclose(other, right.T, atol=TOLERANCE):
         return " It is the transpose of the right one."
     share = np.abs(right) > 1e-3 * np.abs(right).max()
@@ -181,7 +196,13 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
         shifts = other - right
         if np.ptp(shifts) < STEADY * float(np.abs(shifts).max()):
             return f" Every number is {significant(abs(float(shifts.flat[0])))} too {'high' if shifts.flat[0] > 0 else 'low'}."
+    if np.allclose(other, right[::-1], atol=TOLERANCE):
+        return f" Its {'rows' if right.ndim > 1 else 'numbers'} are the right ones in reversed order."
     if right.ndim > 1:
+        each_row = (other - right).reshape(-1, right.shape[-1])
+        if len(each_row) > 1 and bool((np.ptp(each_row, 0) < STEADY * np.abs(each_row).max()).all()):
+            bias = ", ".join(significant(float(each)) for each in each_row[0, :3])
+            return f" Every row differs by the same vector, {bias} …, as by a bias."
         rows = np.flatnonzero(apart.reshape(len(right), -1).any(1))
         if len(rows) < len(right) and np.array_equal(rows, np.arange(rows[0], len(right))):
             before = "Row 0 is" if rows[0] == 1 else f"Rows 0 to {rows[0] - 1} are"
@@ -190,8 +211,6 @@ def _pattern(right: Array, other: Array, apart: NDArray[np.bool_]) -> str:
             return " All its rows are the same."
         if len(rows) < len(right):
             return f" {counted(len(rows), 'row')} of {len(right)} {'differs' if len(rows) == 1 else 'differ'}."
-    if right.size == 1:
-        return ""
     return f" {whole(int(apart.sum()))} of {counted(right.size, 'number')} {'differs' if apart.sum() == 1 else 'differ'}."
 
 

@@ -151,10 +151,10 @@ def defined(name: str, code: str, functions: Mapping[str, Function]) -> Function
 
 
 @cache
-def training_code() -> str:
-    """Code that trains a small model with the exercises' functions, and writes, as `my_gpt.py` has it."""
+def beside_the_functions() -> list[str]:
+    """Code that `my_gpt.py` has beside the functions: how one gets another; training a small model with them, and writing."""
     text = (TASKS.parent / "my_gpt.md").read_text(encoding="utf-8")
-    return text.split(FENCE)[1].removesuffix("```\n")
+    return [part.partition("```")[0].strip() for part in text.split(FENCE)[1:]]
 
 
 @cache

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.core.visible_text import quoted
 from lab.exercises.comparison import TOLERANCE
-from lab.exercises.exercise import NAMES, Function, defined, reference_of, training_code, words_of
+from lab.exercises.exercise import NAMES, Function, beside_the_functions, defined, reference_of, words_of
 from lab.exercises.learner_code import executed
 from lab.views.blocks import Parity
 
@@ -26,8 +25,6 @@ STEPS, COMPARED, BATCH, CONTEXT = 200, 20, 4, 32
 """Steps of the training, the one at which the losses are to be equal to `EQUAL_LOSS`, and tokens of a step; as in my_gpt.md."""
 LAYERS, HEADS, WIDTH, LR = 2, 4, 32, 3e-3
 EQUAL_LOSS = 1e-4
-FLOATS = (np.float32, np.float64)
-"""Types of numpy's arrays of probabilities and the like; torch's own are none of them."""
 MERGES, VOCABULARY_TEXT = 64, 3000
 """Of the small model's vocabulary, and the bytes that it is learned from."""
 WRITTEN, TEMPERATURE, TOP_K = 60, 0.8, 40
@@ -77,7 +74,7 @@ class YourModel(msgspec.Struct, frozen=True):
         """What it does, beside what the lab's does, in sentences."""
         (token, share), (right, expected) = self.predictions
         rest = ", ".join(name for name in self.yours if name not in self.used)
-        found = [f"Yours in it, {len(self.used)} of {len(NAMES)}: {', '.join(self.used) or 'none passes yet'}."]
+        found = [f"Yours in it, {len(self.used)} of {len(NAMES)}: {', '.join(self.used) or 'none yet'}."]
         found += [f"These pass, and nothing in it calls them: {rest}."] if rest else []
         found.append(
             f"After {quoted(self.prompt)} it predicts {quoted(token)} with {probability(share)}, the model {quoted(right)} with "
@@ -104,30 +101,25 @@ def assembled(mine: Mapping[str, str], called: Callable[[str], object] | None = 
     With `called`, which gets the names of theirs as they are called, theirs are used wherever they can be: where attention does
     not pass it is the plain solution, which calls their head, and so on.
     """
-    functions: dict[str, Function] = {}
+    functions, put_in = dict[str, Function](), defined("put_in", beside_the_functions()[0], {})
     for name in NAMES:
         if name in mine:
             function = executed(name, Path(mine[name]))
-            functions[name] = function if called is None else _told(name, function, called)
+            function = function if called is None else _told(name, function, called)
         else:
-            functions[name] = reference_of(name) if called is None else defined(name, words_of(name).solution, functions)
+            function = reference_of(name) if called is None else defined(name, words_of(name).solution, functions)
+        functions[name] = put_in(function)
         sys.modules[name] = module = types.ModuleType(name)
         setattr(module, name, functions[name])
     return functions
 
 
 def _told(name: str, function: Function, called: Callable[[str], object]) -> Function:
-    """The function, which tells that it was called; what it returns as numpy's arrays become tensors."""
-    import torch
+    """The function, which tells that it was called."""
 
-    def as_tensors(found: Any) -> Any:
-        if isinstance(found, tuple):
-            return tuple(map(as_tensors, found))
-        return torch.as_tensor(found, dtype=torch.float32) if getattr(found, "dtype", None) in FLOATS else found
-
-    def told(*given: Any) -> Any:
+    def told(*given: Any, **named: Any) -> Any:
         called(name)
-        return as_tensors(function(*given))
+        return function(*given, **named)
 
     return told
 
@@ -138,7 +130,7 @@ def your_forward_pass(
     """The logits of the prompt by these functions, and how far they are from the model's. Raises whatever they raise."""
     import torch
 
-    logits = torch.as_tensor(functions["gpt"](torch.tensor(material.ids), dict(material.weights), material.heads))
+    logits = functions["gpt"](torch.tensor(material.ids), dict(material.weights), material.heads)
     if not logits.isfinite().all():
         raise ValueError("the logits are NaN or infinite")
     expected = material.trace["logits"]
@@ -195,15 +187,15 @@ def train(functions: Mapping[str, Function], material: "Material") -> list[tuple
     from models.gpt import GPT
     from models.optimizers import make_optimizer
 
-    merges = functions["learn_merges"](material.text[:VOCABULARY_TEXT], MERGES)
-    ids = functions["encode"](material.text, merges)
+    merges = [tuple(map(int, pair)) for pair in functions["learn_merges"](material.text[:VOCABULARY_TEXT], MERGES)]
+    ids = list(map(int, functions["encode"](material.text, merges)))
     vocabulary = 256 + len(merges)
     lab = GPT(ModelConfig(layers=LAYERS, heads=HEADS, width=WIDTH, context=CONTEXT, vocab_size=vocabulary), seed=1)
     optimizer = make_optimizer(lab, LR)
     weights = {name: weight.detach().clone() for name, weight in lab.named_parameters()}
     averages = {name: [torch.zeros_like(weight), torch.zeros_like(weight)] for name, weight in weights.items()}
     starts, losses = random.Random(1), list[tuple[float, float]]()
-    training_step = defined("training_step", training_code(), functions)
+    training_step = defined("training_step", beside_the_functions()[1], functions)
     for step in range(1, STEPS + 1):
         chosen = [starts.randrange(len(ids) - CONTEXT) for _ in range(BATCH)]
         loss = training_step(ids, chosen, weights, averages, step)

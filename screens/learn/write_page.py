@@ -17,10 +17,10 @@ from lab.core.safe_open import read_regular
 from lab.core.visible_text import visible
 from lab.data.default_prompts import first_prompt
 from lab.exchange.export_files import make_exports_folder, write_new_text
-from lab.exercises.check import check_file, use_passing
+from lab.exercises.check import check_begun, check_file, use_passing
 from lab.exercises.check_result import CheckResult
 from lab.exercises.exercise import NAMES, YOUR_MODEL, words_of
-from lab.exercises.export import my_gpt
+from lab.exercises.export import my_gpt, whose
 from lab.exercises.learner_files import LARGEST_FILE, begin, begin_anew, checksum, file_of, passing, states, write_folder
 from lab.exercises.result_view import exercise_view, model_view
 from lab.runs.find_runs import open_run
@@ -257,6 +257,7 @@ class WritePage(ReadingPage):
         def checked() -> CheckResult:
             run = open_run(run_name)
             if name == YOUR_MODEL:
+                check_begun(run.path, first_prompt(run), waiting=waiting)
                 return use_passing(passing(folder), run.path, first_prompt(run), waiting=waiting)
             file = begin(folder, name)
             self._seen[name] = checksum(file)
@@ -363,9 +364,10 @@ class WritePage(ReadingPage):
     @work(group="export", exclusive=True, exit_on_error=True)
     async def action_export(self) -> None:
         try:
-            text = await in_thread(lambda: my_gpt(passing(write_folder())))
+            mine = await in_thread(lambda: passing(write_folder()))
+            text = await in_thread(lambda: my_gpt(mine))
             path = (await in_thread(lambda: write_new_text(make_exports_folder(home()) / "my_gpt.py", text)))[0]
-            self.notify(visible(f"{path} is written: python {path} TEXT"), markup=False)
+            self.notify(visible(f"{path} is written: python {path} TEXT. {whose(mine)}"), markup=False)
         except UserError as error:
             self.notify(visible(str(error)), severity="error", markup=False)
 

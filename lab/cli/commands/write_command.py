@@ -61,7 +61,7 @@ def write(
     check is 1 where it fails.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.exercises.check import check_file, use_passing
+    from lab.exercises.check import check_begun, check_file, use_passing
     from lab.exercises.learner_files import begin, begin_anew, file_of, passing, write_folder
     from lab.runs.find_runs import open_run
 
@@ -75,6 +75,8 @@ def write(
         text = first_prompt(run) if prompt is None else prompt
         results, mine = list["CheckResult"](), dict[str, Path]()
         if source is None:
+            for result in check_begun(run.path, text):
+                click.echo(f"Checked first: {_title(result)}{'' if result.passes else ', which does not pass'}", err=True)
             results = [use_passing(passing(folder), run.path, text, seconds=seconds)]
         elif exercise is not None:
             name = NAMES[exercise - 1]
@@ -91,10 +93,11 @@ def write(
         return 0 if all(each.passes and (each.model is None or each.model.is_equal) for each in results) else FAILED
     if target is not None:
         from lab.exchange.export_files import write_new_text
-        from lab.exercises.export import my_gpt
+        from lab.exercises.export import my_gpt, whose
 
-        written = visible(str(write_new_text(Path(target), my_gpt(passing(folder)))[0]))
-        click.echo(f"{written} is written: python {written} TEXT")
+        mine = passing(folder)
+        written = visible(str(write_new_text(Path(target), my_gpt(mine))[0]))
+        click.echo(f"{written} is written: python {written} TEXT\n{whose(mine)}")
         return 0
     if exercise is None:
         _list(folder)
@@ -122,6 +125,11 @@ def _list(folder: Path) -> None:
     click.echo(f"Your files are in {visible(str(folder))}. {following}")
 
 
+def _title(result: "CheckResult") -> str:
+    title = f"{words_of(result.name).number}. {words_of(result.name).title}" if result.name else YOUR_MODEL
+    return f"{'✓' if result.passes else '✗'} {title}"
+
+
 def _as_json(result: "CheckResult") -> dict[str, Any]:
     """A result without its pictures."""
     found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(result, apart=None))
@@ -138,8 +146,7 @@ def _tell(results: "Sequence[CheckResult]", *, as_json: bool, every: bool) -> No
         click.echo(table(("", "exercise", "", ""), rows, right=(0,)))
         return
     for result in results:
-        title = f"{words_of(result.name).number}. {words_of(result.name).title}" if result.name else YOUR_MODEL
-        click.echo(f"{'✓' if result.passes else '✗'} {title}")
+        click.echo(_title(result))
         for sentence in result.model.in_words() if result.model is not None else ():
             click.echo(wrapped(visible(sentence, keep="\n")))
         for case in result.cases:

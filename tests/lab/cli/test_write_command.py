@@ -41,6 +41,26 @@ def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(
     assert "raise NotImplementedError" in file.read_text()
 
 
+def test_files_that_were_never_checked_are_checked_before_they_are_used_and_without_one_that_passes_an_export_says_so(
+    llmlab: Call, home: Path, tmp_path: Path
+) -> None:
+    folder = home / ".learn" / "write"
+    llmlab("write", "2")
+    (folder / "01_count_pairs.py").write_text(RIGHT)
+    (folder / "05_embed.py").write_text("def embed(ids, wte, wpe):\n    return wte[ids]\n")
+    exported = called(llmlab, 0, "write", "--export", str(tmp_path / "my_gpt.py")).out
+    assert "None of yours has passed a check yet: all its functions are the lab's plain solutions." in exported
+    assert "None of yours has passed a check yet" in (tmp_path / "my_gpt.py").read_text()
+    used = called(llmlab, 0, "write", "--use")
+    assert used.err.splitlines() == [
+        "Checked first: ✓ 1. Count pairs",
+        "Checked first: ✗ 5. Token plus position, which does not pass",
+    ], "the second is a template"
+    assert "✓ Your GPT-2\nYours in it, 0 of 15: none yet." in used.out
+    assert "These pass, and nothing in it calls them: count_pairs." in used.out
+    assert "Yours: 1. The others are the lab's." in llmlab("write", "--export", str(tmp_path / "my_gpt.py")).out
+
+
 def test_a_folder_is_checked_as_a_table_and_as_json_and_what_passes_is_imported(
     llmlab: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

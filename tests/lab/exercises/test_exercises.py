@@ -24,7 +24,7 @@ from lab.exercises.cases import CASES
 from lab.exercises.check import check_file
 from lab.exercises.check_process import IN_PLACE, copied, known_mistake, wrong_with
 from lab.exercises.comparison import difference
-from lab.exercises.exercise import NAMES, reference_of, words_of, wrong_versions
+from lab.exercises.exercise import NAMES, defined, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
 from lab.exercises.learner_code import DECODER, ENCODER, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
@@ -34,6 +34,7 @@ from lab.exercises.your_model import STEPS
 from lab.inspect.stages.stage_registry import STAGES
 from lab.lessons.lesson import lessons
 from lab.runs.find_runs import open_run
+from tests.lab.exercises import numpy_parts
 from tests.lab.exercises.forked_check import PROMPT, ForkedCheck
 from tests.lab.exercises.references import REFERENCES
 from tests.lab.training.module_forker import ModuleForker
@@ -79,6 +80,40 @@ def test_each_known_mistake_is_told_from_all_others_and_each_case_is_failed_by_o
     assert failed == set(range(len(cases)))
     assert not any(map(wrong_with, right, results(reference_of(name), cases))), "the plain solution is right"
     assert len(wrong_ones) >= (8 if 6 <= words_of(name).number <= 13 else 4)
+
+
+OWN_NUMBERS = "import random\ndrawn = random.Random(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "named"),
+    [
+        ("sample", {"before >= top_p": "before + p[order] > top_p", "<= u).sum()": "> u).nonzero()[0]"}, "top-p leaves out"),
+        ("sample", {"return p,": "return p.tolist(),", "<= u": "< u"}, "The id is the first up to which they sum to u or more"),
+        ("sample", {"<= u": "<= drawn.random()"}, "With the same arguments it returns something else"),
+        (
+            "cross_entropy",
+            {
+                "logits - logits.max(-1, keepdim=True).values": "logits",
+                "logp.exp()": "torch.exp(logits) / torch.exp(logits).sum(-1, keepdim=True)",
+            },
+            "Large logits overflow",
+        ),
+        ("embed", {"wpe[: len(ids)]": "wpe[list(range(1, len(ids) + 1))]"}, "Positions count from 1"),
+        ("head", {"pattern @ v": "pattern @ v * math.nan"}, ""),
+    ],
+)
+def test_a_known_mistake_without_numbers_is_known_however_it_fails_where_it_has_numbers_elsewhere(
+    name: str, changes: dict[str, str], named: str, material: Material
+) -> None:
+    code, cases = words_of(name).solution, CASES[name](material)
+    for old, new in changes.items():
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    version = defined(name, OWN_NUMBERS + code, {other: reference_of(other) for other in NAMES[: NAMES.index(name)]})
+    found = known_mistake(name, cases, results(version, cases))
+    assert found.startswith(named)
+    assert bool(found) == bool(named)
 
 
 def test_solutions_that_are_the_labs_own_version_do_as_another_code_does(material: Material) -> None:
@@ -130,8 +165,16 @@ def test_words_name_a_lesson_and_the_template_defines_the_function() -> None:
         (np.array([1.0, 2.0, 3.0]), np.array([1.001, 1.999, 3.001]), "3 of 3 numbers differ."),
         (np.array([1.0, 2.0, 3.0]), np.array([1.0002, 2.0004, 3.0006]), "is 1.0002, and has to be 1. 3 of 3 numbers differ."),
         (np.array([1, 2]), np.array([1.0, 2.0]), "It has to return whole numbers"),
-        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned several parts, and has to return one array"),
-        (np.ones((2, 2)), [[1.0, 1.0], [1.0, 1.0]], "It returned several parts, and has to return one array"),
+        (np.ones((2, 2)), [np.ones(2), np.ones(2)], "It returned a list or tuple of 2 tensors, and has to return one array"),
+        (np.ones((2, 2)), [[1.0, 1.0], [1.0, 1.0]], "It returned a list or tuple of 2 lists, and has to return one array"),
+        (np.ones((2, 2)), [np.ones(2), None], "It returned a list or tuple of 2 parts, and has to return one array"),
+        (np.array([[0.0, 1], [2, 3], [4, 5]]), np.array([[4.0, 5], [2, 3], [0, 1]]), "Its rows are the right ones in reversed"),
+        (np.arange(3.0), np.arange(3.0)[::-1], "Its numbers are the right ones in reversed order."),
+        (
+            np.ones((2, 3, 2)),
+            np.ones((2, 3, 2)) + np.array([0.5, -2.0]),
+            "Every row differs by the same vector, 0.500, −2.00 …, as by a bias.",
+        ),
     ],
 )
 def test_an_unknown_mistake_gets_a_true_sentence(right: Any, found: Any, words: str) -> None:
@@ -351,15 +394,35 @@ def test_files_of_the_learner_are_begun_once_kept_when_begun_anew_and_pass_as_lo
         begin(tmp_path / "linked", "head")
 
 
-def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_for_all(
+def begun_file(folder: Path, name: str, source: str) -> Path:
+    """A file that imports the functions of all exercises before it."""
+    file, used = folder / words_of(name).file_name, NAMES[: words_of(name).number - 1]
+    file.write_text("".join(f"from {other} import {other}\n" for other in used) + source)
+    return file
+
+
+def in_numpy(name: str) -> str:
+    return numpy_parts.HEAD + numpy_parts.PARTS[name]
+
+
+def of_other_types() -> dict[str, str]:
+    """Solutions that return other types than the lab's: 16-bit ids, float64, arrays and lists of ids."""
+    source = {name: words_of(name).solution for name in ("learn_merges", "encode", "layer_norm", "cross_entropy")}
+    return {
+        "learn_merges": source["learn_merges"].replace("merges.append(pair)", "merges.append(list(pair))"),
+        "encode": f"import numpy as np\n{source['encode'].replace('return ids', 'return np.array(ids)')}",
+        "windows": in_numpy("windows"),
+        "layer_norm": source["layer_norm"].replace("mean =", "x = x.double(); mean ="),
+        "cross_entropy": source["cross_entropy"].replace("logits -", "logits.double() -"),
+    }
+
+
+def test_your_model_predicts_writes_and_trains_as_the_labs_with_solutions_for_all_of_whatever_types(
     tmp_path: Path, forked: ForkedCheck
 ) -> None:
-    files = {}
-    for name in NAMES:
-        words = words_of(name)
-        used = "".join(f"from {other} import {other}\n" for other in NAMES[: words.number - 1])
-        files[name] = tmp_path / words.file_name
-        files[name].write_text(used + words.solution)
+    other = of_other_types()
+    files = {name: begun_file(tmp_path, name, other.get(name, words_of(name).solution)) for name in NAMES}
+    assert not any(forked.check(name, files[name]).problem for name in other)
     result = forked.use(files)
     assert result.model is not None, result.problem
     assert result.model.used == list(NAMES)
@@ -372,12 +435,37 @@ def test_your_model_predicts_writes_and_trains_as_the_labs_with_plain_solutions_
     assert found.parity.max_delta < 1e-4
 
 
+@pytest.mark.parametrize("name", numpy_parts.PARTS)
+def test_a_part_in_numpy_passes_and_does_among_parts_in_torch_as_one_in_torch_among_parts_in_numpy(
+    name: str, tmp_path: Path, forked: ForkedCheck
+) -> None:
+    assert not forked.check(name, begun_file(tmp_path, name, in_numpy(name))).problem
+    for is_numpy in (True, False):
+        kinds = {other: is_numpy == (other == name) for other in numpy_parts.PARTS}
+        sources = {other: in_numpy(other) if numpy else words_of(other).solution for other, numpy in kinds.items()}
+        model = forked.use({other: begun_file(tmp_path, other, source) for other, source in sources.items()})
+        assert model.model is not None, model.problem
+        assert model.model.is_equal
+        assert model.model.used == [other for other in numpy_parts.PARTS if other != "windows"]
+
+
+def test_all_parts_in_numpy_are_a_model_that_writes(tmp_path: Path, forked: ForkedCheck) -> None:
+    result = forked.use({name: begun_file(tmp_path, name, in_numpy(name)) for name in numpy_parts.PARTS})
+    assert result.model is not None, result.problem
+    assert result.model.is_equal
+
+
 def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Path) -> None:
     folder = tmp_path / "write"
     begin(folder, "softmax")
     mine = {"softmax": file_of(folder, "softmax"), "head": file_of(folder, "head")}
+    mine |= {name: begun_file(folder, name, source) for name, source in of_other_types().items()}
+    mine["count_pairs"] = begin(folder, "count_pairs")
     mine["softmax"].write_text(f"{words_of('softmax').solution}\n\nif __name__ == '__main__':\n    raise SystemExit('mine')\n")
     mine["head"].write_text(f"from softmax import softmax as shares\n{words_of('head').solution.replace('softmax(', 'shares(')}")
+    helpers = "def softmax(ids):\n    return [*ids]\n\n\nTEXT = '''\nno code\n'''\n\n\ndef merge():\n    return {}\n\n\n"
+    mine["count_pairs"].write_text(helpers.format("{}") + words_of("count_pairs").solution.replace("{}", "merge()"))
+    mine["encode"].write_text(helpers.format("0") + words_of("encode").solution.replace("list(data)", "softmax(data[merge() :])"))
     file, text = tmp_path / "my_gpt.py", tmp_path / "text.txt"
     file.write_text(my_gpt(mine))
     known = ("the", "cat", "sat", "on", "a", "mat", "and", "some", "dog", "ran", "to", "its", "old", "log")
@@ -388,11 +476,13 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     assert done.returncode == 0, done.stderr[-2000:]
     losses = re.findall(r"step \d+: loss ([\d.]+)", done.stdout)
     assert float(losses[-1]) < float(losses[0])
+    assert "\nYours: 1, 2, 3, 4, 6, 7, 8, 12. The others are the lab's.\n" in file.read_text()
     assert "# 8. One causal head: yours" in file.read_text()
     assert "# 9. All heads: the lab's plain solution, until yours passes" in file.read_text()
-    mine["head"].write_text(f"def softmax(x):\n    return x\n\n\n{words_of('head').solution}")
-    with pytest.raises(UserError, match=r"06_softmax\.py and 08_head\.py both define `softmax`"):
+    mine["encode"].write_text(f"{helpers}\n\ndef count():\n    global TEXT\n\n\n{words_of('encode').solution}")
+    with pytest.raises(UserError, match=r"03_encode\.py defines `softmax` as another part does, and line 17 needs a file"):
         my_gpt(mine)
+    mine["encode"].write_text(words_of("encode").solution)
     mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.check import check_file\n    return softmax(x)\n")
     with pytest.raises(UserError, match=r"06_softmax\.py, line 2, imports the lab"):
         my_gpt(mine)

@@ -107,9 +107,10 @@ async def test_a_mistake_is_named_above_its_picture_explained_in_inspect_and_wha
         choices = page(app).query_one(OptionList)
         assert str(choices.get_option_at_index(HEAD).prompt).startswith("✓")
         assert str(choices.border_subtitle).startswith(f"1 of {len(NAMES)} pass")
+        file_of(write_folder(), "softmax").write_text(words_of("softmax").solution)
         await pilot.press("end", "enter")
         said = await after("enter")
-        assert f"Yours in it, 1 of {len(NAMES)}: head." in said
+        assert f"Yours in it, 2 of {len(NAMES)}: softmax, head." in said, "one that was never checked is checked first"
         assert page(app).view.view.parity.max_delta < 1e-5  # type: ignore[union-attr]
 
 
