@@ -3,8 +3,17 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (
+    ROOT / "README.md",
+    *sorted(page for room in ("lab", "screens") for page in (ROOT / room).rglob("README.md")),
+    *(ROOT / "checkpoints" / run / "README.md" for run in ("", "demo", "induction")),
+)
+"""The README of the project, and those beside what they are about."""
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+README = PAGES[0].read_text(encoding="utf-8")
 
 OPEN_THE_LAB = "python3 -m venv .venv && .venv/bin/pip install -e '.[gpt2]' && .venv/bin/llmlab"
 RUN_THE_TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
@@ -17,10 +26,26 @@ def test_the_two_commands_stand_on_a_line_each_and_the_checks_run_the_second() -
     assert RUN_THE_TESTS in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
-def test_every_file_it_links_to_exists() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        path = ROOT / target  # a folder of which only the caches are left does not count
-        assert target.startswith("http") or path.is_file() or any(each.suffix != ".pyc" for each in path.rglob("*.*")), target
+def test_the_first_page_stays_a_page() -> None:
+    assert len(README.splitlines()) <= 200
+    assert len(README.encode()) <= 14_000
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What links to its headings end in, as GitHub makes it of their words."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_file_and_heading_it_links_to_exists(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        if name.startswith("http"):
+            continue
+        path = (page.parent / name).resolve() if name else page
+        assert path.is_file() or any(each.suffix != ".pyc" for each in path.rglob("*.*")), target  # more than caches
+        assert not anchor or anchor in anchors_of(path), target
 
 
 def test_the_demos_words_are_counted() -> None:
@@ -37,13 +62,21 @@ def test_the_demos_words_are_counted() -> None:
     assert len(words) == int(said[1])
 
 
-def test_every_command_and_option_in_it_exists() -> None:
+def lines_of(page: Path) -> list[str]:
+    """Its examples: lines of the shell that call `llmlab`, and those in its tables, in their order."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", "")
+    return re.findall(r"(?m)(?:^ *(?:cat .* \| )?|^\|.*\| `)(llmlab \w[^`\n]*)", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_and_option_in_it_exists(page: Path) -> None:
     import click
 
     from lab.cli.command_registry import COMMANDS, llmlab
 
     context = click.Context(llmlab)
-    for line in re.findall(r"^ *(?:\$ )?(?:\.venv/bin/)?llmlab (\w.*)$", README, flags=re.MULTILINE):
+    in_sentences = re.findall(r"`(llmlab \w[^`\n]*)`", page.read_text(encoding="utf-8"))
+    for line in (each.removeprefix("llmlab ") for each in (*lines_of(page), *in_sentences)):
         name = line.split()[0]
         assert name in COMMANDS, line
         command = llmlab.get_command(context, name)

@@ -1,9 +1,10 @@
 """Record the five-minute tour of the README: the app itself, driven by keys, as an animated SVG.
 
-    .venv/bin/python -m tests.e2e.record_tour           # writes screens/tour.svg, in about two minutes
-    .venv/bin/python -m tests.e2e.record_tour --picture # writes screens/screenshot.svg
+    .venv/bin/python -m tests.e2e.record_tour                # writes screens/tour.svg, in about two minutes
+    .venv/bin/python -m tests.e2e.record_tour --picture      # writes the pictures: screens/screenshot.svg and the others
+    .venv/bin/python -m tests.e2e.record_tour --picture loss # writes this one
 
-It runs in a home of its own, with a real engine and a real training run.
+It runs in a home of its own, with a real engine, a real training run and a real check.
 """
 
 import asyncio
@@ -12,13 +13,16 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from textual.app import App
 from textual.pilot import Pilot
 
+from lab.exercises.exercise import NAMES
+from lab.exercises.learner_files import begin, file_of, write_folder
 from tests.e2e.animated_svg import Frame, animated_svg
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +91,18 @@ SETTINGS = {
     "name": "first",
 }
 """Of the run that is trained: small enough to finish while one watches."""
+
+WITHOUT_A_MASK = """import math
+
+import torch
+
+
+def head(q, k, v):
+    scores = q @ k.T / math.sqrt(q.shape[1])
+    pattern = torch.softmax(scores, -1)
+    return pattern @ v
+"""
+"""An exercise of *write* with a mistake that many make."""
 
 
 class Recorder:
@@ -182,32 +198,89 @@ async def recording() -> str:
     return svg
 
 
-async def picture() -> str:
-    """The picture at the top of the README: the attention pattern of a head."""
+async def attention(recorder: Recorder) -> None:
+    """The attention pattern of a head of the demo."""
+    for scene in TO_THE_PATTERN:
+        await recorder.play(scene)
+
+
+async def loss(recorder: Recorder) -> None:
+    """A run on the built-in stories, while it trains."""
+    await recorder.play(Scene(["2"], "", until=r"split\s+\d"))
+    await recorder.play(Scene(["n"], "", until=r"about \d+k tokens"))
+    await recorder.play(Scene(["s"], "", until=r"step\s+[3-9]\d\d "))
+
+
+async def mistake(recorder: Recorder) -> None:
+    """The check of an attention head without its mask."""
+    folder = write_folder()
+    begin(folder, "head")
+    file_of(folder, "head").write_text(WITHOUT_A_MASK, encoding="utf-8")
+    await recorder.play(Scene(["6", "[", "["], "", until="write it yourself"))
+    await recorder.play(Scene([*["j"] * NAMES.index("head"), "enter", "enter"], "", until="The mask is missing"))
+
+
+async def funnel(recorder: Recorder) -> None:
+    """What each cleaning rule takes from the licences of the installed packages, many of which say the same."""
+    await recorder.play(Scene(["2"], "", until=r"split\s+\d"))
+    await recorder.play(Scene(["j", "j", "j", "m"], "", until=r"split\s+\d"))
+    await recorder.play(Scene(["]", "]", "a"], "", until=r"kept .*\d%"))
+    await recorder.play(Scene(["end", "k", "k"], "", until="near"))
+
+
+PICTURES: dict[str, Callable[[Recorder], Awaitable[None]]] = {
+    "screenshot": attention,
+    "loss": loss,
+    "mistake": mistake,
+    "funnel": funnel,
+}
+"""By the names of their files in `screens`; each leads to the place that is drawn."""
+
+
+async def picture(name: str) -> str:
+    """A picture of the README."""
     from screens.app import LabApp
 
-    async with LabApp().run_test(size=SIZE) as pilot:
-        recorder = Recorder(pilot)
-        for scene in TO_THE_PATTERN:
-            await recorder.play(scene)
-        return recorder.frames[-1].screenshot
+    app = LabApp()
+    async with app.run_test(size=SIZE) as pilot:
+        await PICTURES[name](Recorder(pilot))
+        return app.export_screenshot(title="llmlab")
+
+
+def licences() -> list[str]:
+    """The licences of the Python packages that are installed."""
+    files = [file for package in metadata.distributions() for file in package.files or () if "licenses" in file.parts]
+    return [Path(str(file.locate())).read_text(encoding="utf-8", errors="replace") for file in sorted(files)]
+
+
+def fill(texts: Path) -> None:
+    """Write the texts that the lab shows: a file, and a folder of many."""
+    shutil.copy(ROOT / "README.md", texts / "notes.txt")
+    folder = texts / "licences"
+    folder.mkdir()
+    for number, words in enumerate(licences(), 1):
+        (folder / f"{number:03}.txt").write_text(words, encoding="utf-8")
 
 
 def main() -> None:
     os.environ.pop("NO_COLOR", None)
     os.environ |= {"COLORTERM": "truecolor", "TERM": "xterm-256color", "HOME": str(HOME), "LLMLAB_HOME": str(HOME / "runs")}
     texts = HOME / "texts"
-    shutil.rmtree(HOME, ignore_errors=True)
-    texts.mkdir(parents=True)
-    shutil.copy(ROOT / "README.md", texts / "notes.txt")
-    os.chdir(texts)
-    try:
-        name, svg = ("screenshot", asyncio.run(picture())) if "--picture" in sys.argv else ("tour", asyncio.run(recording()))
-    finally:
-        shutil.rmtree(HOME)
-    path = ROOT / "screens" / f"{name}.svg"
-    path.write_text(svg, encoding="utf-8")
-    print(f"{path}: {path.stat().st_size:,} bytes")
+    names = ["tour"]
+    if "--picture" in sys.argv:
+        names = sys.argv[sys.argv.index("--picture") + 1 :] or list(PICTURES)
+    for name in names:
+        shutil.rmtree(HOME, ignore_errors=True)
+        texts.mkdir(parents=True)
+        fill(texts)
+        os.chdir(texts)
+        try:
+            svg = asyncio.run(recording() if name == "tour" else picture(name))
+        finally:
+            shutil.rmtree(HOME)
+        path = ROOT / "screens" / f"{name}.svg"
+        path.write_text(svg, encoding="utf-8")
+        print(f"{path}: {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
