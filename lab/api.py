@@ -24,6 +24,7 @@ from lab.inspect.model_cache import OpenModel, load_open_model
 from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import open_run
+from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
 from models.config import SamplingSettings
@@ -40,12 +41,13 @@ def train(text: str, **settings: Any) -> Run:
     """Train a new run on a text's path, or a built-in text, in a process of its own; return the run when it has ended.
 
     Raises:
-        UserError: if it cannot be made or started, or fails. Ctrl-C ends the waiting, not the training.
+        UserError: if it cannot be made or started, fails, or is renamed or deleted meanwhile. Ctrl-C ends the waiting alone.
     """
     run = prepare_run(_checked(RunRequest, {"text": text, **settings}))
     start_trainer(run)
     while (phase := run.phase()) in (*ACTIVE, "not answering"):
         time.sleep(0.2)
+    refuse_if_gone(run, in_training=True)
     if phase not in ("finished", "stopped"):
         raise UserError(f"{run.name} {phase} at step {run.status().step}: {run.status().message}")
     return run

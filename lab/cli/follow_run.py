@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from lab.analysis.run_sentence import against_expectation, stopped_sentence
-from lab.cli.command_registry import FAILED, INTERRUPTED
+from lab.cli.command_registry import FAILED, INTERRUPTED, complain
 from lab.cli.output import own_sequences, redraws
 from lab.core import number_format
+from lab.core.errors import UserError
 from lab.core.visible_text import visible
+from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_control import trainer_lock_is_held
 from lab.runs.run_folder import ACTIVE, Run, unresponsive_reason
 from lab.runs.run_history import LossHistory
@@ -166,6 +168,11 @@ def report_end(run: Run) -> int:
     """Report the end of the training in one sentence; on stderr and with exit code 1 if it failed."""
     phase, status = run.phase(), run.status()
     name = shlex.quote(run.name)
+    try:
+        refuse_if_gone(run, in_training=True)
+    except UserError as error:
+        complain(str(error))
+        return FAILED
     if phase == "finished":
         words = (
             f"{run.name} finished: {status.step} steps in {number_format.duration(status.seconds)}{describe_result(run, status)}"

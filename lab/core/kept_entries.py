@@ -8,7 +8,7 @@ import msgspec
 
 from lab.core.atomic_io import LOCK_TIMEOUT, folder_lock, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import LARGEST_CONFIG, read_json
+from lab.core.safe_open import LARGEST_CONFIG, make_private_folder, read_json
 from lab.core.visible_text import quoted
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class KeptEntries(Generic[T]):
     def keep(self, home: Path, entry: T, what: str, timeout: float = LOCK_TIMEOUT) -> None:
         """Add an entry once no other process writes the file. `what` it is tells the UserError if the system refuses."""
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(home)
             with folder_lock(home, timeout):
                 kept: Any = [*self.known(home), entry]
                 kept = kept if self._is_list else list(dict(kept).items())

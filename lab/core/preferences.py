@@ -14,6 +14,7 @@ import msgspec
 
 from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
+from lab.core.safe_open import decode_json, make_private_folder, read_regular
 from models.config import SamplingSettings
 
 AnimationSpeed = Literal["off", "slow", "normal", "fast"]
@@ -73,8 +74,6 @@ def read_preferences(home: Path) -> tuple[Preferences, str]:
     path = preferences_path(home)
     if not os.path.exists(path):
         return Preferences(), ""
-    from lab.core.safe_open import decode_json, read_regular
-
     try:
         return decode_json(path, read_regular(path, LARGEST_PREFERENCES, follow=True), Preferences), ""
     except DamagedFileError as error:
@@ -102,7 +101,7 @@ def write_preferences(home: Path, tell: Callable[[str], None] = lambda _: None, 
 def preferences_lock(home: Path) -> Iterator[None]:
     """Lock of the file of preferences, to read, change and replace them. Its folder is made if it is missing."""
     with suppress(OSError):  # writing says what is wrong
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(home)
     with folder_lock(preferences_path(home).resolve().parent):
         yield
 

@@ -109,6 +109,13 @@ def run_folder_mode(home: Path) -> int:
     return 0o777 if home.stat().st_mode & stat.S_ISGID else 0o700
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, each its owner's alone. Raises OSError as the system says."""
+    if not folder.parent.exists():
+        make_private_folder(folder.parent)
+    folder.mkdir(0o700, exist_ok=True)
+
+
 def is_real_folder(path: str | Path) -> bool:
     """True for a folder that is no link, so that its files lie in the run."""
     try:

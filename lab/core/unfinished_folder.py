@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab.core.safe_open import is_real_folder, run_folder_mode
+from lab.core.safe_open import is_real_folder, make_private_folder, run_folder_mode
 
 UNTOUCHED = 24 * 3600.0
 """Seconds after which what another container of this host left untouched is abandoned: its processes are not seen from here."""
@@ -58,7 +58,7 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
     Such folders of processes that were killed on this machine are removed.
     """
     made_home = not home.exists()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(home)
     for earlier in home.glob(".preparing-*"):
         if is_abandoned(earlier, earlier.name.removeprefix(".preparing-")):
             shutil.rmtree(earlier, ignore_errors=True)

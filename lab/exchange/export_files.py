@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, write_export
 from lab.core.errors import UserError
-from lab.core.safe_open import refuse_link
+from lab.core.safe_open import make_private_folder, refuse_link
 from lab.views.blocks import ModelFacts, View
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def make_exports_folder(home: Path) -> Path:
     folder = home / "exports"
     refuse_link(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise os_error_in_words(error, f"make the folder {folder}") from error
     return folder

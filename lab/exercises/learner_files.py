@@ -9,7 +9,7 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.errors import UserError
-from lab.core.safe_open import read_regular, refuse_link
+from lab.core.safe_open import make_private_folder, read_regular, refuse_link
 from lab.exercises.exercise import NAMES, words_of
 from lab.lessons.learner_progress import learner_folder
 from lab.runs.home_folder import home
@@ -34,7 +34,7 @@ def begin(folder: Path, name: str) -> Path:
     refuse_link(folder.parent)
     refuse_link(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         if not os.path.lexists(file):
             write_atomic(file, words_of(name).template.encode())
         read_regular(file, LARGEST_FILE)

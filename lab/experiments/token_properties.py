@@ -3,6 +3,7 @@
 The text of a token is its bytes decoded alone, so that a character that is spread over several tokens counts as no letter.
 """
 
+import math
 import string
 from collections.abc import Callable, Sequence
 
@@ -10,7 +11,9 @@ import numpy as np
 import regex
 
 from lab.core.errors import UserError
+from lab.core.number_format import whole
 from lab.experiments.experiment_context import Ids
+from models.check import check
 from models.tokenizers.tokenizer import Tokenizer
 
 NONE = -1
@@ -21,8 +24,10 @@ LONGEST_WORD = 8
 """Letters from which on words count as one class."""
 LINE_PARTS, LINE_PART = 6, 10
 """Classes of the position in a line, and characters of each; the last one has all further ones."""
-PATTERN_SECONDS = 1.0
-"""Longest time that a typed pattern may take in all windows."""
+LONGEST_PATTERN, MOST_REPEATS, PATTERN_SECONDS = 500, 10_000, 1.0
+"""Of a typed pattern: its characters, the product of the numbers of times that it must repeat things, which the package `regex`
+writes out in memory, and the longest time in all windows."""
+_LEAST_TIMES = regex.compile(r"\{(\d+)")
 
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Property = Callable[[Sequence[str]], list[int]]
@@ -119,20 +124,32 @@ def _two_back(ids: Ids, tokenizer: Tokenizer) -> tuple[Labels, list[str]]:
     return found, [tokenizer.label(int(id_)) for id_ in kept]
 
 
-def _matched(texts: Sequence[Sequence[str]], pattern: str) -> Labels:
-    """1 for each token of which a character is in a match of the regular expression, else 0."""
+def compiled(pattern: str) -> "regex.Pattern[str]":
+    """The regular expression that a user has typed. Raises UserError in a sentence that does not repeat it."""
     if not pattern:
         raise UserError("Type a regular expression, such as \\d+ for digits.")
-    found = np.zeros((len(texts), len(texts[0])), dtype=np.int64)
+    if len(pattern) > LONGEST_PATTERN:
+        raise UserError(f"The pattern has {whole(len(pattern))} characters; type one of at most {LONGEST_PATTERN}.")
+    if math.prod(max(1, int(times)) for times in _LEAST_TIMES.findall(pattern)) > MOST_REPEATS:
+        raise UserError(f"The pattern repeats things more than {whole(MOST_REPEATS)} times; type a smaller number in braces.")
     try:
-        compiled = regex.compile(pattern)
+        return regex.compile(pattern)
+    except RecursionError as error:
+        raise UserError("The pattern is nested too deeply; type a simpler one.") from error
+    except (regex.error, ValueError) as error:  # ValueError: flags that exclude each other
+        raise UserError(f"The pattern is no regular expression: {error}.") from error
+
+
+def _matched(texts: Sequence[Sequence[str]], pattern: str) -> Labels:
+    """1 for each token of which a character is in a match of the regular expression, else 0."""
+    expression, found = compiled(pattern), np.zeros((len(texts), len(texts[0])), dtype=np.int64)
+    try:
         for row, pieces in enumerate(texts):
             ends = np.cumsum([len(piece) for piece in pieces])
-            for match in compiled.finditer("".join(pieces), timeout=PATTERN_SECONDS / len(texts)):
+            for match in expression.finditer("".join(pieces), timeout=PATTERN_SECONDS / len(texts)):
                 first, last = np.searchsorted(ends, [match.start(), match.end() - 1], side="right")
                 found[row, first : last + 1] |= match.end() > match.start()
-    except regex.error as error:
-        raise UserError(f"{pattern!r} is no regular expression: {error}.") from error
-    except TimeoutError as error:
-        raise UserError(f"The pattern {pattern!r} takes too long on this text; try a simpler one.") from error
+            check()
+    except (TimeoutError, MemoryError) as error:  # MemoryError: `regex` has a bound of its own on what a search remembers
+        raise UserError("The pattern takes too long on this text; type a simpler one.") from error
     return found

@@ -11,7 +11,7 @@ import msgspec
 
 from lab.core.atomic_io import folder_lock, os_error_in_words, write_atomic
 from lab.core.errors import UserError
-from lab.core.safe_open import JSON_ERRORS, read_regular
+from lab.core.safe_open import JSON_ERRORS, make_private_folder, read_regular
 
 PROMPTS_KEPT = 200
 CHARACTERS_KEPT = 200_000
@@ -109,7 +109,7 @@ def rename_last_prompt(home: Path, before: str, now: str) -> None:
 def _history_lock(home: Path) -> Iterator[None]:
     """Lock of the file of prompts, whose folder is made if it is not there."""
     with suppress(OSError):  # reading or writing says what is wrong
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(home)
     with folder_lock(history_path(home).resolve().parent):
         yield
 

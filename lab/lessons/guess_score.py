@@ -11,7 +11,7 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, write_all
 from lab.core.errors import DamagedFileError
 from lab.core.number_format import fixed, whole
-from lab.core.safe_open import JSON_ERRORS, open_to_append, read_regular
+from lab.core.safe_open import JSON_ERRORS, make_private_folder, open_to_append, read_regular
 from lab.lessons.learner_progress import learner_folder
 
 LARGEST_PREDICTIONS = 16 << 20
@@ -156,7 +156,7 @@ def record_prediction(home: Path, prediction: LearnerPrediction) -> None:
     # A line that a crash has cut is ended first, so that it does not take this one with it.
     line = b"\n" * _is_cut(path) + msgspec.json.encode(_within_bounds(prediction)) + b"\n"
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         descriptor = open_to_append(path)
         try:
             write_all(descriptor, line)

@@ -16,7 +16,7 @@ import msgspec
 from lab.core.atomic_io import append_whole, folder_lock, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
 from lab.core.number_format import date_and_time
-from lab.core.safe_open import open_to_append, read_regular
+from lab.core.safe_open import make_private_folder, open_to_append, read_regular
 from lab.core.visible_text import visible
 from lab.lessons.learner_progress import learner_folder
 
@@ -54,7 +54,7 @@ def prepare_notes(home: Path) -> Path:
     """
     path = notes_path(home)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         with folder_lock(path.parent):
             if not os.path.lexists(path) and (earlier := _earlier_notes(home)):
                 write_atomic(path, "\n".join(earlier).encode("utf-8", "replace"))

@@ -8,7 +8,7 @@ import msgspec
 
 from lab.core.atomic_io import folder_lock, keep_damaged, os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import decode_json, read_regular
+from lab.core.safe_open import decode_json, make_private_folder, read_regular
 
 LARGEST_PROGRESS = 1 << 18
 MOST_STEPS = 1000
@@ -88,7 +88,7 @@ def write_progress(home: Path, progress: Progress, lesson: str, tell: Callable[[
     """
     path = progress_path(home)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         with folder_lock(path.parent):
             kept, problem = read_progress(home)
             if problem:

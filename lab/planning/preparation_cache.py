@@ -21,7 +21,15 @@ import numpy as np
 
 from lab.core.atomic_io import replace_atomic
 from lab.core.errors import UserError
-from lab.core.safe_open import JSON_ERRORS, LARGEST_TOKENIZER, is_real_folder, open_regular, open_to_replace, read_regular
+from lab.core.safe_open import (
+    JSON_ERRORS,
+    LARGEST_TOKENIZER,
+    is_real_folder,
+    make_private_folder,
+    open_regular,
+    open_to_replace,
+    read_regular,
+)
 from lab.core.unfinished_folder import remove_abandoned_files
 from lab.data.corpus import CorpusSize
 from lab.data.token_file import TokenFileFacts, token_dtype
@@ -169,10 +177,8 @@ class PreparationCache:
     def _make_room(self, size: int) -> bool:
         """Make the folder, and remove leftovers and the files unused for longest, until `size` more bytes fit. False if they
         never will. An entry of which one of two files is gone is not used."""
-        if not self.folder.parent.is_dir():
-            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
-            self.folder.mkdir(mode=0o700)
+            make_private_folder(self.folder)
         if not self._is_ours():
             return False
         remove_abandoned_files(self.folder)

@@ -37,8 +37,8 @@ def check_new_name(run: Run, name: str) -> str:
     return name
 
 
-def refuse_if_gone(run: Run) -> None:
-    """Check that the run is still there. Raises UserError if it was renamed or deleted meanwhile.
+def refuse_if_gone(run: Run, *, in_training: bool = False) -> None:
+    """Check that the run is still there. Raises UserError if it was renamed or deleted meanwhile, or while it was trained.
 
     The folder that its lock may have made anew is then removed.
     """
@@ -48,7 +48,8 @@ def refuse_if_gone(run: Run) -> None:
         if os.listdir(run.path) == [run.lock_path.name]:
             run.lock_path.unlink()
             run.path.rmdir()
-    raise UserError(f"There is no run called {run.name} any more: it was renamed or deleted.")
+    after = " while it trained, which ends its trainer; if it was renamed, `llmlab resume NEW-NAME` resumes it"
+    raise UserError(f"There is no run called {run.name} any more: it was renamed or deleted{after if in_training else ''}.")
 
 
 def refuse_to_change(run: Run) -> None:

@@ -25,7 +25,7 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
-from lab.core.safe_open import JSON_ERRORS, LARGEST_CONFIG, LARGEST_STATUS
+from lab.core.safe_open import JSON_ERRORS, LARGEST_CONFIG, LARGEST_STATUS, make_private_folder
 from lab.core.visible_text import quoted, visible
 from lab.runs.home_folder import BUNDLED, CONTACT, check_name
 from lab.runs.run_folder import ACTIVE
@@ -259,7 +259,7 @@ class RunMirror:
             if size and not contents:
                 self.left_out[path] = "cannot be read"
                 continue
-            here.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(here.parent)
             if start:
                 with here.open("ab") as file:
                     file.write(contents)

@@ -31,7 +31,7 @@ from lab.core.atomic_io import os_error_in_words
 from lab.core.child_process import DetachedProcess, torch_environment
 from lab.core.errors import UserError, name_error
 from lab.core.machine import cores
-from lab.core.safe_open import is_real_folder, refuse_link, run_folder_mode
+from lab.core.safe_open import is_real_folder, make_private_folder, refuse_link, run_folder_mode
 from lab.core.unfinished_folder import owner
 from lab.runs.metrics_log import LineReader, LineWriter, last_line
 from lab.runs.rename_delete import DELETED_PREFIX
@@ -230,7 +230,7 @@ class Job:
 
     def make(self) -> None:
         """Make the folder. Raises: UserError if a link has its name; OSError as the system says."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.home)
         for folder in (self.path.parent, self.path):
             refuse_link(folder)
             folder.mkdir(run_folder_mode(self.home), exist_ok=True)

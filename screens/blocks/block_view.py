@@ -124,6 +124,14 @@ class BlockView(BlockPieceView):
         self._followed, self._followed_line = followed, self.laid.spot(followed).line if followed is not None else 0
         self._tell()
 
+    def clear(self) -> None:
+        """Take the view away, with its cursor."""
+        self.view = self.cursor = self._clicked = self._followed = None
+        self.laid, self._strips, self.top, self.left = Page([], 1), {}, 0, 0
+        self.wait(False)
+        self.set_extent(0, 0)
+        self._tell()
+
     def stand_beside(self, view: View | None) -> None:
         """Lay out like `view`, which is beside this one; None lays out this one alone."""
         if view is not self.beside:

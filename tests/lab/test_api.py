@@ -1,5 +1,6 @@
 """The lab from Python: what its functions give is what the commands give."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ def test_a_run_is_trained_and_opened(home: Path, tmp_path: Path, forked_trainers
         train(str(text), name="first", steps=3, **SMALL)
     with pytest.raises(UserError, match="nowhere"):
         open_model("nowhere")
+
+
+def test_a_run_that_is_deleted_while_it_trains_is_no_result(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The big dog ran fast. " * 200)
+    monkeypatch.setattr("lab.api.start_trainer", lambda run: shutil.rmtree(run.path))
+    with pytest.raises(UserError, match="no run called first any more: it was renamed or deleted while it trained"):
+        train(str(text), name="first", steps=3, **SMALL)
 
 
 @pytest.mark.parametrize(

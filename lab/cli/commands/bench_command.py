@@ -15,6 +15,7 @@ import click
 from lab.cli.output import passing_line, table, write_json
 from lab.core.atomic_io import os_error_in_words
 from lab.core.number_format import duration, significant
+from lab.core.safe_open import make_private_folder
 from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _rows(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress
     from lab.bench.bench_suite import BenchSuite
 
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_folder(home)
     except OSError as error:
         raise os_error_in_words(error, f"keep what is measured in {home}") from error
     if gpu:

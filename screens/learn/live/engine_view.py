@@ -31,7 +31,7 @@ class EngineView(ViewWidget):
         """Words before the view's title, such as the title of the step that it belongs to."""
         self._is_answered = False
         self._is_refused = False
-        """True while the newest question has no answer but a sentence: what is shown is of an older one."""
+        """True while the newest question has no answer but a sentence; what was shown of an older one is gone."""
         self.begins_at_head = True
         """True where the next answer is shown from its head, wherever its chosen row is."""
         self._words = ""
@@ -92,6 +92,7 @@ class EngineView(ViewWidget):
     def _refused(self, refused: Refused) -> None:
         self._is_answered = self._is_refused = True
         self.weights_step = None
+        self.view.clear()  # its figures would stand as the answer
         self.say(refused.sentence, error=True)
 
     @on(BlockView.SpotChanged)

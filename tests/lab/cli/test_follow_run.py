@@ -18,7 +18,9 @@ import msgspec
 import pytest
 
 from lab.cli.follow_run import FollowedRun, follow, report_end
+from lab.cli.trainer_answer import wait_until
 from lab.core.atomic_io import write_atomic
+from lab.core.errors import UserError
 from lab.core.safetensors_file import write_tensors
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_control import take_commands
@@ -132,6 +134,38 @@ def test_failure_and_death_are_told_on_stderr(run: Run, capsys: pytest.CaptureFi
     assert out == ""
     assert "died at step 9" in err
     assert "llmlab resume tale" in err
+
+
+def test_a_run_that_is_renamed_or_deleted_while_it_trains_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(run) as trainer:
+        trainer.say("training", 9)
+        run.path.rename(run.path.with_name("other"))
+    assert follow(run, quiet=True) == 1
+    out, err = capsys.readouterr()
+    gone = "There is no run called tale any more: it was renamed or deleted while it trained, which ends its trainer;"
+    assert (out, err.startswith(f"llmlab: {gone} if it was renamed,")) == ("", True)
+    with pytest.raises(UserError, match=gone):
+        wait_until(run, "stopped")
+
+
+def test_a_command_says_what_it_waits_for(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.cli.trainer_answer.SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("lab.cli.trainer_answer.ANSWER_SECONDS", 0.3)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        with owned(run) as trainer:
+            trainer.status = msgspec.structs.replace(trainer.status, pid=process.pid)
+            trainer.say("training", 9)
+            halted = f"is halted: `kill -CONT {process.pid}` resumes it"
+            for number, words in ((signal.SIGSTOP, halted), (signal.SIGCONT, "finishes what it is at first")):
+                process.send_signal(number)
+                os.waitpid(process.pid, os.WUNTRACED | os.WCONTINUED)
+                with pytest.raises(UserError, match="has not responded for 0 s"):
+                    wait_until(run, "stopped")
+                assert capsys.readouterr().err.count(words) == 1
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_after_a_kill_the_step_of_the_checkpoint_is_told(run: Run, llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,9 +108,17 @@ def test_a_pattern_marks_the_tokens_of_its_matches_and_a_wrong_or_slow_one_is_re
     tokenizer = Tokenizer.bytes_()
     ids = np.array([tokenizer.encode("a12 b3, ")])
     assert labels("pattern", ids, tokenizer, r"\d+")[0].tolist() == [[0, 1, 1, 0, 0, 1, 0, 0]]
-    for pattern, words in (("(", "no regular expression"), ("", "Type a regular expression")):
-        with pytest.raises(UserError, match=words):
+    for pattern, words in (
+        ("(", "no regular expression: missing"),
+        ("", "Type a regular expression"),
+        ("(?a)(?u)x", "no regular expression: ASCII"),
+        ("a" * 501, "has 501 characters; type one of at most 500"),
+        ("(" * 500, "nested too deeply"),
+        ("(?:a{100}b){1000}", "repeats things more than 10,000 times"),
+    ):
+        with pytest.raises(UserError, match=words) as refused:
             labels("pattern", ids, tokenizer, pattern)
+        assert len(str(refused.value)) < 100, "a long pattern is not repeated"
     slow = np.array([tokenizer.encode("a" * 64 + "!")])
     with pytest.raises(UserError, match="takes too long"):
         labels("pattern", slow, tokenizer, "(a|aa)+$")

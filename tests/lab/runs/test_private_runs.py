@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab.cli import command_registry
+from lab.exercises.exercise import NAMES
+from lab.exercises.learner_files import begin
 from lab.inspect.prompt_history import remember
 from lab.runs import find_runs
 from lab.runs.run_control import send_command
@@ -61,6 +63,9 @@ def test_a_run_from_before_keeps_its_readers(tiny_run: TinyRun, train_here: Trai
 def test_a_home_that_the_lab_makes_is_its_owner_s_alone(tmp_path: Path) -> None:
     remember(tmp_path / "new", "secret")
     assert modes(tmp_path / "new") == {".": "0o700", "prompts.jsonl": "0o600"}
+    file = begin(tmp_path / "other" / ".learn" / "write", NAMES[0])
+    folders = {".": "0o700", ".learn": "0o700", ".learn/write": "0o700"}
+    assert modes(tmp_path / "other") == folders | {f".learn/write/{file.name}": "0o600"}, "also those above the one that is named"
 
 
 def main(arguments: list[str]) -> int:

@@ -61,6 +61,7 @@ prompt: The big dog ran
 """
 
 
+TYPED = "# Typed\n\n```live experiment\nname: encode_and_decode\ntyped: text = ab\n```\n"
 SEGMENTS = ValidationSegments(((50, 65),), 60, "")
 
 
@@ -76,8 +77,8 @@ def app(tiny: TinyRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
     )
     data = msgspec.structs.replace(tiny.run.config.data, tokens=100, split=50, val_bytes=200, evaluated=SEGMENTS)
     (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(tiny.run.config, data=data)))
-    lesson = parse_lesson(Path("01-live.md"), LESSON)
-    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: ([lesson], []))
+    lessons = [parse_lesson(Path("01-live.md"), LESSON), parse_lesson(Path("02-typed.md"), TYPED)]
+    monkeypatch.setattr("screens.learn.lessons_page.lessons_and_problems", lambda: (lessons, []))
     return learn_app(InProcessEngine, run="tiny")
 
 
@@ -193,6 +194,21 @@ async def test_each_computes_and_answers_its_keys(app: LabApp, tiny: TinyRun, un
         await until(pilot, lambda: f"(total variation distance {near:.2f})" in status.left)
         even = sum(abs(1 / len(ids) - share) for share in pattern) / 2
         assert f"for an even row it would be {100 * even:.0f}%." in status.left
+
+
+async def test_where_what_is_typed_is_refused_no_older_figures_stand_under_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await lessons_page(pilot, until)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: page.reader.is_settled and page.reader.query(BlockView))
+        view = page.reader.query_one(BlockView)
+        assert view.extent[0]
+        await pilot.press("e", "ctrl+u")
+        status = pilot.app.screen.query_one("#lesson-status", StatusLine)
+        await until(pilot, lambda: "The text to encode is empty" in status.left)
+        assert (view.view, view.extent[0], str(view.border_title)) == (None, 0, "")
+        await pilot.press("c")
+        await until(pilot, lambda: view.view is not None and "“c”" in view.view.sentence + str(view.view.blocks))
 
 
 @pytest.mark.parametrize(("number", "text"), [(-0.29414, "-0.2941"), (0.00001, "0.00001"), (1234567.0, "1235000"), (-0.0, "0")])
