@@ -15,6 +15,9 @@ from importlib import import_module
 from types import FrameType, ModuleType
 from typing import Any
 
+COMPLETION = "_LLMLAB_COMPLETE"
+"""Environment variable by which a shell asks click for its script, and then for completions."""
+
 
 def main() -> int:
     """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
@@ -47,7 +50,9 @@ def _main(arguments: list[str]) -> int:
         if not {"-h", "--help", "--version"} & set(arguments):
             print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
             return 2
-    if arguments:
+    if completes := COMPLETION in os.environ:  # a shell asks, which gives no arguments
+        import_module("lab.cli.completion")
+    if arguments or completes:
         from lab.cli.command_registry import run
 
         return run(arguments)

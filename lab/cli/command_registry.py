@@ -86,6 +86,9 @@ def llmlab() -> None:
 
     Without a command it opens the lab: choose a text, train a GPT-2 on it, step through its forward pass. The commands do the
     same without a screen. RUN is the name of a run, the path of its folder, or `demo`, a model that ships with the lab.
+
+    Tab completes commands, options, runs and files after `eval "$(_LLMLAB_COMPLETE=bash_source llmlab)"`; in zsh and fish
+    with zsh_source and fish_source.
     """
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, load_prompt, option, sampling_options
 from lab.cli.output import write_raw
 from lab.core.errors import UserError
@@ -27,7 +28,7 @@ BYTES_OF_TOKEN = 40
 
 
 @click.command(short_help="Generate text from a prompt.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt. [default: the run's first prompt]")
 @option("-n", "--tokens", default=200, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate.")
 @sampling_options

@@ -4,11 +4,12 @@ import shlex
 
 import click
 
+from lab.cli.completion import FILE
 from lab.core.number_format import count
 
 
 @click.command("import", short_help="Make a run of GPT-2's weights.")
-@click.argument("model")
+@click.argument("model", type=FILE)
 @click.option("--name", metavar="RUN", help="Name of the run. [default: that of the model]")
 @click.option(
     "--convert-pickle",

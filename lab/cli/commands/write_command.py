@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from lab.cli.command_registry import FAILED, Within
+from lab.cli.completion import FILE, RUN
 from lab.cli.output import table, wrapped, write_json
 from lab.core.errors import UserError
 from lab.core.limits import Limit
@@ -28,15 +29,16 @@ SECONDS = Within(Limit(0.1, 3600), whole=False)
     "source",
     is_flag=False,
     flag_value="",
+    type=FILE,
     metavar="[FILE]",
     help="Check yours of exercise N, or FILE; a folder with --all.",
 )
 @click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all its files; a table.")
 @click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
 @click.option("--use", is_flag=True, help="Put what passes into a model: its logits beside the lab's, its training, a text.")
-@click.option("--export", "target", metavar="FILE", help="Write one file of what passes, my_gpt.py; numbered if it exists.")
+@click.option("--export", "target", type=FILE, help="Write one file of what passes, my_gpt.py; numbered if it exists.")
 @click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
-@click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
+@click.option("--run", "run_name", default="demo", type=RUN, help="Model whose weights it is checked on. [default: demo]")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt whose numbers it is checked on. [default: the run's first prompt]")
 @click.option("--seconds", type=SECONDS, metavar="S", help="Processor time that a check may take. [default: 2]")
 @click.option("--json", "as_json", is_flag=True, help="Print the results of checks as JSON.")
