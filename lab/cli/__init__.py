@@ -15,12 +15,17 @@ from importlib import import_module
 from types import FrameType, ModuleType
 from typing import Any
 
+from models.installation import NOT_ON_WINDOWS
+
 COMPLETION = "_LLMLAB_COMPLETE"
 """Environment variable by which a shell asks click for its script, and then for completions."""
 
 
 def main() -> int:
     """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
+    if sys.platform == "win32":
+        print(f"llmlab: {NOT_ON_WINDOWS}", file=sys.stderr)
+        return 2
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)

@@ -259,3 +259,19 @@ def test_memory_that_runs_out_is_one_sentence(llmlab: Call, monkeypatch: pytest.
     done = llmlab("runs")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "Memory ran out" in done.err
+
+
+def test_windows_is_told_of_wsl_before_what_it_has_not_is_imported() -> None:
+    program = """
+import sys
+sys.platform = "win32"
+import lab.cli
+assert lab.cli.main() == 2
+try:
+    import lab.api
+except ImportError as error:
+    assert "WSL" in str(error)
+assert "fcntl" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n"), "WSL" in done.stderr) == (0, 1, True), done.stderr
