@@ -37,11 +37,11 @@ BYTES_OF_TOKEN = 40
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
-    help="Precision of the weights as they are read for each token; that of `llmlab train` is of products, and its weights stay "
-    "fp32. fp32: the model's own logits. bf16: weights and logits are rounded to 8 bits, so that another token may be chosen where "
-    "two are nearly equal; half the bytes for each token, quicker for a large model, several times slower for a small one on a CPU. "
-    "auto: behind the prompt, for one text, of a model of more than 4M weights on a CPU, the quickest of fp32, fp16 and bf16 in a "
-    "trial of a few tokens, whose distributions are within 0.005 nats (KL) of fp32's; else fp32.",
+    help="Precision of the weights as each token reads them; that of `llmlab train` is of products, and its weights stay fp32. "
+    "fp32: the model's own logits. bf16: weights and logits are rounded to 8 bits, so that another token may be chosen where two "
+    "are nearly equal; half the bytes for each token: quicker for a large model, several times slower for a small one on a CPU. "
+    "auto: behind the prompt, for one text, of a model of more than 4M weights on a CPU, the quickest of fp32, fp16 and bf16 in "
+    "a trial of a few tokens, whose distributions are within 0.005 nats (KL) of fp32's; else fp32.",
 )
 @option(
     "--device",
