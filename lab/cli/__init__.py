@@ -55,6 +55,11 @@ def _main(arguments: list[str]) -> int:
         if not {"-h", "--help", "--version"} & set(arguments):
             print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
             return 2
+    from lab.core.config_file import UNICODE, read_config
+    from lab.runs.home_folder import home
+
+    if (signs := read_config(home()).settings.get("unicode")) is not None:
+        os.environ.setdefault(UNICODE, str(int(signs)))
     if completes := COMPLETION in os.environ:  # a shell asks, which gives no arguments
         import_module("lab.cli.completion")
     if arguments or completes:
@@ -72,6 +77,11 @@ def import_lab() -> ModuleType:
     """`screens.app`, imported without looking for garbage, of which there is none; its first paint ends that."""
     gc.disable()
     return import_module("screens.app")
+
+
+def own_settings() -> Any:
+    """The rows of all settings, and the problems of the user's file: keys are known to the screens."""
+    return import_module("screens.own_keys").settings_table()
 
 
 def open_lab_on(mirror: Any) -> int:

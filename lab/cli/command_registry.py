@@ -43,6 +43,7 @@ COMMANDS = (
     "params",
     "cache",
     "notes",
+    "config",
     "serve",
     "bench",
 )
