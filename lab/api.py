@@ -12,9 +12,15 @@ Mistakes raise `lab.core.errors.UserError`, with a sentence. Imports `models`, `
 `lab.training` and `lab.inspect`.
 """
 
+import sys
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from models.installation import NOT_ON_WINDOWS
+
+if sys.platform == "win32":  # before what it has not, such as fcntl, is imported
+    raise ImportError(NOT_ON_WINDOWS)
 
 import msgspec
 

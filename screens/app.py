@@ -18,6 +18,7 @@ from textual.driver import Driver
 from textual.reactive import Reactive
 from textual.screen import Screen
 
+from lab.core.config_file import read_config
 from lab.core.errors import UserError
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.core.unfinished_folder import remove_abandoned
@@ -33,7 +34,7 @@ from screens.end_notices import ends_of_runs, going_on, jobs_under_way, terminal
 from screens.messages import ActOnRun, Arrived, CompareRuns, FineTune, ModeChosen, OpenState, RunsChanged
 from screens.terminal.terminal_cells import forget_cells
 from screens.terminal.terminal_driver import KeyQueue, adapt_input, all_handled, write_to_stdout
-from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, write_beside
+from screens.terminal.textual_internals import adapt_textual, begin_with_theme, keep_parsed_styles, own_keys, write_beside
 from screens.widgets.top_bars import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
@@ -125,10 +126,13 @@ class LabApp(AppState):
         # Read the preferences, and begin with the kept theme where it is legible: the first paint has it.
         preferences, self._preferences_problem = read_preferences(home())
         self.set_reactive(LabApp.preferences, preferences)
-        use_language(asked_language(os.environ) or preferences.language)
+        self._config = config = read_config(home())
+        own_keys.clear()
+        use_language(asked_language(os.environ) or config.settings.get("language", preferences.language))
         self.set_reactive(LabApp.language, language())
-        chosen = self.available_themes.get(preferences.theme)
-        name = preferences.theme if chosen is not None and is_legible(chosen, self) else default_theme(self)
+        wanted = config.settings.get("theme", preferences.theme)
+        chosen = self.available_themes.get(wanted)
+        name = wanted if chosen is not None and is_legible(chosen, self) else default_theme(self)
         if name != self.theme:
             begin_with_theme(self, name)
 
@@ -163,12 +167,13 @@ class LabApp(AppState):
             gc.enable()
             gc.set_threshold(*RARE_COLLECTIONS)
         self.take_styles("lab.tcss")
-        if self._preferences_problem:
-            self.notify(self._preferences_problem, severity="warning", markup=False)
+        for problem in filter(None, (self._preferences_problem, *self._config.problems)):
+            self.notify(problem, severity="warning", markup=False)
+        self.set_keymap(self._config.keys)  # as they stand, until all bindings are known
         self.read_runs()
         self.set_timer(SECONDS_OF_PATIENCE, self._keys.open)
         self.set_interval(SECONDS_BETWEEN_READINGS, self.read_runs)
-        if self._preload:
+        if self._preload or self._config.text:
             self.set_timer(SECONDS_UNTIL_IDLE, self._import_screens)
 
     @work(thread=True, group="import", exclusive=True, exit_on_error=True)
@@ -178,8 +183,22 @@ class LabApp(AppState):
             import_module(f"screens.{mode}.{mode}_screen")
         for module in LATER_IMPORTS:
             import_module(module)
+        if self._config.text:
+            self.call_from_thread(self._check_keys)
         if self._warms_engine:
             self.call_from_thread(self._warm_engine)
+
+    def _check_keys(self) -> None:
+        """Use the user's own keys that can be used, and say which cannot, and which clash."""
+        from screens.action_index import all_actions
+        from screens.own_keys import checked
+
+        keymap, problems = checked(self._config)
+        own_keys.update(keymap)
+        all_actions.cache_clear()
+        self.set_keymap(keymap)
+        for problem in problems:
+            self.notify(problem, severity="warning", markup=False)
 
     def _warm_engine(self) -> None:
         from screens.engine_client import EngineWarmUp

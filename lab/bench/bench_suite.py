@@ -39,10 +39,11 @@ from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_S
 from lab.planning.device import default_threads, engine_threads, peak_flops, utilization
 from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
-from lab.runs.home_folder import demo, source_checkout
+from lab.runs.home_folder import demo
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
 from models.config import FIXED_VOCABULARY_SIZES, PRESETS, ModelConfig
+from models.installation import source_checkout
 from models.parameter_count import flops_per_token, training_bytes
 
 OWN_WORKER = "lab.bench.bench_worker"

@@ -32,9 +32,9 @@ import psutil  # type: ignore[import-untyped]
 from lab.core.errors import UserError
 from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
-from lab.runs.home_folder import source_checkout
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
+from models.installation import source_checkout
 
 
 def comparison(name: str) -> str:

@@ -15,9 +15,17 @@ from importlib import import_module
 from types import FrameType, ModuleType
 from typing import Any
 
+from models.installation import NOT_ON_WINDOWS
+
+COMPLETION = "_LLMLAB_COMPLETE"
+"""Environment variable by which a shell asks click for its script, and then for completions."""
+
 
 def main() -> int:
     """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
+    if sys.platform == "win32":
+        print(f"llmlab: {NOT_ON_WINDOWS}", file=sys.stderr)
+        return 2
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)
@@ -47,7 +55,14 @@ def _main(arguments: list[str]) -> int:
         if not {"-h", "--help", "--version"} & set(arguments):
             print("llmlab: the folder that you are in is no longer there; go to another one with cd.", file=sys.stderr)
             return 2
-    if arguments:
+    from lab.core.config_file import UNICODE, read_config
+    from lab.runs.home_folder import home
+
+    if (signs := read_config(home()).settings.get("unicode")) is not None:
+        os.environ.setdefault(UNICODE, str(int(signs)))
+    if completes := COMPLETION in os.environ:  # a shell asks, which gives no arguments
+        import_module("lab.cli.completion")
+    if arguments or completes:
         from lab.cli.command_registry import run
 
         return run(arguments)
@@ -62,6 +77,11 @@ def import_lab() -> ModuleType:
     """`screens.app`, imported without looking for garbage, of which there is none; its first paint ends that."""
     gc.disable()
     return import_module("screens.app")
+
+
+def own_settings() -> Any:
+    """The rows of all settings, and the problems of the user's file: keys are known to the screens."""
+    return import_module("screens.own_keys").settings_table()
 
 
 def open_lab_on(mirror: Any) -> int:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.output import make_terminals_visible
+from lab.core.errors import is_out_of_memory
 from lab.core.limits import Limit
+from lab.core.machine import memory_ran_out, no_room_for_torch
 from lab.core.visible_text import shortened
 
 FAILED = 1
@@ -41,6 +43,7 @@ COMMANDS = (
     "params",
     "cache",
     "notes",
+    "config",
     "serve",
     "bench",
 )
@@ -86,6 +89,9 @@ def llmlab() -> None:
 
     Without a command it opens the lab: choose a text, train a GPT-2 on it, step through its forward pass. The commands do the
     same without a screen. RUN is the name of a run, the path of its folder, or `demo`, a model that ships with the lab.
+
+    Tab completes commands, options, runs and files after `eval "$(_LLMLAB_COMPLETE=bash_source llmlab)"`; in zsh and fish
+    with zsh_source and fish_source.
     """
 
 
@@ -98,6 +104,7 @@ def complain(message: str) -> None:
 def run(arguments: list[str]) -> int:
     """Run a command and return the exit code. A user's mistake is one line on stderr; a bug keeps its traceback."""
     make_terminals_visible()
+    no_room = no_room_for_torch()  # known before it is needed: there would be no room to find it out
     try:
         result: Any = llmlab.main(arguments, prog_name="llmlab", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -116,10 +123,13 @@ def run(arguments: list[str]) -> int:
         complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
         return MISTAKE
     except Exception as error:
-        if not any((kind.__module__, kind.__name__) in MISTAKES for kind in type(error).__mro__):
+        if any((kind.__module__, kind.__name__) in MISTAKES for kind in type(error).__mro__):
+            complain(str(error))
+            return MISTAKE
+        if not is_out_of_memory(error) and not (no_room and isinstance(error, ImportError | SystemError)):
             raise
-        complain(str(error))
-        return MISTAKE
+        complain(no_room or memory_ran_out())
+        return FAILED
 
 
 if TYPE_CHECKING:

@@ -32,10 +32,12 @@ def told_weights(run: Run, checkpoint: str | None) -> str:
 
 def open_weights(run: Run, checkpoint: str | None) -> "OpenModel":
     """The run's model and tokenizer, with as many threads as it generates with. Warns as `told_weights`.
-    Raises UserError if there are no weights that can be read."""
+    Raises UserError if there are no weights that can be read, or PyTorch has no room."""
+    from lab.core.machine import cores, refuse_without_room_for_torch
+
+    refuse_without_room_for_torch()
     import torch
 
-    from lab.core.machine import cores
     from lab.inspect.model_cache import load_open_model
     from lab.planning.device import generation_threads
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 import msgspec
 
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.machine import refuse_without_room_for_torch
 from lab.core.safe_open import last_text_line, open_regular, open_to_append
 from lab.core.visible_text import shortened, visible
 
@@ -124,7 +125,9 @@ ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def torch_environment(threads: int | None) -> dict[str, str]:
-    """The user's environment with the variables that torch's libraries read when they load; what the user has set stays."""
+    """The user's environment with the variables that torch's libraries read when they load; what the user has set stays.
+    Raises UserError where they cannot load."""
+    refuse_without_room_for_torch()
     environment = dict(os.environ)
     if not any(name.startswith("MALLOC_") for name in environment):
         environment |= KEEP_FREED_MEMORY

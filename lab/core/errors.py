@@ -45,12 +45,9 @@ OUT_OF_MEMORY_MESSAGES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True if the error says that main memory or GPU memory ran out."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_MESSAGES)
+    """True if the error says that main memory or GPU memory ran out. Needs no torch, whose own error is a RuntimeError, too."""
+    is_said = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY_MESSAGES)
+    return is_said or isinstance(error, MemoryError)
 
 
 def free_memory(device: "torch.device") -> None:

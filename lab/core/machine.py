@@ -5,12 +5,16 @@ import itertools
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_
 
 ROOT = Path("/")
 """Parent of proc, sys and dev; tests put their own tree here."""
@@ -214,6 +218,43 @@ def available_memory() -> int:
     taken = int((_cgroup_limits("memory", "memory.current") or ["0"])[-1])
     cached = re.findall(r"^inactive_file (\d+)$", "\n".join(_cgroup_limits("memory", "memory.stat")[-1:]), re.MULTILINE)
     return int(min(psutil.virtual_memory().available, memory() - max(0, taken - sum(map(int, cached)))))
+
+
+BESIDE_LIBRARIES = 220_000_000
+"""Address space that Python with PyTorch takes beside PyTorch's own libraries to open the demo (2.12, CPU)."""
+WITHOUT_TORCH = "`llmlab runs`, `data`, `tokenize` and `params` need little"
+
+
+def no_room_for_torch() -> str:
+    """The sentence for a shell whose limit on memory (`ulimit -v`) has no room for PyTorch; "" where it has.
+
+    Its import fails there in any way, also by ending the process."""
+    limit, found = resource.getrlimit(resource.RLIMIT_AS)[0], find_spec("torch")
+    if limit == resource.RLIM_INFINITY or found is None or found.origin is None:
+        return ""
+    libraries = Path(found.origin).parent / "lib"
+    needed = sum(path.stat().st_size for path in libraries.glob("*.so*")) + BESIDE_LIBRARIES
+    return (
+        ""
+        if limit >= needed
+        else (
+            f"This shell lets a program take {bytes_(limit)} of memory (ulimit -v {limit >> 10}), and PyTorch alone takes "
+            f"{bytes_(needed)}: `ulimit -v {2 * needed >> 10}` has room for small models; {WITHOUT_TORCH}."
+        )
+    )
+
+
+def refuse_without_room_for_torch() -> None:
+    """Raises UserError as `no_room_for_torch` says."""
+    if problem := no_room_for_torch():
+        raise UserError(problem)
+
+
+def memory_ran_out() -> str:
+    """The sentence for memory that ran out."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    there = f"{bytes_(available_memory())} are free" if limit == resource.RLIM_INFINITY else f"ulimit -v allows {bytes_(limit)}"
+    return f"Memory ran out: {there}; a smaller model, a shorter prompt or fewer texts at once may fit, and {WITHOUT_TORCH}."
 
 
 def benchmark_runs() -> bool:

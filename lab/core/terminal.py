@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from rich.cells import cell_len
 
+from lab.core.config_file import UNICODE
+
 NO_CURSOR = ("", "dumb", "unknown")
 """Values of TERM that name no terminal on which text can be placed."""
 SETTINGS_OF_SSH = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
@@ -27,9 +29,12 @@ def is_remote(environment: Mapping[str, str]) -> bool:
 def has_utf8(environment: Mapping[str, str], encoding: str) -> bool:
     """True where a terminal shows UTF-8, as its locale says; `encoding` is the one that Python writes to it.
 
-    `PYTHONIOENCODING` decides alone where it is set. Else LC_ALL, LC_CTYPE and LANG count, in the order of POSIX (XBD 8.2): in
-    the C locale, too, Python writes UTF-8 (PEP 538, PEP 540), and sets LC_CTYPE for it. Where none is set, its encoding counts.
+    `LLMLAB_UNICODE`, also from the user's file, decides alone where it is set, then `PYTHONIOENCODING`. Else LC_ALL, LC_CTYPE and
+    LANG count, in the order of POSIX (XBD 8.2): in the C locale, too, Python writes UTF-8 (PEP 538, PEP 540), and sets LC_CTYPE
+    for it. Where none is set, its encoding counts.
     """
+    if environment.get(UNICODE) in ("0", "1"):
+        return environment[UNICODE] == "1"
     if not _is_utf8(encoding):
         return False
     if environment.get("PYTHONIOENCODING", "").partition(":")[0]:

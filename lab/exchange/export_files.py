@@ -11,6 +11,7 @@ from lab.core.atomic_io import folder_lock, os_error_in_words, write_export
 from lab.core.errors import UserError
 from lab.core.safe_open import make_private_folder, refuse_link
 from lab.views.blocks import ModelFacts, View
+from models.installation import install_command
 
 if TYPE_CHECKING:
     from lab.inspect.trace_export import PromptReport
@@ -96,7 +97,6 @@ MONOSPACED = (
 )
 """Fonts that some system has, those first that have blocks and braille."""
 
-NOT_INSTALLED = "PNG needs the package resvg-py: pip install 'llmlab[png]' adds it; SVG needs nothing."
 NO_FONT = f"There is no monospaced font to draw a PNG with; install one, such as {MONOSPACED[1]}, or save an SVG."
 
 
@@ -109,7 +109,7 @@ def svg_to_png(svg: str) -> bytes:
     """Render an SVG of the screen as a PNG of the same size. Takes about a second: call it in a thread.
     Raises UserError if the package or a font is missing."""
     if not can_write_png():
-        raise UserError(NOT_INSTALLED)
+        raise UserError(f"PNG needs the package resvg-py: `{install_command('png')}` adds it; SVG needs nothing.")
     import resvg_py
 
     font = _monospaced_font()

@@ -204,7 +204,8 @@ _ROWS = (
     Setting("threads", "Processor cores to compute on", "all of two, else all but one", in_form=False),
     Setting(
         "precision",
-        "Precision of the matrix products; auto is the quicker one here, fp16 is for an NVIDIA GPU without bf16",
+        "Precision of the matrix products, the weights stay fp32; auto is the quicker one here, fp16 is for an NVIDIA GPU "
+        "without bf16",
         "auto",
         in_form=False,
     ),

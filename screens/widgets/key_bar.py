@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import accumulate, islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -18,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from screens.background import DelayedCall
+from screens.terminal.textual_internals import face_of
 
 OPEN_LINES = 2
 """Lines of the bar when it shows the rest."""
@@ -37,24 +37,31 @@ class Key:
     """Empty cells behind it."""
     node: DOMNode | None = field(default=None, compare=False)
     """The widget that has the action; None for the screen in view."""
+    id: str = ""
+    """The id of the binding whose key it is, where the user may have given it another."""
 
-    @cached_property
+    @property
+    def face(self) -> str:
+        """The key as it is shown."""
+        return face_of(self.id, self.key)
+
+    @property
     def width(self) -> int:
-        return cell_len(self.key) + cell_len(self.text) + 2 + self.gap
+        return cell_len(self.face) + cell_len(self.text) + 2 + self.gap
 
 
-HELP, PALETTE = Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palette")
+HELP, PALETTE = Key("?", "help", "app.help", id="app.help"), Key("^p", "palette", "app.command_palette", id="app.find")
 
-ALWAYS = (HELP, PALETTE, Key("q", "quit", "app.quit"))
+ALWAYS = (HELP, PALETTE, Key("q", "quit", "app.quit", id="app.quit"))
 """Always shown at the right: they lead to all other keys."""
 
-IN_FIELD = (PALETTE, Key("^q", "quit", "app.quit"))
+IN_FIELD = (PALETTE, Key("^q", "quit", "app.quit", id="app.quit_anywhere"))
 """Shown there while a text field or a dialog takes the letters; with help where a field leaves `?` alone."""
 
-LEAVE, BACK = Key("esc", "leave field", "back"), Key("esc", "back", "back")
+LEAVE, BACK = Key("esc", "leave field", "back", id="screen.back"), Key("esc", "back", "back", id="screen.back")
 """Shown while a text field takes the letters: leads to the keys that are letters; and on a screen over that of its mode."""
 
-MORE, PAGE = Key("^k", "…", "screen.more_keys"), Key("^k", "1/1", "screen.more_keys")
+MORE, PAGE = (Key("^k", text, "screen.more_keys", id="screen.more_keys") for text in ("…", "1/1"))
 """Shown where keys do not fit: leads to the rest; and on each page of these, where it says which one it is."""
 
 
@@ -260,7 +267,7 @@ class KeyBar(Widget):
         text_style = self.get_component_rich_style("key-bar--description")
 
         def segments_of(keys: Sequence[Key]) -> list[Segment]:
-            pairs = ((f" {key.key} ", key.text + " " * key.gap) for key in keys)
+            pairs = ((f" {key.face} ", key.text + " " * key.gap) for key in keys)
             return [Segment(text, style) for pair in pairs for text, style in zip(pair, (key_style, text_style), strict=True)]
 
         rows = self._laid()

@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from lab.core.visible_text import visible
 from screens.messages import ModeChosen, RunChosen
+from screens.terminal.textual_internals import face_of
 from screens.widgets.text_fitting import Piece, fit, painted_line
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ class ModeBar(Widget):
         self._ends = []
         at = 0
         for number, mode in enumerate(MODES, 1):
+            key = face_of(f"mode.{mode}", str(number))
             if mode == self.current:
-                part = [(f"▸{number} {mode.title()}◂", "current")]
+                part = [(f"▸{key} {mode.title()}◂", "current")]
             else:
-                part = [(f" {number}", "key"), (f" {mode.title()} ", "mode")]
+                part = [(f" {key}", "key"), (f" {mode.title()} ", "mode")]
             pieces += [*part, (" ", "")]
             at += sum(len(text) for text, _ in part) + 1
             self._ends.append((at, mode))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.completion import TEXT
 from lab.cli.output import passing_line, table, write_json
 from lab.core.atomic_io import os_error_in_words
 from lab.core.number_format import duration, significant
@@ -41,7 +42,7 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
 
 @click.command(short_help="Measure the speed of training, generation and tracing.")
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
-@click.option("--race", metavar="TEXT", help=RACE_HELP)
+@click.option("--race", type=TEXT, help=RACE_HELP)
 @click.option("--gpu", is_flag=True, help="Only measure training on an NVIDIA GPU; with --against beside nanoGPT on it.")
 @click.option("--tiny", is_flag=True, help="With --gpu: try its parts on the CPU, in seconds; the figures say nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

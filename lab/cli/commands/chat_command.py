@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, load_prompt, option, sampling_options
 from lab.cli.output import write_raw
 from lab.core.limits import WRITTEN_TOKENS
@@ -133,7 +134,7 @@ SHORT_ANSWER = 200
 
 
 @click.command(short_help="Converse with a run's model.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--system", metavar="TEXT", help="System prompt. [default: that of the run's first prompt, if it has one]")
 @option("-n", "--tokens", default=SHORT_ANSWER, type=Within(WRITTEN_TOKENS), metavar="N", help="Most tokens of an answer.")
 @sampling_options

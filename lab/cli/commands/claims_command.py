@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, told_weights
 from lab.cli.output import write_json, write_raw
 from lab.core.errors import UserError
@@ -17,7 +18,7 @@ WIDTH = 80
 
 
 @click.command(short_help="Check the claims of a learner's notes on a model.")
-@click.argument("run", default="demo")
+@click.argument("run", default="demo", type=RUN)
 @click.option("--only", metavar="NAME", help="Check this claim alone; --json lists the names.")
 @checkpoint_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with the verdicts and all that was measured.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.cells import cell_len
 
+from lab.cli.completion import FILE, TEXT
 from lab.cli.output import line_room, passing_bar, redraws, table, wrapped, write_json
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability, whole
@@ -32,16 +33,14 @@ PARTS = " ▏▎▍▌▋▊▉"
 
 
 @click.command(short_help="Show what a text is, and clean it.")
-@click.argument("texts", metavar="TEXT...", nargs=-1)
+@click.argument("texts", metavar="TEXT...", nargs=-1, type=TEXT)
 @click.option(
     "--clean",
     metavar="RULE,…",
     default="",
     help="Cleaning rules beside line-endings; `all` is all of them, `only,RULE` leaves line-endings out, `list` explains them.",
 )
-@click.option(
-    "--save", metavar="FILE", help="Write the cleaned text to FILE, as UTF-8; several documents: files of a new folder."
-)
+@click.option("--save", type=FILE, help="Write the cleaned text to FILE, as UTF-8; several documents: files of a new folder.")
 @click.option("--force", is_flag=True, help="Let --save replace a file that exists; never one that the text is read from.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the text; UTF-8 and UTF-16 are detected.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

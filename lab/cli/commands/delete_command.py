@@ -6,12 +6,13 @@ import click
 
 from lab.cli.command_registry import FAILED
 from lab.cli.commands.rename_command import tell_of_listening
+from lab.cli.completion import RUN
 from lab.core import number_format
 from lab.core.errors import UserError
 
 
 @click.command(short_help="Delete a run.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(run: str, yes: bool) -> int:
     """Delete RUN with its weights, curves and everything else in its folder. It asks first; this cannot be undone."""

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, told_weights
 from lab.core.number_format import bytes_, whole
 
 
 @click.command(short_help="Write a run as a folder for transformers.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--dtype",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, told_weights
 from lab.cli.output import table, table_of, wrapped, write_json
 from lab.core import number_format
@@ -21,7 +22,7 @@ FEATURES, SMALL, SEED = Within(Limit(1, 16384)), Within(Limit(1, 16384)), Within
 
 
 @click.command(short_help="Find features in the residual stream of a model.")
-@click.argument("run", default="demo")
+@click.argument("run", default="demo", type=RUN)
 @click.option("--feature", type=Within(Limit(0, 16383)), metavar="N", help="Show this feature.")
 @click.option("-p", "--prompt", metavar="TEXT", help="Show the features of the last token of this prompt.")
 @click.option("--fit", "fits", is_flag=True, help="Fit anew, in place of those after that layer.")

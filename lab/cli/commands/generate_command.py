@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, load_prompt, option, sampling_options
 from lab.cli.output import write_raw
 from lab.core.errors import UserError
@@ -27,7 +28,7 @@ BYTES_OF_TOKEN = 40
 
 
 @click.command(short_help="Generate text from a prompt.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt. [default: the run's first prompt]")
 @option("-n", "--tokens", default=200, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate.")
 @sampling_options
@@ -36,9 +37,11 @@ BYTES_OF_TOKEN = 40
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
-    help="Precision of the weights. auto: behind the prompt, for one text, of a model of more than 4M weights on a CPU, the "
-    "quickest of fp32, fp16 and bf16 in a trial of a few tokens, whose distributions are within 0.005 nats (KL) of fp32's; else "
-    "fp32. Lower precision may choose another token where two are nearly equal.",
+    help="Precision of the weights as each token reads them; that of `llmlab train` is of products, and its weights stay fp32. "
+    "fp32: the model's own logits. bf16: weights and logits are rounded to 8 bits, so that another token may be chosen where two "
+    "are nearly equal; half the bytes for each token: quicker for a large model, several times slower for a small one on a CPU. "
+    "auto: behind the prompt, for one text, of a model of more than 4M weights on a CPU, the quickest of fp32, fp16 and bf16 in "
+    "a trial of a few tokens, whose distributions are within 0.005 nats (KL) of fp32's; else fp32.",
 )
 @option(
     "--device",

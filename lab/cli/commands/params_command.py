@@ -3,6 +3,7 @@
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN
 from lab.cli.output import table, write_json
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, counted, whole
@@ -11,7 +12,7 @@ from models.config import DEFAULT_PRESET, FIXED_VOCABULARY_SIZES, PRESETS
 
 
 @click.command(short_help="Count the parameters of a model, tensor by tensor.")
-@click.argument("run", required=False)
+@click.argument("run", required=False, type=RUN)
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), help=f"Show a preset's shape instead of a run's. [default: {DEFAULT_PRESET}]"
 )

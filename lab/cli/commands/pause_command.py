@@ -4,12 +4,13 @@ import shlex
 
 import click
 
+from lab.cli.completion import RUN
 from lab.cli.trainer_answer import wait_until
 from lab.core.errors import UserError
 
 
 @click.command(short_help="Pause a training.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 def pause(run: str) -> None:
     """Pause the training of RUN. Its process and memory stay; `llmlab resume` continues it."""
     from lab.runs.find_runs import open_run

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.command_registry import FAILED, INTERRUPTED, Within, complain
+from lab.cli.completion import RUN
 from lab.cli.output import table_of, wrapped, write_json
 from lab.core import number_format
 from lab.core.errors import UserError
@@ -24,7 +25,7 @@ SECONDS, BETA = Within(Limit(1, 1e6), whole=False), Within(Limit(0, 1000), whole
 
 
 @click.command(short_help="Fine-tune a model on answering questions.")
-@click.argument("run", default="demo")
+@click.argument("run", default="demo", type=RUN)
 @click.option("--pairs", type=PAIRS, metavar="N", help="Questions with answers to fine-tune on.")
 @click.option("--rounds", type=ROUNDS, metavar="N", help="Rounds of reinforcement learning, done twice.")
 @click.option("--seconds", type=SECONDS, metavar="S", help="Most seconds for all of it; where they do not suffice, fewer rounds.")

@@ -2,11 +2,12 @@
 
 import click
 
+from lab.cli.completion import RUN
 from lab.runs.run_folder import Run, listening_sentence
 
 
 @click.command(short_help="Rename a run.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.argument("new")
 def rename(run: str, new: str) -> None:
     """Rename RUN to NEW. Its folder is renamed; nothing in it changes."""

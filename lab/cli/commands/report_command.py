@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, open_weights
 from lab.core.number_format import bytes_
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Write a report of a run as one HTML file.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("-p", "--prompt", metavar="TEXT", help="Add the prompt's attention patterns, logit lens and next tokens.")
 @click.option(
     "-o",

@@ -5,13 +5,14 @@ import shlex
 import click
 
 from lab.cli.command_registry import FAILED, Within, complain
+from lab.cli.completion import RUN
 from lab.cli.follow_run import follow, following_options, start_and_follow
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 
 
 @click.command(short_help="Resume a run that is paused, stopped or interrupted.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--gpus", metavar="N|all", help="Go on on so many GPUs of this machine, or on all. [default: as before]")
 @click.option("--ranks", type=Within(LIMITS["ranks"], whole=True), metavar="N", help="Go on in so many processes.")
 @following_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.command_registry import FAILED, INTERRUPTED, Within, complain
+from lab.cli.completion import TEXT
 from lab.cli.follow_run import shows_bar
 from lab.cli.output import passing_bar, table_of, wrapped, write_json
 from lab.core.errors import DamagedFileError, UserError
@@ -22,7 +23,7 @@ POLL_SECONDS = 0.5
 
 
 @click.command(short_help="Train four sizes for the same minutes, and fit a line.")
-@click.argument("text", required=False)
+@click.argument("text", required=False, type=TEXT)
 @click.option(
     "--minutes",
     type=Within(LIMITS["minutes"], whole=False),

@@ -11,6 +11,7 @@ import click
 from lab.cli.command_registry import INTERRUPTED, Within
 from lab.core.errors import UserError
 from lab.core.limits import Limit
+from models.installation import install_command
 
 LOOPBACK = "127.0.0.1"
 """The only address that is listened on: no other machine reaches it."""
@@ -27,14 +28,14 @@ def serve(port: int, hosts: tuple[str, ...]) -> int:
 
     It listens on 127.0.0.1 only, and the address holds a secret, for other users of this machine. Each page is a lab of its own;
     closing it quits that lab, and training goes on; where the connection is lost, it finds its lab again for an hour. Needs the
-    extra `web`: pip install 'llmlab[web]'.
+    extra `web`, and says how to install it.
     """
     try:
         from lab.cli.lab_server import LabServer
     except ModuleNotFoundError as error:
         if error.name not in ("aiohttp", "textual_serve"):
             raise
-        raise UserError("`llmlab serve` needs the extra `web`, which is not installed: pip install 'llmlab[web]'.") from error
+        raise UserError(f"`llmlab serve` needs the extra `web`: `{install_command('web')}` adds it.") from error
 
     if wrong := [host for host in hosts if not HOST.fullmatch(host.lower())]:
         raise UserError(f"{wrong[0]!r} is not the name of a host; --host takes one such as lab.example.org alone.")

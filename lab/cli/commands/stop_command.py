@@ -5,12 +5,13 @@ import shlex
 import click
 
 from lab.cli.command_registry import FAILED, complain
+from lab.cli.completion import RUN
 from lab.cli.trainer_answer import wait_until
 from lab.core.errors import UserError
 
 
 @click.command(short_help="Stop a training and save it.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("--discard", is_flag=True, help="Do not wait for space on a full disk: discard what is not saved.")
 def stop(run: str, discard: bool) -> int:
     """Stop the training of RUN after its current step and save it. `llmlab resume` continues from there.

@@ -9,6 +9,7 @@ import click
 
 from lab.cli.command_registry import Within
 from lab.cli.commands.train_command import tell_of_waiting
+from lab.cli.completion import FILE, TEXT
 from lab.cli.output import json_line, passing_line
 from lab.core.errors import UserError
 from lab.core.limits import Limit
@@ -137,7 +138,7 @@ def _typed(text: str) -> "Corpus":
 
 @click.command(short_help="Show a text as tokens.")
 @click.argument("text", required=False)
-@click.option("--file", "-f", metavar="F", help="Read the text from a file, or from standard input if F is -.")
+@click.option("--file", "-f", metavar="F", type=FILE, help="Read the text from a file, or from standard input if F is -.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the file; UTF-8 and UTF-16 are detected.")
 @click.option(
     "--tokenizer",
@@ -167,6 +168,7 @@ def _typed(text: str) -> "Corpus":
 @click.option(
     "--learn",
     multiple=True,
+    type=TEXT,
     metavar="F",
     help="Learn BPE from F, a text as `llmlab train` takes it, and print each merge as it is learned, with --json as one object "
     "a line. Repeat it for several texts.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN
 from lab.cli.model_options import checkpoint_option, load_prompt
 from lab.cli.output import table, write_json
 from lab.core.atomic_io import check_export
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Trace the forward pass of a prompt.")
-@click.argument("run")
+@click.argument("run", type=RUN)
 @click.option("-p", "--prompt", required=True, metavar="TEXT", help="The prompt.")
 @click.option(
     "--npz",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lab.cli.command_registry import Within
+from lab.cli.completion import RUN, TEXT
 from lab.cli.follow_run import following_options, shows_bar, start_and_follow
 from lab.cli.output import passing_bar
 from lab.core.errors import UserError
@@ -30,6 +31,7 @@ def setting_options(command: Any) -> Any:
         default = f" [default: {setting.default}]" if setting.default else ""
         kind: Any = click.Choice(setting.choices) if setting.kind == "choice" and setting.metavar is None else str
         metavar = setting.metavar
+        kind = TEXT if metavar == "FILE" else kind
         if setting.kind in ("whole", "real"):
             limit = LIMITS["vocab_size" if setting.name == "vocab" else setting.name]
             kind, metavar = Within(limit, whole=setting.kind == "whole"), "N"
@@ -38,8 +40,8 @@ def setting_options(command: Any) -> Any:
 
 
 @click.command(short_help="Train a GPT-2 on a text.")
-@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
-@click.option("--from", "start", metavar="RUN", help="Begin with the weights of RUN, its shape and its tokenizer.")
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=TEXT)
+@click.option("--from", "start", type=RUN, help="Begin with the weights of RUN, its shape and its tokenizer.")
 @setting_options
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Prompt for the samples at evaluations; may be repeated."

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from lab.cli import open_lab_on, problem_of_terminal
+from lab.cli.completion import RUN
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
 
@@ -18,7 +19,7 @@ MACHINE = re.compile(r"\w[\w@.%+-]{,200}")
 
 @click.command(short_help="Watch the runs of another machine over ssh.")
 @click.argument("machine", metavar="[USER@]BOX[:HOME]")
-@click.argument("run", required=False, default="")
+@click.argument("run", required=False, default="", type=RUN)
 def watch(machine: str, run: str) -> int:
     """Open the lab on the runs of BOX, read-only: curves, samples and verdicts, live. With RUN, at that run.
 

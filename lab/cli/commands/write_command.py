@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from lab.cli.command_registry import FAILED, Within
+from lab.cli.completion import FILE, RUN
 from lab.cli.output import table, wrapped, write_json
 from lab.core.errors import UserError
 from lab.core.limits import Limit
@@ -28,18 +29,19 @@ SECONDS = Within(Limit(0.1, 3600), whole=False)
     "source",
     is_flag=False,
     flag_value="",
+    type=FILE,
     metavar="[FILE]",
     help="Check yours of exercise N, or FILE; a folder with --all.",
 )
 @click.option("--all", "every", is_flag=True, help="With --check FOLDER: check all its files; a table.")
 @click.option("--hint", type=Within(Limit(1, 3)), metavar="1|2|3", help="Show a hint; the third has the lab's own lines.")
 @click.option("--use", is_flag=True, help="Put what passes into a model: its logits beside the lab's, its training, a text.")
-@click.option("--export", "target", metavar="FILE", help="Write one file of what passes, my_gpt.py; numbered if it exists.")
+@click.option("--export", "target", type=FILE, help="Write one file of what passes, my_gpt.py; numbered if it exists.")
 @click.option("--anew", is_flag=True, help="Begin the file anew; what it held is kept beside it.")
-@click.option("--run", "run_name", default="demo", metavar="RUN", help="Model whose weights it is checked on. [default: demo]")
+@click.option("--run", "run_name", default="demo", type=RUN, help="Model whose weights it is checked on. [default: demo]")
 @click.option("-p", "--prompt", metavar="TEXT", help="Prompt whose numbers it is checked on. [default: the run's first prompt]")
 @click.option("--seconds", type=SECONDS, metavar="S", help="Processor time that a check may take. [default: 2]")
-@click.option("--json", "as_json", is_flag=True, help="Print the results of checks as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print results, the list or the exercise as JSON.")
 def write(
     exercise: int | None,
     source: str | None,
@@ -100,7 +102,7 @@ def write(
         click.echo(f"{written} is written: python {written} TEXT\n{whose(mine)}")
         return 0
     if exercise is None:
-        _list(folder)
+        _list(folder, as_json=as_json)
         return 0
     name = NAMES[exercise - 1]
     if anew and (kept := begin_anew(folder, name)) is not None:
@@ -109,14 +111,22 @@ def write(
     if hint is not None:
         click.echo(wrapped(words.hints[hint - 1]))
         return 0
+    if as_json:
+        facts = {"number": words.number, "title": words.title, "text": words.text, "template": words.template, "file": str(file)}
+        write_json(facts)
+        return 0
     click.echo(f"{words.number}. {words.title}\n\n{wrapped(words.text)}\n\n{words.template}")
     click.echo(f"Write it in {visible(str(file))}\n`llmlab write {words.number} --check` checks it, `--hint 1` helps.")
     return 0
 
 
-def _list(folder: Path) -> None:
-    from lab.exercises.learner_files import states
+def _list(folder: Path, *, as_json: bool) -> None:
+    from lab.exercises.learner_files import file_of, states
 
+    if as_json:
+        facts = [(words_of(name), str(file_of(folder, name)), state) for name, state in states(folder).items()]
+        write_json([{"number": each.number, "title": each.title, "file": file, "state": state} for each, file, state in facts])
+        return
     found = {words_of(name): state.replace("passes", "✓ passes") for name, state in states(folder).items()}
     rows = [(str(words.number), words.title, state) for words, state in found.items()]
     click.echo(table(("", "exercise", ""), rows, right=(0,)))

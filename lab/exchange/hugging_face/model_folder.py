@@ -18,6 +18,7 @@ from lab.core.number_format import bytes_
 from lab.core.safe_open import LARGEST_CONFIG, decode_json, read_regular
 from lab.core.visible_text import quoted, shortened, visible
 from models.config import FIXED_VOCABULARY_SIZES, ConfigError, ModelConfig
+from models.installation import install_command
 from models.parameter_count import BYTES, parameter_count
 from models.tokenizers.gpt2_vocabulary_files import hugging_face_hub
 
@@ -302,7 +303,7 @@ def install_sentence(name: str) -> str:
     """A sentence on the model that is not here, where huggingface_hub is not installed: the size, and the commands."""
     return (
         f"{missing_clause(name)}; to download it ({bytes_(HUB_MODELS[name].download_bytes)}), install huggingface_hub: "
-        "pip install 'llmlab[hub]', or copy its folder here and give the path."
+        f"`{install_command('hub')}`, or copy its folder here and give the path."
     )
 
 
@@ -357,7 +358,7 @@ def download_errors() -> tuple[type[Exception], ...]:
 def check_push(repository: str) -> None:
     """Check, before anything is written, that huggingface_hub is here and takes the name. Raises UserError."""
     if not can_download():
-        raise UserError("--push needs huggingface_hub: pip install 'llmlab[hub]'.")
+        raise UserError(f"--push needs huggingface_hub: `{install_command('hub')}` adds it.")
     from huggingface_hub.utils._validators import validate_repo_id
 
     try:

@@ -238,3 +238,40 @@ def test_ctrl_c_while_torch_is_imported_ends_the_command_without_a_word(tmp_path
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS keeps to no limit on address space")
+@pytest.mark.parametrize("command", ["generate demo -n 1", "claims demo"])
+def test_a_shell_without_room_for_pytorch_is_one_sentence(home: Path, command: str) -> None:
+    script = f"ulimit -v 600000; exec {LLMLAB} {command}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert (done.returncode in (1, 2), done.stdout, done.stderr.count("\n")) == (True, "", 1), done.stderr
+    needed = int(done.stderr.partition("`ulimit -v ")[2].partition("`")[0])
+    done = subprocess.run(["sh", "-c", script.replace("600000", str(needed))], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_memory_that_runs_out_is_one_sentence(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lab.runs.run_summary.RunsWatcher.read", fails)
+    done = llmlab("runs")
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "Memory ran out" in done.err
+
+
+def test_windows_is_told_of_wsl_before_what_it_has_not_is_imported() -> None:
+    program = """
+import sys
+sys.platform = "win32"
+import lab.cli
+assert lab.cli.main() == 2
+try:
+    import lab.api
+except ImportError as error:
+    assert "WSL" in str(error)
+assert "fcntl" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n"), "WSL" in done.stderr) == (0, 1, True), done.stderr

@@ -307,3 +307,12 @@ def test_parameters_and_tokens_of_a_run(llmlab: Call, run: Run, model: GPT) -> N
     assert found["total"] == sum(weight.numel() for weight in model.parameters())
     found = json.loads(llmlab("tokenize", "--tokenizer", "tale", "ab", "--json").out)
     assert [token["id"] for token in found["tokens"]] == [97, 98]
+
+
+def test_the_help_says_what_each_precision_does_and_that_training_has_another(llmlab: Call) -> None:
+    told = " ".join(llmlab("generate", "--help").out.split())
+    words = told.partition("--precision")[2].partition("--device")[0]
+    assert all(f"{each}: " in words for each in ("auto", "fp32", "bf16"))
+    assert "logits" in words
+    assert "slower" in words
+    assert "llmlab train" in words

@@ -22,6 +22,7 @@ import pytest
 
 from lab.cli.commands import serve_command
 from lab.core.errors import UserError
+from models.installation import install_command
 from tests.e2e.screen_grid import ScreenGrid
 from tests.fixture_types import Call
 from tests.lab.exchange.headless_browser import HeadlessBrowser, find_browser
@@ -314,7 +315,7 @@ def test_no_port_a_taken_one_and_a_missing_extra_are_a_sentence(
     llmlab("serve", "--port", "99999999").assert_mistake("'--port': it must be at most 65,535, not 99999999.")
     monkeypatch.setitem(sys.modules, "textual_serve", None)
     monkeypatch.delitem(sys.modules, "lab.cli.lab_server", raising=False)
-    llmlab("serve", "--port", "0").assert_mistake("pip install 'llmlab[web]'")
+    llmlab("serve", "--port", "0").assert_mistake(install_command("web"))
 
 
 def test_what_no_host_is_called_is_a_sentence(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:

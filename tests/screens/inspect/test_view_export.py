@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.exchange.export_files import NOT_INSTALLED, can_write_png, export_file_name
+from lab.exchange.export_files import can_write_png, export_file_name
 from lab.inspect.interventions import describe_interventions
 from lab.inspect.trace_export import LensGridRow, PromptReport
 from lab.runs.home_folder import home
 from lab.views.blocks import Array, Cell, Column, Matrix, Paragraph, Prediction, SavedTrace, Table, Token, View
+from models.installation import install_command
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
@@ -99,7 +100,7 @@ async def test_the_view_goes_to_the_clipboard_and_into_files_beside_the_runs_and
         if can_write_png():
             assert (exports / f"{view}.png").read_bytes().startswith(b"\x89PNG")
         else:
-            assert words == NOT_INSTALLED
+            assert install_command("png") in words
 
         await pilot.go("x")
         assert "tale-step-2000-report.html (" in await take(pilot, "h")

@@ -15,6 +15,7 @@ from lab.planning.sequence_preview import TextSplit, run_split_process
 from lab.runs.home_folder import home
 from lab.runs.run_schema import Metric, Status
 from lab.runs.schema_parts import GpuUse
+from models.installation import install_command
 from screens.app import LabApp
 from screens.dialogs.ask import ConfirmDialog
 from screens.dialogs.export_menu import ExportMenu
@@ -265,7 +266,10 @@ async def test_o_saves_the_runs_report_and_screenshots_and_the_palette_one_of_an
         assert not (home() / "exports").exists()
         with monkeypatch.context() as patch:
             patch.setattr(export_files, "can_write_png", lambda: False)
-            assert await export(pilot, until, "p") == export_files.NOT_INSTALLED
+            assert (
+                await export(pilot, until, "p")
+                == f"PNG needs the package resvg-py: `{install_command('png')}` adds it; SVG needs nothing."
+            )
         assert list((home() / "exports").iterdir()) == []
         assert "tale-report.html" in await export(pilot, until, "h")
         report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
