@@ -37,6 +37,7 @@ OUT_OF_MEMORY_MESSAGES = (
     "Invalid buffer size",  # MPS, for one tensor that is too large
     "std::bad_alloc",
     "could not create a memory object",  # oneDNN
+    "could not create a primitive",  # oneDNN
     "cublasCreate",  # cuBLAS on a card that is nearly full: CUBLAS_STATUS_ALLOC_FAILED or CUBLAS_STATUS_NOT_INITIALIZED
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",

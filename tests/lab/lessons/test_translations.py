@@ -33,7 +33,7 @@ from lab.lessons.translation import (
 )
 
 CODES = sorted(languages().keys() - {"en"})
-FILES = [path for path in sorted(TRANSLATIONS.rglob("*.md")) if path.name != "language.md"]
+FILES = [path for path in sorted(TRANSLATIONS.glob("*/**/*.md")) if path.name != "language.md"]
 ENGLISH = {lesson.name: lesson for lesson in lessons()}
 MADE_FROM = re.compile(r"(#+) .+ <!-- (.+) · (\w{8}) -->")
 

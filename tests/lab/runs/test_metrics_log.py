@@ -167,6 +167,6 @@ def test_an_event_for_which_the_disk_has_no_room_is_taken_back(tmp_path: Path, m
 
 def test_without_the_package_one_sentence_says_so_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'llmlab\[tensorboard\]'"):
+    with pytest.raises(UserError, match=r"pip install .*\[tensorboard\]'"):
         prepare_run(RunRequest(text="stories:20kB", tokenizer="bytes", steps=1, log_to="tensorboard", home=tmp_path))
     assert not list(tmp_path.iterdir())

@@ -229,6 +229,7 @@ async def test_an_engine_that_dies_or_does_not_answer_is_told_of_and_another_run
         notices.pulse()
         assert status(pilot).startswith("The engine has ended."), "while idle"
         await press(pilot, "j")
+        await settle(pilot)
         assert status(pilot).startswith(f"stage 3/{len(STAGES)}")
 
         assert not screen.check_action("restart_engine", ())

@@ -189,6 +189,7 @@ def test_a_hub_that_answers_nonsense_is_one_sentence(tmp_path: Path) -> None:
     assert all("could not be downloaded" in each or "Only a part of gpt2" in each for each in said), said
 
 
+@pytest.mark.usefixtures("pickles_are_read")
 def test_a_raw_pickle_is_refused_in_one_sentence_without_torchs_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     folder = tmp_path / "raw"
     folder.mkdir()
