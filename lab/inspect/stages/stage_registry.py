@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from lab.core.errors import UserError
 from lab.inspect.interventions import Interventions, describe_interventions
+from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.inspect.stages.all_heads_stage import heads, thumbnails
 from lab.inspect.stages.attention_output_stage import attn_out, values
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE, matrix, qkv, scores
@@ -21,6 +22,7 @@ from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Block, Paragraph, StackedStrips, StageEntry, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import stacked
+from models.config import SamplingSettings
 
 BEFORE_LAYERS = {"tokens": (tokens,), "embed + position": (embed, neighbours, positions)}
 """Stages by the group of the left column that they belong to."""
@@ -62,6 +64,21 @@ def stage_view(name: str, context: StageContext) -> View:
         view.blocks += [embedded.blocks[0], *predicted.blocks]
         view.fill = likeliest(context)
     return view
+
+
+def prompt_view(opened: OpenModel, prompt: list[int], stage: str, layer: int, head: int, position: int | None = None) -> View:
+    """The view of a stage for a prompt; layer, head and position count from 1, and the position is the last by default.
+    Raises UserError if the model has no such place."""
+    window, config = prompt[-opened.model.config.context :], opened.model.config
+    at = len(window) if position is None else position
+    for what, number, most in (("layer", layer, config.layers), ("head", head, config.heads), ("token", at, len(window))):
+        if not 1 <= number <= most:
+            raise UserError(f"There is no {what} {number}: there are 1 to {most}.")
+    import torch
+
+    with torch.no_grad():
+        traced = TraceCache().trace(opened, window)
+        return stage_view(stage, StageContext(opened, traced, prompt, 0, at - 1, SamplingSettings(), layer - 1, head - 1))
 
 
 VALUE_NAMES = {
