@@ -66,14 +66,23 @@ def stage_view(name: str, context: StageContext) -> View:
     return view
 
 
+def check_place(opened: OpenModel, layer: int, head: int) -> None:
+    """Raises: UserError: if the model has no such layer or head, both 0-based."""
+    config = opened.model.config
+    if not 0 <= layer < config.layers:
+        raise UserError(f"There is no layer {layer + 1}: {opened.run.name} has {config.layers}.")
+    if not 0 <= head < config.heads:
+        raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
+
+
 def prompt_view(opened: OpenModel, prompt: list[int], stage: str, layer: int, head: int, position: int | None = None) -> View:
     """The view of a stage for a prompt; layer, head and position count from 1, and the position is the last by default.
     Raises UserError if the model has no such place."""
-    window, config = prompt[-opened.model.config.context :], opened.model.config
+    window = prompt[-opened.model.config.context :]
     at = len(window) if position is None else position
-    for what, number, most in (("layer", layer, config.layers), ("head", head, config.heads), ("token", at, len(window))):
-        if not 1 <= number <= most:
-            raise UserError(f"There is no {what} {number}: there are 1 to {most}.")
+    check_place(opened, layer - 1, head - 1)
+    if not 1 <= at <= len(window):
+        raise UserError(f"There is no token {at}: the prompt has {len(window)} in the context.")
     import torch
 
     with torch.no_grad():

@@ -62,7 +62,7 @@ def test_a_texts_own_tags_are_shown_and_not_read() -> None:
 
 
 def test_a_place_that_there_is_not_is_a_sentence() -> None:
-    with pytest.raises(UserError, match="no layer 5: there are 1 to 4"):
+    with pytest.raises(UserError, match="no layer 5: demo has 4"):
         view(open_model("demo"), "The", layer=5)
 
 
