@@ -25,6 +25,7 @@ def config_of(home: Path, text: str) -> Config:
         ("[keys.app]\n\nquit = ''", "config.toml, line 3: the key of 'app.quit' must be text in quotes"),
         ("a = ", "config.toml is not used: Invalid value (at end of document)."),
         ("a = " + "[" * 5000, "config.toml is not used: tables are nested too deeply."),
+        ("keys." + ".".join("a" * 5000) + " = 1", "config.toml is not used: tables are nested too deeply."),
         ("#" * (LARGEST_CONFIG + 1), "config.toml is not used: "),
     ],
 )
@@ -70,3 +71,11 @@ def test_signs_are_as_the_file_says_and_a_variable_wins(home: Path, variable: st
     command = [sys.executable, "-c", f"{program}; print(has_utf8(os.environ, 'utf-8'))"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == str(shows_signs)
+
+
+def test_a_file_of_mistakes_is_told_in_some_sentences(llmlab: Call, home: Path) -> None:
+    config_of(home, "[keys]\n" + "\n".join(f'a{number} = "x"' for number in range(1000)))
+    done = llmlab("config")
+    assert (done.code, done.err.count("\n")) == (2, 8)
+    config_of(home, "[keys]\n" + "\n".join(f"a{number} = 1" for number in range(1000)))
+    assert len(read_config(home).problems) == 8
