@@ -1,20 +1,22 @@
-"""The lab from Python, in five functions; the names that they return stay, as those of the command line do.
+"""The lab from Python, in seven functions; the names that they return stay, as those of the command line do.
 
-    from lab.api import generate, open_model, open_run, trace, train
+    from lab.api import generate, merges, open_model, open_run, trace, train, view
 
     run = train("notes.txt", name="first", steps=500)     # the settings of `llmlab train`, with _ for -
     model = open_model("first")                           # or open_model("demo"), or of a checkpoint: "last", "500"
     print(generate(model, "The big dog", tokens=50, temperature=0.8, seed=7))
     pattern = trace(model, "The big dog")["blocks.0.attn.pattern"]     # a tensor; names() lists them all
+    view(model, "The big dog", "matrix", layer=2)         # a page of Inspect, as a notebook shows it; merges(text) is BPE's
     losses = [(each.step, each.val_loss) for each in open_run("first").metrics().read()]
 
-Mistakes raise `lab.core.errors.UserError`, with a sentence. Imports `models`, `lab.core`, `lab.runs`, `lab.planning`,
-`lab.training` and `lab.inspect`.
+Mistakes raise `lab.core.errors.UserError`, with a sentence. Imports `models`, `lab.core`, `lab.views`, `lab.runs`,
+`lab.tokenization`, `lab.planning`, `lab.training` and `lab.inspect`.
 """
 
 import sys
 import time
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.installation import NOT_ON_WINDOWS
@@ -27,12 +29,14 @@ import msgspec
 from lab.core.errors import UserError
 from lab.core.limits import WRITTEN_TOKENS
 from lab.inspect.model_cache import OpenModel, load_open_model
+from lab.inspect.stages.stage_registry import prompt_view
 from lab.planning.prepare_run import prepare_run
 from lab.planning.settings_table import RunRequest
 from lab.runs.find_runs import open_run
 from lab.runs.rename_delete import refuse_if_gone
 from lab.runs.run_folder import ACTIVE, Run
 from lab.training.start_trainer import start_trainer
+from lab.views.written_view import Shown
 from models.config import SamplingSettings
 
 if TYPE_CHECKING:
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["generate", "open_model", "open_run", "trace", "train"]
+__all__ = ["generate", "merges", "open_model", "open_run", "trace", "train", "view"]
 
 
 def train(text: str, **settings: Any) -> Run:
@@ -93,6 +97,25 @@ def trace(opened: OpenModel, prompt: str) -> "Trace":
 
     ids = _encoded(opened, prompt)
     return Trace(opened.model, ids[-opened.model.config.context :])
+
+
+def view(
+    opened: OpenModel, prompt: str, stage: str = "logits", *, layer: int = 1, head: int = 1, token: int | None = None
+) -> Shown:
+    """A page of Inspect for a prompt, as a notebook shows it: "logits" is the prediction, "matrix" a head's attention, "lens" the
+    logit lens. Layers, heads and tokens count from 1; the token is the last by default. Raises UserError."""
+    return Shown(prompt_view(opened, _encoded(opened, prompt), stage, layer, head, token))
+
+
+def merges(text: str, count: int = 10, phrase: str = "") -> Shown:
+    """BPE as it is learned on a text: its first merges, and the phrase, by default the text's beginning, in pieces."""
+    from lab.tokenization.bpe_session import BpeSession, merges_view
+    from lab.tokenization.learnable_text import LearnableText, words_of
+
+    words = Counter(words_of(text))
+    session = BpeSession(LearnableText("the text", words, text[:1000]))
+    session.move(count)
+    return Shown(merges_view(session.state, phrase or text[:100]))
 
 
 def _encoded(opened: OpenModel, prompt: str) -> list[int]:

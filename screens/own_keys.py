@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.keys import Keys, key_to_character
 from textual.theme import BUILTIN_THEMES
 
-from lab.core.config_file import UNICODE, Config, read_config
+from lab.core.config_file import MOST_PROBLEMS, UNICODE, Config, read_config
 from lab.core.preferences import read_preferences
 from lab.lessons.translation import LANGUAGE, asked_language, languages
 from lab.runs.home_folder import home
@@ -38,6 +38,8 @@ def checked(config: Config) -> tuple[dict[str, str], list[str]]:
         if (value := config.settings.get(name)) and value not in there:
             problems.append(config.unknown(name, value, there, at=name))
     for id, keys in config.keys.items():
+        if len(problems) == MOST_PROBLEMS:
+            break
         if id not in bound:
             problems.append(config.unknown("action", id, bound))
             continue

@@ -1,5 +1,6 @@
 """What the README promises in so many words."""
 
+import json
 import re
 from pathlib import Path
 
@@ -84,3 +85,14 @@ def test_every_command_and_option_in_it_exists(page: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         without_text = re.sub(r"'[^']*'|\"[^\"]*\"|#.*|\|.*", "", line)
         assert set(re.findall(r"(?<=\s)--?[a-z][a-z0-9-]*", without_text)) <= known, line
+
+
+def test_the_container_for_editors_opens_with_the_first_command() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert f"{container['postCreateCommand']} && {container['postAttachCommand']}" == OPEN_THE_LAB
+
+
+def test_every_file_that_the_guides_link_to_exists() -> None:
+    for guide in ("CONTRIBUTING.md", "SECURITY.md"):
+        for target in re.findall(r"\]\(([^)#]+)", (ROOT / ".github" / guide).read_text(encoding="utf-8")):
+            assert (ROOT / ".github" / target).exists(), target

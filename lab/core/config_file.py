@@ -10,7 +10,9 @@ from typing import Any
 from lab.core.errors import DamagedFileError
 from lab.core.visible_text import quoted
 
-LARGEST_CONFIG = 1 << 16
+LARGEST_CONFIG = 1 << 14
+MOST_PROBLEMS = 8
+"""Sentences on one file: to word more of them would take long, and nobody would read them."""
 UNICODE = "LLMLAB_UNICODE"
 """Environment variable that wins over the file: 1 or 0 for signs or ASCII marks."""
 
@@ -60,21 +62,22 @@ def read_config(home: Path) -> Config:
     try:
         text = read_regular(path, LARGEST_CONFIG, follow=True).decode()
         found = tomllib.loads(text)
+        own_keys = list(_flat(found.get("keys", {})))
     except (DamagedFileError, OSError, ValueError, RecursionError) as error:
         reason = "tables are nested too deeply" if isinstance(error, RecursionError) else str(error).rstrip(".")
         return Config(path, problems=(f"{path.name} is not used: {reason}.",))
     read, problems, settings, keys = Config(path, text), list[str](), dict[str, Any](), dict[str, str]()
-    for name, value in found.items():
+    for name, value in list(found.items())[:MOST_PROBLEMS]:
         if name not in KINDS:
             problems.append(read.unknown("setting", name, KINDS))
         elif not isinstance(value, KINDS[name][0]):
             problems.append(f"{read.at(name)}: {name} must be {KINDS[name][1]}.")
         elif name != "keys":
             settings[name] = value
-    for id, value in _flat(found.get("keys", {})):
+    for id, value in own_keys:
         if isinstance(value, str) and value.strip(", "):
             keys[id] = value
-        else:
+        elif len(problems) < MOST_PROBLEMS:
             problems.append(f'{read.at(id)}: the key of {quoted(id)} must be text in quotes, such as "ctrl+x" or "s,space".')
     return Config(path, text, settings, keys, tuple(problems))
 

@@ -12,12 +12,13 @@ from lab.data.default_prompts import first_prompt
 from lab.engine import method_registry as table
 from lab.engine.feature_methods import FeatureMethods
 from lab.engine.method_registry import ChatAnswer, ChatParams, ExperimentParams, OneStepParams, OpenParams, ReleaseParams
-from lab.engine.prompt_methods import PromptMethods, check_place, resolve_edits, token_ids
+from lab.engine.prompt_methods import PromptMethods, resolve_edits, token_ids
 from lab.engine.server import AnyImplementation, Implementation
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.model_cache import Identity, ModelCache, OpenModel
+from lab.inspect.stages.stage_registry import check_place
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import tokenizer_of
 from lab.runs.run_in_words import during_training

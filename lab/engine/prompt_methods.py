@@ -39,7 +39,7 @@ from lab.inspect.source_code_view import source_code
 from lab.inspect.stages.attention_scores_stage import head_attention
 from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.stages.stage_registry import add_intervention_notes, stage_view
+from lab.inspect.stages.stage_registry import add_intervention_notes, check_place, stage_view
 from lab.inspect.trace_export import PromptReport, prompt_report, summarize, write_npz
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
@@ -73,15 +73,6 @@ def trace_prompt(models: ModelCache, params: PromptParams) -> StageContext:
         head=head,
         width=width,
     )
-
-
-def check_place(opened: OpenModel, layer: int, head: int) -> None:
-    """Raises: UserError: if the model has no such layer or head, both 0-based."""
-    config = opened.model.config
-    if not 0 <= layer < config.layers:
-        raise UserError(f"There is no layer {layer + 1}: {opened.run.name} has {config.layers}.")
-    if not 0 <= head < config.heads:
-        raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
 
 
 def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -> tuple[Edit, ...]:

@@ -19,7 +19,7 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.number_format import duration, fixed, whole
+from lab.core.number_format import count, duration, fixed, significant, whole
 from lab.core.safe_open import (
     LARGEST_CONFIG,
     LARGEST_STATUS,
@@ -37,8 +37,10 @@ from lab.runs.home_folder import CONTACT, read_only_sentence, runs_home, watched
 from lab.runs.metrics_log import EVALUATION, LineReader, last_line
 from lab.runs.run_control import CommandName, send_command, trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
+from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
+    from lab.views.written_view import Shown
     from models.tokenizers.tokenizer import Tokenizer
 
 HEARTBEAT_FRESH = 10.0
@@ -96,6 +98,23 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _shown(self) -> "Shown":
+        from lab.views.blocks import Cell, Column, Table, View
+        from lab.views.written_view import Shown
+
+        status, config = self.status(), self.config
+        rows = [("state", self.phase()), ("step", f"{status.step} of {status.steps}"), ("text", config.data.name)]
+        rows += [("best validation loss", significant(status.best_val_loss))] if status.best_val_loss is not None else []
+        rows += [("parameters", count(parameter_count(config.model))), ("tokenizer", config.tokenizer.kind)]
+        table = Table([Column("of the run", "left"), Column("now")], [[Cell(name), Cell(value)] for name, value in rows])
+        return Shown(View("run", self.name, "", [table]))
+
+    def _repr_html_(self) -> str:
+        return self._shown()._repr_html_()
+
+    def _repr_markdown_(self) -> str:
+        return self._shown()._repr_markdown_()
 
     @property
     def name(self) -> str:

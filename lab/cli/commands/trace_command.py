@@ -31,15 +31,42 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Let --npz replace a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: tokens, top next tokens, the logit lens of each layer.")
 @click.option("--top", default=5, show_default=True, type=Within(LIMITS["vocab_size"]), metavar="N", help="Next tokens to list.")
+@click.option("--plain", is_flag=True, help="Print lines to be read aloud: every number with its name, no columns, no drawings.")
+@click.option("--stage", multiple=True, metavar="NAME", help="With --plain: a page of Inspect, such as scores; may be repeated.")
+@click.option("--layer", default=1, type=Within(LIMITS["layers"]), metavar="N", help="Layer of --stage.")
+@click.option("--head", default=1, type=Within(LIMITS["heads"]), metavar="N", help="Head of --stage.")
 @checkpoint_option
-def trace(run: str, prompt: str, npz: Path | None, force: bool, as_json: bool, top: int, checkpoint: str | None) -> None:
+def trace(
+    run: str,
+    prompt: str,
+    npz: Path | None,
+    force: bool,
+    as_json: bool,
+    top: int,
+    plain: bool,
+    stage: tuple[str, ...],
+    layer: int,
+    head: int,
+    checkpoint: str | None,
+) -> None:
     """Trace the forward pass of a prompt through the model of RUN: tokens, predictions, logit lens, intermediates.
 
     The names of the intermediates are TransformerLens's, such as blocks.0.attn.pattern; layers and heads count from 0 in them.
     """
     if npz is not None:
         check_export(npz, replace=force)
+    if plain and (npz is not None or as_json):
+        raise click.UsageError("Give --plain alone, or --npz or --json.")
     opened, _, ids = load_prompt(run, prompt, checkpoint)
+    if plain:
+        from lab.inspect.stages.stage_registry import prompt_view
+        from lab.views.written_view import in_words
+
+        views = [prompt_view(opened, ids, name, layer, head) for name in stage or ("tokens", "lens", "logits")]
+        click.echo(f"{opened.run.name}, {opened.checkpoint} weights, step {opened.step}.")
+        for shown in views:
+            click.echo("\n" + "\n".join(in_words(shown)))
+        return
     window = ids[-opened.model.config.context :]
     from models.trace import Trace
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from lab.core.errors import UserError
 from lab.inspect.interventions import Interventions, describe_interventions
+from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.inspect.stages.all_heads_stage import heads, thumbnails
 from lab.inspect.stages.attention_output_stage import attn_out, values
 from lab.inspect.stages.attention_scores_stage import VERY_WIDE, matrix, qkv, scores
@@ -21,6 +22,7 @@ from lab.inspect.stages.stage_context import Stage, StageContext
 from lab.views.blocks import Block, Paragraph, StackedStrips, StageEntry, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import stacked
+from models.config import SamplingSettings
 
 BEFORE_LAYERS = {"tokens": (tokens,), "embed + position": (embed, neighbours, positions)}
 """Stages by the group of the left column that they belong to."""
@@ -62,6 +64,30 @@ def stage_view(name: str, context: StageContext) -> View:
         view.blocks += [embedded.blocks[0], *predicted.blocks]
         view.fill = likeliest(context)
     return view
+
+
+def check_place(opened: OpenModel, layer: int, head: int) -> None:
+    """Raises: UserError: if the model has no such layer or head, both 0-based."""
+    config = opened.model.config
+    if not 0 <= layer < config.layers:
+        raise UserError(f"There is no layer {layer + 1}: {opened.run.name} has {config.layers}.")
+    if not 0 <= head < config.heads:
+        raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
+
+
+def prompt_view(opened: OpenModel, prompt: list[int], stage: str, layer: int, head: int, position: int | None = None) -> View:
+    """The view of a stage for a prompt; layer, head and position count from 1, and the position is the last by default.
+    Raises UserError if the model has no such place."""
+    window = prompt[-opened.model.config.context :]
+    at = len(window) if position is None else position
+    check_place(opened, layer - 1, head - 1)
+    if not 1 <= at <= len(window):
+        raise UserError(f"There is no token {at}: the prompt has {len(window)} in the context.")
+    import torch
+
+    with torch.no_grad():
+        traced = TraceCache().trace(opened, window)
+        return stage_view(stage, StageContext(opened, traced, prompt, 0, at - 1, SamplingSettings(), layer - 1, head - 1))
 
 
 VALUE_NAMES = {

@@ -1,5 +1,8 @@
 """The user's file of settings: what is wrong is a sentence with its line, and the rest is used."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ def config_of(home: Path, text: str) -> Config:
         ("[keys.app]\n\nquit = ''", "config.toml, line 3: the key of 'app.quit' must be text in quotes"),
         ("a = ", "config.toml is not used: Invalid value (at end of document)."),
         ("a = " + "[" * 5000, "config.toml is not used: tables are nested too deeply."),
+        ("keys." + ".".join("a" * 5000) + " = 1", "config.toml is not used: tables are nested too deeply."),
         ("#" * (LARGEST_CONFIG + 1), "config.toml is not used: "),
     ],
 )
@@ -57,3 +61,21 @@ def test_the_command_shows_all_as_it_is_and_what_is_wrong(llmlab: Call, home: Pa
         (6, "x is also the key of home.clone"),
     ):
         assert f"config.toml, line {line}: {words}" in done.err
+
+
+@pytest.mark.parametrize(("variable", "shows_signs"), [(None, False), ("1", True)])
+def test_signs_are_as_the_file_says_and_a_variable_wins(home: Path, variable: str | None, shows_signs: bool) -> None:
+    config_of(home, "unicode = false")
+    program = "import os, sys, lab.cli; from lab.core.terminal import has_utf8; sys.argv = ['llmlab', 'cache']; lab.cli.main()"
+    environment = os.environ | {"LANG": "C.UTF-8"} | ({} if variable is None else {"LLMLAB_UNICODE": variable})
+    command = [sys.executable, "-c", f"{program}; print(has_utf8(os.environ, 'utf-8'))"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(shows_signs)
+
+
+def test_a_file_of_mistakes_is_told_in_some_sentences(llmlab: Call, home: Path) -> None:
+    config_of(home, "[keys]\n" + "\n".join(f'a{number} = "x"' for number in range(1000)))
+    done = llmlab("config")
+    assert (done.code, done.err.count("\n")) == (2, 8)
+    config_of(home, "[keys]\n" + "\n".join(f"a{number} = 1" for number in range(1000)))
+    assert len(read_config(home).problems) == 8
