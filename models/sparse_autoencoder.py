@@ -36,8 +36,8 @@ class SparseAutoencoder:
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The activations (N, k), from the largest down, none negative, and the features (N, k) that they are of."""
-        values, features = ((x - self.bias) @ self.encoder.T + self.encoder_bias).topk(self.active)
-        return values.relu(), features
+        parts = [((rows - self.bias) @ self.encoder.T + self.encoder_bias).topk(self.active) for rows in torch.split(x, BATCH)]
+        return torch.cat([each.values for each in parts]).relu(), torch.cat([each.indices for each in parts])
 
     def decode(self, values: Tensor, features: Tensor) -> Tensor:
         """The reconstruction (N, C): the bias, and each direction as long as its activation."""
@@ -54,7 +54,7 @@ def fit(
     """Train on batches drawn from vectors (N, C) for the least mean squared error. `told` gets the share that is done."""
     draws = torch.Generator().manual_seed(seed)
     mean = vectors.mean(0)
-    scale = float((vectors - mean).square().mean().sqrt().clamp(min=1e-12))
+    scale = float(vectors.var(0, correction=0).mean().sqrt().clamp(min=1e-12))
     decoder = normalize(torch.randn(features, vectors.shape[1], generator=draws))
     weights = [decoder.clone(), torch.zeros(features), decoder, torch.zeros(vectors.shape[1])]
     model = SparseAutoencoder(active, *(each.requires_grad_() for each in weights))

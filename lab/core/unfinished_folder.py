@@ -75,8 +75,8 @@ def unfinished_folder(home: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(home: Path) -> None:
-    """Remove the temporary files of writers that were killed, in the home and in its folders that are no runs."""
-    for folder in (home, home / "exports", home / ".learn"):
+    """Remove the temporary files of writers that were killed, in the home and in its folders."""
+    for folder in (home, *home.glob("*")):
         remove_abandoned_files(folder)
 
 

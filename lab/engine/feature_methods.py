@@ -49,8 +49,6 @@ class FeatureMethods:
             found = fit_features(ExperimentContext(opened, self.models.traces), params.layer, told=told)
             save_features(opened.run, found)
             opened.directions.clear()  # that of a feature is another now
-        except OSError as error:
-            raise UserError(f"The features of {opened.run.name} cannot be saved: {error.strerror}.") from error
         finally:
             self._done.pop(opened.run.path, None)
         return True

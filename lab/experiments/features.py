@@ -6,8 +6,13 @@ The first position of a window has no part in any of it: its stream is often far
 
 import math
 import os
+import resource
+import sys
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -15,10 +20,11 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from lab.core.atomic_io import sync_folder, temporary_beside
+from lab.core.atomic_io import os_error_in_words, sync_folder, temporary_beside
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.number_format import whole
 from lab.core.safetensors_file import check_whole, read_header
+from lab.core.unfinished_folder import remove_abandoned_files
 from lab.experiments.context_window import standard_error
 from lab.experiments.experiment_context import ExperimentContext, Ids
 from lab.experiments.layer_streams import AT_ONCE, chance_directions, logits_with, stream_after, window_losses
@@ -27,7 +33,7 @@ from lab.runs.weights_file import read_weights, write_weights
 from models.check import check
 from models.gpt import GPT
 from models.lenses import Changes
-from models.sparse_autoencoder import SparseAutoencoder, by_chance, explained, fit
+from models.sparse_autoencoder import STEPS, SparseAutoencoder, by_chance, explained, fit
 
 FILE_OF, FILE = "features-{}.safetensors", "features.safetensors"
 """The file of a layer, 1-based, and that of whatever layer, as older versions wrote it."""
@@ -36,6 +42,9 @@ VECTORS, NUMBERS = 100_000, 40_000_000
 """Most stream vectors that are kept for the fit, and most numbers of them: 160 MB."""
 JUDGED, FOLDS = 8192, 5
 """Most tokens of text on which the result is measured, and the parts of it that tell the spread."""
+TRIED, TRIED_STEPS, PASSES = 2048, 8, 7
+"""Tokens and steps by which the time of a fit is measured before it; and how many times as long as an `effect` it takes to judge
+it, about."""
 LOGITS_AT_ONCE = 8_000_000
 """Logits that are held at one time."""
 PLACES, AROUND, LOGITS = 4, 12, 6
@@ -122,11 +131,58 @@ def later_stream(model: GPT, ids: Tensor, layer: int) -> Tensor:
 
 def fitting_vectors(context: ExperimentContext, layer: int, most: int = VECTORS) -> Tensor:
     """Stream vectors (N, C) from all over the run's training text. Raises: UserError: if it cannot be read, or is too short."""
+    windows = _training_windows(context, most)
+    return later_stream(context.model, torch.from_numpy(windows[:, :-1]), layer).flatten(0, 1)
+
+
+def _training_windows(context: ExperimentContext, most: int = VECTORS) -> Ids:
     size = context.config
     windows, _ = context.windows(max(1, min(most, NUMBERS // size.width) // size.context), training=True)
     if windows.shape[1] < 3:
         raise UserError(f"The text of {context.run_name} is too short for features: a window needs two tokens before the last.")
-    return later_stream(context.model, torch.from_numpy(windows[:, :-1]), layer).flatten(0, 1)
+    return windows
+
+
+def _judged_windows(context: ExperimentContext) -> tuple[Ids, str]:
+    return context.windows(max(FOLDS, context.affordable(JUDGED, 10) // context.config.context))
+
+
+class FitCost(NamedTuple):
+    seconds: float
+    memory: int
+    """Bytes of this process at its largest."""
+
+
+@torch.no_grad()
+def fit_cost(context: ExperimentContext, layer: int | None, features: int, active: int) -> FitCost:
+    """What `fit_features` takes here: a little of each of its parts is done and timed. Raises: UserError: as that."""
+    layer, size = _layer_to_fit(context, layer, features, active), context.config
+    times = [time.monotonic()]
+
+    def passed(_: float = 0.0) -> None:
+        times.append(time.monotonic())
+
+    vectors = fitting_vectors(context, layer, TRIED)
+    passed()
+    found = fit(vectors, features, active, 0, steps=TRIED_STEPS, told=passed)
+    windows, _ = context.windows(max(1, TRIED // size.context))
+    effect(context.model, layer, windows, found.reconstruct)
+    passed()
+    gathering, _, *steps, judging = (after - before for before, after in pairwise(times))
+    rows, columns = _training_windows(context).shape
+    seconds = gathering * rows * (columns - 2) / len(vectors) + STEPS * median(steps)
+    seconds += PASSES * judging * len(_judged_windows(context)[0]) / len(windows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return FitCost(seconds, peak + 2 * vectors.element_size() * rows * columns * size.width)  # the vectors, and parts of them
+
+
+def _layer_to_fit(context: ExperimentContext, layer: int | None, features: int, active: int) -> int:
+    layer = (context.config.layers - 1) // 2 if layer is None else layer
+    if not 0 <= layer < context.config.layers:
+        raise UserError(f"{context.run_name} has no layer {layer + 1}; its layers are 1 to {context.config.layers}.")
+    if active > features:
+        raise UserError(f"{active} of {features} features cannot be active; choose fewer.")
+    return layer
 
 
 def fit_features(
@@ -142,11 +198,7 @@ def fit_features(
 
     Raises: UserError: if there is no such layer, or no text.
     """
-    layer = (context.config.layers - 1) // 2 if layer is None else layer
-    if not 0 <= layer < context.config.layers:
-        raise UserError(f"{context.run_name} has no layer {layer + 1}; its layers are 1 to {context.config.layers}.")
-    if active > features:
-        raise UserError(f"{active} of {features} features cannot be active; choose fewer.")
+    layer = _layer_to_fit(context, layer, features, active)
     vectors = fitting_vectors(context, layer)
     found = fit(vectors, features, active, seed, told=told)
     parts = (found.encoder, found.encoder_bias, found.decoder, found.bias)
@@ -157,8 +209,8 @@ def fit_features(
 @torch.no_grad()
 def measured(context: ExperimentContext, layer: int, found: SparseAutoencoder, vectors: Tensor, seed: int) -> FeaturesRecord:
     """The record of an autoencoder that was fitted to `vectors`, on the run's validation text."""
-    model, size, mean = context.model, context.config, vectors.mean(0)
-    windows, part = context.windows(max(FOLDS, context.affordable(JUDGED, 10) // size.context))
+    model, mean = context.model, vectors.mean(0)
+    windows, part = _judged_windows(context)
     stream = later_stream(model, torch.from_numpy(windows[:, :-1]), layer)
     x = stream.flatten(0, 1)
     made, (values, chosen) = found.reconstruct(x), found.encode(x)
@@ -217,15 +269,21 @@ def _spread(losses: Tensor) -> Spread:
 
 
 def save_features(run: Run, found: Features) -> Path:
-    """Replace the run's file of features after their layer. Raises OSError as the system says."""
+    """Replace the run's file of features after their layer. Raises: UserError: if it cannot be written."""
     path, model = run.path / FILE_OF.format(found.record.layer), found.autoencoder
     tensors = {"encoder": model.encoder, "encoder_bias": model.encoder_bias, "decoder": model.decoder, "bias": model.bias}
-    temporary = temporary_beside(path)
-    write_weights(
-        temporary, {name: each.half() for name, each in tensors.items()}, {"features": msgspec.json.encode(found.record).decode()}
-    )
-    os.replace(temporary, path)
-    sync_folder(run.path)
+    remove_abandoned_files(run.path)
+    temporary, record = temporary_beside(path), msgspec.json.encode(found.record).decode()
+    try:
+        write_weights(temporary, {name: each.half() for name, each in tensors.items()}, {"features": record})
+        os.replace(temporary, path)
+        sync_folder(run.path)
+    except OSError as error:
+        problem = os_error_in_words(error, f"save the features of {run.name} after layer {found.record.layer}")
+        kept = f"{'those of before are still in' if path.is_file() else 'there is still no'} {path.name}"
+        raise UserError(f"{str(problem).removesuffix('.')}; {kept}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -235,7 +293,7 @@ def load_features(context: ExperimentContext, layer: int | None = None) -> Featu
     Raises: UserError: if a file cannot be used, or they are of other weights.
     """
     folder = context.opened.run.path
-    newest = sorted(folder.glob("features*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    newest = sorted(folder.glob("features*.safetensors"), key=lambda path: path.lstat().st_mtime, reverse=True)
     paths = newest if layer is None else [folder / FILE_OF.format(layer + 1), folder / FILE]
     read = (_read(context, path) for path in paths)
     return next((each for each in read if each is not None and layer in (None, each.layer)), None)

@@ -57,6 +57,7 @@ def features(
         activity,
         changed_most,
         feature_card,
+        fit_cost,
         fit_features,
         load_features,
         save_features,
@@ -76,6 +77,9 @@ def features(
     if found is None and not fits and (other := load_features(context)) is not None:
         raise UserError(f"The features of {run} are after layer {other.record.layer}; --fit fits some after layer {layer}, too.")
     if found is None:
+        cost = fit_cost(context, at, features, active)
+        words = f"{number_format.duration(cost.seconds)} and {number_format.bytes_(cost.memory)} of memory"
+        click.echo(f"The fit takes about {words}; Ctrl-C ends it and leaves all as it is.", err=True)
         with click.progressbar(length=1000, label="fitting", hidden=as_json) as bar:
             found = fit_features(context, at, features, active, seed, lambda done: bar.update(round(1000 * done) - bar.pos))
         save_features(opened.run, found)

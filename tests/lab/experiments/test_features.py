@@ -1,6 +1,11 @@
 """Features of a tiny run: their measures against a second implementation, their file, and what is refused."""
 
+import os
+import resource
+import subprocess
+import sys
 from functools import partial
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -9,16 +14,22 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.core.unfinished_folder import owner, remove_abandoned
 from lab.experiments import feature_twins, features
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.features import (
     FEATURES,
     FILE,
+    FILE_OF,
+    PASSES,
+    TRIED,
     Features,
     activity,
     effect,
     feature_card,
+    fit_cost,
     fit_features,
+    fitting_vectors,
     load_features,
     measured,
     replaced,
@@ -29,7 +40,7 @@ from lab.experiments.layer_streams import window_losses
 from lab.inspect.model_cache import OpenModel, TraceCache
 from lab.views.blocks import NO_FEATURES
 from models.check import alone, checked_by
-from models.sparse_autoencoder import SparseAutoencoder, fit
+from models.sparse_autoencoder import STEPS, SparseAutoencoder, fit
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
 from tests.lab.experiments.conftest import MakeTextRun
@@ -123,6 +134,50 @@ def test_a_file_that_does_not_fit_is_refused_in_a_sentence(text_run: MakeTextRun
     (tiny.run.path / FILE).write_bytes(b"no")
     with pytest.raises(UserError, match="too short"):
         load_features(context)
+    (tiny.run.path / FILE_OF.format(2)).symlink_to("nowhere")
+    with pytest.raises(UserError, match="is a link, not a regular file"):
+        load_features(context, 1)
+    with pytest.raises(UserError):
+        load_features(context)
+
+
+def test_a_full_disk_leaves_the_features_of_before_and_a_killed_writer_s_file_goes(text_run: MakeTextRun) -> None:
+    tiny = text_run(width=16, context=16)
+    context, model = context_of(tiny), drawn(16)
+    record = measured(context, 0, model, torch.randn(50, 16, generator=torch.Generator().manual_seed(1)), 0)
+    killed = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    ).stdout.strip()
+    leftover = tiny.run.path / f".{FILE_OF.format(1)}.{owner().replace(str(os.getpid()), killed, 1)}.tmp"
+    leftover.touch()
+    remove_abandoned(tiny.run.path.parent)
+    assert not leftover.exists(), "as when the lab is opened"
+    leftover.touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for kept in ("there is still no", "those of before are still in"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            words = f"Cannot save the features of {tiny.run.name} after layer 1: file too large; {kept} features-1.safetensors."
+            with pytest.raises(UserError, match=words):
+                save_features(tiny.run, Features(model, record))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not [*tiny.run.path.glob(".*.tmp")]
+        save_features(tiny.run, Features(model, record))
+
+
+def test_the_time_of_a_fit_is_told_from_a_little_of_each_of_its_parts(
+    text_run: MakeTextRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part takes a second here: 2,048 of its tokens, a step, and the effect on 2,048 tokens."""
+    context = context_of(text_run(width=16, context=16))
+    monkeypatch.setattr("lab.experiments.features.time.monotonic", count(0.0).__next__)
+    cost = fit_cost(context, 0, 32, 4)
+    vectors = fitting_vectors(context, 0)
+    judged = measured(context, 0, drawn(16), vectors, 0).places / 15
+    tried = len(context.windows(TRIED // 16)[0])
+    assert cost.seconds == pytest.approx(len(vectors) / len(fitting_vectors(context, 0, TRIED)) + STEPS + PASSES * judged / tried)
+    assert cost.memory > 2 * vectors.nbytes
 
 
 def test_inspect_shows_shares_that_add_up_and_explain_themselves_and_the_card_of_each_feature(text_run: MakeTextRun) -> None:
