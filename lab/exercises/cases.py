@@ -139,6 +139,7 @@ def cross_entropy(material: Material) -> list[Case]:
     return [
         Case("your prompt's tokens", (logits, targets)),
         Case("one token", (logits[:1], targets[:1])),
+        Case("three tokens", (logits[-1] * torch.tensor([[1.0], [-0.5], [0.2]]), torch.tensor([3, 1, 4]))),
         Case("logits hundreds apart", (logits * 300, targets)),
     ]
 
@@ -148,13 +149,13 @@ def adamw(material: Material) -> list[Case]:
     generator = torch.Generator().manual_seed(1)
     g, m = (torch.randn(w.shape, generator=generator) * 1e-3 for _ in range(2))
     v = torch.rand(w.shape, generator=generator) * 1e-6
-    none = torch.zeros_like(w)
+    none, nothing = torch.zeros_like(w), torch.zeros_like(w)  # two, for who changes them in place
     return [
-        Case("the first step of a matrix of layer 1", (w, g, none, none, 1, 1e-2)),
+        Case("the first step of a matrix of layer 1", (w, g, none, nothing, 1, 1e-2)),
         Case("step 7 of the same", (w, g, m, v, 7, 1e-2)),
-        Case("gradients so small that eps counts", (w, g * 1e-5, none, none, 1, 1e-2)),
+        Case("gradients so small that eps counts", (w, g * 1e-5, none, nothing, 1, 1e-2)),
         Case("other settings", (w, g, m, v, 3, 1e-1, 0.8, 0.99, 1e-3, 0.5)),
-        Case("no gradient", (w, none, none, none, 1, 1e-2)),
+        Case("no gradient", (w, torch.zeros_like(w), none, nothing, 1, 1e-2)),
     ]
 
 

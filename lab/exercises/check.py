@@ -70,13 +70,15 @@ def check_file(
     return result
 
 
-def check_begun(run: Path, prompt: str, *, waiting: Callable[[], object] = bool) -> list[CheckResult]:
+def check_begun(
+    run: Path, prompt: str, *, seconds: float | None = None, waiting: Callable[[], object] = bool
+) -> list[CheckResult]:
     """Check the learner's files that are not known to pass as they are, where one is more than its template; as `check_file`."""
     folder, results = write_folder(), list[CheckResult]()
     for name, state in states(folder).items():
         template = sha256(words_of(name).template.encode()).hexdigest()
         if state == "begun" and checksum(file := file_of(folder, name)) not in ("", template):
-            results.append(check_file(name, file, run, prompt, mine=passing(folder), waiting=waiting))
+            results.append(check_file(name, file, run, prompt, mine=passing(folder), seconds=seconds, waiting=waiting))
     return results
 
 

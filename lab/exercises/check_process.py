@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 
 from lab.core.visible_text import visible
 from lab.exercises.check_result import NOT_REACHED, CaseResult, CheckRequest, CheckResult, problem_of
-from lab.exercises.comparison import difference, is_finite
+from lab.exercises.comparison import difference, is_finite, without_infinity
 from lab.exercises.exercise import Function, reference_of, wrong_versions
 from lab.exercises.learner_code import DECODER, ENCODER, LearnerCode, Told, called, executed, plain
 from lab.exercises.own_process import Send, followed
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 
 ERRORS = (ValueError, IndexError, RuntimeError)
 """Errors in which known mistakes end on some arguments, torch's among them."""
-NO_NUMBERS, SAME_WITHOUT_NUMBERS, SAME = 1, 2, 3
-"""Of a wrong version's result and the learner's: both are an error or not finite; and the same; the same and finite."""
-OWN_RANDOM = "With the same arguments it returns something else: it draws a random number of its own. Take u."
+NO_NUMBERS, SAME = 1, 2
+"""Of a wrong version's result and a call's: one fails, the other fails or is not finite; they are the same."""
+CHANCE = "With the same arguments it returns something else: a random number of its own, or something kept between calls. Take u."
 IN_PLACE = "It changes its arguments in place; they have to stay as they are, for the model goes on with them."
 
 
@@ -92,7 +91,7 @@ def check(request: CheckRequest) -> CheckResult:
     differ = difference(right[at], calls[at].value).apart if not calls[at].error else None
     return replace(
         result,
-        mistake=known_mistake(request.name, cases, calls) if len(calls) == len(cases) else "",
+        mistake=known_mistake(request.name, cases, calls) if len(calls) == len(cases) and {*sentences} - {"", IN_PLACE} else "",
         traceback=calls[at].traceback,
         apart=differ,
         number=cases[at].number.format(*differ.index) if differ is not None else "",
@@ -138,32 +137,32 @@ def wrong_with(right: Any, told: Told) -> str:
 
 
 def known_mistake(name: str, cases: "Sequence[Case]", calls: Sequence[Told]) -> str:
-    """The sentence on the wrong version that returns the same in all cases; else on one that does where it is finite, and is not
-    finite or fails where these are not finite or fail; "" where none does."""
+    """The sentence on the wrong version that returns the same in all cases, NaN or infinity in the same places; else on one that
+    does in a case that is wrong, and has no numbers where these calls fail; "" where none does."""
     (*_, first, again), near = calls, ""
     if cases[-1].arguments is cases[-2].arguments and ENCODER.encode(first) != ENCODER.encode(again):
-        return OWN_RANDOM
+        return CHANCE
+    right = [plain(reference_of(name)(*copied(case))) for case in cases]
     for sentence, version in wrong_versions(name):
-        found = list(takewhile(bool, map(partial(_likeness, version), cases, calls)))
-        if len(found) == len(cases) and min(found) > NO_NUMBERS:
+        found = [_likeness(version, case, told) for case, told in zip(cases, calls, strict=True)]
+        if min(found) == SAME:
             return sentence
-        if len(found) == len(cases) and max(found) == SAME:
+        if min(found) and any(each == SAME and wrong_with(*pair) for each, *pair in zip(found, right, calls, strict=True)):
             near = near or sentence
     return near
 
 
 def _likeness(version: Function, case: "Case", told: Told) -> int:
-    """How alike the results of a wrong version and of a call are; 0 where they differ."""
-    theirs, error = None, ""
+    """How alike a wrong version's result and a call's are; 0 where they differ."""
+    failed_by_numbers = told.error_type in {each.__name__ for each in ERRORS}
     try:
         with np.errstate(all="ignore"):
             theirs = plain(version(*copied(case)))
     except ERRORS as raised:
-        error = type(raised).__name__
-    neither_is_finite = all((error or not is_finite(theirs), told.error or not is_finite(told.value)))
-    if error == told.error_type and (error or not difference(theirs, told.value).words):
-        return SAME_WITHOUT_NUMBERS if neither_is_finite else SAME
-    return NO_NUMBERS if neither_is_finite else 0
+        return SAME if type(raised).__name__ == told.error_type else NO_NUMBERS * failed_by_numbers
+    if told.error:
+        return NO_NUMBERS * (failed_by_numbers and not is_finite(theirs))
+    return SAME * (not difference(without_infinity(theirs), without_infinity(told.value)).words)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,14 @@ def is_finite(value: Any) -> bool:
     return not isinstance(value, float | np.ndarray) or bool(np.isfinite(value).all())
 
 
+def without_infinity(value: Any) -> Any:
+    """A result with NaN for infinity."""
+    if isinstance(value, list):
+        return [without_infinity(each) for each in value]
+    is_float = isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype.kind == "f")
+    return np.where(np.isfinite(value), value, np.nan) if is_float else value
+
+
 def _kind(value: Any) -> str:
     if value is None:
         return "nothing (is `return` missing?)"

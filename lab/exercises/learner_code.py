@@ -107,8 +107,10 @@ def called(function: Callable[..., Any], arguments: Sequence[Any], given: Sequen
 def same(one: Any, other: Any) -> bool:
     """True where an argument is as it was."""
     if isinstance(one, dict):
-        return all(same(one[key], other.get(key)) for key in one)
-    return bool((one == other).all()) if hasattr(one, "detach") else one == other
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if hasattr(one, "detach"):
+        return type(one) is type(other) and one.shape == other.shape and bool((one == other).all())
+    return bool(one == other)
 
 
 def plain(value: Any) -> Any:

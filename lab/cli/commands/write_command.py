@@ -77,7 +77,7 @@ def write(
         text = first_prompt(run) if prompt is None else prompt
         results, mine = list["CheckResult"](), dict[str, Path]()
         if source is None:
-            for result in check_begun(run.path, text):
+            for result in check_begun(run.path, text, seconds=seconds):
                 click.echo(f"Checked first: {_title(result)}{'' if result.passes else ', which does not pass'}", err=True)
             results = [use_passing(passing(folder), run.path, text, seconds=seconds)]
         elif exercise is not None:

@@ -47,5 +47,5 @@ def test_without_a_monospaced_font_it_says_what_to_install(monkeypatch: pytest.M
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_files, "can_write_png", lambda: False)
-    with pytest.raises(UserError, match=r"pip install 'llmlab\[png\]'"):
+    with pytest.raises(UserError, match=r"pip install .*\[png\]'"):
         svg_to_png(SVG.format("x"))

@@ -101,6 +101,17 @@ OWN_NUMBERS = "import random\ndrawn = random.Random(1)\n"
         ),
         ("embed", {"wpe[: len(ids)]": "wpe[list(range(1, len(ids) + 1))]"}, "Positions count from 1"),
         ("head", {"pattern @ v": "pattern @ v * math.nan"}, ""),
+        (
+            "adamw",
+            {"def adamw(": "def averaged(t):\n    assert t == 1\n\n\ndef adamw(", "    m = ": "    averaged(t)\n    m = "},
+            "",
+        ),
+        ("adamw", {"beta2 * v +": "beta2 * v -"}, ""),
+        (
+            "cross_entropy",
+            {"-logp[torch.arange(n), targets].mean()": "-(torch.eye(logits.shape[1])[targets] * logp.exp().log()).sum() / n"},
+            "A probability rounds to 0",
+        ),
     ],
 )
 def test_a_known_mistake_without_numbers_is_known_however_it_fails_where_it_has_numbers_elsewhere(
