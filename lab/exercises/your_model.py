@@ -1,8 +1,6 @@
 """Your model: forward pass, training and writing by the learner's functions where they pass, else by the lab's."""
 
 import random
-import sys
-import types
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +73,7 @@ class YourModel(msgspec.Struct, frozen=True):
         (token, share), (right, expected) = self.predictions
         rest = ", ".join(name for name in self.yours if name not in self.used)
         found = [f"Yours in it, {len(self.used)} of {len(NAMES)}: {', '.join(self.used) or 'none yet'}."]
-        found += [f"These pass, and nothing in it calls them: {rest}."] if rest else []
+        found += [f"These pass, and nothing in it calls them: {rest}."] if rest and not self.cannot_train else []
         found.append(
             f"After {quoted(self.prompt)} it predicts {quoted(token)} with {probability(share)}, the model {quoted(right)} with "
             f"{probability(expected)}; the largest difference of {whole(self.parity.count)} logits is "
@@ -108,9 +106,7 @@ def assembled(mine: Mapping[str, str], called: Callable[[str], object] | None = 
             function = function if called is None else _told(name, function, called)
         else:
             function = reference_of(name) if called is None else defined(name, words_of(name).solution, functions)
-        functions[name] = put_in(function)
-        sys.modules[name] = module = types.ModuleType(name)
-        setattr(module, name, functions[name])
+        functions[name] = put_in(name, function)
     return functions
 
 

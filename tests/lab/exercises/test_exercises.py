@@ -466,6 +466,22 @@ def test_all_parts_in_numpy_are_a_model_that_writes(tmp_path: Path, forked: Fork
     assert result.model.is_equal
 
 
+def run_of(mine: dict[str, Path], folder: Path) -> subprocess.CompletedProcess[str]:
+    """What their one file does with a small text, where there is no lab."""
+    file, text = folder / "my_gpt.py", folder / "text.txt"
+    file.write_text(my_gpt(mine), encoding="utf-8")
+    known = ("the", "cat", "sat", "on", "a", "mat", "and", "some", "dog", "ran", "to", "its", "old", "log")
+    text.write_text(" ".join(random.Random(1).choices(known, k=400)))
+    run = [sys.executable, "-I", str(file), str(text), "50"]
+    return subprocess.run(run, capture_output=True, text=True, timeout=120, check=False, cwd=folder)
+
+
+def assert_learns(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr[-2000:]
+    losses = re.findall(r"step \d+: loss ([\d.]+)", done.stdout)
+    assert float(losses[-1]) < float(losses[0])
+
+
 def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Path) -> None:
     folder = tmp_path / "write"
     begin(folder, "softmax")
@@ -477,23 +493,99 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     helpers = "def softmax(ids):\n    return [*ids]\n\n\nTEXT = '''\nno code\n'''\n\n\ndef merge():\n    return {}\n\n\n"
     mine["count_pairs"].write_text(helpers.format("{}") + words_of("count_pairs").solution.replace("{}", "merge()"))
     mine["encode"].write_text(helpers.format("0") + words_of("encode").solution.replace("list(data)", "softmax(data[merge() :])"))
-    file, text = tmp_path / "my_gpt.py", tmp_path / "text.txt"
-    file.write_text(my_gpt(mine))
-    known = ("the", "cat", "sat", "on", "a", "mat", "and", "some", "dog", "ran", "to", "its", "old", "log")
-    words = random.Random(1).choices(known, k=400)
-    text.write_text(" ".join(words))
-    run = [sys.executable, "-I", str(file), str(text), "50"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    losses = re.findall(r"step \d+: loss ([\d.]+)", done.stdout)
-    assert float(losses[-1]) < float(losses[0])
-    assert "\nYours: 1, 2, 3, 4, 6, 7, 8, 12. The others are the lab's.\n" in file.read_text()
-    assert "# 8. One causal head: yours" in file.read_text()
-    assert "# 9. All heads: the lab's plain solution, until yours passes" in file.read_text()
-    mine["encode"].write_text(f"{helpers}\n\ndef count():\n    global TEXT\n\n\n{words_of('encode').solution}")
-    with pytest.raises(UserError, match=r"03_encode\.py defines `softmax` as another part does, and line 17 needs a file"):
-        my_gpt(mine)
-    mine["encode"].write_text(words_of("encode").solution)
-    mine["softmax"].write_text("def softmax(x):\n    from lab.exercises.check import check_file\n    return softmax(x)\n")
-    with pytest.raises(UserError, match=r"06_softmax\.py, line 2, imports the lab"):
-        my_gpt(mine)
+    assert_learns(run_of(mine, tmp_path))
+    text = (tmp_path / "my_gpt.py").read_text()
+    assert "\nYours: 1, 2, 3, 4, 6, 7, 8, 12. The others are the lab's.\n" in text
+    assert "# 8. One causal head: yours" in text
+    assert "# 9. All heads: the lab's plain solution, until yours passes" in text
+
+
+USES_CACHE = "CACHE = {}\n\n\ndef NAME(GIVEN):\n    if 'made' not in CACHE:\n        CACHE['made'] = 'NAME'\n    assert CACHE['made'] == 'NAME'\n"
+OF_ONE_FILE = {
+    "import in the function": {
+        "head": words_of("head").solution.replace("    scores", "    from softmax import softmax\n    scores", 1)
+    },
+    "imports on one line": {
+        "head": f"from softmax import softmax; import math as maths\n{words_of('head').solution}".replace(" math.", " maths.")
+    },
+    "byte order mark": {"softmax": f"\ufeff{words_of('softmax').solution}"},
+    "equal dicts": {
+        name: words_of(name).solution.replace(f"def {name}({given}):\n", USES_CACHE.replace("NAME", name).replace("GIVEN", given))
+        for name, given in (("embed", "ids, wte, wpe"), ("head", "q, k, v"))
+    },
+    "a builtin's name": {
+        "softmax": "def max(s):\n    return s.amax(-1, keepdim=True)\n\n\n"
+        + words_of("softmax").solution.replace("scores.max(-1, keepdim=True).values", "max(scores)")
+    },
+    "names for annotations alone": {
+        "softmax": "from __future__ import annotations; from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n"
+        f"    from torch import Tensor\n\n{words_of('softmax').solution.replace('(scores):', '(scores: Tensor) -> Tensor:', 1)}"
+    },
+    "ids of 16 bits": {
+        "learn_merges": "import numpy as np\nfrom count_pairs import count_pairs\n"
+        + words_of("learn_merges").solution.replace("count_pairs(ids)", "count_pairs(np.array(ids, np.uint16))")
+    },
+}
+
+
+@pytest.mark.parametrize("sources", OF_ONE_FILE.values(), ids=OF_ONE_FILE)
+def test_what_works_in_files_works_in_one_file(sources: dict[str, str], tmp_path: Path) -> None:
+    mine = {name: tmp_path / words_of(name).file_name for name in sources}
+    for name, source in sources.items():
+        mine[name].write_text(source, encoding="utf-8")
+    assert_learns(run_of(mine, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "from numpy import *",
+            r"line 3, has `from numpy import \*`, which works in a file of its own alone; name what you import\.",
+        ),
+        (
+            "def count():\n    global TEXT",
+            r"line 4, has `global TEXT`, which works in a file of its own alone; keep the value in a dict\.",
+        ),
+        (
+            "def count():\n    from lab.exercises import check",
+            r"line 4, imports the lab, which one file has not; write it yourself\.",
+        ),
+    ],
+)
+def test_what_has_no_room_in_one_file_is_a_sentence(line: str, words: str, file: Path) -> None:
+    file.write_text(f"\n\n{line}\n\n\n{words_of('softmax').solution}")
+    with pytest.raises(UserError, match=rf"^06_softmax\.py, {words}$"):
+        my_gpt({"softmax": file})
+
+
+def test_a_file_of_imports_and_its_function_stands_in_one_file_as_it_is(file: Path) -> None:
+    source = f'"""Mine."""\n\nimport math\n\nimport numpy as np\n\n\n{words_of("softmax").solution}'
+    file.write_text(source)
+    assert f'yours\n\n{source.strip()}\n\n\nsoftmax = put_in("softmax", softmax)\n' in my_gpt({"softmax": file})
+
+
+@pytest.mark.parametrize("embedded", ["torch.nn.functional.embedding(ids, wte)", "wte[ids]"])
+def test_ids_from_numpy_are_ids_for_a_part_in_torch(embedded: str, tmp_path: Path, forked: ForkedCheck) -> None:
+    """Also where torch wants a tensor of them."""
+    embed = f"import torch\n\n\ndef embed(ids, wte, wpe):\n    return {embedded} + wpe[: len(ids)]\n"
+    result = forked.use(
+        {name: begun_file(tmp_path, name, embed if name == "embed" else in_numpy(name)) for name in ("embed", "gpt")}
+    )
+    assert result.model is not None, result.problem
+    assert result.model.is_equal
+
+
+def test_numpy_in_the_forward_pass_is_said_where_it_stops_the_training(tmp_path: Path, forked: ForkedCheck) -> None:
+    sources = {"mlp": in_numpy("mlp"), **{name: words_of(name).solution for name in ("cross_entropy", "adamw")}}
+    mine = {name: begun_file(tmp_path, name, source) for name, source in sources.items()}
+    done = run_of(mine, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "It cannot train with these functions, for gradients go through torch's operations alone: Can't"
+    )
+    assert "Traceback" not in done.stderr
+    used = forked.use(mine).model
+    assert used is not None
+    assert used.cannot_train
+    assert "nothing in it calls them" not in "".join(used.in_words())
