@@ -42,7 +42,7 @@ def my_gpt(mine: Mapping[str, Path]) -> str:
     """The text of the file: the functions that pass, plain solutions of the others, training and writing.
 
     Raises:
-        UserError: if a file cannot be read, imports the lab, or has what works in a file of its own alone.
+        UserError: if a file cannot be read, or has what one file cannot have, such as an import of the lab.
     """
     put_in, training = beside_the_functions()
     futures, parts = set[str](), list[str]()
@@ -52,16 +52,17 @@ def my_gpt(mine: Mapping[str, Path]) -> str:
             source = importlib.util.decode_source(read_regular(mine[name], LARGEST_FILE)) if name in mine else words.solution
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{words.file_name} cannot be read: {error}.") from error
-        made, source, tree = name, _without_futures(source, futures), ast.parse(source)
-        _refuse_the_lab(tree, words.file_name)
+        tree = ast.parse(source)
+        _refuse(tree, words.file_name)
+        source, made = _without_futures(source, futures), name
         if not all(_is_plain(node, name) for node in tree.body):
-            made, source = "part()", SCOPE.format(source=_indented(source, words.file_name).strip("\n"), name=name)
+            made, source = "part()", SCOPE.format(source=_indented(source).strip("\n"), name=name)
         is_whose = "yours" if name in mine else "the lab's plain solution, until yours passes"
-        title = f"{words.number}. {words.title}: {is_whose}"
-        parts.append(f'\n\n# {title}\n\n{source.strip()}\n\n\n{name} = put_in("{name}", {made})\n')
+        parts.append(f"\n\n# {words.number}. {words.title}: {is_whose}\n\n{source.strip()}\n")
+        parts.append(f'\n\n{name} = put_in("{name}", {made})\n')
     top = f"\nfrom __future__ import {', '.join(sorted(futures))}\n" if futures else ""
-    head = f"{HEAD.format(words=whose(mine))}{top}\n{put_in}\n"
-    return "".join((head, *parts, f"\n\n# Training and writing\n\n{training}\n", END))
+    parts.append(f"\n\n# Training and writing\n\n{training}\n{END}")
+    return "".join((HEAD.format(words=whose(mine)), top, f"\n{put_in}\n", *parts))
 
 
 def _without_futures(source: str, futures: set[str]) -> str:
@@ -76,33 +77,33 @@ def _without_futures(source: str, futures: set[str]) -> str:
     return "\n".join(lines)
 
 
-def _refuse_the_lab(tree: ast.Module, file_name: str) -> None:
+def _refuse(tree: ast.Module, file_name: str) -> None:
+    """Say what one file cannot have, if there is something."""
     for node in ast.walk(tree):
+        instead = "keep the value in a dict" if isinstance(node, ast.Global) else ""
         if isinstance(node, ast.Import | ast.ImportFrom):
-            named = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            if LAB & {each.split(".")[0] for each in named}:
-                raise UserError(f"{file_name}, line {node.lineno}, imports the lab, which one file has not; write it yourself.")
+            modules = [each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            instead = "name what you import" if node.names[0].name == "*" else ""
+            instead = "write it yourself" if LAB & {each.split(".")[0] for each in modules} else instead
+        if instead:
+            at = f"{file_name}, line {getattr(node, 'lineno', 0)}"
+            raise UserError(f"{at}, has `{ast.unparse(node)}`, which one file cannot have; {instead}.")
 
 
 def _is_plain(node: ast.stmt, name: str) -> bool:
     """True for the function, for an import that means the same in all files, and for a text."""
-    if isinstance(node, ast.FunctionDef):
-        return node.name == name and not any(isinstance(each, ast.Global) for each in ast.walk(node))
     if isinstance(node, ast.Import):
         return all(each.name not in NAMES and each.asname in (None, USUAL.get(each.name)) for each in node.names)
     if isinstance(node, ast.ImportFrom):
         return node.module == "__future__" or all(each.name == node.module in NAMES and not each.asname for each in node.names)
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_text or (isinstance(node, ast.FunctionDef) and node.name == name)
 
 
-def _indented(source: str, file_name: str) -> str:
+def _indented(source: str) -> str:
     """The source for a scope of its own, where its texts of several lines stay as they are."""
     texts = set[int]()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Global) or (isinstance(node, ast.ImportFrom) and node.names[0].name == "*"):
-            instead = "keep the value in a dict" if isinstance(node, ast.Global) else "name what you import"
-            at = f"{file_name}, line {node.lineno}"
-            raise UserError(f"{at}, has `{ast.unparse(node)}`, which works in a file of its own alone; {instead}.")
         if isinstance(node, ast.Constant | ast.JoinedStr):
             texts |= {*range(node.lineno + 1, (node.end_lineno or 0) + 1)}
     lines = enumerate(source.split("\n"), 1)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -24,7 +25,7 @@ from lab.exercises.cases import CASES
 from lab.exercises.check import check_file
 from lab.exercises.check_process import IN_PLACE, copied, known_mistake, wrong_with
 from lab.exercises.comparison import difference
-from lab.exercises.exercise import NAMES, defined, reference_of, words_of, wrong_versions
+from lab.exercises.exercise import NAMES, beside_the_functions, defined, reference_of, words_of, wrong_versions
 from lab.exercises.export import my_gpt
 from lab.exercises.learner_code import DECODER, ENCODER, Told, described, executed, plain
 from lab.exercises.learner_files import begin, begin_anew, checksum, file_of, passing, remember, states
@@ -500,7 +501,12 @@ def test_one_file_of_what_passes_trains_and_writes_without_the_lab(tmp_path: Pat
     assert "# 9. All heads: the lab's plain solution, until yours passes" in text
 
 
-USES_CACHE = "CACHE = {}\n\n\ndef NAME(GIVEN):\n    if 'made' not in CACHE:\n        CACHE['made'] = 'NAME'\n    assert CACHE['made'] == 'NAME'\n"
+USES_CACHE = """CACHE = {}
+
+
+def NAME(GIVEN):
+    assert CACHE.setdefault("made", "NAME") == "NAME"
+"""
 OF_ONE_FILE = {
     "import in the function": {
         "head": words_of("head").solution.replace("    scores", "    from softmax import softmax\n    scores", 1)
@@ -521,10 +527,6 @@ OF_ONE_FILE = {
         "softmax": "from __future__ import annotations; from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n"
         f"    from torch import Tensor\n\n{words_of('softmax').solution.replace('(scores):', '(scores: Tensor) -> Tensor:', 1)}"
     },
-    "ids of 16 bits": {
-        "learn_merges": "import numpy as np\nfrom count_pairs import count_pairs\n"
-        + words_of("learn_merges").solution.replace("count_pairs(ids)", "count_pairs(np.array(ids, np.uint16))")
-    },
 }
 
 
@@ -539,30 +541,31 @@ def test_what_works_in_files_works_in_one_file(sources: dict[str, str], tmp_path
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("from numpy import *", r"line 3, has `from numpy import \*`, which one file cannot have; name what you import"),
+        ("def count():\n    global TEXT", "line 4, has `global TEXT`, which one file cannot have; keep the value in a dict"),
+        ("import os, lab.cli", "line 3, has `import os, lab.cli`, which one file cannot have; write it yourself"),
         (
-            "from numpy import *",
-            r"line 3, has `from numpy import \*`, which works in a file of its own alone; name what you import\.",
-        ),
-        (
-            "def count():\n    global TEXT",
-            r"line 4, has `global TEXT`, which works in a file of its own alone; keep the value in a dict\.",
-        ),
-        (
-            "def count():\n    from lab.exercises import check",
-            r"line 4, imports the lab, which one file has not; write it yourself\.",
+            "def one():\n    from lab import cli",
+            "line 4, has `from lab import cli`, which one file cannot have; write it yourself",
         ),
     ],
 )
 def test_what_has_no_room_in_one_file_is_a_sentence(line: str, words: str, file: Path) -> None:
     file.write_text(f"\n\n{line}\n\n\n{words_of('softmax').solution}")
-    with pytest.raises(UserError, match=rf"^06_softmax\.py, {words}$"):
+    with pytest.raises(UserError, match=rf"^06_softmax\.py, {words}\.$"):
         my_gpt({"softmax": file})
 
 
 def test_a_file_of_imports_and_its_function_stands_in_one_file_as_it_is(file: Path) -> None:
     source = f'"""Mine."""\n\nimport math\n\nimport numpy as np\n\n\n{words_of("softmax").solution}'
-    file.write_text(source)
+    file.write_text(f"from __future__ import (\n    annotations,\n)\n{source}")
     assert f'yours\n\n{source.strip()}\n\n\nsoftmax = put_in("softmax", softmax)\n' in my_gpt({"softmax": file})
+
+
+def test_pairs_of_ids_from_numpy_are_counted_as_those_of_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "count_pairs", types.ModuleType("count_pairs"))
+    count = defined("put_in", beside_the_functions()[0], {})("count_pairs", reference_of("count_pairs"))
+    assert count(np.array([1, 2, 1, 2], np.uint16)) == {(1, 2): 2, (2, 1): 1}
 
 
 @pytest.mark.parametrize("embedded", ["torch.nn.functional.embedding(ids, wte)", "wte[ids]"])
