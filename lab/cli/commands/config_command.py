@@ -5,6 +5,7 @@ import click
 from lab.cli import own_settings
 from lab.cli.command_registry import MISTAKE, complain
 from lab.cli.output import table
+from lab.core.number_format import counted
 from lab.runs.home_folder import home
 
 
@@ -17,7 +18,7 @@ def config(show: bool) -> int:
     its key, such as "app.quit" = "ctrl+x". The environment variables LLMLAB_LANG and LLMLAB_UNICODE win over it.
     """
     rows, problems = own_settings()
-    click.echo(table(("setting", "now", ""), rows) if show else f"{home() / 'config.toml'}: {len(problems) or 'no'} problems.")
+    click.echo(table(("setting", "now", ""), rows) if show else f"{home() / 'config.toml'}: {counted(len(problems), 'problem') if problems else 'no problem'}.")
     for problem in problems:
         complain(problem)
     return MISTAKE if problems else 0
