@@ -18,7 +18,8 @@ def config(show: bool) -> int:
     its key, such as "app.quit" = "ctrl+x". The environment variables LLMLAB_LANG and LLMLAB_UNICODE win over it.
     """
     rows, problems = own_settings()
-    click.echo(table(("setting", "now", ""), rows) if show else f"{home() / 'config.toml'}: {counted(len(problems), 'problem') if problems else 'no problem'}.")
+    found = counted(len(problems), "problem") if problems else "no problem"
+    click.echo(table(("setting", "now", ""), rows) if show else f"{home() / 'config.toml'}: {found}.")
     for problem in problems:
         complain(problem)
     return MISTAKE if problems else 0
