@@ -118,6 +118,9 @@ def run(arguments: list[str]) -> int:
         complain(error.format_message())
         return MISTAKE
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            complain(no_room or memory_ran_out())
+            return FAILED
         if error.errno not in OUTSIDE:
             raise
         complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")

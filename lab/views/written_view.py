@@ -22,7 +22,7 @@ STYLE = """<style>
 </style>"""
 
 
-DRAWN = re.compile("[\u2500-\u259f]+ *")
+DRAWN = re.compile(r"[\u2500-\u259f]+ *")
 """Lines, boxes and bars of text."""
 
 
