@@ -27,6 +27,7 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
 
     For each: the claim, its verdict, the note that holds, and what was measured.
     """
+    from lab.core.machine import cores, refuse_without_room_for_torch
     from lab.data.default_prompts import first_prompt
     from lab.lessons.claim import CheckedClaim, check_claim, load_claims
     from lab.runs.find_runs import open_run
@@ -38,9 +39,9 @@ def claims(run: str, only: str | None, checkpoint: str | None, as_json: bool) ->
         found = [claim for claim in found if claim.name == only]
     opened_run = open_run(run)
     prompt = first_prompt(opened_run)
+    refuse_without_room_for_torch()
     import torch
 
-    from lab.core.machine import cores
     from lab.experiments.experiment_context import ExperimentContext
     from lab.experiments.experiment_registry import run_experiment
     from lab.inspect.model_cache import ModelCache

@@ -49,9 +49,11 @@ def features(
     What was fitted stays in the run's folder and is shown the next time at once; --fit fits anew. It is fitted to the run's
     training text and judged on its validation text.
     """
+    from lab.core.machine import cores, refuse_without_room_for_torch
+
+    refuse_without_room_for_torch()
     import torch
 
-    from lab.core.machine import cores
     from lab.experiments.experiment_context import ExperimentContext
     from lab.experiments.features import (
         activity,

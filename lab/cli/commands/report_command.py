@@ -54,6 +54,9 @@ def report(run: str, prompt: str | None, output: Path | None, force: bool, check
 
 
 def _prompt_report(run: "Run", prompt: str, checkpoint: str | None) -> "PromptReport":
+    from lab.core.machine import refuse_without_room_for_torch
+
+    refuse_without_room_for_torch()
     import torch
 
     from lab.inspect.model_cache import TraceCache
