@@ -232,13 +232,14 @@ def no_room_for_torch() -> str:
     limit, found = resource.getrlimit(resource.RLIMIT_AS)[0], find_spec("torch")
     if limit == resource.RLIM_INFINITY or found is None or found.origin is None:
         return ""
-    libraries = Path(found.origin).parent / "lib"
-    needed = sum(path.stat().st_size for path in libraries.glob("*.so*")) + BESIDE_LIBRARIES
+    package = Path(found.origin).parent  # beside which stand the libraries of a CUDA build
+    libraries = [*(package / "lib").glob("*.so*"), *(package.parent / "nvidia").rglob("*.so*")]
+    needed = sum(path.stat().st_size for path in libraries) + BESIDE_LIBRARIES
     return (
         ""
         if limit >= needed
         else (
-            f"This shell lets a program take {bytes_(limit)} of memory (ulimit -v {limit >> 10}), and PyTorch alone takes "
+            f"This shell lets a program take {bytes_(limit)} of memory (ulimit -v {limit >> 10}), and PyTorch alone can take "
             f"{bytes_(needed)}: `ulimit -v {2 * needed >> 10}` has room for small models; {WITHOUT_TORCH}."
         )
     )
